@@ -1,0 +1,1 @@
+"""Durable plans for AI agents."""

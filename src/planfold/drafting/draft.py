@@ -1,0 +1,60 @@
+"""``PlanDraft``: a plan as somebody wrote it, before it is checked. Every drafter makes one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from planfold.planner.tasks import Attachment, Effect, NodeKind, RetryPolicy
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong with a draft: where (task, field), what, and how to mend it."""
+
+    message: str
+    task: str | None = None  # id or label as written; None: the plan as a whole
+    field: str | None = None
+    fix: str = ""
+
+    def __str__(self) -> str:
+        place = "plan" if self.task is None else f"task {self.task}"
+        if self.field:
+            place += f", {self.field}"
+        return f"{place}: {self.message}" + (f" ({self.fix})" if self.fix else "")
+
+
+class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """One task as written. Only ``description`` is required.
+
+    ``depends_on`` and ``$`` references name other tasks by id or label. ``id`` defaults to the
+    place in the list (from 1), ``kind`` to ``tool_call`` when a tool is given, to
+    ``clarification`` when choices are, else to ``processing``; ``effect`` and ``retry`` default
+    to what the tool declares. ``timeout`` and ``deadline`` are in seconds.
+    """
+
+    description: str
+    id: int | None = None
+    label: str | None = None
+    kind: NodeKind | None = None
+    tool: str | None = None
+    arguments: dict[str, Any] | None = None
+    depends_on: list[int | str] = []
+    attachments: list[Attachment] = []
+    effect: Effect | None = None
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    route: str | None = None
+    on_failure: Literal["stop", "continue"] = "stop"
+    choices: list[str] = []
+    default: str | None = None
+    deadline: float | None = None
+    done: bool = False
+
+
+class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole plan as written; ``goal`` is the request it came from, if any."""
+
+    tasks: list[TaskDraft]
+    title: str = ""
+    goal: str = ""

@@ -1,0 +1,65 @@
+"""Every error planfold raises, in one tree; the branch says who must react.
+
+    PlanfoldError
+    ├── CommandRejected      the caller: not legal in the state the plan is in
+    ├── InvalidPlan          the plan's author: faults that the compiler found, all at once
+    ├── NotFound             the caller: no such plan, task or question
+    ├── Conflict             the caller: somebody else was first, or an id was used twice
+    ├── LeaseLost            the worker: another one holds this task now, drop the result
+    ├── Transient            nobody yet: the same call may succeed later
+    ├── Permanent            the task's author: the same call will fail again
+    ├── CorruptLog           the operator: the log cannot be read by this version
+    └── ConfigurationError   the operator: settings, addresses, missing extras
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planfold.drafting.draft import Fault
+
+
+class PlanfoldError(Exception):
+    """Root of every error that planfold raises on purpose."""
+
+
+class CommandRejected(PlanfoldError):
+    """The command is not legal in the present state. Nothing was changed."""
+
+
+class InvalidPlan(PlanfoldError):
+    """A plan has faults. ``faults`` lists all of them, each with its place and a fix."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class NotFound(PlanfoldError):
+    """The plan, task or question that was named does not exist."""
+
+
+class Conflict(PlanfoldError):
+    """Another writer was first, or an id was used again with different content."""
+
+
+class LeaseLost(PlanfoldError):
+    """The lease on a task has passed to another worker; its late result is dropped."""
+
+
+class Transient(PlanfoldError):
+    """A passing fault (disk full, database locked, network): the same call may succeed later."""
+
+
+class Permanent(PlanfoldError):
+    """A fault that a retry does not mend. A tool raises it to say: do not try again."""
+
+
+class CorruptLog(PlanfoldError):
+    """The log holds an event that this version cannot read or that breaks the rules; read-only."""
+
+
+class ConfigurationError(PlanfoldError):
+    """A setting, an address or an extra is missing or wrong."""

@@ -1,0 +1,171 @@
+"""What can be asked of a plan, and what executors answer. Plain values: time is inside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from planfold.planner.tasks import TaskSpec
+
+
+class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Settings of one plan, fixed when it is initialised.
+
+    ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
+    error's text (characters); ``max_parallel`` and ``route_limits`` bound running tasks.
+    """
+
+    system_prompt: str = ""
+    profile: str = "coding"
+    token_budget: int = 100_000
+    error_char_limit: int = 2_000
+    max_parallel: int | None = None
+    route_limits: dict[str, int] = {}
+
+
+# --- executor events: what executors and people report, inside HandleExecutorEvent ------------
+
+
+class TaskCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    result: Any = None
+
+
+class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    error: str
+    retryable: bool = True
+
+
+class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The task cannot go on without an answer (``completes``: the answer is its result)."""
+
+    question: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    deadline: float | None = None  # seconds from now
+    completes: bool = False
+
+
+class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A person's answer; ``failed`` reports that the work asked for could not be done."""
+
+    answer: str
+    by: str = ""
+    failed: bool = False
+
+
+class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    note: str
+
+
+class StepCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An inner step of a task is done; its value is kept for later attempts."""
+
+    key: str
+    value: Any = None
+
+
+class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An attempt was cut off: whether its effect happened cannot be known from here."""
+
+    reason: str
+
+
+ExecutorEvent = (
+    TaskCompleted
+    | TaskFailed
+    | NeedsClarification
+    | ClarificationProvided
+    | TaskProgressed
+    | StepCompleted
+    | OutcomeUnknown
+)
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Begin a plan of checked tasks; ``approved_by`` skips the wait for approval."""
+
+    title: str
+    tasks: tuple[TaskSpec, ...]
+    goal: str = ""
+    config: PlannerConfig = PlannerConfig()
+    approved_by: str | None = None
+
+
+class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An executor or a person reports on a task.
+
+    ``attempt`` None means the present one (a person answers a question, not an attempt);
+    ``now`` is in seconds since the epoch and ``jitter`` in [0, 1): they make a retry's delay.
+    """
+
+    task_id: int
+    event: ExecutorEvent
+    attempt: int | None = None
+    now: float = 0.0
+    jitter: float = 0.5
+
+
+class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Do whatever can be done at ``now``: dispatch, retry, apply defaults, complete."""
+
+    now: float = 0.0
+
+
+class CompactContext(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Replace the context's older part by ``summary``, or by an extract where it is None."""
+
+    summary: str | None = None
+
+
+class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    revision_hash: str
+    by: str = ""
+
+
+class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Replace every task that has not started by ``tasks``; those that have started stay."""
+
+    tasks: tuple[TaskSpec, ...]
+    approved_by: str | None = None
+
+
+class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Run a failed, cancelled or skipped task again, and what was skipped because of it."""
+
+    task_id: int
+
+
+class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Answer a question anew: exactly the tasks that descend from it run again."""
+
+    task_id: int
+    answer: str
+    by: str = ""
+
+
+class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    task_id: int
+    subtree: bool = False
+    reason: str = ""
+
+
+class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    reason: str = ""
+
+
+Command = (
+    Initialize
+    | HandleExecutorEvent
+    | Continue
+    | CompactContext
+    | ApprovePlan
+    | RevisePlan
+    | RetryTask
+    | ChangeAnswer
+    | CancelTask
+    | CancelPlan
+)

@@ -1,0 +1,146 @@
+"""What has happened to a plan. Fields are only ever added, with defaults; see docs/reference."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from planfold.planner.commands import PlannerConfig
+from planfold.planner.tasks import TaskSpec, TaskStatus
+
+Then = Literal["complete", "resume", "outcome"]
+AnswerLeadsTo = Literal["complete", "resume", "fail"]
+PlanOutcome = Literal["completed", "failed", "cancelled"]
+
+
+class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True):
+    title: str
+    goal: str
+    tasks: tuple[TaskSpec, ...]
+    revision_hash: str
+    config: PlannerConfig = PlannerConfig()
+
+
+class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True):
+    revision_hash: str
+    by: str = ""
+
+
+class PlanRevised(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``removed`` ids are gone, ``tasks`` are new or take the place of one with the same id."""
+
+    removed: tuple[int, ...]
+    tasks: tuple[TaskSpec, ...]
+    revision_hash: str
+
+
+class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt begins. ``arguments`` is set where references were resolved."""
+
+    task_id: int
+    attempt: int
+    arguments: dict[str, Any] | None = None
+
+
+class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
+    task_id: int
+    status: TaskStatus
+    result: Any = None
+    error: str | None = None
+    note: str | None = None
+    outcome_unknown: bool = False
+
+
+class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The attempt failed; the next one starts at ``at`` (``delay`` seconds after the failure)."""
+
+    task_id: int
+    delay: float
+    at: float
+    error: str
+
+
+class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``then`` says what the answer does: it is the result, it lets the attempt go on, or it
+    tells the outcome of an attempt that was cut off. ``deadline`` is in seconds since the epoch."""
+
+    task_id: int
+    question: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    deadline: float | None = None
+    then: Then = "complete"
+
+
+class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True):
+    task_id: int
+    answer: str
+    by: str = ""
+    leads_to: AnswerLeadsTo = "complete"
+
+
+class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True):
+    """These tasks are planned again: a retry by hand, or an answer on which they rest changed."""
+
+    task_ids: tuple[int, ...]
+    reason: Literal["retry", "answer_changed"]
+
+
+class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True):
+    task_id: int
+    key: str
+    value: Any = None
+
+
+class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The workers that run these tasks are asked to stop them."""
+
+    task_ids: tuple[int, ...]
+    reason: str = ""
+
+
+class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True):
+    reason: str = ""
+
+
+class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``summary`` stands for the results of all tasks that had finished by then."""
+
+    summary: str
+    tokens_before: int
+    tokens_after: int
+
+
+class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a plan ended: counts, and the ids of every task that did not complete."""
+
+    total: int
+    completed: int
+    failed: tuple[int, ...] = ()
+    skipped: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+
+
+class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
+    outcome: PlanOutcome
+    summary: PlanSummary
+
+
+Event = (
+    TasksPlanned
+    | PlanApproved
+    | PlanRevised
+    | TaskDispatched
+    | TaskStatusUpdated
+    | RetryScheduled
+    | ClarificationRequested
+    | ClarificationReceived
+    | TasksReset
+    | StepRecorded
+    | CancelRequested
+    | PlanCancelled
+    | ContextCompacted
+    | PlanningCompleted
+)

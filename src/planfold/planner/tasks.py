@@ -1,0 +1,153 @@
+"""What a plan is made of: tasks as they were planned (``TaskSpec``) and as they stand (``Task``)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+
+class NodeKind(StrEnum):
+    """What kind of work a task is."""
+
+    Clarification = "clarification"  # a person is asked
+    ToolCall = "tool_call"  # a tool is called with arguments
+    Processing = "processing"  # somebody (a model, a person) works it out
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands. ``planner/transitions.py`` holds every legal change."""
+
+    Planned = "planned"
+    Running = "running"
+    NeedsClarification = "needs_clarification"
+    Completed = "completed"
+    Failed = "failed"
+    Cancelled = "cancelled"
+    Skipped = "skipped"
+
+
+class Effect(StrEnum):
+    """What a task does to the world, and so what a crash in the middle of it means."""
+
+    Safe = "safe"  # read-only: run it again freely
+    Keyed = "keyed"  # the tool gets the same idempotency key on every attempt
+    Once = "once"  # never run again by itself: after a crash a person is asked
+
+
+class Link(msgspec.Struct, frozen=True, tag="link", omit_defaults=True):
+    url: str
+    title: str = ""
+
+
+class ImageRef(msgspec.Struct, frozen=True, tag="image", omit_defaults=True):
+    source: str  # a URL or a path
+    title: str = ""
+
+
+class FileRef(msgspec.Struct, frozen=True, tag="file", omit_defaults=True):
+    path: str
+    title: str = ""
+
+
+Attachment = Link | ImageRef | FileRef
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Exponential backoff with full jitter.
+
+    Before attempt ``n + 1`` planfold waits between 0 and ``min(cap, base * factor ** (n - 1))``
+    seconds. ``attempts`` counts all tries, the first one included.
+    """
+
+    attempts: int = 1
+    base: float = 1.0
+    factor: float = 2.0
+    cap: float = 60.0
+
+
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool's name and its JSON arguments; strings in them may hold ``$1.field`` references."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a person is asked: choices (empty = free text), and a default after ``deadline`` s."""
+
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    deadline: float | None = None
+
+
+class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A task as planned and checked: ids are resolved, references point to ``depends_on``."""
+
+    id: int
+    description: str
+    kind: NodeKind = NodeKind.Processing
+    label: str | None = None
+    tool: ToolCall | None = None
+    depends_on: tuple[int, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    effect: Effect = Effect.Once
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float | None = None  # seconds for one attempt
+    route: str | None = None
+    on_failure: Literal["stop", "continue"] = "stop"
+    prompt: Prompt | None = None
+    done: bool = False  # was finished before the plan began
+
+    @property
+    def queue_route(self) -> str:
+        """The name that workers and concurrency limits go by: route, else tool, else kind."""
+        return self.route or (self.tool.name if self.tool else str(self.kind.value))
+
+
+class Task(msgspec.Struct, omit_defaults=True):
+    """A task as it stands now.
+
+    ``attempt`` rises with every dispatch and never falls; ``failures`` counts those since the
+    task was last reset; ``run`` rises when a changed answer makes the task run again, and is
+    part of the idempotency key.
+    """
+
+    spec: TaskSpec
+    status: TaskStatus = TaskStatus.Planned
+    attempt: int = 0
+    failures: int = 0
+    run: int = 1
+    result: Any = None
+    error: str | None = None
+    arguments: dict[str, Any] | None = None  # with references resolved; None = as planned
+    answers: tuple[str, ...] = ()
+    not_before: float | None = None  # a retry waits until then
+    cancel_requested: bool = False
+    outcome_unknown: bool = False
+    note: str | None = None  # what the executor last said of its progress
+
+    @property
+    def id(self) -> int:
+        return self.spec.id
+
+    @property
+    def description(self) -> str:
+        return self.spec.description
+
+    @property
+    def kind(self) -> NodeKind:
+        return self.spec.kind
+
+    @property
+    def depends_on(self) -> tuple[int, ...]:
+        return self.spec.depends_on
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        return self.spec.attachments
+
+    @property
+    def tool(self) -> ToolCall | None:
+        return self.spec.tool

@@ -1,0 +1,50 @@
+"""``Tool``: a name with a JSON schema that plans may call; ``Toolbox`` is a set of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from planfold.errors import ConfigurationError
+from planfold.planner.tasks import Effect, RetryPolicy
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan's author must know of a tool.
+
+    ``parameters`` is the JSON schema (2020-12) of the arguments object. ``effect`` and ``retry``
+    hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
+    ordinary character (scripts); ``$`` references are never looked for there.
+    """
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {"type": "object"}
+    effect: Effect = Effect.Once
+    retry: RetryPolicy = RetryPolicy()
+    literal: frozenset[str] = frozenset()
+
+
+class Toolbox:
+    """The tools that a plan may name. Iterating yields them by name."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            self.add(tool)
+
+    def add(self, tool: Tool) -> None:
+        """Raises ConfigurationError when another tool has this name."""
+        if self._tools.setdefault(tool.name, tool) is not tool:
+            raise ConfigurationError(f"two tools are called {tool.name!r}; rename one of them")
+
+    def get(self, name: str) -> Tool | None:
+        return self._tools.get(name)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(sorted(self._tools.values(), key=lambda tool: tool.name))
+
+    def __len__(self) -> int:
+        return len(self._tools)
