@@ -1,4 +1,4 @@
-"""What a plan is made of: tasks as they were planned (``TaskSpec``) and as they stand (``Task``)."""
+"""What a plan is made of: tasks as planned (``TaskSpec``) and as they stand (``Task``)."""
 
 from __future__ import annotations
 

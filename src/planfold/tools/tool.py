@@ -21,7 +21,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str = ""
-    parameters: dict[str, Any] = {"type": "object"}
+    parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object"})
     effect: Effect = Effect.Once
     retry: RetryPolicy = RetryPolicy()
     literal: frozenset[str] = frozenset()

@@ -1,0 +1,139 @@
+"""``Schedule``: which tasks can start now, kept up to date at O(out-degree) per change.
+
+It is derived from the tasks and never stored. A task is *free* when all its parents are
+satisfied; free planned tasks stand in ``ready`` by route, in the order in which they became free,
+or in ``delayed`` while a retry has to wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+
+from planfold.planner.tasks import NodeKind, Task, TaskStatus
+
+
+def satisfies(task: Task) -> bool:
+    """Whether dependents of ``task`` may start. A failed task never counts as completed; with
+    ``on_failure="continue"`` its dependents are merely allowed to go on without it."""
+    return task.status is TaskStatus.Completed or (
+        task.status is TaskStatus.Failed and task.spec.on_failure == "continue"
+    )
+
+
+class Schedule:
+    def __init__(self, tasks: Mapping[int, Task]) -> None:
+        self._tasks = tasks
+        self.children: dict[int, list[int]] = {}
+        self._unmet: dict[int, int] = {}
+        self.ready: dict[str, OrderedDict[int, None]] = {}
+        self.running: Counter[str] = Counter()
+        self.counts: Counter[TaskStatus] = Counter()
+        self._alarms: list[tuple[float, int]] = []
+        self.add(tasks.values())
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Take in new tasks; their parents must be known already or be among them."""
+        added = list(tasks)
+        for task in added:
+            self.children.setdefault(task.id, [])
+        for task in added:
+            for parent in task.depends_on:
+                self.children[parent].append(task.id)
+        for task in added:
+            self._unmet[task.id] = sum(not satisfies(self._tasks[p]) for p in task.depends_on)
+            self._enter(task)
+
+    def remove(self, task: Task) -> None:
+        """Forget a task that has not started."""
+        self._leave(task)
+        for parent in task.depends_on:
+            if parent in self.children:
+                self.children[parent].remove(task.id)
+        del self.children[task.id], self._unmet[task.id]
+
+    def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
+        """Give ``task`` a new status and let its children know."""
+        was_satisfied = satisfies(task)
+        self._leave(task)
+        task.status = status
+        task.not_before = not_before
+        self._enter(task)
+        now_satisfied = satisfies(task)
+        if was_satisfied != now_satisfied:
+            for child in self.children[task.id]:
+                self._parent_changed(self._tasks[child], now_satisfied)
+
+    def is_free(self, task_id: int) -> bool:
+        return self._unmet[task_id] == 0
+
+    def alarm(self, at: float, task_id: int) -> None:
+        """Remember that something is due for a task at ``at``."""
+        heapq.heappush(self._alarms, (at, task_id))
+
+    def due(self, now: float) -> list[int]:
+        """Ids whose alarm is at or before ``now``, in the order of time; each once."""
+        return list(dict.fromkeys(i for at, i in sorted(self._alarms) if at <= now))
+
+    def next_alarm(self, deadline_of: Mapping[int, float]) -> float | None:
+        """The earliest alarm that still holds; drops those that no longer do."""
+        while self._alarms:
+            at, task_id = self._alarms[0]
+            task = self._tasks.get(task_id)
+            if task and (task.not_before == at or deadline_of.get(task_id) == at):
+                return at
+            heapq.heappop(self._alarms)
+        return None
+
+    def descendants(self, roots: Iterable[int]) -> Iterator[int]:
+        """Everything reachable from ``roots``, without them, each once, nearest first."""
+        seen = set(roots)
+        queue = list(seen)
+        for task_id in queue:
+            for child in self.children[task_id]:
+                if child not in seen:
+                    seen.add(child)
+                    queue.append(child)
+                    yield child
+
+    def _parent_changed(self, child: Task, satisfied: bool) -> None:
+        unmet = self._unmet[child.id]
+        if satisfied:
+            self._unmet[child.id] = unmet - 1
+            if unmet == 1 and child.status is TaskStatus.Planned:
+                self._make_ready(child)
+        else:
+            self._unmet[child.id] = unmet + 1
+            if unmet == 0 and child.status is TaskStatus.Planned:
+                self._unready(child)
+
+    def _enter(self, task: Task) -> None:
+        self.counts[task.status] += 1
+        if task.status is TaskStatus.Running:
+            self.running[task.spec.queue_route] += 1
+        elif task.status is TaskStatus.Planned and self._unmet[task.id] == 0:
+            self._make_ready(task)
+
+    def _leave(self, task: Task) -> None:
+        self.counts[task.status] -= 1
+        if task.status is TaskStatus.Running:
+            self.running[task.spec.queue_route] -= 1
+        elif task.status is TaskStatus.Planned and self._unmet[task.id] == 0:
+            self._unready(task)
+
+    def _make_ready(self, task: Task) -> None:
+        if task.not_before is not None:
+            self.alarm(task.not_before, task.id)
+        else:
+            self.ready.setdefault(self._lane(task), OrderedDict())[task.id] = None
+
+    def _unready(self, task: Task) -> None:
+        lane = self.ready.get(self._lane(task))
+        if lane is not None:
+            lane.pop(task.id, None)
+
+    @staticmethod
+    def _lane(task: Task) -> str:
+        # Questions need no slot, so they must not queue behind tasks that do.
+        return "" if task.kind is NodeKind.Clarification else task.spec.queue_route

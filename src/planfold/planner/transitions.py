@@ -1,0 +1,99 @@
+"""Every legal change of a task's status: one table, status x trigger -> status.
+
+A trigger is an event's name, with a variant where one event can mean several things. What is not
+in the table is not legal: ``PlannerState`` refuses to fold it. ``docs/reference/task-status.md``
+is drawn from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from planfold.planner.tasks import TaskStatus as S
+
+DISPATCHED: Final = "TaskDispatched"
+COMPLETED: Final = "TaskStatusUpdated:completed"
+FAILED: Final = "TaskStatusUpdated:failed"
+CANCELLED: Final = "TaskStatusUpdated:cancelled"
+SKIPPED: Final = "TaskStatusUpdated:skipped"
+PROGRESSED: Final = "TaskStatusUpdated:running"
+RETRY_SCHEDULED: Final = "RetryScheduled"
+ASKED: Final = "ClarificationRequested"
+ANSWERED: Final = "ClarificationReceived:complete"
+ANSWERED_RESUME: Final = "ClarificationReceived:resume"
+ANSWERED_FAIL: Final = "ClarificationReceived:fail"
+RESET: Final = "TasksReset"
+STEP_RECORDED: Final = "StepRecorded"
+CANCEL_REQUESTED: Final = "CancelRequested"
+
+TRANSITIONS: Final[dict[tuple[S, str], S]] = {
+    (S.Planned, DISPATCHED): S.Running,
+    (S.Planned, ASKED): S.NeedsClarification,
+    (S.Planned, FAILED): S.Failed,  # a reference to a result that lacks the field
+    (S.Planned, CANCELLED): S.Cancelled,
+    (S.Planned, SKIPPED): S.Skipped,
+    (S.Planned, RESET): S.Planned,
+    (S.Running, COMPLETED): S.Completed,
+    (S.Running, FAILED): S.Failed,
+    (S.Running, CANCELLED): S.Cancelled,
+    (S.Running, PROGRESSED): S.Running,
+    (S.Running, RETRY_SCHEDULED): S.Planned,
+    (S.Running, ASKED): S.NeedsClarification,
+    (S.Running, STEP_RECORDED): S.Running,
+    (S.Running, CANCEL_REQUESTED): S.Running,
+    (S.Running, RESET): S.Planned,
+    (S.NeedsClarification, ANSWERED): S.Completed,
+    (S.NeedsClarification, ANSWERED_RESUME): S.Planned,
+    (S.NeedsClarification, ANSWERED_FAIL): S.Failed,
+    (S.NeedsClarification, CANCELLED): S.Cancelled,
+    (S.NeedsClarification, RESET): S.Planned,
+    (S.Completed, ANSWERED): S.Completed,  # the answer was changed
+    (S.Completed, RESET): S.Planned,
+    (S.Failed, RESET): S.Planned,
+    (S.Cancelled, RESET): S.Planned,
+    (S.Skipped, RESET): S.Planned,
+}
+
+TRIGGERS: Final = (
+    DISPATCHED,
+    PROGRESSED,
+    STEP_RECORDED,
+    COMPLETED,
+    FAILED,
+    RETRY_SCHEDULED,
+    ASKED,
+    ANSWERED,
+    ANSWERED_RESUME,
+    ANSWERED_FAIL,
+    CANCEL_REQUESTED,
+    CANCELLED,
+    SKIPPED,
+    RESET,
+)
+
+ENDED: Final = frozenset({S.Completed, S.Failed, S.Cancelled, S.Skipped})
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram, for the docs."""
+    lines = ["stateDiagram-v2", f"    [*] --> {S.Planned.name}"]
+    lines += [
+        f"    {before.name} --> {after.name}: {trigger.replace(':', ' ')}"
+        for (before, trigger), after in TRANSITIONS.items()
+    ]
+    return "\n".join(lines)
+
+
+def markdown_table() -> str:
+    """The table as Markdown, one row per trigger, a dash where the change is not legal."""
+    head = "| event | " + " | ".join(status.name for status in S) + " |"
+    rows = [
+        f"| {trigger} | "
+        + " | ".join(
+            TRANSITIONS[status, trigger].name if (status, trigger) in TRANSITIONS else "-"
+            for status in S
+        )
+        + " |"
+        for trigger in TRIGGERS
+    ]
+    return "\n".join([head, "| --- " * (len(S) + 1) + "|", *rows])
