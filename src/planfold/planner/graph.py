@@ -2,7 +2,7 @@
 
 It is derived from the tasks and never stored. A task is *free* when all its parents are
 satisfied; free planned tasks stand in ``ready`` by route, in the order in which they became free,
-or in ``delayed`` while a retry has to wait.
+or in ``delayed`` while a retry has to wait. ``alarms`` tell when time alone changes something.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Schedule:
         self.ready: dict[str, OrderedDict[int, None]] = {}
         self.running: Counter[str] = Counter()
         self.counts: Counter[TaskStatus] = Counter()
+        self.delayed: set[int] = set()
         self._alarms: list[tuple[float, int]] = []
         self.add(tasks.values())
 
@@ -72,9 +73,10 @@ class Schedule:
         """Remember that something is due for a task at ``at``."""
         heapq.heappush(self._alarms, (at, task_id))
 
-    def due(self, now: float) -> list[int]:
-        """Ids whose alarm is at or before ``now``, in the order of time; each once."""
-        return list(dict.fromkeys(i for at, i in sorted(self._alarms) if at <= now))
+    def due_retries(self, now: float) -> list[int]:
+        """Tasks whose wait before a retry is over, the longest waiting first."""
+        due = [(self._tasks[i].not_before or 0.0, i) for i in self.delayed]
+        return [task_id for at, task_id in sorted(due) if at <= now]
 
     def next_alarm(self, deadline_of: Mapping[int, float]) -> float | None:
         """The earliest alarm that still holds; drops those that no longer do."""
@@ -124,11 +126,13 @@ class Schedule:
 
     def _make_ready(self, task: Task) -> None:
         if task.not_before is not None:
+            self.delayed.add(task.id)
             self.alarm(task.not_before, task.id)
         else:
             self.ready.setdefault(self._lane(task), OrderedDict())[task.id] = None
 
     def _unready(self, task: Task) -> None:
+        self.delayed.discard(task.id)
         lane = self.ready.get(self._lane(task))
         if lane is not None:
             lane.pop(task.id, None)

@@ -68,10 +68,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A tool's name and its JSON arguments; strings in them may hold ``$1.field`` references."""
+    """A tool's name and its JSON arguments; strings in them may hold ``$1.field`` references,
+    except in the ``literal`` arguments."""
 
     name: str
     arguments: dict[str, Any] = {}
+    literal: tuple[str, ...] = ()
 
 
 class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,6 +106,18 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def queue_route(self) -> str:
         """The name that workers and concurrency limits go by: route, else tool, else kind."""
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
+
+
+class PlanStatus(StrEnum):
+    """Where a whole plan stands."""
+
+    AwaitingApproval = "awaiting_approval"
+    Running = "running"
+    AwaitingAnswer = "awaiting_answer"  # nothing runs and nothing can start without an answer
+    Cancelling = "cancelling"
+    Completed = "completed"
+    Failed = "failed"
+    Cancelled = "cancelled"
 
 
 class Task(msgspec.Struct, omit_defaults=True):

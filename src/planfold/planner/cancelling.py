@@ -1,0 +1,80 @@
+"""Cancelling, and what a task's end means for those that depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from planfold.errors import CommandRejected, NotFound
+from planfold.planner.commands import CancelPlan, CancelTask
+from planfold.planner.events import CancelRequested, Event, PlanCancelled, TaskStatusUpdated
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.transitions import ENDED
+
+
+def find_task(state: PlannerState, task_id: int) -> Task:
+    """Raises NotFound when the plan has no such task."""
+    task = state.tasks.get(task_id)
+    if task is None:
+        raise NotFound(f"the plan has no task {task_id}; its tasks are {_ids(state)}")
+    return task
+
+
+def skip_dependents(
+    state: PlannerState, roots: Iterable[int], skipped: set[int]
+) -> Iterator[Event]:
+    """Planned tasks below ``roots`` will never start: they become Skipped. ``skipped`` collects
+    them, so that several roots in one decision skip each task once."""
+    frontier = list(roots)
+    for root in frontier:
+        for child in state.schedule.children[root]:
+            if child not in skipped and state.tasks[child].status is TaskStatus.Planned:
+                skipped.add(child)
+                frontier.append(child)
+                yield TaskStatusUpdated(
+                    child,
+                    TaskStatus.Skipped,
+                    error=f"it needs task {root}, which did not complete",
+                )
+
+
+def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
+    """Decide ``CancelTask``."""
+    task = find_task(state, command.task_id)
+    below = list(state.schedule.descendants([task.id])) if command.subtree else []
+    doomed = [task, *(state.tasks[i] for i in below)]
+    if all(t.status in ENDED or t.cancel_requested for t in doomed):
+        if task.status is TaskStatus.Cancelled or task.cancel_requested:
+            return
+        raise CommandRejected(f"task {task.id} is {task.status.value}; there is nothing to cancel")
+    yield from _cancel(doomed, command.reason)
+    if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
+        yield from skip_dependents(state, [task.id], set(below))
+
+
+def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
+    """Decide ``CancelPlan``: what has not started is cancelled, what runs is asked to stop, what
+    is finished stays finished."""
+    if state.cancelled:
+        return
+    if state.outcome is not None:
+        raise CommandRejected(f"the plan is {state.status.value}; there is nothing to cancel")
+    yield PlanCancelled(command.reason)
+    yield from _cancel(state.tasks.values(), command.reason)
+
+
+def _cancel(tasks: Iterable[Task], reason: str) -> Iterator[Event]:
+    running: list[int] = []
+    for task in tasks:
+        if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
+            yield TaskStatusUpdated(task.id, TaskStatus.Cancelled, error=reason or None)
+        elif task.status is TaskStatus.Running and not task.cancel_requested:
+            running.append(task.id)
+    if running:
+        yield CancelRequested(tuple(running), reason)
+
+
+def _ids(state: PlannerState) -> str:
+    ids = sorted(state.tasks)
+    shown = ", ".join(map(str, ids[:10]))
+    return shown if len(ids) <= 10 else f"{shown}, ... {ids[-1]}"

@@ -1,0 +1,83 @@
+"""What an executor should know of a plan so far, under a token budget.
+
+Goal, open questions and answers are rendered from the state and never summarised; results of
+finished tasks are extracted into a summary once the whole passes the budget.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
+from planfold.planner.events import ContextCompacted
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import NodeKind, Task
+
+SUMMARY_SHARE = 0.25  # of the budget: what a summary may take, the rest is for what comes next
+
+
+def render_context(state: PlannerState) -> str:
+    """The plan's goal, its answers, the summary and the results that came after it."""
+    parts = [f"Goal: {state.goal or state.title}"]
+    parts += [
+        f"Answer to {task.description!r}: {task.result}"
+        for task in state.tasks.values()
+        if task.kind is NodeKind.Clarification and task.result is not None
+    ]
+    if state.context_summary:
+        parts.append(f"Summary of earlier results:\n{state.context_summary}")
+    parts += [
+        _line(state.tasks[i], None)
+        for i in state.facts.uncompacted
+        if i in state.tasks and state.tasks[i].kind is not NodeKind.Clarification
+    ]
+    return "\n".join(parts)
+
+
+def over_budget(state: PlannerState) -> bool:
+    """Whether results piled up past the budget and there is something left to compact."""
+    return state.facts.context_tokens > state.config.token_budget and bool(state.facts.uncompacted)
+
+
+def compact_context(state: PlannerState, summary: str | None = None) -> ContextCompacted:
+    """Fold the finished tasks into the summary: the given one, or an extract of one line per
+    task. The oldest lines go first where it would not fit its share of the budget."""
+    budget = max(int(state.config.token_budget * SUMMARY_SHARE), 16)
+    if summary is None:
+        fresh = [state.tasks[i] for i in state.facts.uncompacted if i in state.tasks]
+        width = max(80, budget * CHARS_PER_TOKEN // max(len(fresh), 1))
+        lines = state.context_summary.splitlines() + [_line(task, width) for task in fresh]
+    else:
+        lines = summary.splitlines()
+    kept = _last_lines(lines, budget * CHARS_PER_TOKEN)
+    return ContextCompacted(kept, state.facts.context_tokens, estimate_tokens(kept))
+
+
+def _line(task: Task, width: int | None) -> str:
+    outcome = _text(task.result) if task.error is None else f"failed: {task.error}"
+    line = (
+        f"{task.id}. {task.description}: {outcome}" if outcome else f"{task.id}. {task.description}"
+    )
+    line = " ".join(line.split())
+    if width is None or len(line) <= width:
+        return line
+    half = (width - 5) // 2
+    return f"{line[:half]} ... {line[-half:]}"
+
+
+def _text(result: Any) -> str:
+    if result is None:
+        return ""
+    return result if isinstance(result, str) else msgspec.json.encode(result).decode()
+
+
+def _last_lines(lines: list[str], limit: int) -> str:
+    kept: list[str] = []
+    for line in reversed(lines):
+        limit -= len(line) + 1
+        if limit < 0:
+            break
+        kept.append(line)
+    return "\n".join(reversed(kept))

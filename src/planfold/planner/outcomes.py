@@ -1,0 +1,106 @@
+"""``HandleExecutorEvent``: what a report from an executor or a person means for the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planfold.compaction.errors import compact_error_message
+from planfold.errors import CommandRejected
+from planfold.planner.answering import OUTCOME_CHOICES, receive_answer
+from planfold.planner.cancelling import find_task, skip_dependents
+from planfold.planner.commands import (
+    ClarificationProvided,
+    HandleExecutorEvent,
+    NeedsClarification,
+    OutcomeUnknown,
+    StepCompleted,
+    TaskCompleted,
+    TaskFailed,
+    TaskProgressed,
+)
+from planfold.planner.events import (
+    ClarificationRequested,
+    Event,
+    RetryScheduled,
+    StepRecorded,
+    TaskStatusUpdated,
+)
+from planfold.planner.retries import retry_delay
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskStatus
+
+
+def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
+    """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
+    that is over, change nothing: delivery may be at-least-once."""
+    task = find_task(state, command.task_id)
+    report = command.event
+    if isinstance(report, ClarificationProvided):
+        yield from receive_answer(state, task, report)
+        return
+    if command.attempt is not None and command.attempt > task.attempt:
+        raise CommandRejected(
+            f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never made"
+        )
+    stale = command.attempt is not None and command.attempt < task.attempt
+    if stale or task.status is not TaskStatus.Running:
+        return
+    match report:
+        case TaskCompleted(result):
+            yield TaskStatusUpdated(task.id, TaskStatus.Completed, result=result)
+        case TaskFailed():
+            yield from _failed(state, task, command, report)
+        case NeedsClarification():
+            yield _question(task, report, command.now)
+        case TaskProgressed(note):
+            yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
+        case StepCompleted(key, value):
+            if key not in state.steps(task.id):
+                yield StepRecorded(task.id, key, value)
+        case OutcomeUnknown(reason):
+            yield from _unknown(state, task, reason)
+
+
+def _failed(
+    state: PlannerState, task: Task, command: HandleExecutorEvent, report: TaskFailed
+) -> Iterator[Event]:
+    error = compact_error_message(report.error, state.config.error_char_limit)
+    if task.cancel_requested:
+        yield TaskStatusUpdated(task.id, TaskStatus.Cancelled, error=error)
+        yield from skip_dependents(state, [task.id], set())
+        return
+    policy, failures = task.spec.retry, task.failures + 1
+    if report.retryable and failures < policy.attempts:
+        delay = retry_delay(policy, failures, command.jitter)
+        yield RetryScheduled(task.id, delay, command.now + delay, error)
+        return
+    yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
+    if task.spec.on_failure == "stop":
+        yield from skip_dependents(state, [task.id], set())
+
+
+def _question(task: Task, report: NeedsClarification, now: float) -> ClarificationRequested:
+    return ClarificationRequested(
+        task.id,
+        report.question,
+        report.choices,
+        report.default,
+        None if report.deadline is None else now + report.deadline,
+        "complete" if report.completes else "resume",
+    )
+
+
+def _unknown(state: PlannerState, task: Task, reason: str) -> Iterator[Event]:
+    if task.cancel_requested:
+        yield TaskStatusUpdated(
+            task.id, TaskStatus.Cancelled, error=f"outcome unknown: {reason}", outcome_unknown=True
+        )
+        yield from skip_dependents(state, [task.id], set())
+        return
+    yield ClarificationRequested(
+        task.id,
+        f"Was this done? {task.description} ({reason}; it was not run again, because running it "
+        "twice may do harm)",
+        OUTCOME_CHOICES,
+        then="outcome",
+    )

@@ -1,0 +1,168 @@
+"""``Planner``: the plan aggregate. Commands in, events out; nothing else happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from planfold.errors import CommandRejected, NotFound
+from planfold.handler import Enqueue, Handler, QueueChange, Settle, Signal
+from planfold.planner import answering, cancelling, revising
+from planfold.planner.commands import (
+    ApprovePlan,
+    CancelPlan,
+    CancelTask,
+    ChangeAnswer,
+    Command,
+    CompactContext,
+    Continue,
+    HandleExecutorEvent,
+    Initialize,
+    RetryTask,
+    RevisePlan,
+)
+from planfold.planner.context import compact_context, over_budget
+from planfold.planner.dispatching import continue_plan, has_work
+from planfold.planner.events import (
+    CancelRequested,
+    ClarificationRequested,
+    Event,
+    PlanApproved,
+    RetryScheduled,
+    TaskDispatched,
+    TasksPlanned,
+    TasksReset,
+    TaskStatusUpdated,
+)
+from planfold.planner.outcomes import handle_executor_event
+from planfold.planner.revising import check_structure, hash_revision
+from planfold.planner.state import Facts, PlannerState
+from planfold.planner.tasks import TaskStatus
+
+FOLD_VERSION = 1  # raise it when folding the same events gives another state
+
+
+class Planner(Handler[Command, Event]):
+    """One plan.
+
+    >>> planner = Planner()
+    >>> events = planner.process(Initialize("Release", tasks))
+    >>> Planner.fold(events).process(Continue())
+    """
+
+    def __init__(self, state: PlannerState | None = None) -> None:
+        self.state = state or PlannerState()
+
+    def process(self, command: Command) -> list[Event]:
+        """See :meth:`Handler.process`.
+
+        Raises:
+            CommandRejected: not legal now, with the reason and the remedy.
+            NotFound: no such task.
+            InvalidPlan: the tasks of Initialize or RevisePlan do not form a graph.
+        """
+        if isinstance(command, Initialize):
+            return list(_initialize(self.state, command))
+        if not self.state.initialized:
+            raise NotFound("there is no such plan; it begins with Initialize")
+        return list(_DECIDE[type(command)](self.state, command))
+
+    def apply(self, event: Event) -> None:
+        """Advance by one event; raises CorruptLog where the event is not legal."""
+        self.state.apply(event)
+
+    def next_command(self, now: float = 0.0) -> Command | None:
+        """What follows by itself: ``Continue`` while something can be dispatched or completed,
+        ``CompactContext`` when the context has passed its budget."""
+        if not self.state.initialized:
+            return None
+        if has_work(self.state, now):
+            return Continue(now)
+        return CompactContext() if over_budget(self.state) else None
+
+    def due_at(self) -> float | None:
+        """When a retry's wait or a question's deadline ends next."""
+        return self.state.schedule.next_alarm(self.state.deadlines)
+
+    def queue_changes(self, event: Event) -> Sequence[QueueChange]:
+        """Dispatched tasks enter the queue and leave it when their attempt is over."""
+        tasks = self.state.tasks
+        match event:
+            case TaskDispatched(task_id, attempt):
+                return (Enqueue(task_id, attempt, tasks[task_id].spec.queue_route),)
+            case TaskStatusUpdated(task_id, status):
+                over = status is not TaskStatus.Running and tasks[task_id].attempt
+                return (Settle(task_id),) if over else ()
+            case RetryScheduled(task_id) | ClarificationRequested(task_id):
+                return (Settle(task_id),) if tasks[task_id].attempt else ()
+            case TasksReset(task_ids):
+                return [Settle(i) for i in task_ids if tasks[i].attempt]
+            case CancelRequested(task_ids):
+                return [Signal(i) for i in task_ids]
+        return ()
+
+    def head(self) -> dict[str, Any]:
+        """Title, status and counts, for lists of plans."""
+        state, counts = self.state, self.state.schedule.counts
+        return {
+            "title": state.title,
+            "status": state.status.value,
+            "total": len(state.tasks),
+            "completed": counts[TaskStatus.Completed],
+            "questions": len(state.questions),
+        }
+
+    def snapshot(self) -> bytes:
+        return msgspec.json.encode((FOLD_VERSION, self.state.facts))
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> Self | None:
+        try:
+            version, facts = msgspec.json.decode(snapshot, type=tuple[int, Facts])
+        except msgspec.ValidationError:
+            return None
+        return cls(PlannerState(facts)) if version == FOLD_VERSION else None
+
+
+def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
+    check_structure(command.tasks, {})
+    revision_hash = hash_revision(command.tasks)
+    if state.initialized:
+        if state.revision_hash == revision_hash:
+            return
+        raise CommandRejected("this plan was initialized with other tasks; use RevisePlan")
+    yield TasksPlanned(command.title, command.goal, command.tasks, revision_hash, command.config)
+    if command.approved_by is not None:
+        yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
+    if command.revision_hash != state.revision_hash:
+        raise CommandRejected(
+            f"the plan is at revision {state.revision_hash}, not {command.revision_hash}; "
+            "look at it again before approving"
+        )
+    if state.outcome is not None or state.cancelled:
+        raise CommandRejected(f"the plan is {state.status.value}; there is nothing to approve")
+    if not state.approved:
+        yield PlanApproved(command.revision_hash, command.by)
+
+
+def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
+    if state.facts.uncompacted:
+        yield compact_context(state, command.summary)
+
+
+_DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
+    HandleExecutorEvent: handle_executor_event,
+    Continue: continue_plan,
+    CompactContext: _compact,
+    ApprovePlan: _approve,
+    RevisePlan: revising.revise_plan,
+    RetryTask: revising.retry_task,
+    ChangeAnswer: answering.change_answer,
+    CancelTask: cancelling.cancel_task,
+    CancelPlan: cancelling.cancel_plan,
+}

@@ -1,0 +1,227 @@
+"""``$`` references in arguments: how a task uses the results of earlier ones.
+
+    reference = "$" target path*          target = id | label
+    path      = "." name | "[" int "]"    "$$" is a literal dollar
+
+A ``$`` that no target follows, and a ``.`` that no name follows, are ordinary characters. A string
+that is exactly one reference stands for the value with its JSON type; inside a longer string
+the value is written out: strings as they are, everything else as compact JSON. Values that are
+put in are never scanned again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+_Value = TypeVar("_Value")
+_Path = tuple[str | int, ...]
+
+LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_TOKEN: Final = re.compile(
+    r"\$(?:(?P<dollar>\$)"
+    r"|(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
+    r"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{1,9}\])*))"
+)
+_STEP: Final = re.compile(r"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]")
+_MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """One reference: ``$build.files[0]`` has target "build" and path ("files", 0)."""
+
+    target: str
+    path: _Path
+    text: str
+
+
+class ReferenceFault(ValueError):
+    """A reference that cannot be resolved: ``text`` is the reference, ``why`` what is wrong."""
+
+    def __init__(self, text: str, why: str) -> None:
+        self.text = text
+        self.why = why
+        super().__init__(f"{text}: {why}")
+
+
+def find_references(value: object, *, literal: Collection[str] = ()) -> list[Reference]:
+    """All references in ``value``, in the order in which they stand there, repeats included.
+
+    ``literal`` names the top-level keys of ``value`` that are not scanned.
+    """
+    found: list[Reference] = []
+    stack = [_without(value, literal)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if "$" in item:
+                found += [_reference(m) for m in _TOKEN.finditer(item) if not m["dollar"]]
+        elif isinstance(item, dict):
+            stack.extend(reversed(item.values()))
+        elif isinstance(item, (list, tuple)):
+            stack.extend(reversed(item))
+    return found
+
+
+def has_references(arguments: object, *, literal: Collection[str] = ()) -> bool:
+    """Whether ``resolve`` would change anything: a reference or a ``$$`` is in there."""
+    stack = [_without(arguments, literal)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if "$" in item and _TOKEN.search(item):
+                return True
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            stack.extend(item)
+    return False
+
+
+def whole_reference(text: str) -> Reference | None:
+    """The reference that ``text`` consists of, or None where it holds anything else."""
+    if not text.startswith("$"):
+        return None
+    match = _TOKEN.fullmatch(text)
+    return None if match is None or match["dollar"] else _reference(match)
+
+
+def rename_references(
+    value: _Value, ids: Mapping[str, int], *, literal: Collection[str] = ()
+) -> _Value:
+    """``value`` with every label that ``ids`` knows replaced by its id (``$build.x``: ``$3.x``).
+
+    All else stays as it is, ``$$`` too. Parts without a change are shared, not copied.
+    """
+
+    def rename(match: re.Match[str]) -> str:
+        new = None if match["dollar"] else ids.get(match["target"])
+        return match[0] if new is None else f"${new}{match['path']}"
+
+    renamed: _Value = _map_strings(value, lambda text: _TOKEN.sub(rename, text), literal)
+    return renamed
+
+
+def resolve(
+    arguments: dict[str, Any],
+    results: Callable[[int], Any],
+    *,
+    literal: Collection[str] = (),
+) -> dict[str, Any]:
+    """``arguments`` with the values of ``results`` (task id -> result) in place of references.
+
+    ``$$`` becomes ``$``. Raises ReferenceFault when a label is left, when ``results`` raises
+    LookupError for an id, or when a path does not exist in a result.
+    """
+
+    def lookup(match: re.Match[str]) -> Any:
+        return _follow(_reference(match), results)
+
+    def replace(match: re.Match[str]) -> str:
+        return "$" if match["dollar"] else _written_out(lookup(match))
+
+    def substitute(text: str) -> Any:
+        whole = _TOKEN.fullmatch(text)
+        if whole is not None and not whole["dollar"]:
+            return lookup(whole)
+        return _TOKEN.sub(replace, text)
+
+    resolved: dict[str, Any] = _map_strings(arguments, substitute, literal)
+    return resolved
+
+
+def unescape(text: str) -> str:
+    """``text`` with ``$$`` as ``$`` and its references left standing."""
+    return _TOKEN.sub(lambda m: "$" if m["dollar"] else m[0], text)
+
+
+def _without(value: object, literal: Collection[str]) -> object:
+    if literal and isinstance(value, dict):
+        return {key: item for key, item in value.items() if key not in literal}
+    return value
+
+
+def _map_strings(value: Any, change: Callable[[str], Any], literal: Collection[str] = ()) -> Any:
+    if isinstance(value, str):
+        return change(value) if "$" in value else value
+    if isinstance(value, dict):
+        mapped = {
+            key: item if key in literal else _map_strings(item, change)
+            for key, item in value.items()
+        }
+        return mapped if any(mapped[key] is not item for key, item in value.items()) else value
+    if isinstance(value, (list, tuple)):
+        items = [_map_strings(item, change) for item in value]
+        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
+    return value
+
+
+def _reference(match: re.Match[str]) -> Reference:
+    steps = match["path"]
+    path: _Path = ()
+    if steps:
+        path = tuple(name or int(index) for name, index in _STEP.findall(steps))
+    return Reference(match["target"], path, match[0])
+
+
+def _written_out(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
+    target = reference.target
+    if not target.isdecimal() or len(target) > 18:
+        raise ReferenceFault(reference.text, f"there is no task {target!r}")
+    try:
+        value = results(int(target))
+    except LookupError:
+        raise ReferenceFault(reference.text, f"task {target} has no result") from None
+    place = f"task {target}'s result"
+    so_far = f"${target}"
+    for step in reference.path:
+        try:
+            value = _step(value, step)
+        except LookupError as missing:
+            raise ReferenceFault(reference.text, f"{place} {missing.args[0]}") from None
+        so_far += f"[{step}]" if isinstance(step, int) else f".{step}"
+        place = so_far
+    return value
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        if not isinstance(value, (list, tuple)) or not -len(value) <= step < len(value):
+            raise LookupError(f"has no item [{step}]; it is {_described(value)}")
+        return value[step]
+    if not isinstance(value, dict) or step not in value:
+        raise LookupError(f"has no field {step!r}; it {_fields_of(value)}")
+    return value[step]
+
+
+def _fields_of(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return f"is {_described(value)}"
+    names = sorted(str(name)[:40] for name in value)
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return "has: " + ", ".join(names[:_MAX_NAMED]) + more
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (list, tuple)):
+        last = f", [0] to [{len(value) - 1}]" if value else ""
+        return f"a list of {len(value)} item{'s' if len(value) != 1 else ''}{last}"
+    return "an object" if value else "an empty object"

@@ -1,0 +1,305 @@
+"""``PlannerState``: everything a plan remembers, rebuilt by folding its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from planfold.compaction.tokens import estimate_tokens
+from planfold.errors import CorruptLog
+from planfold.planner import transitions as t
+from planfold.planner.commands import PlannerConfig
+from planfold.planner.events import (
+    CancelRequested,
+    ClarificationReceived,
+    ClarificationRequested,
+    ContextCompacted,
+    Event,
+    PlanApproved,
+    PlanCancelled,
+    PlanningCompleted,
+    PlanOutcome,
+    PlanRevised,
+    RetryScheduled,
+    StepRecorded,
+    TaskDispatched,
+    TasksPlanned,
+    TasksReset,
+    TaskStatusUpdated,
+    Then,
+)
+from planfold.planner.graph import Schedule
+from planfold.planner.tasks import PlanStatus, Task, TaskSpec, TaskStatus
+
+
+class Question(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A question that waits for a person. ``deadline``: seconds since the epoch, or None."""
+
+    task_id: int
+    question: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    deadline: float | None = None
+    then: Then = "complete"
+
+
+class Facts(msgspec.Struct):
+    """The part of the state that is stored in snapshots; the schedule is derived from it."""
+
+    title: str = ""
+    goal: str = ""
+    config: PlannerConfig = msgspec.field(default_factory=PlannerConfig)
+    revision_hash: str = ""
+    approved: bool = False
+    tasks: dict[int, Task] = {}
+    questions: dict[int, Question] = {}
+    steps: dict[int, dict[str, Any]] = {}
+    cancelled: bool = False
+    cancel_reason: str = ""
+    outcome: PlanOutcome | None = None
+    context_summary: str = ""
+    context_tokens: int = 0
+    uncompacted: list[int] = []  # finished tasks that the summary does not cover yet
+
+
+class PlannerState:
+    """A plan as it stands. Read it freely; only :meth:`apply` changes it."""
+
+    def __init__(self, facts: Facts | None = None) -> None:
+        self._facts = facts or Facts()
+        self.schedule = Schedule(self._facts.tasks)
+        self.deadlines = {
+            q.task_id: q.deadline for q in self.questions.values() if q.deadline is not None
+        }
+        for task_id, deadline in self.deadlines.items():
+            self.schedule.alarm(deadline, task_id)
+
+    @property
+    def facts(self) -> Facts:
+        return self._facts
+
+    @property
+    def title(self) -> str:
+        return self._facts.title
+
+    @property
+    def goal(self) -> str:
+        return self._facts.goal
+
+    @property
+    def config(self) -> PlannerConfig:
+        return self._facts.config
+
+    @property
+    def revision_hash(self) -> str:
+        """Hash of the tasks as planned; an approval holds for exactly this revision."""
+        return self._facts.revision_hash
+
+    @property
+    def approved(self) -> bool:
+        return self._facts.approved
+
+    @property
+    def tasks(self) -> dict[int, Task]:
+        return self._facts.tasks
+
+    @property
+    def questions(self) -> dict[int, Question]:
+        """Waiting questions by task id."""
+        return self._facts.questions
+
+    @property
+    def cancelled(self) -> bool:
+        return self._facts.cancelled
+
+    @property
+    def outcome(self) -> PlanOutcome | None:
+        """How the plan ended, or None while it has not."""
+        return self._facts.outcome
+
+    @property
+    def context_summary(self) -> str:
+        return self._facts.context_summary
+
+    @property
+    def initialized(self) -> bool:
+        return bool(self._facts.revision_hash)
+
+    @property
+    def status(self) -> PlanStatus:
+        facts, counts = self._facts, self.schedule.counts
+        if facts.outcome is not None:
+            return PlanStatus(facts.outcome)
+        if facts.cancelled:
+            return PlanStatus.Cancelling
+        if not facts.approved:
+            return PlanStatus.AwaitingApproval
+        waits = facts.questions and not counts[TaskStatus.Running]
+        if waits and not any(self.schedule.ready.values()) and not self.schedule.delayed:
+            return PlanStatus.AwaitingAnswer
+        return PlanStatus.Running
+
+    def steps(self, task_id: int) -> dict[str, Any]:
+        """Values of the task's durable inner steps, by key."""
+        return self._facts.steps.get(task_id, {})
+
+    def apply(self, event: Event) -> None:
+        """Advance by one event.
+
+        Raises:
+            CorruptLog: the event is not legal in this state, so the log is not a plan's log.
+        """
+        try:
+            _FOLD[type(event)](self, event)
+        except KeyError as fault:
+            if type(event) not in _FOLD:
+                raise CorruptLog(f"a plan has no event {type(event).__name__}") from None
+            raise CorruptLog(
+                f"{type(event).__name__} is about task {fault}, which the plan does not have; "
+                "a history must begin with TasksPlanned"
+            ) from None
+
+    def _change(
+        self, task_id: int, trigger: str, *, not_before: float | None = None
+    ) -> tuple[Task, TaskStatus]:
+        task = self._facts.tasks[task_id]
+        before = task.status
+        after = t.TRANSITIONS.get((before, trigger))
+        if after is None:
+            raise CorruptLog(f"{trigger} is not legal for task {task_id}, which is {before.value}")
+        if after is not before or trigger is t.RESET:
+            self.schedule.move(task, after, not_before)
+            if before is TaskStatus.NeedsClarification:
+                self._facts.questions.pop(task_id, None)
+                self.deadlines.pop(task_id, None)
+        return task, after
+
+    def _planned(self, event: TasksPlanned) -> None:
+        facts = self._facts
+        if self.initialized:
+            raise CorruptLog("the plan was initialized twice")
+        facts.title, facts.goal, facts.config = event.title, event.goal, event.config
+        facts.revision_hash = event.revision_hash
+        self._add(event.tasks)
+
+    def _approved(self, event: PlanApproved) -> None:
+        self._facts.approved = event.revision_hash == self._facts.revision_hash
+
+    def _revised(self, event: PlanRevised) -> None:
+        facts = self._facts
+        replaced = [spec.id for spec in event.tasks if spec.id in facts.tasks]
+        for task_id in (*event.removed, *replaced):
+            self.schedule.remove(facts.tasks[task_id])
+            del facts.tasks[task_id]
+        facts.revision_hash, facts.approved, facts.outcome = event.revision_hash, False, None
+        self._add(event.tasks)
+
+    def _add(self, specs: tuple[TaskSpec, ...]) -> None:
+        added = [
+            Task(spec, TaskStatus.Completed if spec.done else TaskStatus.Planned) for spec in specs
+        ]
+        for task in added:
+            self._facts.tasks[task.id] = task
+        self.schedule.add(added)
+
+    def _dispatched(self, event: TaskDispatched) -> None:
+        task, _ = self._change(event.task_id, t.DISPATCHED)
+        task.attempt = event.attempt
+        task.arguments = event.arguments
+
+    def _status_updated(self, event: TaskStatusUpdated) -> None:
+        task, after = self._change(event.task_id, _STATUS_TRIGGER[event.status])
+        if after is TaskStatus.Running:
+            task.note = event.note
+            return
+        task.error = event.error
+        task.cancel_requested = False
+        task.outcome_unknown = event.outcome_unknown
+        if after is TaskStatus.Completed:
+            self._finish(task, event.result)
+
+    def _finish(self, task: Task, result: Any) -> None:
+        task.result = result
+        task.error = None
+        self._facts.uncompacted.append(task.id)
+        self._facts.context_tokens += estimate_tokens(task.spec.description) + estimate_tokens(
+            result
+        )
+
+    def _retry_scheduled(self, event: RetryScheduled) -> None:
+        task, _ = self._change(event.task_id, t.RETRY_SCHEDULED, not_before=event.at)
+        task.failures += 1
+        task.error = event.error
+
+    def _asked(self, event: ClarificationRequested) -> None:
+        self._change(event.task_id, t.ASKED)
+        self._facts.questions[event.task_id] = Question(
+            event.task_id, event.question, event.choices, event.default, event.deadline, event.then
+        )
+        if event.deadline is not None:
+            self.deadlines[event.task_id] = event.deadline
+            self.schedule.alarm(event.deadline, event.task_id)
+
+    def _answered(self, event: ClarificationReceived) -> None:
+        trigger = f"ClarificationReceived:{event.leads_to}"
+        question = self._facts.questions.get(event.task_id)
+        task, after = self._change(event.task_id, trigger)
+        if after is TaskStatus.Completed:
+            self._finish(task, event.answer)
+        elif after is TaskStatus.Failed:
+            task.error = event.answer
+        elif question is not None and question.then == "resume":
+            task.answers = (*task.answers, event.answer)
+
+    def _reset(self, event: TasksReset) -> None:
+        for task_id in event.task_ids:
+            task, _ = self._change(task_id, t.RESET)
+            task.result, task.error, task.note, task.arguments = None, None, None, None
+            task.failures, task.answers = 0, ()
+            task.cancel_requested = task.outcome_unknown = False
+            if event.reason == "answer_changed":
+                task.run += 1
+                self._facts.steps.pop(task_id, None)
+        self._facts.outcome, self._facts.cancelled = None, False
+
+    def _step_recorded(self, event: StepRecorded) -> None:
+        self._change(event.task_id, t.STEP_RECORDED)
+        self._facts.steps.setdefault(event.task_id, {})[event.key] = event.value
+
+    def _cancel_requested(self, event: CancelRequested) -> None:
+        for task_id in event.task_ids:
+            task, _ = self._change(task_id, t.CANCEL_REQUESTED)
+            task.cancel_requested = True
+
+    def _cancelled(self, event: PlanCancelled) -> None:
+        self._facts.cancelled, self._facts.cancel_reason = True, event.reason
+
+    def _compacted(self, event: ContextCompacted) -> None:
+        self._facts.context_summary = event.summary
+        self._facts.context_tokens = event.tokens_after
+        self._facts.uncompacted.clear()
+
+    def _completed(self, event: PlanningCompleted) -> None:
+        self._facts.outcome = event.outcome
+
+
+_STATUS_TRIGGER = {status: f"TaskStatusUpdated:{status.value}" for status in TaskStatus}
+
+_FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
+    TasksPlanned: PlannerState._planned,
+    PlanApproved: PlannerState._approved,
+    PlanRevised: PlannerState._revised,
+    TaskDispatched: PlannerState._dispatched,
+    TaskStatusUpdated: PlannerState._status_updated,
+    RetryScheduled: PlannerState._retry_scheduled,
+    ClarificationRequested: PlannerState._asked,
+    ClarificationReceived: PlannerState._answered,
+    TasksReset: PlannerState._reset,
+    StepRecorded: PlannerState._step_recorded,
+    CancelRequested: PlannerState._cancel_requested,
+    PlanCancelled: PlannerState._cancelled,
+    ContextCompacted: PlannerState._compacted,
+    PlanningCompleted: PlannerState._completed,
+}
