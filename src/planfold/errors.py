@@ -1,15 +1,15 @@
 """Every error planfold raises, in one tree; the branch says who must react.
 
-    PlanfoldError
-    ├── CommandRejected      the caller: not legal in the state the plan is in
-    ├── InvalidPlan          the plan's author: faults that the compiler found, all at once
-    ├── NotFound             the caller: no such plan, task or question
-    ├── Conflict             the caller: somebody else was first, or an id was used twice
-    ├── LeaseLost            the worker: another one holds this task now, drop the result
-    ├── Transient            nobody yet: the same call may succeed later
-    ├── Permanent            the task's author: the same call will fail again
-    ├── CorruptLog           the operator: the log cannot be read by this version
-    └── ConfigurationError   the operator: settings, addresses, missing extras
+PlanfoldError
+├── CommandRejected      the caller: not legal in the state the plan is in
+├── InvalidPlan          the plan's author: faults that the compiler found, all at once
+├── NotFound             the caller: no such plan, task or question
+├── Conflict             the caller: somebody else was first, or an id was used twice
+├── LeaseLost            the worker: another one holds this task now, drop the result
+├── Transient            nobody yet: the same call may succeed later
+├── Permanent            the task's author: the same call will fail again
+├── CorruptLog           the operator: the log cannot be read by this version
+└── ConfigurationError   the operator: settings, addresses, missing extras
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ def receive_answer(
             return
         remedy = "; use ChangeAnswer to change it" if task.status is TaskStatus.Completed else ""
         raise CommandRejected(f"task {task.id} asks nothing; it is {task.status.value}{remedy}")
-    if report.failed:
-        answer, leads_to = report.answer, "fail"
-    else:
+    leads_to: AnswerLeadsTo = "fail"
+    answer = report.answer
+    if not report.failed:
         answer = _chosen(task.id, question.choices, report.answer)
         leads_to = _leads_to(question, answer)
     yield ClarificationReceived(task.id, answer, report.by, leads_to)
@@ -52,9 +52,10 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     below = tuple(
         i
         for i in state.schedule.descendants([task.id])
-        if state.tasks[i].status is not TaskStatus.Planned or state.tasks[i].failures
+        if state.tasks[i].status is not TaskStatus.Planned or state.tasks[i].attempt
     )
-    yield TasksReset(below, "answer_changed")
+    if below:
+        yield TasksReset(below, "answer_changed")
 
 
 def _leads_to(question: Question, answer: str) -> AnswerLeadsTo:

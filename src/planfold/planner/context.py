@@ -38,7 +38,8 @@ def render_context(state: PlannerState) -> str:
 
 def over_budget(state: PlannerState) -> bool:
     """Whether results piled up past the budget and there is something left to compact."""
-    return state.facts.context_tokens > state.config.token_budget and bool(state.facts.uncompacted)
+    facts = state.facts
+    return facts.context_tokens > facts.config.token_budget and bool(facts.uncompacted)
 
 
 def compact_context(state: PlannerState, summary: str | None = None) -> ContextCompacted:
@@ -57,10 +58,7 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
 
 def _line(task: Task, width: int | None) -> str:
     outcome = _text(task.result) if task.error is None else f"failed: {task.error}"
-    line = (
-        f"{task.id}. {task.description}: {outcome}" if outcome else f"{task.id}. {task.description}"
-    )
-    line = " ".join(line.split())
+    line = " ".join(f"{task.id}. {task.description}: {outcome}".rstrip(": ").split())
     if width is None or len(line) <= width:
         return line
     half = (width - 5) // 2

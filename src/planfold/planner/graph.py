@@ -11,7 +11,7 @@ import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
-from planfold.planner.tasks import NodeKind, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 
 
 def satisfies(task: Task) -> bool:
@@ -27,6 +27,7 @@ class Schedule:
         self._tasks = tasks
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
+        self._lanes: dict[int, str] = {}
         self.ready: dict[str, OrderedDict[int, None]] = {}
         self.running: Counter[str] = Counter()
         self.counts: Counter[TaskStatus] = Counter()
@@ -39,31 +40,35 @@ class Schedule:
         added = list(tasks)
         for task in added:
             self.children.setdefault(task.id, [])
+            # Questions need no slot, so they must not queue behind tasks that do.
+            asks = task.kind is NodeKind.Clarification
+            self._lanes[task.id] = "" if asks else task.spec.queue_route
         for task in added:
             for parent in task.depends_on:
                 self.children[parent].append(task.id)
         for task in added:
             self._unmet[task.id] = sum(not satisfies(self._tasks[p]) for p in task.depends_on)
-            self._enter(task)
+            self._enter(task, task.spec)
 
     def remove(self, task: Task) -> None:
         """Forget a task that has not started."""
-        self._leave(task)
+        self._leave(task, task.spec)
         for parent in task.depends_on:
             if parent in self.children:
                 self.children[parent].remove(task.id)
-        del self.children[task.id], self._unmet[task.id]
+        del self.children[task.id], self._unmet[task.id], self._lanes[task.id]
 
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
+        spec = task.spec
         was_satisfied = satisfies(task)
-        self._leave(task)
+        self._leave(task, spec)
         task.status = status
         task.not_before = not_before
-        self._enter(task)
+        self._enter(task, spec)
         now_satisfied = satisfies(task)
-        if was_satisfied != now_satisfied:
-            for child in self.children[task.id]:
+        if was_satisfied is not now_satisfied:
+            for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
     def is_free(self, task_id: int) -> bool:
@@ -100,44 +105,41 @@ class Schedule:
                     yield child
 
     def _parent_changed(self, child: Task, satisfied: bool) -> None:
-        unmet = self._unmet[child.id]
+        unmet = self._unmet[child.spec.id]
         if satisfied:
-            self._unmet[child.id] = unmet - 1
+            self._unmet[child.spec.id] = unmet - 1
             if unmet == 1 and child.status is TaskStatus.Planned:
-                self._make_ready(child)
+                self._make_ready(child, child.spec)
         else:
-            self._unmet[child.id] = unmet + 1
+            self._unmet[child.spec.id] = unmet + 1
             if unmet == 0 and child.status is TaskStatus.Planned:
-                self._unready(child)
+                self._unready(child.spec)
 
-    def _enter(self, task: Task) -> None:
-        self.counts[task.status] += 1
-        if task.status is TaskStatus.Running:
-            self.running[task.spec.queue_route] += 1
-        elif task.status is TaskStatus.Planned and self._unmet[task.id] == 0:
-            self._make_ready(task)
+    def _enter(self, task: Task, spec: TaskSpec) -> None:
+        status = task.status
+        self.counts[status] += 1
+        if status is TaskStatus.Running:
+            self.running[self._lanes[spec.id]] += 1
+        elif status is TaskStatus.Planned and self._unmet[spec.id] == 0:
+            self._make_ready(task, spec)
 
-    def _leave(self, task: Task) -> None:
-        self.counts[task.status] -= 1
-        if task.status is TaskStatus.Running:
-            self.running[task.spec.queue_route] -= 1
-        elif task.status is TaskStatus.Planned and self._unmet[task.id] == 0:
-            self._unready(task)
+    def _leave(self, task: Task, spec: TaskSpec) -> None:
+        status = task.status
+        self.counts[status] -= 1
+        if status is TaskStatus.Running:
+            self.running[self._lanes[spec.id]] -= 1
+        elif status is TaskStatus.Planned and self._unmet[spec.id] == 0:
+            self._unready(spec)
 
-    def _make_ready(self, task: Task) -> None:
+    def _make_ready(self, task: Task, spec: TaskSpec) -> None:
         if task.not_before is not None:
-            self.delayed.add(task.id)
-            self.alarm(task.not_before, task.id)
+            self.delayed.add(spec.id)
+            self.alarm(task.not_before, spec.id)
         else:
-            self.ready.setdefault(self._lane(task), OrderedDict())[task.id] = None
+            self.ready.setdefault(self._lanes[spec.id], OrderedDict())[spec.id] = None
 
-    def _unready(self, task: Task) -> None:
-        self.delayed.discard(task.id)
-        lane = self.ready.get(self._lane(task))
+    def _unready(self, spec: TaskSpec) -> None:
+        self.delayed.discard(spec.id)
+        lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
-            lane.pop(task.id, None)
-
-    @staticmethod
-    def _lane(task: Task) -> str:
-        # Questions need no slot, so they must not queue behind tasks that do.
-        return "" if task.kind is NodeKind.Clarification else task.spec.queue_route
+            lane.pop(spec.id, None)

@@ -80,7 +80,9 @@ class Planner(Handler[Command, Event]):
             return None
         if has_work(self.state, now):
             return Continue(now)
-        return CompactContext() if over_budget(self.state) else None
+        if self.state.outcome is None and over_budget(self.state):
+            return CompactContext()
+        return None
 
     def due_at(self) -> float | None:
         """When a retry's wait or a question's deadline ends next."""

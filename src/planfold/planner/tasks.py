@@ -27,6 +27,8 @@ class TaskStatus(StrEnum):
     Cancelled = "cancelled"
     Skipped = "skipped"
 
+    __hash__ = str.__hash__  # Enum's own is Python code, and a status is looked up all the time
+
 
 class Effect(StrEnum):
     """What a task does to the world, and so what a crash in the middle of it means."""
