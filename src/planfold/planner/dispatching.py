@@ -52,7 +52,7 @@ def _is_over(state: PlannerState) -> bool:
 
 
 def _due_defaults(state: PlannerState, now: float) -> Iterator[tuple[int, str]]:
-    for task_id, deadline in state.deadlines.items():
+    for task_id, deadline in state.deadlines():
         default = state.questions[task_id].default
         if deadline <= now and default is not None:
             yield task_id, default

@@ -14,7 +14,7 @@ AnswerLeadsTo = Literal["complete", "resume", "fail"]
 PlanOutcome = Literal["completed", "failed", "cancelled"]
 
 
-class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True):
+class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     title: str
     goal: str
     tasks: tuple[TaskSpec, ...]
@@ -22,12 +22,12 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True):
     config: PlannerConfig = PlannerConfig()
 
 
-class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     revision_hash: str
     by: str = ""
 
 
-class PlanRevised(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlanRevised(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """``removed`` ids are gone, ``tasks`` are new or take the place of one with the same id."""
 
     removed: tuple[int, ...]
@@ -35,7 +35,7 @@ class PlanRevised(msgspec.Struct, frozen=True, omit_defaults=True):
     revision_hash: str
 
 
-class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True):
+class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An attempt begins. ``arguments`` is set where references were resolved."""
 
     task_id: int
@@ -43,7 +43,7 @@ class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True):
     arguments: dict[str, Any] | None = None
 
 
-class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
+class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     task_id: int
     status: TaskStatus
     result: Any = None
@@ -52,7 +52,7 @@ class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome_unknown: bool = False
 
 
-class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
+class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The attempt failed; the next one starts at ``at`` (``delay`` seconds after the failure)."""
 
     task_id: int
@@ -61,7 +61,7 @@ class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str
 
 
-class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True):
+class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """``then`` says what the answer does: it is the result, it lets the attempt go on, or it
     tells the outcome of an attempt that was cut off. ``deadline`` is in seconds since the epoch."""
 
@@ -73,38 +73,38 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True):
     then: Then = "complete"
 
 
-class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True):
+class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     task_id: int
     answer: str
     by: str = ""
     leads_to: AnswerLeadsTo = "complete"
 
 
-class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True):
+class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """These tasks are planned again: a retry by hand, or an answer on which they rest changed."""
 
     task_ids: tuple[int, ...]
     reason: Literal["retry", "answer_changed"]
 
 
-class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True):
+class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     task_id: int
     key: str
     value: Any = None
 
 
-class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True):
+class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The workers that run these tasks are asked to stop them."""
 
     task_ids: tuple[int, ...]
     reason: str = ""
 
 
-class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reason: str = ""
 
 
-class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True):
+class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """``summary`` stands for the results of all tasks that had finished by then."""
 
     summary: str
@@ -112,7 +112,7 @@ class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_after: int
 
 
-class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a plan ended: counts, and the ids of every task that did not complete."""
 
     total: int
@@ -123,7 +123,7 @@ class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     unknown: tuple[int, ...] = ()
 
 
-class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
+class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     outcome: PlanOutcome
     summary: PlanSummary
 

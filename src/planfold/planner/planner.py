@@ -86,7 +86,7 @@ class Planner(Handler[Command, Event]):
 
     def due_at(self) -> float | None:
         """When a retry's wait or a question's deadline ends next."""
-        return self.state.schedule.next_alarm(self.state.deadlines)
+        return self.state.schedule.next_alarm(dict(self.state.deadlines()))
 
     def queue_changes(self, event: Event) -> Sequence[QueueChange]:
         """Dispatched tasks enter the queue and leave it when their attempt is over."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -69,12 +69,17 @@ class PlannerState:
 
     def __init__(self, facts: Facts | None = None) -> None:
         self._facts = facts or Facts()
-        self.schedule = Schedule(self._facts.tasks)
-        self.deadlines = {
-            q.task_id: q.deadline for q in self.questions.values() if q.deadline is not None
-        }
-        for task_id, deadline in self.deadlines.items():
-            self.schedule.alarm(deadline, task_id)
+        self._schedule: Schedule | None = None
+
+    @property
+    def schedule(self) -> Schedule:
+        """Built when it is first needed, so that folding a long history does not pay for it, and
+        kept up to date from then on."""
+        if self._schedule is None:
+            self._schedule = Schedule(self._facts.tasks)
+            for task_id, deadline in self.deadlines():
+                self._schedule.alarm(deadline, task_id)
+        return self._schedule
 
     @property
     def facts(self) -> Facts:
@@ -109,6 +114,12 @@ class PlannerState:
     def questions(self) -> dict[int, Question]:
         """Waiting questions by task id."""
         return self._facts.questions
+
+    def deadlines(self) -> Iterator[tuple[int, float]]:
+        """Questions that will be answered by their default, and when."""
+        for question in self._facts.questions.values():
+            if question.deadline is not None:
+                yield question.task_id, question.deadline
 
     @property
     def cancelled(self) -> bool:
@@ -170,10 +181,12 @@ class PlannerState:
         if after is None:
             raise CorruptLog(f"{trigger} is not legal for task {task_id}, which is {before.value}")
         if after is not before or trigger is t.RESET:
-            self.schedule.move(task, after, not_before)
+            if self._schedule is not None:
+                self._schedule.move(task, after, not_before)
+            else:
+                task.status, task.not_before = after, not_before
             if before is TaskStatus.NeedsClarification:
                 self._facts.questions.pop(task_id, None)
-                self.deadlines.pop(task_id, None)
         return task, after
 
     def _planned(self, event: TasksPlanned) -> None:
@@ -191,8 +204,9 @@ class PlannerState:
         facts = self._facts
         replaced = [spec.id for spec in event.tasks if spec.id in facts.tasks]
         for task_id in (*event.removed, *replaced):
-            self.schedule.remove(facts.tasks[task_id])
-            del facts.tasks[task_id]
+            task = facts.tasks.pop(task_id)
+            if self._schedule is not None:
+                self._schedule.remove(task)
         facts.revision_hash, facts.approved, facts.outcome = event.revision_hash, False, None
         self._add(event.tasks)
 
@@ -201,8 +215,9 @@ class PlannerState:
             Task(spec, TaskStatus.Completed if spec.done else TaskStatus.Planned) for spec in specs
         ]
         for task in added:
-            self._facts.tasks[task.id] = task
-        self.schedule.add(added)
+            self._facts.tasks[task.spec.id] = task
+        if self._schedule is not None:
+            self._schedule.add(added)
 
     def _dispatched(self, event: TaskDispatched) -> None:
         task, _ = self._change(event.task_id, t.DISPATCHED)
@@ -223,10 +238,8 @@ class PlannerState:
     def _finish(self, task: Task, result: Any) -> None:
         task.result = result
         task.error = None
-        self._facts.uncompacted.append(task.id)
-        self._facts.context_tokens += estimate_tokens(task.spec.description) + estimate_tokens(
-            result
-        )
+        self._facts.uncompacted.append(task.spec.id)
+        self._facts.context_tokens += estimate_tokens(result)
 
     def _retry_scheduled(self, event: RetryScheduled) -> None:
         task, _ = self._change(event.task_id, t.RETRY_SCHEDULED, not_before=event.at)
@@ -239,7 +252,6 @@ class PlannerState:
             event.task_id, event.question, event.choices, event.default, event.deadline, event.then
         )
         if event.deadline is not None:
-            self.deadlines[event.task_id] = event.deadline
             self.schedule.alarm(event.deadline, event.task_id)
 
     def _answered(self, event: ClarificationReceived) -> None:

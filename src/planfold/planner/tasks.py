@@ -69,7 +69,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     cap: float = 60.0
 
 
-class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tool's name and its JSON arguments; strings in them may hold ``$1.field`` references,
     except in the ``literal`` arguments."""
 
@@ -86,7 +86,7 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline: float | None = None
 
 
-class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A task as planned and checked: ids are resolved, references point to ``depends_on``."""
 
     id: int
@@ -122,7 +122,7 @@ class PlanStatus(StrEnum):
     Cancelled = "cancelled"
 
 
-class Task(msgspec.Struct, omit_defaults=True):
+class Task(msgspec.Struct, omit_defaults=True, gc=False):
     """A task as it stands now.
 
     ``attempt`` rises with every dispatch and never falls; ``failures`` counts those since the
