@@ -1,0 +1,74 @@
+# `make` alone lists the targets. Needed: git, make and Python 3.11 or newer; the rest goes to .venv.
+
+PYTHON ?=
+UPGRADE ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# What the demo needs: "runtime", or "dev" when it calls development tools.
+DEMO_NEEDS := runtime
+DEMO := $(BIN)/planfold run examples/release.md --yes
+
+# A candidate counts only when it runs, is new enough and can make an environment.
+CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
+SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench soak lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo "PYTHON=/path/to/python chooses the interpreter of a new .venv."
+
+setup: $(VENV)/.dev ## install everything for development into .venv
+
+demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .planfold/)
+	$(DEMO)
+
+test: $(VENV)/.dev ## run the tests, without the soak tests
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python requirements/lock.py --check
+
+bench: $(VENV)/.dev ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev ## run the long tests
+	$(BIN)/pytest -m soak tests
+
+lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
+	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks
+	find src tests benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The stamps say which lock is installed; the dev lock holds all of the runtime lock.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/pip
+	@echo "Installing planfold and what it needs into $(VENV) ..."
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/pip
+	@echo "Installing planfold and its development tools into $(VENV) ..."
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@touch $(VENV)/.runtime $@
+
+$(BIN)/pip:
+	@for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
+		if "$$python" -c "$(SUITABLE)" >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$("$$python" --version) ($$python)"; \
+			exec "$$python" -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv among: $(if $(PYTHON),$(PYTHON),$(CANDIDATES))" >&2; \
+	echo "Install one (on Debian and Ubuntu also python3-venv), or name it: make PYTHON=/path/to/python3" >&2; \
+	exit 1

@@ -1,0 +1,186 @@
+"""The house rules: sizes, locks, documentation, and what may be tracked."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pytest
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+MODULES = sorted((ROOT / "src").rglob("*.py"))
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+DECISIONS = [p for p in sorted(DOCS.glob("decisions/*.md")) if p.name != "README.md"]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+README_LINES = 120
+MODULE_LINES = 420
+FUNCTION_LINES = 45
+LONG_MODULES: set[str] = set()  # "src/planfold/x.py": say why beside each
+LONG_FUNCTIONS: set[str] = set()  # "src/planfold/x.py:name"
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+# --- sizes -------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short() -> None:
+    assert len(lines_of(ROOT / "README.md")) <= README_LINES
+
+
+def test_modules_are_short() -> None:
+    sizes = {name_of(path): len(lines_of(path)) for path in MODULES}
+    too_long = {name for name, size in sizes.items() if size > MODULE_LINES}
+    assert too_long == LONG_MODULES
+
+
+def test_functions_are_short() -> None:
+    too_long = {
+        f"{name_of(path)}:{node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES
+    }
+    assert too_long == LONG_FUNCTIONS
+
+
+# --- locks -------------------------------------------------------------------------------------
+
+PIN = re.compile(r"[a-z0-9-]+==\S+( ; .+?)?( +--hash=sha256:[0-9a-f]{64})+")
+
+
+def pins(lock: Path) -> list[str]:
+    lines = [line for line in lines_of(lock) if not line.lstrip().startswith("#")]
+    return "\n".join(lines).replace("\\\n", "").splitlines()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=name_of)
+def test_a_lock_has_hashes_and_no_address(lock: Path) -> None:
+    assert "://" not in lock.read_text(encoding="utf-8")
+    assert [pin for pin in pins(lock) if not PIN.fullmatch(pin)] == []
+    assert pins(lock)
+
+
+def test_the_dev_lock_holds_the_runtime_lock() -> None:
+    runtime, dev = (pins(ROOT / "requirements" / f"{name}.txt") for name in ("runtime", "dev"))
+    assert set(runtime) <= set(dev)
+
+
+# --- documentation -----------------------------------------------------------------------------
+
+
+class Snippet(NamedTuple):
+    where: str
+    code: str
+    run: bool
+
+
+def snippets(page: Path) -> Iterator[Snippet]:
+    previous = ""
+    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+        if token.type == "fence" and token.info.split()[:1] == ["python"]:
+            line = token.map[0] + 1 if token.map else 0
+            run = previous == "<!-- run -->"
+            yield Snippet(f"{name_of(page)}:{line}", textwrap.dedent(token.content), run)
+        previous = token.content.strip()
+
+
+def links(page: Path) -> set[Path]:
+    """The files that ``page`` links to."""
+    text = page.read_text(encoding="utf-8")
+    targets = (
+        str(child.attrGet("href"))
+        for token in MarkdownIt().parse(text)
+        for child in token.children or ()
+        if child.type == "link_open"
+    )
+    return {
+        (page.parent / target.partition("#")[0]).resolve()
+        for target in targets
+        if "://" not in target and not target.startswith("#")
+    }
+
+
+SNIPPETS = [snippet for page in PAGES for snippet in snippets(page)]
+RUNNABLE = [snippet for snippet in SNIPPETS if snippet.run]
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.where)
+def test_a_snippet_compiles(snippet: Snippet) -> None:
+    compile(snippet.code, snippet.where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("snippet", RUNNABLE, ids=lambda snippet: snippet.where)
+def test_a_snippet_runs(snippet: Snippet, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", snippet.code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_page_is_in_the_index() -> None:
+    linked = links(ROOT / "README.md") | links(DOCS / "README.md")
+    pages = set(DOCS.rglob("*.md")) - {DOCS / "README.md"}
+    assert [name_of(page) for page in sorted(pages - linked)] == []
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=name_of)
+def test_a_decision_says_why(decision: Path) -> None:
+    headings = {line[3:].strip() for line in lines_of(decision) if line.startswith("## ")}
+    assert headings >= {"Context", "Decision", "Consequences"}
+
+
+def test_the_changelog_has_a_heading() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## \[?(Unreleased|\d+\.\d+\.\d+)\b", changelog, re.MULTILINE)
+
+
+# --- what is tracked ---------------------------------------------------------------------------
+
+LITTER = re.compile(r"\.(pyc|pyo|db|sqlite3?)$|\.(db|sqlite3?)[-.]")
+LITTER_FOLDERS = re.compile(r"__pycache__|\.planfold|\.venv|\.hypothesis|\.\w+_cache|.+\.egg-info")
+
+
+def is_litter(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(LITTER.search(path.name)) or any(map(LITTER_FOLDERS.fullmatch, path.parts))
+
+
+def test_no_database_or_cache_is_tracked() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "-z"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    names = tracked.stdout.split("\0")
+    assert "pyproject.toml" in names
+    assert [name for name in names if is_litter(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x/plans.db", True),
+        ("plans.db-wal", True),
+        ("src/__pycache__/a.py", True),
+        (".mypy_cache/x.json", True),
+        ("src/planfold/backends/sqlite/store.py", False),
+        ("docs/reference/events.md", False),
+    ],
+)
+def test_litter_is_known(name: str, expected: bool) -> None:
+    assert is_litter(name) is expected
