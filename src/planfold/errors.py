@@ -48,6 +48,10 @@ class Conflict(PlanfoldError):
 class LeaseLost(PlanfoldError):
     """The lease on a task has passed to another worker; its late result is dropped."""
 
+    def __init__(self, message: str, task_id: int | None = None) -> None:
+        self.task_id = task_id
+        super().__init__(message)
+
 
 class Transient(PlanfoldError):
     """A passing fault (disk full, database locked, network): the same call may succeed later."""

@@ -1,0 +1,120 @@
+"""Opening the database: pragmas, schema, and SQLite's errors in planfold's words.
+
+The file is only ever opened through SQLite: closing any other descriptor on it would drop this
+process's POSIX locks.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from planfold.errors import ConfigurationError, CorruptLog, PlanfoldError, Transient
+
+APPLICATION_ID = 0x706C6664  # "plfd": tells a planfold database from any other SQLite file
+BUSY_MS = 10_000
+MEMORY = ":memory:"
+
+
+def connect(path: str, *, create: bool = True) -> apsw.Connection:
+    """A connection with planfold's pragmas; the schema is checked by :func:`migrate`.
+
+    Raises:
+        ConfigurationError: the path cannot be opened or is not a database.
+    """
+    if path != MEMORY and create:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise ConfigurationError(f"cannot make the folder of {path}: {fault}") from None
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    with translated(path):
+        connection = apsw.Connection(path, flags=flags)
+        connection.set_busy_timeout(BUSY_MS)
+        connection.execute("PRAGMA synchronous = FULL")
+        if path != MEMORY and connection.pragma("journal_mode") != "wal":
+            connection.pragma("journal_mode", "wal")
+        return connection
+
+
+def migrate(connection: apsw.Connection, path: str) -> int:
+    """Bring the schema up to date, one transaction for all steps; returns how many were applied.
+    Safe to call from several processes at once.
+
+    Raises:
+        ConfigurationError: not a planfold database, or one of a newer planfold.
+    """
+    steps = migrations()
+    with translated(path):
+        if _schema_version(connection, path, len(steps)) == len(steps):
+            return 0
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = _schema_version(connection, path, len(steps))
+            for _name, sql in steps[version:]:
+                connection.execute(sql)
+            if version == 0:
+                identity = (("store_id", secrets.token_hex(8)), ("created_at", repr(time.time())))
+                connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", identity)
+                connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", len(steps))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        return len(steps) - version
+
+
+def migrations() -> list[tuple[str, str]]:
+    """Name and SQL of every step, in order."""
+    folder = resources.files("planfold.backends.sqlite").joinpath("migrations")
+    return sorted(
+        (f.name, f.read_text("utf-8")) for f in folder.iterdir() if f.name.endswith(".sql")
+    )
+
+
+def _schema_version(connection: apsw.Connection, path: str, known: int) -> int:
+    version: int = connection.pragma("user_version")
+    if version > known:
+        raise ConfigurationError(
+            f"{path} has schema {version}; this planfold knows up to {known}: upgrade planfold"
+        )
+    foreign = connection.pragma("application_id") != APPLICATION_ID
+    if foreign and connection.execute("SELECT count(*) FROM sqlite_schema").get:
+        raise ConfigurationError(
+            f"{path} is an SQLite database of another program; name another file with --db"
+        )
+    return version
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise SQLite's errors as planfold's, with the file and the remedy."""
+    try:
+        yield
+    except apsw.Error as fault:
+        raise translate(fault, path) from fault
+
+
+def translate(fault: apsw.Error, path: str) -> PlanfoldError:
+    match fault:
+        case apsw.FullError():
+            return Transient(f"the disk of {path} is full; nothing was written, free some space")
+        case apsw.BusyError() | apsw.LockedError():
+            return Transient(f"{path} is locked by another program; try again")
+        case apsw.ReadOnlyError() | apsw.PermissionsError():
+            return ConfigurationError(f"{path} is read-only; planfold needs to write it")
+        case apsw.CantOpenError():
+            return ConfigurationError(f"cannot open {path}: {fault}; is it a file you may write?")
+        case apsw.NotADBError():
+            return ConfigurationError(f"{path} is not an SQLite database; name another with --db")
+        case apsw.CorruptError():
+            return CorruptLog(f"{path} is damaged ({fault}); restore it from a backup")
+        case _:
+            return Transient(f"{path}: {fault}")

@@ -1,0 +1,64 @@
+"""Who is alive: every worker holds a lock on a small file of its own beside the database.
+
+The kernel drops the lock when the process dies, however it dies, so that its tasks can be taken
+over at once instead of when their leases run out. Where locks cannot be had, leases still do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class Presence:
+    """``folder`` None (a database in memory): nobody else can be there."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._held: dict[str, int] = {}
+
+    def enter(self, owner: str) -> None:
+        """Say that ``owner`` is alive until :meth:`leave` or the end of this process."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(exist_ok=True)
+        descriptor = os.open(self._folder / owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._held[owner] = descriptor
+
+    def leave(self, owner: str) -> None:
+        descriptor = self._held.pop(owner, None)
+        if descriptor is not None and self._folder is not None:
+            (self._folder / owner).unlink(missing_ok=True)
+            os.close(descriptor)
+            if not self._held:
+                self._remove_folder()
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the process of ``owner`` has certainly ended; False when nobody can tell."""
+        if self._folder is None or owner in self._held:
+            return False
+        try:
+            descriptor = os.open(self._folder / owner, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def forget(self, owner: str) -> None:
+        """Remove what a dead owner left behind."""
+        if self._folder is not None:
+            (self._folder / owner).unlink(missing_ok=True)
+
+    def _remove_folder(self) -> None:
+        assert self._folder is not None
+        try:
+            self._folder.rmdir()
+        except OSError:
+            return  # others are in there

@@ -1,0 +1,116 @@
+"""``SqliteQueue``: dispatched tasks, and who may run them until when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import msgspec
+
+from planfold.backends.sqlite.connection import MEMORY
+from planfold.backends.sqlite.presence import Presence
+from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.writer import Writer
+from planfold.eventstore.envelope import event_id
+from planfold.eventstore.port import Lease
+
+if TYPE_CHECKING:
+    from planfold.backends.sqlite.store import SqliteStore
+
+LEASE_S = 30.0
+
+
+class SqliteQueue:
+    """See :class:`planfold.eventstore.port.TaskQueue`."""
+
+    def __init__(self, store: SqliteStore, writer: Writer) -> None:
+        self._store = store
+        self._writer = writer
+        self._presence = Presence(None if store.path == MEMORY else Path(f"{store.path}.workers"))
+
+    def enter(self, owner: str) -> None:
+        """A worker begins; while it lives nobody takes its tasks before their leases end."""
+        self._presence.enter(owner)
+
+    def leave(self, owner: str) -> None:
+        """The worker has given back what it held and ends."""
+        self._presence.leave(owner)
+
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+    ) -> list[Lease]:
+        """Lease up to ``limit`` tasks that nobody holds, the longest waiting first."""
+        await self._abandon_the_dead()
+        only = None if routes is None else msgspec.json.encode(sorted(routes)).decode()
+        now = self._store.clock()
+        if limit < 1 or not self._store.value("claimable", (now, aggregate_id, only)):
+            return []
+
+        def work(connection: apsw.Connection) -> list[Lease]:
+            bindings = (owner, now + LEASE_S, now, aggregate_id, only, limit)
+            return [_lease(row) for row in connection.execute(SQL["claim"], bindings)]
+
+        return await self._writer.submit(work)
+
+    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+        """Give a task back; ``started`` says that its effect may have begun."""
+        bindings = (0 if started else 1, lease.aggregate_id, lease.task_id, owner, lease.epoch)
+        await self._execute("release", bindings)
+        self._store.wakeup.notify()
+
+    async def renew(self, owner: str) -> None:
+        """Prolong everything that ``owner`` holds."""
+        await self._execute("renew", (self._store.clock() + LEASE_S, owner))
+
+    def owned(self, owner: str) -> list[Lease]:
+        """What ``owner`` holds; ``cancel`` is set on what it should stop."""
+        return [_lease(row) for row in self._store.rows("owned", (owner,))]
+
+    def queued(self, aggregate_id: str) -> list[Lease]:
+        """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
+        return [_lease(row) for row in self._store.rows("queued", (aggregate_id,))]
+
+    def due(self, now: float, *, aggregate_id: str | None = None) -> list[str]:
+        """Streams that asked to be continued by ``now``."""
+        return [row[0] for row in self._store.rows("due", (now, aggregate_id))]
+
+    def next_due(self, *, aggregate_id: str | None = None) -> float | None:
+        at: float | None = self._store.value("next_due", (aggregate_id,))
+        return at
+
+    async def _abandon_the_dead(self) -> None:
+        owners = [row[0] for row in self._store.rows("owners", ())]
+        for owner in owners:
+            if self._presence.is_dead(owner):
+                await self._execute("abandon", (owner,))
+                self._presence.forget(owner)
+
+    def _execute(self, name: str, bindings: Sequence[Any]) -> asyncio.Future[None]:
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(SQL[name], bindings)
+
+        return self._writer.submit(work)
+
+
+def _lease(row: tuple[Any, ...]) -> Lease:
+    aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner = row
+    return Lease(
+        aggregate_id=aggregate_id,
+        task_id=task_id,
+        attempt=attempt,
+        route=route,
+        epoch=epoch,
+        starts=starts,
+        expires=expires or 0.0,
+        cause=event_id(aggregate_id, cause),
+        cancel=bool(cancel),
+        owner=owner,
+    )

@@ -1,0 +1,309 @@
+"""``SqliteStore``: the log and the task queue in one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+import apsw
+import msgspec
+
+from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
+from planfold.backends.sqlite.connection import MEMORY, connect, migrate, translated
+from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.queue import LEASE_S, SqliteQueue
+from planfold.backends.sqlite.writer import Writer
+from planfold.errors import Conflict, CorruptLog, LeaseLost
+from planfold.eventstore.codec import Codec
+from planfold.eventstore.envelope import Envelope, Query, Undecoded
+from planfold.eventstore.port import Append, StreamHead
+from planfold.eventstore.wakeup import Wakeup
+from planfold.handler import Enqueue, Metadata, Settle
+
+PAGE = 256  # events that a subscription holds in memory at most
+_POLL_MIN_S, _POLL_MAX_S = 0.001, 0.05
+
+
+class SqliteStore:
+    """See :class:`planfold.eventstore.port.EventStore`. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        path: str,
+        writer: Writer,
+        reader: apsw.Connection,
+        clock: Callable[[], float],
+    ) -> None:
+        self.codec = codec
+        self.path = path
+        self.wakeup = Wakeup()
+        self.store_id: str = reader.execute(SQL["meta"], ("store_id",)).get
+        self.queue = SqliteQueue(self, writer)
+        self.checkpoints = SqliteCheckpoints(self, writer)
+        self._writer = writer
+        self._reader = reader
+        self.clock = clock
+        self._encode_json = msgspec.json.Encoder().encode
+        self._poller: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str,
+        codec: Codec,
+        *,
+        clock: Callable[[], float] = time.time,
+        create: bool = True,
+    ) -> Self:
+        """Open the database at ``path`` and bring its schema up to date.
+
+        Raises:
+            ConfigurationError: it cannot be opened, is not planfold's, or is too new.
+            CorruptLog: the file is damaged.
+        """
+        connection = connect(path, create=create)
+        try:
+            migrate(connection, path)
+            in_memory = path == MEMORY
+            reader = connection if in_memory else connect(path, create=False)
+            writer = Writer(connection, path, threads=not in_memory)
+            with translated(path):
+                return cls(codec, path, writer, reader, clock)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def close(self) -> None:
+        """Commit what waits and close the file."""
+        if self._poller is not None:
+            self._poller.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._poller
+        await self._writer.close()
+        if self._reader is not self._writer.connection:
+            self._reader.close()
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def append(self, append: Append) -> asyncio.Future[int]:
+        """See :meth:`EventStore.append`."""
+        now = self.clock()
+        rows = self._event_rows(append, now)
+        head = self._encode_json(append.head).decode()
+
+        def work(connection: apsw.Connection) -> int:
+            self._check(connection, append)
+            version = append.expected_version + len(rows)
+            execute = connection.execute
+            if append.expected_version:
+                execute(
+                    SQL["advance_stream"],
+                    (version, head, append.due_at, now, append.aggregate_id, version - len(rows)),
+                )
+            else:
+                execute(
+                    SQL["begin_stream"],
+                    (version, head, append.due_at, now, now, append.aggregate_id, append.stream_id),
+                )
+            if not connection.changes():
+                raise Conflict(
+                    f"{append.aggregate_id} is not at version {append.expected_version} any more"
+                )
+            connection.executemany(SQL["add_event"], rows)
+            position = connection.last_insert_rowid()
+            self._change_queue(connection, append, now)
+            for record in append.commands:
+                execute(
+                    SQL["add_command"],
+                    (record.command_id, append.aggregate_id, record.body_hash, version, now),
+                )
+            return position
+
+        future = self._writer.submit(work)
+        future.add_done_callback(self._notify)
+        return future
+
+    def _event_rows(self, append: Append, now: float) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        known: Metadata | None = None
+        text = ""
+        for version, (event, metadata) in enumerate(append.events, append.expected_version + 1):
+            if metadata is not known:
+                known, text = metadata, self._encode_json(metadata).decode()
+            name, event_version, data = self.codec.encode(event)
+            rows.append(
+                (
+                    append.stream_id,
+                    append.aggregate_id,
+                    version,
+                    name,
+                    event_version,
+                    data,
+                    text,
+                    now,
+                )
+            )
+        return rows
+
+    @staticmethod
+    def _check(connection: apsw.Connection, append: Append) -> None:
+        for fence in append.fences:
+            key = (append.aggregate_id, fence.task_id, fence.attempt, fence.epoch)
+            if connection.execute(SQL["lease_of_task"], key).get is None:
+                raise LeaseLost(
+                    f"attempt {fence.attempt} of task {fence.task_id} in {append.aggregate_id} "
+                    "is not leased to this worker any more",
+                    fence.task_id,
+                )
+        for record in append.commands:
+            if connection.execute(SQL["find_command"], (record.command_id,)).get is not None:
+                raise Conflict(f"command {record.command_id} was recorded already")
+
+    @staticmethod
+    def _change_queue(connection: apsw.Connection, append: Append, now: float) -> None:
+        aggregate_id = append.aggregate_id
+        for change, version in append.queue:
+            if isinstance(change, Enqueue):
+                leased = change.task_id in append.leased
+                lease = (append.owner, 1, 1, now + LEASE_S) if leased else (None, 0, 0, None)
+                row = (aggregate_id, change.task_id, change.attempt, change.route, version, *lease)
+                connection.execute(SQL["enqueue"], row)
+            else:
+                name = "settle" if isinstance(change, Settle) else "signal"
+                connection.execute(SQL[name], (aggregate_id, change.task_id))
+
+    def _notify(self, _: asyncio.Future[Any]) -> None:
+        self.wakeup.notify()
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def version(self, aggregate_id: str) -> int:
+        """The version of a stream; 0 when there is none."""
+        return self.value("version", (aggregate_id,)) or 0
+
+    def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+        """See :meth:`EventStore.load`."""
+        decode = self.codec.decode
+        expected = after_version
+        events: list[Any] = []
+        for version, name, event_version, data in self.rows("load", (aggregate_id, after_version)):
+            expected += 1
+            if version != expected:
+                raise CorruptLog(f"{aggregate_id} lacks its event {expected}; it is read-only")
+            try:
+                events.append(decode(name, event_version, data))
+            except CorruptLog as fault:
+                raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
+        return events
+
+    def read(self, query: Query, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
+        """See :meth:`EventStore.read`."""
+        name = "read_log" if query.aggregate_id is None else "read_stream"
+        bindings = (
+            query.aggregate_id,
+            after,
+            query.stream_id,
+            query.event_type,
+            -1 if limit is None else limit,
+        )
+        return [self._envelope(row) for row in self.rows(name, bindings)]
+
+    def _envelope(self, row: tuple[Any, ...]) -> Envelope:
+        position, stream_id, aggregate_id, version, name, event_version, data, meta, at = row
+        try:
+            event = self.codec.decode(name, event_version, data)
+        except CorruptLog as fault:
+            event = Undecoded(str(fault), data)
+        try:
+            metadata = msgspec.json.decode(meta, type=Metadata)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            metadata = Metadata(extra={"unreadable": "true"})
+        return Envelope(
+            position,
+            stream_id,
+            aggregate_id,
+            version,
+            name,
+            event_version,
+            event,
+            metadata,
+            at,
+        )
+
+    async def subscribe(
+        self, query: Query | None = None, *, after: int = 0
+    ) -> AsyncIterator[Envelope]:
+        """See :meth:`EventStore.subscribe`. A slow reader makes nothing pile up: the next page
+        is read when the last one was taken."""
+        wanted = query or Query()
+        while True:
+            ticket = self.wakeup.ticket()
+            head: int = self.value("last_position", ())
+            page = self.read(wanted, after=after, limit=PAGE)
+            for envelope in page:
+                after = envelope.position
+                yield envelope
+            if len(page) < PAGE:
+                after = max(after, head)  # what did not match up to there need not be read again
+                self.watch_other_processes()
+                await ticket.wait()
+
+    def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
+        """The metadata with which a stream began."""
+        text = self.value("first_metadata", (aggregate_id,))
+        return None if text is None else msgspec.json.decode(text, type=Metadata)
+
+    def heads(self, stream_id: str) -> list[StreamHead]:
+        """All streams of one kind, oldest first."""
+        return [self._head(row) for row in self.rows("heads", (stream_id,))]
+
+    def head(self, aggregate_id: str) -> StreamHead | None:
+        rows = self.rows("head", (aggregate_id,))
+        return self._head(rows[0]) if rows else None
+
+    @staticmethod
+    def _head(row: tuple[Any, ...]) -> StreamHead:
+        stream_id, aggregate_id, version, head, created_at, updated_at, due_at = row
+        values = msgspec.json.decode(head, type=dict[str, Any])
+        return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)
+
+    def find_command(self, command_id: str) -> tuple[str, str] | None:
+        """See :meth:`EventStore.find_command`."""
+        rows = self.rows("find_command", (command_id,))
+        return rows[0] if rows else None
+
+    # --- other processes --------------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """Rises when another process has written; what was read before may be out of date."""
+        return self._writer.generation
+
+    def watch_other_processes(self) -> None:
+        """From now on wake everybody who waits when another process has written."""
+        if self._poller is None and self.path != MEMORY:
+            self._poller = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        pause = _POLL_MIN_S
+        while True:
+            await asyncio.sleep(pause)
+            if self._writer.saw_foreign_write():
+                pause = _POLL_MIN_S
+                self.wakeup.notify()
+            else:
+                pause = min(pause * 2, _POLL_MAX_S)
+
+    def rows(self, name: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of a named query."""
+        with translated(self.path):
+            return list(self._reader.execute(SQL[name], bindings))
+
+    def value(self, name: str, bindings: Sequence[Any] = ()) -> Any:
+        """The first value of a named query, or None."""
+        with translated(self.path):
+            return self._reader.execute(SQL[name], bindings).get

@@ -1,0 +1,173 @@
+"""``Writer``: the one connection of this process that writes, and its group commit.
+
+Work that arrives while a commit is under way waits and is committed together. On a fast disk the
+event loop commits by itself, because two hand-overs between threads cost more than the commit;
+once commits turn out slow, a thread takes over so that the loop goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+
+from planfold.backends.sqlite.connection import BUSY_MS, translate
+from planfold.errors import PlanfoldError
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], Any]
+"""Runs inside a transaction. If it raises PlanfoldError it must not have written anything."""
+
+SLOW_COMMIT_S = 0.001
+_SMOOTHING = 0.2
+
+
+class Writer:
+    def __init__(self, connection: apsw.Connection, path: str, *, threads: bool) -> None:
+        self._connection = connection
+        self._path = path
+        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
+        self._scheduled = False
+        self._committing = False
+        self._commit_s = 0.0
+        self._thread = ThreadPoolExecutor(1, "planfold-writer") if threads else None
+        self._data_version = self._read_data_version()
+        self.generation = 0  # rises when another process has written
+
+    def submit(self, work: Callable[[apsw.Connection], T]) -> asyncio.Future[T]:
+        """Run ``work`` in the next transaction; the future is done once it is durable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((work, future))
+        self._schedule(loop)
+        return future
+
+    def saw_foreign_write(self) -> bool:
+        """Whether another process has committed since the last look; cheap enough to poll."""
+        if self._committing:
+            return False
+        before = self.generation
+        self._look_for_foreign_writes()
+        return self.generation != before
+
+    @property
+    def connection(self) -> apsw.Connection:
+        return self._connection
+
+    async def close(self) -> None:
+        """Commit what waits, then close the connection."""
+        await self.submit(lambda _: None)  # what was submitted earlier is committed by then
+        if self._thread is not None:
+            self._thread.shutdown()
+        self._connection.close()
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not (self._scheduled or self._committing):
+            self._scheduled = True
+            loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        batch, self._waiting = self._waiting, []
+        works = [work for work, _ in batch]
+        if self._thread is None or self._commit_s < SLOW_COMMIT_S:
+            if self._thread is not None:
+                self._connection.set_busy_timeout(0)  # the event loop must not wait for a lock
+            try:
+                results = self._commit(works)
+            except apsw.BusyError as fault:
+                if self._thread is None:
+                    results = [translate(fault, self._path)] * len(works)
+                    self._deliver(batch, results)
+                    return
+            else:
+                self._deliver(batch, results)
+                return
+            finally:
+                self._connection.set_busy_timeout(BUSY_MS)
+        self._committing = True
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._thread, self._commit_waiting_for_locks, works)
+        done.add_done_callback(lambda f: self._committed(loop, batch, f.result()))
+
+    def _committed(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[tuple[Work, asyncio.Future[Any]]],
+        results: list[Any],
+    ) -> None:
+        self._committing = False
+        self._deliver(batch, results)
+        if self._waiting:
+            self._schedule(loop)
+
+    @staticmethod
+    def _deliver(batch: list[tuple[Work, asyncio.Future[Any]]], results: list[Any]) -> None:
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    def _commit_waiting_for_locks(self, works: list[Work]) -> list[Any]:
+        try:
+            return self._commit(works)
+        except apsw.BusyError as fault:
+            return [translate(fault, self._path)] * len(works)
+
+    def _commit(self, works: list[Work]) -> list[Any]:
+        """One transaction for all; if it fails as a whole, one for each, so that a bad one
+        cannot take the others with it. Raises BusyError when the lock was not to be had."""
+        try:
+            return self._transaction(works)
+        except apsw.BusyError:
+            raise
+        except Exception as fault:
+            if len(works) == 1:
+                return [self._said(fault)]
+            return [self._alone(work) for work in works]
+
+    def _alone(self, work: Work) -> Any:
+        try:
+            return self._transaction([work])[0]
+        except Exception as fault:
+            return self._said(fault)
+
+    def _said(self, fault: Exception) -> Exception:
+        return translate(fault, self._path) if isinstance(fault, apsw.Error) else fault
+
+    def _transaction(self, works: list[Work]) -> list[Any]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._look_for_foreign_writes()
+            results: list[Any] = []
+            for work in works:
+                try:
+                    results.append(work(connection))
+                except PlanfoldError as refusal:
+                    results.append(refusal)
+            begun = time.perf_counter()
+            connection.execute("COMMIT")
+            self._commit_s += _SMOOTHING * (time.perf_counter() - begun - self._commit_s)
+            return results
+        except BaseException:
+            if not connection.get_autocommit():
+                connection.execute("ROLLBACK")
+            raise
+
+    def _look_for_foreign_writes(self) -> None:
+        version = self._read_data_version()
+        if version != self._data_version:
+            self._data_version = version
+            self.generation += 1
+
+    def _read_data_version(self) -> int:
+        version: int = self._connection.execute("PRAGMA data_version").get
+        return version

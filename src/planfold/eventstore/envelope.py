@@ -1,0 +1,55 @@
+"""``Envelope``: an event as recorded. ``Query``: which events are wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from planfold.handler import Metadata
+
+
+class Undecoded(msgspec.Struct, frozen=True):
+    """Stands for an event that this version cannot read; ``data`` is its JSON as stored.
+
+    Readers see it instead of missing it; folding it raises ``CorruptLog``.
+    """
+
+    reason: str
+    data: str
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An event as recorded.
+
+    ``position`` rises through the whole log and may have gaps; ``version`` counts the events of
+    one stream without gaps, from 1. ``recorded_at``: seconds since the epoch.
+    """
+
+    position: int
+    stream_id: str
+    aggregate_id: str
+    version: int
+    event_type: str
+    event_version: int
+    event: Any
+    metadata: Metadata
+    recorded_at: float
+
+    @property
+    def event_id(self) -> str:
+        """Unique in the store and stable through export and import."""
+        return event_id(self.aggregate_id, self.version)
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Events that match everything that is given; an empty query means the whole log."""
+
+    stream_id: str | None = None
+    event_type: str | None = None
+    aggregate_id: str | None = None
+
+
+def event_id(aggregate_id: str, version: int) -> str:
+    """The id of the event at a version of a stream: it needs no column of its own."""
+    return f"{aggregate_id}#{version}"
