@@ -98,9 +98,11 @@ class TaskQueue(Protocol):
         *,
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
+        without: Iterable[str] = (),
     ) -> list[Lease]:
         """Lease up to ``limit`` tasks that nobody holds, the longest waiting first; each
-        (task, epoch) is granted once, however many claim at the same time."""
+        (task, epoch) is granted once, however many claim at the same time. ``routes`` None
+        means all of them but those in ``without``."""
         ...
 
     async def release(self, owner: str, lease: Lease, *, started: bool) -> None: ...

@@ -27,7 +27,8 @@ WHERE id IN (
     WHERE (owner IS NULL OR expires < ?3)
       AND (?4 IS NULL OR aggregate_id = ?4)
       AND (?5 IS NULL OR route IN (SELECT value FROM json_each(?5)))
-    ORDER BY id LIMIT ?6
+      AND route NOT IN (SELECT value FROM json_each(?6))
+    ORDER BY id LIMIT ?7
 )
 RETURNING aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
 -- name: claimable
@@ -36,6 +37,7 @@ SELECT EXISTS (
     WHERE (owner IS NULL OR expires < ?1)
       AND (?2 IS NULL OR aggregate_id = ?2)
       AND (?3 IS NULL OR route IN (SELECT value FROM json_each(?3)))
+      AND route NOT IN (SELECT value FROM json_each(?4))
 )
 -- name: release
 UPDATE task_queue SET owner = NULL, expires = NULL, starts = starts - ?

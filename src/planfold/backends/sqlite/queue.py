@@ -46,16 +46,18 @@ class SqliteQueue:
         *,
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
+        without: Iterable[str] = (),
     ) -> list[Lease]:
-        """Lease up to ``limit`` tasks that nobody holds, the longest waiting first."""
+        """See :meth:`TaskQueue.claim`."""
         await self._abandon_the_dead()
-        only = None if routes is None else msgspec.json.encode(sorted(routes)).decode()
+        only = None if routes is None else _json(routes)
+        never = _json(without)
         now = self._store.clock()
-        if limit < 1 or not self._store.value("claimable", (now, aggregate_id, only)):
+        if limit < 1 or not self._store.value("claimable", (now, aggregate_id, only, never)):
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
-            bindings = (owner, now + LEASE_S, now, aggregate_id, only, limit)
+            bindings = (owner, now + LEASE_S, now, aggregate_id, only, never, limit)
             return [_lease(row) for row in connection.execute(SQL["claim"], bindings)]
 
         return await self._writer.submit(work)
@@ -114,3 +116,7 @@ def _lease(row: tuple[Any, ...]) -> Lease:
         cancel=bool(cancel),
         owner=owner,
     )
+
+
+def _json(names: Iterable[str]) -> str:
+    return msgspec.json.encode(sorted(names)).decode()

@@ -124,7 +124,7 @@ class SqliteStore:
             return position
 
         future = self._writer.submit(work)
-        future.add_done_callback(self._notify)
+        future.add_done_callback(lambda _: self.wakeup.notify(append.aggregate_id))
         return future
 
     def _event_rows(self, append: Append, now: float) -> list[tuple[Any, ...]]:
@@ -175,9 +175,6 @@ class SqliteStore:
             else:
                 name = "settle" if isinstance(change, Settle) else "signal"
                 connection.execute(SQL[name], (aggregate_id, change.task_id))
-
-    def _notify(self, _: asyncio.Future[Any]) -> None:
-        self.wakeup.notify()
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -241,7 +238,7 @@ class SqliteStore:
         is read when the last one was taken."""
         wanted = query or Query()
         while True:
-            ticket = self.wakeup.ticket()
+            ticket = self.wakeup.ticket(wanted.aggregate_id)
             head: int = self.value("last_position", ())
             page = self.read(wanted, after=after, limit=PAGE)
             for envelope in page:

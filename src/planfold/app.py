@@ -1,0 +1,304 @@
+"""``App``: the composition root. It puts store, dispatcher, executors and drafters together and
+is the only module that knows the backends."""
+
+from __future__ import annotations
+
+import importlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from planfold.backends.sqlite.store import SqliteStore
+from planfold.drafting.compiler import compile_plan
+from planfold.drafting.draft import PlanDraft
+from planfold.drafting.files import load_plan
+from planfold.errors import CommandRejected, ConfigurationError, NotFound
+from planfold.eventstore.codec import Codec
+from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.port import EventStore, StreamHead
+from planfold.executors.python import PythonExecutor, PythonTool, load_tools
+from planfold.executors.registry import Executors, builtin_executors
+from planfold.planner.commands import (
+    ApprovePlan,
+    ClarificationProvided,
+    Command,
+    HandleExecutorEvent,
+    Initialize,
+    PlannerConfig,
+)
+from planfold.planner.events import Event
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import PlanStatus
+from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.runtime.aggregate import PLAN, Aggregate
+from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.settings import Settings, load_settings
+from planfold.runtime.worker import Worker
+
+ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
+WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
+TOOL_ENTRY_POINTS = "planfold.tools"
+
+
+class App:
+    """planfold for programs: submit plans, follow them, answer, and run workers.
+
+    Made by :func:`open_app`; belongs to one event loop.
+    """
+
+    def __init__(self, store: EventStore, executors: Executors, settings: Settings) -> None:
+        self.store = store
+        self.executors = executors
+        self.settings = settings
+        self.dispatcher = Dispatcher(store)
+
+    async def submit(
+        self,
+        plan: PlanDraft | str,
+        *,
+        plan_id: str | None = None,
+        approved_by: str | None = None,
+        config: PlannerConfig | None = None,
+    ) -> str:
+        """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
+
+        It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
+        own, submitting the same plan again does nothing.
+
+        Raises:
+            InvalidPlan: with all faults.
+            CommandRejected: ``plan_id`` stands for another plan.
+        """
+        draft = self.draft(plan) if isinstance(plan, str) else plan
+        tasks = compile_plan(draft, self.executors.toolbox)
+        plan_id = plan_id or new_plan_id()
+        command = Initialize(
+            draft.title, tasks, draft.goal, config or self.planner_config(), approved_by
+        )
+        await self.send(plan_id, command)
+        return plan_id
+
+    def draft(self, text: str, *, source: str = "-") -> PlanDraft:
+        """Read a plan from text; ``source`` (a file name) tells its language.
+
+        Raises:
+            InvalidPlan: JSON or YAML that is not a plan, with the place of each fault.
+        """
+        return load_plan(text, source=source, tools=[t.name for t in self.executors.toolbox])
+
+    def planner_config(self, *, max_parallel: int | None = None) -> PlannerConfig:
+        """The settings of new plans."""
+        settings = self.settings
+        return PlannerConfig(
+            system_prompt=settings.system_prompt,
+            profile=settings.profile,
+            token_budget=settings.token_budget,
+            max_parallel=max_parallel or settings.max_parallel,
+            route_limits=settings.route_limits,
+        )
+
+    async def send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
+        """Send one command to a plan; returns the events it caused, durable by then. With a
+        ``command_id`` of your own, sending it again does nothing.
+
+        Raises:
+            CommandRejected, NotFound: see :meth:`Planner.process`.
+            Conflict: ``command_id`` stands for another command.
+        """
+        return await self.dispatcher.send(
+            PLAN,
+            plan_id,
+            command,
+            command_id=command_id or f"command-{secrets.token_hex(8)}",
+            correlation_id=plan_id if isinstance(command, Initialize) else "",
+            idempotent=command_id is not None,
+        )
+
+    async def answer(
+        self, plan_id: str, task: int | str, text: str, *, by: str = "", failed: bool = False
+    ) -> None:
+        """Answer the question of a task (id or label); ``failed`` reports that what a person was
+        asked to do could not be done."""
+        report = ClarificationProvided(_valid_text(text), by, failed)
+        task_id = self.task_id(plan_id, task)
+        await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
+
+    async def approve(
+        self, plan_id: str, revision_hash: str | None = None, *, by: str = ""
+    ) -> None:
+        """Approve a revision of a plan: the given one, or the present one."""
+        revision = revision_hash or self.planner(plan_id).state.revision_hash
+        await self.send(plan_id, ApprovePlan(revision, by))
+
+    def planner(self, plan_id: str) -> Planner:
+        """The plan's aggregate as it stands, for reading. Raises NotFound."""
+        planner = self.dispatcher.view(PLAN, plan_id)
+        assert isinstance(planner, Planner)
+        return planner
+
+    def task_id(self, plan_id: str, key: int | str) -> int:
+        """The id of a task named by id or label. Raises NotFound."""
+        tasks = self.planner(plan_id).state.tasks
+        for task in tasks.values():
+            if key in (task.id, task.spec.label, str(task.id)):
+                return task.id
+        raise NotFound(f"plan {plan_id} has no task {key!r}")
+
+    def view(self, plan_id: str) -> PlanView:
+        """The plan as its log says. Raises NotFound, CorruptLog."""
+        envelopes = self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
+        if not envelopes:
+            raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
+        return plan_view(plan_id, envelopes)
+
+    def plans(self) -> list[StreamHead]:
+        """All plans, oldest first, with title, status and counts in ``head``."""
+        return self.store.heads(PLAN.stream_id)
+
+    def status(self, plan_id: str) -> PlanStatus:
+        """Where a plan stands. Raises NotFound."""
+        head = self.store.head(plan_id)
+        if head is None or head.stream_id != PLAN.stream_id:
+            raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
+        return PlanStatus(head.head["status"])
+
+    async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
+        """The plan's events after a position, then new ones as they happen; ends when the plan
+        has ended. Raises NotFound."""
+        self.status(plan_id)
+        async for envelope in self.store.subscribe(Query(aggregate_id=plan_id), after=after):
+            yield envelope
+            if envelope.event_type == "PlanningCompleted" and self.status(plan_id) in ENDED:
+                head = self.store.head(plan_id)
+                if head is not None and head.version == envelope.version:
+                    return
+
+    async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
+        """Wait until the plan has ended, or stands at a status in ``stop_at``."""
+        wanted = ENDED | frozenset(stop_at)
+        while True:
+            ticket = self.store.wakeup.ticket(plan_id)
+            if self.status(plan_id) in wanted:
+                return self.view(plan_id)
+            self.store.watch_other_processes()
+            await ticket.wait()
+
+    async def run(self, plan_id: str) -> PlanView:
+        """Work on one plan here until it has ended or waits for a person only."""
+        async with self.worker(plan_id=plan_id):
+            return await self.result(plan_id, stop_at=WAITING)
+
+    def worker(
+        self,
+        *,
+        plan_id: str | None = None,
+        concurrency: int | None = None,
+        routes: Iterable[str] | None = None,
+    ) -> Worker:
+        """A worker on this process's event loop: ``async with app.worker(): ...``."""
+        workspace = Path(self.settings.workspace).resolve()
+        return Worker(
+            self.store,
+            self.dispatcher,
+            self.executors,
+            concurrency=concurrency or self.settings.concurrency,
+            plan_id=plan_id,
+            routes=routes,
+            workspace=workspace,
+            files_dir=_files_dir(self.settings.database, workspace),
+        )
+
+
+@asynccontextmanager
+async def open_app(
+    database: str | Settings | None = None,
+    *,
+    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
+    executors: Executors | None = None,
+    aggregates: Iterable[Aggregate] = (),
+    create: bool = True,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[App]:
+    """Open a database (``sqlite:///path``, ``sqlite:///:memory:``) with the built-in executors.
+
+    ``tools`` are decorated functions, modules that hold them, or module names; ``aggregates``
+    are further kinds of handlers whose events the store shall keep.
+
+    Raises:
+        ConfigurationError: the address, a setting or a tool is wrong.
+    """
+    settings = database if isinstance(database, Settings) else load_settings(database=database)
+    chosen = executors or builtin_executors(
+        env_allow=settings.env_allow, allow_private=settings.allow_private
+    )
+    _add_tools(chosen, (*settings.tools, *tools))
+    codec = Codec(t for aggregate in (PLAN, *aggregates) for t in aggregate.events)
+    store = SqliteStore.open(sqlite_path(settings.database), codec, clock=clock, create=create)
+    try:
+        yield App(store, chosen, settings)
+    finally:
+        await store.close()
+
+
+def new_plan_id() -> str:
+    """Short, unique enough for any number of plans, and safe in a shell and a URL."""
+    return f"plan-{secrets.token_hex(5)}"
+
+
+def sqlite_path(database: str) -> str:
+    """The file behind an address. Raises ConfigurationError for what is no SQLite address."""
+    prefix = "sqlite:///"
+    if not database.startswith(prefix) or len(database) == len(prefix):
+        raise ConfigurationError(
+            f"{database!r} is not a database address; write sqlite:///path/to/file.db"
+        )
+    return database.removeprefix(prefix)
+
+
+def _files_dir(database: str, workspace: Path) -> Path:
+    path = sqlite_path(database)
+    if path == ":memory:":
+        return workspace / ".planfold" / "files"
+    return Path(f"{path}.files").resolve()
+
+
+def _add_tools(
+    executors: Executors, tools: Iterable[PythonTool[..., Any] | ModuleType | str]
+) -> None:
+    for entry in entry_points(group=TOOL_ENTRY_POINTS):
+        _add_tool(executors, entry.load())
+    for tool in tools:
+        _add_tool(executors, _import(tool) if isinstance(tool, str) else tool)
+
+
+def _add_tool(executors: Executors, found: Any) -> None:
+    if isinstance(found, PythonTool):
+        executors.add_tool(PythonExecutor(found))
+        return
+    for tool in load_tools(found):
+        executors.add_tool(PythonExecutor(tool))
+    register = getattr(found, "register", None)
+    if callable(register):  # a module's own executors
+        register(executors)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as fault:
+        raise ConfigurationError(f"cannot import the tools of {name!r}: {fault}") from None
+
+
+def _valid_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise CommandRejected("the text is not valid Unicode (a lone surrogate)") from None
+    return text

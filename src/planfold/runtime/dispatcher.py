@@ -1,0 +1,335 @@
+"""``Dispatcher``: the one door for commands. Only here are events appended.
+
+One mailbox per aggregate: commands that wait for the same one are decided one after the other and
+appended together; what follows from them by itself (``Handler.next_command``) goes into the same
+commit. Decisions on different aggregates that wait at the same time share a commit in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
+from planfold.eventstore.envelope import event_id
+from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence, Lease
+from planfold.handler import Enqueue, Handler, Metadata, QueueChange
+from planfold.runtime.aggregate import Aggregate
+from planfold.runtime.mailbox import Decision, Letter, Mailbox
+
+CACHED_MAILBOXES = 1_000
+SNAPSHOT_EVERY = 2_000  # events; then again when the log has doubled
+
+
+class Slots(Protocol):
+    """A worker of this process that may take tasks in the commit that dispatches them."""
+
+    owner: str
+
+    def reserve(self, aggregate_id: str, route: str) -> bool:
+        """Take a free slot for a task of this route, or say False."""
+        ...
+
+    def give_back(self, count: int) -> None:
+        """The commit failed: reserved slots are free again."""
+        ...
+
+    def start(self, leases: Sequence[Lease]) -> None:
+        """The commit succeeded: the slots' tasks are leased to this worker."""
+        ...
+
+    def queue_changed(self, aggregate_id: str, changes: Sequence[QueueChange]) -> None:
+        """Tasks were settled or signalled; stop those that are still running here."""
+        ...
+
+
+class Dispatcher:
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._mailboxes: OrderedDict[str, Mailbox] = OrderedDict()
+        self.slots: Slots | None = None
+
+    async def send(
+        self,
+        aggregate: Aggregate,
+        aggregate_id: str,
+        command: Any,
+        *,
+        command_id: str = "",
+        correlation_id: str = "",
+        fence: Fence | None = None,
+        idempotent: bool = False,
+        extra: dict[str, str] | None = None,
+    ) -> list[Any]:
+        """Decide ``command``; returns its events once they are durable (those that followed by
+        themselves are not among them).
+
+        With ``idempotent`` the command id is recorded: the same command sent again under it
+        yields nothing.
+
+        Raises:
+            CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
+            Conflict: the command id stands for another command.
+            LeaseLost: the fence does not hold.
+            CorruptLog: the stream cannot be read by this version.
+            Transient: the store cannot write at present.
+        """
+        loop = asyncio.get_running_loop()
+        record = _record(aggregate_id, command_id, command) if idempotent else None
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+        letter = Letter(command, answer, command_id, record, correlation_id, fence, extra or {})
+        mailbox = self._mailbox(aggregate, aggregate_id)
+        mailbox.waiting.append(letter)
+        self._schedule(mailbox, loop)
+        return await answer
+
+    def view(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
+        """The handler as it stands, for reading. Raises NotFound when there is no such stream."""
+        mailbox = self._mailbox(aggregate, aggregate_id)
+        if mailbox.busy and mailbox.handler is not None:
+            return mailbox.handler
+        handler = mailbox.load(self._store)
+        if not mailbox.version:
+            del self._mailboxes[aggregate_id]
+            raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
+        return handler
+
+    def correlation_id(self, aggregate_id: str) -> str:
+        """What correlates everything in the aggregate's stream, if it is cached here."""
+        mailbox = self._mailboxes.get(aggregate_id)
+        return mailbox.correlation_id if mailbox else ""
+
+    def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
+        mailbox = self._mailboxes.get(aggregate_id)
+        if mailbox is None:
+            mailbox = self._mailboxes[aggregate_id] = Mailbox(aggregate, aggregate_id)
+            self._evict()
+        else:
+            self._mailboxes.move_to_end(aggregate_id)
+        return mailbox
+
+    def _evict(self) -> None:
+        while len(self._mailboxes) > CACHED_MAILBOXES:
+            oldest = next(iter(self._mailboxes.values()))
+            if oldest.busy or oldest.waiting:
+                return
+            del self._mailboxes[oldest.aggregate_id]
+
+    def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
+        if not mailbox.busy:
+            mailbox.busy = True
+            loop.call_soon(self._decide, mailbox)
+
+    def _decide(self, mailbox: Mailbox) -> None:
+        letters = mailbox.take()
+        try:
+            handler = mailbox.load(self._store)
+            decision = Decision()
+            for letter in letters:
+                self._process(mailbox, handler, letter, decision)
+            self._follow_up(mailbox, handler, decision)
+            self._commit(mailbox, handler, decision)
+        except Exception as fault:
+            if len(letters) > 1:  # one bad command must not take the others with it
+                mailbox.one_by_one = True
+                self._again(mailbox, letters)
+            else:
+                self._abandon(mailbox, letters, fault)
+
+    def _process(
+        self, mailbox: Mailbox, handler: Handler[Any, Any], letter: Letter, decision: Decision
+    ) -> None:
+        try:
+            if letter.record is not None and self._is_repeat(mailbox, letter.record, decision):
+                events = []
+            else:
+                events = handler.process(letter.command)
+        except PlanfoldError as refusal:
+            _fail(letter, refusal)
+            return
+        mailbox.correlation_id = mailbox.correlation_id or letter.correlation_id
+        metadata = Metadata(
+            letter.correlation_id or mailbox.correlation_id, letter.command_id, letter.extra
+        )
+        self._apply(mailbox, handler, events, metadata, decision)
+        decision.answered.append((letter, events))
+
+    def _is_repeat(self, mailbox: Mailbox, record: CommandRecord, decision: Decision) -> bool:
+        known = self._store.find_command(record.command_id)
+        for letter, _ in decision.answered:
+            if letter.record is not None and letter.record.command_id == record.command_id:
+                known = (mailbox.aggregate_id, letter.record.body_hash)
+        if known is None:
+            return False
+        if known != (mailbox.aggregate_id, record.body_hash):
+            raise Conflict(f"command id {record.command_id!r} stands for another command")
+        return True
+
+    def _follow_up(self, mailbox: Mailbox, handler: Handler[Any, Any], decision: Decision) -> None:
+        now = self._store.clock()
+        while decision.events and (command := handler.next_command(now)) is not None:
+            cause = event_id(mailbox.aggregate_id, mailbox.version + len(decision.events))
+            events = handler.process(command)
+            if not events:
+                raise RuntimeError(f"{command!r} was to follow by itself but decided nothing")
+            metadata = Metadata(mailbox.correlation_id, f"{cause}/{type(command).__name__}")
+            self._apply(mailbox, handler, events, metadata, decision)
+
+    def _apply(
+        self,
+        mailbox: Mailbox,
+        handler: Handler[Any, Any],
+        events: Sequence[Any],
+        metadata: Metadata,
+        decision: Decision,
+    ) -> None:
+        for event in events:
+            handler.apply(event)
+            decision.events.append((event, metadata))
+            version = mailbox.version + len(decision.events)
+            decision.queue += [(change, version) for change in handler.queue_changes(event)]
+
+    def _commit(self, mailbox: Mailbox, handler: Handler[Any, Any], decision: Decision) -> None:
+        fences = [le.fence for le, events in decision.answered if le.fence and events]
+        records = [le.record for le, events in decision.answered if le.record and events]
+        if not decision.events:
+            self._answer(mailbox, decision)
+            return
+        leased = self._reserve(mailbox.aggregate_id, decision)
+        append = Append(
+            mailbox.aggregate.stream_id,
+            mailbox.aggregate_id,
+            mailbox.version,
+            decision.events,
+            decision.queue,
+            fences,
+            records,
+            handler.head(),
+            handler.due_at(),
+            self.slots.owner if self.slots else None,
+            leased,
+        )
+        try:
+            committed = asyncio.ensure_future(self._store.append(append))
+        except Exception:
+            self._give_back(leased)
+            raise
+        committed.add_done_callback(
+            lambda future: self._committed(mailbox, decision, leased, future)
+        )
+
+    def _reserve(self, aggregate_id: str, decision: Decision) -> frozenset[int]:
+        slots = self.slots
+        if slots is None or not decision.queue:
+            return frozenset()
+        return frozenset(
+            change.task_id
+            for change, _ in decision.queue
+            if isinstance(change, Enqueue) and slots.reserve(aggregate_id, change.route)
+        )
+
+    def _give_back(self, leased: frozenset[int]) -> None:
+        if self.slots is not None and leased:
+            self.slots.give_back(len(leased))
+
+    def _committed(
+        self,
+        mailbox: Mailbox,
+        decision: Decision,
+        leased: frozenset[int],
+        future: asyncio.Future[int],
+    ) -> None:
+        fault = future.exception()
+        if fault is None:
+            mailbox.version += len(decision.events)
+            self._answer(mailbox, decision)
+            self._hand_over(mailbox.aggregate_id, decision, leased)
+            self._keep_snapshot(mailbox)
+            return
+        self._give_back(leased)
+        letters = [letter for letter, _ in decision.answered]
+        if isinstance(fault, LeaseLost):
+            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
+            for letter in lost:
+                _fail(letter, fault)
+            self._again(mailbox, [le for le in letters if le not in lost])
+        elif isinstance(fault, Conflict):
+            self._again(mailbox, letters)
+        else:
+            self._abandon(mailbox, letters, fault)
+
+    def _hand_over(self, aggregate_id: str, decision: Decision, leased: frozenset[int]) -> None:
+        slots = self.slots
+        if slots is None or not decision.queue:
+            return
+        changes = [change for change, _ in decision.queue]
+        slots.queue_changed(aggregate_id, changes)
+        slots.start(
+            [
+                Lease(
+                    aggregate_id,
+                    change.task_id,
+                    change.attempt,
+                    change.route,
+                    epoch=1,
+                    starts=1,
+                    expires=0.0,
+                    cause=event_id(aggregate_id, version),
+                    owner=slots.owner,
+                )
+                for change, version in decision.queue
+                if isinstance(change, Enqueue) and change.task_id in leased
+            ]
+        )
+
+    def _answer(self, mailbox: Mailbox, decision: Decision) -> None:
+        for letter, events in decision.answered:
+            if not letter.answer.done():
+                letter.answer.set_result(list(events))
+        self._rest(mailbox)
+
+    def _again(self, mailbox: Mailbox, letters: Sequence[Letter]) -> None:
+        """Another writer was first: decide anew on what the log says now."""
+        mailbox.forget()
+        mailbox.waiting.extendleft(reversed(letters))
+        self._rest(mailbox)
+
+    def _abandon(self, mailbox: Mailbox, letters: Sequence[Letter], fault: BaseException) -> None:
+        mailbox.forget()
+        for letter in letters:
+            _fail(letter, fault)
+        self._rest(mailbox)
+
+    def _rest(self, mailbox: Mailbox) -> None:
+        mailbox.busy = False
+        if mailbox.waiting:
+            self._schedule(mailbox, asyncio.get_running_loop())
+
+    def _keep_snapshot(self, mailbox: Mailbox) -> None:
+        since = mailbox.version - mailbox.snapshot_version
+        if mailbox.handler is None or since < max(SNAPSHOT_EVERY, mailbox.snapshot_version):
+            return
+        data = mailbox.handler.snapshot()
+        if data is not None:
+            mailbox.snapshot_version = mailbox.version
+            saved = asyncio.ensure_future(
+                self._store.checkpoints.save_snapshot(mailbox.aggregate_id, mailbox.version, data)
+            )
+            saved.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+
+def _fail(letter: Letter, fault: BaseException) -> None:
+    if not letter.answer.done():
+        letter.answer.set_exception(fault)
+
+
+def _record(aggregate_id: str, command_id: str, command: Any) -> CommandRecord:
+    if not command_id:
+        raise ValueError("an idempotent command needs a command id")
+    body = msgspec.json.encode((aggregate_id, type(command).__name__, command))
+    return CommandRecord(command_id, hashlib.blake2b(body, digest_size=16).hexdigest())

@@ -1,0 +1,97 @@
+"""``Mailbox``: the commands that wait for one aggregate, and its state as last committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from planfold.eventstore.port import CommandRecord, EventStore, Fence
+from planfold.handler import Handler, Metadata
+from planfold.runtime.aggregate import Aggregate
+
+
+class Letter(msgspec.Struct, eq=False):
+    """A command on its way, with whoever waits for what comes of it."""
+
+    command: Any
+    answer: asyncio.Future[list[Any]]
+    command_id: str = ""
+    record: CommandRecord | None = None
+    correlation_id: str = ""
+    fence: Fence | None = None
+    extra: dict[str, str] = {}
+
+
+class Decision(msgspec.Struct):
+    """What the commands of one round led to, before it is committed."""
+
+    events: list[tuple[Any, Metadata]] = []
+    queue: list[tuple[Any, int]] = []
+    answered: list[tuple[Letter, Sequence[Any]]] = []
+
+
+class Mailbox:
+    """``handler`` may be ahead of the log while a decision is being committed; when the commit
+    fails it is thrown away and folded anew."""
+
+    def __init__(self, aggregate: Aggregate, aggregate_id: str) -> None:
+        self.aggregate = aggregate
+        self.aggregate_id = aggregate_id
+        self.waiting: deque[Letter] = deque()
+        self.busy = False
+        self.handler: Handler[Any, Any] | None = None
+        self.version = 0
+        self.correlation_id = ""
+        self.snapshot_version = 0
+        self.one_by_one = False
+        self._generation = -1
+
+    def take(self) -> list[Letter]:
+        """The letters of the next round: all that wait, or one after a round went wrong."""
+        if self.one_by_one and len(self.waiting) > 1:
+            return [self.waiting.popleft()]
+        self.one_by_one = False
+        letters = list(self.waiting)
+        self.waiting.clear()
+        return letters
+
+    def load(self, store: EventStore) -> Handler[Any, Any]:
+        """The state as it stands in the log, from the cache as far as that is current."""
+        if self.handler is not None:
+            if self._generation != store.generation:
+                self._generation = store.generation
+                self._catch_up(store, self.handler)
+            return self.handler
+        self._generation = store.generation
+        handler, self.version = self._restore(store)
+        self._catch_up(store, handler)
+        metadata = store.metadata_of_first(self.aggregate_id)
+        self.correlation_id = metadata.correlation_id if metadata else ""
+        self.handler = handler
+        return handler
+
+    def _restore(self, store: EventStore) -> tuple[Handler[Any, Any], int]:
+        kept = store.checkpoints.snapshot(self.aggregate_id)
+        if kept is not None:
+            version, data = kept
+            handler = self.aggregate.handler.restore(data)
+            if handler is not None and version <= store.version(self.aggregate_id):
+                self.snapshot_version = version
+                return handler, version
+        return self.aggregate.handler(), 0
+
+    def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
+        events = store.load(self.aggregate_id, after_version=self.version)
+        apply = handler.apply
+        for event in events:
+            apply(event)
+        self.version += len(events)
+
+    def forget(self) -> None:
+        """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
+        self.handler = None
+        self.version = 0

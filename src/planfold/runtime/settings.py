@@ -1,0 +1,69 @@
+"""``Settings``: where the database is, what runs, and how much at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planfold.errors import ConfigurationError
+
+DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
+SETTINGS_FILE = "planfold.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every key can stand in ``planfold.toml``.
+
+    ``tools`` are modules with ``@planfold.tool`` functions or executors; ``concurrency`` bounds
+    one worker's running tasks, ``max_parallel`` and ``route_limits`` those of one plan.
+    ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
+    networks that ``http`` may reach although they are not public.
+    """
+
+    database: str = DEFAULT_DATABASE
+    tools: tuple[str, ...] = ()
+    concurrency: int = 64
+    max_parallel: int | None = None
+    route_limits: dict[str, int] = {}
+    env_allow: tuple[str, ...] = ()
+    allow_private: tuple[str, ...] = ()
+    workspace: str = "."
+    token_budget: int = 100_000
+    system_prompt: str = ""
+    profile: str = "coding"
+
+
+def load_settings(
+    folder: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any
+) -> Settings:
+    """Settings from ``planfold.toml`` in ``folder``, then ``PLANFOLD_DB``, then ``overrides``
+    that are not None; the later wins.
+
+    Raises:
+        ConfigurationError: the file cannot be read or has an unknown key or a wrong type.
+    """
+    values: dict[str, Any] = {}
+    path = (folder or Path.cwd()) / SETTINGS_FILE
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+            raise ConfigurationError(f"{path}: {fault}") from None
+    database = (os.environ if environ is None else environ).get("PLANFOLD_DB")
+    if database:
+        values["database"] = database
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as fault:
+        raise ConfigurationError(f"{path}: {fault}") from None
+    for name in ("concurrency", "max_parallel"):
+        number = getattr(settings, name)
+        if number is not None and number < 1:
+            raise ConfigurationError(f"{name} must be at least 1, not {number}")
+    return settings

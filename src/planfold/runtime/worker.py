@@ -1,0 +1,294 @@
+"""``Worker``: runs dispatched tasks under a lease and reports what came of them.
+
+A task is leased to one worker at a time; the lease's epoch fences its report, so that a worker
+that was thought dead cannot overwrite what its successor did. Leases live 30 s and are renewed
+every 10 s; a worker that cannot renew stops its tasks after 24 s, before anybody takes them over.
+A dead worker's tasks come back from the queue rows alone: at once where its process is known to
+have ended, else when the lease runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from planfold.errors import LeaseLost, PlanfoldError, Transient
+from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.registry import Executors
+from planfold.handler import QueueChange, Settle, Signal
+from planfold.planner.commands import Continue, ExecutorEvent, HandleExecutorEvent, StepCompleted
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import Task, TaskStatus
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.attempt import Attempt
+from planfold.runtime.dispatcher import Dispatcher
+
+RENEW_EVERY_S = 10.0
+GIVE_UP_RENEWING_S = 24.0
+REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
+TEND_EVERY_S = 1.0  # without any wake-up: dead owners and lost hints are found after this time
+TEND_PAUSE_S = 0.005  # between two rounds, so that a busy log does not mean a busy loop
+
+
+class Worker:
+    """Use it as ``async with worker:``; leaving the block stops it.
+
+    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only,
+    ``routes`` only these queue routes (None: all that its executors know).
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        dispatcher: Dispatcher,
+        executors: Executors,
+        *,
+        concurrency: int = 64,
+        plan_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        workspace: Path | None = None,
+        files_dir: Path | None = None,
+    ) -> None:
+        self.owner = f"worker-{secrets.token_hex(6)}"
+        self.fault: PlanfoldError | None = None
+        self._store = store
+        self._dispatcher = dispatcher
+        self._executors = executors
+        self._concurrency = concurrency
+        self._plan_id = plan_id
+        self._routes = executors.routes() if routes is None else frozenset(routes)
+        self._declined: set[str] = set()
+        self._workspace = workspace or Path.cwd()
+        self._files_dir = files_dir or self._workspace / ".planfold" / "files"
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._reporting: set[Attempt] = set()
+        self._reserved = 0
+        self._accepting = False
+        self._generation = -1
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._store.queue.enter(self.owner)
+        self._accepting = True
+        self._dispatcher.slots = self
+        self._store.watch_other_processes()
+        self._chores = [asyncio.create_task(self._tend()), asyncio.create_task(self._renew())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self, *, drain_s: float = 0.0) -> None:
+        """Take no more tasks; give those that run ``drain_s`` seconds to end, then cut them off
+        and give them back. What was cut off counts as started: see effect classes."""
+        self._accepting = False
+        if self._dispatcher.slots is self:
+            self._dispatcher.slots = None
+        running = [a.running for a in self._attempts.values() if a.running]
+        if drain_s and running:
+            await asyncio.wait(running, timeout=drain_s)
+        reporting = [a.running for a in self._reporting if a.running]
+        if reporting:
+            await asyncio.wait(reporting, timeout=REPORT_S)
+        for task in (*self._chores, *running):
+            task.cancel()
+        await asyncio.gather(*self._chores, *running, return_exceptions=True)
+        self._chores.clear()
+        self._store.queue.leave(self.owner)
+
+    @property
+    def free(self) -> int:
+        return self._concurrency - len(self._attempts) - self._reserved
+
+    # --- what the dispatcher tells it ---------------------------------------------------------
+
+    def reserve(self, aggregate_id: str, route: str) -> bool:
+        """See :class:`Slots`."""
+        if not self._accepting or self.free < 1 or route in self._declined:
+            return False
+        if self._plan_id is not None and aggregate_id != self._plan_id:
+            return False
+        if self._routes is not None and route not in self._routes:
+            return False
+        self._reserved += 1
+        return True
+
+    def give_back(self, count: int) -> None:
+        """See :class:`Slots`."""
+        self._reserved -= count
+
+    def start(self, leases: Sequence[Lease]) -> None:
+        """See :class:`Slots`."""
+        self._reserved -= len(leases)
+        for lease in leases:
+            self._begin(lease)
+
+    def queue_changed(self, aggregate_id: str, changes: Sequence[QueueChange]) -> None:
+        """See :class:`Slots`."""
+        for change in changes:
+            if isinstance(change, (Settle, Signal)):
+                attempt = self._attempts.get((aggregate_id, change.task_id))
+                if attempt is not None:
+                    attempt.cancel()
+
+    # --- chores ------------------------------------------------------------------------------
+
+    async def _tend(self) -> None:
+        while True:
+            ticket = self._store.wakeup.ticket()
+            try:
+                await self._claim()
+                await self._continue_what_is_due()
+                self._heed_other_processes()
+            except Transient as fault:
+                self.fault = fault
+            await asyncio.sleep(TEND_PAUSE_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ticket.wait(), self._until_next_due())
+
+    async def _claim(self) -> None:
+        leases = await self._store.queue.claim(
+            self.owner,
+            self.free,
+            aggregate_id=self._plan_id,
+            routes=self._routes,
+            without=self._declined,
+        )
+        for lease in leases:
+            self._begin(lease)
+
+    async def _continue_what_is_due(self) -> None:
+        now = self._store.clock()
+        for plan_id in self._store.queue.due(now, aggregate_id=self._plan_id):
+            with suppress(PlanfoldError):
+                await self._dispatcher.send(
+                    PLAN, plan_id, Continue(now), command_id=f"{plan_id}@{now:.3f}/Continue"
+                )
+
+    def _heed_other_processes(self) -> None:
+        if self._generation == self._store.generation:
+            return
+        self._generation = self._store.generation
+        owned = {(le.aggregate_id, le.task_id): le for le in self._store.queue.owned(self.owner)}
+        for key, attempt in self._attempts.items():
+            lease = owned.get(key)
+            if lease is None or lease.cancel or lease.epoch != attempt.lease.epoch:
+                attempt.cancel()
+
+    def _until_next_due(self) -> float:
+        due = self._store.queue.next_due(aggregate_id=self._plan_id)
+        if due is None:
+            return TEND_EVERY_S
+        return min(max(due - self._store.clock(), 0.1), TEND_EVERY_S)
+
+    async def _renew(self) -> None:
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            try:
+                if self._attempts:
+                    await self._store.queue.renew(self.owner)
+                renewed = loop.time()
+            except Transient as fault:
+                self.fault = fault
+                if loop.time() - renewed > GIVE_UP_RENEWING_S:
+                    for attempt in self._attempts.values():
+                        attempt.cancel()
+
+    # --- attempts ----------------------------------------------------------------------------
+
+    def _begin(self, lease: Lease) -> None:
+        attempt = Attempt(lease)
+        self._attempts[lease.aggregate_id, lease.task_id] = attempt
+        attempt.running = asyncio.create_task(self._run(attempt))
+
+    async def _run(self, attempt: Attempt) -> None:
+        lease = attempt.lease
+        key = (lease.aggregate_id, lease.task_id)
+        try:
+            outcome = await self._perform(attempt)
+            if outcome is not None:
+                # The slot is free from here on, for what the report dispatches.
+                self._reporting.add(self._attempts.pop(key))
+                await self._report(lease, outcome)
+        except asyncio.CancelledError:
+            with suppress(PlanfoldError):
+                await self._store.queue.release(self.owner, lease, started=True)
+            raise
+        except LeaseLost:
+            pass  # another worker has it now; what it says counts
+        except PlanfoldError as fault:
+            self.fault = fault
+        finally:
+            self._reporting.discard(attempt)
+            if self._attempts.get(key) is attempt:
+                del self._attempts[key]
+
+    async def _perform(self, attempt: Attempt) -> Outcome | None:
+        lease = attempt.lease
+        task, planner = self._find(lease)
+        if task is None:
+            return None
+        executor = self._executors.for_task(task.spec)
+        if executor is None:
+            self._declined.add(lease.route)
+            await self._store.queue.release(self.owner, lease, started=False)
+            return None
+
+        async def report(event: ExecutorEvent) -> None:
+            await self._report(lease, event)
+
+        arguments = task.arguments
+        if arguments is None:
+            arguments = task.spec.tool.arguments if task.spec.tool else {}
+        context = TaskContext(
+            plan_id=lease.aggregate_id,
+            task=task,
+            arguments=arguments,
+            report=report,
+            steps=dict(planner.state.steps(task.id)),
+            workspace=self._workspace,
+            files_dir=self._files_dir,
+        )
+        return await attempt.perform(executor, context)
+
+    def _find(self, lease: Lease) -> tuple[Task | None, Planner]:
+        planner = self._dispatcher.view(PLAN, lease.aggregate_id)
+        assert isinstance(planner, Planner)
+        task = planner.state.tasks.get(lease.task_id)
+        current = (
+            task is not None and task.status is TaskStatus.Running and task.attempt == lease.attempt
+        )
+        return (task if current else None), planner
+
+    async def _report(self, lease: Lease, event: ExecutorEvent) -> None:
+        """Deliver, again and again while the store cannot write: the result must not be lost."""
+        name = type(event).__name__
+        if isinstance(event, StepCompleted):
+            name += f":{event.key}"
+        command = HandleExecutorEvent(
+            lease.task_id, event, lease.attempt, self._store.clock(), random.random()
+        )
+        pause = 0.05
+        while True:
+            try:
+                await self._dispatcher.send(
+                    PLAN,
+                    lease.aggregate_id,
+                    command,
+                    command_id=f"{lease.cause}/{name}",
+                    fence=Fence(lease.task_id, lease.attempt, lease.epoch),
+                    extra={"worker": self.owner},
+                )
+                return
+            except Transient as fault:
+                self.fault = fault
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
