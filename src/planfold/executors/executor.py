@@ -3,21 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from planfold.executors.recordable import as_text, recordable
+from planfold.executors.threads import run_in_thread
 from planfold.planner.commands import (
     ExecutorEvent,
     NeedsClarification,
     OutcomeUnknown,
+    StepCompleted,
     TaskCompleted,
     TaskFailed,
+    TaskProgressed,
 )
 from planfold.planner.tasks import Task
 from planfold.tools.tool import Tool
 
 Outcome = TaskCompleted | TaskFailed | NeedsClarification | OutcomeUnknown
+
+PROGRESS_INTERVAL = 1.0  # seconds between two recorded notes of one attempt
+NOTE_LIMIT = 1_000  # characters
+
+T = TypeVar("T")
+
+
+class Cancellation(asyncio.Event):
+    """An event that also calls back: whoever watches it needs no task of their own.
+
+    Set it on the event loop's thread; ``is_set()`` may be read from any thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        if self.is_set():
+            return
+        super().set()
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once when the event is set: at once if it is set already."""
+        if self.is_set():
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        """Forget ``callback``; nothing happens if it was called already."""
+        with contextlib.suppress(ValueError):
+            self._callbacks.remove(callback)
 
 
 class TaskContext:
@@ -27,6 +69,8 @@ class TaskContext:
     all attempts of one run of a task. ``cancelled`` is set when the attempt should stop: finish
     cleanly within 10 s or be killed. ``workspace`` is where files belong, ``files_dir`` where
     output too long for memory goes.
+
+    The worker makes one per attempt, on the event loop, and calls ``close()`` when it is over.
     """
 
     def __init__(
@@ -45,20 +89,106 @@ class TaskContext:
         self.arguments = arguments
         self.attempt = task.attempt
         self.idempotency_key = f"{plan_id}/{task.id}/{task.run}"
-        self.cancelled = asyncio.Event()
+        self.cancelled = Cancellation()
         self.workspace = workspace
         self.files_dir = files_dir
         self._report = report
         self._steps = steps
+        self._step_locks: dict[str, asyncio.Lock] = {}
+        self._loop = _running_loop()
+        self._last_note = float("-inf")  # loop time
+        self._waiting_note: str | None = None
+        self._note_timer: asyncio.TimerHandle | None = None
+        self._note_task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        """Ask the attempt to stop: sets ``cancelled`` and calls those who watch it."""
+        self.cancelled.set()
 
     async def progress(self, note: str) -> None:
-        """Tell those who watch how far the attempt is; recorded in the log."""
-        raise AssertionError("filled in by the author of runtime/")
+        """Tell those who watch how far the attempt is; recorded in the log.
+
+        At most one note a second is recorded. One that comes sooner waits until the second is
+        over, and a newer one takes its place; so the newest is never lost, except when the
+        attempt ends before: then its outcome says more. Cut at 1,000 characters.
+        """
+        note = as_text(note)[:NOTE_LIMIT]
+        loop = asyncio.get_running_loop()
+        wait = self._last_note + PROGRESS_INTERVAL - loop.time()
+        if self._note_timer is not None or wait > 0:
+            self._waiting_note = note
+            if self._note_timer is None:
+                self._note_timer = loop.call_later(wait, self._send_waiting_note)
+            return
+        self._last_note = loop.time()
+        await self._report(TaskProgressed(note))
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
-        """Run ``function`` (sync or async) durably: once its value is recorded, later attempts
-        get that value instead of running it again. The value must be JSON."""
-        raise AssertionError("filled in by the author of runtime/")
+        """Run ``function`` (sync, in a thread, or async) durably: once its value is recorded,
+        later attempts get that value instead of running it again.
+
+        Returns the value as it was recorded, that is after a trip through JSON (a tuple comes
+        back as a list), so that every attempt sees the same. Calls with the same key wait for
+        each other. What ``function`` raises passes through and nothing is recorded. A crash
+        between the end of ``function`` and the record runs it again: it needs to bear that, or
+        to pass ``idempotency_key`` on. Raises Permanent when the value is not JSON.
+        """
+        if key in self._steps:
+            return self._steps[key]
+        async with self._step_locks.setdefault(key, asyncio.Lock()):
+            if key not in self._steps:
+                value = await _call(function)
+                value = recordable(value, f"the value of step {key!r}")
+                await self._report(StepCompleted(key, value))
+                self._steps[key] = value
+            return self._steps[key]
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await ``coroutine`` from a sync tool's thread: ``context.wait(context.once(...))``.
+
+        Raises RuntimeError on the event loop's own thread: use ``await`` there.
+        """
+        if self._loop is None or self._loop is _running_loop():
+            coroutine.close()
+            raise RuntimeError("context.wait() is for sync tools; here, await the call itself")
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        except RuntimeError:
+            coroutine.close()  # the loop is gone; keeps Python from warning about it
+            raise
+
+    def close(self) -> None:
+        """The attempt is over: a note that still waits is dropped."""
+        if self._note_timer is not None:
+            self._note_timer.cancel()
+            self._note_timer = None
+        self._waiting_note = None
+
+    def _send_waiting_note(self) -> None:
+        self._note_timer = None
+        note, self._waiting_note = self._waiting_note, None
+        if note is not None:
+            self._last_note = asyncio.get_running_loop().time()
+            self._note_task = asyncio.ensure_future(self._report_quietly(note))
+
+    async def _report_quietly(self, note: str) -> None:
+        # Nobody awaits this; a note that cannot be recorded must not fail the attempt.
+        with contextlib.suppress(Exception):
+            await self._report(TaskProgressed(note))
+
+
+async def _call(function: Callable[[], Any]) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function()
+    value = await run_in_thread(function)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class Executor(Protocol):

@@ -1,0 +1,129 @@
+"""Output too long for a result: where it goes, and what of it the result still shows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from planfold.executors.executor import TaskContext
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+
+
+def output_path(context: TaskContext, name: str) -> Path:
+    """A file of this attempt's own: ``files_dir/<plan>/<task>-<attempt>-<name>``."""
+    plan = context.plan_id
+    if not _SAFE_NAME.fullmatch(plan):
+        digest = hashlib.sha256(plan.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        plan = re.sub(r"[^A-Za-z0-9_-]", "_", plan)[:40] + "-" + digest
+    return context.files_dir / plan / f"{context.task.id}-{context.attempt}-{name}"
+
+
+class Output:
+    """Bytes as they come: whole in memory up to ``keep``, beyond that whole in a file.
+
+    Memory stays below ``2 * keep`` bytes. The file (mode 0600) is made when the first byte is too
+    many; after ``file_limit`` bytes, or when the disk is full, it gets no more (``truncated``).
+    """
+
+    def __init__(self, path: Path, *, keep: int, file_limit: int) -> None:
+        self.path = path
+        self.total = 0  # bytes received
+        self.truncated = False
+        self._keep = keep
+        self._head_size = keep // 4  # the end of an output says more than its beginning
+        self._tail_size = keep - self._head_size
+        self._file_limit = file_limit
+        self._buffer = bytearray()  # all of it, later the tail
+        self._head = b""
+        self._file: int | None = None
+
+    @property
+    def in_file(self) -> bool:
+        return self.total > self._keep
+
+    def write(self, data: bytes) -> None:
+        self.total += len(data)
+        if not self.in_file:
+            self._buffer += data
+            return
+        if not self._head:
+            data = bytes(self._buffer) + data
+            self._buffer.clear()
+            self._head = data[: self._head_size]
+            self._open()
+        self._write_file(data)
+        self._buffer += data[-self._tail_size :]
+        if len(self._buffer) > 2 * self._tail_size:
+            del self._buffer[: -self._tail_size]
+
+    def whole(self) -> bytes | None:
+        """All bytes, or None where they are in the file."""
+        return None if self.in_file else bytes(self._buffer)
+
+    def text(self, encoding: str = "utf-8") -> str:
+        """Decoded, bad bytes replaced by U+FFFD; for a long output the first quarter of ``keep``
+        and the last three, with the gap marked."""
+        if not self.in_file:
+            return self._buffer.decode(encoding, "replace")
+        tail = bytes(self._buffer[-self._tail_size :])
+        gap = self.total - len(self._head) - len(tail)
+        where = f"see {self.path}" + (" (cut off)" if self.truncated else "")
+        mark = f"\n[... {gap:,} bytes left out, {where} ...]\n"
+        head = self._head
+        if encoding == "utf-8" and gap:
+            head, tail = _without_partial_end(head), _without_partial_start(tail)
+        if not gap:
+            return (head + tail).decode(encoding, "replace")
+        return head.decode(encoding, "replace") + mark + tail.decode(encoding, "replace")
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Not through a link that somebody put there; an attempt that crashed may have left
+            # a file of this name.
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._file = os.open(self.path, flags, 0o600)
+        except OSError:
+            self.truncated = True
+
+    def _write_file(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            room = self._file_limit - os.fstat(self._file).st_size
+            view = memoryview(data)[: max(room, 0)]
+            self.truncated = self.truncated or len(view) < len(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError:
+            self.truncated = True
+            self.close()
+
+
+def _without_partial_end(data: bytes) -> bytes:
+    for cut in range(1, min(3, len(data)) + 1):  # a character has up to 4 bytes
+        lead = data[-cut]
+        if lead >= 0xC0:  # the first byte of one that has 2, 3 or 4
+            length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+            return data[:-cut] if length > cut else data
+        if lead < 0x80:
+            return data
+    return data
+
+
+def _without_partial_start(data: bytes) -> bytes:
+    skip = 0
+    while skip < min(3, len(data)) and 0x80 <= data[skip] < 0xC0:
+        skip += 1
+    return data[skip:]

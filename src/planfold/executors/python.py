@@ -1,0 +1,269 @@
+"""Python functions as tools: ``@tool`` describes one to plans, ``PythonExecutor`` runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from types import ModuleType
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from planfold.errors import ConfigurationError, Permanent
+from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.recordable import RESULT_LIMIT, as_text, recordable
+from planfold.executors.signature import Signature
+from planfold.executors.threads import start_in_thread
+from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed
+from planfold.planner.tasks import Effect, RetryPolicy
+from planfold.tools.tool import Tool
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EffectName = Literal["safe", "keyed", "once"]
+TRACEBACK_LINES = 3
+MESSAGE_LIMIT = 4_000  # characters
+
+
+class PythonTool(Generic[P, R]):
+    """A function that plans may call. Calling it calls the function, as if undecorated.
+
+    ``tool`` is what plans know of it. ``PythonExecutor`` runs it for a task.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        effect: Effect | EffectName = Effect.Once,
+        retry: RetryPolicy | None = None,
+        description: str | None = None,
+        literal: Iterable[str] = (),
+    ) -> None:
+        """Raises ConfigurationError when the function cannot serve as a tool."""
+        name = name or getattr(function, "__name__", "")
+        if not name or name == "<lambda>":
+            raise ConfigurationError("a tool needs a name: @tool(name=...)")
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise ConfigurationError(f"tool {name!r} is a generator; return one value instead")
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.signature = Signature(function, name)
+        self.tool = Tool(
+            name=name,
+            description=_summary(function) if description is None else description,
+            parameters=self.signature.schema,
+            effect=Effect(effect),
+            retry=retry or RetryPolicy(),
+            literal=frozenset(literal),
+        )
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<PythonTool {self.tool.name}>"
+
+
+@overload
+def tool(function: Callable[P, R], /) -> PythonTool[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    effect: Effect | EffectName = Effect.Once,
+    retry: RetryPolicy | None = None,
+    description: str | None = None,
+    literal: Iterable[str] = (),
+) -> Callable[[Callable[P, R]], PythonTool[P, R]]: ...
+def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a tool of a sync or async function: ``@tool``, or ``@tool(effect="safe", ...)``.
+
+    The parameters' type hints become the JSON schema that plans are checked against, and the
+    arguments are converted to those types; a parameter annotated ``TaskContext`` gets the
+    attempt's context and is no argument. The docstring's first paragraph describes the tool
+    unless ``description`` does. ``effect`` says what a crash in the middle means: "once" (the
+    default) is never run again by itself, "keyed" passes ``context.idempotency_key`` on, "safe"
+    changes nothing. ``literal`` names parameters in which ``$`` is an ordinary character.
+
+    Raises ConfigurationError for a type that JSON cannot give, ``*args`` and generators.
+    """
+    if function is not None:
+        return PythonTool(function)
+    return lambda decorated: PythonTool(decorated, **options)
+
+
+def load_tools(module: ModuleType) -> list[PythonTool[..., Any]]:
+    """The tools that ``module`` defines or imports, each once, in the module's order."""
+    found = {id(value): value for value in vars(module).values() if isinstance(value, PythonTool)}
+    return list(found.values())
+
+
+class PythonExecutor:
+    """Runs a ``PythonTool``: async functions on the event loop, sync ones in a daemon thread.
+
+    When the attempt is to stop, ``context.cancelled`` is set; a function that has not returned
+    ``grace_s`` seconds later is cancelled if it is async. A thread cannot be stopped: the attempt
+    then ends as ``OutcomeUnknown`` and the function may still be running. It never keeps the
+    process from exiting. ``result_limit`` is in bytes of JSON.
+    """
+
+    def __init__(
+        self,
+        tool: PythonTool[..., Any],
+        *,
+        grace_s: float = 5.0,
+        result_limit: int = RESULT_LIMIT,
+    ) -> None:
+        self._python = tool
+        self._grace_s = grace_s
+        self._result_limit = result_limit
+        code = getattr(inspect.unwrap(tool.function), "__code__", None)
+        self._file = code.co_filename if code else ""
+        self._what = f"the result of {tool.tool.name}"
+
+    @property
+    def tool(self) -> Tool:
+        return self._python.tool
+
+    async def execute(self, context: TaskContext) -> Outcome:
+        if context.cancelled.is_set():
+            return TaskFailed("cancelled before it started", retryable=False)
+        try:
+            args, kwargs = self._python.signature.bind(context)
+        except Permanent as error:
+            return TaskFailed(str(error), retryable=False)
+        if self._python.is_async:
+            return await self._on_loop(context, self._python.function(*args, **kwargs))
+        return await self._in_thread(
+            context, functools.partial(self._python.function, *args, **kwargs)
+        )
+
+    async def _on_loop(self, context: TaskContext, call: Awaitable[Any]) -> Outcome:
+        # The function runs in the worker's own task: no second one unless it must be stopped.
+        watch = _Watch(self._grace_s)
+        context.cancelled.watch(watch.begin)
+        try:
+            value = await call
+        except asyncio.CancelledError as error:
+            if watch.cancelled_from_outside():
+                raise
+            if watch.fired:
+                return TaskFailed(
+                    f"cancelled: stopped {self._grace_s:g} s after it was asked to",
+                    retryable=False,
+                )
+            return self._failure(error)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            return self._failure(error)
+        finally:
+            context.cancelled.unwatch(watch.begin)
+            watch.end()
+        return self._completed(value)
+
+    async def _in_thread(self, context: TaskContext, call: Callable[[], Any]) -> Outcome:
+        done = start_in_thread(call, f"planfold-{self.tool.name}")
+        give_up = asyncio.get_running_loop().create_future()
+        over = _Countdown(give_up, self._grace_s)
+        context.cancelled.watch(over.begin)
+        try:
+            await asyncio.wait([done, give_up], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The timeout is over, but the thread goes on. What it does in the grace still counts:
+            # to call a payment that then went through "timed out" would have it made twice.
+            context.cancel()
+            await asyncio.wait([done], timeout=self._grace_s)
+        finally:
+            context.cancelled.unwatch(over.begin)
+            over.end()
+        if not done.done():
+            return OutcomeUnknown(
+                f"{self.tool.name} did not stop within {self._grace_s:g} s; it may still be running"
+            )
+        value, error = done.result()
+        if error is not None:
+            return self._failure(error)
+        if inspect.isawaitable(value):
+            return await self._on_loop(context, value)
+        return self._completed(value)
+
+    def _completed(self, value: Any) -> Outcome:
+        try:
+            return TaskCompleted(recordable(value, self._what, self._result_limit))
+        except Permanent as error:
+            return TaskFailed(str(error), retryable=False)
+
+    def _failure(self, error: BaseException) -> TaskFailed:
+        text = f"{type(error).__name__}: {as_text(error)}"[:MESSAGE_LIMIT]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == self._file
+        ]
+        for frame in frames[-TRACEBACK_LINES:]:
+            text += f'\n  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+            if frame.line:
+                text += f"\n    {frame.line}"
+        return TaskFailed(as_text(text), retryable=not isinstance(error, Permanent))
+
+
+class _Watch:
+    """Cancels the current task once the grace is over, and tells that from other cancellations."""
+
+    __slots__ = ("_before", "_grace_s", "_task", "_timer", "fired")
+
+    def __init__(self, grace_s: float) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a tool runs in an asyncio task")
+        self._task = task
+        self._before = task.cancelling()
+        self._grace_s = grace_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.fired = False
+
+    def begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._fire)
+
+    def _fire(self) -> None:
+        self.fired = True
+        self._task.cancel()
+
+    def cancelled_from_outside(self) -> bool:
+        return self._task.cancelling() > self._before + self.fired
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.fired:
+            self._task.uncancel()
+
+
+class _Countdown:
+    """Settles a future once the grace is over."""
+
+    __slots__ = ("_future", "_grace_s", "_timer")
+
+    def __init__(self, future: asyncio.Future[None], grace_s: float) -> None:
+        self._future = future
+        self._grace_s = grace_s
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._grace_s, self._future.set_result, None)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    text = inspect.getdoc(function) or ""
+    return " ".join(text.split("\n\n", 1)[0].split())

@@ -1,0 +1,83 @@
+"""``Executors``: which executor serves which task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from planfold.errors import ConfigurationError
+from planfold.executors.executor import Executor, ToolExecutor
+from planfold.executors.http import HttpExecutor
+from planfold.executors.human import HumanExecutor
+from planfold.executors.shell import ShellExecutor
+from planfold.planner.tasks import NodeKind, TaskSpec
+from planfold.tools.tool import Toolbox
+
+
+class Executors:
+    """The executors of one worker, and with ``toolbox`` the tools that plans may name.
+
+    ``serve`` limits the worker to these queue routes, for a machine set apart for them; it is
+    how a specialised route is kept from workers that would fall back to the task's kind.
+    """
+
+    def __init__(self, *, serve: Iterable[str] | None = None) -> None:
+        self.toolbox = Toolbox()
+        self._tools: dict[str, ToolExecutor] = {}
+        self._kinds: dict[NodeKind, Executor] = {}
+        self._routes: dict[str, Executor] = {}
+        self._serve = None if serve is None else frozenset(serve)
+
+    def add(
+        self, executor: Executor, *, kind: NodeKind | None = None, route: str | None = None
+    ) -> None:
+        """Let ``executor`` serve a kind, a route, or both; the last one added wins.
+
+        Raises ConfigurationError when neither is given.
+        """
+        if kind is None and route is None:
+            raise ConfigurationError("say what the executor serves: kind=..., route=... or both")
+        if kind is not None:
+            self._kinds[kind] = executor
+        if route is not None:
+            self._routes[route] = executor
+
+    def add_tool(self, executor: ToolExecutor) -> None:
+        """Offer the executor's tool to plans. Raises ConfigurationError if its name is taken."""
+        self.toolbox.add(executor.tool)
+        self._tools[executor.tool.name] = executor
+
+    def for_task(self, spec: TaskSpec) -> Executor | None:
+        """By the task's route if somebody serves it, else by its tool, else by its kind."""
+        if spec.route is not None and spec.route in self._routes:
+            return self._routes[spec.route]
+        if spec.kind is NodeKind.ToolCall and spec.tool is not None:
+            return self._tools.get(spec.tool.name) or self._kinds.get(spec.kind)
+        return self._kinds.get(spec.kind)
+
+    def routes(self) -> frozenset[str] | None:
+        """The queue routes to claim from; None means all of them.
+
+        All, where nothing was said and a kind is served: a task of that kind falls back to it
+        whatever its route is.
+        """
+        if self._serve is not None:
+            return self._serve
+        if self._kinds:
+            return None
+        return frozenset(self._tools) | frozenset(self._routes)
+
+
+def builtin_executors(
+    *, env_allow: Sequence[str] = (), allow_private: Sequence[str] = ()
+) -> Executors:
+    """``shell``, ``http``, and a person for what is left to be worked out.
+
+    ``env_allow`` names further environment variables that commands may see (a trailing ``*``
+    matches any ending); ``allow_private`` names hosts and networks that ``http`` may fetch from
+    although they are not public.
+    """
+    executors = Executors()
+    executors.add_tool(ShellExecutor(env_allow=env_allow))
+    executors.add_tool(HttpExecutor(allow_private=allow_private))
+    executors.add(HumanExecutor(), kind=NodeKind.Processing)
+    return executors

@@ -1,0 +1,147 @@
+"""Try a tool or an executor without a store and a worker, as a worker would call it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planfold.errors import Permanent
+from planfold.executors.executor import Executor, Outcome, TaskContext, ToolExecutor
+from planfold.executors.python import PythonExecutor, PythonTool
+from planfold.planner.commands import (
+    ExecutorEvent,
+    StepCompleted,
+    TaskCompleted,
+    TaskFailed,
+)
+from planfold.planner.tasks import NodeKind, Task, TaskSpec, ToolCall
+
+
+class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
+    """How one attempt went.
+
+    ``outcome`` is what the executor answered, ``events`` what it reported on the way, ``steps``
+    what a further attempt would find recorded: pass it as ``steps`` to play that attempt.
+    """
+
+    outcome: Outcome
+    events: tuple[ExecutorEvent, ...]
+    steps: dict[str, Any]
+
+    @property
+    def result(self) -> Any:
+        """The result; AssertionError, with what happened instead, when there is none."""
+        if not isinstance(self.outcome, TaskCompleted):
+            raise AssertionError(f"the task did not complete: {self.outcome}")
+        return self.outcome.result
+
+    @property
+    def error(self) -> str:
+        """Why it failed; AssertionError when it did not."""
+        if not isinstance(self.outcome, TaskFailed):
+            raise AssertionError(f"the task did not fail: {self.outcome}")
+        return self.outcome.error
+
+
+def task_for(name: str, arguments: dict[str, Any] | None = None, *, attempt: int = 1) -> Task:
+    """A task that calls the tool ``name``, as it stands when the attempt begins."""
+    spec = TaskSpec(
+        id=1,
+        description=f"call {name}",
+        kind=NodeKind.ToolCall,
+        tool=ToolCall(name, arguments or {}),
+    )
+    return Task(spec=spec, attempt=attempt)
+
+
+async def run_tool(
+    tool_or_executor: PythonTool[..., Any] | Executor,
+    arguments: dict[str, Any] | None = None,
+    *,
+    task: Task | None = None,
+    steps: dict[str, Any] | None = None,
+    workspace: Path | None = None,
+    cancel_when: asyncio.Event | None = None,
+    on_event: Callable[[ExecutorEvent], None] | None = None,
+    timeout: float = 60.0,
+) -> ToolRun:
+    """Run one attempt and say how it went.
+
+    ``arguments`` go through JSON first, as in a plan. ``steps`` are those that earlier attempts
+    recorded. Files belong into ``workspace``, by default a folder that is removed afterwards;
+    long output goes to its subfolder ``.planfold``. The attempt is asked to stop once
+    ``cancel_when`` is set. ``on_event`` sees each report first; what it raises is raised from
+    the tool's call, as when the record is refused. As in a worker, an exception of the executor
+    counts as TaskFailed. Raises TimeoutError after ``timeout`` seconds.
+    """
+    executor = (
+        PythonExecutor(tool_or_executor)
+        if isinstance(tool_or_executor, PythonTool)
+        else tool_or_executor
+    )
+    given = msgspec.json.decode(msgspec.json.encode(arguments or {}))
+    if task is None:
+        task = task_for(_name(executor), given)
+    record = _Record(dict(steps or {}), on_event)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = workspace or Path(scratch)
+        context = TaskContext(
+            plan_id="plan-test",
+            task=task,
+            arguments=given,
+            report=record.report,
+            steps=dict(record.steps),
+            workspace=root,
+            files_dir=root / ".planfold",
+        )
+        outcome = await _attempt(executor, context, cancel_when, timeout)
+    return ToolRun(outcome=outcome, events=tuple(record.events), steps=record.steps)
+
+
+class _Record:
+    """Stands in for the log."""
+
+    def __init__(
+        self, steps: dict[str, Any], on_event: Callable[[ExecutorEvent], None] | None
+    ) -> None:
+        self.steps = steps
+        self.events: list[ExecutorEvent] = []
+        self._on_event = on_event
+
+    async def report(self, event: ExecutorEvent) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+        self.events.append(event)
+        if isinstance(event, StepCompleted):
+            self.steps[event.key] = event.value
+
+
+async def _attempt(
+    executor: Executor, context: TaskContext, cancel_when: asyncio.Event | None, timeout: float
+) -> Outcome:
+    async def watch(event: asyncio.Event) -> None:
+        await event.wait()
+        context.cancel()
+
+    watcher = asyncio.ensure_future(watch(cancel_when)) if cancel_when is not None else None
+    try:
+        async with asyncio.timeout(timeout):
+            return await executor.execute(context)
+    except TimeoutError:
+        raise
+    except Exception as error:
+        return TaskFailed(f"{type(error).__name__}: {error}", not isinstance(error, Permanent))
+    finally:
+        context.close()
+        if watcher is not None:
+            watcher.cancel()
+
+
+def _name(executor: Executor | ToolExecutor) -> str:
+    tool = getattr(executor, "tool", None)
+    return tool.name if tool is not None else type(executor).__name__
