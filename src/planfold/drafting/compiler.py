@@ -1,0 +1,145 @@
+"""``compile_plan``: a draft becomes checked tasks, or all of its faults are reported at once.
+
+Whoever wrote the draft - a person, a program, a model - nothing reaches the log that did not
+pass here. What passes can run to its end: every dependency exists, none runs in a circle, every
+reference points to a task that comes before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from planfold.drafting.arguments import ArgumentChecks
+from planfold.drafting.dependencies import Links, Numbered
+from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.faults import Faults, listed, quoted
+from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
+from planfold.drafting.limits import Limits
+from planfold.drafting.shape import checked_tasks
+from planfold.planner.references import rename_references
+from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, ToolCall
+from planfold.tools.tool import Tool, Toolbox
+
+__all__ = ["Limits", "compile_plan"]
+
+_NO_TASKS: Final[Mapping[int, TaskSpec]] = {}
+_USUAL_LIMITS: Final = Limits()
+
+
+def compile_plan(
+    draft: PlanDraft,
+    tools: Toolbox,
+    *,
+    existing: Mapping[int, TaskSpec] | None = None,
+    limits: Limits = _USUAL_LIMITS,
+) -> tuple[TaskSpec, ...]:
+    """Check ``draft`` and return its tasks in the order of the draft.
+
+    Ids are as given, else the place in the list from 1. Labels in ``depends_on`` and in
+    references are replaced by ids, and a reference implies a dependency. ``existing`` are tasks
+    that have already started (for a revision): new tasks may depend on them and refer to them
+    but not reuse their ids; missing ids then continue above all others.
+
+    Raises InvalidPlan with all faults, each with its task, field and fix, and nothing else,
+    whatever the draft holds. Takes time linear in the size of the draft.
+    """
+    faults = Faults()
+    tasks, malformed = checked_tasks(draft, faults)
+    check_plan_texts(draft, limits, faults)
+    if not draft.tasks:
+        faults.add("has no tasks", field="tasks", fix="add at least one task")
+    if len(tasks) > limits.tasks:
+        message = f"{len(tasks):,} tasks; the limit tasks is {limits.tasks:,}"
+        faults.add(message, field="tasks", fix="split it into several plans")
+    numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults)
+    links = Links(numbered, limits, faults)
+    checks = ArgumentChecks(limits, faults)
+    size = _bytes_of([draft.title, draft.goal])
+    for place in range(len(tasks)):
+        links.add_explicit(place)
+        if place not in malformed:
+            size += _check_task(place, numbered, links, checks, tools, limits, faults)
+    links.check()
+    if size > limits.plan_bytes:
+        message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"
+        faults.add(message, fix="split it, or put the data in files")
+    faults.raise_any()
+    return tuple(_spec(place, numbered, links, tools) for place in range(len(tasks)))
+
+
+def _check_task(
+    place: int,
+    numbered: Numbered,
+    links: Links,
+    checks: ArgumentChecks,
+    tools: Toolbox,
+    limits: Limits,
+    faults: Faults,
+) -> int:
+    """Check a task by itself, link its references, and return its size in bytes."""
+    task, name = numbered.tasks[place], numbered.names[place]
+    check_fields(task, name, limits, faults)
+    tool = _find_tool(task, name, tools, faults)
+    size = _bytes_of(msgspec.structs.replace(task, arguments=None))
+    arguments = {} if task.arguments is None and tool is not None else task.arguments
+    if arguments is not None:
+        argument_bytes = checks.check(arguments, tool, name)
+        if argument_bytes is not None:
+            size += argument_bytes
+            links.add_references(place, arguments, tool)
+    return size
+
+
+def _bytes_of(value: object) -> int:
+    try:
+        return len(msgspec.json.encode(value))
+    except (ValueError, TypeError):  # it has a fault already: not Unicode, or not a text
+        return 0
+
+
+def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> Tool | None:
+    if task.tool is None or not task.tool.strip():
+        return None
+    tool = tools.get(task.tool)
+    if tool is None:
+        names = [known.name for known in tools]
+        near = faults.nearest(task.tool, names)
+        fix = f"{near + ' ' if near else ''}tools: {listed(names) or 'none'}"
+        message = f"there is no tool {quoted(task.tool)}"
+        faults.add(message, task=name, field="tool", fix=fix)
+    return tool
+
+
+def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskSpec:
+    task = numbered.tasks[place]
+    kind = kind_of(task)
+    tool = None if task.tool is None else tools.get(task.tool)
+    call = None
+    effect = Effect.Safe if kind is NodeKind.Clarification else Effect.Once
+    retry = RetryPolicy()
+    if tool is not None:
+        arguments = rename_references(task.arguments or {}, numbered.labels, literal=tool.literal)
+        call = ToolCall(tool.name, arguments, tuple(sorted(tool.literal)))
+        effect, retry = tool.effect, tool.retry
+    prompt = None
+    if kind is NodeKind.Clarification and (task.choices or task.default is not None):
+        prompt = Prompt(tuple(task.choices), task.default, task.deadline)
+    return TaskSpec(
+        id=numbered.ids[place],
+        description=task.description,
+        kind=kind,
+        label=task.label,
+        tool=call,
+        depends_on=tuple(sorted(links.parents[place])),
+        attachments=tuple(task.attachments),
+        effect=task.effect or effect,
+        retry=task.retry or retry,
+        timeout=task.timeout,
+        route=task.route,
+        on_failure=task.on_failure,
+        prompt=prompt,
+        done=task.done,
+    )

@@ -1,0 +1,196 @@
+"""Who waits for whom: names become ids, references become dependencies, circles are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from planfold.drafting.draft import TaskDraft
+from planfold.drafting.faults import Faults, listed, printable, quoted
+from planfold.drafting.fields import MAX_ID
+from planfold.drafting.limits import Limits
+from planfold.drafting.shape import task_name
+from planfold.planner.references import Reference, find_references
+from planfold.planner.structure import find_cycles
+from planfold.planner.tasks import TaskSpec
+from planfold.tools.tool import Tool
+
+_INT_DIGITS: Final = len(str(MAX_ID))
+
+
+class Numbered:
+    """A draft's tasks with their ids and names.
+
+    ``ids`` and ``names`` go by place in the list; ``labels`` and ``known`` include the tasks of
+    ``existing``, to which new ones may refer.
+    """
+
+    def __init__(
+        self, tasks: list[TaskDraft], existing: Mapping[int, TaskSpec], faults: Faults
+    ) -> None:
+        self.tasks = tasks
+        self.names = [task_name(t.id, t.label, place) for place, t in enumerate(tasks, start=1)]
+        self.ids = _ids(tasks, existing)
+        self.labels = {spec.label: spec.id for spec in existing.values() if spec.label}
+        self.known = set(existing)
+        self.place: dict[int, int] = {}  # of the first task with that id
+        for place, (task, task_id) in enumerate(zip(tasks, self.ids, strict=True)):
+            self._check_id(task, task_id, place, existing, faults)
+            self._check_label(task, task_id, place, faults)
+            self.place.setdefault(task_id, place)
+        self.known.update(self.place)
+
+    def _check_id(
+        self,
+        task: TaskDraft,
+        task_id: int,
+        place: int,
+        existing: Mapping[int, TaskSpec],
+        faults: Faults,
+    ) -> None:
+        name = self.names[place]
+        if task_id in existing:
+            message = f"{quoted(task_id)} is the id of a task that has already started"
+            fix = "use another id, or leave it out"
+        elif task_id in self.place:
+            first = self.place[task_id] + 1
+            message = f"{quoted(task_id)} is also the id of the task at place {first}"
+            fix = "use another id"
+            if task.id is None or self.tasks[first - 1].id is None:
+                message += " (without an id, a task's id is its place)"
+                fix = "give every task an id, or none"
+        else:
+            return
+        faults.add(message, task=name, field="id", fix=fix)
+
+    def _check_label(self, task: TaskDraft, task_id: int, place: int, faults: Faults) -> None:
+        if task.label is None:
+            return
+        if task.label in self.labels:
+            message = f"{quoted(task.label)} is also the label of another task"
+            message += f" (id {quoted(self.labels[task.label])})"
+            name = self.names[place]
+            faults.add(message, task=name, field="label", fix="use another label")
+        else:
+            self.labels[task.label] = task_id
+
+    def find(self, target: int | str) -> int | None:
+        """The id of the task that is called ``target`` (a label, or an id, also as digits)."""
+        if isinstance(target, str):
+            if not (target.isascii() and target.isdecimal()):
+                return self.labels.get(target)
+            if len(target.lstrip("0")) > _INT_DIGITS:
+                return None
+            target = int(target)
+        return target if target in self.known else None
+
+
+class Links:
+    """Collects what each task depends on. ``parents`` goes by place in the list."""
+
+    def __init__(self, numbered: Numbered, limits: Limits, faults: Faults) -> None:
+        self._numbered = numbered
+        self._limits = limits
+        self._faults = faults
+        self.parents: list[set[int]] = [set() for _ in numbered.tasks]
+
+    def add_explicit(self, place: int) -> None:
+        for target in dict.fromkeys(self._numbered.tasks[place].depends_on):
+            self._link(place, target, "depends_on", f"there is no task {quoted(target)}")
+
+    def add_references(self, place: int, arguments: dict[str, Any], tool: Tool | None) -> None:
+        literal = tool.literal if tool else ()
+        for key, value in arguments.items():
+            if key in literal:
+                continue
+            field = f"arguments.{printable(key)}"
+            for target, reference in _first_of_each(find_references(value)).items():
+                shown = printable(target) if target.isdecimal() else quoted(target)
+                message = f"{printable(reference.text)}: there is no task {shown}"
+                self._link(place, target, field, message, reference)
+
+    def _link(
+        self, place: int, target: int | str, field: str, missing: str, by: Reference | None = None
+    ) -> None:
+        name = self._numbered.names[place]
+        parent = self._numbered.find(target)
+        if parent is None:
+            fix = self._suggest(target, is_reference=by is not None)
+            self._faults.add(missing, task=name, field=field, fix=fix)
+        elif parent == self._numbered.ids[place]:
+            message = f"{printable(by.text)} is the task's own result" if by else "it is the task"
+            message = f"the task waits for itself: {message}"
+            self._faults.add(message, task=name, field=field, fix="remove it")
+        else:
+            self.parents[place].add(parent)
+            if by is not None:
+                self._check_has_result(parent, by, name, field)
+
+    def _suggest(self, target: int | str, *, is_reference: bool) -> str:
+        text = str(target)[:100] if isinstance(target, str) else ""
+        near = "" if text.isdecimal() else self._faults.nearest(text, self._numbered.labels)
+        fix = near or self._overview
+        if not is_reference:
+            return fix
+        return fix + (" or" if near else "; or") + " write $$ for a dollar sign"
+
+    @cached_property
+    def _overview(self) -> str:
+        ids, labels = self._numbered.known, self._numbered.labels
+        named = f"; labels: {listed(labels, 8)}" if labels else ""
+        return f"ids: {quoted(min(ids))} to {quoted(max(ids))}{named}"
+
+    def _check_has_result(self, parent: int, by: Reference, name: str, field: str) -> None:
+        place = self._numbered.place.get(parent)
+        if place is not None and self._numbered.tasks[place].done:
+            message = f"{printable(by.text)}: a task that is done before the plan has no result"
+            fix = "write the value itself, or let that task run"
+            self._faults.add(message, task=name, field=field, fix=fix)
+
+    def check(self) -> None:
+        """The checks that need all links: their number, circles, and what is done."""
+        graph: dict[int, list[int]] = {}
+        for place, parents in enumerate(self.parents):
+            name = self._numbered.names[place]
+            if len(parents) > self._limits.dependencies_per_task:
+                message = f"{len(parents):,} dependencies; the limit dependencies_per_task is "
+                message += f"{self._limits.dependencies_per_task:,}"
+                fix = "gather them in tasks between"
+                self._faults.add(message, task=name, field="depends_on", fix=fix)
+            graph.setdefault(self._numbered.ids[place], sorted(parents))
+            if self._numbered.tasks[place].done:
+                self._check_done(parents, name)
+        for cycle in find_cycles(graph):
+            names = [self._numbered.names[self._numbered.place[task_id]] for task_id in cycle]
+            ring = " -> ".join([*names, names[0]] if len(names) <= 50 else [*names[:50], "..."])
+            message = f"a cycle, in which each task waits for the next: {ring}"
+            fix = "remove one of these dependencies or references"
+            self._faults.add(message, task=names[0], field="depends_on", fix=fix)
+
+    def _check_done(self, parents: Iterable[int], name: str) -> None:
+        for parent in sorted(parents):
+            place = self._numbered.place.get(parent)
+            if place is not None and not self._numbered.tasks[place].done:
+                message = f"it depends on task {self._numbered.names[place]}, which is not done"
+                fix = "mark that one done too, or this one not"
+                self._faults.add(message, task=name, field="done", fix=fix)
+
+
+def _ids(tasks: list[TaskDraft], existing: Mapping[int, TaskSpec]) -> list[int]:
+    if not existing:
+        return [place if t.id is None else t.id for place, t in enumerate(tasks, start=1)]
+    highest = max([*existing, *(t.id for t in tasks if t.id is not None and t.id <= MAX_ID)])
+    ids = []
+    for task in tasks:
+        if task.id is None:
+            highest += 1
+        ids.append(highest if task.id is None else task.id)
+    return ids
+
+
+def _first_of_each(references: Iterable[Reference]) -> dict[str, Reference]:
+    first: dict[str, Reference] = {}
+    for reference in references:
+        first.setdefault(reference.target, reference)
+    return first

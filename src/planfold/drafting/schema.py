@@ -1,0 +1,102 @@
+"""The JSON schema of the plan language, for editors, models and other programs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from planfold.drafting.draft import PlanDraft
+from planfold.drafting.fields import MAX_ID, MAX_SECONDS
+from planfold.planner.references import LABEL
+
+# What every field means: structure -> field -> text. The reference page is held to it by a test.
+DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
+    "PlanDraft": {
+        "tasks": "The tasks, in any order. At least one.",
+        "title": "What the plan is called.",
+        "goal": "The request that the plan came from.",
+    },
+    "TaskDraft": {
+        "description": "What the task does; for a clarification, the question. Not empty.",
+        "id": "The task's number, unique in the plan. Default: its place in the list, from 1.",
+        "label": "A name for the task, unique in the plan, to be used where an id is.",
+        "kind": (
+            "clarification (a person is asked), tool_call (a tool is called) or processing "
+            "(a model or a person works it out). Default: tool_call where a tool is given, "
+            "clarification where choices are, else processing."
+        ),
+        "tool": "The tool to call. Only for tool_call, and needed there.",
+        "arguments": (
+            "The tool's arguments, as its schema asks. Texts in them may refer to the results of "
+            "other tasks: $1, $1.field, $build.items[0].id; $$ is a dollar sign. A reference "
+            "implies a dependency."
+        ),
+        "depends_on": "Ids or labels of the tasks that must be completed before this one starts.",
+        "attachments": "Links, images and files that belong to the task.",
+        "effect": (
+            "What a crash in the middle means: safe (read-only, run again freely), keyed (run "
+            "again with the same idempotency key) or once (never run again without asking). "
+            "Default: what the tool declares; safe for a clarification, else once."
+        ),
+        "retry": "How often and after which waits a failed attempt is repeated. Default: the "
+        "tool's, else one attempt.",
+        "timeout": "Seconds after which an attempt is ended. Default: none.",
+        "route": "Which workers may run the task. Default: the tool's name, else the kind.",
+        "on_failure": "When the task fails: stop (skip what depends on it) or continue.",
+        "choices": "The answers to choose from. None: any text. Only for clarification.",
+        "default": "The answer that holds when the deadline passes; one of the choices, if any.",
+        "deadline": "Seconds to wait for an answer before the default holds. Needs a default.",
+        "done": "The task was finished before the plan began. It is not run and has no result.",
+    },
+    "RetryPolicy": {
+        "attempts": "All tries, the first one included: 1 to 100.",
+        "base": "Seconds: the longest wait before the second attempt.",
+        "factor": "By how much the longest wait grows with every attempt.",
+        "cap": "Seconds: no wait is longer. The actual wait is random between 0 and the longest.",
+    },
+    "Link": {"url": "The address.", "title": "What it is called."},
+    "ImageRef": {"source": "An address or a path.", "title": "What it is called."},
+    "FileRef": {"path": "The path.", "title": "What it is called."},
+}
+_SECONDS: Final[dict[str, Any]] = {"exclusiveMinimum": 0, "maximum": MAX_SECONDS}
+_NUMBER_RULES: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "TaskDraft": {
+        "id": {"minimum": 1, "maximum": MAX_ID},
+        "timeout": _SECONDS,
+        "deadline": _SECONDS,
+    },
+    "RetryPolicy": {
+        "attempts": {"minimum": 1, "maximum": 100},
+        "base": {"minimum": 0, "maximum": MAX_SECONDS},
+        "cap": {"minimum": 0, "maximum": MAX_SECONDS},
+        "factor": {"exclusiveMinimum": 0},
+    },
+}
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON schema (2020-12) of a plan file: types, ranges, and what every field means.
+
+    It says what a single value may be. Names, dependencies, references and the arguments of
+    tools are for ``compile_plan`` to check.
+    """
+    schema = msgspec.json.schema(PlanDraft)
+    definitions: dict[str, dict[str, Any]] = schema["$defs"]
+    for name, fields in DESCRIPTIONS.items():
+        definition = definitions[name]
+        definition["description"] = " ".join(str(definition.get("description", "")).split())
+        for field, text in fields.items():
+            definition["properties"][field]["description"] = text
+        for field, rules in _NUMBER_RULES.get(name, {}).items():
+            _numeric_part(definition["properties"][field]).update(rules)
+    definitions["PlanDraft"]["properties"]["tasks"]["minItems"] = 1
+    task = definitions["TaskDraft"]["properties"]
+    task["label"]["anyOf"][0]["pattern"] = f"^{LABEL.pattern}$"
+    task["description"]["minLength"] = 1
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "plan", **schema}
+
+
+def _numeric_part(schema: dict[str, Any]) -> dict[str, Any]:
+    options: list[dict[str, Any]] = schema.get("anyOf", [schema])
+    return next(option for option in options if option["type"] in ("integer", "number"))

@@ -1,0 +1,169 @@
+"""Does a draft have the right fields with the right types? Values from JSON, YAML and Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.faults import Faults, listed, printable, quoted
+from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
+
+_TYPES: Final = get_type_hints(TaskDraft)
+_PLAN_FIELDS: Final = frozenset(PlanDraft.__struct_fields__)
+_ATTACHMENTS: Final = {
+    str(kind.__struct_config__.tag): frozenset(kind.__struct_fields__) | {"type"}
+    for kind in (Link, ImageRef, FileRef)
+}
+_WANTED: Final = {
+    "description": "a text: what the task does",
+    "id": "a whole number from 1 on, without quotes",
+    "label": "a text such as build or fetch_page",
+    "kind": "one of " + ", ".join(NodeKind),
+    "tool": "the name of a tool",
+    "arguments": "an object of argument names and values",
+    "depends_on": "a list of task ids and labels",
+    "attachments": "a list of objects with a type: " + ", ".join(_ATTACHMENTS),
+    "effect": "one of safe, keyed, once",
+    "retry": "an object of " + ", ".join(RetryPolicy.__struct_fields__) + " (all numbers)",
+    "timeout": "a number of seconds, without quotes",
+    "route": "a text",
+    "on_failure": "stop or continue",
+    "choices": "a list of texts",
+    "default": "a text",
+    "deadline": "a number of seconds, without quotes",
+    "done": "true or false",
+}
+
+
+def task_name(task_id: object, label: object, place: int) -> str:
+    """How a task is called in faults: by its id or label as written, else by its place."""
+    if isinstance(task_id, int) and not isinstance(task_id, bool):
+        return quoted(task_id)
+    return printable(label) if isinstance(label, str) and label else str(place)
+
+
+def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
+    """A task with every field of ``raw`` that is well-formed; the others become faults."""
+    try:
+        return msgspec.convert(raw, TaskDraft)
+    except (msgspec.ValidationError, UnicodeError, RecursionError):
+        pass
+    name = task_name(raw.get("id"), raw.get("label"), place)
+    good: dict[str, Any] = {"description": "(missing)"}
+    for field, value in raw.items():
+        if field not in _TYPES:
+            near = faults.nearest(str(field), _TYPES)
+            fix = near or "the fields of a task: " + ", ".join(_TYPES)
+            shown = printable(str(field))
+            faults.add("there is no such field", task=name, field=shown, fix=fix)
+            continue
+        try:
+            # Odd keys are left to the check of the arguments, which says where they are.
+            odd = field == "arguments" and isinstance(value, dict)
+            good[field] = value if odd else msgspec.convert(value, _TYPES[field])
+        except msgspec.ValidationError as error:
+            _explain(str(error), name, field, value, faults)
+        except (UnicodeError, RecursionError):
+            faults.add("is not valid", task=name, field=field, fix=f"write {_WANTED[field]}")
+    if "description" not in raw:
+        fix = "say what the task does"
+        faults.add("is missing", task=name, field="description", fix=fix)
+    return TaskDraft(**good)
+
+
+def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
+    """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
+    for field in raw.keys() - _PLAN_FIELDS:
+        fix = faults.nearest(field, _PLAN_FIELDS) or "the fields of a plan: title, goal, tasks"
+        faults.add("there is no such field", field=printable(field), fix=fix)
+    texts = {}
+    for field in ("title", "goal"):
+        texts[field] = raw.get(field, "")
+        if not isinstance(texts[field], str):
+            faults.add("must be a text", field=field, fix="put it in quotes")
+            texts[field] = ""
+    tasks = raw.get("tasks")
+    if not isinstance(tasks, list):
+        message = "must be a list" if "tasks" in raw else "is missing"
+        faults.add(message, field="tasks", fix='write "tasks": [{"description": ...}, ...]')
+        tasks = []
+    drafts = []
+    for place, task in enumerate(tasks, start=1):
+        if isinstance(task, Mapping):
+            _check_attachments(task, place, faults)
+            drafts.append(task_from(task, place, faults))
+        else:
+            fix = 'write an object, {"description": "..."}'
+            faults.add(f"is {quoted(task)}, not an object", task=str(place), fix=fix)
+    return PlanDraft(tasks=drafts, **texts)
+
+
+def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], set[int]]:
+    """The draft's tasks with their types verified: Python code can put anything in a field.
+
+    Also returns the places (from 0, in the list returned) of those that had faults: what is
+    left of them should not be judged further.
+    """
+    tasks: list[TaskDraft] = []
+    faulty: set[int] = set()
+    if not isinstance(draft.tasks, (list, tuple)):
+        faults.add("must be a list of TaskDraft", field="tasks", fix="pass a list")
+        return tasks, faulty
+    for field in ("title", "goal"):
+        if not isinstance(getattr(draft, field), str):
+            faults.add("must be a text", field=field, fix="pass a str")
+    for place, task in enumerate(draft.tasks, start=1):
+        if not isinstance(task, TaskDraft):
+            message = f"is a {type(task).__name__}, not a TaskDraft"
+            faults.add(message, task=str(place), fix="pass TaskDraft(description=...)")
+            continue
+        raw = {field: getattr(task, field) for field in TaskDraft.__struct_fields__}
+        if raw["attachments"] or raw["retry"] is not None:
+            raw["attachments"] = _plain(raw["attachments"])
+            raw["retry"] = _plain(raw["retry"])
+        before = faults.count
+        tasks.append(task_from(raw, place, faults))
+        if faults.count > before:
+            faulty.add(len(tasks) - 1)
+    return tasks, faulty
+
+
+def _plain(value: object) -> object:
+    """Structs as dicts, because msgspec takes the fields of a struct on trust."""
+    try:
+        return msgspec.to_builtins(value)
+    except (TypeError, ValueError, RecursionError):
+        return value
+
+
+def _check_attachments(task: Mapping[str, Any], place: int, faults: Faults) -> None:
+    attachments = task.get("attachments")
+    if not isinstance(attachments, list):
+        return
+    name = task_name(task.get("id"), task.get("label"), place)
+    for index, attachment in enumerate(attachments):
+        kind = attachment.get("type") if isinstance(attachment, Mapping) else None
+        known = _ATTACHMENTS.get(kind) if isinstance(kind, str) else None
+        for field in () if known is None else attachment.keys() - known:
+            place_of = f"attachments[{index}].{printable(field)}"
+            fix = faults.nearest(field, known or ()) or f"a {kind} has: {listed(known or ())}"
+            faults.add("there is no such field", task=name, field=place_of, fix=fix)
+
+
+def _explain(error: str, task: str, field: str, value: object, faults: Faults) -> None:
+    """Turn msgspec's "Expected `int`, got `str` - at `$.attempts`" into a fault of that field."""
+    message, _, path = error.partition(" - at `")
+    steps = re.fullmatch(r"\$((?:\.\w+|\[\d+\])*)`", path)
+    place = field + (steps[1] if steps else "")
+    if message.startswith("Invalid"):
+        message = f"is {quoted(value)}" if place == field else message[:1].lower() + message[1:]
+    elif match := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
+        place += "." + printable(match[1])
+        message = "there is no such field"
+    else:
+        message = message[:1].lower() + message[1:]
+    faults.add(message, task=task, field=place, fix=f"write {_WANTED[field]}")
