@@ -149,8 +149,10 @@ class Worker:
             except Transient as fault:
                 self.fault = fault
             await asyncio.sleep(TEND_PAUSE_S)
+            # Not wait_for(): before Python 3.12 it can swallow the cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(ticket.wait(), self._until_next_due())
+                async with asyncio.timeout(self._until_next_due()):
+                    await ticket.wait()
 
     async def _claim(self) -> None:
         leases = await self._store.queue.claim(

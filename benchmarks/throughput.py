@@ -1,0 +1,89 @@
+"""Tasks per second of three plan shapes with tools that do nothing: what is left is planfold.
+
+``python -m benchmarks.throughput`` prints one JSON line, for use under a slowed-down fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import planfold
+from benchmarks.raw import commits_per_second
+from benchmarks.report import interleaved
+from planfold import PlanDraft, TaskDraft
+
+SHAPES = ("chain", "independent", "many")
+
+
+@planfold.tool(effect="safe")
+async def noop() -> None:
+    """Does nothing."""
+
+
+def chain(length: int) -> PlanDraft:
+    """Every task waits for the one before it."""
+    return PlanDraft(
+        title="chain",
+        tasks=[
+            TaskDraft(description=f"task {i}", tool="noop", depends_on=[i - 1] if i > 1 else [])
+            for i in range(1, length + 1)
+        ],
+    )
+
+
+def independent(width: int) -> PlanDraft:
+    """``width`` tasks that wait for nothing, and one that waits for all of them."""
+    tasks = [TaskDraft(description=f"task {i}", tool="noop") for i in range(1, width + 1)]
+    join = TaskDraft(description="join", tool="noop", depends_on=list(range(1, width + 1)))
+    return PlanDraft(title="independent", tasks=[*tasks, join])
+
+
+def plans_of(shape: str) -> list[PlanDraft]:
+    if shape == "chain":
+        return [chain(100)]
+    if shape == "independent":
+        return [independent(100)]
+    return [chain(10) for _ in range(100)]
+
+
+async def _tasks_per_second(folder: Path, shape: str) -> float:
+    drafts = plans_of(shape)
+    path = folder / f"{shape}-{time.monotonic_ns()}.db"
+    async with planfold.open_app(f"sqlite:///{path}", tools=[noop]) as app:
+        plan_ids = [await app.submit(draft) for draft in drafts]
+        async with app.worker(concurrency=128):
+            begun = time.perf_counter()
+            await asyncio.gather(*(app.approve(plan_id) for plan_id in plan_ids))
+            views = await asyncio.gather(*(app.result(plan_id) for plan_id in plan_ids))
+            took = time.perf_counter() - begun
+        assert all(view.status == "completed" for view in views)
+        return sum(len(view.tasks) for view in views) / took
+
+
+def tasks_per_second(folder: Path, shape: str) -> float:
+    """From the approval of the plans to the last result, in a fresh database."""
+    return asyncio.run(_tasks_per_second(folder, shape))
+
+
+def main() -> None:
+    rounds, commits = int(sys.argv[1]), int(sys.argv[2])
+    with tempfile.TemporaryDirectory(dir=sys.argv[3]) as name:
+        folder = Path(name)
+        results = {
+            shape: interleaved(
+                lambda shape=shape: tasks_per_second(folder, shape),
+                lambda: commits_per_second(folder, commits),
+                rounds,
+            )
+            for shape in SHAPES
+        }
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
