@@ -45,4 +45,6 @@ def print_table(figures: list[Figure]) -> None:
         rows.append((f.name, f.value, f.limit, f"{f.ratio:.2f}", f"{f.better} {f.target:g}", mark))
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

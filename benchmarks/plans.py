@@ -1,0 +1,140 @@
+"""Whole plans with results of 1 KB: cost per task, bytes on disk, time to resume."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from statistics import median
+
+import planfold
+from benchmarks.report import Figure
+from benchmarks.store import fold_figure
+from planfold import PlanDraft, TaskDraft
+from planfold.backends.sqlite.store import SqliteStore
+
+RESULT_BYTES = 1_000
+SIZES = (100, 1_000, 10_000)
+
+
+@planfold.tool(effect="safe")
+async def kilobyte(number: int) -> str:
+    """A result of 1,000 characters that differs from task to task."""
+    return f"{number:08d} is the number. ".ljust(RESULT_BYTES, "x")
+
+
+@planfold.tool(effect="safe")
+async def never() -> None:
+    """Waits until it is cut off."""
+    await asyncio.Event().wait()
+
+
+def layered(tasks: int, *, blocked: bool = False) -> PlanDraft:
+    """Ten chains side by side; ``blocked`` adds a last task that never ends."""
+    drafts = [
+        TaskDraft(
+            description=f"task {i}",
+            tool="kilobyte",
+            arguments={"number": i},
+            depends_on=[i - 10] if i > 10 else [],
+        )
+        for i in range(1, tasks + 1)
+    ]
+    if blocked:
+        drafts.append(TaskDraft(description="the last", tool="never", depends_on=[tasks]))
+    return PlanDraft(title=f"{tasks} tasks", tasks=drafts)
+
+
+async def _run(path: Path, tasks: int) -> float:
+    async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte]) as app:
+        plan_id = await app.submit(layered(tasks))
+        async with app.worker():
+            begun = time.perf_counter()
+            await app.approve(plan_id)
+            view = await app.result(plan_id)
+            took = time.perf_counter() - begun
+        assert view.status == "completed"
+        return took / tasks
+
+
+def size_figures(folder: Path, rounds: int) -> list[Figure]:
+    cost: dict[int, float] = {}
+    disk: dict[int, float] = {}
+    for tasks in SIZES:
+        runs = []
+        for number in range(1 if tasks == max(SIZES) else rounds):
+            path = folder / f"size-{tasks}-{number}.db"
+            runs.append(asyncio.run(_run(path, tasks)))
+        cost[tasks] = median(runs)
+        disk[tasks] = path.stat().st_size / (tasks * RESULT_BYTES)
+    least, most = min(SIZES), max(SIZES)
+    costs = ", ".join(f"{n:,}: {c * 1e6:,.0f} us" for n, c in cost.items())
+    payload = ", ".join(f"{n:,}: {d:.2f}x" for n, d in disk.items())
+    return [
+        Figure("cost per task", costs, f"that at {least}", cost[most] / cost[least], 1.5, "<="),
+        Figure("bytes on disk", payload, "payload of 1 KB results", max(disk.values()), 3.0, "<="),
+    ]
+
+
+async def _interrupted(path: Path, tasks: int) -> str:
+    async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte, never]) as app:
+        plan_id = await app.submit(layered(tasks, blocked=True), approved_by="benchmark")
+        async with app.worker():
+            async for envelope in app.watch(plan_id):
+                dispatched = envelope.event_type == "TaskDispatched"
+                if dispatched and envelope.event.task_id == tasks + 1:
+                    return plan_id
+    raise AssertionError("the plan ended")
+
+
+async def _resume(path: Path, plan_id: str) -> tuple[float, float]:
+    """Seconds from opening the database until the last task runs again; and without the file's
+    opening."""
+    running = asyncio.Event()
+
+    @planfold.tool(effect="safe", name="never")
+    async def again() -> None:
+        """Says that it runs."""
+        running.set()
+        await asyncio.Event().wait()
+
+    begun = time.perf_counter()
+    async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte, again]) as app:
+        opened = time.perf_counter()
+        async with app.worker(plan_id=plan_id):
+            await running.wait()
+            now = time.perf_counter()
+    return now - begun, now - opened
+
+
+def resume_and_fold_figures(folder: Path, rounds: int) -> list[Figure]:
+    path = folder / "resume.db"
+    plan_id = asyncio.run(_interrupted(path, 1_000))
+    runs = [asyncio.run(_resume(path, plan_id)) for _ in range(rounds + 1)][1:]
+    total = median(run[0] for run in runs)
+    after_open = median(run[1] for run in runs)
+    store = _store(path)
+    figures = [
+        Figure(
+            "resume, 1,000 finished tasks",
+            f"{total * 1e3:.1f} ms ({after_open * 1e3:.1f} ms after opening)",
+            "10 ms after import",
+            total / 0.010,
+            1.0,
+            "<=",
+        ),
+        fold_figure(store, plan_id, rounds * 2 + 1),
+    ]
+    asyncio.run(_close(store))
+    return figures
+
+
+def _store(path: Path) -> SqliteStore:
+    from planfold.eventstore.codec import Codec
+    from planfold.runtime.aggregate import PLAN
+
+    return SqliteStore.open(str(path), Codec(PLAN.events))
+
+
+async def _close(store: SqliteStore) -> None:
+    await store.close()

@@ -1,0 +1,78 @@
+"""The log alone: appends per second against bare apsw, and how fast histories fold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from benchmarks.raw import commits_per_second
+from benchmarks.report import Figure, interleaved
+from planfold.backends.sqlite.store import SqliteStore
+from planfold.eventstore.codec import Codec
+from planfold.eventstore.port import Append
+from planfold.handler import Metadata
+from planfold.planner.events import TaskStatusUpdated
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import TaskStatus
+from planfold.runtime.aggregate import PLAN
+
+RESULT = "x" * 162  # makes the event's data 200 bytes, as in the raw rows
+METADATA = Metadata("plan-0123456789", "plan-0123456789#1/TaskCompleted")
+
+
+def open_store(folder: Path) -> SqliteStore:
+    return SqliteStore.open(str(folder / f"{time.monotonic_ns()}.db"), Codec(PLAN.events))
+
+
+async def _commits(folder: Path, commits: int, rows: int) -> float:
+    store = open_store(folder)
+    event = TaskStatusUpdated(1, TaskStatus.Completed, result=RESULT)
+    events = [(event, METADATA)] * rows
+    begun = time.perf_counter()
+    for i in range(commits):
+        await store.append(Append("plan", "raw", i * rows, events))
+    took = time.perf_counter() - begun
+    await store.close()
+    return commits / took
+
+
+def append_figures(folder: Path, rounds: int) -> list[Figure]:
+    """Append of 1, 10 and 100 events per commit; the limit inserts the same rows, no more."""
+    figures = []
+    for rows, commits, target in ((1, 1_000, 0.7), (10, 1_000, 0.7), (100, 300, 0.8)):
+        value, limit, ratio = interleaved(
+            lambda rows=rows, commits=commits: asyncio.run(_commits(folder, commits, rows)),
+            lambda rows=rows, commits=commits: commits_per_second(folder, commits, rows),
+            rounds,
+        )
+        figures.append(
+            Figure(
+                f"append, {rows} event(s) a commit",
+                f"{value:,.0f} commits/s = {value * rows:,.0f} events/s",
+                f"{limit:,.0f} raw commits/s",
+                ratio,
+                target,
+            )
+        )
+    return figures
+
+
+def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
+    """Events/s from the rows of the store to a folded planner; the limit reads the rows only."""
+    rates, limits = [], []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        rows = store.rows("load", (plan_id, 0))
+        limits.append(len(rows) / (time.perf_counter() - begun))
+        begun = time.perf_counter()
+        Planner.fold(store.load(plan_id))
+        rates.append(len(rows) / (time.perf_counter() - begun))
+    rate, limit = sorted(rates)[rounds // 2], sorted(limits)[rounds // 2]
+    return Figure(
+        "fold from the store",
+        f"{rate:,.0f} events/s",
+        f"{limit:,.0f} rows/s read",
+        rate / 200_000,
+        1.0,
+    )
