@@ -1,0 +1,323 @@
+"""Shell commands in a text: what is one, and how it becomes arguments of the tool ``shell``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any, Final
+
+SHELLS: Final = frozenset(
+    [
+        "bash",
+        "console",
+        "sh",
+        "shell",
+        "shell-session",
+        "shellsession",
+        "sh-session",
+        "terminal",
+        "zsh",
+    ]
+)
+# What a block without a language must start with, on each line, to be read as commands.
+PROGRAMS: Final = frozenset(
+    [
+        "ansible",
+        "ansible-playbook",
+        "apt",
+        "apt-get",
+        "aws",
+        "az",
+        "black",
+        "brew",
+        "bundle",
+        "cargo",
+        "cd",
+        "chmod",
+        "cmake",
+        "conda",
+        "cp",
+        "curl",
+        "docker",
+        "docker-compose",
+        "dotnet",
+        "echo",
+        "export",
+        "flake8",
+        "flit",
+        "gcloud",
+        "gem",
+        "gh",
+        "git",
+        "go",
+        "gradle",
+        "gunicorn",
+        "hatch",
+        "helm",
+        "hg",
+        "hub",
+        "java",
+        "journalctl",
+        "kubectl",
+        "ls",
+        "make",
+        "mkdir",
+        "mv",
+        "mvn",
+        "mypy",
+        "node",
+        "npm",
+        "npx",
+        "openssl",
+        "pip",
+        "pip3",
+        "pipx",
+        "pnpm",
+        "poetry",
+        "pre-commit",
+        "psql",
+        "pwd",
+        "py",
+        "pytest",
+        "python",
+        "python2",
+        "python3",
+        "redis-cli",
+        "rm",
+        "rsync",
+        "ruff",
+        "rustup",
+        "scp",
+        "sed",
+        "sphinx-build",
+        "ssh",
+        "source",
+        "sudo",
+        "svn",
+        "systemctl",
+        "tar",
+        "terraform",
+        "touch",
+        "tox",
+        "twine",
+        "unzip",
+        "uv",
+        "uvx",
+        "uvicorn",
+        "vagrant",
+        "virtualenv",
+        "wget",
+        "yarn",
+    ]
+)
+# Only a shell knows these; there is no program of that name that would do the same.
+_BUILTINS: Final = frozenset(
+    [
+        "!",
+        ".",
+        ":",
+        "[[",
+        "alias",
+        "bg",
+        "break",
+        "case",
+        "cd",
+        "command",
+        "continue",
+        "declare",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "fg",
+        "for",
+        "function",
+        "hash",
+        "history",
+        "if",
+        "jobs",
+        "let",
+        "local",
+        "popd",
+        "pushd",
+        "read",
+        "readonly",
+        "return",
+        "select",
+        "set",
+        "shift",
+        "shopt",
+        "source",
+        "time",
+        "times",
+        "trap",
+        "type",
+        "typeset",
+        "ulimit",
+        "umask",
+        "unalias",
+        "unset",
+        "until",
+        "wait",
+        "while",
+        "{",
+    ]
+)
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=")
+_PROMPT: Final = re.compile(r"[ \t]*\$[ \t]+(?=\S)")
+_DOLLAR: Final = re.compile(r"\$(?:(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)|(?=\$))")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+Rename = Callable[[str], str | None]
+"""The id that a reference's target means, or None when no task is called so."""
+
+
+def script_of(language: str, content: str) -> str | None:
+    """The script in a code block, or None when the block is something else."""
+    lines = content.split("\n")
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    prompted = [line for line in code if _PROMPT.match(line)]
+    if language not in SHELLS and not (language in ("", "text") and _reads_as_commands(code)):
+        return None
+    if not code:
+        return None
+    if prompted:
+        return _without_prompts(lines)
+    return content[:-1] if content.endswith("\n") else content
+
+
+def _reads_as_commands(code: list[str]) -> bool:
+    if not code:
+        return False
+    if _PROMPT.match(code[0]):
+        return True
+    continued = False
+    for line in code:
+        first = line.split(maxsplit=1)[0]
+        if not continued and first not in PROGRAMS:
+            return False
+        continued = line.rstrip().endswith("\\")
+    return True
+
+
+def _without_prompts(lines: list[str]) -> str:
+    """The commands of a terminal session: what follows a prompt. The rest is output."""
+    kept: list[str] = []
+    goes_on = False
+    keep_all = any("<<" in line for line in lines)
+    for line in lines:
+        match = _PROMPT.match(line)
+        if match:
+            kept.append(line[match.end() :])
+        elif goes_on:
+            kept.append(line[2:] if line.startswith("> ") else line)
+        elif keep_all:
+            kept.append(line)
+        else:
+            continue
+        goes_on = kept[-1].rstrip().endswith("\\")
+    return "\n".join(kept).rstrip("\n")
+
+
+def without_prompt(code: str) -> str:
+    match = _PROMPT.match(code)
+    return code[match.end() :] if match else code
+
+
+def is_prompted(text: str) -> bool:
+    """Whether ``text`` starts like ``$ command``, and not like an amount of money."""
+    match = _PROMPT.match(text)
+    return match is not None and not text[match.end()].isdecimal()
+
+
+def names_program(code: str) -> bool:
+    """Whether ``code`` is surely a command: a prompt, or a known program with arguments."""
+    words = code.split()
+    return is_prompted(code) or (len(words) > 1 and words[0] in PROGRAMS)
+
+
+def shell_arguments(command: str, rename: Rename) -> dict[str, Any]:
+    """``{"argv": ...}`` when the command needs no shell, else ``{"script": ...}``, unchanged."""
+    escaped = _as_words(command, rename)
+    if escaped is not None:
+        try:
+            argv = shlex.split(escaped)
+        except ValueError:
+            argv = []
+        if argv and argv[0] not in _BUILTINS and not _ASSIGNMENT.match(argv[0]):
+            return {"argv": argv}
+    return {"script": command}
+
+
+def _as_words(command: str, rename: Rename) -> str | None:
+    """The command with literal dollars doubled; None if anything in it is the shell's."""
+    if _CONTROL.search(command):
+        return None
+    out: list[str] = []
+    quote = ""
+    place = 0
+    while place < len(command):
+        char = command[place]
+        after = command[place + 1 : place + 2]
+        step: str | None = char
+        taken = 1
+        if quote == "'":
+            quote = "" if char == "'" else quote
+            step = _literal_dollar(command, place) if char == "$" else char
+        elif char == "\\":
+            step, taken = _escaped(command, place, quote)
+        elif char in "'\"" and (not quote or char == quote):
+            quote = "" if quote else char
+        elif char == "$" and after:
+            step, taken = _reference(command, place, rename)
+        elif char == "`" or (not quote and _is_syntax(command, place)):
+            return None
+        if step is None:
+            return None
+        out.append(step)
+        place += taken
+    return None if quote else "".join(out)
+
+
+def _is_syntax(command: str, place: int) -> bool:
+    char = command[place]
+    starts_word = place == 0 or command[place - 1] in " \t"
+    if char in "|&;<>()*?[":
+        return True
+    if char in "~#":
+        return starts_word or (char == "~" and command[place - 1] in "=:")
+    end = command.find("}", place) if char == "{" else -1
+    return end > 0 and ("," in command[place:end] or ".." in command[place:end])
+
+
+def _escaped(command: str, place: int, quote: str) -> tuple[str | None, int]:
+    pair = command[place : place + 2]
+    if quote:  # shlex keeps the backslash of \$ and \` in double quotes, a shell does not
+        return (None, 2) if pair[1:] in ("$", "`") else (pair, 2) if pair[1:] else (None, 1)
+    if pair[1:] == "$":
+        return "\\$\\$" if _literal_dollar(command, place + 1) == "$$" else pair, 2
+    return (pair, 2) if pair[1:] else (None, 1)
+
+
+def _literal_dollar(command: str, place: int) -> str:
+    """A dollar doubled where it would be read as the start of a reference."""
+    return "$$" if _DOLLAR.match(command, place) else "$"
+
+
+def _reference(command: str, place: int, rename: Rename) -> tuple[str | None, int]:
+    match = _DOLLAR.match(command, place)
+    if match is None:  # $( ${ $? $@ are the shell's; a dollar before other characters is not
+        return (None if command[place + 1] in "({?@*#!-'\"" else "$"), 1
+    target = rename(match["target"]) if match["target"] else None
+    return (None if target is None else f"${target}"), len(match[0])
+
+
+def escape_dollars(text: str, rename: Rename) -> str:
+    """``text`` with its references renamed and all other dollars doubled."""
+
+    def replaced(match: re.Match[str]) -> str:
+        target = rename(match["target"]) if match["target"] else None
+        return f"$${match['target'] or ''}" if target is None else f"${target}"
+
+    return _DOLLAR.sub(replaced, text)
