@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planfold.errors import CommandRejected
-from planfold.planner.cancelling import find_task, skip_dependents
+from planfold.planner.cancelling import blocking_parent, find_task, skip, skip_dependents
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
 from planfold.planner.events import AnswerLeadsTo, ClarificationReceived, Event, TasksReset
+from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState, Question
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
@@ -22,7 +23,7 @@ def receive_answer(
     an answer to what nobody asked, is rejected."""
     question = state.questions.get(task.id)
     if question is None:
-        if task.status is TaskStatus.Completed and task.result == report.answer:
+        if _was_given(task, report):
             return
         remedy = "; use ChangeAnswer to change it" if task.status is TaskStatus.Completed else ""
         raise CommandRejected(f"task {task.id} asks nothing; it is {task.status.value}{remedy}")
@@ -32,12 +33,44 @@ def receive_answer(
         answer = _chosen(task.id, question.choices, report.answer)
         leads_to = _leads_to(question, answer)
     yield ClarificationReceived(task.id, answer, report.by, leads_to)
+    yield from _consequences(state, task, leads_to, set())
+
+
+def answer_by_default(
+    state: PlannerState, question: Question, skipped: set[int]
+) -> Iterator[Event]:
+    """Nobody answered in time: the default holds. ``skipped``: see :func:`skip_dependents`."""
+    task, answer = state.tasks[question.task_id], question.default or ""
+    leads_to = _leads_to(question, answer)
+    yield ClarificationReceived(task.id, answer, "deadline", leads_to)
+    yield from _consequences(state, task, leads_to, skipped)
+
+
+def _consequences(
+    state: PlannerState, task: Task, leads_to: AnswerLeadsTo, skipped: set[int]
+) -> Iterator[Event]:
     if leads_to == "fail" and task.spec.on_failure == "stop":
-        yield from skip_dependents(state, [task.id], set())
+        yield from skip_dependents(state, [task.id], skipped)
+    if leads_to == "resume" and (parent := blocking_parent(state, task)) is not None:
+        yield skip(task.id, parent)
+        yield from skip_dependents(state, [task.id], skipped)
+
+
+def _was_given(task: Task, report: ClarificationProvided) -> bool:
+    """Whether this very answer was given before, so that hearing it again changes nothing."""
+    if report.failed:
+        return task.status is TaskStatus.Failed and task.error == report.answer
+    if task.status is TaskStatus.Completed:
+        prompt = task.spec.prompt
+        given = _find_choice(prompt.choices if prompt else (), report.answer)
+        return task.result in (report.answer, given)
+    going_on = task.status in (TaskStatus.Planned, TaskStatus.Running)
+    return going_on and task.answers[-1:] == (report.answer,)
 
 
 def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
-    """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned anew."""
+    """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned anew,
+    except where another parent, which is no descendant, keeps them from running."""
     task = find_task(state, command.task_id)
     if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
         raise CommandRejected(
@@ -49,13 +82,35 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     if answer == task.result:
         return
     yield ClarificationReceived(task.id, answer, command.by)
-    below = tuple(
-        i
-        for i in state.schedule.descendants([task.id])
-        if state.tasks[i].status is not TaskStatus.Planned or state.tasks[i].attempt
-    )
+    below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
+    kept_off = _kept_off(state, below)
+    below = [
+        t
+        for t in below
+        if (t.status is not TaskStatus.Planned or t.attempt)
+        and not (t.id in kept_off and t.status in (TaskStatus.Skipped, TaskStatus.Cancelled))
+    ]
     if below:
-        yield TasksReset(below, "answer_changed")
+        yield TasksReset(tuple(t.id for t in below), "answer_changed")
+    yield from (skip(t.id, kept_off[t.id]) for t in below if t.id in kept_off)
+
+
+def _kept_off(state: PlannerState, below: list[Task]) -> dict[int, int]:
+    """Those of ``below`` that cannot run again, with the parent that is in the way."""
+    ids = {task.id for task in below}
+    kept_off = {
+        task.id: parent
+        for task in below
+        for parent in task.depends_on
+        if parent not in ids and blocks(state.tasks[parent])
+    }
+    frontier = list(kept_off)
+    for parent in frontier:
+        for child in state.schedule.children[parent]:
+            if child not in kept_off:
+                kept_off[child] = parent
+                frontier.append(child)
+    return kept_off
 
 
 def _leads_to(question: Question, answer: str) -> AnswerLeadsTo:
@@ -67,11 +122,17 @@ def _leads_to(question: Question, answer: str) -> AnswerLeadsTo:
 
 def _chosen(task_id: int, choices: tuple[str, ...], answer: str) -> str:
     """The choice that ``answer`` means: its text in any case, or its number from 1."""
-    if not choices:
-        return answer
-    wanted = answer.strip().casefold()
-    for number, choice in enumerate(choices, 1):
-        if wanted in (choice.strip().casefold(), str(number)):
-            return choice
+    choice = _find_choice(choices, answer) if choices else answer
+    if choice is not None:
+        return choice
     listed = ", ".join(f"{n}. {choice}" for n, choice in enumerate(choices, 1))
     raise CommandRejected(f"task {task_id} takes one of: {listed}; not {answer!r}")
+
+
+def _find_choice(choices: tuple[str, ...], answer: str) -> str | None:
+    wanted = answer.strip().casefold()
+    for choice in choices:
+        if wanted == choice.strip().casefold():
+            return choice
+    number = int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0
+    return choices[number - 1] if 1 <= number <= len(choices) else None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import CancelPlan, CancelTask
 from planfold.planner.events import CancelRequested, Event, PlanCancelled, TaskStatusUpdated
+from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -31,11 +32,18 @@ def skip_dependents(
             if child not in skipped and state.tasks[child].status is TaskStatus.Planned:
                 skipped.add(child)
                 frontier.append(child)
-                yield TaskStatusUpdated(
-                    child,
-                    TaskStatus.Skipped,
-                    error=f"it needs task {root}, which did not complete",
-                )
+                yield skip(child, root)
+
+
+def skip(task_id: int, parent: int) -> TaskStatusUpdated:
+    """``task_id`` will not start because of ``parent``."""
+    error = f"it needs task {parent}, which did not complete"
+    return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=error)
+
+
+def blocking_parent(state: PlannerState, task: Task) -> int | None:
+    """A parent that ended in a way that keeps ``task`` from starting (again)."""
+    return next((i for i in task.depends_on if blocks(state.tasks[i])), None)
 
 
 def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
@@ -47,7 +55,7 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
         if task.status is TaskStatus.Cancelled or task.cancel_requested:
             return
         raise CommandRejected(f"task {task.id} is {task.status.value}; there is nothing to cancel")
-    yield from _cancel(doomed, command.reason)
+    yield from _cancel(state, doomed, command.reason)
     if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
         yield from skip_dependents(state, [task.id], set(below))
 
@@ -60,14 +68,18 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     if state.outcome is not None:
         raise CommandRejected(f"the plan is {state.status.value}; there is nothing to cancel")
     yield PlanCancelled(command.reason)
-    yield from _cancel(state.tasks.values(), command.reason)
+    yield from _cancel(state, state.tasks.values(), command.reason)
 
 
-def _cancel(tasks: Iterable[Task], reason: str) -> Iterator[Event]:
+def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:
     running: list[int] = []
     for task in tasks:
         if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
-            yield TaskStatusUpdated(task.id, TaskStatus.Cancelled, error=reason or None)
+            question = state.questions.get(task.id)
+            unknown = question is not None and question.then == "outcome"
+            yield TaskStatusUpdated(
+                task.id, TaskStatus.Cancelled, error=reason or None, outcome_unknown=unknown
+            )
         elif task.status is TaskStatus.Running and not task.cancel_requested:
             running.append(task.id)
     if running:

@@ -28,10 +28,14 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
 
 class TaskCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The task is done; ``result`` is JSON."""
+
     result: Any = None
 
 
 class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The attempt failed; ``retryable`` False says that another one would fail as well."""
+
     error: str
     retryable: bool = True
 
@@ -55,6 +59,8 @@ class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults
 
 
 class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """How far an attempt is, for those who watch."""
+
     note: str
 
 
@@ -122,6 +128,8 @@ class CompactContext(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Let the plan run as it stands at this revision."""
+
     revision_hash: str
     by: str = ""
 
@@ -148,12 +156,17 @@ class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Give a task up, with ``subtree`` also all that descends from it. A running one is asked to
+    stop."""
+
     task_id: int
     subtree: bool = False
     reason: str = ""
 
 
 class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Give the plan up: what is finished stays, what runs is asked to stop."""
+
     reason: str = ""
 
 

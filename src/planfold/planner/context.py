@@ -13,7 +13,7 @@ import msgspec
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
 from planfold.planner.events import ContextCompacted
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, Task
+from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
 SUMMARY_SHARE = 0.25  # of the budget: what a summary may take, the rest is for what comes next
 
@@ -29,9 +29,7 @@ def render_context(state: PlannerState) -> str:
     if state.context_summary:
         parts.append(f"Summary of earlier results:\n{state.context_summary}")
     parts += [
-        _line(state.tasks[i], None)
-        for i in state.facts.uncompacted
-        if i in state.tasks and state.tasks[i].kind is not NodeKind.Clarification
+        _line(task, None) for task in _fresh(state) if task.kind is not NodeKind.Clarification
     ]
     return "\n".join(parts)
 
@@ -47,7 +45,7 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
     task. The oldest lines go first where it would not fit its share of the budget."""
     budget = max(int(state.config.token_budget * SUMMARY_SHARE), 16)
     if summary is None:
-        fresh = [state.tasks[i] for i in state.facts.uncompacted if i in state.tasks]
+        fresh = _fresh(state)
         width = max(80, budget * CHARS_PER_TOKEN // max(len(fresh), 1))
         lines = state.context_summary.splitlines() + [_line(task, width) for task in fresh]
     else:
@@ -56,9 +54,14 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
     return ContextCompacted(kept, state.facts.context_tokens, estimate_tokens(kept))
 
 
+def _fresh(state: PlannerState) -> list[Task]:
+    """Tasks whose present result the summary does not hold; one that ran again stands once."""
+    finished = (state.tasks[i] for i in dict.fromkeys(state.facts.uncompacted))
+    return [task for task in finished if task.status is TaskStatus.Completed]
+
+
 def _line(task: Task, width: int | None) -> str:
-    outcome = _text(task.result) if task.error is None else f"failed: {task.error}"
-    line = " ".join(f"{task.id}. {task.description}: {outcome}".rstrip(": ").split())
+    line = " ".join(f"{task.id}. {task.description}: {_text(task.result)}".rstrip(": ").split())
     if width is None or len(line) <= width:
         return line
     half = (width - 5) // 2
@@ -74,8 +77,10 @@ def _text(result: Any) -> str:
 def _last_lines(lines: list[str], limit: int) -> str:
     kept: list[str] = []
     for line in reversed(lines):
-        limit -= len(line) + 1
-        if limit < 0:
+        if len(line) > limit:
+            if not kept:
+                kept.append(line[-limit:])
             break
+        limit -= len(line) + 1
         kept.append(line)
     return "\n".join(reversed(kept))

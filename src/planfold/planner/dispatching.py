@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
+from planfold.compaction.errors import compact_error_message
+from planfold.planner.answering import answer_by_default
 from planfold.planner.cancelling import skip_dependents
 from planfold.planner.commands import Continue
 from planfold.planner.events import (
-    ClarificationReceived,
     ClarificationRequested,
     Event,
     PlanningCompleted,
@@ -20,16 +22,21 @@ from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Prompt, Task, TaskStatus, ToolCall
 
-_UNFINISHED = (TaskStatus.Planned, TaskStatus.Running, TaskStatus.NeedsClarification)
+_PLANNED, _RUNNING, _ASKING = (
+    TaskStatus.Planned,
+    TaskStatus.Running,
+    TaskStatus.NeedsClarification,
+)
 
 
 def has_work(state: PlannerState, now: float) -> bool:
     """Whether ``Continue(now)`` would yield any event."""
     if state.outcome is not None:
         return False
-    return (
-        _is_over(state)
-        or any(_due_defaults(state, now))
+    if _is_over(state):
+        return True
+    return not state.schedule.idle and (
+        next(state.schedule.deadlines.due(now), None) is not None
         or next(_startable(state, now), None) is not None
     )
 
@@ -38,9 +45,9 @@ def continue_plan(state: PlannerState, command: Continue) -> Iterator[Event]:
     """Decide ``Continue``."""
     if state.outcome is not None:
         return
-    for task_id, default in _due_defaults(state, command.now):
-        yield ClarificationReceived(task_id, default, by="deadline")
     skipped: set[int] = set()
+    for _, task_id in state.schedule.deadlines.due(command.now):
+        yield from answer_by_default(state, state.questions[task_id], skipped)
     for task in _startable(state, command.now):
         yield from _start(state, task, command.now, skipped)
     if _is_over(state):
@@ -48,14 +55,43 @@ def continue_plan(state: PlannerState, command: Continue) -> Iterator[Event]:
 
 
 def _is_over(state: PlannerState) -> bool:
-    return not any(state.schedule.counts[status] for status in _UNFINISHED)
+    counts = state.schedule.counts
+    return not (counts[_RUNNING] or counts[_PLANNED] or counts[_ASKING])
 
 
-def _due_defaults(state: PlannerState, now: float) -> Iterator[tuple[int, str]]:
-    for task_id, deadline in state.deadlines():
-        default = state.questions[task_id].default
-        if deadline <= now and default is not None:
-            yield task_id, default
+class _Room:
+    """Free slots, of the plan and of each route."""
+
+    def __init__(self, state: PlannerState) -> None:
+        limit = state.config.max_parallel
+        self._limits = state.config.route_limits
+        self._running = state.schedule.running
+        self.total = len(state.tasks) if limit is None else limit
+        self.total -= sum(self._running.values())
+        self._routes: dict[str, int] = {}
+
+    def has(self, route: str) -> bool:
+        if route in self._limits and route not in self._routes:
+            self._routes[route] = self._limits[route] - self._running[route]
+        return self.total > 0 and self._routes.get(route, 1) > 0
+
+    def take(self, route: str) -> bool:
+        if not self.has(route):
+            return False
+        self.total -= 1
+        if route in self._routes:
+            self._routes[route] -= 1
+        return True
+
+
+def next_due(state: PlannerState) -> float | None:
+    """When a question's default holds, or a retry's wait is over that has a slot to start in.
+    One without a slot starts when a task ends, not when time passes."""
+    times = [state.schedule.deadlines.next()]
+    if state.approved and not state.cancelled:
+        room = _Room(state)
+        times += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
+    return min((at for at in times if at is not None), default=None)
 
 
 def _startable(state: PlannerState, now: float) -> Iterator[Task]:
@@ -63,34 +99,35 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     routes taking turns so that a crowded one does not starve the others."""
     if not state.approved or state.cancelled:
         return
-    schedule, config = state.schedule, state.config
-    for task_id in schedule.ready.get("", ()):
+    ready, room = state.schedule.ready, _Room(state)
+    for task_id in ready.get("", ()):
         yield state.tasks[task_id]
-    total = len(state.tasks) if config.max_parallel is None else config.max_parallel
-    total -= sum(schedule.running.values())
-    room: dict[str, int] = {}
-
-    def take(route: str) -> bool:
-        nonlocal total
-        if route not in room:
-            room[route] = config.route_limits.get(route, total) - schedule.running[route]
-        if total <= 0 or room[route] <= 0:
-            return False
-        total -= 1
-        room[route] -= 1
-        return True
-
-    for task_id in schedule.due_retries(now):
-        if take(state.tasks[task_id].spec.queue_route):
-            yield state.tasks[task_id]
-    lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane}
-    while lanes and total > 0:
+    yield from _due_retries(state, now, room)
+    lanes = {route: iter(lane) for route, lane in ready.items() if route and lane}
+    while lanes and room.total > 0:
         for route in list(lanes):
-            task = next(lanes[route], None) if take(route) else None
+            task = next(lanes[route], None) if room.has(route) else None
             if task is None:
                 del lanes[route]
             else:
+                room.take(route)
                 yield state.tasks[task]
+
+
+def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
+    """Those whose wait is over, the longest waiting first, as far as their routes have room."""
+    waiting = [
+        (alarm, route, due)
+        for route, waits in state.schedule.waits.items()
+        if room.has(route) and (alarm := next(due := waits.due(now), None)) is not None
+    ]
+    heapq.heapify(waiting)
+    while waiting:
+        (_, task_id), route, due = heapq.heappop(waiting)
+        if room.take(route):
+            yield state.tasks[task_id]
+            if (alarm := next(due, None)) is not None:
+                heapq.heappush(waiting, (alarm, route, due))
 
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
@@ -104,8 +141,10 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
     try:
         arguments = _resolved(state, task.spec.tool)
     except ReferenceFault as fault:
-        yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=str(fault))
-        yield from skip_dependents(state, [task.id], skipped)
+        error = compact_error_message(str(fault), state.config.error_char_limit)
+        yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
+        if task.spec.on_failure == "stop":
+            yield from skip_dependents(state, [task.id], skipped)
         return
     yield TaskDispatched(task.id, task.attempt + 1, arguments)
 
@@ -113,7 +152,15 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
 def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] | None:
     if call is None or not has_references(call.arguments, literal=call.literal):
         return None
-    return resolve(call.arguments, lambda i: state.tasks[i].result, literal=call.literal)
+
+    def result_of(task_id: int) -> object:
+        task = state.tasks[task_id]
+        if task.status is not TaskStatus.Completed:
+            why = f"task {task_id} is {task.status.value} and has no result"
+            raise ReferenceFault(f"${task_id}", why)
+        return task.result
+
+    return resolve(call.arguments, result_of, literal=call.literal)
 
 
 def _conclusion(state: PlannerState) -> PlanningCompleted:

@@ -15,6 +15,8 @@ PlanOutcome = Literal["completed", "failed", "cancelled"]
 
 
 class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The plan begins."""
+
     title: str
     goal: str
     tasks: tuple[TaskSpec, ...]
@@ -23,6 +25,8 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Somebody approved this revision; its tasks may start."""
+
     revision_hash: str
     by: str = ""
 
@@ -44,6 +48,8 @@ class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A task moved on: progress (``running``, with a ``note``), or its end."""
+
     task_id: int
     status: TaskStatus
     result: Any = None
@@ -74,6 +80,9 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc
 
 
 class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An answer, by a person or the deadline, and what it leads to. On a completed question: the
+    answer was changed."""
+
     task_id: int
     answer: str
     by: str = ""
@@ -88,6 +97,8 @@ class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An inner step of a running task is done; later attempts get its value."""
+
     task_id: int
     key: str
     value: Any = None
@@ -101,6 +112,8 @@ class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The plan was given up; what becomes of each task is in the events that follow."""
+
     reason: str = ""
 
 
@@ -124,6 +137,8 @@ class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Every task has ended. A retry, a changed answer or a revision may take the plan up again."""
+
     outcome: PlanOutcome
     summary: PlanSummary
 

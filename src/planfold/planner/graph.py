@@ -2,16 +2,17 @@
 
 It is derived from the tasks and never stored. A task is *free* when all its parents are
 satisfied; free planned tasks stand in ``ready`` by route, in the order in which they became free,
-or in ``delayed`` while a retry has to wait. ``alarms`` tell when time alone changes something.
+or in ``delayed`` while a retry has to wait.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from planfold.planner.alarms import Alarms
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
+from planfold.planner.transitions import ENDED
 
 
 def satisfies(task: Task) -> bool:
@@ -22,8 +23,17 @@ def satisfies(task: Task) -> bool:
     )
 
 
+def blocks(parent: Task) -> bool:
+    """Whether dependents of ``parent`` can never start: it ended and does not satisfy them."""
+    return parent.status in ENDED and not satisfies(parent)
+
+
 class Schedule:
-    def __init__(self, tasks: Mapping[int, Task]) -> None:
+    """``deadline_of`` tells until when a task's question waits before its default holds."""
+
+    def __init__(
+        self, tasks: Mapping[int, Task], deadline_of: Callable[[int], float | None]
+    ) -> None:
         self._tasks = tasks
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
@@ -32,31 +42,25 @@ class Schedule:
         self.running: Counter[str] = Counter()
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
-        self._alarms: list[tuple[float, int]] = []
-        self.add(tasks.values())
+        self.waits: dict[str, Alarms] = {}  # when the delayed tasks of a route may start
+        self.deadlines = Alarms(lambda at, task_id: deadline_of(task_id) == at)
+        self._take_in(tasks.values())
+        for task_id in tasks:
+            if (deadline := deadline_of(task_id)) is not None:
+                self.deadlines.set(deadline, task_id)
 
-    def add(self, tasks: Iterable[Task]) -> None:
-        """Take in new tasks; their parents must be known already or be among them."""
-        added = list(tasks)
-        for task in added:
-            self.children.setdefault(task.id, [])
+    def _take_in(self, tasks: Collection[Task]) -> None:
+        for task in tasks:
+            self.children[task.id] = []
             # Questions need no slot, so they must not queue behind tasks that do.
             asks = task.kind is NodeKind.Clarification
             self._lanes[task.id] = "" if asks else task.spec.queue_route
-        for task in added:
+        for task in tasks:
             for parent in task.depends_on:
                 self.children[parent].append(task.id)
-        for task in added:
+        for task in tasks:
             self._unmet[task.id] = sum(not satisfies(self._tasks[p]) for p in task.depends_on)
             self._enter(task, task.spec)
-
-    def remove(self, task: Task) -> None:
-        """Forget a task that has not started."""
-        self._leave(task, task.spec)
-        for parent in task.depends_on:
-            if parent in self.children:
-                self.children[parent].remove(task.id)
-        del self.children[task.id], self._unmet[task.id], self._lanes[task.id]
 
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
@@ -71,27 +75,14 @@ class Schedule:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no task is free and no question has a deadline, as while all that can run is
+        running: what is asked after every event, so it is cheap."""
+        return not (self.delayed or self.deadlines or any(self.ready.values()))
+
     def is_free(self, task_id: int) -> bool:
         return self._unmet[task_id] == 0
-
-    def alarm(self, at: float, task_id: int) -> None:
-        """Remember that something is due for a task at ``at``."""
-        heapq.heappush(self._alarms, (at, task_id))
-
-    def due_retries(self, now: float) -> list[int]:
-        """Tasks whose wait before a retry is over, the longest waiting first."""
-        due = [(self._tasks[i].not_before or 0.0, i) for i in self.delayed]
-        return [task_id for at, task_id in sorted(due) if at <= now]
-
-    def next_alarm(self, deadline_of: Mapping[int, float]) -> float | None:
-        """The earliest alarm that still holds; drops those that no longer do."""
-        while self._alarms:
-            at, task_id = self._alarms[0]
-            task = self._tasks.get(task_id)
-            if task and (task.not_before == at or deadline_of.get(task_id) == at):
-                return at
-            heapq.heappop(self._alarms)
-        return None
 
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
         """Everything reachable from ``roots``, without them, each once, nearest first."""
@@ -134,9 +125,15 @@ class Schedule:
     def _make_ready(self, task: Task, spec: TaskSpec) -> None:
         if task.not_before is not None:
             self.delayed.add(spec.id)
-            self.alarm(task.not_before, spec.id)
+            lane = self._lanes[spec.id]
+            if lane not in self.waits:
+                self.waits[lane] = Alarms(self._still_waits)
+            self.waits[lane].set(task.not_before, spec.id)
         else:
             self.ready.setdefault(self._lanes[spec.id], OrderedDict())[spec.id] = None
+
+    def _still_waits(self, at: float, task_id: int) -> bool:
+        return task_id in self.delayed and self._tasks[task_id].not_before == at
 
     def _unready(self, spec: TaskSpec) -> None:
         self.delayed.discard(spec.id)

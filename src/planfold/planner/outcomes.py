@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import CommandRejected
 from planfold.planner.answering import OUTCOME_CHOICES, receive_answer
-from planfold.planner.cancelling import find_task, skip_dependents
+from planfold.planner.cancelling import blocking_parent, find_task, skip_dependents
 from planfold.planner.commands import (
     ClarificationProvided,
     HandleExecutorEvent,
@@ -35,15 +35,16 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
     that is over, change nothing: delivery may be at-least-once."""
     task = find_task(state, command.task_id)
     report = command.event
-    if isinstance(report, ClarificationProvided):
-        yield from receive_answer(state, task, report)
-        return
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
             f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never made"
         )
-    stale = command.attempt is not None and command.attempt < task.attempt
-    if stale or task.status is not TaskStatus.Running:
+    if command.attempt is not None and command.attempt < task.attempt:
+        return
+    if isinstance(report, ClarificationProvided):
+        yield from receive_answer(state, task, report)
+        return
+    if task.status is not TaskStatus.Running:
         return
     match report:
         case TaskCompleted(result):
@@ -51,9 +52,13 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
         case TaskFailed():
             yield from _failed(state, task, command, report)
         case NeedsClarification():
-            yield _question(task, report, command.now)
+            if task.cancel_requested:
+                yield from _stopped(state, task, f"cancelled when it asked: {report.question}")
+            else:
+                yield _question(task, report, command.now)
         case TaskProgressed(note):
-            yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
+            if note != task.note:
+                yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
         case StepCompleted(key, value):
             if key not in state.steps(task.id):
                 yield StepRecorded(task.id, key, value)
@@ -66,17 +71,27 @@ def _failed(
 ) -> Iterator[Event]:
     error = compact_error_message(report.error, state.config.error_char_limit)
     if task.cancel_requested:
-        yield TaskStatusUpdated(task.id, TaskStatus.Cancelled, error=error)
-        yield from skip_dependents(state, [task.id], set())
+        yield from _stopped(state, task, error)
         return
     policy, failures = task.spec.retry, task.failures + 1
-    if report.retryable and failures < policy.attempts:
+    again = report.retryable and failures < policy.attempts
+    if again and blocking_parent(state, task) is None:
         delay = retry_delay(policy, failures, command.jitter)
         yield RetryScheduled(task.id, delay, command.now + delay, error)
         return
     yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
     if task.spec.on_failure == "stop":
         yield from skip_dependents(state, [task.id], set())
+
+
+def _stopped(
+    state: PlannerState, task: Task, error: str, *, unknown: bool = False
+) -> Iterator[Event]:
+    """A task that was asked to stop did so."""
+    yield TaskStatusUpdated(
+        task.id, TaskStatus.Cancelled, error=error or None, outcome_unknown=unknown
+    )
+    yield from skip_dependents(state, [task.id], set())
 
 
 def _question(task: Task, report: NeedsClarification, now: float) -> ClarificationRequested:
@@ -92,10 +107,7 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
 
 def _unknown(state: PlannerState, task: Task, reason: str) -> Iterator[Event]:
     if task.cancel_requested:
-        yield TaskStatusUpdated(
-            task.id, TaskStatus.Cancelled, error=f"outcome unknown: {reason}", outcome_unknown=True
-        )
-        yield from skip_dependents(state, [task.id], set())
+        yield from _stopped(state, task, f"outcome unknown: {reason}", unknown=True)
         return
     yield ClarificationRequested(
         task.id,

@@ -24,7 +24,7 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.context import compact_context, over_budget
-from planfold.planner.dispatching import continue_plan, has_work
+from planfold.planner.dispatching import continue_plan, has_work, next_due
 from planfold.planner.events import (
     CancelRequested,
     ClarificationRequested,
@@ -37,11 +37,11 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.outcomes import handle_executor_event
-from planfold.planner.revising import check_structure, hash_revision
+from planfold.planner.revising import check_config, check_structure, hash_revision
 from planfold.planner.state import Facts, PlannerState
 from planfold.planner.tasks import TaskStatus
 
-FOLD_VERSION = 1  # raise it when folding the same events gives another state
+FOLD_VERSION = 2  # raise it when folding the same events gives another state
 
 
 class Planner(Handler[Command, Event]):
@@ -67,7 +67,10 @@ class Planner(Handler[Command, Event]):
             return list(_initialize(self.state, command))
         if not self.state.initialized:
             raise NotFound("there is no such plan; it begins with Initialize")
-        return list(_DECIDE[type(command)](self.state, command))
+        decide = _DECIDE.get(type(command))
+        if decide is None:
+            raise TypeError(f"a plan has no command {type(command).__name__}")
+        return list(decide(self.state, command))
 
     def apply(self, event: Event) -> None:
         """Advance by one event; raises CorruptLog where the event is not legal."""
@@ -86,7 +89,7 @@ class Planner(Handler[Command, Event]):
 
     def due_at(self) -> float | None:
         """When a retry's wait or a question's deadline ends next."""
-        return self.state.schedule.next_alarm(dict(self.state.deadlines()))
+        return next_due(self.state)
 
     def queue_changes(self, event: Event) -> Sequence[QueueChange]:
         """Dispatched tasks enter the queue and leave it when their attempt is over."""
@@ -123,21 +126,29 @@ class Planner(Handler[Command, Event]):
     def restore(cls, snapshot: bytes) -> Self | None:
         try:
             version, facts = msgspec.json.decode(snapshot, type=tuple[int, Facts])
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             return None
         return cls(PlannerState(facts)) if version == FOLD_VERSION else None
 
 
 def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     check_structure(command.tasks, {})
+    check_config(command.config)
     revision_hash = hash_revision(command.tasks)
-    if state.initialized:
-        if state.revision_hash == revision_hash:
-            return
+    if not state.initialized:
+        yield TasksPlanned(
+            command.title, command.goal, command.tasks, revision_hash, command.config
+        )
+    elif revision_hash not in (state.facts.initial_hash, state.revision_hash):
         raise CommandRejected("this plan was initialized with other tasks; use RevisePlan")
-    yield TasksPlanned(command.title, command.goal, command.tasks, revision_hash, command.config)
+    elif revision_hash != state.revision_hash or not _awaits_approval(state):
+        return
     if command.approved_by is not None:
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _awaits_approval(state: PlannerState) -> bool:
+    return not state.approved and not state.cancelled and state.outcome is None
 
 
 def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
@@ -153,7 +164,8 @@ def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
 
 
 def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
-    if state.facts.uncompacted:
+    news = command.summary is not None and command.summary != state.context_summary
+    if state.facts.uncompacted or news:
         yield compact_context(state, command.summary)
 
 

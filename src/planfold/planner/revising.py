@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from planfold.errors import CommandRejected
-from planfold.planner.cancelling import find_task
-from planfold.planner.commands import RetryTask, RevisePlan
+from planfold.planner.cancelling import blocking_parent, find_task
+from planfold.planner.commands import PlannerConfig, RetryTask, RevisePlan
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
-from planfold.planner.graph import satisfies
+from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.structure import dangling, find_cycles
 from planfold.planner.tasks import TaskSpec, TaskStatus
@@ -38,31 +38,60 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
         raise CommandRejected(f"tasks wait for each other: {' -> '.join(map(str, cycle))}")
 
 
+def check_config(config: PlannerConfig) -> None:
+    """Raises CommandRejected for limits under which no task could ever start."""
+    limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
+    limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise CommandRejected(f"{name} must be at least 1, not {limit}")
+
+
 def hash_revision(tasks: Iterable[TaskSpec]) -> str:
-    """Twelve hex digits that change with any change of any task."""
+    """Twelve hex digits that change with any change of any task.
+
+    Raises:
+        CommandRejected: a task holds what JSON cannot (a lone surrogate, an integer of 2**64).
+    """
     ordered = sorted(tasks, key=lambda spec: spec.id)
-    return hashlib.blake2b(msgspec.json.encode(ordered), digest_size=6).hexdigest()
+    try:
+        data = msgspec.json.encode(ordered)
+    except (UnicodeEncodeError, OverflowError, RecursionError, TypeError) as fault:
+        raise CommandRejected(f"the tasks cannot be written as JSON: {fault}") from None
+    return hashlib.blake2b(data, digest_size=6).hexdigest()
 
 
 def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     """Decide ``RevisePlan``."""
+    if state.cancelled:
+        raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     started = {i: task.spec for i, task in state.tasks.items() if not _has_not_started(state, i)}
+    _check_started_keep_parents(started, {spec.id for spec in command.tasks})
     check_structure(command.tasks, started)
     for spec in command.tasks:
         for parent in spec.depends_on:
-            task = state.tasks.get(parent)
-            if parent in started and task and task.status in ENDED and not satisfies(task):
+            if parent in started and blocks(task := state.tasks[parent]):
                 raise CommandRejected(
                     f"task {spec.id} depends on task {parent}, which is {task.status.value}"
                 )
     revision_hash = hash_revision((*started.values(), *command.tasks))
-    if revision_hash == state.revision_hash:
-        return
-    kept = {spec.id for spec in command.tasks}
-    removed = tuple(i for i in state.tasks if i not in started and i not in kept)
-    yield PlanRevised(removed, command.tasks, revision_hash)
-    if command.approved_by is not None:
+    revised = revision_hash != state.revision_hash
+    if revised:
+        kept = {spec.id for spec in command.tasks}
+        removed = tuple(i for i in state.tasks if i not in started and i not in kept)
+        yield PlanRevised(removed, command.tasks, revision_hash)
+    if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _check_started_keep_parents(started: Mapping[int, TaskSpec], new: set[int]) -> None:
+    for task_id, spec in started.items():
+        for parent in spec.depends_on:
+            if parent not in started and parent not in new:
+                raise CommandRejected(
+                    f"task {task_id} is not planned any more, so it stays, and it depends on "
+                    f"task {parent}; keep that in the revision"
+                )
 
 
 def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
@@ -76,11 +105,12 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {task.id} is {task.status.value}; only tasks that failed, "
             "were cancelled or skipped can be retried"
         )
-    blocked = [i for i in task.depends_on if _blocks(state, i, set())]
-    if blocked:
+    cause = blocking_parent(state, task)
+    if cause is not None:
+        cause = _root_cause(state, cause)
         raise CommandRejected(
-            f"task {task.id} needs task {blocked[0]}, which is "
-            f"{state.tasks[blocked[0]].status.value}; retry that one"
+            f"task {task.id} needs task {cause}, which is "
+            f"{state.tasks[cause].status.value}; retry that one"
         )
     reset = {task.id: None}
     frontier = [task.id]
@@ -89,7 +119,8 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             revivable = state.tasks[child].status in (TaskStatus.Skipped, TaskStatus.Cancelled)
             if child in reset or not revivable:
                 continue
-            if not any(_blocks(state, i, reset.keys()) for i in state.tasks[child].depends_on):
+            parents = state.tasks[child].depends_on
+            if not any(i not in reset and blocks(state.tasks[i]) for i in parents):
                 reset[child] = None
                 frontier.append(child)
     yield TasksReset(tuple(reset), "retry")
@@ -100,6 +131,11 @@ def _has_not_started(state: PlannerState, task_id: int) -> bool:
     return task.status is TaskStatus.Planned and task.attempt == 0 and not task.spec.done
 
 
-def _blocks(state: PlannerState, parent: int, reset: Iterable[int]) -> bool:
-    task = state.tasks[parent]
-    return parent not in reset and task.status in ENDED and not satisfies(task)
+def _root_cause(state: PlannerState, task_id: int) -> int:
+    """Why a task was skipped: the task above it that did not complete, and was not skipped."""
+    while state.tasks[task_id].status is TaskStatus.Skipped:
+        parent = blocking_parent(state, state.tasks[task_id])
+        if parent is None:
+            break
+        task_id = parent
+    return task_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -51,6 +51,7 @@ class Facts(msgspec.Struct):
     title: str = ""
     goal: str = ""
     config: PlannerConfig = msgspec.field(default_factory=PlannerConfig)
+    initial_hash: str = ""
     revision_hash: str = ""
     approved: bool = False
     tasks: dict[int, Task] = {}
@@ -76,9 +77,7 @@ class PlannerState:
         """Built when it is first needed, so that folding a long history does not pay for it, and
         kept up to date from then on."""
         if self._schedule is None:
-            self._schedule = Schedule(self._facts.tasks)
-            for task_id, deadline in self.deadlines():
-                self._schedule.alarm(deadline, task_id)
+            self._schedule = Schedule(self._facts.tasks, self.deadline_of)
         return self._schedule
 
     @property
@@ -115,11 +114,10 @@ class PlannerState:
         """Waiting questions by task id."""
         return self._facts.questions
 
-    def deadlines(self) -> Iterator[tuple[int, float]]:
-        """Questions that will be answered by their default, and when."""
-        for question in self._facts.questions.values():
-            if question.deadline is not None:
-                yield question.task_id, question.deadline
+    def deadline_of(self, task_id: int) -> float | None:
+        """When a task's open question will be answered by its default, if it will be."""
+        question = self._facts.questions.get(task_id)
+        return question.deadline if question and question.default is not None else None
 
     @property
     def cancelled(self) -> bool:
@@ -194,35 +192,37 @@ class PlannerState:
         if self.initialized:
             raise CorruptLog("the plan was initialized twice")
         facts.title, facts.goal, facts.config = event.title, event.goal, event.config
-        facts.revision_hash = event.revision_hash
+        facts.initial_hash = facts.revision_hash = event.revision_hash
         self._add(event.tasks)
 
     def _approved(self, event: PlanApproved) -> None:
+        self._must_have_begun()
         self._facts.approved = event.revision_hash == self._facts.revision_hash
 
     def _revised(self, event: PlanRevised) -> None:
+        self._must_have_begun()
         facts = self._facts
         replaced = [spec.id for spec in event.tasks if spec.id in facts.tasks]
         for task_id in (*event.removed, *replaced):
-            task = facts.tasks.pop(task_id)
-            if self._schedule is not None:
-                self._schedule.remove(task)
+            del facts.tasks[task_id]
         facts.revision_hash, facts.approved, facts.outcome = event.revision_hash, False, None
         self._add(event.tasks)
 
     def _add(self, specs: tuple[TaskSpec, ...]) -> None:
-        added = [
-            Task(spec, TaskStatus.Completed if spec.done else TaskStatus.Planned) for spec in specs
-        ]
-        for task in added:
-            self._facts.tasks[task.spec.id] = task
-        if self._schedule is not None:
-            self._schedule.add(added)
+        for spec in specs:
+            status = TaskStatus.Completed if spec.done else TaskStatus.Planned
+            self._facts.tasks[spec.id] = Task(spec, status)
+        self._schedule = None
+
+    def _must_have_begun(self) -> None:
+        if not self.initialized:
+            raise CorruptLog("a history must begin with TasksPlanned")
 
     def _dispatched(self, event: TaskDispatched) -> None:
         task, _ = self._change(event.task_id, t.DISPATCHED)
         task.attempt = event.attempt
         task.arguments = event.arguments
+        task.note = None
 
     def _status_updated(self, event: TaskStatusUpdated) -> None:
         task, after = self._change(event.task_id, _STATUS_TRIGGER[event.status])
@@ -251,8 +251,8 @@ class PlannerState:
         self._facts.questions[event.task_id] = Question(
             event.task_id, event.question, event.choices, event.default, event.deadline, event.then
         )
-        if event.deadline is not None:
-            self.schedule.alarm(event.deadline, event.task_id)
+        if self._schedule is not None and event.deadline is not None:
+            self._schedule.deadlines.set(event.deadline, event.task_id)
 
     def _answered(self, event: ClarificationReceived) -> None:
         trigger = f"ClarificationReceived:{event.leads_to}"
@@ -261,11 +261,13 @@ class PlannerState:
         if after is TaskStatus.Completed:
             self._finish(task, event.answer)
         elif after is TaskStatus.Failed:
-            task.error = event.answer
+            unknown = question is not None and question.then == "outcome"
+            task.error = f"its outcome was unknown: {event.answer}" if unknown else event.answer
         elif question is not None and question.then == "resume":
             task.answers = (*task.answers, event.answer)
 
     def _reset(self, event: TasksReset) -> None:
+        self._must_have_begun()
         for task_id in event.task_ids:
             task, _ = self._change(task_id, t.RESET)
             task.result, task.error, task.note, task.arguments = None, None, None, None
@@ -286,14 +288,17 @@ class PlannerState:
             task.cancel_requested = True
 
     def _cancelled(self, event: PlanCancelled) -> None:
+        self._must_have_begun()
         self._facts.cancelled, self._facts.cancel_reason = True, event.reason
 
     def _compacted(self, event: ContextCompacted) -> None:
+        self._must_have_begun()
         self._facts.context_summary = event.summary
         self._facts.context_tokens = event.tokens_after
         self._facts.uncompacted.clear()
 
     def _completed(self, event: PlanningCompleted) -> None:
+        self._must_have_begun()
         self._facts.outcome = event.outcome
 
 

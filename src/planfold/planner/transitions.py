@@ -75,11 +75,14 @@ ENDED: Final = frozenset({S.Completed, S.Failed, S.Cancelled, S.Skipped})
 
 
 def mermaid() -> str:
-    """The table as a Mermaid state diagram, for the docs."""
+    """The table as a Mermaid state diagram, one arrow for each change of status."""
+    arrows: dict[tuple[S, S], list[str]] = {}
+    for (before, trigger), after in TRANSITIONS.items():
+        arrows.setdefault((before, after), []).append(trigger.replace(":", " "))
     lines = ["stateDiagram-v2", f"    [*] --> {S.Planned.name}"]
     lines += [
-        f"    {before.name} --> {after.name}: {trigger.replace(':', ' ')}"
-        for (before, trigger), after in TRANSITIONS.items()
+        f"    {before.name} --> {after.name}: {', '.join(triggers)}"
+        for (before, after), triggers in arrows.items()
     ]
     return "\n".join(lines)
 

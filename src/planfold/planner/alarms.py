@@ -1,0 +1,46 @@
+"""``Alarms``: when time alone changes something, soonest first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+
+
+class Alarms:
+    """Tasks with a time (seconds since the epoch). Setting one costs O(log n).
+
+    ``holds(at, task_id)`` tells whether an alarm still means something: those that do not are
+    passed over and dropped when they come to the top.
+    """
+
+    def __init__(self, holds: Callable[[float, int], bool]) -> None:
+        self._holds = holds
+        self._heap: list[tuple[float, int]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def set(self, at: float, task_id: int) -> None:
+        heapq.heappush(self._heap, (at, task_id))
+
+    def next(self) -> float | None:
+        """When the earliest one goes off."""
+        while self._heap:
+            if self._holds(*self._heap[0]):
+                return self._heap[0][0]
+            heapq.heappop(self._heap)
+        return None
+
+    def due(self, now: float) -> Iterator[tuple[float, int]]:
+        """Those that have gone off by ``now``, earliest first; looks no further than them."""
+        heap = self._heap
+        frontier = [(heap[0], 0)] if self.next() is not None else []
+        last = None
+        while frontier and frontier[0][0][0] <= now:
+            alarm, place = heapq.heappop(frontier)
+            for below in (2 * place + 1, 2 * place + 2):
+                if below < len(heap):
+                    heapq.heappush(frontier, (heap[below], below))
+            if alarm != last and self._holds(*alarm):  # one that was set twice is one
+                yield alarm
+            last = alarm

@@ -1,0 +1,121 @@
+"""RevisePlan replaces what has not started, and needs a new approval."""
+
+from __future__ import annotations
+
+from plan_builders import (
+    answer,
+    ask,
+    done,
+    failed,
+    initialize,
+    plan_status,
+    play,
+    running,
+    statuses,
+    work,
+)
+
+from planfold.planner.commands import ApprovePlan, CancelPlan, ChangeAnswer, Continue, RevisePlan
+from planfold.planner.events import PlanApproved, PlanRevised, TaskDispatched
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import RetryPolicy
+from planfold.testing.given import given
+
+
+def test_only_tasks_that_have_not_started_are_replaced() -> None:
+    plan = play(running(work(1), work(2), work(3, 1, 2), work(4, 3)), done(1))
+    plan.when(RevisePlan((work(3, 2, route="new"), work(5, 1))))
+    revision = plan.handler.state.revision_hash
+    plan.then(PlanRevised((4,), (work(3, 2, route="new"), work(5, 1)), revision))
+    assert statuses(plan) == {1: "completed", 2: "running", 3: "planned", 5: "planned"}
+
+
+def test_a_revision_needs_a_new_approval() -> None:
+    plan = running(work(1), work(2, 1))
+    before = plan.handler.state.revision_hash
+    plan.when(RevisePlan((work(3),)))
+    assert plan_status(plan) == "awaiting_approval"
+    plan.when(Continue()).then_nothing()
+    plan.when(ApprovePlan(before)).then_rejected("look at it again")
+    play(plan, ApprovePlan(plan.handler.state.revision_hash))
+    plan.then(PlanApproved, TaskDispatched(3, 1))
+
+
+def test_a_revision_may_come_approved() -> None:
+    plan = running(work(1), work(2, 1)).when(RevisePlan((work(3),), "me"))
+    plan.then(PlanRevised, PlanApproved)
+
+
+def test_the_same_revision_again_changes_nothing_but_may_approve() -> None:
+    plan = given(Planner, initialize(work(1), work(2, 1), approved_by=None))
+    plan.when(RevisePlan((work(3),)))
+    plan.when(RevisePlan((work(3),))).then_nothing()
+    plan.when(RevisePlan((work(3),), "me")).then(PlanApproved)
+    plan.when(RevisePlan((work(3),), "me")).then_nothing()
+
+
+def test_what_runs_goes_on_during_a_revision() -> None:
+    plan = play(running(work(1), work(2, 1)), RevisePlan((work(2, 1), work(3, 1))), done(1))
+    assert statuses(plan) == {1: "completed", 2: "planned", 3: "planned"}
+    play(plan, ApprovePlan(plan.handler.state.revision_hash))
+    assert statuses(plan) == {1: "completed", 2: "running", 3: "running"}
+
+
+def test_an_id_that_has_started_cannot_be_used_again() -> None:
+    plan = running(work(1), work(2, 1))
+    plan.when(RevisePlan((work(1),))).then_rejected("task id 1 stands twice, or has started")
+
+
+def test_a_task_that_waits_for_a_retry_has_started() -> None:
+    plan = running(work(1, retry=RetryPolicy(attempts=2))).when(failed(1))
+    plan.when(RevisePlan((work(1),))).then_rejected("has started already")
+
+
+def test_a_revision_is_a_graph() -> None:
+    plan = running(work(1), work(2, 1))
+    plan.when(RevisePlan((work(3, 4), work(4, 3)))).then_rejected("wait for each other")
+    plan.when(RevisePlan((work(3, 9),))).then_rejected("depends on task 9")
+    plan.when(RevisePlan((work(3, 2),))).then_rejected("depends on task 2")
+
+
+def test_a_revision_cannot_build_on_what_failed() -> None:
+    plan = play(running(work(1), work(2, 1), work(3, on_failure="continue")), failed(1), failed(3))
+    plan.when(RevisePlan((work(4, 1),))).then_rejected("depends on task 1, which is failed")
+    plan.when(RevisePlan((work(4, 2),))).then_rejected("depends on task 2, which is skipped")
+    play(plan, RevisePlan((work(4, 3),), "me"))
+    assert statuses(plan)[4] == "running"
+
+
+def test_a_plan_that_had_ended_goes_on_with_a_revision() -> None:
+    plan = play(running(work(1)), done(1), RevisePlan((work(2, 1),), "me"))
+    assert plan_status(plan) == "running"
+    play(plan, done(2))
+    assert plan_status(plan) == "completed"
+
+
+def test_a_revision_may_drop_all_that_is_left() -> None:
+    plan = play(running(work(1), work(2, 1)), RevisePlan(()), done(1))
+    assert plan_status(plan) == "completed"
+
+
+def test_a_cancelled_plan_is_not_revised() -> None:
+    plan = play(running(work(1), work(2, 1)), CancelPlan())
+    plan.when(RevisePlan((work(3),))).then_rejected("the plan is cancelled")
+
+
+def test_a_task_that_started_keeps_the_parents_it_waits_for() -> None:
+    """After a changed answer a task that ran stands planned again, below a question that does
+    not count as started: replacing the question must not lose the dependency."""
+    plan = running(ask(1), ask(2, 1), work(3, 2), max_parallel=1)
+    play(plan, answer(1, "a"), answer(2, "x"), done(3))
+    plan.when(ChangeAnswer(1, "b"))
+    plan.when(RevisePlan(())).then_rejected("task 3 is not planned any more.* keep that")
+    play(plan, RevisePlan((ask(2, 1, choices=("p", "q")),), "me"))
+    assert statuses(plan) == {1: "completed", 2: "needs_clarification", 3: "planned"}
+    play(plan, answer(2, "q"))
+    assert statuses(plan)[3] == "running"
+
+
+def test_a_parent_that_stays_starts_its_new_dependents() -> None:
+    plan = play(running(work(1), work(2, 1)), RevisePlan((work(3, 1),), "me"), done(1))
+    assert statuses(plan) == {1: "completed", 3: "running"}

@@ -1,0 +1,48 @@
+"""Snapshots: a planner that was saved is the planner that was folded."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from plan_builders import answer, ask, done, failed, play, report, running, tool, work
+
+from planfold.planner import planner as module
+from planfold.planner.commands import Continue, NeedsClarification, StepCompleted
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import Link, RetryPolicy
+
+
+def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
+    attached = work(1, retry=RetryPolicy(attempts=2), attachments=(Link("https://x.org"),))
+    plan = running(attached, ask(2, default="d", deadline=9.0), tool(3, 2, x="$2"), work(4))
+    play(plan, failed(1, now=1.0), report(4, StepCompleted("k", [1])), now=1.0)
+    play(plan, report(4, NeedsClarification("why?", ("a", "b"))), now=1.0)
+    planner = plan.handler
+    restored = Planner.restore(planner.snapshot())
+    assert restored is not None
+    assert restored.snapshot() == planner.snapshot() == Planner.fold(plan.history).snapshot()
+    assert restored.due_at() == planner.due_at() == 1.5
+    for command in (Continue(20.0), answer(2, "x"), answer(4, "1"), done(3)):
+        assert restored.process(command) == planner.process(command)
+    assert restored.head() == planner.head()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"nonsense", b"[]", b"[2]", b"{}", b'[2,{"tasks":7}]', b"[1,{}]", b"\xff\xfe"],
+)
+def test_bytes_of_another_shape_are_no_snapshot(data: bytes) -> None:
+    assert Planner.restore(data) is None
+
+
+def test_a_snapshot_of_another_fold_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = running(work(1)).handler.snapshot()
+    assert Planner.restore(data) is not None
+    monkeypatch.setattr(module, "FOLD_VERSION", module.FOLD_VERSION + 1)
+    assert Planner.restore(data) is None
+
+
+def test_a_snapshot_is_plain_json() -> None:
+    version, facts = msgspec.json.decode(running(work(1)).handler.snapshot())
+    assert version == module.FOLD_VERSION
+    assert facts["tasks"]["1"]["status"] == "running"
