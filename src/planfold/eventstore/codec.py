@@ -9,6 +9,11 @@ import msgspec
 
 from planfold.errors import ConfigurationError, CorruptLog
 
+MAX_DEPTH = 200  # what nests deeper may be readable or not, depending on who calls the decoder
+
+_BRACKETS = bytes.maketrans(b"[{]}", b"(())")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """One pure step from an event's data at one version to its data at the next."""
 
@@ -27,7 +32,8 @@ class Codec:
     def __init__(self, types: Iterable[EventType] = ()) -> None:
         self._types: dict[str, EventType] = {}
         self._decoders: dict[tuple[str, int], Callable[[str], Any]] = {}
-        self._encoder = msgspec.json.Encoder()
+        self._names: dict[type, tuple[str, int]] = {}
+        self._encode_json = msgspec.json.Encoder().encode
         for event_type in types:
             self.register(event_type)
 
@@ -43,6 +49,7 @@ class Codec:
             )
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(event_type.event)
         self._decoders[name, event_type.version] = decoder.decode
+        self._names[event_type.event] = (name, event_type.version)
 
     def encode(self, event: Any) -> tuple[str, int, str]:
         """The event's type, version and JSON.
@@ -51,14 +58,17 @@ class Codec:
             ConfigurationError: its type is not registered.
             ValueError: it holds something that JSON cannot (lone surrogates, too deep nesting).
         """
-        name = type(event).__name__
-        known = self._types.get(name)
-        if known is None or known.event is not type(event):
-            raise ConfigurationError(f"{name} is not a registered event type")
+        known = self._names.get(type(event))
+        if known is None:
+            raise ConfigurationError(f"{type(event).__name__} is not a registered event type")
+        name, version = known
         try:
-            return name, known.version, self._encoder.encode(event).decode()
-        except (UnicodeEncodeError, RecursionError, TypeError) as fault:
+            data = self._encode_json(event)
+        except (UnicodeEncodeError, RecursionError, TypeError, OverflowError) as fault:
             raise ValueError(f"{name} cannot be written as JSON: {fault}") from None
+        if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_too_deep(data):
+            raise ValueError(f"{name} cannot be written: it nests deeper than {MAX_DEPTH} levels")
+        return name, version, data.decode()
 
     def decode(self, name: str, version: int, data: str) -> Any:
         """The event, upcast to its present version.
@@ -88,6 +98,16 @@ class Codec:
         for step in known.upcasters[version - 1 :]:
             value = step(value)
         return msgspec.convert(value, known.event)
+
+
+def _is_too_deep(data: bytes) -> bool:
+    outside_strings = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    brackets = b"".join(outside_strings).translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):  # each round takes the innermost level away
+        brackets = brackets.replace(b"()", b"")
+        if not brackets:
+            return False
+    return True
 
 
 def event_types(

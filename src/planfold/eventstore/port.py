@@ -87,9 +87,13 @@ class StreamHead(msgspec.Struct, frozen=True):
 class TaskQueue(Protocol):
     """Dispatched tasks and their leases."""
 
-    def enter(self, owner: str) -> None: ...
+    def enter(self, owner: str) -> None:
+        """A worker begins; while it lives nobody takes its tasks before their leases end."""
+        ...
 
-    def leave(self, owner: str) -> None: ...
+    def leave(self, owner: str) -> None:
+        """A worker ends."""
+        ...
 
     async def claim(
         self,
@@ -99,23 +103,41 @@ class TaskQueue(Protocol):
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
         without: Iterable[str] = (),
+        barred: Iterable[str] = (),
     ) -> list[Lease]:
         """Lease up to ``limit`` tasks that nobody holds, the longest waiting first; each
         (task, epoch) is granted once, however many claim at the same time. ``routes`` None
-        means all of them but those in ``without``."""
+        means all of them but those in ``without``; ``barred`` are aggregates to leave alone."""
         ...
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None: ...
+    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+        """Give a task back; ``started`` says that its effect may have begun. Does nothing when
+        the lease has passed to another."""
+        ...
 
-    async def renew(self, owner: str) -> None: ...
+    async def renew(self, owner: str) -> None:
+        """Prolong everything that ``owner`` holds."""
+        ...
 
-    def owned(self, owner: str) -> list[Lease]: ...
+    def owned(self, owner: str) -> list[Lease]:
+        """What ``owner`` holds; ``cancel`` is set on what it should stop."""
+        ...
 
-    def queued(self, aggregate_id: str) -> list[Lease]: ...
+    def queued(self, aggregate_id: str) -> list[Lease]:
+        """The rows of one stream, leased (``owner``) or waiting."""
+        ...
 
-    def due(self, now: float, *, aggregate_id: str | None = None) -> list[str]: ...
+    def due(
+        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
+    ) -> list[str]:
+        """Streams that asked to be continued by ``now``, the longest overdue first."""
+        ...
 
-    def next_due(self, *, aggregate_id: str | None = None) -> float | None: ...
+    def next_due(
+        self, *, stream_id: str | None = None, aggregate_id: str | None = None
+    ) -> float | None:
+        """When the first of these streams wants to be continued; None: none does."""
+        ...
 
 
 class Checkpoints(Protocol):

@@ -21,6 +21,7 @@ class Attempt:
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.running: asyncio.Task[None] | None = None
+        self.lost = False  # another worker may have the task by now
         self._context: TaskContext | None = None
         self._cancelled = lease.cancel
         self._forced = False
@@ -33,6 +34,11 @@ class Attempt:
         if self._context is not None and not self._context.cancelled.is_set():
             self._context.cancel()
             asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._force)
+
+    def lose(self) -> None:
+        """The lease is gone or may be: stop, and say nothing unless the work is done."""
+        self.lost = True
+        self.cancel()
 
     async def perform(self, executor: Executor, context: TaskContext) -> Outcome:
         """Run ``executor`` to its outcome."""

@@ -23,7 +23,7 @@ from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.mailbox import Decision, Letter, Mailbox
 
 CACHED_MAILBOXES = 1_000
-SNAPSHOT_EVERY = 2_000  # events; then again when the log has doubled
+SNAPSHOT_EVERY = 5_000  # events; then again when the log has doubled
 
 
 class Slots(Protocol):
@@ -51,8 +51,8 @@ class Slots(Protocol):
 class Dispatcher:
     def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._mailboxes: OrderedDict[str, Mailbox] = OrderedDict()
-        self.slots: Slots | None = None
+        self._mailboxes: OrderedDict[tuple[str, str], Mailbox] = OrderedDict()
+        self.slots: list[Slots] = []
 
     async def send(
         self,
@@ -95,30 +95,35 @@ class Dispatcher:
             return mailbox.handler
         handler = mailbox.load(self._store)
         if not mailbox.version:
-            del self._mailboxes[aggregate_id]
+            if not mailbox.busy:
+                self._mailboxes.pop((aggregate.stream_id, aggregate_id), None)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
 
-    def correlation_id(self, aggregate_id: str) -> str:
-        """What correlates everything in the aggregate's stream, if it is cached here."""
-        mailbox = self._mailboxes.get(aggregate_id)
-        return mailbox.correlation_id if mailbox else ""
+    def head(self, aggregate: Aggregate, aggregate_id: str) -> dict[str, Any] | None:
+        """What the handler wants lists to show, as last committed; None where the store has to
+        be asked because this process was not the last to write it."""
+        mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
+        if mailbox is None or not mailbox.is_current(self._store):
+            return None
+        return mailbox.head or None
 
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
-        mailbox = self._mailboxes.get(aggregate_id)
+        key = (aggregate.stream_id, aggregate_id)
+        mailbox = self._mailboxes.get(key)
         if mailbox is None:
-            mailbox = self._mailboxes[aggregate_id] = Mailbox(aggregate, aggregate_id)
+            mailbox = self._mailboxes[key] = Mailbox(aggregate, aggregate_id)
             self._evict()
         else:
-            self._mailboxes.move_to_end(aggregate_id)
+            self._mailboxes.move_to_end(key)
         return mailbox
 
     def _evict(self) -> None:
         while len(self._mailboxes) > CACHED_MAILBOXES:
-            oldest = next(iter(self._mailboxes.values()))
+            key, oldest = next(iter(self._mailboxes.items()))
             if oldest.busy or oldest.waiting:
                 return
-            del self._mailboxes[oldest.aggregate_id]
+            del self._mailboxes[key]
 
     def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
         if not mailbox.busy:
@@ -150,9 +155,12 @@ class Dispatcher:
             else:
                 events = handler.process(letter.command)
         except PlanfoldError as refusal:
-            _fail(letter, refusal)
+            # Told only after the commit: what it rests on may not come to stand in the log.
+            decision.answered.append((letter, refusal))
             return
-        mailbox.correlation_id = mailbox.correlation_id or letter.correlation_id
+        mailbox.correlation_id = (
+            mailbox.correlation_id or letter.correlation_id or mailbox.aggregate_id
+        )
         metadata = Metadata(
             letter.correlation_id or mailbox.correlation_id, letter.command_id, letter.extra
         )
@@ -195,12 +203,18 @@ class Dispatcher:
             decision.queue += [(change, version) for change in handler.queue_changes(event)]
 
     def _commit(self, mailbox: Mailbox, handler: Handler[Any, Any], decision: Decision) -> None:
-        fences = [le.fence for le, events in decision.answered if le.fence and events]
-        records = [le.record for le, events in decision.answered if le.record and events]
         if not decision.events:
             self._answer(mailbox, decision)
             return
-        leased = self._reserve(mailbox.aggregate_id, decision)
+        honoured = [
+            letter
+            for letter, events in decision.answered
+            if events and not isinstance(events, PlanfoldError)
+        ]
+        fences = [letter.fence for letter in honoured if letter.fence]
+        records = [letter.record for letter in honoured if letter.record]
+        slots, leased = self._reserve(mailbox.aggregate_id, decision)
+        decision.head = handler.head()
         append = Append(
             mailbox.aggregate.stream_id,
             mailbox.aggregate_id,
@@ -209,52 +223,59 @@ class Dispatcher:
             decision.queue,
             fences,
             records,
-            handler.head(),
+            decision.head,
             handler.due_at(),
-            self.slots.owner if self.slots else None,
+            slots.owner if slots else None,
             leased,
         )
         try:
             committed = asyncio.ensure_future(self._store.append(append))
         except Exception:
-            self._give_back(leased)
+            if slots is not None:
+                slots.give_back(len(leased))
             raise
         committed.add_done_callback(
-            lambda future: self._committed(mailbox, decision, leased, future)
+            lambda future: self._committed(mailbox, decision, slots, leased, future)
         )
 
-    def _reserve(self, aggregate_id: str, decision: Decision) -> frozenset[int]:
-        slots = self.slots
-        if slots is None or not decision.queue:
-            return frozenset()
-        return frozenset(
-            change.task_id
-            for change, _ in decision.queue
-            if isinstance(change, Enqueue) and slots.reserve(aggregate_id, change.route)
-        )
-
-    def _give_back(self, leased: frozenset[int]) -> None:
-        if self.slots is not None and leased:
-            self.slots.give_back(len(leased))
+    def _reserve(
+        self, aggregate_id: str, decision: Decision
+    ) -> tuple[Slots | None, frozenset[int]]:
+        if decision.queue:
+            for slots in self.slots:
+                leased = frozenset(
+                    change.task_id
+                    for change, _ in decision.queue
+                    if isinstance(change, Enqueue) and slots.reserve(aggregate_id, change.route)
+                )
+                if leased:
+                    return slots, leased
+        return None, frozenset()
 
     def _committed(
         self,
         mailbox: Mailbox,
         decision: Decision,
+        slots: Slots | None,
         leased: frozenset[int],
         future: asyncio.Future[int],
     ) -> None:
         fault = future.exception()
         if fault is None:
             mailbox.version += len(decision.events)
+            mailbox.head = decision.head
             self._answer(mailbox, decision)
-            self._hand_over(mailbox.aggregate_id, decision, leased)
+            self._hand_over(mailbox.aggregate_id, decision, slots, leased)
             self._keep_snapshot(mailbox)
             return
-        self._give_back(leased)
+        if slots is not None:
+            slots.give_back(len(leased))
         letters = [letter for letter, _ in decision.answered]
         if isinstance(fault, LeaseLost):
             lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
+            if len(lost) > 1:  # an old and a new attempt at once: only one of them has lost it
+                mailbox.one_by_one = True
+                lost = []
             for letter in lost:
                 _fail(letter, fault)
             self._again(mailbox, [le for le in letters if le not in lost])
@@ -263,12 +284,19 @@ class Dispatcher:
         else:
             self._abandon(mailbox, letters, fault)
 
-    def _hand_over(self, aggregate_id: str, decision: Decision, leased: frozenset[int]) -> None:
-        slots = self.slots
-        if slots is None or not decision.queue:
+    def _hand_over(
+        self,
+        aggregate_id: str,
+        decision: Decision,
+        slots: Slots | None,
+        leased: frozenset[int],
+    ) -> None:
+        if decision.queue:
+            changes = [change for change, _ in decision.queue]
+            for each in self.slots:
+                each.queue_changed(aggregate_id, changes)
+        if slots is None:
             return
-        changes = [change for change, _ in decision.queue]
-        slots.queue_changed(aggregate_id, changes)
         slots.start(
             [
                 Lease(
@@ -289,7 +317,9 @@ class Dispatcher:
 
     def _answer(self, mailbox: Mailbox, decision: Decision) -> None:
         for letter, events in decision.answered:
-            if not letter.answer.done():
+            if isinstance(events, PlanfoldError):
+                _fail(letter, events)
+            elif not letter.answer.done():
                 letter.answer.set_result(list(events))
         self._rest(mailbox)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from planfold.errors import CorruptLog, PlanfoldError
 from planfold.eventstore.port import CommandRecord, EventStore, Fence
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
@@ -31,7 +33,8 @@ class Decision(msgspec.Struct):
 
     events: list[tuple[Any, Metadata]] = []
     queue: list[tuple[Any, int]] = []
-    answered: list[tuple[Letter, Sequence[Any]]] = []
+    head: dict[str, Any] = {}
+    answered: list[tuple[Letter, Sequence[Any] | PlanfoldError]] = []
 
 
 class Mailbox:
@@ -46,6 +49,7 @@ class Mailbox:
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
+        self.head: dict[str, Any] = {}  # as committed
         self.snapshot_version = 0
         self.one_by_one = False
         self._generation = -1
@@ -64,11 +68,22 @@ class Mailbox:
         if self.handler is not None:
             if self._generation != store.generation:
                 self._generation = store.generation
-                self._catch_up(store, self.handler)
+                self.head = {}
+                try:
+                    self._catch_up(store, self.handler)
+                except BaseException:
+                    self.forget()  # it may have taken in a part of what is new
+                    raise
             return self.handler
         self._generation = store.generation
         handler, self.version = self._restore(store)
-        self._catch_up(store, handler)
+        try:
+            self._catch_up(store, handler)
+        except CorruptLog:
+            if not self.version:
+                raise
+            handler, self.version = self.aggregate.handler(), 0  # was it only the snapshot?
+            self._catch_up(store, handler)
         metadata = store.metadata_of_first(self.aggregate_id)
         self.correlation_id = metadata.correlation_id if metadata else ""
         self.handler = handler
@@ -78,7 +93,9 @@ class Mailbox:
         kept = store.checkpoints.snapshot(self.aggregate_id)
         if kept is not None:
             version, data = kept
-            handler = self.aggregate.handler.restore(data)
+            handler = None
+            with suppress(Exception):  # a snapshot is a cache: what cannot be read is rebuilt
+                handler = self.aggregate.handler.restore(data)
             if handler is not None and version <= store.version(self.aggregate_id):
                 self.snapshot_version = version
                 return handler, version
@@ -91,7 +108,12 @@ class Mailbox:
             apply(event)
         self.version += len(events)
 
+    def is_current(self, store: EventStore) -> bool:
+        """Whether no other process has written since this mailbox looked at the log."""
+        return self.handler is not None and self._generation == store.generation
+
     def forget(self) -> None:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
         self.handler = None
+        self.head = {}
         self.version = 0

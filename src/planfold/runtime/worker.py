@@ -17,12 +17,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from planfold.errors import LeaseLost, PlanfoldError, Transient
+from planfold.errors import (
+    ConfigurationError,
+    CorruptLog,
+    LeaseLost,
+    PlanfoldError,
+    Transient,
+)
 from planfold.eventstore.port import EventStore, Fence, Lease
 from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.recordable import as_text
 from planfold.executors.registry import Executors
 from planfold.handler import QueueChange, Settle, Signal
-from planfold.planner.commands import Continue, ExecutorEvent, HandleExecutorEvent, StepCompleted
+from planfold.planner.commands import (
+    Continue,
+    ExecutorEvent,
+    HandleExecutorEvent,
+    StepCompleted,
+    TaskCompleted,
+    TaskFailed,
+)
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
@@ -67,7 +81,9 @@ class Worker:
         self._workspace = workspace or Path.cwd()
         self._files_dir = files_dir or self._workspace / ".planfold" / "files"
         self._attempts: dict[tuple[str, int], Attempt] = {}
-        self._reporting: set[Attempt] = set()
+        self._reporting: set[Attempt] = set()  # and those that a newer attempt has replaced
+        self._begun: set[tuple[str, int, int, int]] = set()  # leases that are not settled yet
+        self._barred: set[str] = set()  # plans that only a newer planfold can read
         self._reserved = 0
         self._accepting = False
         self._generation = -1
@@ -76,7 +92,7 @@ class Worker:
     async def __aenter__(self) -> Self:
         self._store.queue.enter(self.owner)
         self._accepting = True
-        self._dispatcher.slots = self
+        self._dispatcher.slots.append(self)
         self._store.watch_other_processes()
         self._chores = [asyncio.create_task(self._tend()), asyncio.create_task(self._renew())]
         return self
@@ -88,19 +104,28 @@ class Worker:
         """Take no more tasks; give those that run ``drain_s`` seconds to end, then cut them off
         and give them back. What was cut off counts as started: see effect classes."""
         self._accepting = False
-        if self._dispatcher.slots is self:
-            self._dispatcher.slots = None
         running = [a.running for a in self._attempts.values() if a.running]
         if drain_s and running:
             await asyncio.wait(running, timeout=drain_s)
         reporting = [a.running for a in self._reporting if a.running]
         if reporting:
             await asyncio.wait(reporting, timeout=REPORT_S)
-        for task in (*self._chores, *running):
+        ending = (*self._chores, *running, *reporting)
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._chores, *running, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._chores.clear()
+        with suppress(PlanfoldError):
+            await self._release_what_never_began()
+        if self in self._dispatcher.slots:
+            self._dispatcher.slots.remove(self)
         self._store.queue.leave(self.owner)
+
+    async def _release_what_never_began(self) -> None:
+        await self._store.queue.renew(self.owner)  # by then leases on their way have arrived
+        for lease in self._store.queue.owned(self.owner):
+            if _identity(lease) not in self._begun:
+                await self._store.queue.release(self.owner, lease, started=False)
 
     @property
     def free(self) -> int:
@@ -126,8 +151,9 @@ class Worker:
     def start(self, leases: Sequence[Lease]) -> None:
         """See :class:`Slots`."""
         self._reserved -= len(leases)
-        for lease in leases:
-            self._begin(lease)
+        if self._accepting:  # else stop() gives them back
+            for lease in leases:
+                self._begin(lease)
 
     def queue_changed(self, aggregate_id: str, changes: Sequence[QueueChange]) -> None:
         """See :class:`Slots`."""
@@ -142,16 +168,18 @@ class Worker:
     async def _tend(self) -> None:
         while True:
             ticket = self._store.wakeup.ticket()
+            pause = TEND_EVERY_S
             try:
                 await self._claim()
                 await self._continue_what_is_due()
                 self._heed_other_processes()
-            except Transient as fault:
+                pause = self._until_next_due()
+            except PlanfoldError as fault:  # the store may be well again on the next round
                 self.fault = fault
             await asyncio.sleep(TEND_PAUSE_S)
             # Not wait_for(): before Python 3.12 it can swallow the cancellation.
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._until_next_due()):
+                async with asyncio.timeout(pause):
                     await ticket.wait()
 
     async def _claim(self) -> None:
@@ -161,13 +189,15 @@ class Worker:
             aggregate_id=self._plan_id,
             routes=self._routes,
             without=self._declined,
+            barred=self._barred,
         )
         for lease in leases:
             self._begin(lease)
 
     async def _continue_what_is_due(self) -> None:
         now = self._store.clock()
-        for plan_id in self._store.queue.due(now, aggregate_id=self._plan_id):
+        due = self._store.queue.due(now, stream_id=PLAN.stream_id, aggregate_id=self._plan_id)
+        for plan_id in due:
             with suppress(PlanfoldError):
                 await self._dispatcher.send(
                     PLAN, plan_id, Continue(now), command_id=f"{plan_id}@{now:.3f}/Continue"
@@ -180,68 +210,102 @@ class Worker:
         owned = {(le.aggregate_id, le.task_id): le for le in self._store.queue.owned(self.owner)}
         for key, attempt in self._attempts.items():
             lease = owned.get(key)
-            if lease is None or lease.cancel or lease.epoch != attempt.lease.epoch:
+            if lease is None or lease.epoch != attempt.lease.epoch:
+                attempt.lose()
+            elif lease.cancel:
                 attempt.cancel()
 
     def _until_next_due(self) -> float:
-        due = self._store.queue.next_due(aggregate_id=self._plan_id)
+        due = self._store.queue.next_due(stream_id=PLAN.stream_id, aggregate_id=self._plan_id)
         if due is None:
             return TEND_EVERY_S
         return min(max(due - self._store.clock(), 0.1), TEND_EVERY_S)
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        renewed, pause = loop.time(), RENEW_EVERY_S
         while True:
-            await asyncio.sleep(RENEW_EVERY_S)
+            await asyncio.sleep(pause)
+            begun = loop.time()
             try:
-                if self._attempts:
-                    await self._store.queue.renew(self.owner)
-                renewed = loop.time()
-            except Transient as fault:
-                self.fault = fault
-                if loop.time() - renewed > GIVE_UP_RENEWING_S:
+                if self._begun:
+                    async with asyncio.timeout_at(renewed + GIVE_UP_RENEWING_S):
+                        await self._store.queue.renew(self.owner)
+                renewed, pause = begun, RENEW_EVERY_S
+            except (PlanfoldError, TimeoutError) as fault:
+                if isinstance(fault, PlanfoldError):
+                    self.fault = fault
+                pause = TEND_EVERY_S
+                if loop.time() >= renewed + GIVE_UP_RENEWING_S:
                     for attempt in self._attempts.values():
-                        attempt.cancel()
+                        attempt.lose()
 
     # --- attempts ----------------------------------------------------------------------------
 
     def _begin(self, lease: Lease) -> None:
-        attempt = Attempt(lease)
-        self._attempts[lease.aggregate_id, lease.task_id] = attempt
+        key = (lease.aggregate_id, lease.task_id)
+        former = self._attempts.get(key)
+        if former is not None:
+            former.lose()
+            self._reporting.add(former)
+        attempt = self._attempts[key] = Attempt(lease)
         attempt.running = asyncio.create_task(self._run(attempt))
 
     async def _run(self, attempt: Attempt) -> None:
         lease = attempt.lease
-        key = (lease.aggregate_id, lease.task_id)
+        self._begun.add(_identity(lease))  # not earlier: a task may be cancelled before it begins
         try:
             outcome = await self._perform(attempt)
-            if outcome is not None:
-                # The slot is free from here on, for what the report dispatches.
-                self._reporting.add(self._attempts.pop(key))
-                await self._report(lease, outcome)
+            if attempt.lost and not isinstance(outcome, TaskCompleted):
+                await self._give_back(lease)
+            elif outcome is not None:
+                self._forget(attempt)  # the slot is free from here on, for what the report leads to
+                self._reporting.add(attempt)
+                await self._report_outcome(lease, outcome)
+            self._begun.discard(_identity(lease))
         except asyncio.CancelledError:
             with suppress(PlanfoldError):
-                await self._store.queue.release(self.owner, lease, started=True)
+                await self._give_back(lease)
             raise
         except LeaseLost:
-            pass  # another worker has it now; what it says counts
+            self._begun.discard(_identity(lease))  # what its new owner says counts
         except PlanfoldError as fault:
             self.fault = fault
+            self._bar(lease, fault)
+            with suppress(PlanfoldError):
+                await self._give_back(lease)
         finally:
             self._reporting.discard(attempt)
-            if self._attempts.get(key) is attempt:
-                del self._attempts[key]
+            self._forget(attempt)
+
+    def _bar(self, lease: Lease, fault: PlanfoldError) -> None:
+        if isinstance(fault, CorruptLog):
+            self._barred.add(lease.aggregate_id)
+
+    def _forget(self, attempt: Attempt) -> None:
+        key = (attempt.lease.aggregate_id, attempt.lease.task_id)
+        if self._attempts.get(key) is attempt:
+            del self._attempts[key]
+
+    async def _give_back(self, lease: Lease, *, started: bool = True) -> None:
+        await self._store.queue.release(self.owner, lease, started=started)
+        self._begun.discard(_identity(lease))
 
     async def _perform(self, attempt: Attempt) -> Outcome | None:
         lease = attempt.lease
-        task, planner = self._find(lease)
+        try:
+            task, planner = self._find(lease)
+        except PlanfoldError as fault:
+            self._bar(lease, fault)
+            await self._give_back(lease, started=False)
+            raise
         if task is None:
+            await self._give_back(lease, started=False)
             return None
         executor = self._executors.for_task(task.spec)
         if executor is None:
             self._declined.add(lease.route)
-            await self._store.queue.release(self.owner, lease, started=False)
+            await self._give_back(lease, started=False)
             return None
 
         async def report(event: ExecutorEvent) -> None:
@@ -270,6 +334,15 @@ class Worker:
         )
         return (task if current else None), planner
 
+    async def _report_outcome(self, lease: Lease, outcome: Outcome) -> None:
+        try:
+            await self._report(lease, outcome)
+        except (LeaseLost, CorruptLog, ConfigurationError):
+            raise
+        except Exception as fault:  # what cannot be recorded must not leave the task hanging
+            error = f"its outcome cannot be recorded: {as_text(fault)}"
+            await self._report(lease, TaskFailed(error, retryable=False))
+
     async def _report(self, lease: Lease, event: ExecutorEvent) -> None:
         """Deliver, again and again while the store cannot write: the result must not be lost."""
         name = type(event).__name__
@@ -294,3 +367,7 @@ class Worker:
                 self.fault = fault
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
+
+
+def _identity(lease: Lease) -> tuple[str, int, int, int]:
+    return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch

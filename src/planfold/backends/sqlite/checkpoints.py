@@ -53,7 +53,8 @@ class SqliteCheckpoints:
         if not rows:
             return None
         version, checksum, data = rows[0]
-        return (version, data) if checksum == _checksum(version, data) else None
+        intact = isinstance(data, bytes) and checksum == _checksum(version, data)
+        return (version, data) if intact else None
 
     async def save_snapshot(self, aggregate_id: str, version: int, data: bytes | None) -> None:
         """Keep ``data`` as the state at ``version``; None drops what was kept."""

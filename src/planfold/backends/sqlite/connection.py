@@ -6,6 +6,7 @@ process's POSIX locks.
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ from pathlib import Path
 
 import apsw
 
-from planfold.errors import ConfigurationError, CorruptLog, PlanfoldError, Transient
+from planfold.errors import (
+    ConfigurationError,
+    CorruptLog,
+    Permanent,
+    PlanfoldError,
+    Transient,
+)
 
 APPLICATION_ID = 0x706C6664  # "plfd": tells a planfold database from any other SQLite file
 BUSY_MS = 10_000
@@ -23,10 +30,11 @@ MEMORY = ":memory:"
 
 
 def connect(path: str, *, create: bool = True) -> apsw.Connection:
-    """A connection with planfold's pragmas; the schema is checked by :func:`migrate`.
+    """A connection with planfold's pragmas; the schema is brought up to date by :func:`migrate`.
 
     Raises:
-        ConfigurationError: the path cannot be opened or is not a database.
+        ConfigurationError: the path cannot be opened, is not planfold's, or is too new.
+        Transient: another program locks it.
     """
     if path != MEMORY and create:
         try:
@@ -38,9 +46,24 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         connection = apsw.Connection(path, flags=flags)
         connection.set_busy_timeout(BUSY_MS)
         connection.execute("PRAGMA synchronous = FULL")
-        if path != MEMORY and connection.pragma("journal_mode") != "wal":
-            connection.pragma("journal_mode", "wal")
+        if path != MEMORY:
+            _use_wal(connection, path)
         return connection
+
+
+def _use_wal(connection: apsw.Connection, path: str) -> None:
+    # The journal mode is written into the file, so first make sure that the file is ours.
+    _schema_version(connection, path)
+    deadline = time.monotonic() + BUSY_MS / 1000
+    while connection.pragma("journal_mode") != "wal":
+        try:
+            if connection.pragma("journal_mode", "wal") != "wal":
+                raise ConfigurationError(f"{path} is on a file system that cannot do WAL")
+            return
+        except apsw.BusyError:  # SQLite does not wait by itself when two switch at once
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
 
 
 def migrate(connection: apsw.Connection, path: str) -> int:
@@ -52,11 +75,11 @@ def migrate(connection: apsw.Connection, path: str) -> int:
     """
     steps = migrations()
     with translated(path):
-        if _schema_version(connection, path, len(steps)) == len(steps):
+        if _schema_version(connection, path) == len(steps):
             return 0
         connection.execute("BEGIN IMMEDIATE")
         try:
-            version = _schema_version(connection, path, len(steps))
+            version = _schema_version(connection, path)
             for _name, sql in steps[version:]:
                 connection.execute(sql)
             if version == 0:
@@ -66,11 +89,13 @@ def migrate(connection: apsw.Connection, path: str) -> int:
             connection.pragma("user_version", len(steps))
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
         return len(steps) - version
 
 
+@functools.cache
 def migrations() -> list[tuple[str, str]]:
     """Name and SQL of every step, in order."""
     folder = resources.files("planfold.backends.sqlite").joinpath("migrations")
@@ -79,18 +104,23 @@ def migrations() -> list[tuple[str, str]]:
     )
 
 
-def _schema_version(connection: apsw.Connection, path: str, known: int) -> int:
-    version: int = connection.pragma("user_version")
+def _schema_version(connection: apsw.Connection, path: str) -> int:
+    # One statement, so that another process's first migration is seen as a whole or not at all.
+    found = connection.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) "
+        "FROM pragma_application_id, pragma_user_version"
+    ).get
+    application_id, version, objects = found
+    if application_id != APPLICATION_ID and objects:
+        raise ConfigurationError(
+            f"{path} is an SQLite database of another program; name another file with --db"
+        )
+    known = len(migrations())
     if version > known:
         raise ConfigurationError(
             f"{path} has schema {version}; this planfold knows up to {known}: upgrade planfold"
         )
-    foreign = connection.pragma("application_id") != APPLICATION_ID
-    if foreign and connection.execute("SELECT count(*) FROM sqlite_schema").get:
-        raise ConfigurationError(
-            f"{path} is an SQLite database of another program; name another file with --db"
-        )
-    return version
+    return int(version)
 
 
 @contextmanager
@@ -116,5 +146,9 @@ def translate(fault: apsw.Error, path: str) -> PlanfoldError:
             return ConfigurationError(f"{path} is not an SQLite database; name another with --db")
         case apsw.CorruptError():
             return CorruptLog(f"{path} is damaged ({fault}); restore it from a backup")
+        case apsw.ConstraintError() | apsw.SQLError() | apsw.MismatchError():
+            return CorruptLog(f"{path} does not hold what planfold wrote ({fault})")
+        case apsw.TooBigError():
+            return Permanent(f"{path}: {fault}; SQLite takes no single value of this size")
         case _:
             return Transient(f"{path}: {fault}")

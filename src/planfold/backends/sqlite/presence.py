@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,15 +23,35 @@ class Presence:
         """Say that ``owner`` is alive until :meth:`leave` or the end of this process."""
         if self._folder is None:
             return
-        self._folder.mkdir(exist_ok=True)
-        descriptor = os.open(self._folder / owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._held[owner] = descriptor
+        try:
+            descriptor = self._create(self._folder, owner)
+        except OSError:
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.forget(owner)
+            os.close(descriptor)
+        else:
+            self._held[owner] = descriptor
 
-    def leave(self, owner: str) -> None:
+    @staticmethod
+    def _create(folder: Path, owner: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        folder.mkdir(exist_ok=True)
+        try:
+            return os.open(folder / owner, flags, 0o600)
+        except FileNotFoundError:  # the last one to leave has just removed the folder
+            folder.mkdir(exist_ok=True)
+            return os.open(folder / owner, flags, 0o600)
+
+    def leave(self, owner: str, *, holds: bool = False) -> None:
+        """``owner`` ends. When it still ``holds`` tasks it leaves its file, unlocked, so that
+        others see that it is dead and take them over."""
         descriptor = self._held.pop(owner, None)
         if descriptor is not None and self._folder is not None:
-            (self._folder / owner).unlink(missing_ok=True)
+            if not holds:
+                self.forget(owner)
             os.close(descriptor)
             if not self._held:
                 self._remove_folder()
@@ -54,11 +75,10 @@ class Presence:
     def forget(self, owner: str) -> None:
         """Remove what a dead owner left behind."""
         if self._folder is not None:
-            (self._folder / owner).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._folder / owner).unlink(missing_ok=True)
 
     def _remove_folder(self) -> None:
         assert self._folder is not None
-        try:
+        with suppress(OSError):  # others are in there
             self._folder.rmdir()
-        except OSError:
-            return  # others are in there

@@ -28,9 +28,10 @@ WHERE id IN (
       AND (?4 IS NULL OR aggregate_id = ?4)
       AND (?5 IS NULL OR route IN (SELECT value FROM json_each(?5)))
       AND route NOT IN (SELECT value FROM json_each(?6))
-    ORDER BY id LIMIT ?7
+      AND aggregate_id NOT IN (SELECT value FROM json_each(?7))
+    ORDER BY id LIMIT ?8
 )
-RETURNING aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
 -- name: claimable
 SELECT EXISTS (
     SELECT 1 FROM task_queue
@@ -38,6 +39,7 @@ SELECT EXISTS (
       AND (?2 IS NULL OR aggregate_id = ?2)
       AND (?3 IS NULL OR route IN (SELECT value FROM json_each(?3)))
       AND route NOT IN (SELECT value FROM json_each(?4))
+      AND aggregate_id NOT IN (SELECT value FROM json_each(?5))
 )
 -- name: release
 UPDATE task_queue SET owner = NULL, expires = NULL, starts = starts - ?
@@ -56,11 +58,16 @@ SELECT DISTINCT owner FROM task_queue WHERE owner IS NOT NULL
 UPDATE task_queue SET expires = 0 WHERE owner = ?
 -- name: due
 SELECT aggregate_id FROM streams
-WHERE due_at <= ?1 AND (?2 IS NULL OR aggregate_id = ?2) ORDER BY due_at LIMIT 100
+WHERE due_at <= ?1 AND (?2 IS NULL OR aggregate_id = ?2) AND (?3 IS NULL OR stream_id = ?3)
+ORDER BY due_at LIMIT 100
 -- name: next_due
-SELECT min(due_at) FROM streams WHERE due_at IS NOT NULL AND (?1 IS NULL OR aggregate_id = ?1)
+SELECT min(due_at) FROM streams
+WHERE due_at IS NOT NULL AND (?1 IS NULL OR aggregate_id = ?1) AND (?2 IS NULL OR stream_id = ?2)
 -- name: version
 SELECT version FROM streams WHERE aggregate_id = ?
+-- name: versions
+SELECT ifnull((SELECT version FROM streams WHERE aggregate_id = ?1), 0),
+       ifnull((SELECT max(version) FROM events WHERE aggregate_id = ?1), 0)
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE stream_id = ? ORDER BY created_at, rowid

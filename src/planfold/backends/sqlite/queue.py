@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from planfold.backends.sqlite.connection import MEMORY
 from planfold.backends.sqlite.presence import Presence
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.writer import Writer
+from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import event_id
 from planfold.eventstore.port import Lease
 
@@ -36,8 +38,11 @@ class SqliteQueue:
         self._presence.enter(owner)
 
     def leave(self, owner: str) -> None:
-        """The worker has given back what it held and ends."""
-        self._presence.leave(owner)
+        """The worker ends. What it could not give back is open to others at once."""
+        holds = True
+        with suppress(PlanfoldError):
+            holds = bool(self.owned(owner))
+        self._presence.leave(owner, holds=holds)
 
     async def claim(
         self,
@@ -47,18 +52,20 @@ class SqliteQueue:
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
         without: Iterable[str] = (),
+        barred: Iterable[str] = (),
     ) -> list[Lease]:
         """See :meth:`TaskQueue.claim`."""
         await self._abandon_the_dead()
         only = None if routes is None else _json(routes)
-        never = _json(without)
+        wanted = (aggregate_id, only, _json(without), _json(barred))
         now = self._store.clock()
-        if limit < 1 or not self._store.value("claimable", (now, aggregate_id, only, never)):
+        if limit < 1 or not self._store.value("claimable", (now, *wanted)):
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
-            bindings = (owner, now + LEASE_S, now, aggregate_id, only, never, limit)
-            return [_lease(row) for row in connection.execute(SQL["claim"], bindings)]
+            bindings = (owner, now + LEASE_S, now, *wanted, limit)
+            rows = sorted(connection.execute(SQL["claim"], bindings))
+            return [_lease(row[1:]) for row in rows]
 
         return await self._writer.submit(work)
 
@@ -80,12 +87,17 @@ class SqliteQueue:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return [_lease(row) for row in self._store.rows("queued", (aggregate_id,))]
 
-    def due(self, now: float, *, aggregate_id: str | None = None) -> list[str]:
-        """Streams that asked to be continued by ``now``."""
-        return [row[0] for row in self._store.rows("due", (now, aggregate_id))]
+    def due(
+        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
+    ) -> list[str]:
+        """Streams that asked to be continued by ``now``, the longest overdue first."""
+        return [row[0] for row in self._store.rows("due", (now, aggregate_id, stream_id))]
 
-    def next_due(self, *, aggregate_id: str | None = None) -> float | None:
-        at: float | None = self._store.value("next_due", (aggregate_id,))
+    def next_due(
+        self, *, stream_id: str | None = None, aggregate_id: str | None = None
+    ) -> float | None:
+        """When the first of these streams wants to be continued; None: none does."""
+        at: float | None = self._store.value("next_due", (aggregate_id, stream_id))
         return at
 
     async def _abandon_the_dead(self) -> None:

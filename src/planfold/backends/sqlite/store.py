@@ -16,7 +16,7 @@ from planfold.backends.sqlite.connection import MEMORY, connect, migrate, transl
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.queue import LEASE_S, SqliteQueue
 from planfold.backends.sqlite.writer import Writer
-from planfold.errors import Conflict, CorruptLog, LeaseLost
+from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query, Undecoded
 from planfold.eventstore.port import Append, StreamHead
@@ -110,9 +110,7 @@ class SqliteStore:
                     (version, head, append.due_at, now, now, append.aggregate_id, append.stream_id),
                 )
             if not connection.changes():
-                raise Conflict(
-                    f"{append.aggregate_id} is not at version {append.expected_version} any more"
-                )
+                raise self._conflict(connection, append)
             connection.executemany(SQL["add_event"], rows)
             position = connection.last_insert_rowid()
             self._change_queue(connection, append, now)
@@ -128,25 +126,14 @@ class SqliteStore:
         return future
 
     def _event_rows(self, append: Append, now: float) -> list[tuple[Any, ...]]:
+        stream_id, aggregate_id, encode = append.stream_id, append.aggregate_id, self.codec.encode
         rows: list[tuple[Any, ...]] = []
         known: Metadata | None = None
         text = ""
         for version, (event, metadata) in enumerate(append.events, append.expected_version + 1):
             if metadata is not known:
                 known, text = metadata, self._encode_json(metadata).decode()
-            name, event_version, data = self.codec.encode(event)
-            rows.append(
-                (
-                    append.stream_id,
-                    append.aggregate_id,
-                    version,
-                    name,
-                    event_version,
-                    data,
-                    text,
-                    now,
-                )
-            )
+            rows.append((stream_id, aggregate_id, version, *encode(event), text, now))
         return rows
 
     @staticmethod
@@ -162,6 +149,14 @@ class SqliteStore:
         for record in append.commands:
             if connection.execute(SQL["find_command"], (record.command_id,)).get is not None:
                 raise Conflict(f"command {record.command_id} was recorded already")
+
+    @staticmethod
+    def _conflict(connection: apsw.Connection, append: Append) -> PlanfoldError:
+        aggregate_id = append.aggregate_id
+        head, last = connection.execute(SQL["versions"], (aggregate_id,)).get
+        if head != last:  # deciding anew would never help
+            return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+        return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")
 
     @staticmethod
     def _change_queue(connection: apsw.Connection, append: Append, now: float) -> None:
@@ -278,6 +273,8 @@ class SqliteStore:
     @property
     def generation(self) -> int:
         """Rises when another process has written; what was read before may be out of date."""
+        if self._poller is None:
+            self._writer.look_for_foreign_writes()
         return self._writer.generation
 
     def watch_other_processes(self) -> None:
@@ -296,11 +293,13 @@ class SqliteStore:
                 pause = min(pause * 2, _POLL_MAX_S)
 
     def rows(self, name: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of a named query."""
-        with translated(self.path):
+        """All rows of a named query; none for a name that is not valid Unicode."""
+        with translated(self.path), suppress(UnicodeEncodeError):
             return list(self._reader.execute(SQL[name], bindings))
+        return []
 
     def value(self, name: str, bindings: Sequence[Any] = ()) -> Any:
         """The first value of a named query, or None."""
-        with translated(self.path):
+        with translated(self.path), suppress(UnicodeEncodeError):
             return self._reader.execute(SQL[name], bindings).get
+        return None

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import apsw
@@ -37,6 +38,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "planfold-writer") if threads else None
         self._data_version = self._read_data_version()
         self.generation = 0  # rises when another process has written
+        self._reported = 0
 
     def submit(self, work: Callable[[apsw.Connection], T]) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction; the future is done once it is durable."""
@@ -48,11 +50,16 @@ class Writer:
 
     def saw_foreign_write(self) -> bool:
         """Whether another process has committed since the last look; cheap enough to poll."""
-        if self._committing:
-            return False
-        before = self.generation
-        self._look_for_foreign_writes()
+        self.look_for_foreign_writes()
+        # A transaction of our own may have noticed it first.
+        before, self._reported = self._reported, self.generation
         return self.generation != before
+
+    def look_for_foreign_writes(self) -> None:
+        """Bring ``generation`` up to date, unless the next commit is about to do so."""
+        if not self._committing:
+            with suppress(apsw.Error):  # it is only a hint
+                self._look_for_foreign_writes()
 
     @property
     def connection(self) -> apsw.Connection:
@@ -60,7 +67,9 @@ class Writer:
 
     async def close(self) -> None:
         """Commit what waits, then close the connection."""
-        await self.submit(lambda _: None)  # what was submitted earlier is committed by then
+        if self._waiting or self._committing:
+            with suppress(PlanfoldError):
+                await self.submit(lambda _: None)  # what came earlier is committed by then
         if self._thread is not None:
             self._thread.shutdown()
         self._connection.close()

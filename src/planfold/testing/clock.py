@@ -1,0 +1,16 @@
+"""``ManualClock``: time that stands still until the test moves it."""
+
+from __future__ import annotations
+
+
+class ManualClock:
+    """Pass it as ``clock``; ``now`` is in seconds since the epoch."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds

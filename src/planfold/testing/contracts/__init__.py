@@ -1,0 +1,37 @@
+"""What every backend has to do, as test classes to subclass.
+
+A backend's own test module defines a fixture ``backend`` that yields a :class:`Backend`, and one
+subclass per contract, named ``Test...`` so that pytest collects it:
+
+    class TestAppending(AppendingContract): ...
+
+They need pytest and pytest-asyncio in auto mode.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "planfold.testing.contracts.appending",
+    "planfold.testing.contracts.reading",
+    "planfold.testing.contracts.queueing",
+    "planfold.testing.contracts.remembering",
+    "planfold.testing.contracts.subscribing",
+)
+
+from planfold.testing.contracts.appending import AppendingContract  # noqa: E402
+from planfold.testing.contracts.backend import Backend  # noqa: E402
+from planfold.testing.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
+from planfold.testing.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
+from planfold.testing.contracts.remembering import RememberingContract  # noqa: E402
+from planfold.testing.contracts.subscribing import SubscribingContract  # noqa: E402
+
+__all__ = [
+    "AppendingContract",
+    "Backend",
+    "ClaimingContract",
+    "LeasingContract",
+    "ReadingContract",
+    "RememberingContract",
+    "SubscribingContract",
+    "UnreadableContract",
+]

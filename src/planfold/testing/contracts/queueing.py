@@ -1,0 +1,209 @@
+"""The task queue: who may run what, until when, and what becomes of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from planfold.errors import LeaseLost
+from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.handler import Settle, Signal
+from planfold.testing.clock import ManualClock
+from planfold.testing.contracts.backend import (
+    CODEC,
+    Backend,
+    Contract,
+    Counted,
+    decision,
+    dispatch,
+)
+
+LEASE_S = 30.0
+
+
+def tasks(leases: list[Lease]) -> list[int]:
+    return [lease.task_id for lease in leases]
+
+
+class ClaimingContract(Contract):
+    async def test_a_claim_takes_the_longest_waiting_first(self, store: EventStore) -> None:
+        for number in range(6):
+            await store.append(dispatch(9 - number, to=f"p{number}"))
+        assert tasks(await store.queue.claim("me", 4)) == [9, 8, 7, 6]
+        assert tasks(await store.queue.claim("you", 4)) == [5, 4]
+        assert await store.queue.claim("her", 4) == []
+
+    async def test_a_claim_says_what_is_leased(self, backend: Backend) -> None:
+        clock = ManualClock()
+        store = await backend.open(clock=clock)
+        await store.append(dispatch(7, 8, route="shell", attempt=3))
+        first, second = await store.queue.claim("me", 2)
+        assert first == Lease(
+            "a", 7, 3, "shell", 1, 1, clock.now + LEASE_S, "a#1", cancel=False, owner="me"
+        )
+        assert second.cause == "a#2"
+        assert store.queue.owned("me") == store.queue.queued("a") == [first, second]
+
+    @pytest.mark.parametrize("limit", [0, -1])
+    async def test_without_a_free_slot_nothing_is_claimed(
+        self, store: EventStore, limit: int
+    ) -> None:
+        await store.append(dispatch(1))
+        assert await store.queue.claim("me", limit) == []
+
+    async def test_a_claim_keeps_to_its_routes(self, store: EventStore) -> None:
+        for number, route in enumerate(["shell", "http", "gpu", "it's \0 odd"], 1):
+            await store.append(dispatch(number, to=f"p{number}", route=route))
+        claim = store.queue.claim
+        assert await claim("me", 9, routes=[]) == []
+        assert tasks(await claim("me", 9, routes={"http", "absent"})) == [2]
+        assert tasks(await claim("me", 9, routes=["shell", "gpu"], without=["shell"])) == [3]
+        assert tasks(await claim("me", 9, without=["it's \0 odd"])) == [1]
+        assert tasks(await claim("me", 9)) == [4]
+
+    async def test_a_claim_keeps_to_one_stream_or_away_from_some(self, store: EventStore) -> None:
+        for number, to in enumerate("abcd", 1):
+            await store.append(dispatch(number, to=to))
+        assert tasks(await store.queue.claim("me", 9, aggregate_id="b")) == [2]
+        assert tasks(await store.queue.claim("me", 9, barred={"a", "c"})) == [4]
+        assert tasks(await store.queue.claim("me", 9)) == [1, 3]
+
+    async def test_each_task_is_granted_once_among_many_claimers(self, backend: Backend) -> None:
+        stores = [await backend.open()]
+        if backend.shared:
+            stores.append(await backend.open())
+        for number in range(10):
+            await stores[0].append(dispatch(*range(20), to=f"p{number}"))
+
+        async def claimer(store: EventStore, owner: str) -> list[tuple[str, int, int]]:
+            mine: list[tuple[str, int, int]] = []
+            while leases := await store.queue.claim(owner, 3):
+                mine += [(le.aggregate_id, le.task_id, le.epoch) for le in leases]
+            return mine
+
+        claimed = await asyncio.gather(
+            *(claimer(store, f"{i}-{n}") for i, store in enumerate(stores) for n in range(16))
+        )
+        granted = [grant for mine in claimed for grant in mine]
+        assert len(granted) == len(set(granted)) == 200
+        assert {epoch for _, _, epoch in granted} == {1}
+
+    async def test_a_live_owner_keeps_its_tasks(self, backend: Backend) -> None:
+        first, second = await backend.open(), await backend.open()
+        first.queue.enter("me")
+        await first.append(dispatch(1))
+        await first.queue.claim("me", 1)
+        assert await second.queue.claim("you", 1) == []
+        first.queue.leave("me")
+
+    async def test_an_owner_that_leaves_with_tasks_is_succeeded(self, backend: Backend) -> None:
+        clock = ManualClock()
+        first, second = await backend.open(clock=clock), await backend.open(clock=clock)
+        first.queue.enter("me")
+        await first.append(dispatch(1))
+        await first.queue.claim("me", 1)
+        first.queue.leave("me")
+        if not await second.queue.claim("you", 1):  # where the dead cannot be told, leases do
+            clock.advance(LEASE_S + 1)
+            assert await second.queue.claim("you", 1)
+        assert second.queue.owned("you")[0].epoch == 2
+
+
+class LeasingContract(Contract):
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    @pytest.fixture
+    async def leased(self, backend: Backend, clock: ManualClock) -> EventStore:
+        """A store with task 1 leased to "me"."""
+        store = await backend.open(CODEC, clock)
+        await store.append(dispatch(1))
+        assert await store.queue.claim("me", 1)
+        return store
+
+    async def test_a_lease_ends_when_its_time_is_up(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        clock.advance(LEASE_S - 0.1)
+        assert await leased.queue.claim("you", 1) == []
+        clock.advance(0.2)
+        (lease,) = await leased.queue.claim("you", 1)
+        assert (lease.owner, lease.epoch, lease.starts) == ("you", 2, 2)
+        assert leased.queue.owned("me") == []
+
+    async def test_the_epoch_rises_with_every_claim(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        for epoch in range(2, 6):
+            clock.advance(LEASE_S + 1)
+            (lease,) = await leased.queue.claim(f"w{epoch}", 1)
+            assert (lease.epoch, lease.starts, lease.attempt) == (epoch, epoch, 1)
+
+    async def test_the_former_owner_is_fenced_off(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        clock.advance(LEASE_S + 1)
+        await leased.queue.claim("you", 1)
+        with pytest.raises(LeaseLost):
+            await leased.append(decision(Counted(0), at=1, fences=[Fence(1, 1, 1)]))
+        await leased.append(decision(Counted(0), at=1, fences=[Fence(1, 1, 2)]))
+
+    async def test_a_late_result_counts_while_nobody_else_has_the_task(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        clock.advance(LEASE_S * 100)
+        await leased.append(decision(Counted(0), at=1, fences=[Fence(1, 1, 1)]))
+
+    async def test_renewing_prolongs_what_one_owner_holds(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        await leased.append(dispatch(2, at=1))
+        await leased.queue.claim("other", 1)
+        for _ in range(5):
+            clock.advance(LEASE_S * 0.7)
+            await leased.queue.renew("me")
+        assert tasks(await leased.queue.claim("you", 9)) == [2]
+        assert tasks(leased.queue.owned("me")) == [1]
+
+    async def test_what_was_given_back_unstarted_does_not_count_as_a_start(
+        self, leased: EventStore
+    ) -> None:
+        (lease,) = leased.queue.owned("me")
+        await leased.queue.release("me", lease, started=False)
+        (again,) = await leased.queue.claim("you", 1)
+        assert (again.epoch, again.starts) == (2, 1)
+
+    async def test_what_was_given_back_after_its_start_counts(self, leased: EventStore) -> None:
+        (lease,) = leased.queue.owned("me")
+        await leased.queue.release("me", lease, started=True)
+        (again,) = await leased.queue.claim("you", 1)
+        assert (again.epoch, again.starts) == (2, 2)
+
+    async def test_only_the_present_lease_can_be_given_back(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        (old,) = leased.queue.owned("me")
+        clock.advance(LEASE_S + 1)
+        await leased.queue.claim("me", 1)
+        await leased.queue.release("me", old, started=False)
+        await leased.queue.release("you", leased.queue.owned("me")[0], started=False)
+        assert [(le.epoch, le.starts) for le in leased.queue.owned("me")] == [(2, 2)]
+
+    async def test_a_signal_reaches_whoever_holds_or_takes_the_task(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        await leased.append(decision(Counted(0), at=1, queue=[(Signal(1), 2)]))
+        assert leased.queue.owned("me")[0].cancel
+        clock.advance(LEASE_S + 1)
+        assert (await leased.queue.claim("you", 1))[0].cancel
+
+    async def test_a_settled_task_is_not_claimed(
+        self, leased: EventStore, clock: ManualClock
+    ) -> None:
+        await leased.append(decision(Counted(0), at=1, queue=[(Settle(1), 2)]))
+        clock.advance(LEASE_S + 1)
+        assert await leased.queue.claim("you", 1) == []
+        assert leased.queue.owned("me") == []
+        await leased.queue.renew("me")

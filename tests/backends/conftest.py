@@ -1,0 +1,58 @@
+"""SQLite as a backend for the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from planfold.backends.sqlite.connection import MEMORY
+from planfold.backends.sqlite.store import SqliteStore
+from planfold.eventstore.codec import Codec
+from planfold.testing.contracts import Backend
+
+
+class SqliteBackend(Backend):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.shared = path != MEMORY
+        self._first: SqliteStore | None = None
+
+    async def connect(self, codec: Codec, clock: Callable[[], float]) -> SqliteStore:
+        store = SqliteStore.open(self.path, codec, clock=clock)
+        self._first = self._first or store
+        return store
+
+    def lose_event(self, aggregate_id: str, version: int) -> None:
+        self._execute(
+            "DELETE FROM events WHERE aggregate_id = ? AND version = ?", (aggregate_id, version)
+        )
+
+    def damage_snapshot(self, aggregate_id: str) -> None:
+        self._execute(
+            "UPDATE snapshots SET data = CAST('x' || data AS BLOB) WHERE aggregate_id = ?",
+            (aggregate_id,),
+        )
+
+    def lend_checkpoint(self, name: str) -> None:
+        self._execute("UPDATE checkpoints SET store_id = 'other' WHERE name = ?", (name,))
+
+    def _execute(self, sql: str, bindings: tuple[str | int, ...]) -> None:
+        if self.shared:
+            connection = apsw.Connection(self.path)
+            connection.execute(sql, bindings)
+            connection.close()
+        else:
+            assert self._first is not None
+            self._first._writer.connection.execute(sql, bindings)
+
+
+@pytest.fixture(params=["file", "memory"])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteBackend]:
+    path = MEMORY if request.param == "memory" else str(tmp_path / "plans.db")
+    backend = SqliteBackend(path)
+    yield backend
+    await backend.close()

@@ -1,0 +1,33 @@
+"""SQLite keeps the contract of every backend, in a file and in memory."""
+
+from __future__ import annotations
+
+from planfold.testing import contracts
+
+
+class TestAppending(contracts.AppendingContract):
+    pass
+
+
+class TestReading(contracts.ReadingContract):
+    pass
+
+
+class TestUnreadable(contracts.UnreadableContract):
+    pass
+
+
+class TestClaiming(contracts.ClaimingContract):
+    pass
+
+
+class TestLeasing(contracts.LeasingContract):
+    pass
+
+
+class TestRemembering(contracts.RememberingContract):
+    pass
+
+
+class TestSubscribing(contracts.SubscribingContract):
+    pass

@@ -1,0 +1,163 @@
+"""The program that is killed: it submits one plan and works on it until it has ended.
+
+What it does to the world is a line in the ledger; what it was told is done is a line in acks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from failpoints import Failpoints
+
+import planfold
+from planfold.app import ENDED, WAITING, open_app
+from planfold.backends.sqlite.store import SqliteStore
+from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.eventstore.codec import Codec
+from planfold.planner.tasks import RetryPolicy
+
+PLAN_ID = "p"
+
+
+def _task(tool: str, number: int, *after: int, **rest: Any) -> TaskDraft:
+    inputs = [f"${i}" for i in after]
+    return TaskDraft(
+        id=number,
+        description=f"{tool} {number}",
+        tool=tool,
+        arguments={"number": number, "inputs": inputs},
+        depends_on=list(after),
+        **rest,
+    )
+
+
+def _question(number: int, *after: int) -> TaskDraft:
+    return TaskDraft(
+        id=number, description="Which way?", choices=["left", "right"], depends_on=list(after)
+    )
+
+
+SHAPES = {
+    "chain": [
+        _task("once", 1),
+        _task("keyed", 2, 1),
+        _task("safe", 3, 2),
+        _task("once", 4, 3),
+    ],
+    "fan": [
+        _task("safe", 1),
+        *(_task(tool, n, 1) for n, tool in enumerate(("once", "keyed", "safe", "once"), 2)),
+        _task("keyed", 6, 2, 3, 4, 5),
+    ],
+    "diamond": [
+        _task("safe", 1),
+        _task("flaky", 2, 1, retry=RetryPolicy(attempts=3, base=0.02)),
+        _question(3, 1),
+        _task("once", 4, 3),
+        _task("keyed", 5, 2, 3),
+        _task("once", 6, 4, 5),
+    ],
+}
+
+
+class Ledger:
+    """Effects, one line each; O_APPEND lines survive the process that wrote them."""
+
+    def __init__(self, folder: Path, points: Failpoints) -> None:
+        self.path = folder / "ledger"
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._points = points
+
+    def effect(self, tool: str, number: int, key: str) -> None:
+        self._points.reach("before an effect")
+        os.write(self._file, json.dumps([tool, number, key]).encode() + b"\n")
+        self._points.reach("after an effect")
+
+    def holds(self, number: int) -> bool:
+        return any(json.loads(line)[1] == number for line in self.path.read_text().splitlines())
+
+
+def _tools(ledger: Ledger) -> list[Any]:
+    @planfold.tool(effect="once")
+    async def once(number: int, inputs: list[Any], context: planfold.TaskContext) -> str:
+        ledger.effect("once", number, context.idempotency_key)
+        return "done"  # as the answer to "was this done?" says
+
+    @planfold.tool(effect="keyed")
+    async def keyed(number: int, inputs: list[Any], context: planfold.TaskContext) -> Any:
+        ledger.effect("keyed", number, context.idempotency_key)
+        return {"number": number, "inputs": inputs}
+
+    @planfold.tool(effect="safe")
+    def safe(number: int, inputs: list[Any]) -> Any:
+        return [number, *inputs]
+
+    @planfold.tool(effect="safe")
+    async def flaky(number: int, inputs: list[Any], context: planfold.TaskContext) -> Any:
+        if context.attempt == 1:
+            raise RuntimeError("the first attempt fails")
+        return [number, *inputs]
+
+    return [once, keyed, safe, flaky]
+
+
+def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:
+    file = os.open(folder / "acks", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    send = app.dispatcher.send
+
+    async def observed(*args: Any, **options: Any) -> list[Any]:
+        points.reach("before a command")
+        events = await send(*args, **options)
+        points.reach("before an acknowledgement")
+        if events:
+            os.write(file, json.dumps([options["command_id"], len(events)]).encode() + b"\n")
+        points.reach("after an acknowledgement")
+        return events
+
+    app.dispatcher.send = observed  # type: ignore[method-assign]
+
+
+async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, Any]:
+    ledger = Ledger(folder, points)
+    tools = _tools(ledger)
+    async with open_app(f"sqlite:///{folder}/plans.db", tools=tools) as app:
+        _acknowledge(app, folder, points)
+        draft = PlanDraft(title=shape, tasks=SHAPES[shape])
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="driver")
+        async with app.worker(plan_id=PLAN_ID):
+            while (view := await app.result(PLAN_ID, stop_at=WAITING)).status not in ENDED:
+                for question in view.questions:
+                    answer = "left"
+                    if question.then == "outcome":
+                        done = ledger.holds(question.task_id)
+                        answer = "done" if done else "run it again"
+                    await app.answer(PLAN_ID, question.task_id, answer, by="driver")
+        return {
+            "status": view.status,
+            "tasks": {task.id: [task.status, task.result] for task in view.tasks},
+            "summary": view.summary and [view.summary.total, view.summary.completed],
+        }
+
+
+def plan(job: dict[str, Any]) -> dict[str, Any]:
+    """Work on a plan; returns how it ended and the points that were passed."""
+    folder = Path(job["folder"])
+    points = Failpoints(job.get("kill_at"))
+    points.watch_database()
+    state = asyncio.run(run_plan(job["shape"], folder, points))
+    return {"state": state, "points": points.names}
+
+
+def migrate(job: dict[str, Any]) -> dict[str, Any]:
+    """Open a database, which makes its schema."""
+    points = Failpoints(job.get("kill_at"))
+    points.watch_database()
+    store = SqliteStore.open(f"{job['folder']}/plans.db", Codec())
+    return {"state": store.store_id, "points": points.names}
+
+
+PROGRAMS = {"plan": plan, "migrate": migrate}

@@ -1,0 +1,178 @@
+"""Crash anywhere: killed at any point and started again, a plan ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from crash_runs import Zygote
+from driver import SHAPES
+
+pytestmark = pytest.mark.crash
+
+SAMPLE = 40  # points of each shape that `make test` tries
+RANDOM_KILLS = 200
+SEED = 20_240_607
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def finish(zygote: Zygote, shape: str, folder: Path) -> dict[str, Any]:
+    """Start it once more and let it go on to the end."""
+    result = zygote.run("plan", folder, shape=shape)
+    assert result is not None
+    return result
+
+
+@pytest.fixture(scope="module")
+def uncrashed(
+    zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, Any]]:
+    """How a shape ends, and its points, when nothing happens."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def run(shape: str) -> dict[str, Any]:
+        if shape not in known:
+            folder = tmp_path_factory.mktemp(shape)
+            known[shape] = finish(zygote, shape, folder)
+            check(folder, known[shape], known[shape])
+        return known[shape]
+
+    return run
+
+
+def check(folder: Path, result: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert result["state"] == expected["state"]
+    effects = [tuple(effect) for effect in lines(folder / "ledger")]
+    once = Counter(number for tool, number, _ in effects if tool == "once")
+    assert max(once.values()) == 1, effects
+    keys = {number: key for _, number, key in effects}
+    assert all(key == keys[number] for _, number, key in effects)
+    for command_id, told in lines(folder / "acks"):
+        assert recorded(folder)[command_id] >= told, command_id
+
+
+def recorded(folder: Path) -> Counter[str]:
+    """How many events each command caused, as the log says."""
+    connection = apsw.Connection(str(folder / "plans.db"))
+    rows = connection.execute("SELECT metadata FROM events").fetchall()
+    connection.close()
+    return Counter(json.loads(metadata)["causation_id"] for (metadata,) in rows)
+
+
+def crash_at(zygote: Zygote, shape: str, point: int, folder: Path) -> dict[str, Any]:
+    """Kill it at a point, look that nothing it was told is lost, and let it go on."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    survived = zygote.run("plan", folder, shape=shape, kill_at=point)
+    return survived or finish(zygote, shape, folder)
+
+
+def sample(total: int, size: int) -> list[int]:
+    """``size`` points from the first to the last, evenly spread."""
+    return sorted({1 + round(i * (total - 1) / (size - 1)) for i in range(size)})
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_plan_that_is_killed_at_a_point_ends_as_if_it_had_not_been(
+    zygote: Zygote, uncrashed: Callable[[str], dict[str, Any]], shape: str, tmp_path: Path
+) -> None:
+    expected = uncrashed(shape)
+    for point in sample(len(expected["points"]), SAMPLE):
+        result = crash_at(zygote, shape, point, tmp_path / "run")
+        check(tmp_path / "run", result, expected)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_plan_that_is_killed_at_any_point_ends_as_if_it_had_not_been(
+    zygote: Zygote, uncrashed: Callable[[str], dict[str, Any]], shape: str, tmp_path: Path
+) -> None:
+    expected = uncrashed(shape)
+    points = len(expected["points"])
+    for point in range(1, points + 1):
+        result = crash_at(zygote, shape, point, tmp_path / "run")
+        check(tmp_path / "run", result, expected)
+    print(f"{shape}: {points} points", dict(Counter(expected["points"])))  # noqa: T201
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
+def test_plans_that_are_killed_at_random_moments_end_as_if_they_had_not_been(
+    zygote: Zygote, uncrashed: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    kills = runs = 0
+    while kills < RANDOM_KILLS:
+        shape = chance.choice(list(SHAPES))
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        runs += 1
+        result = None
+        while result is None:  # often enough it is killed several times
+            result = zygote.run("plan", folder, shape=shape, meanwhile=killer(chance, folder))
+            kills += result is None
+        check(folder, result, uncrashed(shape))
+        shutil.rmtree(folder)
+    print(f"{kills} kills in {runs} plans")  # noqa: T201
+
+
+def killer(chance: random.Random, folder: Path) -> Callable[[int], None]:
+    """Kills a process after some lines or some milliseconds, or lets it go."""
+    wanted = chance.randint(1, 12) if chance.random() < 0.5 else None
+    deadline = time.monotonic() + chance.uniform(0.0, 0.12 if wanted is None else 0.5)
+    spared = chance.random() < 0.2
+
+    def kill(pid: int) -> None:
+        written = 0
+        while not spared and time.monotonic() < deadline and (wanted is None or written < wanted):
+            written = len(lines_of(folder / "ledger")) + len(lines_of(folder / "acks"))
+            time.sleep(0.001)
+        if not spared:
+            os.kill(pid, signal.SIGKILL)
+
+    return kill
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def test_a_migration_that_is_killed_at_any_point_is_made_up_for(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    migrated = zygote.run("migrate", whole)
+    assert migrated is not None
+    points = len(migrated["points"])
+    assert points > 10
+    for point in range(1, points + 1):
+        folder = tmp_path / str(point)
+        folder.mkdir()
+        assert zygote.run("migrate", folder, kill_at=point) is None
+        again = zygote.run("migrate", folder)
+        assert again is not None
+        assert schema(folder) == schema(whole)
+
+
+def schema(folder: Path) -> tuple[list[Any], int]:
+    connection = apsw.Connection(str(folder / "plans.db"))
+    try:
+        tables = connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name")
+        return tables.fetchall(), connection.pragma("user_version")
+    finally:
+        connection.close()

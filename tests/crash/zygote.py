@@ -1,0 +1,50 @@
+"""Runs jobs in forked children, so that a run does not pay for its imports.
+
+One JSON line in starts a job; out comes ``{"pid": ...}``; one more line in, and ``{"status": ...}``
+comes out when the child has ended. The child's result is in ``<folder>/result``, its complaint
+in ``error``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import driver
+
+
+def run(job: dict[str, Any]) -> None:
+    folder = Path(job["folder"])
+    status = 1
+    try:
+        result = driver.PROGRAMS[job["program"]](job)
+        (folder / "result").write_text(json.dumps(result))
+        status = 0
+    except BaseException:
+        (folder / "error").write_text(traceback.format_exc())
+    finally:
+        os._exit(status)
+
+
+def say(message: dict[str, int]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if child == 0:
+            run(json.loads(line))
+        say({"pid": child})
+        sys.stdin.readline()
+        _, status = os.waitpid(child, 0)
+        say({"status": os.waitstatus_to_exitcode(status)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,367 @@
+"""The one door for commands: batches, causes, idempotence, conflicts, and bad company."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from planfold.backends.sqlite.store import SqliteStore
+from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, NotFound, Transient
+from planfold.eventstore.codec import Codec, event_types
+from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.port import Append, Fence
+from planfold.handler import Enqueue, Handler, Metadata, QueueChange
+from planfold.runtime import dispatcher as dispatcher_module
+from planfold.runtime.aggregate import Aggregate
+from planfold.runtime.dispatcher import Dispatcher
+
+LIMIT = 1_000
+
+
+class Add(msgspec.Struct, frozen=True):
+    number: int
+    note: str = ""
+
+
+class RoundUp(msgspec.Struct, frozen=True):
+    pass
+
+
+class Added(msgspec.Struct, frozen=True):
+    number: int
+    note: str = ""
+
+
+class Tally(Handler[Add | RoundUp, Added]):
+    """Adds up to a limit; a sum that ends in 5 is rounded up by itself."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def process(self, command: Add | RoundUp) -> list[Added]:
+        if isinstance(command, RoundUp):
+            return [Added(5, "rounded")]
+        if command.note == "fault":
+            raise ZeroDivisionError("a fault of the handler")
+        if self.total + command.number > LIMIT:
+            raise CommandRejected("too much")
+        return [Added(command.number, command.note)] if command.number else []
+
+    def apply(self, event: Added) -> None:
+        self.total += event.number
+
+    def next_command(self, now: float) -> RoundUp | None:
+        return RoundUp() if self.total % 10 == 5 else None
+
+    def queue_changes(self, event: Added) -> Sequence[QueueChange]:
+        return [Enqueue(1, 1, "r")] if event.note == "enqueue" else []
+
+    def head(self) -> dict[str, Any]:
+        return {"total": self.total}
+
+    def snapshot(self) -> bytes:
+        return b"%d" % self.total
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> Tally:
+        tally = cls()
+        tally.total = int(snapshot)
+        return tally
+
+
+TALLY = Aggregate("tally", Tally, event_types([Added]))
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+OTHER = Aggregate("other", Tally, event_types([Added]))
+
+
+class Bench:
+    """Two processes' worth of stores and dispatchers on one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.commits: list[Append] = []
+        self.stores = [SqliteStore.open(str(path), Codec(event_types([Added]))) for _ in range(2)]
+        self.here, self.there = (Dispatcher(store) for store in self.stores)
+        self.store = self.stores[0]
+        append = self.store.append
+
+        def observed(decision: Append) -> asyncio.Future[int]:
+            self.commits.append(decision)
+            return append(decision)
+
+        self.store.append = observed  # type: ignore[method-assign]
+
+    async def add(self, number: int, note: str = "", **options: Any) -> list[Any]:
+        return await self.here.send(TALLY, "t", Add(number, note), **options)
+
+    async def add_there(self, number: int) -> list[Any]:
+        return await self.there.send(TALLY, "t", Add(number))
+
+    async def all(self, *sends: Any) -> list[Any]:
+        return await asyncio.gather(*sends, return_exceptions=True)
+
+    @property
+    def total(self) -> int:
+        tally = self.here.view(TALLY, "t")
+        assert isinstance(tally, Tally)
+        return tally.total
+
+    def log(self) -> list[Envelope]:
+        return self.store.read(Query(aggregate_id="t"))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path / "plans.db")
+    yield bench
+    for store in bench.stores:
+        await store.close()
+
+
+# --- batches -----------------------------------------------------------------------------------
+
+
+async def test_commands_that_wait_are_decided_in_order_and_committed_together(
+    bench: Bench,
+) -> None:
+    answers = await bench.all(*(bench.add(2) for _ in range(50)))
+    assert answers == [[Added(2)]] * 50
+    assert [len(commit.events) for commit in bench.commits] == [50]
+    assert [e.version for e in bench.log()] == list(range(1, 51))
+    assert bench.store.heads("tally")[0].head == {"total": 100}
+
+
+async def test_a_command_sees_what_those_before_it_led_to(bench: Bench) -> None:
+    answers = await bench.all(*(bench.add(600) for _ in range(3)))
+    assert answers[0] == [Added(600)]
+    assert all(isinstance(answer, CommandRejected) for answer in answers[1:])
+    assert bench.total == 600
+
+
+async def test_a_refusal_that_rests_on_what_was_never_written_is_taken_back(bench: Bench) -> None:
+    bad, good = await bench.all(bench.add(600, "\ud800"), bench.add(700))
+    assert isinstance(bad, ValueError)
+    assert good == [Added(700)]
+    assert bench.total == 700
+
+
+@pytest.mark.parametrize("note", ["fault", "\ud800"])
+async def test_a_bad_command_does_not_take_others_along(bench: Bench, note: str) -> None:
+    answers = await bench.all(bench.add(1), bench.add(2, note), bench.add(3), bench.add(4))
+    assert [isinstance(answer, list) for answer in answers] == [True, False, True, True]
+    assert isinstance(answers[1], ZeroDivisionError if note == "fault" else ValueError)
+    assert bench.total == 8
+    assert await bench.add(1) == [Added(1)]
+
+
+async def test_a_command_that_changes_nothing_writes_nothing(bench: Bench) -> None:
+    assert await bench.add(0) == []
+    assert bench.commits == []
+    with pytest.raises(NotFound):
+        bench.here.view(TALLY, "t")
+
+
+async def test_looking_at_what_does_not_exist_yet_does_no_harm(bench: Bench) -> None:
+    sent = asyncio.ensure_future(bench.add(1))
+    await asyncio.sleep(0)
+    with pytest.raises(NotFound):
+        bench.here.view(TALLY, "t")
+    assert await sent == [Added(1)]
+    assert await bench.add(2) == [Added(2)]
+    assert bench.total == 3
+
+
+async def test_streams_of_two_kinds_may_have_one_name(bench: Bench) -> None:
+    await bench.add(1)
+    assert isinstance(bench.here.view(OTHER, "t"), Tally)
+    assert await bench.add(2) == [Added(2)]
+    assert {e.stream_id for e in bench.log()} == {"tally"}
+
+
+async def test_a_sender_that_goes_away_does_not_stop_its_command(bench: Bench) -> None:
+    gone = asyncio.ensure_future(bench.add(1))
+    stays = asyncio.ensure_future(bench.add(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await stays == [Added(2)]
+    assert bench.total == 3
+
+
+# --- where things come from --------------------------------------------------------------------
+
+
+async def test_causes_are_filled_in_along_the_whole_chain(bench: Bench) -> None:
+    await bench.add(15, command_id="first", correlation_id="request", extra={"by": "me"})
+    await bench.add(1, command_id="second")
+    about = [e.metadata for e in bench.log()]
+    assert about == [
+        Metadata("request", "first", {"by": "me"}),
+        Metadata("request", "t#1/RoundUp"),
+        Metadata("request", "second"),
+    ]
+
+
+async def test_the_correlation_is_known_to_other_processes(bench: Bench) -> None:
+    await bench.add(1, correlation_id="request")
+    await bench.there.send(TALLY, "t", Add(2), command_id="c")
+    assert bench.log()[-1].metadata == Metadata("request", "c")
+
+
+async def test_a_stream_correlates_by_its_own_name_when_nothing_else_was_said(
+    bench: Bench,
+) -> None:
+    await bench.add(5)
+    assert {e.metadata.correlation_id for e in bench.log()} == {"t"}
+
+
+# --- sending again -----------------------------------------------------------------------------
+
+
+async def test_a_command_id_is_honoured_once(bench: Bench) -> None:
+    assert await bench.add(7, command_id="c", idempotent=True) == [Added(7)]
+    assert await bench.add(7, command_id="c", idempotent=True) == []
+    assert await bench.there.send(TALLY, "t", Add(7), command_id="c", idempotent=True) == []
+    assert bench.total == 7
+
+
+async def test_a_command_id_is_honoured_once_within_a_batch(bench: Bench) -> None:
+    answers = await bench.all(
+        *(bench.add(7, command_id="c", idempotent=True) for _ in range(3)), bench.add(1)
+    )
+    assert answers == [[Added(7)], [], [], [Added(1)]]
+
+
+async def test_a_command_id_is_honoured_once_by_two_processes_at_once(bench: Bench) -> None:
+    answers = await bench.all(
+        bench.add(7, command_id="c", idempotent=True),
+        bench.there.send(TALLY, "t", Add(7), command_id="c", idempotent=True),
+    )
+    assert sorted(answers, key=len) == [[], [Added(7)]]
+    assert bench.total == 7
+
+
+@pytest.mark.parametrize(("to", "number"), [("t", 8), ("u", 7)])
+async def test_a_command_id_stands_for_one_command(bench: Bench, to: str, number: int) -> None:
+    await bench.add(7, command_id="c", idempotent=True)
+    with pytest.raises(Conflict, match="another command"):
+        await bench.here.send(TALLY, to, Add(number), command_id="c", idempotent=True)
+
+
+async def test_a_refused_command_may_be_sent_again(bench: Bench) -> None:
+    with pytest.raises(CommandRejected):
+        await bench.add(LIMIT + 1, command_id="c", idempotent=True)
+    assert await bench.add(1, command_id="c", idempotent=True) == [Added(1)]
+
+
+# --- others were first -------------------------------------------------------------------------
+
+
+async def test_what_another_process_wrote_in_between_is_taken_into_account(bench: Bench) -> None:
+    answers = await bench.all(bench.add(600), bench.add_there(600))
+    assert [isinstance(a, CommandRejected) for a in answers].count(True) == 1
+    assert bench.total == 600
+
+
+async def test_two_processes_that_write_all_the_time_lose_nothing(bench: Bench) -> None:
+    async def add_many(add: Any) -> None:
+        for _ in range(40):
+            await add(2)
+
+    await asyncio.gather(*(add_many(a) for a in (bench.add, bench.add_there) * 3))
+    assert bench.total == 480
+    assert [e.version for e in bench.log()] == list(range(1, 241))
+
+
+async def test_a_view_follows_other_processes(bench: Bench) -> None:
+    await bench.add(1)
+    for number in range(1, 5):
+        await bench.add_there(number)
+        await bench.here.send(TALLY, "elsewhere", Add(1))  # a transaction notices them
+    assert bench.total == 11
+
+
+async def test_a_result_without_a_lease_is_refused_to_its_sender_only(bench: Bench) -> None:
+    await bench.add(1, "enqueue")
+    (lease,) = await bench.store.queue.claim("me", 1)
+    good, lost, plain, late = await bench.all(
+        bench.add(2, fence=Fence(1, 1, lease.epoch)),
+        bench.add(100, fence=Fence(1, 1, lease.epoch - 1)),
+        bench.add(4),
+        bench.add(200, fence=Fence(9, 1, 1)),
+    )
+    assert (good, plain) == ([Added(2)], [Added(4)])
+    assert isinstance(lost, LeaseLost)
+    assert isinstance(late, LeaseLost)
+    assert bench.total == 7
+
+
+async def test_a_full_disk_fails_the_batch_and_nothing_is_remembered(bench: Bench) -> None:
+    await bench.add(1)
+    append = bench.store.append
+
+    def full(_: Append) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future.set_exception(Transient("the disk is full"))
+        return future
+
+    bench.store.append = full  # type: ignore[method-assign]
+    answers = await bench.all(bench.add(600), bench.add(600), bench.add(2))
+    assert all(isinstance(answer, Transient) for answer in answers)
+    bench.store.append = append  # type: ignore[method-assign]
+    assert bench.total == 1
+    assert await bench.add(600) == [Added(600)]
+
+
+async def test_a_damaged_stream_is_refused_instead_of_tried_for_ever(bench: Bench) -> None:
+    await bench.add(1)
+    bench.stores[1]._writer.connection.execute("UPDATE streams SET version = 5")
+    with pytest.raises(CorruptLog):
+        async with asyncio.timeout(5):
+            await bench.add(1)
+
+
+# --- snapshots ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "SNAPSHOT_EVERY", 10)
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_long_stream_is_resumed_from_its_snapshot(bench: Bench, until: Until) -> None:
+    for _ in range(14):
+        await bench.add(2)
+    await until(lambda: bench.store.checkpoints.snapshot("t") == (10, b"20"))
+    loads: list[int] = []
+    load = bench.stores[1].load
+
+    def observed(aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+        loads.append(after_version)
+        return load(aggregate_id, after_version=after_version)
+
+    bench.stores[1].load = observed  # type: ignore[method-assign]
+    assert await bench.add_there(2) == [Added(2)]
+    assert loads == [10]
+    assert bench.total == 30
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("data", [b"not a number", b"", b"\xff", None])
+async def test_a_snapshot_that_does_not_fit_is_rebuilt_from_the_log(
+    bench: Bench, data: bytes | None, until: Until
+) -> None:
+    for _ in range(12):
+        await bench.add(2)
+    await until(lambda: bench.store.checkpoints.snapshot("t"))
+    if data is None:  # it is ahead of a log that was restored from a backup
+        await bench.store.checkpoints.save_snapshot("t", 99, b"999")
+    else:
+        await bench.store.checkpoints.save_snapshot("t", 10, data)
+    tally = bench.there.view(TALLY, "t")
+    assert isinstance(tally, Tally)
+    assert tally.total == 24
