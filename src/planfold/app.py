@@ -8,11 +8,16 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import apsw
+import msgspec
+
+from planfold.backends.sqlite.connection import APPLICATION_ID, MEMORY, migrations, translated
+from planfold.backends.sqlite.presence import Presence
+from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
@@ -164,10 +169,13 @@ class App:
 
     def status(self, plan_id: str) -> PlanStatus:
         """Where a plan stands. Raises NotFound."""
-        head = self.store.head(plan_id)
-        if head is None or head.stream_id != PLAN.stream_id:
-            raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
-        return PlanStatus(head.head["status"])
+        head = self.dispatcher.head(PLAN, plan_id)
+        if head is None:
+            stream = self.store.head(plan_id)
+            if stream is None or stream.stream_id != PLAN.stream_id:
+                raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
+            head = stream.head
+        return PlanStatus(head["status"])
 
     async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
         """The plan's events after a position, then new ones as they happen; ends when the plan
@@ -224,27 +232,44 @@ async def open_app(
     executors: Executors | None = None,
     aggregates: Iterable[Aggregate] = (),
     create: bool = True,
+    load: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[App]:
     """Open a database (``sqlite:///path``, ``sqlite:///:memory:``) with the built-in executors.
 
     ``tools`` are decorated functions, modules that hold them, or module names; ``aggregates``
-    are further kinds of handlers whose events the store shall keep.
+    are further kinds of handlers whose events the store shall keep. Without ``load`` no tools
+    are imported: enough to look at plans and to send them commands, not to run them.
 
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
-    chosen = executors or builtin_executors(
-        env_allow=settings.env_allow, allow_private=settings.allow_private
-    )
-    _add_tools(chosen, (*settings.tools, *tools))
+    chosen = assemble_executors(settings, tools, executors) if load else executors or Executors()
     codec = Codec(t for aggregate in (PLAN, *aggregates) for t in aggregate.events)
     store = SqliteStore.open(sqlite_path(settings.database), codec, clock=clock, create=create)
     try:
         yield App(store, chosen, settings)
     finally:
         await store.close()
+
+
+def assemble_executors(
+    settings: Settings,
+    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
+    executors: Executors | None = None,
+) -> Executors:
+    """The given executors, or the built-in ones, with all tools: of entry points, of the
+    settings, and ``tools``.
+
+    Raises:
+        ConfigurationError: a tool cannot be imported, or its name is taken.
+    """
+    chosen = executors or builtin_executors(
+        env_allow=settings.env_allow, allow_private=settings.allow_private
+    )
+    _add_tools(chosen, (*settings.tools, *tools))
+    return chosen
 
 
 def new_plan_id() -> str:
@@ -272,8 +297,14 @@ def _files_dir(database: str, workspace: Path) -> Path:
 def _add_tools(
     executors: Executors, tools: Iterable[PythonTool[..., Any] | ModuleType | str]
 ) -> None:
+    from importlib.metadata import entry_points  # slow to import, and not needed to look at plans
+
     for entry in entry_points(group=TOOL_ENTRY_POINTS):
-        _add_tool(executors, entry.load())
+        try:
+            found = entry.load()
+        except Exception as fault:
+            raise _cannot_import(entry.value, fault) from fault
+        _add_tool(executors, found)
     for tool in tools:
         _add_tool(executors, _import(tool) if isinstance(tool, str) else tool)
 
@@ -292,8 +323,13 @@ def _add_tool(executors: Executors, found: Any) -> None:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as fault:
-        raise ConfigurationError(f"cannot import the tools of {name!r}: {fault}") from None
+    except Exception as fault:  # whatever a module does when it is imported
+        raise _cannot_import(name, fault) from fault
+
+
+def _cannot_import(name: str, fault: Exception) -> ConfigurationError:
+    reason = str(fault) if isinstance(fault, ImportError) else f"{type(fault).__name__}: {fault}"
+    return ConfigurationError(f"cannot import the tools of {name!r}: {reason}")
 
 
 def _valid_text(text: str) -> str:
@@ -302,3 +338,51 @@ def _valid_text(text: str) -> str:
     except UnicodeEncodeError:
         raise CommandRejected("the text is not valid Unicode (a lone surrogate)") from None
     return text
+
+
+def dead_workers(database: str, owners: Iterable[str]) -> frozenset[str]:
+    """Those of ``owners`` whose process has certainly ended; the next worker takes over from
+    them."""
+    path = sqlite_path(database)
+    presence = Presence(None if path == MEMORY else Path(f"{path}.workers"))
+    return frozenset(owner for owner in owners if presence.is_dead(owner))
+
+
+class DatabaseReport(msgspec.Struct):
+    """What is in a database file, found without changing it. ``integrity`` is "ok" or says what
+    is damaged; ``owners`` are the workers that hold tasks."""
+
+    schema: int
+    newest_schema: int
+    journal_mode: str
+    integrity: str
+    owners: tuple[str, ...] = ()
+
+
+def inspect_database(database: str) -> DatabaseReport:
+    """Look at an existing database; it is neither created nor migrated.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or is no database of planfold.
+    """
+    path, newest = sqlite_path(database), len(migrations())
+    with translated(path):
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            if connection.pragma("application_id") != APPLICATION_ID:
+                raise ConfigurationError(f"{path} is not a database of planfold")
+            rows = connection.execute("PRAGMA quick_check(3)").fetchall()
+            return DatabaseReport(
+                schema=connection.pragma("user_version"),
+                newest_schema=newest,
+                journal_mode=connection.pragma("journal_mode"),
+                integrity="; ".join(str(row[0]) for row in rows),
+                owners=tuple(row[0] for row in connection.execute(SQL["owners"])),
+            )
+        finally:
+            connection.close()
+
+
+def sqlite_version() -> str:
+    """Of the SQLite that planfold uses, which need not be the system's."""
+    return apsw.sqlite_lib_version()

@@ -69,79 +69,107 @@ class PlanView(msgspec.Struct):
         raise KeyError(key)
 
 
+class PlanFold:
+    """One plan's log, folded as it grows: ``apply`` each envelope, look at it at any time.
+
+    The three maps hold seconds since the epoch by task id; ``attempt_at`` is when the latest
+    attempt was dispatched.
+    """
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+        self.version = 0
+        self.position = 0
+        self.created_at = self.updated_at = 0.0
+        self.started: _Times = {}
+        self.finished: _Times = {}
+        self.attempt_at: _Times = {}
+        self._planner = Planner()
+        self._summary: PlanSummary | None = None
+
+    @property
+    def state(self) -> PlannerState:
+        return self._planner.state
+
+    @property
+    def summary(self) -> PlanSummary | None:
+        """How the plan ended, or None while it has not."""
+        return self._summary if self.state.outcome else None
+
+    def apply(self, envelope: Envelope) -> None:
+        """Advance by one event. Raises CorruptLog when this version cannot read it."""
+        event, at = envelope.event, envelope.recorded_at
+        if isinstance(event, Undecoded):
+            raise CorruptLog(f"{envelope.event_id}: {event.reason}; the plan is read-only")
+        self._planner.apply(event)
+        self._note_times(event, at)
+        if isinstance(event, PlanningCompleted):
+            self._summary = event.summary
+        self.created_at = self.created_at or at
+        self.updated_at = at
+        self.version, self.position = envelope.version, envelope.position
+
+    def view(self) -> PlanView:
+        """The plan as it stands."""
+        state = self.state
+        return PlanView(
+            id=self.plan_id,
+            title=state.title,
+            status=state.status,
+            revision_hash=state.revision_hash,
+            tasks=[self._task_view(task) for task in state.tasks.values()],
+            questions=list(state.questions.values()),
+            goal=state.goal,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            version=self.version,
+            context_summary=state.context_summary,
+            summary=self.summary,
+        )
+
+    def _note_times(self, event: Any, at: float) -> None:
+        match event:
+            case TaskDispatched(task_id) | ClarificationRequested(task_id):
+                self.started.setdefault(task_id, at)
+                if isinstance(event, TaskDispatched):
+                    self.attempt_at[task_id] = at
+            case TaskStatusUpdated(task_id) | ClarificationReceived(task_id):
+                if self.state.tasks[task_id].status in ENDED:
+                    self.finished[task_id] = at
+            case TasksReset(task_ids):
+                for task_id in task_ids:
+                    self.started.pop(task_id, None)
+                    self.finished.pop(task_id, None)
+
+    def _task_view(self, task: Task) -> TaskView:
+        return TaskView(
+            id=task.id,
+            label=task.spec.label,
+            description=task.description,
+            kind=task.kind,
+            status=task.status,
+            attempt=task.attempt,
+            depends_on=task.depends_on,
+            result=task.result,
+            error=task.error,
+            started_at=self.started.get(task.id),
+            finished_at=self.finished.get(task.id),
+            waits_for=waits_for(task, self.state),
+            note=task.note if task.status is TaskStatus.Running else None,
+            outcome_unknown=task.outcome_unknown,
+        )
+
+
 def plan_view(plan_id: str, envelopes: Iterable[Envelope]) -> PlanView:
     """Fold one plan's log into a view.
 
     Raises:
         CorruptLog: an event cannot be read by this version.
     """
-    planner = Planner()
-    started: dict[int, float] = {}
-    finished: dict[int, float] = {}
-    summary: PlanSummary | None = None
-    first = last = None
+    fold = PlanFold(plan_id)
     for envelope in envelopes:
-        event = envelope.event
-        if isinstance(event, Undecoded):
-            raise CorruptLog(f"{envelope.event_id}: {event.reason}; the plan is read-only")
-        planner.apply(event)
-        _note_times(event, envelope.recorded_at, planner.state, started, finished)
-        if isinstance(event, PlanningCompleted):
-            summary = event.summary
-        first, last = first or envelope, envelope
-    state = planner.state
-    return PlanView(
-        id=plan_id,
-        title=state.title,
-        status=state.status,
-        revision_hash=state.revision_hash,
-        tasks=[_task_view(task, state, started, finished) for task in state.tasks.values()],
-        questions=list(state.questions.values()),
-        goal=state.goal,
-        created_at=first.recorded_at if first else 0.0,
-        updated_at=last.recorded_at if last else 0.0,
-        version=last.version if last else 0,
-        context_summary=state.context_summary,
-        summary=summary if state.outcome else None,
-    )
-
-
-def _note_times(
-    event: Any,
-    at: float,
-    state: PlannerState,
-    started: dict[int, float],
-    finished: dict[int, float],
-) -> None:
-    match event:
-        case TaskDispatched(task_id) | ClarificationRequested(task_id):
-            started.setdefault(task_id, at)
-        case TaskStatusUpdated(task_id) | ClarificationReceived(task_id):
-            if state.tasks[task_id].status in ENDED:
-                finished[task_id] = at
-        case TasksReset(task_ids):
-            for task_id in task_ids:
-                started.pop(task_id, None)
-                finished.pop(task_id, None)
-
-
-def _task_view(task: Task, state: PlannerState, started: _Times, finished: _Times) -> TaskView:
-    return TaskView(
-        id=task.id,
-        label=task.spec.label,
-        description=task.description,
-        kind=task.kind,
-        status=task.status,
-        attempt=task.attempt,
-        depends_on=task.depends_on,
-        result=task.result,
-        error=task.error,
-        started_at=started.get(task.id),
-        finished_at=finished.get(task.id),
-        waits_for=waits_for(task, state),
-        note=task.note if task.status is TaskStatus.Running else None,
-        outcome_unknown=task.outcome_unknown,
-    )
+        fold.apply(envelope)
+    return fold.view()
 
 
 def waits_for(task: Task, state: PlannerState) -> str | None:

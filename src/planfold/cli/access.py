@@ -1,0 +1,160 @@
+"""Getting at a database and at one plan in it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.eventstore.port import StreamHead
+    from planfold.runtime.settings import Settings
+
+T = TypeVar("T")
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
+def settings_for(db: str | None, **overrides: Any) -> Settings:
+    """Settings with ``--db`` from after or before the command. Raises ConfigurationError."""
+    from planfold.app import sqlite_path
+    from planfold.runtime.settings import load_settings
+
+    settings = load_settings(database=_given(db), **overrides)
+    sqlite_path(settings.database)
+    return settings
+
+
+def _given(db: str | None) -> str | None:
+    context = click.get_current_context(silent=True)
+    before = context.find_root().params.get("db") if context is not None else None
+    return db or before
+
+
+def command_line(db: str | None, *words: str | int) -> str:
+    """A command for the user to copy: it reaches the same database as this one."""
+    given = _given(db)
+    flags = ["--db", given] if given else []
+    return shlex.join(["planfold", *flags, *map(str, words)])
+
+
+def database_file(settings: Settings) -> Path | None:
+    """The database's file, or None for one in memory. The file need not exist."""
+    from planfold.app import sqlite_path
+
+    path = sqlite_path(settings.database)
+    return None if path == ":memory:" else Path(path)
+
+
+def require_database(settings: Settings) -> None:
+    """Raises ConfigurationError where there is no database yet: looking at it must not make it."""
+    from planfold.errors import ConfigurationError
+
+    path = database_file(settings)
+    if path is not None and not path.exists():
+        raise ConfigurationError(f"no database at {path}; `planfold run` makes one")
+
+
+def let_tools_be_found(settings: Settings, tools: Sequence[str]) -> None:
+    """Modules named by --tools or planfold.toml may lie in the present folder."""
+    if (settings.tools or tools) and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+@asynccontextmanager
+async def existing_app(db: str | None) -> AsyncIterator[App]:
+    """The database for looking and deciding: it must exist, and no tools are imported."""
+    from planfold.app import open_app
+
+    settings = settings_for(db)
+    require_database(settings)
+    async with open_app(settings, create=False, load=False) as app:
+        yield app
+
+
+def person() -> str:
+    """Who gives an answer or an approval."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+
+
+def find_plan(app: App, key: str) -> str:
+    """The id that ``key`` abbreviates: a unique beginning, with or without "plan-".
+
+    Raises:
+        NotFound: no plan, or more than one.
+    """
+    from planfold.cli.printing import clean
+    from planfold.errors import NotFound
+
+    if key and app.store.head(key) is not None:
+        app.status(key)
+        return key
+    plans = app.plans()
+    found = [p for p in plans if p.aggregate_id.startswith((key, f"plan-{key}"))] if key else []
+    if len(found) == 1:
+        return found[0].aggregate_id
+    if found:
+        raise NotFound(f"{clean(key)!r} begins the ids of several plans:\n{_listing(found)}")
+    hint = "`planfold list` shows them" if plans else "there are no plans yet"
+    raise NotFound(f"there is no plan {clean(key)!r}; {hint}")
+
+
+def status_of(plan: StreamHead) -> str:
+    return str(plan.head.get("status", ""))
+
+
+def latest_plan(app: App, key: str | None) -> str:
+    """The plan to look at: the named one, else the latest that has not ended, else the latest.
+    Raises NotFound."""
+    from planfold.errors import NotFound
+
+    if key is not None:
+        return find_plan(app, key)
+    plans = app.plans()
+    if not plans:
+        raise NotFound("there are no plans yet; `planfold run` makes one")
+    unfinished = [plan for plan in plans if status_of(plan) not in ENDED]
+    return (unfinished or plans)[-1].aggregate_id
+
+
+def only_plan(
+    app: App, key: str | None, what: str, is_candidate: Callable[[StreamHead], bool]
+) -> str:
+    """The plan to change: the named one, else the only candidate. Raises NotFound."""
+    from planfold.errors import NotFound
+
+    if key is not None:
+        return find_plan(app, key)
+    found = [plan for plan in app.plans() if is_candidate(plan)]
+    if len(found) == 1:
+        return found[0].aggregate_id
+    if found:
+        raise NotFound(f"name one of the plans {what}:\n{_listing(found)}")
+    raise NotFound(f"there are no plans {what}")
+
+
+def unfinished_plans(app: App) -> list[StreamHead]:
+    return [plan for plan in app.plans() if status_of(plan) not in ENDED]
+
+
+def _listing(plans: Iterable[StreamHead], most: int = 10) -> str:
+    from planfold.cli.printing import clean, cut
+
+    latest = list(plans)[-most:]
+    return "\n".join(
+        f"  {clean(plan.aggregate_id)}  {status_of(plan)}  "
+        f"{cut(clean(str(plan.head.get('title', ''))), 60)}".rstrip()
+        for plan in latest
+    )

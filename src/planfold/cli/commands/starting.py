@@ -1,0 +1,223 @@
+"""``run``, ``plan`` and ``resume``: plans begin, and go on."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planfold.cli.exits import COMPLETED
+from planfold.cli.options import command, json_option, plan_argument, tools_option
+
+if TYPE_CHECKING:
+    from planfold.planner.commands import Initialize
+
+_PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _PLAN_ID.fullmatch(value):
+        raise click.BadParameter("use up to 100 letters, digits and . _ : - (first a letter)")
+    return value
+
+
+parallel_option = click.option(
+    "--max-parallel",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most N tasks of this plan run at once.",
+)
+
+
+@command("run")
+@click.argument("source", metavar="PLAN")
+@click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
+@click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
+@click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
+@parallel_option
+@tools_option
+@json_option("the plan as it ends")
+def run_command(
+    source: str,
+    yes: bool,
+    detach: bool,
+    plan_id: str | None,
+    max_parallel: int | None,
+    tools: tuple[str, ...],
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Show a plan, ask for approval once, and run it with live progress.
+
+    PLAN is a file (Markdown, text, JSON, YAML), a text in quotes, or - for standard input.
+    Without a terminal and without --yes the plan is recorded and waits for approval (exit code
+    3). With --id the same plan is submitted once however often you call this.
+
+    \b
+    planfold run release.md
+    planfold run --yes "Run `make`, then run `make test`"
+    """
+    from planfold.cli.access import run_async
+
+    return run_async(
+        _run(source, yes, detach, plan_id, max_parallel, tools, as_json=as_json, db=db)
+    )
+
+
+async def _run(
+    source: str,
+    yes: bool,
+    detach: bool,
+    plan_id: str | None,
+    max_parallel: int | None,
+    tools: tuple[str, ...],
+    *,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    from planfold.app import new_plan_id, open_app
+    from planfold.cli.access import let_tools_be_found, person, settings_for
+    from planfold.planner.tasks import PlanStatus
+
+    since = time.time()
+    settings = settings_for(db, max_parallel=max_parallel)
+    let_tools_be_found(settings, tools)
+    initialize = _compiled(source, settings, tools)  # before the database: nothing bad gets there
+    plan_id = plan_id or new_plan_id()
+    async with open_app(settings, tools=tools) as app:
+        begin = _with(initialize, config=app.planner_config())
+        await app.send(plan_id, _with(begin, approved_by=person()) if yes else begin)
+        if yes and app.status(plan_id) is PlanStatus.AwaitingApproval:
+            await app.approve(plan_id, by=person())  # it had been submitted without --yes
+        from planfold.cli.session import Runner
+
+        runner = Runner(app, db=db, as_json=as_json, since=since)
+        return await runner.run(plan_id, detach=detach)
+
+
+def _with(initialize: Initialize, **changes: Any) -> Initialize:
+    import msgspec
+
+    return msgspec.structs.replace(initialize, **changes)
+
+
+def _compiled(source: str, settings: Any, tools: tuple[str, ...]) -> Initialize:
+    from planfold.app import assemble_executors
+    from planfold.cli.sources import read_source
+    from planfold.drafting.compiler import compile_plan
+    from planfold.drafting.files import load_plan
+    from planfold.planner.commands import Initialize
+
+    toolbox = assemble_executors(settings, tools).toolbox
+    text, name = read_source(source)
+    draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
+    return Initialize(draft.title, compile_plan(draft, toolbox), draft.goal)
+
+
+# --- plan ---------------------------------------------------------------------------------------
+
+
+@command("plan")
+@click.argument("source", metavar="PLAN")
+@tools_option
+@json_option("the checked tasks, waves, critical path and tools")
+def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """Check a plan and show its graph, waves, critical path and tools. Nothing is written.
+
+    \b
+    planfold plan release.md
+    """
+    from planfold.cli.access import let_tools_be_found, settings_for
+    from planfold.cli.outline import outline, shape_json, shape_lines
+    from planfold.cli.printing import Paper, print_json
+    from planfold.planner.revising import hash_revision
+
+    settings = settings_for(db)
+    let_tools_be_found(settings, tools)
+    plan = _compiled(source, settings, tools)
+    if as_json:
+        print_json(_plan_json(plan) | shape_json(plan.tasks))
+        return COMPLETED
+    paper = Paper()
+    paper.lines([title_line(plan.title, len(plan.tasks)), []])
+    paper.lines(outline(plan.tasks, paper.width, most=None))
+    paper.lines([[], *shape_lines(plan.tasks, paper.width)])
+    paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
+    return COMPLETED
+
+
+def _plan_json(plan: Initialize) -> dict[str, Any]:
+    import msgspec
+
+    from planfold.planner.revising import hash_revision
+
+    tasks = [msgspec.to_builtins(msgspec.structs.asdict(spec)) for spec in plan.tasks]
+    return {
+        "title": plan.title,
+        "goal": plan.goal,
+        "revision_hash": hash_revision(plan.tasks),
+        "tasks": tasks,
+    }
+
+
+def title_line(title: str, tasks: int) -> list[tuple[str, str]]:
+    from planfold.cli.printing import clean, counted
+
+    return [(clean(title) or "Plan", "bold"), (f" ({counted(tasks, 'task')})", "dim")]
+
+
+# --- resume -------------------------------------------------------------------------------------
+
+
+@command("resume")
+@plan_argument
+@tools_option
+@json_option("the plan as it ends (without an ID: a list of plans)")
+def resume_command(
+    plan_id: str | None, tools: tuple[str, ...], as_json: bool, db: str | None
+) -> int:
+    """Go on with a plan, or with all that have not ended, until each has ended or waits for you.
+
+    What was finished is not done again. In a terminal open questions are asked, and approval if
+    that is what is missing.
+
+    \b
+    planfold resume
+    planfold resume plan-3f9a
+    """
+    from planfold.cli.access import run_async
+
+    return run_async(_resume(plan_id, tools, as_json=as_json, db=db))
+
+
+async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db: str | None) -> int:
+    from planfold.app import open_app
+    from planfold.cli.access import (
+        find_plan,
+        let_tools_be_found,
+        require_database,
+        settings_for,
+        unfinished_plans,
+    )
+    from planfold.cli.printing import print_json
+    from planfold.cli.session import Runner
+
+    settings = settings_for(db)
+    require_database(settings)
+    let_tools_be_found(settings, tools)
+    async with open_app(settings, tools=tools, create=False) as app:
+        runner = Runner(app, db=db, as_json=as_json)
+        if key is not None:
+            return await runner.run(find_plan(app, key))
+        plans = unfinished_plans(app)
+        if len(plans) == 1:
+            return await runner.run(plans[0].aggregate_id, in_list=True)
+        if plans:
+            return await runner.run_all()
+    if as_json:
+        print_json([])
+    else:
+        click.echo("Nothing to resume: every plan has ended.")
+    return COMPLETED

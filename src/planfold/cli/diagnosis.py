@@ -1,0 +1,122 @@
+"""What ``doctor`` finds: facts, things to know, and things that are wrong."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planfold.app import assemble_executors, dead_workers, inspect_database, sqlite_version
+from planfold.cli.access import (
+    ENDED,
+    database_file,
+    existing_app,
+    let_tools_be_found,
+    run_async,
+    settings_for,
+    status_of,
+)
+from planfold.cli.printing import counted
+from planfold.errors import PlanfoldError
+from planfold.runtime.settings import SETTINGS_FILE
+
+if TYPE_CHECKING:
+    from planfold.runtime.settings import Settings
+
+
+class Diagnosis:
+    """Facts by name; ``notes`` are worth knowing, ``faults`` need somebody."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.faults: list[str] = []
+
+
+def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
+    """Look at everything; a fault in one thing does not keep from looking at the next."""
+    found = Diagnosis()
+    found.facts["planfold"] = version("planfold")
+    found.facts["python"] = f"{platform.python_version()} on {platform.system()}"
+    found.facts["sqlite"] = sqlite_version()
+    path = Path.cwd() / SETTINGS_FILE
+    found.facts["settings"] = str(path) if path.exists() else None
+    try:
+        settings = settings_for(db)
+    except PlanfoldError as fault:
+        found.faults.append(str(fault))
+        return found
+    _look_at_tools(found, settings, tools)
+    try:
+        _look_at_database(found, settings, db)
+    except PlanfoldError as fault:
+        found.faults.append(str(fault))
+    return found
+
+
+def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -> None:
+    let_tools_be_found(settings, tools)
+    try:
+        toolbox = assemble_executors(settings, tools).toolbox
+    except PlanfoldError as fault:
+        found.faults.append(str(fault))
+    else:
+        found.facts["tools"] = [tool.name for tool in toolbox]
+
+
+def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> None:
+    path = database_file(settings)
+    found.facts["database"] = str(path.absolute()) if path is not None else settings.database
+    if path is None:
+        return
+    if not path.exists():
+        found.notes.append("there is no database yet; `planfold run` makes one")
+        return
+    wal = Path(f"{path}-wal")
+    found.facts["size"] = _size(path)
+    found.facts["wal_size"] = _size(wal) if wal.exists() else _in_bytes(0)
+    report = inspect_database(settings.database)
+    found.facts["schema"] = f"{report.schema} (newest: {report.newest_schema})"
+    found.facts["journal"] = report.journal_mode
+    found.facts["integrity"] = report.integrity
+    if report.integrity != "ok":
+        found.faults.append("the database is damaged; restore it from a backup")
+        return
+    if report.schema > report.newest_schema:
+        found.faults.append("the database was written by a newer planfold; upgrade planfold")
+        return
+    if report.schema < report.newest_schema:
+        found.notes.append("the schema is older; `planfold migrate` brings it up to date")
+        return
+    if report.journal_mode != "wal":
+        found.notes.append("the database is not in WAL mode; opening it switches that on")
+    dead = sorted(dead_workers(settings.database, report.owners))
+    found.facts["workers"] = sorted(set(report.owners) - set(dead))
+    found.facts["dead_workers"] = dead
+    if dead:
+        held = counted(len(dead), "dead worker")
+        found.notes.append(f"{held} left tasks behind; `planfold resume` takes over")
+    run_async(_look_at_plans(found, db))
+
+
+async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
+    async with existing_app(db) as app:
+        plans = app.plans()
+        open_plans = [plan.aggregate_id for plan in plans if status_of(plan) not in ENDED]
+        found.facts["plans"] = len(plans)
+        found.facts["unfinished_plans"] = open_plans
+        for plan_id in open_plans[:1000]:
+            try:
+                app.planner(plan_id)
+            except PlanfoldError as fault:
+                found.faults.append(f"{plan_id} cannot be read: {fault}")
+
+
+def _size(path: Path) -> str:
+    return _in_bytes(path.stat().st_size)  # of the directory entry: the file is not opened
+
+
+def _in_bytes(size: int) -> str:
+    return f"{size:,} bytes" if size < 10_000 else f"{size / 1024 / 1024:,.2f} MiB"

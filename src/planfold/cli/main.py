@@ -1,0 +1,161 @@
+"""The command ``planfold``: its list of commands, and the one place where faults become messages
+and exit codes.
+
+``planfold --help`` is called often, so this module imports click and nothing else; a command's
+module is imported when the command is called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from planfold.cli.exits import FAILED, INTERRUPTED, exit_code
+
+# name -> module below planfold.cli.commands, and what `planfold --help` says of it
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "run": ("starting", "Show a plan, ask for approval once, and run it."),
+    "plan": ("starting", "Dry run: the graph and what it needs. Writes nothing."),
+    "resume": ("starting", "Go on with plans that have not ended."),
+    "worker": ("working", "Run tasks of all plans until told to stop."),
+    "list": ("looking", "List all plans."),
+    "show": ("looking", "Show a plan: tasks, results, questions, what to do next."),
+    "watch": ("looking", "Follow a plan that runs elsewhere until it ends."),
+    "log": ("looking", "Print what happened, event by event."),
+    "graph": ("looking", "Draw a plan as text, DOT or SVG."),
+    "answer": ("deciding", "Answer a question, or change an answer."),
+    "approve": ("deciding", "Let a plan begin."),
+    "reject": ("deciding", "Refuse a plan that waits for approval."),
+    "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
+    "retry": ("deciding", "Plan a task again that did not complete."),
+    "schema": ("keeping", "Print the JSON schema of plan files."),
+    "doctor": ("keeping", "Check the installation and the database."),
+    "migrate": ("keeping", "Bring the database up to date."),
+}
+EXIT_CODES: Final = (
+    "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for an answer or approval, "
+    "4 cancelled, 130 interrupted."
+)
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"planfold.cli.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            ctx.fail(f"there is no command {name!r}." + _meant(name))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for place, word in enumerate(args, 1):
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                ctx.fail(f"argument {place} is not valid UTF-8: {word!a}")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it returns is the exit code."""
+        try:
+            code = super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            code = INTERRUPTED
+        except Exception as fault:
+            code = _report(fault)
+        ctx.exit(code if isinstance(code, int) else 0)
+
+
+def _meant(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f' To run it as a plan: planfold run "{name}"' if " " in name else ""
+
+
+def _report(fault: Exception) -> int:
+    """Say what is wrong on stderr; returns the exit code."""
+    from planfold.cli.printing import clean, clean_lines
+    from planfold.errors import InvalidPlan, PlanfoldError
+
+    if os.environ.get("PLANFOLD_DEBUG"):
+        import traceback
+
+        traceback.print_exception(fault)
+    if isinstance(fault, InvalidPlan):
+        count = len(fault.faults)
+        lines = [f"the plan has {count} faults:" if count > 1 else "the plan has a fault:"]
+        lines += [f"  {clean(str(found))}" for found in fault.faults]
+    elif isinstance(fault, PlanfoldError):
+        lines = clean_lines(str(fault)) or [type(fault).__name__]
+    else:
+        lines = [f"unexpected {type(fault).__name__}: {clean(str(fault))}"]
+        lines.append("This is a fault in planfold. PLANFOLD_DEBUG=1 shows where it happened.")
+    click.echo("planfold: " + "\n".join(lines), err=True)
+    return exit_code(fault)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"planfold {version('planfold')}")
+        ctx.exit(0)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+)
+@click.option("--db", metavar="ADDRESS", help="Database, sqlite:///path. Also after the command.")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version)
+def cli(db: str | None) -> None:
+    """Durable plans: a request becomes a graph of tasks that survives any crash.
+
+    \b
+    planfold run plan.md          show it, ask once, run it with progress
+    planfold resume               go on after an interruption, crash or reboot
+
+    The database is .planfold/planfold.db in this folder, unless --db, PLANFOLD_DB or
+    planfold.toml names another.
+    """
+
+
+def main() -> None:
+    """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks must not crash us
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli(prog_name="planfold")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python would complain once more at its own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)

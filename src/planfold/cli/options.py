@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DB_HELP: Final = "Database, sqlite:///path. Default: PLANFOLD_DB, else .planfold/planfold.db."
+
+
+def command(name: str, short_help: str | None = None) -> Callable[[F], click.Command]:
+    """A command with ``--db``; what its function returns is the exit code."""
+
+    def decorate(function: F) -> click.Command:
+        from planfold.cli.main import COMMANDS
+
+        decorated = click.option("--db", metavar="ADDRESS", help=DB_HELP)(function)
+        declare = click.command(name, short_help=short_help or COMMANDS[name][1])
+        declared: click.Command = declare(decorated)
+        return declared
+
+    return decorate
+
+
+def json_option(what: str) -> Callable[[F], F]:
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON.")
+
+
+tools_option = click.option(
+    "--tools",
+    multiple=True,
+    metavar="MODULE",
+    help="Python module with tools or executors; may be given several times.",
+)
+plan_argument = click.argument("plan_id", metavar="[ID]", required=False)

@@ -1,0 +1,236 @@
+"""Printing safely: what comes from plans, tools and people is data, never terminal control.
+
+Output is built of lines, a line of spans (text, style). The same lines go to a pipe as plain
+text, to a terminal with colours, and into the live display.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, Final
+
+Span = tuple[str, str]  # text, name of a style or ""
+Line = list[Span]
+
+PIPE_WIDTH: Final = 100
+_SGR: Final = {
+    "good": "32",
+    "bad": "31",
+    "busy": "36",
+    "ask": "33",
+    "dim": "2",
+    "bold": "1",
+}
+RICH_STYLES: Final = {
+    "good": "green",
+    "bad": "red",
+    "busy": "cyan",
+    "ask": "yellow",
+    "dim": "dim",
+    "bold": "bold",
+    "": "",
+}
+_JOINERS: Final = "\u200c\u200d"  # inside words and emoji; they draw nothing by themselves
+
+
+def clean(text: str) -> str:
+    """``text`` on one line, with every control, escape and direction character made visible."""
+    if text.isprintable():
+        return text
+    return "".join(map(_visible, " ".join(text.split())))
+
+
+def clean_lines(text: str) -> list[str]:
+    """The lines of ``text``, each cleaned but with its indentation; no blank ones at the end."""
+    lines = text.replace("\r\n", "\n").rstrip().split("\n")
+    return ["".join(map(_visible, line.expandtabs(4))) for line in lines] if text.strip() else []
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    if character.isspace() and character not in "\x0b\x0c\x1c\x1d\x1e\x1f\x85\r\u2028\u2029":
+        return " "
+    return character.encode("unicode_escape").decode()
+
+
+def width_of(text: str) -> int:
+    """How many columns ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def cut(text: str, width: int) -> str:
+    """``text`` in at most ``width`` columns, with a mark where something is left out."""
+    if width_of(text) <= width:
+        return text
+    if width < 2:
+        return text[: max(width, 0)]
+    if text.isascii():
+        return text[: width - 1].rstrip() + ELLIPSIS
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
+
+
+def cut_line(line: Line, width: int) -> Line:
+    """The line in at most ``width`` columns."""
+    spans: Line = []
+    for text, style in line:
+        room = width - sum(width_of(kept) for kept, _ in spans)
+        if room <= 0:
+            break
+        spans.append((cut(text, room), style))
+    return spans
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """``text`` (already clean) in lines of at most ``width`` characters."""
+    return textwrap.wrap(
+        text,
+        max(width, len(rest) + 10),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+    )
+
+
+class Paper:
+    """Where lines go: standard output as it is now."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self.is_terminal = self._stream.isatty()
+        self.is_dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown", "")
+        self._prompt = ""
+        self.colour = self.is_terminal and not self.is_dumb and not os.environ.get("NO_COLOR")
+
+    @property
+    def width(self) -> int:
+        size = shutil.get_terminal_size((PIPE_WIDTH, 24))
+        return max(size.columns, 20) if self.is_terminal else PIPE_WIDTH
+
+    def line(self, *spans: Span | str) -> None:
+        """Print one line. Its texts are clean already."""
+        parts = [(span, "") if isinstance(span, str) else span for span in spans]
+        self._stream.write("".join(self._painted(*part) for part in parts).rstrip() + "\n")
+
+    def lines(self, lines: Iterable[Line], *, width: int | None = None) -> None:
+        """Print lines, at once; a prompt that is open is shown again below them."""
+        self._stream.write("\n" if self._prompt else "")
+        for line in lines:
+            self.line(*(cut_line(line, width) if width else line))
+        self._stream.write(self._prompt)
+        self.flush()
+
+    def prompt(self, text: str) -> None:
+        """Ask for a line; call with "" once it was typed."""
+        self._prompt = text
+        self._stream.write(text)
+        self.flush()
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def _painted(self, text: str, style: str) -> str:
+        if not self.colour or not style or not text:
+            return text
+        return f"\x1b[{_SGR[style]}m{text}\x1b[0m"
+
+
+def in_json(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as JSON that is safe to print: characters that steer a terminal are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isprintable():
+        return text
+    return "".join(_json_visible(text))
+
+
+def _json_visible(text: str) -> Iterator[str]:
+    for character in text:
+        if character.isprintable() or character in "\n" or character in _JOINERS:
+            yield character
+        else:
+            yield json.dumps(character)[1:-1]
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output: indented for a person, on one line for a program."""
+    sys.stdout.write(in_json(value, indent=2 if sys.stdout.isatty() else None) + "\n")
+    sys.stdout.flush()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def clock(at: float) -> str:
+    """Local time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def date_and_time(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _can(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _marks() -> dict[str, str]:
+    fancy = {
+        "planned": "·",
+        "running": "▸",
+        "needs_clarification": "?",
+        "completed": "✓",
+        "failed": "✗",
+        "cancelled": "⊘",
+        "skipped": "-",
+    }
+    plain = dict(zip(fancy, ".>?+x!-", strict=True))
+    return fancy if all(map(_can, fancy.values())) else plain
+
+
+ELLIPSIS: Final = "…" if _can("…") else "~"
+MARKS: Final = _marks()
+STATUS_STYLES: Final = {
+    "planned": "dim",
+    "running": "busy",
+    "needs_clarification": "ask",
+    "completed": "good",
+    "failed": "bad",
+    "cancelled": "bad",
+    "skipped": "dim",
+    "awaiting_approval": "ask",
+    "awaiting_answer": "ask",
+    "cancelling": "bad",
+}
+Say = Callable[[str], None]

@@ -1,0 +1,337 @@
+"""A plan as it stands, as lines: its tasks, open questions, and what a person can do next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from planfold.cli.access import command_line
+from planfold.cli.outline import name_of, reading_order
+from planfold.cli.printing import (
+    MARKS,
+    STATUS_STYLES,
+    Line,
+    clean,
+    clean_lines,
+    counted,
+    cut,
+    date_and_time,
+    duration,
+    width_of,
+    wrapped,
+)
+from planfold.cli.wording import short_result, summary_words
+from planfold.eventstore.envelope import Query
+from planfold.planner.state import Question
+from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.readmodels.plan_view import PlanFold, waits_for
+
+if TYPE_CHECKING:
+    from planfold.app import App
+
+QUESTION_LINES = 12
+
+
+class Situation(NamedTuple):
+    """A plan with who holds its tasks: ``unclaimed`` wait for a worker, ``attended`` says
+    whether a living worker holds any."""
+
+    fold: PlanFold
+    unclaimed: frozenset[int]
+    attended: bool
+
+
+def situation_of(app: App, plan_id: str) -> Situation:
+    """Raises NotFound, CorruptLog."""
+    fold = PlanFold(plan_id)
+    app.status(plan_id)
+    for envelope in app.store.read(Query(aggregate_id=plan_id)):
+        fold.apply(envelope)
+    return Situation(fold, *holders(app, plan_id))
+
+
+def holders(app: App, plan_id: str) -> tuple[frozenset[int], bool]:
+    """Tasks that wait for a worker, and whether a living worker holds any."""
+    from planfold.app import dead_workers
+
+    rows = app.store.queue.queued(plan_id)
+    owners = {row.owner for row in rows if row.owner}
+    dead = dead_workers(app.settings.database, owners)
+    unclaimed = {row.task_id for row in rows if row.owner is None or row.owner in dead}
+    return frozenset(unclaimed), bool(owners - dead)
+
+
+# --- tasks ------------------------------------------------------------------------------------
+
+
+def header_line(fold: PlanFold, unclaimed: frozenset[int] = frozenset()) -> Line:
+    """Status and counts: "running, 3 of 7 tasks completed, 2 running"."""
+    state = fold.state
+    status = state.status.value
+    counts = state.schedule.counts
+    spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
+    done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
+    spans.append((f", {done}", ""))
+    running = counts[TaskStatus.Running] - len(unclaimed)
+    for count, what in (
+        (running, "running"),
+        (len(unclaimed), "waiting for a worker"),
+        (counts[TaskStatus.Failed], "failed"),
+    ):
+        if count:
+            spans.append((f", {count} {what}", ""))
+    if state.questions:
+        spans.append((f", {counted(len(state.questions), 'question')} open", "ask"))
+    return spans
+
+
+def task_line(
+    fold: PlanFold,
+    task: Task,
+    *,
+    width: int,
+    pad: int,
+    now: float,
+    since: float = 0.0,
+    unclaimed: frozenset[int] = frozenset(),
+) -> Line:
+    """One task on one line: mark, name, description, and on the right its time or why it waits.
+
+    ``pad`` is the width of the ids. ``since``: this process took over then, so what runs has not
+    run here for longer.
+    """
+    status = task.status.value
+    style = STATUS_STYLES[status]
+    label = f"{clean(task.spec.label)}: " if task.spec.label else ""
+    prefix = f"{MARKS[status]} {task.id:>{pad}} "
+    info = _info(fold, task, now, since, unclaimed)
+    room = width - len(prefix)
+    text = label + clean(task.description)
+    if task.status is TaskStatus.Running and task.note:
+        text = f"{label}{clean(task.note)}"
+    info = cut(info, max(room - width_of(text) - 2, room // 2))
+    text = cut(text, room - width_of(info) - 2 if info else room)
+    gap = " " * max(room - width_of(text) - width_of(info), 0)
+    body = "dim" if task.status in (TaskStatus.Planned, TaskStatus.Skipped) else ""
+    return [(prefix, style), (text, body), (gap, ""), (info, "dim" if style == "dim" else style)]
+
+
+def _info(fold: PlanFold, task: Task, now: float, since: float, unclaimed: frozenset[int]) -> str:
+    match task.status:
+        case TaskStatus.Running:
+            again = f"attempt {task.attempt}, " if task.attempt > 1 else ""
+            if task.cancel_requested:
+                return "stopping"
+            if task.id in unclaimed:
+                return f"{again}waits for a worker"
+            begun = max(fold.attempt_at.get(task.id, now), since)
+            return again + duration(now - begun)
+        case TaskStatus.Planned if task.not_before is not None:
+            wait = duration(max(task.not_before - now, 0.0))
+            return f"attempt {task.attempt + 1} in {wait}: {clean(task.error or '')}"
+        case TaskStatus.Completed:
+            started = fold.started.get(task.id)
+            return "" if started is None else duration(fold.finished.get(task.id, now) - started)
+        case TaskStatus.Failed:
+            return f"failed, attempt {task.attempt}" if task.attempt > 1 else "failed"
+        case TaskStatus.Cancelled:
+            return "outcome unknown" if task.outcome_unknown else "cancelled"
+        case TaskStatus.Skipped:
+            return "skipped"
+    reason = waits_for(task, fold.state)
+    return f"waits for {reason}" if reason else ""
+
+
+def plan_lines(
+    situation: Situation, width: int, *, most: int | None = None, details: bool = True
+) -> list[Line]:
+    """Title, status and tasks. With ``most``, tasks that completed are left out first."""
+    fold = situation.fold
+    lines: list[Line] = []
+    if fold.state.title:
+        lines.append([(cut(clean(fold.state.title), width), "bold")])
+    lines.append(
+        [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
+    )
+    tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
+    shown = tasks if most is None else _most_telling(tasks, most)
+    now, pad = time.time(), id_width(fold)
+    for task in shown:
+        lines.append(
+            task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
+        )
+        if details:
+            lines += _details(task, width)
+    if len(shown) < len(tasks):
+        lines.append([(f"... and {len(tasks) - len(shown):,} more tasks", "dim")])
+    summary = fold.summary
+    if summary is not None and (summary.skipped or summary.cancelled or summary.unknown):
+        lines += [[(part, "")] for part in wrapped(summary_words(summary), width)]
+    return lines
+
+
+def id_width(fold: PlanFold) -> int:
+    return len(str(max(fold.state.tasks, default=0)))
+
+
+def specs_of(fold: PlanFold) -> list[Any]:
+    return [task.spec for task in fold.state.tasks.values()]
+
+
+def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
+    """In the same order, those that failed or have not ended before those that completed."""
+    if len(tasks) <= most:
+        return list(tasks)
+    rank = {TaskStatus.Failed: 0, TaskStatus.NeedsClarification: 0, TaskStatus.Running: 0}
+    rank |= {TaskStatus.Cancelled: 1, TaskStatus.Planned: 1, TaskStatus.Skipped: 2}
+    chosen = sorted(range(len(tasks)), key=lambda i: rank.get(tasks[i].status, 3))[:most]
+    return [tasks[i] for i in sorted(chosen)]
+
+
+def _details(task: Task, width: int) -> list[Line]:
+    """What came of a task, below it: its error, or its result in short."""
+    indent = "    "
+    if task.error and task.status in (TaskStatus.Failed, TaskStatus.Cancelled):
+        found = clean_lines(task.error)
+        lines = [part for line in found[:6] for part in wrapped(line, width, indent, indent)]
+        if len(found) > 6:
+            lines.append(f"{indent}... {len(found) - 6} more lines")
+        return [[(line, "bad")] for line in lines]
+    if task.status is TaskStatus.Completed:
+        text = short_result(task.result)
+        return [[(cut(indent + text, width), "dim")]] if text else []
+    return []
+
+
+def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
+    """Everything about one task: ``show --task``."""
+    fold = situation.fold
+    now, unclaimed = time.time(), situation.unclaimed
+    lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
+    for name, at in (("started", fold.started), ("ended", fold.finished)):
+        if task.id in at:
+            lines.append([(f"{name} {date_and_time(at[task.id])}", "dim")])
+    if task.error:
+        lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
+    if task.result is not None:
+        lines.append([("result", "bold")])
+        lines += [[(line, "")] for line in _result_lines(task.result)]
+    return lines
+
+
+def _result_lines(result: Any) -> list[str]:
+    if isinstance(result, str):
+        return clean_lines(result)
+    if not isinstance(result, dict):
+        return clean_lines(msgspec.json.format(msgspec.json.encode(result)).decode())
+    lines: list[str] = []
+    for key, value in result.items():
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        found = clean_lines(text)
+        if len(found) > 1:
+            lines += [f"{clean(key)}:", *(f"  {line}" for line in found)]
+        else:
+            lines.append(f"{clean(key)}: {found[0] if found else ''}")
+    return lines
+
+
+# --- questions and what to do next ------------------------------------------------------------
+
+
+def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]:
+    """A question with its choices numbered, and its default."""
+    task = fold.state.tasks[question.task_id]
+    text = clean_lines(question.question) or [""]
+    parts = [p for line in text for p in (wrapped(line, width, "  ", "  ") or [""])]
+    if len(parts) > QUESTION_LINES:
+        parts[QUESTION_LINES:] = [f"  ... ({len(parts) - QUESTION_LINES} more lines)"]
+    lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
+    lines += [[(part, "")] for part in parts]
+    lines += [
+        [(cut(f"  {number}. {clean(choice)}", width), "")]
+        for number, choice in enumerate(question.choices, 1)
+    ]
+    if question.default is not None:
+        until = f" from {date_and_time(question.deadline)} on" if question.deadline else ""
+        lines.append([(f"  default{until}: {clean(question.default)}", "dim")])
+    return lines
+
+
+def is_work(fold: PlanFold, question: Question) -> bool:
+    """Whether a person is asked to do something, and not just to decide."""
+    kind = fold.state.tasks[question.task_id].kind
+    return kind is not NodeKind.Clarification and question.then != "outcome"
+
+
+def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
+    """Open questions, each with the command that answers it."""
+    lines: list[Line] = []
+    for question in fold.state.questions.values():
+        lines += [[], *question_lines(fold, question, width)]
+        text = "TEXT"
+        if question.choices:
+            text = question.choices[0] if _is_plain(question.choices[0]) else "1"
+        words = command_line(db, "answer", fold.plan_id, question.task_id)
+        lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
+    return lines
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and "'" not in text and "\\" not in text
+
+
+def next_lines(situation: Situation, db: str | None) -> list[Line]:
+    """What a person can do now, as commands to copy."""
+    fold, status = situation.fold, situation.fold.state.status
+    steps: list[tuple[str, str]] = []
+    if status is PlanStatus.AwaitingApproval:
+        steps.append((command_line(db, "approve", fold.plan_id), "let it begin"))
+        steps.append((command_line(db, "resume", fold.plan_id), "then run it"))
+        steps.append((command_line(db, "reject", fold.plan_id), "or refuse it"))
+    elif status is PlanStatus.AwaitingAnswer:
+        steps.append((command_line(db, "resume", fold.plan_id), "goes on, once answered"))
+    elif status in (PlanStatus.Running, PlanStatus.Cancelling):
+        if situation.attended:
+            steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
+        else:
+            steps.append((command_line(db, "resume", fold.plan_id), "goes on; nobody runs it now"))
+    elif status is PlanStatus.Failed:
+        failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
+        words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
+        steps.append((words, "plans it again"))
+    pad = max((len(words) for words, _ in steps), default=0)
+    return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
+
+
+def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
+    """What ``show`` prints."""
+    lines = plan_lines(situation, width)
+    lines += waiting_lines(situation.fold, db, width)
+    steps = next_lines(situation, db)
+    return [*lines, [], [("Next", "bold")], *steps] if steps else lines
+
+
+# --- JSON -------------------------------------------------------------------------------------
+
+
+def show_json(situation: Situation) -> dict[str, Any]:
+    """What ``show --json`` prints: every key is always there."""
+    view = situation.fold.view()
+    for task in view.tasks:
+        if task.id in situation.unclaimed and task.status is TaskStatus.Running:
+            task.waits_for = "a worker"
+    found: dict[str, Any] = msgspec.to_builtins(view)
+    labels = {task.id: task.label for task in view.tasks}
+    found["questions"] = [
+        {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
+    ]
+    found["summary"] = None if view.summary is None else _all_fields(view.summary)
+    return found
+
+
+def _all_fields(value: msgspec.Struct) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
+    return fields

@@ -1,0 +1,280 @@
+"""Working on plans, or watching them, until nothing more can happen without a person."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from planfold.cli.access import ENDED, command_line, status_of
+from planfold.cli.asking import Asker, Keyboard
+from planfold.cli.outline import name_of
+from planfold.cli.printing import Paper, clean
+from planfold.cli.progress import Display, LiveTable
+from planfold.eventstore.envelope import Query
+from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
+from planfold.readmodels.plan_view import PlanFold
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.runtime.worker import Worker
+
+TICK_S = 0.1
+PAUSE_S = 0.02  # between two looks, so that a busy log does not mean a busy loop
+STUCK_S = 1.0
+
+
+class Stop:
+    """Signals: the first one asks to stop, the next ones to stop at once."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.asked = asyncio.Event()
+        self.again = asyncio.Event()
+        self.callbacks: list[Callable[[], None]] = []
+
+    def _received(self, number: signal.Signals) -> None:
+        if self.asked.is_set():
+            self.again.set()
+        self.signal = self.signal or number
+        self.asked.set()
+        for callback in self.callbacks:
+            callback()
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._received, number)
+        try:
+            yield self
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+class Session:
+    """Follows plans; with a worker it runs them too, with a keyboard it asks.
+
+    ``plan_ids`` None follows every plan of the database that has not ended, and those that are
+    submitted meanwhile.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        plan_ids: Sequence[str] | None,
+        display: Display,
+        paper: Paper,
+        stop: Stop,
+        *,
+        to_the_end: bool = False,
+        since: float | None = None,
+    ) -> None:
+        self.app = app
+        self.display = display
+        self.folds: dict[str, PlanFold] = {}
+        self._plan_ids = plan_ids
+        self._paper = paper
+        self._stop = stop
+        self._to_the_end = to_the_end  # do not leave a plan that waits for a person
+        self._since = since or time.time()  # what happened earlier is no news
+        self._changed = asyncio.Event()
+        self._asker: Asker | None = None
+        self._looked_for_plans = 0.0
+        self._moved = time.monotonic()
+        self._fault: BaseException | None = None
+        self.look()
+        for fold in self.folds.values():
+            for task in fold.state.tasks.values():
+                earlier = fold.attempt_at.get(task.id, 0.0) < self._since
+                if task.status is TaskStatus.Running and earlier:
+                    display.goes_on(fold, task)
+
+    async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
+        """Until nothing more can happen, or a signal came."""
+        keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
+        if keyboard is not None:
+            self._asker = Asker(
+                self.app, keyboard, self._paper, draws=self.display.redraws, look=self.look
+            )
+        self._stop.callbacks.append(self._changed.set)
+        waker = asyncio.create_task(self._wake())
+        try:
+            if keyboard is not None:
+                keyboard.start()
+            with self._suspensions(keyboard):
+                await self._loop(worker)
+        finally:
+            waker.cancel()
+            with suppress(asyncio.CancelledError):
+                await waker
+            self._stop.callbacks.clear()
+            if keyboard is not None:
+                keyboard.stop()
+            self.display.close()
+
+    async def _loop(self, worker: Worker | None) -> None:
+        while True:
+            self._changed.clear()
+            self.look()
+            folds = list(self.folds.values())
+            below = []
+            if self._asker is not None:
+                await self._asker.step(folds)
+                below = self._asker.lines(folds, self._paper.width)
+            self.display.draw(folds, below)
+            self._tell_fault(worker)
+            if self._stop.asked.is_set() or self._is_settled(worker):
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), TICK_S)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _wake(self) -> None:
+        while True:
+            ticket = self.app.store.wakeup.ticket()
+            self._changed.set()
+            self.app.store.watch_other_processes()
+            await ticket.wait()
+
+    @contextmanager
+    def _suspensions(self, keyboard: Keyboard | None) -> Iterator[None]:
+        """After Ctrl-Z and fg the terminal is set up and drawn anew."""
+        loop = asyncio.get_running_loop()
+
+        def go_on() -> None:
+            if keyboard is not None:
+                keyboard.take_terminal()
+            if isinstance(self.display, LiveTable):
+                self.display.redraw_all()
+            self._changed.set()
+
+        loop.add_signal_handler(signal.SIGCONT, go_on)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGCONT)
+
+    # --- looking --------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Bring every fold up to date and tell the display."""
+        for plan_id in self._wanted():
+            fold = self.folds.get(plan_id)
+            if fold is None:
+                fold = self.folds[plan_id] = PlanFold(plan_id)
+            query = Query(aggregate_id=plan_id)
+            for envelope in self.app.store.read(query, after=fold.position):
+                fold.apply(envelope)
+                news = envelope.recorded_at >= self._since
+                self.display.happened(fold, envelope, news=news)
+                self._moved = time.monotonic()
+
+    def _wanted(self) -> Sequence[str]:
+        if self._plan_ids is not None:
+            return self._plan_ids
+        now = time.monotonic()
+        if now - self._looked_for_plans > 1.0 or not self.folds:
+            self._looked_for_plans = now
+            for plan in self.app.plans():
+                if status_of(plan) not in ENDED:
+                    self.folds.setdefault(plan.aggregate_id, PlanFold(plan.aggregate_id))
+        return list(self.folds)
+
+    def _is_settled(self, worker: Worker | None) -> bool:
+        stuck = worker is not None and time.monotonic() - self._moved > STUCK_S
+        return all(
+            self._is_at_rest(fold) or (stuck and bool(unservable(self.app, fold)))
+            for fold in self.folds.values()
+        )
+
+    def _is_at_rest(self, fold: PlanFold) -> bool:
+        status = fold.state.status
+        if status.value in ENDED:
+            return True
+        if self._to_the_end:
+            return False
+        if status is PlanStatus.AwaitingApproval:
+            return True
+        if status is not PlanStatus.AwaitingAnswer:
+            return False
+        # A question with a deadline is answered by its default, so the plan goes on by itself.
+        will_go_on = has_deadline(fold)
+        asking = self._asker is not None and not self._asker.gave_up
+        return not (will_go_on or asking)
+
+    def _tell_fault(self, worker: Worker | None) -> None:
+        fault = worker.fault if worker is not None else None
+        if fault is not None and fault is not self._fault:
+            self._fault = fault
+            self.display.say([(f"trouble: {clean(str(fault))}", "bad")])
+
+
+def has_deadline(fold: PlanFold) -> bool:
+    """Whether an open question will be answered by its default."""
+    return any(question.deadline is not None for question in fold.state.questions.values())
+
+
+def unservable(app: App, fold: PlanFold) -> list[Task]:
+    """Where nothing else can happen: dispatched tasks for which this process has no tool and
+    which no other worker holds."""
+    state = fold.state
+    if state.status is not PlanStatus.Running or state.schedule.delayed or has_deadline(fold):
+        return []
+    rows = app.store.queue.queued(fold.plan_id)
+    tasks = [state.tasks[row.task_id] for row in rows if row.task_id in state.tasks]
+    if any(row.owner for row in rows):
+        return []
+    servable = any(app.executors.for_task(task.spec) is not None for task in tasks)
+    return [] if servable else tasks
+
+
+@asynccontextmanager
+async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncIterator[None]:
+    """The worker works inside the block. Leaving it stops the worker, which lets its tasks go on
+    for ``drain_s`` seconds; a further signal cuts short what it waits for."""
+    await worker.__aenter__()
+    try:
+        yield
+    finally:
+        stop.again.clear()
+        stopping = asyncio.create_task(worker.stop(drain_s=drain_s))
+        while not stopping.done():
+            hurry = asyncio.create_task(stop.again.wait())
+            await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if not stopping.done():
+                stop.again.clear()
+                stopping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await stopping
+                stopping = asyncio.create_task(worker.stop())
+        await stopping
+
+
+def tell_interruption(
+    paper: Paper, session: Session, held: Sequence[tuple[str, int]], db: str | None
+) -> None:
+    """What was cut off, and how to go on."""
+    for plan_id, task_id in held:
+        fold = session.folds.get(plan_id)
+        task = fold.state.tasks.get(task_id) if fold is not None else None
+        if task is None or task.status is not TaskStatus.Running:
+            continue
+        once = task.spec.effect is Effect.Once
+        rest = "; it must not run twice, so you will be asked what came of it" if once else ""
+        paper.line((f"cut off: {name_of(task.spec)}{rest}", "dim"))
+    unfinished = [f for f in session.folds.values() if f.state.status.value not in ENDED]
+    names = [unfinished[0].plan_id] if len(unfinished) == 1 else []
+    paper.line(("Interrupted. Go on with: ", ""), (command_line(db, "resume", *names), "busy"))
+    paper.flush()
+
+
+def held_tasks(app: App, worker: Worker) -> list[tuple[str, int]]:
+    """What a worker holds now: plan and task."""
+    return [(row.aggregate_id, row.task_id) for row in app.store.queue.owned(worker.owner)]

@@ -1,0 +1,159 @@
+"""Events in plain words, for ``log`` and for progress without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from planfold.cli.outline import name_of
+from planfold.cli.printing import clean, counted, cut, duration, in_json
+from planfold.eventstore.envelope import Undecoded
+from planfold.planner.events import (
+    CancelRequested,
+    ClarificationReceived,
+    ClarificationRequested,
+    ContextCompacted,
+    PlanApproved,
+    PlanCancelled,
+    PlanningCompleted,
+    PlanRevised,
+    PlanSummary,
+    RetryScheduled,
+    StepRecorded,
+    TaskDispatched,
+    TasksPlanned,
+    TasksReset,
+    TaskStatusUpdated,
+)
+from planfold.planner.tasks import TaskStatus
+
+_STYLE: Final = {
+    "completed": "good",
+    "failed": "bad",
+    "cancelled": "bad",
+    "asks": "ask",
+    "started": "busy",
+    "skipped": "dim",
+    "progress": "dim",
+    "step": "dim",
+    "unreadable": "bad",
+}
+MOST: Final = 400  # characters of one detail
+
+
+class Words(NamedTuple):
+    """What happened: a verb, the task it is about (or None for the plan), and the rest."""
+
+    verb: str
+    task_id: int | None
+    detail: str
+
+    @property
+    def style(self) -> str:
+        return _STYLE.get(self.verb, "")
+
+
+def words_for(event: Any) -> Words:
+    """``event`` in plain words."""
+    words = _about_a_task(event) or _about_the_plan(event)
+    return words._replace(detail=cut(words.detail, MOST))
+
+
+def _about_a_task(event: Any) -> Words | None:
+    match event:
+        case TaskDispatched(task_id, attempt):
+            return Words("started", task_id, f"attempt {attempt}" if attempt > 1 else "")
+        case TaskStatusUpdated(task_id, TaskStatus.Running):
+            return Words("progress", task_id, clean(event.note or ""))
+        case TaskStatusUpdated(task_id, status):
+            detail = clean(event.error) if event.error else short_result(event.result)
+            return Words(str(status.value), task_id, detail)
+        case RetryScheduled(task_id):
+            return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
+        case ClarificationRequested(task_id):
+            choices = f" [{' / '.join(map(clean, event.choices))}]" if event.choices else ""
+            return Words("asks", task_id, clean(event.question) + choices)
+        case ClarificationReceived(task_id):
+            by = f" by {clean(event.by)}" if event.by else ""
+            verb = "could not" if event.leads_to == "fail" else "answered"
+            return Words(verb, task_id, f"{clean(event.answer)}{by}")
+        case StepRecorded(task_id):
+            return Words("step", task_id, f"{clean(event.key)} = {short_result(event.value)}")
+    return None
+
+
+def _about_the_plan(event: Any) -> Words:
+    match event:
+        case TasksPlanned():
+            detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
+            return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
+        case PlanApproved():
+            by = f" by {clean(event.by)}" if event.by else ""
+            return Words("approved", None, f"revision {event.revision_hash}{by}")
+        case PlanRevised():
+            detail = f"{counted(len(event.tasks), 'task')} planned, {len(event.removed)} removed"
+            return Words("revised", None, f"{detail}, revision {event.revision_hash}")
+        case TasksReset():
+            why = "again by hand" if event.reason == "retry" else "an answer was changed"
+            return Words("planned", None, f"{_tasks(event.task_ids)}: {why}")
+        case CancelRequested():
+            return Words("stopping", None, _because(_tasks(event.task_ids), event.reason))
+        case PlanCancelled():
+            return Words("cancelled", None, _because("the plan", event.reason))
+        case ContextCompacted():
+            detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
+            return Words("compacted", None, detail)
+        case PlanningCompleted():
+            return Words(event.outcome, None, f"the plan: {summary_words(event.summary)}")
+        case Undecoded():
+            return Words("unreadable", None, clean(event.reason))
+    return Words(clean(type(event).__name__), None, "")
+
+
+def _because(what: str, reason: str) -> str:
+    return f"{what}: {clean(reason)}" if reason else what
+
+
+def _tasks(ids: Sequence[int], most: int = 10) -> str:
+    shown = ", ".join(map(str, ids[:most])) + (", ..." if len(ids) > most else "")
+    return f"task {shown}" if len(ids) == 1 else f"tasks {shown}"
+
+
+def summary_words(summary: PlanSummary) -> str:
+    """ "3 of 7 tasks completed; failed: 2; skipped: 4, 5"."""
+    words = [f"{summary.completed} of {counted(summary.total, 'task')} completed"]
+    for name in ("failed", "skipped", "cancelled", "unknown"):
+        ids = getattr(summary, name)
+        if ids:
+            name = "outcome unknown" if name == "unknown" else name
+            words.append(f"{name}: {_tasks(ids).partition(' ')[2]}")
+    return "; ".join(words)
+
+
+def short_result(result: Any) -> str:
+    """A task's result in a few words; of a command's output the last line."""
+    if result is None:
+        return ""
+    if isinstance(result, str):
+        return clean(result)
+    if isinstance(result, dict) and "exit_code" in result:
+        output = str(result.get("stdout") or result.get("stderr") or "")
+        last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
+        return clean(last[:2000].strip())
+    if isinstance(result, dict) and isinstance(result.get("status"), int) and "url" in result:
+        return clean(f"{result['status']} {result['url']}")
+    return in_json(result)[: 4 * MOST]
+
+
+class TaskNames:
+    """Ids and labels of the tasks that a plan's events speak of."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+
+    def note(self, event: Any) -> None:
+        if isinstance(event, (TasksPlanned, PlanRevised)):
+            self._names.update((spec.id, name_of(spec)) for spec in event.tasks)
+
+    def __getitem__(self, task_id: int) -> str:
+        return self._names.get(task_id, str(task_id))
