@@ -20,7 +20,7 @@ from driver import SHAPES
 
 pytestmark = pytest.mark.crash
 
-SAMPLE = 40  # points of each shape that `make test` tries
+SAMPLE = 28  # points of each shape that `make test` tries
 RANDOM_KILLS = 200
 SEED = 20_240_607
 

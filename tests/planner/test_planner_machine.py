@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -41,6 +42,27 @@ prompts = st.builds(
     deadline=st.sampled_from([None, 1.0, 5.0]),
 )
 policies = st.builds(RetryPolicy, attempts=st.integers(1, 3), base=st.sampled_from([0.0, 2.0]))
+jitters = st.sampled_from([0.0, 0.5, 0.9])
+other_reports = st.one_of(
+    st.builds(
+        c.NeedsClarification,
+        st.just("why?"),
+        st.sampled_from([(), ("a", "b")]),
+        st.sampled_from([None, "a"]),
+        st.sampled_from([None, 3.0]),
+        st.booleans(),
+    ),
+    st.builds(c.OutcomeUnknown, st.just("cut off")),
+    st.builds(c.TaskProgressed, st.sampled_from("ab")),
+    st.builds(c.StepCompleted, st.sampled_from("ab"), st.integers(0, 1)),
+)
+WANDERING = (
+    *(c.TaskCompleted(value) for value in (7, {"x": 1}, None)),
+    *(c.TaskFailed("boom"), c.TaskFailed("boom", retryable=False)),
+    c.NeedsClarification("why?"),
+    c.NeedsClarification("why?", default="a", deadline=1.0),
+    c.OutcomeUnknown("cut off"),
+)
 configs = st.builds(
     c.PlannerConfig,
     max_parallel=st.sampled_from([None, None, 1, 2]),
@@ -68,13 +90,13 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         retry=draw(policies),
         on_failure=draw(st.sampled_from(["stop", "stop", "continue"])),
         prompt=draw(prompts) if kind is NodeKind.Clarification else None,
-        done=draw(st.integers(0, 9)) == 0,
+        done=draw(st.sampled_from([False] * 9 + [True])),
     )
 
 
 @st.composite
 def plans(draw: st.DrawFn, first: int = 1, known: tuple[int, ...] = ()) -> tuple[TaskSpec, ...]:
-    count = draw(st.integers(1, 7))
+    count = draw(st.integers(1, 3 if known else 8))
     made: list[TaskSpec] = []
     for task_id in range(first, first + count):
         made.append(draw(specs(task_id, [*known, *(spec.id for spec in made)])))
@@ -158,11 +180,22 @@ class PlannerMachine(RuleBasedStateMachine):
         assert config.max_parallel is None or sum(running.values()) <= config.max_parallel
         assert all(running[route] <= limit for route, limit in config.route_limits.items())
 
+    def some(self, *wanted: S) -> bool:
+        counts = self.planner.state.schedule.counts
+        return any(counts[status] for status in wanted)
+
+    def answered(self) -> list[Task]:
+        return [
+            t
+            for t in self.planner.state.tasks.values()
+            if t.kind is NodeKind.Clarification and t.status is S.Completed
+        ]
+
     def pick(self, data: st.DataObject, *wanted: S) -> Task:
         """Mostly a task that a command makes sense for, sometimes any."""
         tasks = list(self.planner.state.tasks.values())
         fitting = [t for t in tasks if t.status in wanted]
-        whole = not fitting or data.draw(st.integers(0, 7)) == 0
+        whole = not fitting or data.draw(st.sampled_from([False] * 9 + [True]))
         return data.draw(st.sampled_from(tasks if whole else fitting))
 
     # --- commands ----------------------------------------------------------------------------
@@ -174,41 +207,37 @@ class PlannerMachine(RuleBasedStateMachine):
         self.first = c.Initialize("plan", tasks, "goal", config, approved_by)
         self.send(self.first)
 
-    @rule()
-    def begin_again(self) -> None:
-        approved = self.planner.state.approved
-        events = self.decide(self.first)
-        assert not events or not approved
-
     @precondition(lambda self: not self.planner.state.approved)
     @rule()
     def approve(self) -> None:
         self.send(c.ApprovePlan(self.planner.state.revision_hash, "me"))
 
-    @rule(
-        data=st.data(),
-        event=st.one_of(
-            st.builds(c.TaskCompleted, st.sampled_from([None, 7, {"x": 1}, "long " * 9])),
-            st.builds(c.TaskCompleted, st.just({"x": "y"})),
-            st.builds(c.TaskFailed, st.just("boom"), st.booleans()),
-            st.builds(
-                c.NeedsClarification,
-                st.just("why?"),
-                st.sampled_from([(), ("a", "b")]),
-                st.sampled_from([None, "a"]),
-                st.sampled_from([None, 3.0]),
-                st.booleans(),
-            ),
-            st.builds(c.TaskProgressed, st.sampled_from("ab")),
-            st.builds(c.StepCompleted, st.sampled_from("ab"), st.integers(0, 1)),
-            st.builds(c.OutcomeUnknown, st.just("cut off")),
-        ),
-        back=st.sampled_from([0, 0, 0, 1, -1, None]),
-        jitter=st.sampled_from([0.0, 0.5, 0.9]),
-    )
-    def report(self, data: st.DataObject, event: Any, back: int | None, jitter: float) -> None:
+    @precondition(lambda self: self.some(S.Running))
+    @rule(data=st.data(), result=st.sampled_from([None, 7, {"x": 1}, {"x": "y"}, "long " * 9]))
+    def complete(self, data: st.DataObject, result: Any) -> None:
         task = self.pick(data, S.Running)
-        attempt = None if back is None else task.attempt - back
+        self.report(task, c.TaskCompleted(result), task.attempt)
+
+    @precondition(lambda self: self.some(S.Running))
+    @rule(data=st.data(), retryable=st.sampled_from([True, True, False]), jitter=jitters)
+    def fail(self, data: st.DataObject, retryable: bool, jitter: float) -> None:
+        task = self.pick(data, S.Running)
+        self.report(task, c.TaskFailed("boom", retryable), task.attempt, jitter)
+
+    @precondition(lambda self: self.some(S.Running))
+    @rule(data=st.data(), event=other_reports)
+    def say_something_else(self, data: st.DataObject, event: c.ExecutorEvent) -> None:
+        task = self.pick(data, S.Running)
+        self.report(task, event, task.attempt)
+
+    @rule(data=st.data(), event=other_reports, back=st.sampled_from([None, -1, 0, 1]))
+    def report_anything(self, data: st.DataObject, event: Any, back: int | None) -> None:
+        task = self.pick(data)
+        self.report(task, event, None if back is None else task.attempt - back)
+
+    def report(
+        self, task: Task, event: c.ExecutorEvent, attempt: int | None, jitter: float = 0.5
+    ) -> None:
         command = c.HandleExecutorEvent(task.id, event, attempt, self.now, jitter)
         self.send(command)
         if attempt is not None and (task.id, attempt) in self.attempts:
@@ -223,21 +252,24 @@ class PlannerMachine(RuleBasedStateMachine):
         if ends and not (task.status is S.Running and task.attempt == command.attempt):
             assert not self.decide(command)
 
+    @precondition(lambda self: self.some(S.NeedsClarification))
     @rule(data=st.data(), text=st.sampled_from(ANSWERS), bad=st.integers(0, 5))
     def answer(self, data: st.DataObject, text: str, bad: int) -> None:
         task = self.pick(data, S.NeedsClarification)
-        report = c.ClarificationProvided(text, "ada", failed=bad == 0)
+        report = c.ClarificationProvided(text, "ada", failed=bad == 5)
         self.send(c.HandleExecutorEvent(task.id, report, now=self.now))
 
+    @precondition(lambda self: self.answered())
     @rule(data=st.data(), text=st.sampled_from(ANSWERS))
     def change_answer(self, data: st.DataObject, text: str) -> None:
-        task = self.pick(data, S.Completed)
+        task = data.draw(st.sampled_from(self.answered()))
         runs = {i: t.run for i, t in self.planner.state.tasks.items()}
         below = set(self.planner.state.schedule.descendants([task.id]))
         self.send(c.ChangeAnswer(task.id, text))
         rose = {i for i, t in self.planner.state.tasks.items() if t.run > runs[i]}
         assert rose <= below
 
+    @precondition(lambda self: len(self.history) > 4 and self.some(*UNFINISHED))
     @rule(data=st.data(), subtree=st.booleans())
     def cancel_task(self, data: st.DataObject, subtree: bool) -> None:
         self.send(c.CancelTask(self.pick(data, *UNFINISHED).id, subtree))
@@ -245,18 +277,18 @@ class PlannerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.history) > 12)
     @rule(sure=st.integers(0, 3))
     def cancel_plan(self, sure: int) -> None:
-        if sure == 0:
+        if sure == 3:
             self.send(c.CancelPlan("enough"))
 
+    @precondition(lambda self: self.some(S.Failed, S.Cancelled, S.Skipped))
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         self.send(c.RetryTask(self.pick(data, S.Failed, S.Cancelled, S.Skipped).id))
 
-    @rule(data=st.data(), approved_by=st.sampled_from([None, "me"]))
+    @precondition(lambda self: len(self.history) > 8 and len(self.planner.state.tasks) < 20)
+    @rule(data=st.data(), approved_by=st.sampled_from([None, "me", "me"]))
     def revise(self, data: st.DataObject, approved_by: str | None) -> None:
         tasks = self.planner.state.tasks
-        if len(tasks) > 20:
-            return
         fresh = [t.spec for t in tasks.values() if t.status is S.Planned and not t.attempt]
         kept = [s for s in fresh if data.draw(st.booleans())]
         known = [i for i, t in tasks.items() if t.spec not in fresh or t.spec in kept]
@@ -266,20 +298,67 @@ class PlannerMachine(RuleBasedStateMachine):
         again = [data.draw(specs(s.id, [i for i in known if i < s.id])) for s in kept[:1]]
         self.send(c.RevisePlan((*again, *kept[1:], *added), approved_by))
 
+    @precondition(lambda self: self.planner.state.facts.uncompacted)
     @rule(summary=st.sampled_from([None, "so far so good"]))
     def compact(self, summary: str | None) -> None:
         self.send(c.CompactContext(summary))
 
-    @rule(seconds=st.sampled_from([0.5, 2.0, 10.0]))
-    def time_passes(self, seconds: float) -> None:
-        due = self.planner.due_at()
-        self.now = self.now + seconds if due is None or seconds == 10.0 else due
+    @precondition(lambda self: self.planner.due_at() is not None)
+    @rule()
+    def the_time_comes(self) -> None:
+        self.now = self.planner.due_at() or self.now
         self.send(c.Continue(self.now))
-        self.follow_up()
 
-    @rule(data=st.data(), command=st.sampled_from([c.RetryTask, c.CancelTask]))
-    def name_a_task_that_is_not_there(self, data: st.DataObject, command: Any) -> None:
-        assert self.decide(command(999)) is None
+    @rule(data=st.data())
+    def say_what_is_old_or_wrong(self, data: st.DataObject) -> None:
+        self.now += 0.5
+        self.send(c.Continue(self.now))
+        began = self.decide(self.first)
+        assert not began or not self.planner.state.approved
+        for command in (c.RetryTask(999), c.CancelTask(999), c.ChangeAnswer(999, "a")):
+            assert self.decide(command) is None
+        self.decide(c.ChangeAnswer(self.pick(data).id, "x"))
+        self.decide(c.RetryTask(self.pick(data).id))
+        self.decide(c.CompactContext())
+
+    @rule(seed=st.integers(0, 10**6))
+    def wander(self, seed: int) -> None:
+        """Many sensible commands in a row: choosing each by hypothesis would stay shallow."""
+        rng = random.Random(seed)
+        for _ in range(12):
+            self.send(self.sensible(rng))
+            self.the_history_folds_to_the_same()
+            self.the_counts_are_right()
+            self.the_plan_is_never_stuck()
+            self.the_summary_is_true()
+
+    def sensible(self, rng: random.Random) -> c.Command:
+        state = self.planner.state
+        task = rng.choice(list(state.tasks.values()))
+        due = self.planner.due_at()
+        if not state.approved and rng.random() < 0.7:
+            return c.ApprovePlan(state.revision_hash)
+        if due is not None and rng.random() < 0.3:
+            self.now = due
+            return c.Continue(due)
+        match task.status:
+            case S.Running if rng.random() < 0.9:
+                event = rng.choice(WANDERING)
+                return c.HandleExecutorEvent(
+                    task.id, event, task.attempt, self.now, rng.choice([0.0, 0.9])
+                )
+            case S.NeedsClarification if rng.random() < 0.9:
+                report = c.ClarificationProvided(rng.choice(ANSWERS), failed=rng.random() < 0.1)
+                return c.HandleExecutorEvent(task.id, report, now=self.now)
+            case S.Failed | S.Cancelled | S.Skipped if rng.random() < 0.7:
+                return c.RetryTask(task.id)
+            case S.Completed if task.kind is NodeKind.Clarification and rng.random() < 0.15:
+                return c.ChangeAnswer(task.id, rng.choice("ab"))
+        if rng.random() < 0.03:
+            return c.CancelPlan()
+        if task.status in UNFINISHED and rng.random() < 0.2:
+            return c.CancelTask(task.id, rng.random() < 0.3)
+        return self.sensible(rng)
 
     # --- what holds --------------------------------------------------------------------------
 
@@ -360,4 +439,6 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
 
 
 TestPlannerMachine = PlannerMachine.TestCase
-TestPlannerMachine.settings = settings(stateful_step_count=40)
+TestPlannerMachine.settings = settings(
+    stateful_step_count=20, max_examples=2 * settings.default.max_examples
+)

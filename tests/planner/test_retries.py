@@ -216,3 +216,14 @@ def test_dependents_that_wait_for_a_retry_are_skipped_when_it_is_given_up() -> N
     play(plan, failed(2, "boom"))
     assert statuses(plan) == {1: "cancelled", 2: "failed"}
     assert plan.handler.state.outcome == "failed"
+
+
+def test_a_dependent_that_was_free_waits_again_when_its_parent_is_retried() -> None:
+    lenient = work(1, on_failure="continue")
+    plan = running(lenient, work(2), work(3, 1), max_parallel=2, route_limits={"processing": 2})
+    plan.when(failed(1)).when(RetryTask(1)).follow_up()
+    assert statuses(plan) == {1: "running", 2: "running", 3: "planned"}
+    play(plan, done(2))
+    assert statuses(plan)[3] == "planned"
+    play(plan, done(1))
+    assert statuses(plan)[3] == "running"

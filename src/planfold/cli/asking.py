@@ -28,16 +28,6 @@ _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)
 _ERASE, _ERASE_LINE, _ERASE_WORD, _END = "\x7f\b", "\x15", "\x17", "\x04"
 
 
-def can_ask() -> bool:
-    """Whether a person sits at a terminal and this process is in its foreground."""
-    try:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return False
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):
-        return False
-
-
 class Keyboard:
     """Lines from the terminal without blocking. With ``own_echo`` the terminal itself shows
     nothing: the caller draws :attr:`typed` wherever it likes."""

@@ -75,8 +75,8 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
         found.notes.append("there is no database yet; `planfold run` makes one")
         return
     wal = Path(f"{path}-wal")
-    found.facts["size"] = _size(path)
-    found.facts["wal_size"] = _size(wal) if wal.exists() else _in_bytes(0)
+    found.facts["bytes"] = path.stat().st_size  # of the directory entry: no file is opened
+    found.facts["wal_bytes"] = wal.stat().st_size if wal.exists() else 0
     report = inspect_database(settings.database)
     found.facts["schema"] = f"{report.schema} (newest: {report.newest_schema})"
     found.facts["journal"] = report.journal_mode
@@ -112,11 +112,3 @@ async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
                 app.planner(plan_id)
             except PlanfoldError as fault:
                 found.faults.append(f"{plan_id} cannot be read: {fault}")
-
-
-def _size(path: Path) -> str:
-    return _in_bytes(path.stat().st_size)  # of the directory entry: the file is not opened
-
-
-def _in_bytes(size: int) -> str:
-    return f"{size:,} bytes" if size < 10_000 else f"{size / 1024 / 1024:,.2f} MiB"

@@ -114,6 +114,10 @@ def _ids(ids: Sequence[int], most: int = 12) -> str:
     return ", ".join(map(str, ids[:most])) + more
 
 
+def _tasks(ids: Sequence[int]) -> str:
+    return ("task " if len(ids) == 1 else "tasks ") + _ids(ids)
+
+
 def outline(specs: Iterable[TaskSpec], width: int, *, most: int | None = MOST_TASKS) -> list[Line]:
     """The tasks in reading order. Commands are never cut: a person approves them."""
     ordered = reading_order(specs)
@@ -168,9 +172,9 @@ def shape_lines(specs: Sequence[TaskSpec], width: int) -> list[Line]:
     asked = [spec.id for spec in specs if spec.kind is NodeKind.Clarification]
     worked_out = [spec.id for spec in specs if spec.kind is NodeKind.Processing]
     if asked:
-        facts["Questions"] = _ids(asked)
+        facts["Questions"] = f"in {_tasks(asked)}"
     if worked_out:
-        facts["To be worked out"] = f"{_ids(worked_out)} (by a person, while no model is set up)"
+        facts["To be worked out"] = f"{_tasks(worked_out)} (by a person, while no model is set up)"
     return fact_lines(facts, width)
 
 

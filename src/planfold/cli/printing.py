@@ -104,6 +104,23 @@ def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]
     )
 
 
+def can_ask() -> bool:
+    """Whether a person sits at a terminal and this process is in its foreground."""
+    return _in_foreground(sys.stdin) and can_draw()
+
+
+def can_draw() -> bool:
+    """Whether standard output is a terminal that this process may redraw."""
+    return _in_foreground(sys.stdout)
+
+
+def _in_foreground(stream: IO[str]) -> bool:
+    try:
+        return stream.isatty() and os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
 class Paper:
     """Where lines go: standard output as it is now."""
 

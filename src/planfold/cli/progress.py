@@ -11,6 +11,7 @@ from planfold.cli.printing import (
     RICH_STYLES,
     Line,
     Paper,
+    can_draw,
     clean,
     clock,
     counted,
@@ -248,11 +249,11 @@ def _rest(tasks: Sequence[Task], chosen: Sequence[Task]) -> str:
 
 
 def display_for(
-    paper: Paper, *, as_json: bool, live: bool, since: float = 0.0, name_plans: bool = False
+    paper: Paper, *, as_json: bool, since: float = 0.0, name_plans: bool = False
 ) -> Display:
     """The display that suits where standard output goes."""
     if as_json:
         return Silence()
-    if live and paper.is_terminal and not paper.is_dumb:
+    if can_draw() and not paper.is_dumb:
         return LiveTable(since=since)
     return PlainLines(paper, name_plans=name_plans)

@@ -1,211 +1,281 @@
-"""``Runner``: approval, work and report, as ``run`` and ``resume`` do them."""
+"""Working on plans, or watching them, until nothing more can happen without a person."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from planfold.cli.access import ENDED, command_line, person
-from planfold.cli.asking import Keyboard, can_ask
-from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.outline import name_of, outline
-from planfold.cli.printing import Line, Paper, clean, counted, duration, print_json
-from planfold.cli.progress import display_for
-from planfold.cli.report import (
-    Situation,
-    next_lines,
-    plan_lines,
-    show_json,
-    situation_of,
-    waiting_lines,
-)
-from planfold.cli.running import (
-    Session,
-    Stop,
-    at_work,
-    held_tasks,
-    tell_interruption,
-    unservable,
-)
-from planfold.planner.commands import CancelPlan
-from planfold.planner.tasks import PlanStatus
+from planfold.cli.access import ENDED, command_line, status_of
+from planfold.cli.asking import Asker, Keyboard
+from planfold.cli.outline import name_of
+from planfold.cli.printing import Paper, clean
+from planfold.cli.progress import Display, LiveTable
+from planfold.eventstore.envelope import Query
+from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
+from planfold.readmodels.plan_view import PlanFold
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.readmodels.plan_view import PlanFold
+    from planfold.runtime.worker import Worker
 
-MOST_ROWS = 40  # of a plan that has ended, in the final report
-DETAILS_UP_TO = 12  # tasks: a short plan's report shows results too
+TICK_S = 0.1
+PAUSE_S = 0.02  # between two looks, so that a busy log does not mean a busy loop
+STUCK_S = 1.0
 
 
-class Runner:
-    """Runs plans in this process and tells the terminal, or a program, how it goes."""
+class Stop:
+    """Signals: the first one asks to stop, the next ones to stop at once."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.asked = asyncio.Event()
+        self.again = asyncio.Event()
+        self.callbacks: list[Callable[[], None]] = []
+
+    def _received(self, number: signal.Signals) -> None:
+        if self.asked.is_set():
+            self.again.set()
+        self.signal = self.signal or number
+        self.asked.set()
+        for callback in self.callbacks:
+            callback()
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._received, number)
+        try:
+            yield self
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+class Session:
+    """Follows plans; with a worker it runs them too, with a keyboard it asks.
+
+    ``plan_ids`` None follows every plan of the database that has not ended, and those that are
+    submitted meanwhile.
+    """
 
     def __init__(
-        self, app: App, *, db: str | None, as_json: bool, since: float | None = None
+        self,
+        app: App,
+        plan_ids: Sequence[str] | None,
+        display: Display,
+        paper: Paper,
+        stop: Stop,
+        *,
+        to_the_end: bool = False,
+        since: float | None = None,
     ) -> None:
-        self._app = app
-        self._db = db
-        self._json = as_json
-        self._paper = Paper()
-        self._asks = not as_json and can_ask()
-        self._since = since or time.time()
+        self.app = app
+        self.display = display
+        self.folds: dict[str, PlanFold] = {}
+        self._plan_ids = plan_ids
+        self._paper = paper
+        self._stop = stop
+        self._to_the_end = to_the_end  # do not leave a plan that waits for a person
+        self._since = since or time.time()  # what happened earlier is no news
+        self._changed = asyncio.Event()
+        self._asker: Asker | None = None
+        self._looked_for_plans = 0.0
+        self._moved = time.monotonic()
+        self._fault: BaseException | None = None
+        self.look()
+        for fold in self.folds.values():
+            for task in fold.state.tasks.values():
+                earlier = fold.attempt_at.get(task.id, 0.0) < self._since
+                if task.status is TaskStatus.Running and earlier:
+                    display.goes_on(fold, task)
 
-    async def run(self, plan_id: str, *, detach: bool = False, in_list: bool = False) -> int:
-        """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
-        output is a list, because no plan was named."""
-        with Stop().listening() as stop:
-            if self._app.status(plan_id) is PlanStatus.AwaitingApproval:
-                await self._ask_for_approval(plan_id, stop)
-            status = self._app.status(plan_id)
-            if stop.asked.is_set():
-                self._paper.line("Nothing was started.")
-                self._paper.lines(next_lines(situation_of(self._app, plan_id), self._db))
-                return INTERRUPTED
-            if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
-                return self._detached(plan_id)
-            if status in (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling):
-                session = await self._work([plan_id], stop)
-                if session is None:
-                    return INTERRUPTED
-        return self._report([plan_id], in_list=in_list)
-
-    async def run_all(self) -> int:
-        """Every plan that has not ended."""
-        with Stop().listening() as stop:
-            session = await self._work(None, stop)
-        return INTERRUPTED if session is None else self._report(list(session.folds), in_list=True)
-
-    # --- approval ---------------------------------------------------------------------------
-
-    async def _ask_for_approval(self, plan_id: str, stop: Stop) -> None:
-        if self._json:
-            return
-        state = self._app.planner(plan_id).state
-        specs = [task.spec for task in state.tasks.values()]
-        title = clean(state.title) or clean(plan_id)
-        count = counted(len(specs), "task")
-        self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
-        self._paper.lines(outline(specs, self._paper.width))
-        if not self._asks:
-            return
-        self._paper.line()
-        answer = await self._read_choice("Run it? [y]es, [n]o, Enter = decide later: ", stop)
-        if answer in ("y", "yes"):
-            await self._app.approve(plan_id, state.revision_hash, by=person())
-        elif answer in ("n", "no"):
-            await self._app.send(plan_id, CancelPlan(f"not approved by {person()}".strip()))
-
-    async def _read_choice(self, prompt: str, stop: Stop) -> str:
-        """What the person typed; empty where they left it open or a signal came."""
-        changed = asyncio.Event()
-        keyboard = Keyboard(changed.set, own_echo=False)
-        stop.callbacks.append(changed.set)
-        keyboard.start()
-        self._paper.prompt(prompt)
+    async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
+        """Until nothing more can happen, or a signal came."""
+        keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
+        if keyboard is not None:
+            self._asker = Asker(
+                self.app, keyboard, self._paper, draws=self.display.redraws, look=self.look
+            )
+        self._stop.callbacks.append(self._changed.set)
+        waker = asyncio.create_task(self._wake())
         try:
-            while True:
-                await changed.wait()
-                changed.clear()
-                if stop.asked.is_set() or keyboard.closed:
-                    self._paper.line()
-                    return ""
-                if keyboard.lines:
-                    answer = keyboard.lines.popleft().strip().casefold()
-                    if answer in ("", "y", "yes", "n", "no"):
-                        return answer
-                    self._paper.prompt("Please type y, n or Enter: ")
+            if keyboard is not None:
+                keyboard.start()
+            with self._suspensions(keyboard):
+                await self._loop(worker)
         finally:
-            self._paper.prompt("")
-            keyboard.stop()
-            stop.callbacks.clear()
+            waker.cancel()
+            with suppress(asyncio.CancelledError):
+                await waker
+            self._stop.callbacks.clear()
+            if keyboard is not None:
+                keyboard.stop()
+            self.display.close()
 
-    # --- work -------------------------------------------------------------------------------
+    async def _loop(self, worker: Worker | None) -> None:
+        while True:
+            self._changed.clear()
+            self.look()
+            folds = list(self.folds.values())
+            below = []
+            if self._asker is not None:
+                await self._asker.step(folds)
+                below = self._asker.lines(folds, self._paper.width)
+            self.display.draw(folds, below)
+            self._tell_fault(worker)
+            if self._stop.asked.is_set() or self._is_settled(worker):
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._changed.wait()
+                    await asyncio.sleep(PAUSE_S)
 
-    async def _work(self, plan_ids: Sequence[str] | None, stop: Stop) -> Session | None:
-        """Run until nothing more can happen; None when a signal came first."""
-        display = display_for(
-            self._paper,
-            as_json=self._json,
-            live=self._asks or self._paper.is_terminal,
-            since=self._since,
-            name_plans=plan_ids is None,
+    async def _wake(self) -> None:
+        while True:
+            ticket = self.app.store.wakeup.ticket()
+            self._changed.set()
+            self.app.store.watch_other_processes()
+            await ticket.wait()
+
+    @contextmanager
+    def _suspensions(self, keyboard: Keyboard | None) -> Iterator[None]:
+        """After Ctrl-Z and fg the terminal is set up and drawn anew."""
+        loop = asyncio.get_running_loop()
+
+        def go_on() -> None:
+            if keyboard is not None:
+                keyboard.take_terminal()
+            if isinstance(self.display, LiveTable):
+                self.display.redraw_all()
+            self._changed.set()
+
+        loop.add_signal_handler(signal.SIGCONT, go_on)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGCONT)
+
+    # --- looking --------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Bring every fold up to date and tell the display."""
+        for plan_id in self._wanted():
+            fold = self.folds.get(plan_id)
+            if fold is None:
+                fold = self.folds[plan_id] = PlanFold(plan_id)
+            query = Query(aggregate_id=plan_id)
+            for envelope in self.app.store.read(query, after=fold.position):
+                fold.apply(envelope)
+                news = envelope.recorded_at >= self._since
+                self.display.happened(fold, envelope, news=news)
+                self._moved = time.monotonic()
+
+    def _wanted(self) -> Sequence[str]:
+        if self._plan_ids is not None:
+            return self._plan_ids
+        now = time.monotonic()
+        if now - self._looked_for_plans > 1.0 or not self.folds:
+            self._looked_for_plans = now
+            for plan in self.app.plans():
+                if status_of(plan) not in ENDED:
+                    self.folds.setdefault(plan.aggregate_id, PlanFold(plan.aggregate_id))
+        return list(self.folds)
+
+    def _is_settled(self, worker: Worker | None) -> bool:
+        stuck = worker is not None and time.monotonic() - self._moved > STUCK_S
+        return all(
+            self._is_at_rest(fold) or (stuck and bool(unservable(self.app, fold)))
+            for fold in self.folds.values()
         )
-        session = Session(self._app, plan_ids, display, self._paper, stop, since=self._since)
-        plan_id = plan_ids[0] if plan_ids else None
-        worker = self._app.worker(plan_id=plan_id)
-        async with at_work(worker, stop):
-            await session.follow(worker, ask=self._asks)
-            if not stop.asked.is_set():
-                return session
-            held = held_tasks(self._app, worker)
-            if held and not self._json:
-                what = counted(len(held), "running task")
-                self._paper.lines([[(f"Stopping {what}; again to force it ...", "dim")]])
-        session.look()
-        if not self._json:
-            tell_interruption(self._paper, session, held, self._db)
-        return None
 
-    # --- report -----------------------------------------------------------------------------
+    def _is_at_rest(self, fold: PlanFold) -> bool:
+        status = fold.state.status
+        if status.value in ENDED:
+            return True
+        if self._to_the_end:
+            return False
+        if status is PlanStatus.AwaitingApproval:
+            return True
+        if status is not PlanStatus.AwaitingAnswer:
+            return False
+        # A question with a deadline is answered by its default, so the plan goes on by itself.
+        will_go_on = has_deadline(fold)
+        asking = self._asker is not None and not self._asker.gave_up
+        return not (will_go_on or asking)
 
-    def _detached(self, plan_id: str) -> int:
-        if self._json:
-            print_json(show_json(situation_of(self._app, plan_id)))
-            return COMPLETED
-        resume = command_line(self._db, "resume", plan_id)
-        self._paper.lines(
-            [
-                [("Recorded ", ""), (plan_id, "bold"), (". Any worker runs it:", "")],
-                [(f"  {command_line(self._db, 'worker')}", "busy")],
-                [(f"  {resume}", "busy"), ("   # or run it here", "dim")],
-            ]
-        )
-        return COMPLETED
-
-    def _report(self, plan_ids: Sequence[str], *, in_list: bool) -> int:
-        situations = [situation_of(self._app, plan_id) for plan_id in plan_ids]
-        if self._json:
-            found = [show_json(situation) for situation in situations]
-            print_json(found if in_list else found[0])
-        else:
-            for situation in situations:
-                self._paper.lines(self._ending(situation))
-        return exit_code_of(s.fold.state.status.value for s in situations)
-
-    def _ending(self, situation: Situation) -> list[Line]:
-        fold, width = situation.fold, self._paper.width
-        lines: list[Line] = []
-        if fold.state.status is not PlanStatus.AwaitingApproval:
-            few = len(fold.state.tasks) <= DETAILS_UP_TO
-            lines = plan_lines(situation, width, most=MOST_ROWS, details=few)
-            if fold.state.status.value in ENDED:
-                lines += [[(f"It took {duration(fold.updated_at - fold.created_at)}.", "dim")]]
-        if fold.state.questions:
-            lines += waiting_lines(fold, self._db, width)
-        lines += self._cannot_run(fold)
-        steps = next_lines(situation, self._db)
-        if steps:
-            lines += [[], [(_standing(fold), "bold")], *steps]
-        return lines
-
-    def _cannot_run(self, fold: PlanFold) -> list[Line]:
-        return [
-            [
-                (f"Nobody here can run {name_of(task.spec)}: it needs ", "bad"),
-                (clean(task.spec.queue_route), "bold"),
-                (". Name the module that serves it with --tools.", "bad"),
-            ]
-            for task in unservable(self._app, fold)
-        ]
+    def _tell_fault(self, worker: Worker | None) -> None:
+        fault = worker.fault if worker is not None else None
+        if fault is not None and fault is not self._fault:
+            self._fault = fault
+            self.display.say([(f"trouble: {clean(str(fault))}", "bad")])
 
 
-def _standing(fold: PlanFold) -> str:
-    match fold.state.status:
-        case PlanStatus.AwaitingApproval:
-            return "It waits for approval:"
-        case PlanStatus.AwaitingAnswer:
-            return "It waits for an answer:"
-    return "Next:"
+def has_deadline(fold: PlanFold) -> bool:
+    """Whether an open question will be answered by its default."""
+    return any(question.deadline is not None for question in fold.state.questions.values())
+
+
+def unservable(app: App, fold: PlanFold) -> list[Task]:
+    """Where nothing else can happen: dispatched tasks for which this process has no tool and
+    which no other worker holds."""
+    state = fold.state
+    if state.status is not PlanStatus.Running or state.schedule.delayed or has_deadline(fold):
+        return []
+    rows = app.store.queue.queued(fold.plan_id)
+    tasks = [state.tasks[row.task_id] for row in rows if row.task_id in state.tasks]
+    if any(row.owner for row in rows):
+        return []
+    servable = any(app.executors.for_task(task.spec) is not None for task in tasks)
+    return [] if servable else tasks
+
+
+@asynccontextmanager
+async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncIterator[None]:
+    """The worker works inside the block. Leaving it stops the worker, which lets its tasks go on
+    for ``drain_s`` seconds; a further signal cuts short what it waits for."""
+    await worker.__aenter__()
+    try:
+        yield
+    finally:
+        stop.again.clear()
+        stopping = asyncio.create_task(worker.stop(drain_s=drain_s))
+        while not stopping.done():
+            hurry = asyncio.create_task(stop.again.wait())
+            await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if not stopping.done():
+                stop.again.clear()
+                stopping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await stopping
+                stopping = asyncio.create_task(worker.stop())
+        await stopping
+
+
+def tell_interruption(
+    paper: Paper, session: Session, held: Sequence[tuple[str, int]], db: str | None
+) -> None:
+    """What was cut off, and how to go on."""
+    for plan_id, task_id in held:
+        fold = session.folds.get(plan_id)
+        task = fold.state.tasks.get(task_id) if fold is not None else None
+        if task is None or task.status is not TaskStatus.Running:
+            continue
+        once = task.spec.effect is Effect.Once
+        rest = "; it must not run twice, so you will be asked what came of it" if once else ""
+        paper.line((f"cut off: {name_of(task.spec)}{rest}", "dim"))
+    unfinished = [f for f in session.folds.values() if f.state.status.value not in ENDED]
+    names = [unfinished[0].plan_id] if len(unfinished) == 1 else []
+    paper.line(("Interrupted. Go on with: ", ""), (command_line(db, "resume", *names), "busy"))
+    paper.flush()
+
+
+def held_tasks(app: App, worker: Worker) -> list[tuple[str, int]]:
+    """What a worker holds now: plan and task."""
+    return [(row.aggregate_id, row.task_id) for row in app.store.queue.owned(worker.owner)]

@@ -58,7 +58,8 @@ async def settle(app: App, plan_id: str) -> list[str]:
             if not stopping:
                 return []
             with suppress(TimeoutError):
-                await asyncio.wait_for(ticket.wait(), 0.2)
+                async with asyncio.timeout(0.2):
+                    await ticket.wait()
     return [name_of(task.spec) for task in stopping]
 
 

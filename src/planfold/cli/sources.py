@@ -23,6 +23,8 @@ def read_source(source: str) -> tuple[str | bytes, str]:
     """
     if source == "-":
         return _limited(sys.stdin.buffer.read(MOST_BYTES + 1), "standard input"), "-"
+    if not source.strip():
+        raise ConfigurationError("the plan is empty; name a file or write a text")
     path = Path(source)
     if _is_there(path):
         return _read(path), source

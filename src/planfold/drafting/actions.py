@@ -94,10 +94,9 @@ def command_in(text: Inline) -> Command | Script | None:
         return None
     if _is_only_code(text):
         return _command(codes[0]) if not is_document(codes[0].code or "") else None
-    last = codes[-1]
-    before = text.mask[: last.start].rstrip(" \t")[-1:]  # a colon, or a line of its own
-    if before in ":\n" and not text.mask[last.end :].strip(" .") and names_program(last.code or ""):
-        return _command(last)
+    shown = [code for code in codes if _stands_out(text, code) and names_program(code.code or "")]
+    if shown:
+        return _joined(shown)
     if is_question(text):
         return None
     return _run(text, codes)
@@ -109,6 +108,20 @@ def _is_only_code(text: Inline) -> bool:
     return _ONLY_CODE.fullmatch(text.mask) is not None and len(text.codes) == 1 and not link
 
 
+def _stands_out(text: Inline, code: Span) -> bool:
+    """Whether code ends the item after a colon, or has a line of its own."""
+    before = text.mask[: code.start].rstrip(" \t")[-1:]
+    behind = text.mask[code.end :].lstrip(" \t")
+    return (before == ":" and not behind.strip(" .")) or (before == "\n" and behind[:1] in "\n")
+
+
+def _joined(codes: list[Span]) -> Command | Script | None:
+    lines = [without_prompt((code.code or "").strip()) for code in codes]
+    if not all(lines):
+        return None
+    return Command(lines[0]) if len(lines) == 1 else Script("\n".join(lines))
+
+
 def _command(code: Span) -> Command | None:
     line = without_prompt((code.code or "").strip())
     return Command(line) if line else None
@@ -118,19 +131,15 @@ def _run(text: Inline, codes: list[Span]) -> Command | Script | None:
     first = next((place for place, code in enumerate(codes) if _is_run(text, code)), None)
     if first is None:
         return None
-    lines = [without_prompt((codes[first].code or "").strip())]
-    end = codes[first].end
+    chosen = [codes[first]]
     for code in codes[first + 1 :]:
-        between = text.mask[end : code.start]
+        between = text.mask[chosen[-1].end : code.start]
         if _OR.match(between):
             return None  # which of them is for somebody to decide
         if not (_AND.fullmatch(between) or _RUN_THIS.search(between)):
             break
-        lines.append(without_prompt((code.code or "").strip()))
-        end = code.end
-    if not all(lines):
-        return None
-    return Command(lines[0]) if len(lines) == 1 else Script("\n".join(lines))
+        chosen.append(code)
+    return _joined(chosen)
 
 
 def _is_run(text: Inline, code: Span) -> bool:

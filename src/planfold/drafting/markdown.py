@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from planfold.drafting.inline import Inline, from_tokens
@@ -119,16 +120,16 @@ def _address(state: StateInline, silent: bool) -> bool:
 
 def trimmed_url(url: str) -> str:
     """``url`` without the punctuation of the sentence around it."""
-    while True:
-        url = url.rstrip(".,;:!?*_~")
-        closing = url[-1:]
-        if closing not in _OPENING:
-            return url
-        surplus = url.count(closing) - url.count(_OPENING[closing])
-        if surplus <= 0:
-            return url
-        bare = url.rstrip(closing)
-        url = url[: max(len(bare), len(url) - surplus)]
+    surplus = {c: url.count(c) - url.count(opening) for c, opening in _OPENING.items()}
+    end = len(url)
+    while end:
+        last = url[end - 1]
+        if surplus.get(last, 0) > 0:
+            surplus[last] -= 1
+        elif last not in ".,;:!?*_~":
+            break
+        end -= 1
+    return url[:end]
 
 
 _OPENING = {")": "(", "]": "[", "}": "{"}
@@ -186,7 +187,9 @@ def _blocks(tokens: list[Token]) -> list[Block]:
             heading = int(token.tag[1:]) if token.nesting > 0 else 0
         elif kind in ("fence", "code_block"):
             language = token.info.strip().split(maxsplit=1)[0] if token.info.strip() else ""
-            inside[-1].append(Code(language.strip("{}.").lower(), token.content))
+            # A tab after a bullet leaves some of its width before the code.
+            content = token.content if kind == "fence" else dedent(token.content)
+            inside[-1].append(Code(language.strip("{}.").lower(), content))
         elif kind == "inline":
             text = from_tokens(token.children or [])
             block: Block = Heading(heading, text) if heading else Paragraph(text, token.content)

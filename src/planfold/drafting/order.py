@@ -25,6 +25,7 @@ class Order:
         self._lists: list[Numbering] = []
         self._waiting: dict[int, int] = {}  # task: the last found to wait for it
         self._shared: list[int | str] | list[int] | None = None
+        self._judged: tuple[list[int], bool] = [], True
         self._links = 0
         self._number(root)
         self._wire(root, [])
@@ -72,6 +73,8 @@ class Order:
         after = part.directives.after
         names = None if after is None else self._resolve(part, after)
         if isinstance(part, Entry):
+            if names is None and part.reading.done and not self._are_done(before):
+                return [part.id], False  # out of turn: what follows waits for those before it
             self._link(part, before if names is None else names)
             return [part.id], names is None
         start = before if names is None else self._known(names)
@@ -124,6 +127,11 @@ class Order:
                 if parent not in self._waiting:
                     self._waiting[parent] = entry.id
                     stack.append(parent)
+
+    def _are_done(self, tasks: list[int]) -> bool:
+        if tasks is not self._judged[0]:  # tasks side by side ask about the same list
+            self._judged = tasks, all(self.entries[task - 1].reading.done for task in tasks)
+        return self._judged[1]
 
     def _known(self, names: Sequence[int | str]) -> list[int]:
         """The ids among ``names``, without the labels and numbers that no task has."""

@@ -18,6 +18,7 @@ from planfold.drafting.prose import (
     read_prose,
     sentences,
     take_connector,
+    without_stop,
 )
 from planfold.drafting.sections import (
     Section,
@@ -25,6 +26,7 @@ from planfold.drafting.sections import (
     are_details,
     choices,
     is_contents,
+    is_enumeration,
     is_left_out,
     is_structured,
     sections,
@@ -78,56 +80,61 @@ _ONE_BY_ONE: Final = re.compile(
 )
 _SIDE_BY_SIDE: Final = re.compile(r"\bin (?:parallel|any order)\b|\bat the same time\b", re.I)
 _STARTS_COMMAND: Final = re.compile(r"(?:please\s+)?(?:re-?)?(?:run|execute)\b", re.IGNORECASE)
+_RUN_BELOW: Final = re.compile(r"(?:then )?(?:run|execute|enter|type)\b[^`]*", re.IGNORECASE)
 _LONGEST_CAPTION: Final = 160
 
 
 def outline(blocks: list[Block], known_tools: Collection[str]) -> Group:
     """The tasks in ``blocks``. A document of sentences alone is read as prose."""
-    reader = _Reader(known_tools, structured=is_structured(blocks))
-    root = reader.document(blocks, leave_out=True)
-    if not _has_entry(root):
-        root = reader.document(blocks, leave_out=False)
-    if not _has_entry(root):
-        root = Group(parts=list(reader.headings(blocks)))
-    return root
+    for structured, leave_out in ((True, True), (True, False), (False, False)):
+        if structured and not is_structured(blocks, known_tools):
+            continue
+        root = _Reader(known_tools, structured, leave_out).document(blocks)
+        if _has_entry(root):
+            return root
+    return Group(parts=list(_headings(blocks, known_tools)))
 
 
 def _has_entry(part: Part) -> bool:
     return isinstance(part, Entry) or any(map(_has_entry, part.parts))
 
 
+def _headings(blocks: list[Block], known_tools: Collection[str]) -> Iterator[Entry]:
+    """A task for each heading, where there is nothing else; the title only by itself."""
+    found = [block for block in blocks if isinstance(block, Heading)]
+    for heading in found[1:] or found:
+        text = without_number(heading.text) or heading.text
+        reading = read_item(text, None, known_tools)
+        if reading.description.strip():
+            yield Entry(reading)
+
+
 class _Reader:
-    def __init__(self, known_tools: Collection[str], structured: bool) -> None:
+    """``structured``: with lists or commands. ``leave_out``: what only tells about something."""
+
+    def __init__(self, known_tools: Collection[str], structured: bool, leave_out: bool) -> None:
         self._known_tools = known_tools
         self._structured = structured
+        self.leave_out = leave_out
 
-    def document(self, blocks: list[Block], leave_out: bool) -> Group:
+    def document(self, blocks: list[Block]) -> Group:
         title = next((b for b in blocks if isinstance(b, Heading)), None)
         if self._structured:
             blocks = [step_as_heading(block) for block in blocks]
-        return self._section(sections(blocks), title, leave_out)
+        return self._section(sections(blocks), title)
 
-    def headings(self, blocks: list[Block]) -> Iterator[Entry]:
-        """A task for each heading, where there is nothing else; the title only by itself."""
-        found = [block for block in blocks if isinstance(block, Heading)]
-        for heading in found[1:] or found:
-            text = without_number(heading.text) or heading.text
-            reading = read_item(text, None, self._known_tools)
-            if reading.description.strip():
-                yield Entry(reading)
-
-    def _section(self, section: Section, title: Heading | None, leave_out: bool) -> Group:
+    def _section(self, section: Section, title: Heading | None) -> Group:
         group = Group()
         heading = section.heading
         if heading is not None:
             text, group.directives = take_directives(heading.text)
-            if leave_out and heading is not title and is_left_out(section, text):
+            if self.leave_out and heading is not title and is_left_out(section, text):
                 return group
         group.parts = self._parts(section)
         numbered = without_number(heading.text) if heading and heading is not title else None
         if not group.parts and not section.sections and numbered is not None:
             group.parts = self._numbered_heading(numbered, section)
-        group.parts += [self._section(inner, title, leave_out) for inner in section.sections]
+        group.parts += [self._section(inner, title) for inner in section.sections]
         return group
 
     def _numbered_heading(self, text: Inline, section: Section) -> list[Part]:
@@ -144,10 +151,12 @@ class _Reader:
     def prose(self, clauses: list[Clause]) -> list[Part]:
         parts: list[Part] = []
         for clause in clauses:
-            if (text := clause.text).text.strip():
-                entry = Entry(read_item(text, None, self._known_tools))
-                if entry.reading.description:
-                    _append(parts, entry, clause.beside)
+            text, said = take_directives(clause.text)
+            text = text if text is clause.text else without_stop(text)
+            reading = read_item(text, None, self._known_tools)
+            reading.directives = said
+            if reading.description.strip():
+                _append(parts, Entry(reading), clause.beside)
         return parts
 
     def list(self, block: ItemList, lead: str, outer: Numbering | None) -> Group:
@@ -270,6 +279,8 @@ class _Flow:
 
     def _list(self, block: ItemList) -> None:
         lead = self._lead.text if self._lead else _EMPTY
+        if self._reader.leave_out and is_enumeration(block, lead):
+            return
         text, said = take_directives(lead)
         group = self._reader.list(block, text.text, None)
         group.directives = said
@@ -329,7 +340,8 @@ def _waits_for_code(entry: Entry, following: list[Block]) -> bool:
     if entry.reading.kind is not NodeKind.Processing:
         return False
     goes_on = bool(following) and isinstance(following[0], ItemList)
-    return entry.reading.description.endswith(":") or goes_on
+    text = entry.reading.description
+    return goes_on or text.endswith(":") or _RUN_BELOW.fullmatch(text) is not None
 
 
 def _caption(lead: Paragraph | None) -> Inline:
@@ -344,9 +356,9 @@ def _caption(lead: Paragraph | None) -> Inline:
 
 def _pass_down(group: Group, parent: Reading) -> None:
     """What a label says of its items: that they are done, and what they are items of."""
-    for entry in _entries(group, deep=parent.done is True):
-        if parent.done and entry.reading.done is None:
-            entry.reading.done = True
+    for entry in _entries(group, deep=True) if parent.done is not None else ():
+        if entry.reading.done is None:
+            entry.reading.done = parent.done
     context = first_line(parent.description)
     named = list(_entries(group, deep=False))
     names_only = context.endswith(":") and _are_names([entry.reading for entry in named])

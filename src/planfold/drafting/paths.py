@@ -5,116 +5,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_EXTENSIONS: Final = frozenset(
-    [
-        "bash",
-        "bat",
-        "bib",
-        "c",
-        "cc",
-        "cfg",
-        "cmd",
-        "conf",
-        "cpp",
-        "cs",
-        "css",
-        "csv",
-        "dart",
-        "db",
-        "diff",
-        "doc",
-        "docx",
-        "env",
-        "exs",
-        "ex",
-        "fish",
-        "go",
-        "gif",
-        "gz",
-        "h",
-        "hpp",
-        "htm",
-        "html",
-        "ini",
-        "ipynb",
-        "java",
-        "jpeg",
-        "jpg",
-        "js",
-        "json",
-        "jsonl",
-        "jsx",
-        "kt",
-        "lock",
-        "log",
-        "lua",
-        "md",
-        "mjs",
-        "ods",
-        "odt",
-        "parquet",
-        "patch",
-        "pdf",
-        "php",
-        "pickle",
-        "pl",
-        "png",
-        "po",
-        "ppt",
-        "pptx",
-        "properties",
-        "ps1",
-        "py",
-        "pyi",
-        "r",
-        "rb",
-        "rs",
-        "rst",
-        "scala",
-        "sh",
-        "sql",
-        "sqlite",
-        "svg",
-        "swift",
-        "tar",
-        "tex",
-        "tf",
-        "tgz",
-        "toml",
-        "ts",
-        "tsv",
-        "tsx",
-        "txt",
-        "vue",
-        "webp",
-        "whl",
-        "xls",
-        "xlsx",
-        "xml",
-        "yaml",
-        "yml",
-        "zip",
-        "zsh",
-    ]
-)
+_EXTENSION_NAMES: Final = """
+    bash bat bib c cc cfg cmd conf cpp cs css csv dart db diff doc docx env ex exs fish gif go gz
+    h hpp htm html ini ipynb java jpeg jpg js json jsonl jsx kt lock log lua md mjs ods odt
+    parquet patch pdf php pickle pl png po ppt pptx properties ps1 py pyi r rb rs rst scala sh sql
+    sqlite svg swift tar tex tf tgz toml ts tsv tsx txt vue webp whl xls xlsx xml yaml yml zip zsh
+"""
+_EXTENSIONS: Final = frozenset(_EXTENSION_NAMES.split())
 _PROGRAMS: Final = frozenset(["bash", "bat", "cmd", "fish", "ps1", "sh", "zsh"])
 # Products that are called like files.
-_NOT_FILES: Final = frozenset(
-    [
-        "asp.net",
-        "d3.js",
-        "express.js",
-        "moment.js",
-        "next.js",
-        "node.js",
-        "nuxt.js",
-        "p5.js",
-        "react.js",
-        "socket.io",
-        "three.js",
-        "vue.js",
-    ]
-)
+_PRODUCTS: Final = """
+    asp.net d3.js express.js moment.js next.js node.js nuxt.js p5.js react.js socket.io three.js
+    vue.js
+"""
+_NOT_FILES: Final = frozenset(_PRODUCTS.split())
 _PATH: Final = re.compile(r"(?:[A-Za-z]:[\\/]|~?/|\.{1,2}/)?[\w.@+\-/\\]*[\w/]")
 
 

@@ -15,7 +15,7 @@ from planfold.drafting.items import capitalised
 _QUOTED: Final = re.compile(
     r"(?<![\w\"”])\"(?=\S)[^\"\n]{1,300}?(?<=\S)\"(?!\w)|“[^“”\n]{1,300}”|«[^«»\n]{1,300}»"
     r"|(?<![\w'’])'(?=\S)[^'\n]{1,200}?(?<=\S)'(?!\w)|‘[^‘’\n]{1,200}’(?!\w)"
-    r"|\([^()\n]{1,300}\)|\[[^\[\]\n]{1,300}\]"
+    r"|\((?!\d{1,3}\))[^()\n]{1,300}\)|\[[^\[\]\n]{1,300}\]"
 )
 _END: Final = re.compile(
     r"[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]|\n\s*\n"
@@ -25,13 +25,11 @@ _WORD_BEFORE: Final = re.compile(r"[\w.&'’-]+$")
 _NEVER: Final = frozenset(
     ("e.g", "i.e", "eg", "ie", "vs", "cf", "dr", "mr", "mrs", "ms", "prof", "st", "mt", "al", "viz")
 )
-_SOMETIMES: Final = frozenset(
-    re.split(
-        r"\s+",
-        "etc inc ltd co corp jr sr no nr vol pp ed est approx min max dept tbsp tsp oz lb lbs ft in"
-        " sec hr hrs a.m p.m u.s u.k jan feb aug sep sept oct nov dec",
-    )
-)
+_ABBREVIATIONS: Final = """
+    a.m approx aug co corp dec dept ed est etc feb ft hr hrs in inc jan jr lb lbs ltd max min no
+    nov nr oct oz p.m pp sec sep sept sr tbsp tsp u.k u.s vol
+"""
+_SOMETIMES: Final = frozenset(_ABBREVIATIONS.split())
 _STEP: Final = re.compile(r"(?:^|(?<=\s))(?:step|phase|stage)\s+(\d{1,3})\s*[:.)—–-]\s*", re.I)
 _BRACKET: Final = re.compile(r"(?:^|(?<=\s))\(?(\d{1,3})\)\s+(?=\S)")
 _DOT: Final = re.compile(r"(?:^|(?<=\s))(\d{1,3})\.\s+(?=\S)")
@@ -246,13 +244,13 @@ def _is_end(mask: str, match: re.Match[str], start: int) -> bool:
 
 
 def _whole(part: Inline) -> Iterator[Clause]:
-    found = take_connector(_stripped(part))
+    found = take_connector(without_stop(part))
     if found.text.text:
         yield Clause(found.text, found.beside and not found.then, True)
 
 
 def _clauses(sentence: Inline) -> Iterator[Clause]:
-    sentence = _stripped(sentence)
+    sentence = without_stop(sentence)
     step = _STEP.match(sentence.mask)
     if step:
         sentence = capitalised(sentence.cut(step.end()))
@@ -275,8 +273,8 @@ def _clauses(sentence: Inline) -> Iterator[Clause]:
             yield Clause(part, beside or number > 0 or alone, connected, found.first)
 
 
-def _stripped(sentence: Inline) -> Inline:
-    """Without the full stop: descriptions are not sentences."""
+def without_stop(sentence: Inline) -> Inline:
+    """``sentence`` without its full stop: descriptions are not sentences."""
     mask = sentence.mask
     if mask.endswith(".") and not mask.endswith("..") and not re.search(r"\b\w\.\w\.$", mask):
         word = _WORD_BEFORE.search(mask[:-1])

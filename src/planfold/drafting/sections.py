@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from planfold.drafting.actions import call_in
 from planfold.drafting.directives import take_directives
 from planfold.drafting.inline import Inline
 from planfold.drafting.markdown import Block, Code, Heading, Item, ItemList, Paragraph
-from planfold.drafting.prose import is_statement, numbered_parts
+from planfold.drafting.prose import is_statement, numbered_parts, sentences
 from planfold.drafting.shell import is_prompted, script_of
 
 _CONTENTS: Final = re.compile(r"(?:table of )?contents|toc|on this page|index", re.IGNORECASE)
@@ -34,17 +35,22 @@ _VERB: Final = re.compile(
     r"|n['’]t\b",
     re.IGNORECASE,
 )
+_TELLS: Final = re.compile(
+    r"\b(?:automatically|supports?|includes?|provides?|offers?|contains?|consists?|features?)\b",
+    re.IGNORECASE,
+)
 _STEP: Final = re.compile(r"(?:step|phase|stage)\s+\d{1,3}\s*[:.)—–-]\s*\S", re.IGNORECASE)
 
 
-def is_structured(blocks: list[Block]) -> bool:
+def is_structured(blocks: list[Block], known_tools: Collection[str]) -> bool:
+    """Whether there are lists or commands: if so, paragraphs are commentary."""
     for block in blocks:
         match block:
             case ItemList():
                 return True
             case Code(language, content) if script_of(language, content) is not None:
                 return True
-            case Paragraph(_, raw) if is_prompted(raw) or raw.startswith("@"):
+            case Paragraph(_, raw) if is_prompted(raw) or call_in(raw, known_tools):
                 return True
             case _:
                 pass
@@ -149,6 +155,13 @@ def are_details(lists: list[ItemList]) -> bool:
             for head in heads
         )
     )
+
+
+def is_enumeration(block: ItemList, lead: Inline) -> bool:
+    """Whether bullets only complete a statement above them: "It will automatically: ..."."""
+    last = [*sentences(lead)][-1:]
+    told = any(is_statement(text) and _TELLS.search(text.mask) for text in last)
+    return told and not block.ordered and not has_boxes([block])
 
 
 def choices(lists: list[ItemList]) -> list[str]:

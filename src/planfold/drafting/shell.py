@@ -7,163 +7,28 @@ import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
-SHELLS: Final = frozenset(
-    [
-        "bash",
-        "console",
-        "sh",
-        "shell",
-        "shell-session",
-        "shellsession",
-        "sh-session",
-        "terminal",
-        "zsh",
-    ]
-)
+_SHELL_NAMES: Final = """
+    bash console sh sh-session shell shell-session shellsession terminal zsh
+"""
+SHELLS: Final = frozenset(_SHELL_NAMES.split())
 # What a block without a language must start with, on each line, to be read as commands.
-PROGRAMS: Final = frozenset(
-    [
-        "ansible",
-        "ansible-playbook",
-        "apt",
-        "apt-get",
-        "aws",
-        "az",
-        "black",
-        "brew",
-        "bundle",
-        "cargo",
-        "cd",
-        "chmod",
-        "cmake",
-        "conda",
-        "cp",
-        "curl",
-        "docker",
-        "docker-compose",
-        "dotnet",
-        "echo",
-        "export",
-        "flake8",
-        "flit",
-        "gcloud",
-        "gem",
-        "gh",
-        "git",
-        "go",
-        "gradle",
-        "gunicorn",
-        "hatch",
-        "helm",
-        "hg",
-        "hub",
-        "java",
-        "journalctl",
-        "kubectl",
-        "ls",
-        "make",
-        "mkdir",
-        "mv",
-        "mvn",
-        "mypy",
-        "node",
-        "npm",
-        "npx",
-        "openssl",
-        "pip",
-        "pip3",
-        "pipx",
-        "pnpm",
-        "poetry",
-        "pre-commit",
-        "psql",
-        "pwd",
-        "py",
-        "pytest",
-        "python",
-        "python2",
-        "python3",
-        "redis-cli",
-        "rm",
-        "rsync",
-        "ruff",
-        "rustup",
-        "scp",
-        "sed",
-        "sphinx-build",
-        "ssh",
-        "source",
-        "sudo",
-        "svn",
-        "systemctl",
-        "tar",
-        "terraform",
-        "touch",
-        "tox",
-        "twine",
-        "unzip",
-        "uv",
-        "uvx",
-        "uvicorn",
-        "vagrant",
-        "virtualenv",
-        "wget",
-        "yarn",
-    ]
-)
+_PROGRAM_NAMES: Final = """
+    ansible ansible-playbook apt apt-get aws az bazel black brew bun bundle cabal cargo cd chmod
+    cmake composer conda cp curl deno docker docker-compose dotnet echo export flake8 flit gcloud
+    gem gh git go gradle gunicorn hatch helm hg hub java journalctl kubectl ls make meson mix
+    mkdir mv mvn mypy ninja node npm npx openssl pip pip3 pipx pnpm poetry pre-commit psql pwd py
+    pytest python python2 python3 rake redis-cli rm rsync ruff rustup scp sed source sphinx-build
+    ssh stack sudo svn swift systemctl tar terraform touch tox twine unzip uv uvicorn uvx vagrant
+    virtualenv wget yarn
+"""
+PROGRAMS: Final = frozenset(_PROGRAM_NAMES.split())
 # Only a shell knows these; there is no program of that name that would do the same.
-_BUILTINS: Final = frozenset(
-    [
-        "!",
-        ".",
-        ":",
-        "[[",
-        "alias",
-        "bg",
-        "break",
-        "case",
-        "cd",
-        "command",
-        "continue",
-        "declare",
-        "eval",
-        "exec",
-        "exit",
-        "export",
-        "fg",
-        "for",
-        "function",
-        "hash",
-        "history",
-        "if",
-        "jobs",
-        "let",
-        "local",
-        "popd",
-        "pushd",
-        "read",
-        "readonly",
-        "return",
-        "select",
-        "set",
-        "shift",
-        "shopt",
-        "source",
-        "time",
-        "times",
-        "trap",
-        "type",
-        "typeset",
-        "ulimit",
-        "umask",
-        "unalias",
-        "unset",
-        "until",
-        "wait",
-        "while",
-        "{",
-    ]
-)
+_BUILTIN_NAMES: Final = """
+    ! . : [[ alias bg break case cd command continue declare eval exec exit export fg for function
+    hash history if jobs let local popd pushd read readonly return select set shift shopt source
+    time times trap type typeset ulimit umask unalias unset until wait while {
+"""
+_BUILTINS: Final = frozenset(_BUILTIN_NAMES.split())
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=")
 _PROMPT: Final = re.compile(r"[ \t]*\$[ \t]+(?=\S)")
 _DOLLAR: Final = re.compile(r"\$(?:(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)|(?=\$))")
@@ -234,7 +99,9 @@ def is_prompted(text: str) -> bool:
 def names_program(code: str) -> bool:
     """Whether ``code`` is surely a command: a prompt, or a known program with arguments."""
     words = code.split()
-    return is_prompted(code) or (len(words) > 1 and words[0] in PROGRAMS)
+    return is_prompted(code) or (
+        len(words) > 1 and (words[0] in PROGRAMS or words[0].startswith("./"))
+    )
 
 
 def shell_arguments(command: str, rename: Rename) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Worker:
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._reporting: set[Attempt] = set()  # and those that a newer attempt has replaced
         self._begun: set[tuple[str, int, int, int]] = set()  # leases that are not settled yet
-        self._barred: set[str] = set()  # plans that only a newer planfold can read
+        self._barred: set[str] = set()  # plans that cannot be worked on here
         self._reserved = 0
         self._accepting = False
         self._generation = -1
@@ -269,18 +269,20 @@ class Worker:
             raise
         except LeaseLost:
             self._begun.discard(_identity(lease))  # what its new owner says counts
-        except PlanfoldError as fault:
-            self.fault = fault
-            self._bar(lease, fault)
+        except Exception as fault:
+            self._note(lease, fault)
             with suppress(PlanfoldError):
                 await self._give_back(lease)
         finally:
             self._reporting.discard(attempt)
             self._forget(attempt)
 
-    def _bar(self, lease: Lease, fault: PlanfoldError) -> None:
+    def _note(self, lease: Lease, fault: Exception) -> None:
+        if not isinstance(fault, PlanfoldError):
+            fault = CorruptLog(f"{lease.aggregate_id}: {type(fault).__name__}: {fault}")
         if isinstance(fault, CorruptLog):
             self._barred.add(lease.aggregate_id)
+        self.fault = fault
 
     def _forget(self, attempt: Attempt) -> None:
         key = (attempt.lease.aggregate_id, attempt.lease.task_id)
@@ -295,8 +297,8 @@ class Worker:
         lease = attempt.lease
         try:
             task, planner = self._find(lease)
-        except PlanfoldError as fault:
-            self._bar(lease, fault)
+        except Exception as fault:
+            self._note(lease, fault)
             await self._give_back(lease, started=False)
             raise
         if task is None:

@@ -1,9 +1,9 @@
 """Given a history, when a command comes, then these events: tests of any ``Handler``.
 
     given(Account, Opened("me")).when(Withdraw(5)).then_rejected("balance")
-    given(Planner, Initialize("Release", tasks, approved_by="me")).follow_up().when(
-        CancelPlan()
-    ).then(PlanCancelled, CancelRequested((1,)))
+    given(Planner, initialize).follow_up().when(CancelPlan()).then(PlanCancelled, CancelRequested)
+
+No database, no event loop: a handler is pure, and so are its tests.
 """
 
 from __future__ import annotations

@@ -39,11 +39,14 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
     if path != MEMORY and create:
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as fault:
-            raise ConfigurationError(f"cannot make the folder of {path}: {fault}") from None
+        except (OSError, ValueError) as fault:
+            raise ConfigurationError(f"cannot make the folder of {path!a}: {fault}") from None
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     with translated(path):
-        connection = apsw.Connection(path, flags=flags)
+        try:
+            connection = apsw.Connection(path, flags=flags)
+        except ValueError as fault:  # NUL or lone surrogates
+            raise ConfigurationError(f"cannot open {path!a}: {fault}") from None
         connection.set_busy_timeout(BUSY_MS)
         connection.execute("PRAGMA synchronous = FULL")
         if path != MEMORY:
@@ -130,6 +133,8 @@ def translated(path: str) -> Iterator[None]:
         yield
     except apsw.Error as fault:
         raise translate(fault, path) from fault
+    except UnicodeDecodeError as fault:
+        raise CorruptLog(f"{path} is damaged: it holds text that is not UTF-8 ({fault})") from None
 
 
 def translate(fault: apsw.Error, path: str) -> PlanfoldError:

@@ -56,11 +56,25 @@ def answer_command(
                 command = ChangeAnswer(app.task_id(found, task), text, person())
                 said = "Changed" if await app.send(found, command) else "That was the answer"
             else:
+                _refuse_second_answer(app, found, task, text)
                 await app.answer(found, task, text, by=person(), failed=failed)
                 said = "Answered"
             return _tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(answer())
+
+
+def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:
+    """The planner would refuse it as well, but does not know of --change."""
+    from planfold.errors import CommandRejected
+    from planfold.planner.tasks import NodeKind, TaskStatus
+
+    task = app.planner(plan_id).state.tasks[app.task_id(plan_id, key)]
+    answered = task.kind is NodeKind.Clarification and task.status is TaskStatus.Completed
+    if answered and task.result != text:
+        raise CommandRejected(
+            f"task {task.id} was answered already: {task.result}\nanswer --change changes that"
+        )
 
 
 def _tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:

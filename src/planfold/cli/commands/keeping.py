@@ -7,6 +7,8 @@ import click
 from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option, tools_option
 
+_NAMES = {"planfold": "planfold", "sqlite": "SQLite", "wal_bytes": "WAL bytes"}
+
 
 @command("schema")
 @json_option("the schema (it is JSON anyway)")
@@ -48,7 +50,7 @@ def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int
     else:
         paper = Paper()
         facts = {
-            name.replace("_", " ").capitalize(): clean(_in_words(value))
+            _NAMES.get(name, name.replace("_", " ").capitalize()): clean(_in_words(value))
             for name, value in diagnosis.facts.items()
         }
         paper.lines(fact_lines(facts, paper.width))
@@ -62,6 +64,8 @@ def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int
 def _in_words(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, int):
+        return f"{value:,}"
     return "none" if value is None else str(value)
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from planfold.eventstore.envelope import Envelope
     from planfold.eventstore.port import StreamHead
 
+NARROW = 70  # columns
+
 
 @command("list")
 @json_option("the plans")
@@ -38,7 +40,9 @@ def list_command(as_json: bool, db: str | None) -> int:
         print_json([_plan_json(plan) for plan in found])
     elif found:
         paper = Paper()
-        paper.lines([_plan_line(plan) for plan in found], width=paper.width)
+        narrow = paper.width < NARROW
+        lines = [line for plan in found for line in _plan_lines(plan, narrow)]
+        paper.lines(lines, width=paper.width)
     else:
         click.echo("No plans yet; `planfold run` makes one.")
     return COMPLETED
@@ -54,7 +58,7 @@ def _plan_json(plan: StreamHead) -> dict[str, Any]:
     }
 
 
-def _plan_line(plan: StreamHead) -> Line:
+def _plan_lines(plan: StreamHead, narrow: bool) -> list[Line]:
     from planfold.cli.printing import STATUS_STYLES, clean, counted
 
     head = plan.head
@@ -62,12 +66,13 @@ def _plan_line(plan: StreamHead) -> Line:
     done = f"{head.get('completed', 0)}/{head.get('total', 0)}"
     line: Line = [
         (clean(plan.aggregate_id) + "  ", ""),
-        (f"{status.replace('_', ' '):<17}  ", STATUS_STYLES.get(status, "")),
-        (f"{done:>5}  ", ""),
+        (f"{status.replace('_', ' '):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
+        (f"{done:>{0 if narrow else 5}}  ", ""),
     ]
     if head.get("questions"):
         line.append((counted(int(head["questions"]), "question") + "  ", "ask"))
-    return [*line, (clean(str(head.get("title", ""))), "")]
+    title = clean(str(head.get("title", "")))
+    return [line, [("  " + title, "")]] if narrow else [[*line, (title, "")]]
 
 
 @command("show")
@@ -119,16 +124,19 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.printing import Paper, print_json
-    from planfold.cli.progress import display_for
-    from planfold.cli.report import plan_lines, show_json, situation_of
-    from planfold.cli.running import Session, Stop
+    from planfold.cli.progress import PlainLines, display_for
+    from planfold.cli.report import header_line, plan_lines, show_json, situation_of
+    from planfold.cli.session import Session, Stop
 
     async def watch() -> int:
         async with existing_app(db) as app:
             found = latest_plan(app, plan_id)
             paper = Paper()
+            display = display_for(paper, as_json=as_json)
+            if isinstance(display, PlainLines):
+                situation = situation_of(app, found)
+                paper.lines([[(found, "bold"), (" ", ""), *header_line(situation.fold)]])
             with Stop().listening() as stop:
-                display = display_for(paper, as_json=as_json, live=True)
                 session = Session(app, [found], display, paper, stop, to_the_end=True)
                 await session.follow()
             if stop.asked.is_set():
@@ -187,7 +195,7 @@ def log_command(
 async def _follow(app: App, plan_id: str | None, printer: _LogPrinter) -> int:
     import asyncio
 
-    from planfold.cli.running import Stop
+    from planfold.cli.session import Stop
     from planfold.eventstore.envelope import Query
 
     async def follow() -> None:
@@ -234,9 +242,10 @@ class _LogPrinter:
 
     def print(self, envelope: Envelope) -> None:
         if self._as_json:
+            from planfold.cli.envelopes import envelope_json
             from planfold.cli.printing import in_json
 
-            self._paper.line(in_json(_envelope_json(envelope)))
+            self._paper.line(in_json(envelope_json(envelope)))
         else:
             self._paper.line(*self._words(envelope))
 
@@ -244,13 +253,15 @@ class _LogPrinter:
         self._paper.flush()
 
     def _words(self, envelope: Envelope) -> Line:
-        from planfold.cli.printing import clean, cut_line, date_and_time
+        from planfold.cli.printing import clean, clock, cut_line, date_and_time
         from planfold.cli.wording import TaskNames, words_for
 
         names = self._names.setdefault(envelope.aggregate_id, TaskNames())
         names.note(envelope.event)
         words = words_for(envelope.event)
-        line: Line = [(f"{envelope.version:>4} {date_and_time(envelope.recorded_at)} ", "dim")]
+        at = envelope.recorded_at
+        when = date_and_time(at) if self._paper.width >= NARROW else clock(at)
+        line: Line = [(f"{envelope.version:>4} {when} ", "dim")]
         if self._name_plans:
             line.append((clean(envelope.aggregate_id) + " ", "dim"))
         line.append((words.verb, words.style))
@@ -258,36 +269,6 @@ class _LogPrinter:
         join = ": " if about and words.detail else " " if words.detail else ""
         line.append((about + join + words.detail, ""))
         return cut_line(line, self._paper.width) if self._paper.is_terminal else line
-
-
-def _envelope_json(envelope: Envelope) -> dict[str, Any]:
-    import json
-
-    import msgspec
-
-    from planfold.eventstore.envelope import Undecoded
-
-    event = envelope.event
-    data: Any
-    if isinstance(event, Undecoded):
-        try:
-            data = json.loads(event.data)
-        except ValueError:
-            data = event.data
-    else:
-        data = msgspec.to_builtins(event)
-    return {
-        "position": envelope.position,
-        "stream_id": envelope.stream_id,
-        "aggregate_id": envelope.aggregate_id,
-        "version": envelope.version,
-        "event_id": envelope.event_id,
-        "event_type": envelope.event_type,
-        "event_version": envelope.event_version,
-        "data": data,
-        "metadata": msgspec.to_builtins(msgspec.structs.asdict(envelope.metadata)),
-        "recorded_at": envelope.recorded_at,
-    }
 
 
 @command("graph")

@@ -91,7 +91,7 @@ async def _run(
         await app.send(plan_id, _with(begin, approved_by=person()) if yes else begin)
         if yes and app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
-        from planfold.cli.session import Runner
+        from planfold.cli.runner import Runner
 
         runner = Runner(app, db=db, as_json=as_json, since=since)
         return await runner.run(plan_id, detach=detach)
@@ -202,7 +202,7 @@ async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db:
         unfinished_plans,
     )
     from planfold.cli.printing import print_json
-    from planfold.cli.session import Runner
+    from planfold.cli.runner import Runner
 
     settings = settings_for(db)
     require_database(settings)

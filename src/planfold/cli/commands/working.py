@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
-from planfold.cli.options import command, tools_option
+from planfold.cli.options import command, json_option, tools_option
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -27,8 +27,13 @@ DRAIN_S = 30.0
     help="At most N tasks at once (64, or what planfold.toml says).",
 )
 @tools_option
+@json_option("what it reports, one envelope per line,")
 def worker_command(
-    routes: tuple[str, ...], concurrency: int | None, tools: tuple[str, ...], db: str | None
+    routes: tuple[str, ...],
+    concurrency: int | None,
+    tools: tuple[str, ...],
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Run tasks of all approved plans until told to stop.
 
@@ -41,11 +46,16 @@ def worker_command(
     """
     from planfold.cli.access import run_async
 
-    return run_async(_work(routes, concurrency, tools, db))
+    return run_async(_work(routes, concurrency, tools, as_json=as_json, db=db))
 
 
 async def _work(
-    routes: tuple[str, ...], concurrency: int | None, tools: tuple[str, ...], db: str | None
+    routes: tuple[str, ...],
+    concurrency: int | None,
+    tools: tuple[str, ...],
+    *,
+    as_json: bool,
+    db: str | None,
 ) -> int:
     import asyncio
     import signal
@@ -53,40 +63,46 @@ async def _work(
     from planfold.app import open_app
     from planfold.cli.access import let_tools_be_found, settings_for
     from planfold.cli.printing import Paper, clean, counted
-    from planfold.cli.running import Stop, at_work, held_tasks
+    from planfold.cli.session import Stop, at_work, held_tasks
 
     settings = settings_for(db, concurrency=concurrency)
     let_tools_be_found(settings, tools)
     paper = Paper()
+    say = (lambda _: None) if as_json else paper.lines
     async with open_app(settings, tools=tools) as app:
         worker = app.worker(routes=routes or None)
         with Stop().listening() as stop:
             async with at_work(worker, stop, drain_s=DRAIN_S):
                 where = clean(settings.database)
-                paper.lines([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
-                telling = asyncio.create_task(_tell_work(app, worker, paper))
+                say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
+                telling = asyncio.create_task(_tell_work(app, worker, paper, as_json))
                 await stop.asked.wait()
                 running = len(held_tasks(app, worker))
                 if running:
                     what = counted(running, "running task")
-                    paper.lines(
-                        [[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]]
-                    )
+                    say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
-        paper.lines([[("stopped", "")]])
+        say([[("stopped", "")]])
     return INTERRUPTED if stop.signal is signal.SIGINT else COMPLETED
 
 
-async def _tell_work(app: App, worker: Worker, paper: Paper) -> None:
+async def _tell_work(app: App, worker: Worker, paper: Paper, as_json: bool) -> None:
     """One line for each report of this worker."""
     from planfold.eventstore.envelope import Query
 
     async for envelope in app.store.subscribe(Query(stream_id="plan"), after=_end_of_log(app)):
         if envelope.metadata.extra.get("worker") == worker.owner:
-            line = _line(app, envelope)
+            line = _json_line(envelope) if as_json else _line(app, envelope)
             if line:
                 paper.lines([line])
+
+
+def _json_line(envelope: Envelope) -> Line:
+    from planfold.cli.envelopes import envelope_json
+    from planfold.cli.printing import in_json
+
+    return [(in_json(envelope_json(envelope)), "")]
 
 
 def _end_of_log(app: App) -> int:

@@ -1,0 +1,210 @@
+"""``Runner``: approval, work and report, as ``run`` and ``resume`` do them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from planfold.cli.access import ENDED, command_line, person
+from planfold.cli.asking import Keyboard
+from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
+from planfold.cli.outline import name_of, outline
+from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
+from planfold.cli.progress import display_for
+from planfold.cli.report import (
+    Situation,
+    next_lines,
+    plan_lines,
+    show_json,
+    situation_of,
+    waiting_lines,
+)
+from planfold.cli.session import (
+    Session,
+    Stop,
+    at_work,
+    held_tasks,
+    tell_interruption,
+    unservable,
+)
+from planfold.planner.commands import CancelPlan
+from planfold.planner.tasks import PlanStatus
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.readmodels.plan_view import PlanFold
+
+MOST_ROWS = 40  # of a plan that has ended, in the final report
+DETAILS_UP_TO = 12  # tasks: a short plan's report shows results too
+
+
+class Runner:
+    """Runs plans in this process and tells the terminal, or a program, how it goes."""
+
+    def __init__(
+        self, app: App, *, db: str | None, as_json: bool, since: float | None = None
+    ) -> None:
+        self._app = app
+        self._db = db
+        self._json = as_json
+        self._paper = Paper()
+        self._asks = not as_json and can_ask()
+        self._since = since or time.time()
+
+    async def run(self, plan_id: str, *, detach: bool = False, in_list: bool = False) -> int:
+        """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
+        output is a list, because no plan was named."""
+        with Stop().listening() as stop:
+            if self._app.status(plan_id) is PlanStatus.AwaitingApproval:
+                await self._ask_for_approval(plan_id, stop)
+            status = self._app.status(plan_id)
+            if stop.asked.is_set():
+                self._paper.line("Nothing was started.")
+                self._paper.lines(next_lines(situation_of(self._app, plan_id), self._db))
+                return INTERRUPTED
+            if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
+                return self._detached(plan_id)
+            if status in (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling):
+                session = await self._work([plan_id], stop)
+                if session is None:
+                    return INTERRUPTED
+        return self._report([plan_id], in_list=in_list)
+
+    async def run_all(self) -> int:
+        """Every plan that has not ended."""
+        with Stop().listening() as stop:
+            session = await self._work(None, stop)
+        return INTERRUPTED if session is None else self._report(list(session.folds), in_list=True)
+
+    # --- approval ---------------------------------------------------------------------------
+
+    async def _ask_for_approval(self, plan_id: str, stop: Stop) -> None:
+        if self._json:
+            return
+        state = self._app.planner(plan_id).state
+        specs = [task.spec for task in state.tasks.values()]
+        title = clean(state.title) or clean(plan_id)
+        count = counted(len(specs), "task")
+        self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
+        self._paper.lines(outline(specs, self._paper.width))
+        if not self._asks:
+            return
+        self._paper.line()
+        answer = await self._read_choice("Run it? [y]es, [n]o, Enter = decide later: ", stop)
+        if answer in ("y", "yes"):
+            await self._app.approve(plan_id, state.revision_hash, by=person())
+        elif answer in ("n", "no"):
+            await self._app.send(plan_id, CancelPlan(f"not approved by {person()}".strip()))
+
+    async def _read_choice(self, prompt: str, stop: Stop) -> str:
+        """What the person typed; empty where they left it open or a signal came."""
+        changed = asyncio.Event()
+        keyboard = Keyboard(changed.set, own_echo=False)
+        stop.callbacks.append(changed.set)
+        keyboard.start()
+        self._paper.prompt(prompt)
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                if stop.asked.is_set() or keyboard.closed:
+                    self._paper.line()
+                    return ""
+                if keyboard.lines:
+                    answer = keyboard.lines.popleft().strip().casefold()
+                    if answer in ("", "y", "yes", "n", "no"):
+                        return answer
+                    self._paper.prompt("Please type y, n or Enter: ")
+        finally:
+            self._paper.prompt("")
+            keyboard.stop()
+            stop.callbacks.clear()
+
+    # --- work -------------------------------------------------------------------------------
+
+    async def _work(self, plan_ids: Sequence[str] | None, stop: Stop) -> Session | None:
+        """Run until nothing more can happen; None when a signal came first."""
+        display = display_for(
+            self._paper,
+            as_json=self._json,
+            since=self._since,
+            name_plans=plan_ids is None,
+        )
+        session = Session(self._app, plan_ids, display, self._paper, stop, since=self._since)
+        plan_id = plan_ids[0] if plan_ids else None
+        worker = self._app.worker(plan_id=plan_id)
+        async with at_work(worker, stop):
+            await session.follow(worker, ask=self._asks)
+            if not stop.asked.is_set():
+                return session
+            held = held_tasks(self._app, worker)
+            if held and not self._json:
+                what = counted(len(held), "running task")
+                self._paper.lines([[(f"Stopping {what}; again to force it ...", "dim")]])
+        session.look()
+        if not self._json:
+            tell_interruption(self._paper, session, held, self._db)
+        return None
+
+    # --- report -----------------------------------------------------------------------------
+
+    def _detached(self, plan_id: str) -> int:
+        if self._json:
+            print_json(show_json(situation_of(self._app, plan_id)))
+            return COMPLETED
+        resume = command_line(self._db, "resume", plan_id)
+        self._paper.lines(
+            [
+                [("Recorded ", ""), (plan_id, "bold"), (". Any worker runs it:", "")],
+                [(f"  {command_line(self._db, 'worker')}", "busy")],
+                [(f"  {resume}", "busy"), ("   # or run it here", "dim")],
+            ]
+        )
+        return COMPLETED
+
+    def _report(self, plan_ids: Sequence[str], *, in_list: bool) -> int:
+        situations = [situation_of(self._app, plan_id) for plan_id in plan_ids]
+        if self._json:
+            found = [show_json(situation) for situation in situations]
+            print_json(found if in_list else found[0])
+        else:
+            for situation in situations:
+                self._paper.lines(self._ending(situation))
+        return exit_code_of(s.fold.state.status.value for s in situations)
+
+    def _ending(self, situation: Situation) -> list[Line]:
+        fold, width = situation.fold, self._paper.width
+        lines: list[Line] = []
+        if fold.state.status is not PlanStatus.AwaitingApproval:
+            few = len(fold.state.tasks) <= DETAILS_UP_TO
+            lines = plan_lines(situation, width, most=MOST_ROWS, details=few)
+            if fold.state.status.value in ENDED:
+                lines += [[(f"It took {duration(fold.updated_at - fold.created_at)}.", "dim")]]
+        if fold.state.questions:
+            lines += waiting_lines(fold, self._db, width)
+        lines += self._cannot_run(fold)
+        steps = next_lines(situation, self._db)
+        if steps:
+            lines += [[], [(_standing(fold), "bold")], *steps]
+        return lines
+
+    def _cannot_run(self, fold: PlanFold) -> list[Line]:
+        return [
+            [
+                (f"Nobody here can run {name_of(task.spec)}: it needs ", "bad"),
+                (clean(task.spec.queue_route), "bold"),
+                (". Name the module that serves it with --tools.", "bad"),
+            ]
+            for task in unservable(self._app, fold)
+        ]
+
+
+def _standing(fold: PlanFold) -> str:
+    match fold.state.status:
+        case PlanStatus.AwaitingApproval:
+            return "It waits for approval:"
+        case PlanStatus.AwaitingAnswer:
+            return "It waits for an answer:"
+    return "Next:"

@@ -1,0 +1,168 @@
+"""Signals and kills in the middle, in real processes; then everything goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from command_line import (
+    called,
+    ended,
+    lines_of,
+    sh,
+    shown,
+    start,
+    statuses,
+    wait_until,
+    write_plan,
+)
+
+LEDGER = "ledger.txt"
+
+
+def note(name: str) -> str:
+    return f"echo {name} >> {LEDGER}"
+
+
+def wait_for_task(name: str) -> None:
+    wait_until(lambda: name in lines_of(LEDGER), f"{name} has begun")
+
+
+def waiting_plan(**more: object) -> str:
+    """``b`` waits for a file; ``a`` comes before it, ``c`` after."""
+    wait = f"{note('b-began')}; while [ ! -e go.txt ]; do sleep 0.02; done; {note('b')}"
+    return write_plan(sh("a", note("a")), sh("b", wait, "a", **more), sh("c", note("c"), "b"))
+
+
+def test_interrupt_then_resume() -> None:
+    process = start("run", "--yes", waiting_plan())
+    wait_for_task("b-began")
+    process.send_signal(signal.SIGINT)
+    code, out, err = ended(process)
+    assert code == 130, (out, err)
+    assert "cut off: 2 b" in out
+    assert f"planfold resume {shown()['id']}" in out
+    assert "Traceback" not in err
+    assert "1 waiting for a worker" in called("show")
+    Path("go.txt").touch()
+    called("resume")
+    assert statuses(shown()) == ["completed"] * 3
+    assert lines_of(LEDGER) == ["a", "b-began", "b-began", "b", "c"]
+
+
+def test_what_must_not_run_twice_is_asked_about() -> None:
+    process = start("run", "--yes", waiting_plan(effect="once"))
+    wait_for_task("b-began")
+    process.terminate()
+    code, out, _ = ended(process)
+    assert code == 130
+    assert "you will be asked what came of it" in out
+    out = called("resume", code=3)
+    assert "Was this done?" in out
+    assert "planfold answer" in out
+    called("answer", "b", "done")
+    called("resume")
+    assert lines_of(LEDGER) == ["a", "b-began", "c"]
+
+
+def test_kill_then_resume_does_nothing_twice() -> None:
+    process = start("run", "--yes", waiting_plan())
+    wait_for_task("b-began")
+    process.kill()
+    ended(process)
+    assert "waits for a worker" in called("show")
+    assert json.loads(called("doctor", "--json"))["dead_workers"]
+    Path("go.txt").touch()  # also ends what the killed process left behind
+    wait_until(lambda: "b" in lines_of(LEDGER), "the orphan has ended")
+    called("resume")
+    assert statuses(shown()) == ["completed"] * 3
+    assert lines_of(LEDGER) == ["a", "b-began", "b", "b-began", "b", "c"]
+
+
+def test_cancel_after_a_kill() -> None:
+    process = start("run", "--yes", waiting_plan())
+    wait_for_task("b-began")
+    process.kill()
+    ended(process)
+    called("cancel")
+    assert statuses(shown()) == ["completed", "cancelled", "cancelled"]
+    Path("go.txt").touch()
+
+
+def test_cancel_stops_what_runs_in_another_process() -> None:
+    process = start("run", "--yes", waiting_plan())
+    wait_for_task("b-began")
+    called("cancel")
+    assert statuses(shown()) == ["completed", "cancelled", "cancelled"]
+    code, _, err = ended(process)
+    assert (code, err) == (4, "")
+    assert lines_of(LEDGER) == ["a", "b-began"]
+
+
+def test_a_worker_drains_on_sigterm() -> None:
+    called("run", "--yes", "--detach", waiting_plan())
+    process = start("worker", "--concurrency", "1", "--route", "shell")
+    wait_for_task("b-began")
+    process.terminate()
+    assert process.stdout is not None
+    while "stopping: 1 running task" not in process.stdout.readline():
+        assert process.poll() is None
+    Path("go.txt").touch()
+    code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    assert "stopped" in out
+    assert statuses(shown())[:2] == ["completed", "completed"]
+    called("resume")
+    assert lines_of(LEDGER) == ["a", "b-began", "b", "c"]
+
+
+def test_a_worker_reports_as_json() -> None:
+    called("run", "--yes", "--detach", write_plan(sh("a", "true")))
+    process = start("worker", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["data"]["status"] == "completed"
+    process.terminate()
+    assert ended(process) == (0, "", "")
+
+
+def test_a_second_signal_stops_a_worker_at_once() -> None:
+    called("run", "--yes", "--detach", waiting_plan())
+    process = start("worker")
+    wait_for_task("b-began")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    while "stopping: 1 running task" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process)
+    assert (code, err) == (130, "")
+    assert "b" not in lines_of(LEDGER)
+    assert "1 waiting for a worker" in called("show")
+
+
+def test_watch_follows_a_plan_that_runs_elsewhere() -> None:
+    process = start("run", "--yes", waiting_plan())
+    wait_for_task("b-began")
+    watching = start("watch")
+    assert watching.stdout is not None
+    assert "running, 1 of 3 tasks completed, 1 running" in watching.stdout.readline()
+    assert "goes on 2 b" in watching.stdout.readline()
+    Path("go.txt").touch()
+    code, out, _ = ended(watching)
+    assert code == 0
+    assert "completed 3 c" in out
+    assert ended(process)[0] == 0
+
+
+def test_log_follows_until_the_plan_ends() -> None:
+    process = start("run", "--yes", waiting_plan())
+    wait_for_task("b-began")
+    following = start("log", "--follow", "--json")
+    assert following.stdout is not None
+    assert json.loads(following.stdout.readline())["event_type"] == "TasksPlanned"
+    Path("go.txt").touch()
+    code, out, _ = ended(following)
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["event_type"] == "PlanningCompleted"
+    assert ended(process)[0] == 0

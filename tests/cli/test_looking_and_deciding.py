@@ -1,0 +1,239 @@
+"""The commands that look at plans and those that decide about them."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from command_line import call, called, question, sh, shown, statuses, write_plan
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil\u2066 \x9b2J [bold]b[/bold]\nsecond\rline"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["show"],
+        ["watch"],
+        ["log"],
+        ["graph"],
+        ["answer", "1", "x"],
+        ["approve"],
+        ["reject"],
+        ["cancel"],
+        ["retry", "1"],
+        ["resume"],
+        ["migrate"],
+    ],
+)
+def test_looking_makes_no_database(words: list[str]) -> None:
+    out = called(*words, code=2)
+    assert "no database at .planfold/planfold.db; `planfold run` makes one" in out
+    assert list(Path().iterdir()) == []
+
+
+def test_which_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = write_plan(sh("a", "true"))
+    called("--db", "sqlite:///before.db", "run", "--yes", name)
+    called("run", "--db", "sqlite:///after.db", name, code=3)
+    monkeypatch.setenv("PLANFOLD_DB", "sqlite:///environment.db")
+    called("run", "--yes", name)
+    found = {p.name for p in Path().iterdir() if p.suffix == ".db"}
+    assert found == {"before.db", "after.db", "environment.db"}
+    assert "planfold --db sqlite:///after.db approve" in called(
+        "show", "--db", "sqlite:///after.db"
+    )
+    called("list", "--db", "after.db", code=2)
+
+
+def test_an_id_may_be_abbreviated_or_left_out() -> None:
+    name = write_plan(question("q"))
+    for plan_id in ("release-1", "release-2", "plan-abc"):
+        called("run", "--yes", "--id", plan_id, name, code=3)
+    assert shown("release-1")["id"] == "release-1"
+    assert shown("abc")["id"] == "plan-abc"
+    assert shown()["id"] == "plan-abc"
+    out = called("show", "release", code=2)
+    assert "release-1" in out
+    assert "release-2" in out
+    assert "name one of the plans with open questions" in called("answer", "q", "x", code=2)
+    called("answer", "release-1", "q", "x")
+    called("answer", "release-2", "q", "x")
+    called("answer", "q", "x")
+    assert shown()["id"] == "plan-abc"  # all have ended: the latest
+    called("show", "nix", code=2)
+    called("show", "", code=2)
+
+
+def test_show_one_task() -> None:
+    called("run", "--yes", write_plan(sh("a", "echo one; echo two; echo three")))
+    assert "two" not in called("show")
+    assert "  two\n" in called("show", "--task", "a")
+    assert json.loads(called("show", "--task", "1", "--json"))["label"] == "a"
+    called("show", "--task", "nix", code=2)
+
+
+def test_list() -> None:
+    called("run", "--yes", write_plan(question("q"), title="T"), code=3)
+    (plan,) = json.loads(called("list", "--json"))
+    assert (plan["title"], plan["status"], plan["questions"]) == ("T", "awaiting_answer", 1)
+    assert "awaiting answer" in called("list")
+
+
+def test_log() -> None:
+    called("run", "--yes", write_plan(sh("a", "echo hi"), sh("b", "exit 2", "a")), code=1)
+    plan_id = shown()["id"]
+    out = called("log")
+    assert "started 1 a" in out
+    assert "failed 2 b: exit code 2" in out
+    first = json.loads(called("log", "--json").splitlines()[0])
+    wanted = "position stream_id aggregate_id version event_id event_type event_version data"
+    assert list(first) == [*wanted.split(), "metadata", "recorded_at"]
+    assert first["event_id"] == f"{plan_id}#1"
+    assert first["metadata"]["correlation_id"] == plan_id
+    assert called("log", "--follow") == out
+    called("run", "--yes", write_plan(sh("a", "true")))
+    assert plan_id in called("log", "--all")
+    called("log", "--all", plan_id, code=2)
+
+
+def test_watch_tells_how_it_ended() -> None:
+    called("run", "--yes", write_plan(sh("a", "exit 2")), code=1)
+    called("watch", code=1)
+    assert json.loads(call("watch", "--json").output)["status"] == "failed"
+
+
+def test_graph() -> None:
+    called("run", "--yes", write_plan(sh("a", "true"), sh("b", "true", "a"), title='"q" <&>'))
+    assert "2 b: b it  <- 1" in called("graph")
+    dot = called("graph", "--dot")
+    assert "1 -> 2;" in dot
+    assert r'label="\"q\" <&>"' in dot
+    picture = ET.fromstring(called("graph", "--svg"))
+    texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    assert '"q" <&>' in texts
+    assert len([e for e in picture.iter() if e.tag.endswith("rect")]) == 3
+    assert json.loads(called("graph", "--json"))[1]["depends_on"] == [1]
+
+
+def test_changing_an_answer_runs_the_rest_again() -> None:
+    called("run", "--yes", write_plan(question("q"), sh("a", "echo x >> l.txt", "q")), code=3)
+    called("answer", "q", "one")
+    called("resume")
+    assert "--change" in called("answer", shown()["id"], "q", "two", code=2)
+    called("answer", shown()["id"], "q", "two", "--change")
+    called("resume")
+    assert Path("l.txt").read_text().split() == ["x", "x"]
+    assert shown()["tasks"][0]["result"] == "two"
+
+
+def test_reporting_that_it_could_not_be_done() -> None:
+    called("run", "--yes", write_plan({"description": "wash up"}), code=3)
+    called("answer", "1", "no water", "--failed")
+    assert shown()["tasks"][0]["error"] == "no water"
+    assert shown()["status"] == "failed"
+
+
+def test_words_that_are_missing() -> None:
+    called("answer", "1", code=2)
+    called("answer", "a", "b", "c", "d", code=2)
+    called("answer", "1", "x", "--failed", "--change", code=2)
+    called("cancel", "--subtree", code=2)
+
+
+def test_retry_says_how_to_go_on() -> None:
+    name = write_plan(sh("a", "test -e ready.txt"), sh("b", "true", "a"))
+    called("run", "--yes", name, code=1)
+    Path("ready.txt").touch()
+    out = called("retry", "a")
+    assert f"planfold resume {shown()['id']}" in out
+    assert "1 waiting for a worker" in out
+    called("resume")
+    assert statuses(shown()) == ["completed", "completed"]
+    called("retry", shown()["id"], "a", code=2)
+
+
+def test_cancel_ends_without_any_worker() -> None:
+    called("run", "--yes", "--detach", write_plan(sh("a", "touch no.txt"), sh("b", "true", "a")))
+    called("cancel", "--reason", "too late")
+    assert shown()["status"] == "cancelled"
+    assert statuses(shown()) == ["cancelled", "cancelled"]
+    called("resume", shown()["id"], code=4)
+    called("cancel", code=2)
+
+
+def test_cancelling_a_task_starts_nothing_else() -> None:
+    tasks = [sh("a", "touch a.txt"), sh("b", "touch b.txt"), sh("c", "touch c.txt", "a")]
+    called("run", "--yes", "--detach", write_plan(*tasks))
+    called("cancel", "--task", "a")
+    assert statuses(shown()) == ["cancelled", "running", "skipped"]
+    assert not Path("b.txt").exists()
+    called("resume", code=4)
+    assert statuses(shown()) == ["cancelled", "completed", "skipped"]
+
+
+def test_a_retried_task_can_be_cancelled_again() -> None:
+    called("run", "--yes", write_plan(sh("a", "exit 1")), code=1)
+    called("retry", "a")
+    called("cancel", "--task", "a")
+    assert statuses(shown()) == ["cancelled"]
+
+
+def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = json.loads(called("doctor", "--json"))
+    assert found["ok"]
+    assert not Path(".planfold").exists()
+    called("run", "--yes", write_plan(question("q")), code=3)
+    found = json.loads(called("doctor", "--json"))
+    assert found["unfinished_plans"] == [shown()["id"]]
+    assert (found["integrity"], found["journal"]) == ("ok", "wal")
+    assert "Nothing is wrong." in called("doctor")
+    Path("planfold.toml").write_text("nonsense = 1\n")
+    assert "nonsense" in called("doctor", code=1)
+    Path("planfold.toml").unlink()
+    Path("other.db").write_bytes(b"no database at all, really not one" * 100)
+    out = called("doctor", "--db", "sqlite:///other.db", code=1)
+    assert "wrong: " in out
+    assert "no_such_tools" in called("doctor", "--tools", "no_such_tools", code=1)
+
+
+def test_migrate_and_schema() -> None:
+    called("run", "--yes", write_plan(sh("a", "true")))
+    assert "up to date" in called("migrate")
+    assert json.loads(called("schema"))["title"] == "plan"
+
+
+def test_hostile_text_reaches_no_terminal() -> None:
+    task = {"description": HOSTILE, "tool": "shell", "arguments": {"argv": ["printf", HOSTILE]}}
+    bad = {**task, "arguments": {"script": f"printf '{HOSTILE}' >&2; exit 1"}}
+    name = write_plan(
+        task,
+        bad,
+        question("q", description=HOSTILE, choices=[HOSTILE, "b"]),
+        {"description": HOSTILE},
+        title=HOSTILE,
+    )
+    printed = [called("plan", name), called("run", name, code=3), called("approve")]
+    printed += [called("resume", code=3), called("show"), called("show", "--json"), called("list")]
+    printed += [called("list", "--json"), called("log"), called("log", "--json"), called("graph")]
+    printed += [called("graph", "--dot"), called("graph", "--svg"), called("show", "--task", "1")]
+    printed += [called("plan", name, "--json"), called("answer", "3", HOSTILE + "!", code=2)]
+    printed += [called("show", HOSTILE, code=2), called("cancel", "--reason", HOSTILE)]
+    for text in printed:
+        assert not set(text) & set("\x1b\x07\x9b\r\u202e\u2066"), text
+    assert "[bold]b[/bold]" in printed[4]
+
+
+def test_unexpected_faults_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("\x1b[31mboom")
+
+    monkeypatch.setattr("planfold.cli.access.settings_for", break_down)
+    out = called("list", code=1)
+    assert out.startswith(r"planfold: unexpected RuntimeError: \x1b[31mboom")
+    assert "Traceback" not in out
+    monkeypatch.setenv("PLANFOLD_DEBUG", "1")
+    assert "Traceback" in called("list", code=1)

@@ -1,0 +1,243 @@
+"""run, plan and resume without a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from command_line import call, called, question, sh, shown, statuses, write_plan
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+def test_run_a_markdown_plan() -> None:
+    Path("plan.md").write_text("# Release\n\n1. Run `echo one`\n2. Run `sh -c 'echo two'`\n")
+    out = called("run", "--yes", "plan.md")
+    assert re.search(r"^\d\d:\d\d:\d\d started 1", out, re.MULTILINE)
+    assert re.search(r"completed 2 \(.* s\): two", out)
+    assert "completed, 2 of 2 tasks completed" in out
+    assert shown()["title"] == "Release"
+
+
+def test_run_says_each_change_once() -> None:
+    out = called("run", "--yes", write_plan(sh("a", "true"), sh("b", "true", "a")))
+    events = [line.split(" ", 1)[1] for line in out.splitlines() if re.match(r"\d\d:", line)]
+    said = [re.sub(r" \(.*", "", event) for event in events]
+    assert said[2:6] == ["started 1 a", "completed 1 a", "started 2 b", "completed 2 b"]
+    assert len(said) == len(set(said))
+
+
+@pytest.mark.parametrize(
+    ("task", "status", "code"),
+    [
+        (sh("a", "true"), "completed", 0),
+        (sh("a", "exit 3"), "failed", 1),
+        (question("a"), "awaiting_answer", 3),
+    ],
+)
+def test_exit_codes_of_run(task: dict[str, object], status: str, code: int) -> None:
+    result = call("run", "--yes", "--json", write_plan(task))
+    assert result.exit_code == code
+    assert json.loads(result.output)["status"] == status
+
+
+def test_json_is_what_show_prints() -> None:
+    plan = json.loads(called("run", "--yes", "--json", write_plan(sh("a", "echo hi"))))
+    assert list(plan)[:4] == ["id", "title", "status", "revision_hash"]
+    wanted = ["id", "label", "description", "kind", "status", "attempt", "depends_on", "result"]
+    wanted += ["error", "started_at"]
+    assert list(plan["tasks"][0])[: len(wanted) + 1] == [*wanted, "finished_at"]
+    assert plan["tasks"][0]["result"]["stdout"] == "hi"
+    assert plan == shown()
+
+
+def test_without_approval_it_is_recorded_and_says_how_to_go_on() -> None:
+    out = called("run", write_plan(sh("a", "echo hi > done.txt")), code=3)
+    assert "$ echo hi > done.txt" in out
+    plan_id = shown()["id"]
+    for command in ("approve", "resume", "reject"):
+        assert f"planfold {command} {plan_id}" in out
+    called("resume", code=3)
+    assert not Path("done.txt").exists()
+    assert "1 waiting for a worker" in called("approve")
+    called("resume", plan_id)
+    assert Path("done.txt").exists()
+
+
+def test_a_rejected_plan_is_cancelled() -> None:
+    called("run", write_plan(sh("a", "true")), code=3)
+    called("reject", "--reason", "not on a Friday")
+    assert shown()["status"] == "cancelled"
+    called("resume", shown()["id"], code=4)
+    assert "not on a Friday" in called("log")
+    assert "cancel" in called("reject", shown()["id"], code=2)
+
+
+def test_questions_stay_open_then_answer_then_resume() -> None:
+    name = write_plan(
+        sh("build", "echo built >> ledger.txt"),
+        question("go", choices=["yes", "no"]),
+        sh("ship", "echo shipped >> ledger.txt", "go", "build"),
+    )
+    out = called("run", "--yes", name, code=3)
+    plan_id = shown()["id"]
+    assert f"planfold answer {plan_id} 2 yes" in out
+    assert "1. yes" in out
+    assert "2 takes one of" in called("answer", plan_id, "go", "perhaps", code=2)
+    called("answer", "go", "1")
+    assert called("resume").count("shipped") == 0  # no output of that command
+    assert statuses(shown()) == ["completed"] * 3
+    assert Path("ledger.txt").read_text().split() == ["built", "shipped"]
+
+
+def test_a_question_with_a_deadline_is_waited_for() -> None:
+    name = write_plan(question("go", default="no", deadline=0.3), sh("a", "true", "go"))
+    called("run", "--yes", name)
+    assert shown()["tasks"][0]["result"] == "no"
+
+
+def test_submitting_twice_with_an_id_runs_once() -> None:
+    name = write_plan(sh("a", "echo x >> ledger.txt"))
+    called("run", "--yes", "--id", "release-7", name)
+    called("run", "--yes", "--id", "release-7", name)
+    assert Path("ledger.txt").read_text().split() == ["x"]
+    assert len(json.loads(called("list", "--json"))) == 1
+    other = write_plan(sh("b", "true"), name="other.json")
+    called("run", "--yes", "--id", "release-7", other, code=2)
+
+
+def test_a_later_yes_approves_what_was_submitted_without() -> None:
+    name = write_plan(sh("a", "true"))
+    called("run", "--id", "x", name, code=3)
+    called("run", "--id", "x", "--yes", name)
+
+
+def test_detach_only_records() -> None:
+    out = called("run", "--yes", "--detach", write_plan(sh("a", "touch done.txt")))
+    assert "planfold worker" in out
+    assert not Path("done.txt").exists()
+    called("resume")
+    assert Path("done.txt").exists()
+
+
+def test_max_parallel() -> None:
+    called("run", "--yes", "--max-parallel", "1", write_plan(sh("a", "true"), sh("b", "true")))
+    events = [json.loads(line) for line in called("log", "--json").splitlines()]
+    assert events[0]["data"]["config"]["max_parallel"] == 1
+    kinds = [e["event_type"] for e in events if e["event_type"].startswith("Task")][1:]
+    assert kinds == ["TaskDispatched", "TaskStatusUpdated"] * 2
+    called("run", "--max-parallel", "0", "plan.json", code=2)
+
+
+def test_tools_from_a_module_in_this_folder() -> None:
+    Path("greeting_tools.py").write_text(
+        "import planfold\n\n@planfold.tool\ndef greet(name: str) -> str:\n    return 'hi ' + name\n"
+    )
+    name = write_plan({"description": "greet", "tool": "greet", "arguments": {"name": "bob"}})
+    assert "there is no tool 'greet'" in called("run", "--yes", name, code=2)
+    assert not Path(".planfold").exists()
+    called("run", "--yes", "--detach", "--tools", "greeting_tools", name)
+    out = called("resume", code=1)
+    assert "Nobody here can run 1" in out
+    called("resume", "--tools", "greeting_tools")
+    assert shown()["tasks"][0]["result"] == "hi bob"
+
+
+def test_tools_that_cannot_be_imported() -> None:
+    Path("bad_tools.py").write_text("1 / 0\n")
+    out = called("run", "--tools", "bad_tools", write_plan(sh("a", "true")), code=2)
+    assert "ZeroDivisionError" in out
+    assert "Traceback" not in out
+
+
+def test_resume_runs_every_plan_and_reports_the_worst() -> None:
+    called("run", "--yes", "--detach", write_plan(sh("a", "true"), title="good"))
+    called("run", "--yes", "--detach", write_plan(sh("a", "exit 1"), title="bad"))
+    called("run", "--yes", "--detach", write_plan(question("q"), title="open"))
+    called("run", write_plan(sh("a", "touch no.txt"), title="unapproved"), code=3)
+    plans = json.loads(call("resume", "--json").output)
+    wanted = {"good": "completed", "bad": "failed"}
+    wanted |= {"open": "awaiting_answer", "unapproved": "awaiting_approval"}
+    assert {p["title"]: p["status"] for p in plans} == wanted
+    assert not Path("no.txt").exists()
+    called("resume", code=3)
+
+
+def test_resume_with_nothing_to_do() -> None:
+    called("resume", code=2)
+    called("run", "--yes", write_plan(sh("a", "true")))
+    assert "Nothing to resume" in called("resume")
+    assert json.loads(called("resume", "--json")) == []
+
+
+# --- where a plan comes from --------------------------------------------------------------------
+
+
+def test_text_on_the_command_line_and_on_standard_input() -> None:
+    called("run", "--yes", "Run `touch one.txt`")
+    called("run", "--yes", "-", input="1. Run `touch two.txt`\n")
+    called("run", "--yes", "-", input='{"tasks": [{"description": "x", "done": true}]}')
+    assert Path("one.txt").exists()
+    assert Path("two.txt").exists()
+
+
+@pytest.mark.parametrize("source", ["nope.md", "a/b", "nope.json", "x.yaml", "x.txt", ".", "", " "])
+def test_what_looks_like_a_path_must_be_one(source: str) -> None:
+    result = call("run", source)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("planfold: ")
+    assert not Path(".planfold").exists()
+
+
+def test_an_existing_file_wins_over_text() -> None:
+    Path("echo hi").write_text("Run `touch from-file.txt`")
+    called("run", "--yes", "echo hi")
+    assert Path("from-file.txt").exists()
+
+
+def test_a_bad_plan_names_every_fault_and_writes_nothing() -> None:
+    name = write_plan(
+        {"description": "", "tool": "sheel", "depends_on": [9]},
+        {"description": "ok", "label": "1x"},
+        {"description": "\x1b[31mred", "tool": "\x1b]0;x\x07"},
+    )
+    result = call("run", "--yes", name)
+    assert result.exit_code == 2
+    assert re.match(r"planfold: the plan has \d faults:\n  ", result.stderr)
+    assert all(f"task {n}" in result.stderr for n in ("1,", "1x,", "3,"))
+    assert "\x1b" not in result.output
+    assert list(Path().iterdir()) == [Path(name)]
+
+
+def test_not_utf8() -> None:
+    Path("plan.md").write_bytes(b"1. caf\xe9")
+    assert "not valid UTF-8" in called("run", "plan.md", code=2)
+
+
+# --- plan ---------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    name = write_plan(
+        sh("a", "true"), sh("b", "true", "a"), question("c"), sh("d", "true", "b", "c")
+    )
+    out = called("plan", name)
+    assert "1, 3 | 2 | 4" in out
+    assert "1 a > 2 b > 4 d" in out
+    found = json.loads(called("plan", name, "--json"))
+    assert found["waves"] == [[1, 3], [2], [4]]
+    assert found["critical_path"] == [1, 2, 4]
+    assert found["tools"] == ["shell"]
+    assert list(Path().iterdir()) == [Path(name)]
+    called("plan", write_plan(sh("a", "true", "a")), code=2)
+
+
+def test_a_long_command_is_shown_whole_before_it_is_approved() -> None:
+    word = "x" * 300
+    out = called(
+        "plan",
+        write_plan({"description": "d", "tool": "shell", "arguments": {"argv": ["e", word]}}),
+    )
+    assert word in re.sub(r"\s", "", out)

@@ -1,0 +1,84 @@
+"""Histories of every released shape still fold to the state they had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from planfold.eventstore.codec import Codec
+from planfold.planner.planner import Planner
+from planfold.runtime.aggregate import PLAN
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+HISTORIES = sorted(GOLDEN.glob("*.jsonl"))
+
+
+class Line(msgspec.Struct):
+    event_type: str
+    event_version: int
+    data: msgspec.Raw
+
+
+def lines(path: Path) -> list[Line]:
+    decode = msgspec.json.Decoder(Line).decode
+    return [decode(line) for line in path.read_bytes().splitlines()]
+
+
+def history(path: Path) -> list[Any]:
+    codec = Codec(PLAN.events)
+    return [
+        codec.decode(line.event_type, line.event_version, bytes(line.data).decode())
+        for line in lines(path)
+    ]
+
+
+def assert_holds(recorded: Any, now: Any, place: str = "state") -> None:
+    """What was recorded is still there; fields may have been added."""
+    if isinstance(recorded, dict):
+        for key, value in recorded.items():
+            assert key in now, f"{place}.{key} is gone"
+            assert_holds(value, now[key], f"{place}.{key}")
+    elif isinstance(recorded, list):
+        assert len(recorded) == len(now), place
+        for number, (one, other) in enumerate(zip(recorded, now, strict=True)):
+            assert_holds(one, other, f"{place}[{number}]")
+    else:
+        assert recorded == now, place
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_golden_history_folds_to_its_recorded_state(path: Path) -> None:
+    recorded = msgspec.json.decode(path.with_suffix(".state.json").read_bytes())
+    facts = Planner.fold(history(path)).state.facts
+    assert_holds(recorded, msgspec.json.decode(msgspec.json.encode(facts)))
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_golden_history_can_be_written_again_without_a_loss(path: Path) -> None:
+    codec = Codec(PLAN.events)
+    for line, event in zip(lines(path), history(path), strict=True):
+        _, version, data = codec.encode(event)
+        if version == line.event_version:
+            again = codec.decode(line.event_type, version, data)
+            assert again == event
+            assert_holds(msgspec.json.decode(line.data), msgspec.json.decode(data))
+
+
+def test_the_newest_golden_history_has_every_event_type() -> None:
+    newest = {line.event_type for line in lines(HISTORIES[-1])}
+    assert newest == {event_type.event.__name__ for event_type in PLAN.events}
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_snapshot_anywhere_in_a_golden_history_leads_to_the_same_state(path: Path) -> None:
+    events = history(path)
+    whole = msgspec.json.encode(Planner.fold(events).state.facts)
+    for cut in range(1, len(events)):
+        restored = Planner.restore(Planner.fold(events[:cut]).snapshot())
+        assert restored is not None
+        for event in events[cut:]:
+            restored.apply(event)
+        assert msgspec.json.encode(restored.state.facts) == whole, cut

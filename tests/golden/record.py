@@ -1,0 +1,164 @@
+"""Writes the golden history of the present version: ``python tests/golden/record.py``.
+
+Run it only while a version has not been released; afterwards its file stays as it is for ever,
+and a new version gets a file of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planfold.planner.commands import (
+    ApprovePlan,
+    CancelPlan,
+    CancelTask,
+    ChangeAnswer,
+    ClarificationProvided,
+    CompactContext,
+    ExecutorEvent,
+    HandleExecutorEvent,
+    Initialize,
+    NeedsClarification,
+    OutcomeUnknown,
+    PlannerConfig,
+    RetryTask,
+    RevisePlan,
+    StepCompleted,
+    TaskCompleted,
+    TaskFailed,
+    TaskProgressed,
+)
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import (
+    Effect,
+    FileRef,
+    ImageRef,
+    Link,
+    NodeKind,
+    Prompt,
+    RetryPolicy,
+    TaskSpec,
+    ToolCall,
+)
+from planfold.runtime.aggregate import PLAN
+
+VERSION = 1
+HERE = Path(__file__).parent
+START = 1_700_000_000.0
+
+
+class Story:
+    """Commands in, a history out; time passes by a second with every command."""
+
+    def __init__(self) -> None:
+        self.planner = Planner()
+        self.history: list[Any] = []
+        self.now = START
+
+    def tell(self, command: Any) -> None:
+        self.now += 1
+        self._apply(self.planner.process(command))
+        while (follow_up := self.planner.next_command(self.now)) is not None:
+            self._apply(self.planner.process(follow_up))
+
+    def report(self, task_id: int, event: ExecutorEvent) -> None:
+        task = self.planner.state.tasks[task_id]
+        attempt = None if isinstance(event, ClarificationProvided) else task.attempt
+        self.tell(HandleExecutorEvent(task_id, event, attempt, self.now, 0.75))
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        follow_up = self.planner.next_command(self.now)
+        assert follow_up is not None
+        self._apply(self.planner.process(follow_up))
+
+    def _apply(self, events: list[Any]) -> None:
+        for event in events:
+            self.planner.apply(event)
+            self.history.append(event)
+
+
+def call(number: int, *after: int, **rest: Any) -> TaskSpec:
+    arguments = {"inputs": [f"${i}" for i in after], "n": 2**70}
+    return TaskSpec(
+        id=number,
+        description=f"call {number}",
+        kind=NodeKind.ToolCall,
+        tool=ToolCall("tool", arguments),
+        depends_on=after,
+        **rest,
+    )
+
+
+QUESTION = TaskSpec(
+    id=1,
+    description="Which way?",
+    kind=NodeKind.Clarification,
+    label="way",
+    prompt=Prompt(("left", "right"), "left", 60.0),
+)
+TASKS = (
+    QUESTION,
+    call(2, 1, retry=RetryPolicy(2, 4.0), effect=Effect.Safe, timeout=30.0, route="gpu"),
+    call(3, 1, effect=Effect.Once, on_failure="continue"),
+    TaskSpec(
+        id=4,
+        description="work it out \0 ☃",
+        depends_on=(2, 3),
+        attachments=(Link("https://x.example"), ImageRef("a.png", "a"), FileRef("b.txt")),
+    ),
+    TaskSpec(id=5, description="done before", done=True),
+    TaskSpec(id=6, description="will be replaced", depends_on=(4,)),
+)
+
+
+def tell_story() -> Story:
+    story = Story()
+    config = PlannerConfig(profile="analysis", token_budget=5_000, route_limits={"gpu": 1})
+    story.tell(Initialize("Release", TASKS, "Make a release", config))
+    story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
+    replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
+    story.tell(RevisePlan(replaced))
+    story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
+    story.wait(61.0)  # the default answers the question
+    story.report(2, TaskProgressed("half way"))
+    story.report(2, TaskFailed("network down"))
+    story.wait(10.0)
+    story.report(2, TaskCompleted({"id": [1, 2.5, None]}))
+    story.report(3, StepCompleted("charge", {"paid": True}))
+    story.report(3, OutcomeUnknown("the process ended"))
+    story.report(3, ClarificationProvided("run it again", "Ada"))
+    story.report(3, TaskFailed("no", retryable=False))
+    story.report(4, NeedsClarification("Which one?", ("this", "that")))
+    story.report(4, ClarificationProvided("this", "Bob"))
+    story.tell(ChangeAnswer(1, "right", "Bob"))
+    story.report(2, TaskCompleted("second run"))
+    story.report(3, TaskCompleted("second run"))
+    story.report(4, TaskCompleted("worked out"))
+    story.tell(CompactContext())
+    story.tell(CancelTask(6, reason="not now"))
+    story.report(6, TaskFailed("stopped"))
+    story.tell(RetryTask(6))
+    story.tell(CancelPlan("enough"))
+    story.report(6, TaskCompleted("done all the same"))
+    return story
+
+
+def main() -> None:
+    story = tell_story()
+    types = {t.event.__name__: t.version for t in PLAN.events}
+    lines = [
+        {"event_type": type(e).__name__, "event_version": types[type(e).__name__], "data": e}
+        for e in story.history
+    ]
+    history = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    (HERE / f"plan-v{VERSION}.jsonl").write_bytes(history)
+    state = msgspec.json.format(msgspec.json.encode(story.planner.state.facts), indent=1)
+    (HERE / f"plan-v{VERSION}.state.json").write_bytes(state + b"\n")
+
+
+if __name__ == "__main__":
+    main()
