@@ -118,11 +118,6 @@ def _address(attachment: Attachment) -> str:
             return address
 
 
-def plain(text: str) -> Inline:
-    """``text`` as it is, without any markup."""
-    return Inline(text, text.replace(HIDDEN, "\ufffd"))
-
-
 def from_tokens(tokens: list[Token]) -> Inline:
     """The text that a reader sees, from the children of an inline token."""
     writer = _Writer(tokens)

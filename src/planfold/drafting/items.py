@@ -20,7 +20,7 @@ from planfold.drafting.actions import (
     request_in,
 )
 from planfold.drafting.directives import NONE, Directives, take_directives, take_trailing
-from planfold.drafting.inline import Inline, plain
+from planfold.drafting.inline import Inline
 from planfold.drafting.shell import is_prompted, script_of, without_prompt
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, NodeKind
 
@@ -210,7 +210,3 @@ def capitalised(text: Inline) -> Inline:
     if len(upper) != 1:
         return text
     return Inline(upper + text.text[1:], upper + text.mask[1:], text.spans)
-
-
-def described(sentence: str) -> Inline:
-    return plain(sentence)
