@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # What the demo needs: "runtime", or "dev" when it calls development tools.
-DEMO_NEEDS := runtime
+DEMO_NEEDS := dev
 DEMO := $(BIN)/planfold run examples/release.md --yes
 
 # A candidate counts only when it runs, is new enough and can make an environment.
