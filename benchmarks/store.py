@@ -8,6 +8,8 @@ from pathlib import Path
 
 from benchmarks.raw import commits_per_second
 from benchmarks.report import Figure, interleaved
+from planfold.backends.sqlite.connection import connect
+from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
@@ -60,10 +62,11 @@ def append_figures(folder: Path, rounds: int) -> list[Figure]:
 
 def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
     """Events/s from the rows of the store to a folded planner; the limit reads the rows only."""
+    reader = Reader(connect(store.path, create=False), store.path, time.time)
     rates, limits = [], []
     for _ in range(rounds):
         begun = time.perf_counter()
-        rows = store.rows("load", (plan_id, 0))
+        rows = reader.rows("load", (plan_id, 0))
         limits.append(len(rows) / (time.perf_counter() - begun))
         begun = time.perf_counter()
         Planner.fold(store.load(plan_id))

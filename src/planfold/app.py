@@ -3,22 +3,17 @@ is the only module that knows the backends."""
 
 from __future__ import annotations
 
-import importlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import apsw
-import msgspec
-
-from planfold.backends.sqlite.connection import APPLICATION_ID, MEMORY, migrations, translated
-from planfold.backends.sqlite.presence import Presence
-from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.store import SqliteStore
+from planfold.backends.sqlite.inspection import DatabaseReport, dead_owners, inspect
+from planfold.backends.sqlite.inspection import sqlite_version as sqlite_version
+from planfold.backends.sqlite.store import PAGE, SqliteStore
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
@@ -26,7 +21,8 @@ from planfold.errors import CommandRejected, ConfigurationError, NotFound
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
-from planfold.executors.python import PythonExecutor, PythonTool, load_tools
+from planfold.executors.loading import add_tools
+from planfold.executors.python import PythonTool
 from planfold.executors.registry import Executors, builtin_executors
 from planfold.planner.commands import (
     ApprovePlan,
@@ -47,7 +43,6 @@ from planfold.runtime.worker import Worker
 
 ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
-TOOL_ENTRY_POINTS = "planfold.tools"
 
 
 class App:
@@ -56,8 +51,15 @@ class App:
     Made by :func:`open_app`; belongs to one event loop.
     """
 
-    def __init__(self, store: EventStore, executors: Executors, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        executors: Executors,
+        settings: Settings,
+        aggregates: Sequence[Aggregate] = (PLAN,),
+    ) -> None:
         self.store = store
+        self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
         self.dispatcher = Dispatcher(store)
@@ -180,16 +182,29 @@ class App:
     async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
         """The plan's events after a position, then new ones as they happen; ends when the plan
         has ended. Raises NotFound."""
-        self.status(plan_id)
-        async for envelope in self.store.subscribe(Query(aggregate_id=plan_id), after=after):
-            yield envelope
-            if envelope.event_type == "PlanningCompleted" and self.status(plan_id) in ENDED:
-                head = self.store.head(plan_id)
-                if head is not None and head.version == envelope.version:
-                    return
+        query = Query(aggregate_id=plan_id)
+        while True:
+            ticket = self.store.wakeup.ticket(plan_id)
+            ended = self.status(plan_id) in ENDED  # before reading: then nothing can be missed
+            page = self.store.read(query, after=after, limit=PAGE)
+            for envelope in page:
+                yield envelope
+                after = envelope.position
+            if page:
+                continue
+            if ended:
+                return
+            self.store.watch_other_processes()
+            await ticket.wait()
 
     async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``."""
+        """Wait until the plan has ended, or stands at a status in ``stop_at``.
+
+        Raises:
+            NotFound: there is no such plan.
+            CorruptLog: this version cannot read it, so it would never end here.
+        """
+        self.planner(plan_id)
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.ticket(plan_id)
@@ -219,6 +234,7 @@ class App:
             concurrency=concurrency or self.settings.concurrency,
             plan_id=plan_id,
             routes=routes,
+            aggregates=self.aggregates,
             workspace=workspace,
             files_dir=_files_dir(self.settings.database, workspace),
         )
@@ -246,10 +262,11 @@ async def open_app(
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
     chosen = assemble_executors(settings, tools, executors) if load else executors or Executors()
-    codec = Codec(t for aggregate in (PLAN, *aggregates) for t in aggregate.events)
+    kinds = (PLAN, *aggregates)
+    codec = Codec(t for aggregate in kinds for t in aggregate.events)
     store = SqliteStore.open(sqlite_path(settings.database), codec, clock=clock, create=create)
     try:
-        yield App(store, chosen, settings)
+        yield App(store, chosen, settings, kinds)
     finally:
         await store.close()
 
@@ -268,7 +285,7 @@ def assemble_executors(
     chosen = executors or builtin_executors(
         env_allow=settings.env_allow, allow_private=settings.allow_private
     )
-    _add_tools(chosen, (*settings.tools, *tools))
+    add_tools(chosen, (*settings.tools, *tools))
     return chosen
 
 
@@ -294,44 +311,6 @@ def _files_dir(database: str, workspace: Path) -> Path:
     return Path(f"{path}.files").resolve()
 
 
-def _add_tools(
-    executors: Executors, tools: Iterable[PythonTool[..., Any] | ModuleType | str]
-) -> None:
-    from importlib.metadata import entry_points  # slow to import, and not needed to look at plans
-
-    for entry in entry_points(group=TOOL_ENTRY_POINTS):
-        try:
-            found = entry.load()
-        except Exception as fault:
-            raise _cannot_import(entry.value, fault) from fault
-        _add_tool(executors, found)
-    for tool in tools:
-        _add_tool(executors, _import(tool) if isinstance(tool, str) else tool)
-
-
-def _add_tool(executors: Executors, found: Any) -> None:
-    if isinstance(found, PythonTool):
-        executors.add_tool(PythonExecutor(found))
-        return
-    for tool in load_tools(found):
-        executors.add_tool(PythonExecutor(tool))
-    register = getattr(found, "register", None)
-    if callable(register):  # a module's own executors
-        register(executors)
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except Exception as fault:  # whatever a module does when it is imported
-        raise _cannot_import(name, fault) from fault
-
-
-def _cannot_import(name: str, fault: Exception) -> ConfigurationError:
-    reason = str(fault) if isinstance(fault, ImportError) else f"{type(fault).__name__}: {fault}"
-    return ConfigurationError(f"cannot import the tools of {name!r}: {reason}")
-
-
 def _valid_text(text: str) -> str:
     try:
         text.encode()
@@ -343,20 +322,7 @@ def _valid_text(text: str) -> str:
 def dead_workers(database: str, owners: Iterable[str]) -> frozenset[str]:
     """Those of ``owners`` whose process has certainly ended; the next worker takes over from
     them."""
-    path = sqlite_path(database)
-    presence = Presence(None if path == MEMORY else Path(f"{path}.workers"))
-    return frozenset(owner for owner in owners if presence.is_dead(owner))
-
-
-class DatabaseReport(msgspec.Struct):
-    """What is in a database file, found without changing it. ``integrity`` is "ok" or says what
-    is damaged; ``owners`` are the workers that hold tasks."""
-
-    schema: int
-    newest_schema: int
-    journal_mode: str
-    integrity: str
-    owners: tuple[str, ...] = ()
+    return dead_owners(sqlite_path(database), owners)
 
 
 def inspect_database(database: str) -> DatabaseReport:
@@ -365,24 +331,4 @@ def inspect_database(database: str) -> DatabaseReport:
     Raises:
         ConfigurationError: it cannot be opened, or is no database of planfold.
     """
-    path, newest = sqlite_path(database), len(migrations())
-    with translated(path):
-        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            if connection.pragma("application_id") != APPLICATION_ID:
-                raise ConfigurationError(f"{path} is not a database of planfold")
-            rows = connection.execute("PRAGMA quick_check(3)").fetchall()
-            return DatabaseReport(
-                schema=connection.pragma("user_version"),
-                newest_schema=newest,
-                journal_mode=connection.pragma("journal_mode"),
-                integrity="; ".join(str(row[0]) for row in rows),
-                owners=tuple(row[0] for row in connection.execute(SQL["owners"])),
-            )
-        finally:
-            connection.close()
-
-
-def sqlite_version() -> str:
-    """Of the SQLite that planfold uses, which need not be the system's."""
-    return apsw.sqlite_lib_version()
+    return inspect(sqlite_path(database))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from planfold.backends.sqlite.store import SqliteStore
@@ -56,7 +58,10 @@ async def test_a_checkpoint_saved_now_and_then_is_saved_on_closing_too(tmp_path:
 async def test_another_stores_checkpoint_is_refused(tmp_path: Path) -> None:
     store = await store_with(tmp_path / "a.db", 1)
     await store.checkpoints.save("audit", 1)
-    store.store_id = "another"
+    await store.close()
+    with closing(apsw.Connection(str(tmp_path / "a.db"))) as connection:
+        connection.execute("UPDATE checkpoints SET store_id = 'another'")
+    store = SqliteStore.open(str(tmp_path / "a.db"), Codec(PLAN.events))
     with pytest.raises(ConfigurationError, match="another store"):
         await take(store, 1)
     await store.close()

@@ -30,7 +30,6 @@ from planfold.executors.recordable import as_text
 from planfold.executors.registry import Executors
 from planfold.handler import QueueChange, Settle, Signal
 from planfold.planner.commands import (
-    Continue,
     ExecutorEvent,
     HandleExecutorEvent,
     StepCompleted,
@@ -39,7 +38,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Task, TaskStatus
-from planfold.runtime.aggregate import PLAN
+from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 
@@ -54,7 +53,8 @@ class Worker:
     """Use it as ``async with worker:``; leaving the block stops it.
 
     ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only,
-    ``routes`` only these queue routes (None: all that its executors know).
+    ``routes`` only these queue routes (None: all that its executors know); ``aggregates`` are the
+    kinds of streams that it continues when they are due.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Worker:
         concurrency: int = 64,
         plan_id: str | None = None,
         routes: Iterable[str] | None = None,
+        aggregates: Sequence[Aggregate] = (PLAN,),
         workspace: Path | None = None,
         files_dir: Path | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Worker:
         self._concurrency = concurrency
         self._plan_id = plan_id
         self._routes = executors.routes() if routes is None else frozenset(routes)
+        self._aggregates = aggregates
         self._declined: set[str] = set()
         self._workspace = workspace or Path.cwd()
         self._files_dir = files_dir or self._workspace / ".planfold" / "files"
@@ -183,6 +185,8 @@ class Worker:
                     await ticket.wait()
 
     async def _claim(self) -> None:
+        if not self._accepting:
+            return  # what is claimed while draining would only be cut off
         leases = await self._store.queue.claim(
             self.owner,
             self.free,
@@ -196,12 +200,18 @@ class Worker:
 
     async def _continue_what_is_due(self) -> None:
         now = self._store.clock()
-        due = self._store.queue.due(now, stream_id=PLAN.stream_id, aggregate_id=self._plan_id)
-        for plan_id in due:
-            with suppress(PlanfoldError):
-                await self._dispatcher.send(
-                    PLAN, plan_id, Continue(now), command_id=f"{plan_id}@{now:.3f}/Continue"
-                )
+        queue = self._store.queue
+        for aggregate in self._aggregates:
+            stream_id = aggregate.stream_id
+            for due in queue.due(now, stream_id=stream_id, aggregate_id=self._plan_id):
+                with suppress(PlanfoldError):
+                    await self._continue(aggregate, due, now)
+
+    async def _continue(self, aggregate: Aggregate, aggregate_id: str, now: float) -> None:
+        command = self._dispatcher.view(aggregate, aggregate_id).next_command(now)
+        if command is not None:
+            command_id = f"{aggregate_id}@{now:.3f}/{type(command).__name__}"
+            await self._dispatcher.send(aggregate, aggregate_id, command, command_id=command_id)
 
     def _heed_other_processes(self) -> None:
         if self._generation == self._store.generation:
@@ -216,10 +226,13 @@ class Worker:
                 attempt.cancel()
 
     def _until_next_due(self) -> float:
-        due = self._store.queue.next_due(stream_id=PLAN.stream_id, aggregate_id=self._plan_id)
-        if due is None:
-            return TEND_EVERY_S
-        return min(max(due - self._store.clock(), 0.1), TEND_EVERY_S)
+        queue, now = self._store.queue, self._store.clock()
+        pause = TEND_EVERY_S
+        for aggregate in self._aggregates:
+            due = queue.next_due(stream_id=aggregate.stream_id, aggregate_id=self._plan_id)
+            if due is not None:
+                pause = min(pause, max(due - now, 0.1))
+        return pause
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()

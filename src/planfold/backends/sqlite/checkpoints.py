@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import apsw
 
 from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from planfold.backends.sqlite.store import SqliteStore
 
 
 class SqliteCheckpoints:
     """See :class:`planfold.eventstore.port.Checkpoints`."""
 
-    def __init__(self, store: SqliteStore, writer: Writer) -> None:
-        self._store = store
+    def __init__(self, reader: Reader, writer: Writer, store_id: str) -> None:
+        self._reader = reader
         self._writer = writer
+        self._store_id = store_id
 
     def load(self, name: str) -> int:
         """The position that was saved under ``name``; 0 when there is none.
@@ -28,11 +26,11 @@ class SqliteCheckpoints:
         Raises:
             ConfigurationError: it was saved for another store, so its position means nothing.
         """
-        rows = self._store.rows("checkpoint", (name,))
+        rows = self._reader.rows("checkpoint", (name,))
         if not rows:
             return 0
         store_id, position = rows[0]
-        if store_id != self._store.store_id:
+        if store_id != self._store_id:
             raise ConfigurationError(
                 f"checkpoint {name!r} belongs to another store ({store_id}); "
                 "use another name to begin anew"
@@ -40,7 +38,7 @@ class SqliteCheckpoints:
         return int(position)
 
     async def save(self, name: str, position: int) -> None:
-        bindings = (name, self._store.store_id, position, self._store.clock())
+        bindings = (name, self._store_id, position, self._reader.clock())
 
         def work(connection: apsw.Connection) -> None:
             connection.execute(SQL["save_checkpoint"], bindings)
@@ -49,7 +47,7 @@ class SqliteCheckpoints:
 
     def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
         """The version and data of a snapshot; None when there is none or it is damaged."""
-        rows = self._store.rows("snapshot", (aggregate_id,))
+        rows = self._reader.rows("snapshot", (aggregate_id,))
         if not rows:
             return None
         version, checksum, data = rows[0]

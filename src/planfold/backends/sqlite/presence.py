@@ -11,6 +11,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from planfold.backends.sqlite.connection import MEMORY
+
+
+def workers_folder(path: str) -> Path | None:
+    """Where the workers of the database at ``path`` keep their files; None for one in memory."""
+    return None if path == MEMORY else Path(f"{path}.workers")
+
 
 class Presence:
     """``folder`` None (a database in memory): nobody else can be there."""

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apsw
 import msgspec
 
-from planfold.backends.sqlite.connection import MEMORY
-from planfold.backends.sqlite.presence import Presence
+from planfold.backends.sqlite.presence import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import event_id
 from planfold.eventstore.port import Lease
-
-if TYPE_CHECKING:
-    from planfold.backends.sqlite.store import SqliteStore
+from planfold.eventstore.wakeup import Wakeup
 
 LEASE_S = 30.0
 
@@ -28,10 +25,11 @@ LEASE_S = 30.0
 class SqliteQueue:
     """See :class:`planfold.eventstore.port.TaskQueue`."""
 
-    def __init__(self, store: SqliteStore, writer: Writer) -> None:
-        self._store = store
+    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup) -> None:
+        self._reader = reader
         self._writer = writer
-        self._presence = Presence(None if store.path == MEMORY else Path(f"{store.path}.workers"))
+        self._wakeup = wakeup
+        self._presence = Presence(workers_folder(reader.path))
 
     def enter(self, owner: str) -> None:
         """A worker begins; while it lives nobody takes its tasks before their leases end."""
@@ -58,8 +56,8 @@ class SqliteQueue:
         await self._abandon_the_dead()
         only = None if routes is None else _json(routes)
         wanted = (aggregate_id, only, _json(without), _json(barred))
-        now = self._store.clock()
-        if limit < 1 or not self._store.value("claimable", (now, *wanted)):
+        now = self._reader.clock()
+        if limit < 1 or not self._reader.value("claimable", (now, *wanted)):
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
@@ -73,35 +71,35 @@ class SqliteQueue:
         """Give a task back; ``started`` says that its effect may have begun."""
         bindings = (0 if started else 1, lease.aggregate_id, lease.task_id, owner, lease.epoch)
         await self._execute("release", bindings)
-        self._store.wakeup.notify()
+        self._wakeup.notify()
 
     async def renew(self, owner: str) -> None:
         """Prolong everything that ``owner`` holds."""
-        await self._execute("renew", (self._store.clock() + LEASE_S, owner))
+        await self._execute("renew", (self._reader.clock() + LEASE_S, owner))
 
     def owned(self, owner: str) -> list[Lease]:
         """What ``owner`` holds; ``cancel`` is set on what it should stop."""
-        return [_lease(row) for row in self._store.rows("owned", (owner,))]
+        return [_lease(row) for row in self._reader.rows("owned", (owner,))]
 
     def queued(self, aggregate_id: str) -> list[Lease]:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
-        return [_lease(row) for row in self._store.rows("queued", (aggregate_id,))]
+        return [_lease(row) for row in self._reader.rows("queued", (aggregate_id,))]
 
     def due(
         self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
     ) -> list[str]:
         """Streams that asked to be continued by ``now``, the longest overdue first."""
-        return [row[0] for row in self._store.rows("due", (now, aggregate_id, stream_id))]
+        return [row[0] for row in self._reader.rows("due", (now, aggregate_id, stream_id))]
 
     def next_due(
         self, *, stream_id: str | None = None, aggregate_id: str | None = None
     ) -> float | None:
         """When the first of these streams wants to be continued; None: none does."""
-        at: float | None = self._store.value("next_due", (aggregate_id, stream_id))
+        at: float | None = self._reader.value("next_due", (aggregate_id, stream_id))
         return at
 
     async def _abandon_the_dead(self) -> None:
-        owners = [row[0] for row in self._store.rows("owners", ())]
+        owners = [row[0] for row in self._reader.rows("owners", ())]
         for owner in owners:
             if self._presence.is_dead(owner):
                 await self._execute("abandon", (owner,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -12,9 +12,10 @@ import apsw
 import msgspec
 
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
-from planfold.backends.sqlite.connection import MEMORY, connect, migrate, translated
+from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.queue import LEASE_S, SqliteQueue
+from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.codec import Codec
@@ -33,20 +34,18 @@ class SqliteStore:
     def __init__(
         self,
         codec: Codec,
-        path: str,
+        reader: Reader,
         writer: Writer,
-        reader: apsw.Connection,
-        clock: Callable[[], float],
     ) -> None:
         self.codec = codec
-        self.path = path
+        self.path = reader.path
+        self.clock = reader.clock
         self.wakeup = Wakeup()
-        self.store_id: str = reader.execute(SQL["meta"], ("store_id",)).get
-        self.queue = SqliteQueue(self, writer)
-        self.checkpoints = SqliteCheckpoints(self, writer)
-        self._writer = writer
+        self.store_id: str = reader.value("meta", ("store_id",))
+        self.queue = SqliteQueue(reader, writer, self.wakeup)
+        self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id)
         self._reader = reader
-        self.clock = clock
+        self._writer = writer
         self._encode_json = msgspec.json.Encoder().encode
         self._poller: asyncio.Task[None] | None = None
 
@@ -71,8 +70,7 @@ class SqliteStore:
             in_memory = path == MEMORY
             reader = connection if in_memory else connect(path, create=False)
             writer = Writer(connection, path, threads=not in_memory)
-            with translated(path):
-                return cls(codec, path, writer, reader, clock)
+            return cls(codec, Reader(reader, path, clock), writer)
         except BaseException:
             connection.close()
             raise
@@ -84,8 +82,8 @@ class SqliteStore:
             with suppress(asyncio.CancelledError):
                 await self._poller
         await self._writer.close()
-        if self._reader is not self._writer.connection:
-            self._reader.close()
+        if self._reader.connection is not self._writer.connection:
+            self._reader.connection.close()
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -175,14 +173,16 @@ class SqliteStore:
 
     def version(self, aggregate_id: str) -> int:
         """The version of a stream; 0 when there is none."""
-        return self.value("version", (aggregate_id,)) or 0
+        return self._reader.value("version", (aggregate_id,)) or 0
 
     def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
         """See :meth:`EventStore.load`."""
         decode = self.codec.decode
         expected = after_version
         events: list[Any] = []
-        for version, name, event_version, data in self.rows("load", (aggregate_id, after_version)):
+        for version, name, event_version, data in self._reader.rows(
+            "load", (aggregate_id, after_version)
+        ):
             expected += 1
             if version != expected:
                 raise CorruptLog(f"{aggregate_id} lacks its event {expected}; it is read-only")
@@ -202,7 +202,7 @@ class SqliteStore:
             query.event_type,
             -1 if limit is None else limit,
         )
-        return [self._envelope(row) for row in self.rows(name, bindings)]
+        return [self._envelope(row) for row in self._reader.rows(name, bindings)]
 
     def _envelope(self, row: tuple[Any, ...]) -> Envelope:
         position, stream_id, aggregate_id, version, name, event_version, data, meta, at = row
@@ -234,7 +234,7 @@ class SqliteStore:
         wanted = query or Query()
         while True:
             ticket = self.wakeup.ticket(wanted.aggregate_id)
-            head: int = self.value("last_position", ())
+            head: int = self._reader.value("last_position", ())
             page = self.read(wanted, after=after, limit=PAGE)
             for envelope in page:
                 after = envelope.position
@@ -246,15 +246,15 @@ class SqliteStore:
 
     def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
         """The metadata with which a stream began."""
-        text = self.value("first_metadata", (aggregate_id,))
+        text = self._reader.value("first_metadata", (aggregate_id,))
         return None if text is None else msgspec.json.decode(text, type=Metadata)
 
     def heads(self, stream_id: str) -> list[StreamHead]:
         """All streams of one kind, oldest first."""
-        return [self._head(row) for row in self.rows("heads", (stream_id,))]
+        return [self._head(row) for row in self._reader.rows("heads", (stream_id,))]
 
     def head(self, aggregate_id: str) -> StreamHead | None:
-        rows = self.rows("head", (aggregate_id,))
+        rows = self._reader.rows("head", (aggregate_id,))
         return self._head(rows[0]) if rows else None
 
     @staticmethod
@@ -265,7 +265,7 @@ class SqliteStore:
 
     def find_command(self, command_id: str) -> tuple[str, str] | None:
         """See :meth:`EventStore.find_command`."""
-        rows = self.rows("find_command", (command_id,))
+        rows = self._reader.rows("find_command", (command_id,))
         return rows[0] if rows else None
 
     # --- other processes --------------------------------------------------------------------
@@ -291,15 +291,3 @@ class SqliteStore:
                 self.wakeup.notify()
             else:
                 pause = min(pause * 2, _POLL_MAX_S)
-
-    def rows(self, name: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of a named query; none for a name that is not valid Unicode."""
-        with translated(self.path), suppress(UnicodeEncodeError):
-            return list(self._reader.execute(SQL[name], bindings))
-        return []
-
-    def value(self, name: str, bindings: Sequence[Any] = ()) -> Any:
-        """The first value of a named query, or None."""
-        with translated(self.path), suppress(UnicodeEncodeError):
-            return self._reader.execute(SQL[name], bindings).get
-        return None

@@ -1,0 +1,58 @@
+"""A look at a database from outside, without changing it: what ``planfold doctor`` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import apsw
+import msgspec
+
+from planfold.backends.sqlite.connection import APPLICATION_ID, migrations, translated
+from planfold.backends.sqlite.presence import Presence, workers_folder
+from planfold.backends.sqlite.queries import SQL
+from planfold.errors import ConfigurationError
+
+
+class DatabaseReport(msgspec.Struct):
+    """What is in a database file. ``integrity`` is "ok" or says what is damaged; ``owners`` are
+    the workers that hold tasks."""
+
+    schema: int
+    newest_schema: int
+    journal_mode: str
+    integrity: str
+    owners: tuple[str, ...] = ()
+
+
+def inspect(path: str) -> DatabaseReport:
+    """Look at the database at ``path``; it is neither created nor migrated.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or is no database of planfold.
+    """
+    with translated(path):
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            if connection.pragma("application_id") != APPLICATION_ID:
+                raise ConfigurationError(f"{path} is not a database of planfold")
+            rows = connection.execute("PRAGMA quick_check(3)").fetchall()
+            return DatabaseReport(
+                schema=connection.pragma("user_version"),
+                newest_schema=len(migrations()),
+                journal_mode=connection.pragma("journal_mode"),
+                integrity="; ".join(str(row[0]) for row in rows),
+                owners=tuple(row[0] for row in connection.execute(SQL["owners"])),
+            )
+        finally:
+            connection.close()
+
+
+def dead_owners(path: str, owners: Iterable[str]) -> frozenset[str]:
+    """Those whose process has certainly ended."""
+    presence = Presence(workers_folder(path))
+    return frozenset(owner for owner in owners if presence.is_dead(owner))
+
+
+def sqlite_version() -> str:
+    """Of the SQLite that planfold uses, which need not be the system's."""
+    return apsw.sqlite_lib_version()
