@@ -182,6 +182,10 @@ class EventStore(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """A hint: nothing more is about to be appended, so what waits may be committed now."""
+        ...
+
     def read(self, query: Query, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
         """Recorded events that match, by position; unreadable ones as ``Undecoded``."""
         ...

@@ -35,10 +35,20 @@ def has_work(state: PlannerState, now: float) -> bool:
         return False
     if _is_over(state):
         return True
-    return not state.schedule.idle and (
+    if state.schedule.idle:
+        return False
+    return _nothing_holds_back(state) or (
         next(state.schedule.deadlines.due(now), None) is not None
         or next(_startable(state, now), None) is not None
     )
+
+
+def _nothing_holds_back(state: PlannerState) -> bool:
+    """Without limits every free task can start: the usual case, told without looking closer."""
+    limited = state.config.max_parallel is not None or state.config.route_limits
+    if limited or not state.approved or state.cancelled:
+        return False
+    return any(state.schedule.ready.values())
 
 
 def continue_plan(state: PlannerState, command: Continue) -> Iterator[Event]:
@@ -87,6 +97,8 @@ class _Room:
 def next_due(state: PlannerState) -> float | None:
     """When a question's default holds, or a retry's wait is over that has a slot to start in.
     One without a slot starts when a task ends, not when time passes."""
+    if not (state.schedule.delayed or state.schedule.deadlines):
+        return None
     times = [state.schedule.deadlines.next()]
     if state.approved and not state.cancelled:
         room = _Room(state)

@@ -21,6 +21,7 @@ class Attempt:
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.running: asyncio.Task[None] | None = None
+        self.may_have_acted = False  # a task that must not run twice has begun
         self.lost = False  # another worker may have the task by now
         self._context: TaskContext | None = None
         self._cancelled = lease.cancel
@@ -46,6 +47,7 @@ class Attempt:
         if refused is not None:
             return refused
         self._context = context
+        self.may_have_acted = context.task.spec.effect is Effect.Once
         timeout = context.task.spec.timeout
         try:
             if timeout is None:

@@ -53,6 +53,7 @@ class Dispatcher:
         self._store = store
         self._mailboxes: OrderedDict[tuple[str, str], Mailbox] = OrderedDict()
         self.slots: list[Slots] = []
+        self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
 
     async def send(
         self,
@@ -128,7 +129,14 @@ class Dispatcher:
     def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
         if not mailbox.busy:
             mailbox.busy = True
-            loop.call_soon(self._decide, mailbox)
+            self._undecided += 1
+            loop.call_soon(self._decide_next, mailbox)
+
+    def _decide_next(self, mailbox: Mailbox) -> None:
+        self._undecided -= 1
+        self._decide(mailbox)
+        if not self._undecided:
+            self._store.flush()
 
     def _decide(self, mailbox: Mailbox) -> None:
         letters = mailbox.take()

@@ -104,7 +104,7 @@ class Worker:
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Take no more tasks; give those that run ``drain_s`` seconds to end, then cut them off
-        and give them back. What was cut off counts as started: see effect classes."""
+        and give them back. What may not run twice counts as started then: a person is asked."""
         self._accepting = False
         running = [a.running for a in self._attempts.values() if a.running]
         if drain_s and running:
@@ -270,7 +270,7 @@ class Worker:
         try:
             outcome = await self._perform(attempt)
             if attempt.lost and not isinstance(outcome, TaskCompleted):
-                await self._give_back(lease)
+                await self._give_back(lease, started=attempt.may_have_acted)
             elif outcome is not None:
                 self._forget(attempt)  # the slot is free from here on, for what the report leads to
                 self._reporting.add(attempt)
@@ -278,14 +278,14 @@ class Worker:
             self._begun.discard(_identity(lease))
         except asyncio.CancelledError:
             with suppress(PlanfoldError):
-                await self._give_back(lease)
+                await self._give_back(lease, started=attempt.may_have_acted)
             raise
         except LeaseLost:
             self._begun.discard(_identity(lease))  # what its new owner says counts
         except Exception as fault:
             self._note(lease, fault)
             with suppress(PlanfoldError):
-                await self._give_back(lease)
+                await self._give_back(lease, started=True)
         finally:
             self._reporting.discard(attempt)
             self._forget(attempt)
@@ -302,7 +302,7 @@ class Worker:
         if self._attempts.get(key) is attempt:
             del self._attempts[key]
 
-    async def _give_back(self, lease: Lease, *, started: bool = True) -> None:
+    async def _give_back(self, lease: Lease, *, started: bool) -> None:
         await self._store.queue.release(self.owner, lease, started=started)
         self._begun.discard(_identity(lease))
 

@@ -123,6 +123,10 @@ class SqliteStore:
         future.add_done_callback(lambda _: self.wakeup.notify(append.aggregate_id))
         return future
 
+    def flush(self) -> None:
+        """See :meth:`EventStore.flush`."""
+        self._writer.flush()
+
     def _event_rows(self, append: Append, now: float) -> list[tuple[Any, ...]]:
         stream_id, aggregate_id, encode = append.stream_id, append.aggregate_id, self.codec.encode
         rows: list[tuple[Any, ...]] = []

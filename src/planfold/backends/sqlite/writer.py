@@ -77,10 +77,13 @@ class Writer:
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not (self._scheduled or self._committing):
             self._scheduled = True
-            loop.call_soon(self._flush)
+            loop.call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Commit what waits now, unless a commit is under way: that one goes on with it."""
         self._scheduled = False
+        if self._committing or not self._waiting:
+            return
         batch, self._waiting = self._waiting, []
         works = [work for work, _ in batch]
         if self._thread is None or self._commit_s < SLOW_COMMIT_S:
