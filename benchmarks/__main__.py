@@ -64,7 +64,7 @@ def _throughput(name: str, value: float, limit: float, ratio: float, target: flo
 
 def main() -> None:
     quick = "--quick" in sys.argv[1:]
-    rounds = 3 if quick else 9
+    rounds = 3 if quick else 7
     with tempfile.TemporaryDirectory(prefix="planfold-bench-", dir=Path.cwd()) as name:
         folder = Path(name)
         figures = [

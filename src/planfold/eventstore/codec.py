@@ -66,7 +66,7 @@ class Codec:
             data = self._encode_json(event)
         except (UnicodeEncodeError, RecursionError, TypeError, OverflowError) as fault:
             raise ValueError(f"{name} cannot be written as JSON: {fault}") from None
-        if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_too_deep(data):
+        if len(data) > 2 * MAX_DEPTH and _is_too_deep(data):
             raise ValueError(f"{name} cannot be written: it nests deeper than {MAX_DEPTH} levels")
         return name, version, data.decode()
 
@@ -101,6 +101,8 @@ class Codec:
 
 
 def _is_too_deep(data: bytes) -> bool:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
     outside_strings = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
     brackets = b"".join(outside_strings).translate(_BRACKETS, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):  # each round takes the innermost level away

@@ -50,17 +50,20 @@ class Schedule:
                 self.deadlines.set(deadline, task_id)
 
     def _take_in(self, tasks: Collection[Task]) -> None:
+        children, lanes = self.children, self._lanes
         for task in tasks:
-            self.children[task.id] = []
+            spec = task.spec
+            children[spec.id] = []
             # Questions need no slot, so they must not queue behind tasks that do.
-            asks = task.kind is NodeKind.Clarification
-            self._lanes[task.id] = "" if asks else task.spec.queue_route
+            asks = spec.kind is NodeKind.Clarification
+            lanes[spec.id] = "" if asks else spec.queue_route
+        unsatisfied = {task.spec.id for task in tasks if not satisfies(task)}
         for task in tasks:
-            for parent in task.depends_on:
-                self.children[parent].append(task.id)
-        for task in tasks:
-            self._unmet[task.id] = sum(not satisfies(self._tasks[p]) for p in task.depends_on)
-            self._enter(task, task.spec)
+            spec = task.spec
+            for parent in spec.depends_on:
+                children[parent].append(spec.id)
+            self._unmet[spec.id] = len([p for p in spec.depends_on if p in unsatisfied])
+            self._enter(task, spec)
 
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
