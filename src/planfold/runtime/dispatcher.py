@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -24,6 +24,9 @@ from planfold.runtime.mailbox import Decision, Letter, Mailbox
 
 CACHED_MAILBOXES = 1_000
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has doubled
+
+
+_Committed = Callable[[asyncio.Future[int]], None]
 
 
 class Slots(Protocol):
@@ -53,6 +56,7 @@ class Dispatcher:
         self._store = store
         self._mailboxes: OrderedDict[tuple[str, str], Mailbox] = OrderedDict()
         self.slots: list[Slots] = []
+        self._appended: list[tuple[asyncio.Future[int], _Committed]] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
 
     async def send(
@@ -137,6 +141,12 @@ class Dispatcher:
         self._decide(mailbox)
         if not self._undecided:
             self._store.flush()
+            appended, self._appended = self._appended, []
+            for future, committed in appended:
+                if future.done():  # without another turn of the event loop
+                    committed(future)
+                else:
+                    future.add_done_callback(committed)
 
     def _decide(self, mailbox: Mailbox) -> None:
         letters = mailbox.take()
@@ -237,13 +247,13 @@ class Dispatcher:
             leased,
         )
         try:
-            committed = asyncio.ensure_future(self._store.append(append))
+            future = asyncio.ensure_future(self._store.append(append))
         except Exception:
             if slots is not None:
                 slots.give_back(len(leased))
             raise
-        committed.add_done_callback(
-            lambda future: self._committed(mailbox, decision, slots, leased, future)
+        self._appended.append(
+            (future, lambda future: self._committed(mailbox, decision, slots, leased, future))
         )
 
     def _reserve(
