@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,8 +24,7 @@ T = TypeVar("T")
 Work = Callable[[apsw.Connection], Any]
 """Runs inside a transaction. If it raises PlanfoldError it must not have written anything."""
 
-SLOW_COMMIT_S = 0.001
-_SMOOTHING = 0.2
+SLOW_COMMIT_S = 0.0015
 
 
 class Writer:
@@ -35,6 +35,7 @@ class Writer:
         self._scheduled = False
         self._committing = False
         self._commit_s = 0.0
+        self._took: deque[float] = deque(maxlen=9)
         self._thread = ThreadPoolExecutor(1, "planfold-writer") if threads else None
         self._data_version = self._read_data_version()
         self.generation = 0  # rises when another process has written
@@ -167,7 +168,9 @@ class Writer:
                     results.append(refusal)
             begun = time.perf_counter()
             connection.execute("COMMIT")
-            self._commit_s += _SMOOTHING * (time.perf_counter() - begun - self._commit_s)
+            self._took.append(time.perf_counter() - begun)
+            # The median: one outlier says nothing about the disk.
+            self._commit_s = sorted(self._took)[len(self._took) // 2]
             return results
         except BaseException:
             if not connection.get_autocommit():
