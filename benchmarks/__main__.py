@@ -71,7 +71,7 @@ def main() -> None:
             *throughput_figures(folder, rounds),
             *slow_sync_figures(folder, max(rounds // 2, 1)),
             *append_figures(folder, rounds),
-            *resume_and_fold_figures(folder, rounds),
+            *asyncio.run(resume_and_fold_figures(folder, rounds)),
             *size_figures(folder, 3 if quick else 5),
             *startup_figures(folder, rounds),
         ]

@@ -107,10 +107,10 @@ async def _resume(path: Path, plan_id: str) -> tuple[float, float]:
     return now - begun, now - opened
 
 
-def resume_and_fold_figures(folder: Path, rounds: int) -> list[Figure]:
+async def resume_and_fold_figures(folder: Path, rounds: int) -> list[Figure]:
     path = folder / "resume.db"
-    plan_id = asyncio.run(_interrupted(path, 1_000))
-    runs = [asyncio.run(_resume(path, plan_id)) for _ in range(rounds + 1)][1:]
+    plan_id = await _interrupted(path, 1_000)
+    runs = [await _resume(path, plan_id) for _ in range(rounds + 1)][1:]
     total = median(run[0] for run in runs)
     after_open = median(run[1] for run in runs)
     store = _store(path)
@@ -123,9 +123,9 @@ def resume_and_fold_figures(folder: Path, rounds: int) -> list[Figure]:
             1.0,
             "<=",
         ),
-        fold_figure(store, plan_id, rounds * 2 + 1),
+        await fold_figure(store, plan_id, rounds * 2 + 1),
     ]
-    asyncio.run(_close(store))
+    await _close(store)
     return figures
 
 

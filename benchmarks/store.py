@@ -60,7 +60,7 @@ def append_figures(folder: Path, rounds: int) -> list[Figure]:
     return figures
 
 
-def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
+async def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
     """Events/s from the rows of the store to a folded planner; the limit reads the rows only."""
     reader = Reader(connect(store.path, create=False), store.path, time.time)
     rates, limits = [], []
@@ -69,7 +69,7 @@ def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
         rows = reader.rows("load", (plan_id, 0))
         limits.append(len(rows) / (time.perf_counter() - begun))
         begun = time.perf_counter()
-        Planner.fold(store.load(plan_id))
+        Planner.fold(await store.load(plan_id))
         rates.append(len(rows) / (time.perf_counter() - begun))
     rate, limit = sorted(rates)[rounds // 2], sorted(limits)[rounds // 2]
     return Figure(

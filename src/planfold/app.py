@@ -134,46 +134,46 @@ class App:
         """Answer the question of a task (id or label); ``failed`` reports that what a person was
         asked to do could not be done."""
         report = ClarificationProvided(_valid_text(text), by, failed)
-        task_id = self.task_id(plan_id, task)
+        task_id = await self.task_id(plan_id, task)
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
     async def approve(
         self, plan_id: str, revision_hash: str | None = None, *, by: str = ""
     ) -> None:
         """Approve a revision of a plan: the given one, or the present one."""
-        revision = revision_hash or self.planner(plan_id).state.revision_hash
+        revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
         await self.send(plan_id, ApprovePlan(revision, by))
 
-    def planner(self, plan_id: str) -> Planner:
+    async def planner(self, plan_id: str) -> Planner:
         """The plan's aggregate as it stands, for reading. Raises NotFound."""
-        planner = self.dispatcher.view(PLAN, plan_id)
+        planner = await self.dispatcher.view(PLAN, plan_id)
         assert isinstance(planner, Planner)
         return planner
 
-    def task_id(self, plan_id: str, key: int | str) -> int:
+    async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
-        tasks = self.planner(plan_id).state.tasks
+        tasks = (await self.planner(plan_id)).state.tasks
         for task in tasks.values():
             if key in (task.id, task.spec.label, str(task.id)):
                 return task.id
         raise NotFound(f"plan {plan_id} has no task {key!r}")
 
-    def view(self, plan_id: str) -> PlanView:
+    async def view(self, plan_id: str) -> PlanView:
         """The plan as its log says. Raises NotFound, CorruptLog."""
-        envelopes = self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
+        envelopes = await self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
         if not envelopes:
             raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
         return plan_view(plan_id, envelopes)
 
-    def plans(self) -> list[StreamHead]:
+    async def plans(self) -> list[StreamHead]:
         """All plans, oldest first, with title, status and counts in ``head``."""
-        return self.store.heads(PLAN.stream_id)
+        return await self.store.heads(PLAN.stream_id)
 
-    def status(self, plan_id: str) -> PlanStatus:
+    async def status(self, plan_id: str) -> PlanStatus:
         """Where a plan stands. Raises NotFound."""
         head = self.dispatcher.head(PLAN, plan_id)
         if head is None:
-            stream = self.store.head(plan_id)
+            stream = await self.store.head(plan_id)
             if stream is None or stream.stream_id != PLAN.stream_id:
                 raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
             head = stream.head
@@ -185,8 +185,10 @@ class App:
         query = Query(aggregate_id=plan_id)
         while True:
             ticket = self.store.wakeup.ticket(plan_id)
-            ended = self.status(plan_id) in ENDED  # before reading: then nothing can be missed
-            page = self.store.read(query, after=after, limit=PAGE)
+            ended = (
+                await self.status(plan_id) in ENDED
+            )  # before reading: then nothing can be missed
+            page = await self.store.read(query, after=after, limit=PAGE)
             for envelope in page:
                 yield envelope
                 after = envelope.position
@@ -204,12 +206,12 @@ class App:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it, so it would never end here.
         """
-        self.planner(plan_id)
+        await self.planner(plan_id)
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.ticket(plan_id)
-            if self.status(plan_id) in wanted:
-                return self.view(plan_id)
+            if await self.status(plan_id) in wanted:
+                return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
 

@@ -110,8 +110,8 @@ async def test_on_a_full_disk_a_command_fails_clearly_and_works_later(path: Path
         )
         with pytest.raises(Transient, match=r"disk of .*plans\.db is full; nothing was written"):
             await app.submit(big, plan_id="big")
-        assert [head.aggregate_id for head in app.plans()] == [first]
-        assert app.store.read(Query(aggregate_id="big")) == []
+        assert [head.aggregate_id for head in await app.plans()] == [first]
+        assert await app.store.read(Query(aggregate_id="big")) == []
         limit_pages(app, None)
         await app.submit(big, plan_id="big")
         assert (await finished(app, first)).status is PlanStatus.Completed
@@ -125,8 +125,8 @@ async def test_results_wait_until_the_disk_has_room_again(path: Path) -> None:
         async with app.worker() as worker:
             await until(lambda: worker.fault is not None)
             assert isinstance(worker.fault, Transient)
-            assert app.status(plan_id) is PlanStatus.Running
-            before = len(app.store.read(Query()))
+            assert await app.status(plan_id) is PlanStatus.Running
+            before = len(await app.store.read(Query()))
             assert_sound(path)
             limit_pages(app, None)
             async with asyncio.timeout(PATIENCE_S):
@@ -151,7 +151,7 @@ async def test_other_appends_of_a_commit_that_does_not_fit_are_written(path: Pat
         )
         assert isinstance(answers[-1], Transient)
         assert answers[:-1] == list(drafts)
-        assert {head.aggregate_id for head in app.plans()} == set(drafts)
+        assert {head.aggregate_id for head in await app.plans()} == set(drafts)
     assert_sound(path)
 
 
@@ -190,7 +190,7 @@ async def test_a_file_that_may_not_grow_loses_nothing_that_was_acknowledged(path
     assert str(path) in message
     assert_sound(path)
     async with opened(path) as app:
-        assert {head.aggregate_id for head in app.plans()} >= set(acknowledged)
+        assert {head.aggregate_id for head in await app.plans()} >= set(acknowledged)
         await app.submit(chain(1, 1), plan_id="after")
 
 
@@ -274,13 +274,13 @@ async def test_a_lock_of_another_program_is_waited_for_then_named(path: Path, lo
             await app.submit(chain(1, 1), plan_id="q")
         async with app.worker() as worker:
             await until(lambda: worker.fault is not None)
-            assert app.view("p").task(1).result is None
+            assert (await app.view("p")).task(1).result is None
             other.execute("ROLLBACK")
             async with asyncio.timeout(PATIENCE_S):
                 view = await app.result("p")
         other.close()
         assert view.status is PlanStatus.Completed
-        assert [head.aggregate_id for head in app.plans()] == ["p"]
+        assert [head.aggregate_id for head in await app.plans()] == ["p"]
     assert_sound(path)
 
 
@@ -309,8 +309,8 @@ async def test_a_short_lock_is_not_even_noticed(path: Path) -> None:
 
 async def use_everything(path: Path) -> None:
     async with opened(path) as app:
-        for head in app.plans():
-            app.view(head.aggregate_id)
+        for head in await app.plans():
+            await app.view(head.aggregate_id)
             await finished(app, head.aggregate_id)
 
 
@@ -370,9 +370,9 @@ async def test_an_event_that_cannot_be_read_makes_its_plan_read_only(
             with pytest.raises(CorruptLog, match=reason):
                 await app.send("bad", CancelPlan())
             with pytest.raises(CorruptLog, match=reason):
-                app.view("bad")
-            assert len(app.plans()) == 2
-        log = app.store.read(Query(aggregate_id="bad"))
+                await app.view("bad")
+            assert len(await app.plans()) == 2
+        log = await app.store.read(Query(aggregate_id="bad"))
         assert [isinstance(e.event, Undecoded) for e in log] == [False, False, True]
     assert good.status is PlanStatus.Completed
     assert execute(path, "SELECT count(*) FROM events WHERE aggregate_id = 'bad'") == [(3,)]
@@ -389,4 +389,4 @@ async def test_text_that_is_none_is_named(path: Path) -> None:
         with pytest.raises(CorruptLog, match=r"plans\.db is damaged.*UTF-8"):
             await app.send("bad", CancelPlan())
         with pytest.raises(CorruptLog, match=r"plans\.db is damaged.*UTF-8"):
-            app.view("bad")
+            await app.view("bad")

@@ -10,14 +10,14 @@ import sys
 
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.port import Lease
+from planfold.eventstore.port import Lease, WorkerRecord
 
 
 async def main(path: str, name: str, count: int) -> None:
     store = SqliteStore.open(path, Codec())
     owners = [f"{name}-{number}" for number in range(count)]
     for owner in owners:
-        store.queue.enter(owner)
+        await store.queue.enter(WorkerRecord(owner))
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
     granted = await asyncio.gather(*(claim_all(store, owner) for owner in owners))

@@ -38,7 +38,7 @@ class SqliteBackend(Backend):
         )
 
     def lend_checkpoint(self, name: str) -> None:
-        self._execute("UPDATE checkpoints SET store_id = 'other' WHERE name = ?", (name,))
+        self._execute("UPDATE consumers SET store_id = 'other' WHERE name = ?", (name,))
 
     def _execute(self, sql: str, bindings: tuple[str | int, ...]) -> None:
         if self.shared:

@@ -60,7 +60,7 @@ async def test_each_task_is_granted_once_among_two_processes(
     assert len(times) == tasks
     assert set(times.values()) == {1}
     assert {epoch for _, _, epoch, _ in granted} == {1}
-    by_task = {lease.task_id: lease.owner for lease in store.queue.queued("a")}
+    by_task = {lease.task_id: lease.owner for lease in await store.queue.queued("a")}
     assert by_task == {task: owner for task, _, _, owner in granted}
     await store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,11 +17,16 @@ def database(tmp_path: Path) -> str:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """``await until(check)``: go on once ``check()`` is true, at the latest after 20 s."""
+    """``await until(check)``: go on once ``check()`` is true, at the latest after 20 s; it may be
+    a coroutine function."""
 
     async def wait(check: Callable[[], object]) -> None:
         async with asyncio.timeout(20):
-            while not check():  # noqa: ASYNC110 - what is waited for sets no event
+            while not await holds(check):  # what is waited for sets no event
                 await asyncio.sleep(0.002)
+
+    async def holds(check: Callable[[], object]) -> bool:
+        found = check()
+        return bool(await found if inspect.isawaitable(found) else found)
 
     return wait

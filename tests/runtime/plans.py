@@ -32,12 +32,16 @@ async def finish(app: App, plan_id: str = PLAN_ID, *, patience: float = 20) -> p
         return await app.run(plan_id)
 
 
-def events(app: App, name: str, plan_id: str = PLAN_ID) -> list[Any]:
-    return [e.event for e in app.store.read(Query(None, name, plan_id))]
+async def events(app: App, name: str, plan_id: str = PLAN_ID) -> list[Any]:
+    return [e.event for e in await app.store.read(Query(None, name, plan_id))]
 
 
-def running(app: App, number: int = 1, plan_id: str = PLAN_ID) -> bool:
-    return app.view(plan_id).task(number).status == "running"
+async def running(app: App, number: int = 1, plan_id: str = PLAN_ID) -> bool:
+    return (await app.view(plan_id)).task(number).status == "running"
+
+
+async def completed(app: App, number: int, plan_id: str = PLAN_ID) -> bool:
+    return (await app.view(plan_id)).task(number).status == "completed"
 
 
 class Served:

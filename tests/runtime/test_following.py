@@ -34,7 +34,7 @@ async def test_watching_ends_with_the_plan_and_can_begin_anywhere() -> None:
         await finish(app)
         seen = await watched
         assert seen[-1] == "PlanningCompleted"
-        last = app.store.read(planfold.Query(aggregate_id=PLAN_ID))[-1].position
+        last = (await app.store.read(planfold.Query(aggregate_id=PLAN_ID)))[-1].position
         assert await types(app.watch(PLAN_ID)) == seen
         assert await types(app.watch(PLAN_ID, after=last - 1)) == seen[-1:]
         assert await types(app.watch(PLAN_ID, after=last)) == []
@@ -93,10 +93,14 @@ async def test_a_stream_of_ones_own_is_continued_when_it_is_due(until: Until) ->
         query = planfold.Query(stream_id="clock")
         async with app.worker():
             await app.dispatcher.send(CLOCKS, "bedroom", Set(clock() + 1_000))
-            assert [e.event_type for e in app.store.read(query)] == ["Set", "Set"]
+            assert [e.event_type for e in await app.store.read(query)] == ["Set", "Set"]
             clock.advance(61)
             app.store.wakeup.notify()
-            await until(lambda: len(app.store.read(query)) == 3)
-        rang = app.store.read(query)[-1]
+
+            async def rang_once() -> bool:
+                return len(await app.store.read(query)) == 3
+
+            await until(rang_once)
+        rang = (await app.store.read(query))[-1]
         assert (rang.aggregate_id, rang.event_type) == ("kitchen", "Rang")
         assert rang.metadata.causation_id.endswith("/Ring")

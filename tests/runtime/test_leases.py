@@ -144,8 +144,8 @@ async def test_the_result_of_a_lost_lease_is_rejected(
             calls.release.set()
             await until(lambda: not worker._attempts and not worker._reporting)
         assert [t.result for t in view.tasks] == ["call 2", "call 3"]
-        assert quick.view(PLAN_ID) == view
-        assert len(events(quick, "TaskStatusUpdated")) == 2
+        assert await quick.view(PLAN_ID) == view
+        assert len(await events(quick, "TaskStatusUpdated")) == 2
 
 
 async def test_a_lost_lease_is_noticed_and_its_task_told_to_stop(
@@ -194,10 +194,10 @@ async def test_a_worker_that_cannot_renew_stops_and_blames_nobody(
     async with planfold.open_app(database, tools=[wait]) as app:
         renew = app.store.queue.renew
 
-        async def locked(owner: str) -> None:
+        async def locked(owner: str) -> list[Lease]:
             if len(begun) < 2:
                 raise Transient("the database is locked")
-            await renew(owner)
+            return await renew(owner)
 
         monkeypatch.setattr(app.store.queue, "renew", locked)
         await submit(app, task("wait"))
@@ -220,9 +220,12 @@ async def test_a_lease_is_renewed_while_its_task_runs(
             await calls.begun.wait()
             for _ in range(4):
                 clock.advance(LEASE_S * 0.9)
-                await until(
-                    lambda: app.store.queue.owned(worker.owner)[0].expires == clock() + LEASE_S
-                )
+
+                async def renewed() -> bool:
+                    (lease,) = await app.store.queue.owned(worker.owner)
+                    return lease.expires == clock() + LEASE_S
+
+                await until(renewed)
                 assert await other.store.queue.claim("other", 1) == []
             calls.release.set()
             assert (await app.result(PLAN_ID)).status is PlanStatus.Completed
@@ -258,7 +261,7 @@ async def test_workers_in_several_processes_share_the_work(database: str, tmp_pa
         processes = [start_worker(database, tmp_path / f"ledger{n}") for n in range(WORKERS)]
         try:
             for number in range(PLANS):
-                revision = app.planner(f"p{number}").state.revision_hash
+                revision = (await app.planner(f"p{number}")).state.revision_hash
                 await app.send(f"p{number}", ApprovePlan(revision))
             async with asyncio.timeout(60):
                 views = [await app.result(f"p{number}") for number in range(PLANS)]

@@ -36,8 +36,8 @@ page = SimpleNamespace(**from_the_page())
 ACCOUNT: Aggregate = page.ACCOUNT
 
 
-def account(app: App, name: str = "ada") -> Any:
-    return app.dispatcher.view(ACCOUNT, name)
+async def account(app: App, name: str = "ada") -> Any:
+    return await app.dispatcher.view(ACCOUNT, name)
 
 
 async def send(app: App, command: Any, name: str = "ada", **how: Any) -> list[Any]:
@@ -49,9 +49,9 @@ async def test_its_state_survives_a_restart(database: str) -> None:
         assert await send(app, page.Deposit(500)) == [page.Deposited(500)]
         await send(app, page.Withdraw(120))
     async with open_app(database, aggregates=[ACCOUNT]) as app:
-        assert account(app).balance == 380
-        assert [h.version for h in app.store.heads("account")] == [2]
-        assert app.plans() == []
+        assert (await account(app)).balance == 380
+        assert [h.version for h in await app.store.heads("account")] == [2]
+        assert await app.plans() == []
 
 
 async def test_a_refusal_writes_nothing(database: str) -> None:
@@ -59,8 +59,8 @@ async def test_a_refusal_writes_nothing(database: str) -> None:
         with pytest.raises(CommandRejected, match="the balance is 0"):
             await send(app, page.Withdraw(101))
         with pytest.raises(NotFound, match="no account 'ada'"):
-            account(app)
-        assert app.store.read(Query()) == []
+            await account(app)
+        assert await app.store.read(Query()) == []
 
 
 async def test_two_apps_on_one_file_never_decide_on_an_old_state(database: str) -> None:
@@ -69,7 +69,7 @@ async def test_two_apps_on_one_file_never_decide_on_an_old_state(database: str) 
         open_app(database, aggregates=[ACCOUNT]) as other,
     ):
         await send(one, page.Deposit(1_000))
-        assert account(other).balance == 1_000
+        assert (await account(other)).balance == 1_000
         apps = (one, other)
         outcomes = await asyncio.gather(
             *(send(apps[i % 2], page.Withdraw(100)) for i in range(20)), return_exceptions=True
@@ -77,8 +77,8 @@ async def test_two_apps_on_one_file_never_decide_on_an_old_state(database: str) 
         refused = [o for o in outcomes if isinstance(o, CommandRejected)]
         assert len(refused) == 9  # ten withdrawals and the overdraft
         assert len(refused) + sum(isinstance(o, list) for o in outcomes) == 20
-        assert account(one).balance == account(other).balance == -100
-        versions = [e.version for e in one.store.read(Query(aggregate_id="ada"))]
+        assert (await account(one)).balance == (await account(other)).balance == -100
+        versions = [e.version for e in await one.store.read(Query(aggregate_id="ada"))]
         assert versions == list(range(1, 14))  # deposited, 11 withdrawn, frozen
 
 
@@ -88,7 +88,7 @@ async def test_an_append_at_an_old_version_is_refused(database: str) -> None:
         stale = Append("account", "ada", 0, [(page.Deposited(1), Metadata())])
         with pytest.raises(Conflict):
             await app.store.append(stale)
-        assert app.store.version("ada") == 1
+        assert await app.store.version("ada") == 1
 
 
 async def test_metadata_tells_the_chain_of_causes(database: str) -> None:
@@ -97,7 +97,7 @@ async def test_metadata_tells_the_chain_of_causes(database: str) -> None:
         await send(app, page.Withdraw(20), command_id="c-2", extra={"till": "4"})
     async with open_app(database, aggregates=[ACCOUNT]) as app:
         await send(app, page.Deposit(5), command_id="c-3")
-        first, second, third, fourth = app.store.read(Query(aggregate_id="ada"))
+        first, second, third, fourth = await app.store.read(Query(aggregate_id="ada"))
     assert first.metadata == Metadata("order-7", "c-1")
     assert second.metadata == Metadata("order-7", "c-2", {"till": "4"})
     assert (third.event, third.metadata) == (page.Frozen(), Metadata("order-7", "ada#2/Freeze"))
@@ -111,7 +111,7 @@ async def test_a_command_that_comes_twice_counts_once(database: str) -> None:
         assert await send(app, page.Deposit(10), command_id="c-1", idempotent=True) == []
         with pytest.raises(Conflict):
             await send(app, page.Deposit(11), command_id="c-1", idempotent=True)
-        assert account(app).balance == 10
+        assert (await account(app)).balance == 10
 
 
 async def test_subscribers_hear_of_it_live_and_from_any_position(database: str) -> None:
@@ -140,18 +140,18 @@ async def test_an_id_belongs_to_one_kind(database: str) -> None:
     async with open_app(database, aggregates=[ACCOUNT]) as app:
         await send(app, page.Deposit(1))
         with pytest.raises((Conflict, CorruptLog, CommandRejected, NotFound)):
-            app.planner("ada")
+            await app.planner("ada")
 
 
 async def test_without_its_aggregate_a_stream_is_shown_but_not_read(database: str) -> None:
     async with open_app(database, aggregates=[ACCOUNT]) as app:
         await send(app, page.Deposit(1))
     async with open_app(database) as app:
-        (envelope,) = app.store.read(Query())
+        (envelope,) = await app.store.read(Query())
         assert isinstance(envelope.event, Undecoded)
         assert msgspec.json.decode(envelope.event.data) == {"cents": 1}
         with pytest.raises(CorruptLog, match="ada#1"):
-            app.store.load("ada")
+            await app.store.load("ada")
 
 
 async def test_old_events_are_upcast(database: str) -> None:
@@ -163,7 +163,7 @@ async def test_old_events_are_upcast(database: str) -> None:
     now = event_types((page.Deposited, page.Withdrawn, page.Frozen), steps)
     aggregate = Aggregate("account", page.Account, now)
     async with open_app(database, aggregates=[aggregate]) as app:
-        view: Any = app.dispatcher.view(aggregate, "ada")
+        view: Any = await app.dispatcher.view(aggregate, "ada")
         assert view.balance == 300
 
 

@@ -14,7 +14,7 @@ from planfold.executors.registry import Executors
 from planfold.planner.commands import CancelPlan, CancelTask, NeedsClarification, TaskCompleted
 from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import attempt as attempt_module
-from plans import PLAN_ID, Until, events, finish, processing, running, submit, task
+from plans import PLAN_ID, Until, completed, events, finish, processing, running, submit, task
 
 QUICK = RetryPolicy(attempts=3, base=0.01)
 
@@ -74,7 +74,7 @@ async def test_a_failed_attempt_is_tried_again_after_its_delay(database: str) ->
     async with planfold.open_app(database, tools=[failing(2)]) as app:
         await submit(app, task("shaky", retry=QUICK))
         view = await finish(app)
-        scheduled = events(app, "RetryScheduled")
+        scheduled = await events(app, "RetryScheduled")
     assert (view.status, view.task(1).result) == (PlanStatus.Completed, 3)
     assert [0 <= s.delay <= bound for s, bound in zip(scheduled, (0.01, 0.02), strict=True)]
 
@@ -175,13 +175,13 @@ async def test_a_running_task_is_told_to_stop(
     ):
         await submit(app, task("obedient"), task("echo", depends_on=[1]), task("echo"))
         async with app.worker():
-            await until(lambda: running(app) and app.view(PLAN_ID).task(3).result is None)
-            await until(lambda: app.view(PLAN_ID).task(3).status == "completed")
+            await until(lambda: running(app))
+            await until(lambda: completed(app, 3))
             sender = app if process == "same" else other
             await sender.send(PLAN_ID, CancelTask(1) if what == "task" else CancelPlan())
             async with asyncio.timeout(20):
                 view = await app.result(PLAN_ID)
-        assert app.store.queue.queued(PLAN_ID) == []
+        assert await app.store.queue.queued(PLAN_ID) == []
     assert view.status is PlanStatus.Cancelled
     statuses = [t.status for t in view.tasks]
     second = TaskStatus.Skipped if what == "task" else TaskStatus.Cancelled
@@ -194,7 +194,11 @@ async def test_each_of_two_workers_in_a_process_is_told_to_stop(
     async with planfold.open_app(database, tools=[obedient]) as app:
         plans = [await submit(app, task("obedient"), plan_id=f"p{n}") for n in range(3)]
         runs = asyncio.gather(*(app.run(plan_id) for plan_id in plans))
-        await until(lambda: all(running(app, plan_id=p) for p in plans))
+
+        async def all_run() -> bool:
+            return all([await running(app, plan_id=plan_id) for plan_id in plans])
+
+        await until(all_run)
         for plan_id in plans:
             await app.send(plan_id, CancelPlan())
         async with asyncio.timeout(5):
@@ -265,8 +269,8 @@ async def test_a_worker_takes_only_its_routes(database: str, until: Until) -> No
     async with planfold.open_app(database, tools=[echo]) as app:
         await submit(app, task("echo", route="gpu"), task("echo"))
         async with app.worker(routes=["gpu"]):
-            await until(lambda: app.view(PLAN_ID).task(1).status == "completed")
-        assert app.store.queue.queued(PLAN_ID)[0].starts == 0
+            await until(lambda: completed(app, 1))
+        assert (await app.store.queue.queued(PLAN_ID))[0].starts == 0
         assert (await finish(app)).status is PlanStatus.Completed
 
 
@@ -302,9 +306,9 @@ async def test_a_worker_that_stops_drains_what_runs(database: str) -> None:
             await asyncio.sleep(0)
             gate.open.set()
             await stopping
-            view = app.view(PLAN_ID)
+            view = await app.view(PLAN_ID)
             assert [t.status for t in view.tasks] == [TaskStatus.Completed, TaskStatus.Running]
-            (waiting,) = app.store.queue.queued(PLAN_ID)
+            (waiting,) = await app.store.queue.queued(PLAN_ID)
             assert (waiting.owner, waiting.starts) == (None, 0)
         assert (await finish(app)).status is PlanStatus.Completed
 
@@ -328,7 +332,7 @@ async def test_what_was_leased_but_never_begun_is_given_back_unstarted(database:
             async with worker:
                 for _ in range(number):
                     await asyncio.sleep(0)
-            assert app.store.queue.owned(worker.owner) == []
+            assert await app.store.queue.owned(worker.owner) == []
             view = await finish(app, plan_id)
             assert view.status in (PlanStatus.Completed, PlanStatus.AwaitingAnswer)
             if view.questions:  # only what did begin may be asked about

@@ -21,7 +21,7 @@ from planfold.subscriptions.subscription import follow
 async def store_with(path: Path, events: int) -> SqliteStore:
     store = SqliteStore.open(str(path), Codec(PLAN.events))
     rows = [(PlanCancelled(str(n)), Metadata()) for n in range(1, events + 1)]
-    await store.append(Append("plan", "p", store.version("p"), rows))
+    await store.append(Append("plan", "p", await store.version("p"), rows))
     return store
 
 
@@ -51,7 +51,7 @@ async def test_it_goes_on_after_the_last_handled_event_even_after_reopening(
 async def test_a_checkpoint_saved_now_and_then_is_saved_on_closing_too(tmp_path: Path) -> None:
     store = await store_with(tmp_path / "a.db", 6)
     assert await take(store, 4, every=3) == ["1", "2", "3", "4"]
-    assert store.checkpoints.load("audit") == 4
+    assert await store.checkpoints.load("audit") == 4
     await store.close()
 
 
@@ -60,7 +60,7 @@ async def test_another_stores_checkpoint_is_refused(tmp_path: Path) -> None:
     await store.checkpoints.save("audit", 1)
     await store.close()
     with closing(apsw.Connection(str(tmp_path / "a.db"))) as connection:
-        connection.execute("UPDATE checkpoints SET store_id = 'another'")
+        connection.execute("UPDATE consumers SET store_id = 'another'")
     store = SqliteStore.open(str(tmp_path / "a.db"), Codec(PLAN.events))
     with pytest.raises(ConfigurationError, match="another store"):
         await take(store, 1)

@@ -89,7 +89,7 @@ def person() -> str:
     return os.environ.get("USER") or os.environ.get("LOGNAME") or ""
 
 
-def find_plan(app: App, key: str) -> str:
+async def find_plan(app: App, key: str) -> str:
     """The id that ``key`` abbreviates: a unique beginning, with or without "plan-".
 
     Raises:
@@ -98,10 +98,10 @@ def find_plan(app: App, key: str) -> str:
     from planfold.cli.printing import clean
     from planfold.errors import NotFound
 
-    if key and app.store.head(key) is not None:
-        app.status(key)
+    if key and await app.store.head(key) is not None:
+        await app.status(key)
         return key
-    plans = app.plans()
+    plans = await app.plans()
     found = [p for p in plans if p.aggregate_id.startswith((key, f"plan-{key}"))] if key else []
     if len(found) == 1:
         return found[0].aggregate_id
@@ -115,29 +115,29 @@ def status_of(plan: StreamHead) -> str:
     return str(plan.head.get("status", ""))
 
 
-def latest_plan(app: App, key: str | None) -> str:
+async def latest_plan(app: App, key: str | None) -> str:
     """The plan to look at: the named one, else the latest that has not ended, else the latest.
     Raises NotFound."""
     from planfold.errors import NotFound
 
     if key is not None:
-        return find_plan(app, key)
-    plans = app.plans()
+        return await find_plan(app, key)
+    plans = await app.plans()
     if not plans:
         raise NotFound("there are no plans yet; `planfold run` makes one")
     unfinished = [plan for plan in plans if status_of(plan) not in ENDED]
     return (unfinished or plans)[-1].aggregate_id
 
 
-def only_plan(
+async def only_plan(
     app: App, key: str | None, what: str, is_candidate: Callable[[StreamHead], bool]
 ) -> str:
     """The plan to change: the named one, else the only candidate. Raises NotFound."""
     from planfold.errors import NotFound
 
     if key is not None:
-        return find_plan(app, key)
-    found = [plan for plan in app.plans() if is_candidate(plan)]
+        return await find_plan(app, key)
+    found = [plan for plan in await app.plans() if is_candidate(plan)]
     if len(found) == 1:
         return found[0].aggregate_id
     if found:
@@ -145,8 +145,8 @@ def only_plan(
     raise NotFound(f"there are no plans {what}")
 
 
-def unfinished_plans(app: App) -> list[StreamHead]:
-    return [plan for plan in app.plans() if status_of(plan) not in ENDED]
+async def unfinished_plans(app: App) -> list[StreamHead]:
+    return [plan for plan in await app.plans() if status_of(plan) not in ENDED]
 
 
 def _listing(plans: Iterable[StreamHead], most: int = 10) -> str:

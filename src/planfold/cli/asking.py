@@ -10,7 +10,7 @@ import re
 import sys
 import termios
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from planfold.cli.access import person
@@ -113,7 +113,7 @@ class Asker:
         paper: Paper,
         *,
         draws: bool,
-        look: Callable[[], None],
+        look: Callable[[], Awaitable[None]],
     ) -> None:
         self._app = app
         self._look = look  # brings the folds up to date
@@ -213,7 +213,7 @@ class Asker:
         try:
             await self._app.answer(plan_id, question.task_id, text, by=person(), failed=failed)
             self._current, self._complaint = None, ""
-            self._look()
+            await self._look()
         except (CommandRejected, NotFound) as refusal:
             self._complain(clean(str(refusal)))
 

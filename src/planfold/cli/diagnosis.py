@@ -103,12 +103,12 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
 
 async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
     async with existing_app(db) as app:
-        plans = app.plans()
+        plans = await app.plans()
         open_plans = [plan.aggregate_id for plan in plans if status_of(plan) not in ENDED]
         found.facts["plans"] = len(plans)
         found.facts["unfinished_plans"] = open_plans
         for plan_id in open_plans[:1000]:
             try:
-                app.planner(plan_id)
+                await app.planner(plan_id)
             except PlanfoldError as fault:
                 found.faults.append(f"{plan_id} cannot be read: {fault}")

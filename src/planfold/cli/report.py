@@ -44,22 +44,20 @@ class Situation(NamedTuple):
     attended: bool
 
 
-def situation_of(app: App, plan_id: str) -> Situation:
+async def situation_of(app: App, plan_id: str) -> Situation:
     """Raises NotFound, CorruptLog."""
     fold = PlanFold(plan_id)
-    app.status(plan_id)
-    for envelope in app.store.read(Query(aggregate_id=plan_id)):
+    await app.status(plan_id)
+    for envelope in await app.store.read(Query(aggregate_id=plan_id)):
         fold.apply(envelope)
-    return Situation(fold, *holders(app, plan_id))
+    return Situation(fold, *await holders(app, plan_id))
 
 
-def holders(app: App, plan_id: str) -> tuple[frozenset[int], bool]:
+async def holders(app: App, plan_id: str) -> tuple[frozenset[int], bool]:
     """Tasks that wait for a worker, and whether a living worker holds any."""
-    from planfold.app import dead_workers
-
-    rows = app.store.queue.queued(plan_id)
+    rows = await app.store.queue.queued(plan_id)
     owners = {row.owner for row in rows if row.owner}
-    dead = dead_workers(app.settings.database, owners)
+    dead = await app.store.queue.dead(owners)
     unclaimed = {row.task_id for row in rows if row.owner is None or row.owner in dead}
     return frozenset(unclaimed), bool(owners - dead)
 

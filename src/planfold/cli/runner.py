@@ -57,33 +57,35 @@ class Runner:
         """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
         output is a list, because no plan was named."""
         with Stop().listening() as stop:
-            if self._app.status(plan_id) is PlanStatus.AwaitingApproval:
+            if await self._app.status(plan_id) is PlanStatus.AwaitingApproval:
                 await self._ask_for_approval(plan_id, stop)
-            status = self._app.status(plan_id)
+            status = await self._app.status(plan_id)
             if stop.asked.is_set():
                 self._paper.line("Nothing was started.")
-                self._paper.lines(next_lines(situation_of(self._app, plan_id), self._db))
+                self._paper.lines(next_lines(await situation_of(self._app, plan_id), self._db))
                 return INTERRUPTED
             if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
-                return self._detached(plan_id)
+                return await self._detached(plan_id)
             if status in (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling):
                 session = await self._work([plan_id], stop)
                 if session is None:
                     return INTERRUPTED
-        return self._report([plan_id], in_list=in_list)
+        return await self._report([plan_id], in_list=in_list)
 
     async def run_all(self) -> int:
         """Every plan that has not ended."""
         with Stop().listening() as stop:
             session = await self._work(None, stop)
-        return INTERRUPTED if session is None else self._report(list(session.folds), in_list=True)
+        if session is None:
+            return INTERRUPTED
+        return await self._report(list(session.folds), in_list=True)
 
     # --- approval ---------------------------------------------------------------------------
 
     async def _ask_for_approval(self, plan_id: str, stop: Stop) -> None:
         if self._json:
             return
-        state = self._app.planner(plan_id).state
+        state = (await self._app.planner(plan_id)).state
         specs = [task.spec for task in state.tasks.values()]
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
@@ -139,20 +141,20 @@ class Runner:
             await session.follow(worker, ask=self._asks)
             if not stop.asked.is_set():
                 return session
-            held = held_tasks(self._app, worker)
+            held = await held_tasks(self._app, worker)
             if held and not self._json:
                 what = counted(len(held), "running task")
                 self._paper.lines([[(f"Stopping {what}; again to force it ...", "dim")]])
-        session.look()
+        await session.look()
         if not self._json:
             tell_interruption(self._paper, session, held, self._db)
         return None
 
     # --- report -----------------------------------------------------------------------------
 
-    def _detached(self, plan_id: str) -> int:
+    async def _detached(self, plan_id: str) -> int:
         if self._json:
-            print_json(show_json(situation_of(self._app, plan_id)))
+            print_json(show_json(await situation_of(self._app, plan_id)))
             return COMPLETED
         resume = command_line(self._db, "resume", plan_id)
         self._paper.lines(
@@ -164,17 +166,17 @@ class Runner:
         )
         return COMPLETED
 
-    def _report(self, plan_ids: Sequence[str], *, in_list: bool) -> int:
-        situations = [situation_of(self._app, plan_id) for plan_id in plan_ids]
+    async def _report(self, plan_ids: Sequence[str], *, in_list: bool) -> int:
+        situations = [await situation_of(self._app, plan_id) for plan_id in plan_ids]
         if self._json:
             found = [show_json(situation) for situation in situations]
             print_json(found if in_list else found[0])
         else:
             for situation in situations:
-                self._paper.lines(self._ending(situation))
+                self._paper.lines(await self._ending(situation))
         return exit_code_of(s.fold.state.status.value for s in situations)
 
-    def _ending(self, situation: Situation) -> list[Line]:
+    async def _ending(self, situation: Situation) -> list[Line]:
         fold, width = situation.fold, self._paper.width
         lines: list[Line] = []
         if fold.state.status is not PlanStatus.AwaitingApproval:
@@ -184,20 +186,20 @@ class Runner:
                 lines += [[(f"It took {duration(fold.updated_at - fold.created_at)}.", "dim")]]
         if fold.state.questions:
             lines += waiting_lines(fold, self._db, width)
-        lines += self._cannot_run(fold)
+        lines += await self._cannot_run(fold)
         steps = next_lines(situation, self._db)
         if steps:
             lines += [[], [(_standing(fold), "bold")], *steps]
         return lines
 
-    def _cannot_run(self, fold: PlanFold) -> list[Line]:
+    async def _cannot_run(self, fold: PlanFold) -> list[Line]:
         return [
             [
                 (f"Nobody here can run {name_of(task.spec)}: it needs ", "bad"),
                 (clean(task.spec.queue_route), "bold"),
                 (". Name the module that serves it with --tools.", "bad"),
             ]
-            for task in unservable(self._app, fold)
+            for task in await unservable(self._app, fold)
         ]
 
 

@@ -88,15 +88,11 @@ class Session:
         self._looked_for_plans = 0.0
         self._moved = time.monotonic()
         self._fault: BaseException | None = None
-        self.look()
-        for fold in self.folds.values():
-            for task in fold.state.tasks.values():
-                earlier = fold.attempt_at.get(task.id, 0.0) < self._since
-                if task.status is TaskStatus.Running and earlier:
-                    display.goes_on(fold, task)
 
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
         """Until nothing more can happen, or a signal came."""
+        await self.look()
+        self._tell_what_goes_on()
         keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
         if keyboard is not None:
             self._asker = Asker(
@@ -118,10 +114,17 @@ class Session:
                 keyboard.stop()
             self.display.close()
 
+    def _tell_what_goes_on(self) -> None:
+        for fold in self.folds.values():
+            for task in fold.state.tasks.values():
+                earlier = fold.attempt_at.get(task.id, 0.0) < self._since
+                if task.status is TaskStatus.Running and earlier:
+                    self.display.goes_on(fold, task)
+
     async def _loop(self, worker: Worker | None) -> None:
         while True:
             self._changed.clear()
-            self.look()
+            await self.look()
             folds = list(self.folds.values())
             below = []
             if self._asker is not None:
@@ -129,7 +132,7 @@ class Session:
                 below = self._asker.lines(folds, self._paper.width)
             self.display.draw(folds, below)
             self._tell_fault(worker)
-            if self._stop.asked.is_set() or self._is_settled(worker):
+            if self._stop.asked.is_set() or await self._is_settled(worker):
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
@@ -163,36 +166,36 @@ class Session:
 
     # --- looking --------------------------------------------------------------------------
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Bring every fold up to date and tell the display."""
-        for plan_id in self._wanted():
+        for plan_id in await self._wanted():
             fold = self.folds.get(plan_id)
             if fold is None:
                 fold = self.folds[plan_id] = PlanFold(plan_id)
             query = Query(aggregate_id=plan_id)
-            for envelope in self.app.store.read(query, after=fold.position):
+            for envelope in await self.app.store.read(query, after=fold.position):
                 fold.apply(envelope)
                 news = envelope.recorded_at >= self._since
                 self.display.happened(fold, envelope, news=news)
                 self._moved = time.monotonic()
 
-    def _wanted(self) -> Sequence[str]:
+    async def _wanted(self) -> Sequence[str]:
         if self._plan_ids is not None:
             return self._plan_ids
         now = time.monotonic()
         if now - self._looked_for_plans > 1.0 or not self.folds:
             self._looked_for_plans = now
-            for plan in self.app.plans():
+            for plan in await self.app.plans():
                 if status_of(plan) not in ENDED:
                     self.folds.setdefault(plan.aggregate_id, PlanFold(plan.aggregate_id))
         return list(self.folds)
 
-    def _is_settled(self, worker: Worker | None) -> bool:
+    async def _is_settled(self, worker: Worker | None) -> bool:
         stuck = worker is not None and time.monotonic() - self._moved > STUCK_S
-        return all(
-            self._is_at_rest(fold) or (stuck and bool(unservable(self.app, fold)))
-            for fold in self.folds.values()
-        )
+        for fold in self.folds.values():
+            if not (self._is_at_rest(fold) or (stuck and await unservable(self.app, fold))):
+                return False
+        return True
 
     def _is_at_rest(self, fold: PlanFold) -> bool:
         status = fold.state.status
@@ -221,13 +224,13 @@ def has_deadline(fold: PlanFold) -> bool:
     return any(question.deadline is not None for question in fold.state.questions.values())
 
 
-def unservable(app: App, fold: PlanFold) -> list[Task]:
+async def unservable(app: App, fold: PlanFold) -> list[Task]:
     """Where nothing else can happen: dispatched tasks for which this process has no tool and
     which no other worker holds."""
     state = fold.state
     if state.status is not PlanStatus.Running or state.schedule.delayed or has_deadline(fold):
         return []
-    rows = app.store.queue.queued(fold.plan_id)
+    rows = await app.store.queue.queued(fold.plan_id)
     tasks = [state.tasks[row.task_id] for row in rows if row.task_id in state.tasks]
     if any(row.owner for row in rows):
         return []
@@ -276,6 +279,6 @@ def tell_interruption(
     paper.flush()
 
 
-def held_tasks(app: App, worker: Worker) -> list[tuple[str, int]]:
+async def held_tasks(app: App, worker: Worker) -> list[tuple[str, int]]:
     """What a worker holds now: plan and task."""
-    return [(row.aggregate_id, row.task_id) for row in app.store.queue.owned(worker.owner)]
+    return [(row.aggregate_id, row.task_id) for row in await app.store.queue.owned(worker.owner)]

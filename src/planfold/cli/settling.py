@@ -44,7 +44,7 @@ class _OnlyCancelled(Executors):
 async def settle(app: App, plan_id: str) -> list[str]:
     """Wait until the tasks that were asked to stop have stopped; those of dead workers, or of
     none, are settled here. Returns the names of those that still run after the wait."""
-    stopping = _stopping(app, plan_id)
+    stopping = await _stopping(app, plan_id)
     if not stopping:
         return []
     own = Application(app.store, _OnlyCancelled(frozenset(t.id for t in stopping)), app.settings)
@@ -54,7 +54,7 @@ async def settle(app: App, plan_id: str) -> list[str]:
     async with own.worker(plan_id=plan_id, concurrency=_MANY):
         while loop.time() < deadline:
             ticket = app.store.wakeup.ticket()
-            stopping = _stopping(own, plan_id)  # its dispatcher knows what was written here
+            stopping = await _stopping(own, plan_id)  # its dispatcher knows what was written here
             if not stopping:
                 return []
             with suppress(TimeoutError):
@@ -63,6 +63,6 @@ async def settle(app: App, plan_id: str) -> list[str]:
     return [name_of(task.spec) for task in stopping]
 
 
-def _stopping(app: App, plan_id: str) -> list[Task]:
-    tasks = app.planner(plan_id).state.tasks.values()
+async def _stopping(app: App, plan_id: str) -> list[Task]:
+    tasks = (await app.planner(plan_id)).state.tasks.values()
     return [t for t in tasks if t.status is TaskStatus.Running and t.cancel_requested]

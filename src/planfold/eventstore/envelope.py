@@ -53,3 +53,8 @@ class Query(msgspec.Struct, frozen=True):
 def event_id(aggregate_id: str, version: int) -> str:
     """The id of the event at a version of a stream: it needs no column of its own."""
     return f"{aggregate_id}#{version}"
+
+
+def version_of(event_id: str) -> int:
+    """The version in an event's id."""
+    return int(event_id.rpartition("#")[2])

@@ -15,7 +15,7 @@ import msgspec
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.wakeup import Wakeup
-from planfold.handler import Metadata, QueueChange
+from planfold.handler import Enqueue, Metadata, QueueChange, Signal
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -84,15 +84,49 @@ class StreamHead(msgspec.Struct, frozen=True):
     due_at: float | None = None
 
 
-class TaskQueue(Protocol):
-    """Dispatched tasks and their leases."""
+def leaves_work(append: Append) -> bool:
+    """Whether workers should look at the queue after it: for tasks to claim or to stop, or for
+    a stream to continue."""
+    return append.due_at is not None or any(
+        isinstance(change, Signal)
+        or (isinstance(change, Enqueue) and change.task_id not in append.leased)
+        for change, _ in append.queue
+    )
 
-    def enter(self, owner: str) -> None:
+
+class WorkerRecord(msgspec.Struct, frozen=True):
+    """A worker that lives, for people to look at; nothing is recovered from it.
+
+    ``routes`` None: all of them. ``started_at`` and ``seen_at`` are seconds since the epoch;
+    ``seen_at`` moves on with every renewal.
+    """
+
+    owner: str
+    routes: tuple[str, ...] | None = None
+    concurrency: int = 1
+    host: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+    seen_at: float = 0.0
+
+
+class TaskQueue(Protocol):
+    """Dispatched tasks and their leases. Times are by the store's clock."""
+
+    async def enter(self, worker: WorkerRecord) -> None:
         """A worker begins; while it lives nobody takes its tasks before their leases end."""
         ...
 
-    def leave(self, owner: str) -> None:
+    async def leave(self, owner: str) -> None:
         """A worker ends."""
+        ...
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Those that were seen during the last lease time, the longest at work first."""
+        ...
+
+    async def dead(self, owners: Iterable[str]) -> frozenset[str]:
+        """Those whose process has certainly ended: their tasks are free for the next claim."""
         ...
 
     async def claim(
@@ -115,25 +149,25 @@ class TaskQueue(Protocol):
         the lease has passed to another."""
         ...
 
-    async def renew(self, owner: str) -> None:
-        """Prolong everything that ``owner`` holds."""
+    async def renew(self, owner: str) -> list[Lease]:
+        """Prolong everything that ``owner`` holds, and return it."""
         ...
 
-    def owned(self, owner: str) -> list[Lease]:
+    async def owned(self, owner: str) -> list[Lease]:
         """What ``owner`` holds; ``cancel`` is set on what it should stop."""
         ...
 
-    def queued(self, aggregate_id: str) -> list[Lease]:
+    async def queued(self, aggregate_id: str) -> list[Lease]:
         """The rows of one stream, leased (``owner``) or waiting."""
         ...
 
-    def due(
+    async def due(
         self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
     ) -> list[str]:
         """Streams that asked to be continued by ``now``, the longest overdue first."""
         ...
 
-    def next_due(
+    async def next_due(
         self, *, stream_id: str | None = None, aggregate_id: str | None = None
     ) -> float | None:
         """When the first of these streams wants to be continued; None: none does."""
@@ -143,20 +177,21 @@ class TaskQueue(Protocol):
 class Checkpoints(Protocol):
     """How far named consumers have read, and snapshots: a cache of folded state."""
 
-    def load(self, name: str) -> int: ...
+    async def load(self, name: str) -> int: ...
 
     async def save(self, name: str, position: int) -> None: ...
 
-    def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None: ...
+    async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None: ...
 
     async def save_snapshot(self, aggregate_id: str, version: int, data: bytes | None) -> None: ...
 
 
 class EventStore(Protocol):
-    """Reads answer at once; writes are awaited and are durable when the await returns."""
+    """What is written is durable when its await returns. Belongs to one event loop."""
 
     codec: Codec
     store_id: str
+    epoch: int
     wakeup: Wakeup
     clock: Callable[[], float]
 
@@ -166,9 +201,8 @@ class EventStore(Protocol):
     @property
     def checkpoints(self) -> Checkpoints: ...
 
-    @property
-    def generation(self) -> int:
-        """Rises when another process has written."""
+    def generation(self, aggregate_id: str | None = None) -> int:
+        """Rises when another process may have written to the stream, or (None) to any."""
         ...
 
     def append(self, append: Append) -> Awaitable[int]:
@@ -177,8 +211,9 @@ class EventStore(Protocol):
         Raises:
             Conflict: the stream is not at ``expected_version``, or a command id stands already.
             LeaseLost: a fence does not hold.
-            Transient: the database is locked or full; nothing was written.
-            ValueError: an event cannot be written as JSON.
+            Transient: the database is locked, full or away; nothing was written, unless the
+                message says that this is not known.
+            ValueError: an event cannot be written as JSON, or a name holds NUL.
         """
         ...
 
@@ -186,31 +221,39 @@ class EventStore(Protocol):
         """A hint: nothing more is about to be appended, so what waits may be committed now."""
         ...
 
-    def read(self, query: Query, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
-        """Recorded events that match, by position; unreadable ones as ``Undecoded``."""
+    async def read(
+        self, query: Query, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
+        """Recorded events that match, by position; unreadable ones as ``Undecoded``. Only
+        :meth:`subscribe` promises that nothing comes to stand below what was read."""
         ...
 
-    def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def last_position(self) -> int:
+        """The position of the newest event; 0 in an empty store."""
+        ...
+
+    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
         """The events of one stream, oldest first. Raises CorruptLog on one it cannot read."""
         ...
 
     def subscribe(self, query: Query | None = None, *, after: int = 0) -> AsyncIterator[Envelope]:
-        """Matching events after a position, then new ones as they are committed, without end."""
+        """Matching events after a position, then new ones as they are committed, without end:
+        each once, by position, none left out."""
         ...
 
     def watch_other_processes(self) -> None:
         """From now on notify ``wakeup`` when another process has written."""
         ...
 
-    def version(self, aggregate_id: str) -> int: ...
+    async def version(self, aggregate_id: str) -> int: ...
 
-    def head(self, aggregate_id: str) -> StreamHead | None: ...
+    async def head(self, aggregate_id: str) -> StreamHead | None: ...
 
-    def heads(self, stream_id: str) -> list[StreamHead]: ...
+    async def heads(self, stream_id: str) -> list[StreamHead]: ...
 
-    def metadata_of_first(self, aggregate_id: str) -> Metadata | None: ...
+    async def metadata_of_first(self, aggregate_id: str) -> Metadata | None: ...
 
-    def find_command(self, command_id: str) -> tuple[str, str] | None:
+    async def find_command(self, command_id: str) -> tuple[str, str] | None:
         """The aggregate and body hash of a command id that was recorded."""
         ...
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+WORK: Final = "\0work"  # no aggregate id holds NUL
+"""The key for changes that a worker should look at: tasks to claim or to stop, due times."""
 
 
 class Wakeup:
     """Take a ticket, look, then wait on the ticket: a change in between is not missed.
 
-    A ticket for a key wakes for changes of that key (an aggregate id) only.
+    A ticket for a key (an aggregate id, ``WORK``) wakes for changes of that key only.
     """
 
     def __init__(self) -> None:
@@ -18,15 +22,11 @@ class Wakeup:
     def ticket(self, key: str | None = None) -> asyncio.Event:
         return self._any if key is None else self._keyed.setdefault(key, asyncio.Event())
 
-    def notify(self, key: str | None = None) -> None:
-        """Wake those who wait for ``key`` and for anything; None wakes everybody."""
+    def notify(self, *keys: str) -> None:
+        """Wake those who wait for ``keys`` and for anything; without keys everybody."""
         event, self._any = self._any, asyncio.Event()
         event.set()
-        if key is not None:
+        for key in keys or tuple(self._keyed):
             keyed = self._keyed.pop(key, None)
             if keyed is not None:
                 keyed.set()
-            return
-        everybody, self._keyed = self._keyed, {}
-        for keyed in everybody.values():
-            keyed.set()

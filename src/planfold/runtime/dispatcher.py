@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +27,7 @@ SNAPSHOT_EVERY = 5_000  # events; then again when the log has doubled
 
 
 _Committed = Callable[[asyncio.Future[int]], None]
+_Commands = dict[str, tuple[str, str] | None]  # aggregate and body hash by command id
 
 
 class Slots(Protocol):
@@ -58,6 +59,7 @@ class Dispatcher:
         self.slots: list[Slots] = []
         self._appended: list[tuple[asyncio.Future[int], _Committed]] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
+        self._asking: set[asyncio.Task[None]] = set()  # for what the cache does not tell
 
     async def send(
         self,
@@ -93,12 +95,15 @@ class Dispatcher:
         self._schedule(mailbox, loop)
         return await answer
 
-    def view(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
-        """The handler as it stands, for reading. Raises NotFound when there is no such stream."""
+    async def view(
+        self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None
+    ) -> Handler[Any, Any]:
+        """The handler as it stands, for reading; with ``at_least`` what is cached will do from
+        that version on. Raises NotFound when there is no such stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
-        if mailbox.busy and mailbox.handler is not None:
-            return mailbox.handler
-        handler = mailbox.load(self._store)
+        handler = mailbox.handler
+        if handler is None or at_least is None or mailbox.version < at_least:
+            handler = await mailbox.read(self._store)
         if not mailbox.version:
             if not mailbox.busy:
                 self._mailboxes.pop((aggregate.stream_id, aggregate_id), None)
@@ -138,7 +143,48 @@ class Dispatcher:
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
-        self._decide(mailbox)
+        letters = mailbox.take()
+        if mailbox.is_current(self._store) and not any(letter.record for letter in letters):
+            self._decide(mailbox, letters, {})
+        else:
+            self._ask(self._look_up(mailbox, letters))
+        self._send_off()
+
+    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+        asking = asyncio.ensure_future(question)
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    async def _look_up(self, mailbox: Mailbox, letters: list[Letter]) -> None:
+        """Read what the cache lacks, then decide."""
+        known: _Commands = {}
+        try:
+            await mailbox.load(self._store)
+            for letter in letters:
+                if letter.record is not None:
+                    command_id = letter.record.command_id
+                    known[command_id] = await self._store.find_command(command_id)
+        except Exception as fault:
+            self._fail_round(mailbox, letters, fault)
+        else:
+            self._decide(mailbox, letters, known)
+        self._send_off()
+
+    async def _verify(self, mailbox: Mailbox, decision: Decision) -> None:
+        """Without an append it is the stream's version that says whether the state was current."""
+        letters = [letter for letter, _ in decision.answered]
+        try:
+            version = await self._store.version(mailbox.aggregate_id)
+        except Exception as fault:
+            self._abandon(mailbox, letters, fault)
+            return
+        if version == mailbox.version:
+            self._answer(mailbox, decision)
+        else:
+            self._again(mailbox, letters)
+
+    def _send_off(self) -> None:
+        """Let the store commit, once every mailbox has decided whose turn it is."""
         if not self._undecided:
             self._store.flush()
             appended, self._appended = self._appended, []
@@ -148,27 +194,35 @@ class Dispatcher:
                 else:
                     future.add_done_callback(committed)
 
-    def _decide(self, mailbox: Mailbox) -> None:
-        letters = mailbox.take()
+    def _decide(self, mailbox: Mailbox, letters: list[Letter], known: _Commands) -> None:
+        handler = mailbox.handler
+        assert handler is not None
         try:
-            handler = mailbox.load(self._store)
             decision = Decision()
             for letter in letters:
-                self._process(mailbox, handler, letter, decision)
+                self._process(mailbox, handler, letter, decision, known)
             self._follow_up(mailbox, handler, decision)
             self._commit(mailbox, handler, decision)
         except Exception as fault:
-            if len(letters) > 1:  # one bad command must not take the others with it
-                mailbox.one_by_one = True
-                self._again(mailbox, letters)
-            else:
-                self._abandon(mailbox, letters, fault)
+            self._fail_round(mailbox, letters, fault)
+
+    def _fail_round(self, mailbox: Mailbox, letters: list[Letter], fault: Exception) -> None:
+        if len(letters) > 1:  # one bad command must not take the others with it
+            mailbox.one_by_one = True
+            self._again(mailbox, letters)
+        else:
+            self._abandon(mailbox, letters, fault)
 
     def _process(
-        self, mailbox: Mailbox, handler: Handler[Any, Any], letter: Letter, decision: Decision
+        self,
+        mailbox: Mailbox,
+        handler: Handler[Any, Any],
+        letter: Letter,
+        decision: Decision,
+        known: _Commands,
     ) -> None:
         try:
-            if letter.record is not None and self._is_repeat(mailbox, letter.record, decision):
+            if letter.record is not None and self._is_repeat(mailbox, letter.record, known):
                 events = []
             else:
                 events = handler.process(letter.command)
@@ -185,16 +239,14 @@ class Dispatcher:
         self._apply(mailbox, handler, events, metadata, decision)
         decision.answered.append((letter, events))
 
-    def _is_repeat(self, mailbox: Mailbox, record: CommandRecord, decision: Decision) -> bool:
-        known = self._store.find_command(record.command_id)
-        for letter, _ in decision.answered:
-            if letter.record is not None and letter.record.command_id == record.command_id:
-                known = (mailbox.aggregate_id, letter.record.body_hash)
-        if known is None:
-            return False
-        if known != (mailbox.aggregate_id, record.body_hash):
+    @staticmethod
+    def _is_repeat(mailbox: Mailbox, record: CommandRecord, known: _Commands) -> bool:
+        body = (mailbox.aggregate_id, record.body_hash)
+        earlier = known[record.command_id]
+        known[record.command_id] = earlier or body  # for the next letter of this round
+        if earlier not in (None, body):
             raise Conflict(f"command id {record.command_id!r} stands for another command")
-        return True
+        return earlier is not None
 
     def _follow_up(self, mailbox: Mailbox, handler: Handler[Any, Any], decision: Decision) -> None:
         now = self._store.clock()
@@ -222,7 +274,7 @@ class Dispatcher:
 
     def _commit(self, mailbox: Mailbox, handler: Handler[Any, Any], decision: Decision) -> None:
         if not decision.events:
-            self._answer(mailbox, decision)
+            self._ask(self._verify(mailbox, decision))
             return
         honoured = [
             letter
@@ -354,7 +406,7 @@ class Dispatcher:
         self._rest(mailbox)
 
     def _rest(self, mailbox: Mailbox) -> None:
-        mailbox.busy = False
+        mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox, asyncio.get_running_loop())
 

@@ -53,6 +53,8 @@ class Mailbox:
         self.snapshot_version = 0
         self.one_by_one = False
         self._generation = -1
+        self._loading = asyncio.Lock()
+        self._rested = asyncio.Event()
 
     def take(self) -> list[Letter]:
         """The letters of the next round: all that wait, or one after a round went wrong."""
@@ -63,54 +65,84 @@ class Mailbox:
         self.waiting.clear()
         return letters
 
-    def load(self, store: EventStore) -> Handler[Any, Any]:
-        """The state as it stands in the log, from the cache as far as that is current."""
-        if self.handler is not None:
-            if self._generation != store.generation:
-                self._generation = store.generation
-                self.head = {}
-                try:
-                    self._catch_up(store, self.handler)
-                except BaseException:
-                    self.forget()  # it may have taken in a part of what is new
-                    raise
-            return self.handler
-        self._generation = store.generation
-        handler, self.version = self._restore(store)
+    async def read(self, store: EventStore) -> Handler[Any, Any]:
+        """The state as it stands in the log, for a reader: without what is not committed yet."""
+        while True:
+            if self.busy:
+                await self._rested.wait()
+                if self.handler is not None:  # what was just committed was decided on all of it
+                    return self.handler
+            async with self._loading:
+                if not self.busy:
+                    return await self._load(store)
+
+    async def load(self, store: EventStore) -> Handler[Any, Any]:
+        """The state as it stands in the log, for the decision that made this mailbox busy."""
+        async with self._loading:
+            return await self._load(store)
+
+    async def _load(self, store: EventStore) -> Handler[Any, Any]:
+        generation = store.generation(self.aggregate_id)
+        handler = await (self._fold(store) if self.handler is None else self._refresh(store))
+        self._generation = generation
+        return handler
+
+    def rest(self) -> None:
+        """The decision is committed, or given up."""
+        self.busy = False
+        rested, self._rested = self._rested, asyncio.Event()
+        rested.set()
+
+    async def _refresh(self, store: EventStore) -> Handler[Any, Any]:
+        assert self.handler is not None
+        before = self.version
         try:
-            self._catch_up(store, handler)
+            await self._catch_up(store, self.handler)
+        except BaseException:
+            self.forget()  # it may have taken in a part of what is new
+            raise
+        if self.version != before:
+            self.head = {}
+        return self.handler
+
+    async def _fold(self, store: EventStore) -> Handler[Any, Any]:
+        handler, self.version = await self._restore(store)
+        try:
+            await self._catch_up(store, handler)
         except CorruptLog:
             if not self.version:
                 raise
             handler, self.version = self.aggregate.handler(), 0  # was it only the snapshot?
-            self._catch_up(store, handler)
-        metadata = store.metadata_of_first(self.aggregate_id)
+            await self._catch_up(store, handler)
+        metadata = await store.metadata_of_first(self.aggregate_id)
         self.correlation_id = metadata.correlation_id if metadata else ""
         self.handler = handler
         return handler
 
-    def _restore(self, store: EventStore) -> tuple[Handler[Any, Any], int]:
-        kept = store.checkpoints.snapshot(self.aggregate_id)
+    async def _restore(self, store: EventStore) -> tuple[Handler[Any, Any], int]:
+        kept = await store.checkpoints.snapshot(self.aggregate_id)
         if kept is not None:
             version, data = kept
             handler = None
             with suppress(Exception):  # a snapshot is a cache: what cannot be read is rebuilt
                 handler = self.aggregate.handler.restore(data)
-            if handler is not None and version <= store.version(self.aggregate_id):
+            if handler is not None and version <= await store.version(self.aggregate_id):
                 self.snapshot_version = version
                 return handler, version
         return self.aggregate.handler(), 0
 
-    def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
-        events = store.load(self.aggregate_id, after_version=self.version)
+    async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
+        events = await store.load(self.aggregate_id, after_version=self.version)
         apply = handler.apply
         for event in events:
             apply(event)
         self.version += len(events)
 
     def is_current(self, store: EventStore) -> bool:
-        """Whether no other process has written since this mailbox looked at the log."""
-        return self.handler is not None and self._generation == store.generation
+        """Whether this mailbox knows of nobody who wrote since it looked at the log."""
+        if self.handler is None or self._loading.locked():
+            return False
+        return self._generation == store.generation(self.aggregate_id)
 
     def forget(self) -> None:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""

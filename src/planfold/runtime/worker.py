@@ -10,9 +10,11 @@ have ended, else when the lease runs out.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -24,7 +26,9 @@ from planfold.errors import (
     PlanfoldError,
     Transient,
 )
-from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.eventstore.envelope import version_of
+from planfold.eventstore.port import EventStore, Fence, Lease, WorkerRecord
+from planfold.eventstore.wakeup import WORK
 from planfold.executors.executor import Outcome, TaskContext
 from planfold.executors.recordable import as_text
 from planfold.executors.registry import Executors
@@ -87,20 +91,26 @@ class Worker:
         self._begun: set[tuple[str, int, int, int]] = set()  # leases that are not settled yet
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._reserved = 0
+        self._short_of_slots = False
         self._accepting = False
         self._generation = -1
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._store.queue.enter(self.owner)
         self._accepting = True
         self._dispatcher.slots.append(self)
         self._store.watch_other_processes()
-        self._chores = [asyncio.create_task(self._tend()), asyncio.create_task(self._renew())]
+        self._chores = [asyncio.create_task(self._renew()), asyncio.create_task(self._tend())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def _record(self) -> WorkerRecord:
+        routes = None if self._routes is None else tuple(sorted(self._routes))
+        return WorkerRecord(
+            self.owner, routes, self._concurrency, socket.gethostname(), os.getpid()
+        )
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Take no more tasks; give those that run ``drain_s`` seconds to end, then cut them off
@@ -121,11 +131,11 @@ class Worker:
             await self._release_what_never_began()
         if self in self._dispatcher.slots:
             self._dispatcher.slots.remove(self)
-        self._store.queue.leave(self.owner)
+        with suppress(PlanfoldError):
+            await self._store.queue.leave(self.owner)
 
     async def _release_what_never_began(self) -> None:
-        await self._store.queue.renew(self.owner)  # by then leases on their way have arrived
-        for lease in self._store.queue.owned(self.owner):
+        for lease in await self._store.queue.renew(self.owner):  # those on their way have arrived
             if _identity(lease) not in self._begun:
                 await self._store.queue.release(self.owner, lease, started=False)
 
@@ -169,13 +179,13 @@ class Worker:
 
     async def _tend(self) -> None:
         while True:
-            ticket = self._store.wakeup.ticket()
+            ticket = self._store.wakeup.ticket(WORK)
             pause = TEND_EVERY_S
             try:
                 await self._claim()
                 await self._continue_what_is_due()
-                self._heed_other_processes()
-                pause = self._until_next_due()
+                await self._heed_other_processes()
+                pause = await self._until_next_due()
             except PlanfoldError as fault:  # the store may be well again on the next round
                 self.fault = fault
             await asyncio.sleep(TEND_PAUSE_S)
@@ -187,14 +197,19 @@ class Worker:
     async def _claim(self) -> None:
         if not self._accepting:
             return  # what is claimed while draining would only be cut off
+        free = self.free
+        self._short_of_slots = free < 1
+        if free < 1:
+            return
         leases = await self._store.queue.claim(
             self.owner,
-            self.free,
+            free,
             aggregate_id=self._plan_id,
             routes=self._routes,
             without=self._declined,
             barred=self._barred,
         )
+        self._short_of_slots = len(leases) == free
         for lease in leases:
             self._begin(lease)
 
@@ -203,48 +218,57 @@ class Worker:
         queue = self._store.queue
         for aggregate in self._aggregates:
             stream_id = aggregate.stream_id
-            for due in queue.due(now, stream_id=stream_id, aggregate_id=self._plan_id):
+            for due in await queue.due(now, stream_id=stream_id, aggregate_id=self._plan_id):
                 with suppress(PlanfoldError):
                     await self._continue(aggregate, due, now)
 
     async def _continue(self, aggregate: Aggregate, aggregate_id: str, now: float) -> None:
-        command = self._dispatcher.view(aggregate, aggregate_id).next_command(now)
+        handler = await self._dispatcher.view(aggregate, aggregate_id)
+        command = handler.next_command(now)
         if command is not None:
             command_id = f"{aggregate_id}@{now:.3f}/{type(command).__name__}"
             await self._dispatcher.send(aggregate, aggregate_id, command, command_id=command_id)
 
-    def _heed_other_processes(self) -> None:
-        if self._generation == self._store.generation:
+    async def _heed_other_processes(self) -> None:
+        generation = self._store.generation()
+        if self._generation == generation:
             return
-        self._generation = self._store.generation
-        owned = {(le.aggregate_id, le.task_id): le for le in self._store.queue.owned(self.owner)}
-        for key, attempt in self._attempts.items():
+        self._generation = generation
+        if self._attempts:
+            await self._heed(self._store.queue.owned)
+
+    async def _heed(self, ask: Callable[[str], Awaitable[list[Lease]]]) -> None:
+        """Stop what is not ours any more, and what somebody has cancelled."""
+        attempts = dict(self._attempts)  # those that begin meanwhile may be missing in the answer
+        owned = {(lease.aggregate_id, lease.task_id): lease for lease in await ask(self.owner)}
+        for key, attempt in attempts.items():
             lease = owned.get(key)
             if lease is None or lease.epoch != attempt.lease.epoch:
                 attempt.lose()
             elif lease.cancel:
                 attempt.cancel()
 
-    def _until_next_due(self) -> float:
+    async def _until_next_due(self) -> float:
         queue, now = self._store.queue, self._store.clock()
         pause = TEND_EVERY_S
         for aggregate in self._aggregates:
-            due = queue.next_due(stream_id=aggregate.stream_id, aggregate_id=self._plan_id)
+            due = await queue.next_due(stream_id=aggregate.stream_id, aggregate_id=self._plan_id)
             if due is not None:
                 pause = min(pause, max(due - now, 0.1))
         return pause
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
-        renewed, pause = loop.time(), RENEW_EVERY_S
+        renewed, entered = loop.time(), False
         while True:
-            await asyncio.sleep(pause)
-            begun = loop.time()
+            begun, pause = loop.time(), RENEW_EVERY_S
             try:
-                if self._begun:
-                    async with asyncio.timeout_at(renewed + GIVE_UP_RENEWING_S):
-                        await self._store.queue.renew(self.owner)
-                renewed, pause = begun, RENEW_EVERY_S
+                async with asyncio.timeout_at(renewed + GIVE_UP_RENEWING_S):
+                    if entered:
+                        await self._heed(self._store.queue.renew)
+                    else:
+                        await self._store.queue.enter(self._record())
+                renewed, entered = begun, True
             except (PlanfoldError, TimeoutError) as fault:
                 if isinstance(fault, PlanfoldError):
                     self.fault = fault
@@ -252,6 +276,7 @@ class Worker:
                 if loop.time() >= renewed + GIVE_UP_RENEWING_S:
                     for attempt in self._attempts.values():
                         attempt.lose()
+            await asyncio.sleep(pause)
 
     # --- attempts ----------------------------------------------------------------------------
 
@@ -301,6 +326,8 @@ class Worker:
         key = (attempt.lease.aggregate_id, attempt.lease.task_id)
         if self._attempts.get(key) is attempt:
             del self._attempts[key]
+            if self._short_of_slots:  # there may be more to claim
+                self._store.wakeup.notify(WORK)
 
     async def _give_back(self, lease: Lease, *, started: bool) -> None:
         await self._store.queue.release(self.owner, lease, started=started)
@@ -309,7 +336,7 @@ class Worker:
     async def _perform(self, attempt: Attempt) -> Outcome | None:
         lease = attempt.lease
         try:
-            task, planner = self._find(lease)
+            task, planner = await self._find(lease)
         except Exception as fault:
             self._note(lease, fault)
             await self._give_back(lease, started=False)
@@ -340,8 +367,9 @@ class Worker:
         )
         return await attempt.perform(executor, context)
 
-    def _find(self, lease: Lease) -> tuple[Task | None, Planner]:
-        planner = self._dispatcher.view(PLAN, lease.aggregate_id)
+    async def _find(self, lease: Lease) -> tuple[Task | None, Planner]:
+        dispatched_at = version_of(lease.cause)
+        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=dispatched_at)
         assert isinstance(planner, Planner)
         task = planner.state.tasks.get(lease.task_id)
         current = (

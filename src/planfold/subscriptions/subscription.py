@@ -20,7 +20,7 @@ async def follow(
     Raises:
         ConfigurationError: the checkpoint belongs to another store.
     """
-    position = saved = store.checkpoints.load(name)
+    position = saved = await store.checkpoints.load(name)
     handled = 0
     try:
         async for envelope in store.subscribe(query, after=position):

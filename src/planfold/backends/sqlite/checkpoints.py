@@ -15,12 +15,13 @@ from planfold.errors import ConfigurationError
 class SqliteCheckpoints:
     """See :class:`planfold.eventstore.port.Checkpoints`."""
 
-    def __init__(self, reader: Reader, writer: Writer, store_id: str) -> None:
+    def __init__(self, reader: Reader, writer: Writer, store_id: str, epoch: int) -> None:
         self._reader = reader
         self._writer = writer
         self._store_id = store_id
+        self._epoch = epoch
 
-    def load(self, name: str) -> int:
+    async def load(self, name: str) -> int:
         """The position that was saved under ``name``; 0 when there is none.
 
         Raises:
@@ -29,23 +30,28 @@ class SqliteCheckpoints:
         rows = self._reader.rows("checkpoint", (name,))
         if not rows:
             return 0
-        store_id, position = rows[0]
+        store_id, epoch, position = rows[0]
         if store_id != self._store_id:
             raise ConfigurationError(
                 f"checkpoint {name!r} belongs to another store ({store_id}); "
                 "use another name to begin anew"
             )
+        if epoch != self._epoch:
+            raise ConfigurationError(
+                f"checkpoint {name!r} is of epoch {epoch}, the store of epoch {self._epoch}: "
+                "it was restored from a backup; use another name to begin anew"
+            )
         return int(position)
 
     async def save(self, name: str, position: int) -> None:
-        bindings = (name, self._store_id, position, self._reader.clock())
+        bindings = (name, self._store_id, self._epoch, position, self._reader.clock())
 
         def work(connection: apsw.Connection) -> None:
             connection.execute(SQL["save_checkpoint"], bindings)
 
         await self._writer.submit(work)
 
-    def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
+    async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
         """The version and data of a snapshot; None when there is none or it is damaged."""
         rows = self._reader.rows("snapshot", (aggregate_id,))
         if not rows:

@@ -46,6 +46,17 @@ UPDATE task_queue SET owner = NULL, expires = NULL, starts = starts - ?
 WHERE aggregate_id = ? AND task_id = ? AND owner = ? AND epoch = ?
 -- name: renew
 UPDATE task_queue SET expires = ? WHERE owner = ?
+-- name: enter
+INSERT INTO workers (owner, routes, concurrency, host, pid, started_at, seen_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at
+-- name: seen
+UPDATE workers SET seen_at = ? WHERE owner = ?
+-- name: leave
+DELETE FROM workers WHERE owner = ?
+-- name: workers
+SELECT owner, routes, concurrency, host, pid, started_at, seen_at FROM workers
+WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
 FROM task_queue WHERE owner = ?
@@ -93,11 +104,13 @@ SELECT ifnull(max(position), 0) FROM events
 -- name: first_metadata
 SELECT metadata FROM events WHERE aggregate_id = ? AND version = 1
 -- name: checkpoint
-SELECT store_id, position FROM checkpoints WHERE name = ?
+SELECT store_id, store_epoch, position FROM consumers WHERE name = ? AND partition = 0
 -- name: save_checkpoint
-INSERT INTO checkpoints (name, store_id, position, updated_at) VALUES (?, ?, ?, ?)
-ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at,
-    store_id = excluded.store_id
+INSERT INTO consumers (name, partition, partitions, store_id, store_epoch, position, updated_at)
+VALUES (?, 0, 1, ?, ?, ?, ?)
+ON CONFLICT (name, partition) DO UPDATE
+SET position = excluded.position, updated_at = excluded.updated_at,
+    store_id = excluded.store_id, store_epoch = excluded.store_epoch
 -- name: snapshot
 SELECT version, checksum, data FROM snapshots WHERE aggregate_id = ?
 -- name: save_snapshot

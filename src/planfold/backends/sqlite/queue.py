@@ -16,8 +16,8 @@ from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import event_id
-from planfold.eventstore.port import Lease
-from planfold.eventstore.wakeup import Wakeup
+from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.wakeup import WORK, Wakeup
 
 LEASE_S = 30.0
 
@@ -31,16 +31,30 @@ class SqliteQueue:
         self._wakeup = wakeup
         self._presence = Presence(workers_folder(reader.path))
 
-    def enter(self, owner: str) -> None:
-        """A worker begins; while it lives nobody takes its tasks before their leases end."""
-        self._presence.enter(owner)
+    async def enter(self, worker: WorkerRecord) -> None:
+        """See :meth:`TaskQueue.enter`."""
+        self._presence.enter(worker.owner)
+        routes = None if worker.routes is None else _json(worker.routes)
+        now = self._reader.clock()
+        about = (worker.concurrency, worker.host, worker.pid)
+        await self._execute("enter", (worker.owner, routes, *about, now, now))
 
-    def leave(self, owner: str) -> None:
+    async def leave(self, owner: str) -> None:
         """The worker ends. What it could not give back is open to others at once."""
         holds = True
         with suppress(PlanfoldError):
-            holds = bool(self.owned(owner))
+            await self._execute("leave", (owner,))
+            holds = bool(await self.owned(owner))
         self._presence.leave(owner, holds=holds)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See :meth:`TaskQueue.workers`."""
+        rows = self._reader.rows("workers", (self._reader.clock() - LEASE_S,))
+        return [_worker(row) for row in rows if not self._presence.is_dead(row[0])]
+
+    async def dead(self, owners: Iterable[str]) -> frozenset[str]:
+        """See :meth:`TaskQueue.dead`."""
+        return frozenset(owner for owner in owners if self._presence.is_dead(owner))
 
     async def claim(
         self,
@@ -71,27 +85,34 @@ class SqliteQueue:
         """Give a task back; ``started`` says that its effect may have begun."""
         bindings = (0 if started else 1, lease.aggregate_id, lease.task_id, owner, lease.epoch)
         await self._execute("release", bindings)
-        self._wakeup.notify()
+        self._wakeup.notify(lease.aggregate_id, WORK)
 
-    async def renew(self, owner: str) -> None:
-        """Prolong everything that ``owner`` holds."""
-        await self._execute("renew", (self._reader.clock() + LEASE_S, owner))
+    async def renew(self, owner: str) -> list[Lease]:
+        """See :meth:`TaskQueue.renew`."""
+        now = self._reader.clock()
 
-    def owned(self, owner: str) -> list[Lease]:
+        def work(connection: apsw.Connection) -> list[Lease]:
+            connection.execute(SQL["seen"], (now, owner))
+            connection.execute(SQL["renew"], (now + LEASE_S, owner))
+            return [_lease(row) for row in connection.execute(SQL["owned"], (owner,))]
+
+        return await self._writer.submit(work)
+
+    async def owned(self, owner: str) -> list[Lease]:
         """What ``owner`` holds; ``cancel`` is set on what it should stop."""
         return [_lease(row) for row in self._reader.rows("owned", (owner,))]
 
-    def queued(self, aggregate_id: str) -> list[Lease]:
+    async def queued(self, aggregate_id: str) -> list[Lease]:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return [_lease(row) for row in self._reader.rows("queued", (aggregate_id,))]
 
-    def due(
+    async def due(
         self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
     ) -> list[str]:
         """Streams that asked to be continued by ``now``, the longest overdue first."""
         return [row[0] for row in self._reader.rows("due", (now, aggregate_id, stream_id))]
 
-    def next_due(
+    async def next_due(
         self, *, stream_id: str | None = None, aggregate_id: str | None = None
     ) -> float | None:
         """When the first of these streams wants to be continued; None: none does."""
@@ -103,6 +124,7 @@ class SqliteQueue:
         for owner in owners:
             if self._presence.is_dead(owner):
                 await self._execute("abandon", (owner,))
+                await self._execute("leave", (owner,))
                 self._presence.forget(owner)
 
     def _execute(self, name: str, bindings: Sequence[Any]) -> asyncio.Future[None]:
@@ -126,6 +148,12 @@ def _lease(row: tuple[Any, ...]) -> Lease:
         cancel=bool(cancel),
         owner=owner,
     )
+
+
+def _worker(row: tuple[Any, ...]) -> WorkerRecord:
+    owner, routes, *about = row
+    known = None if routes is None else msgspec.json.decode(routes, type=tuple[str, ...])
+    return WorkerRecord(owner, known, *about)
 
 
 def _json(names: Iterable[str]) -> str:

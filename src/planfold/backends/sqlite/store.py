@@ -20,8 +20,8 @@ from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query, Undecoded
-from planfold.eventstore.port import Append, StreamHead
-from planfold.eventstore.wakeup import Wakeup
+from planfold.eventstore.port import Append, StreamHead, leaves_work
+from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Enqueue, Metadata, Settle
 
 PAGE = 256  # events that a subscription holds in memory at most
@@ -42,8 +42,9 @@ class SqliteStore:
         self.clock = reader.clock
         self.wakeup = Wakeup()
         self.store_id: str = reader.value("meta", ("store_id",))
+        self.epoch = int(reader.value("meta", ("epoch",)))
         self.queue = SqliteQueue(reader, writer, self.wakeup)
-        self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id)
+        self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id, self.epoch)
         self._reader = reader
         self._writer = writer
         self._encode_json = msgspec.json.Encoder().encode
@@ -120,7 +121,8 @@ class SqliteStore:
             return position
 
         future = self._writer.submit(work)
-        future.add_done_callback(lambda _: self.wakeup.notify(append.aggregate_id))
+        keys = (append.aggregate_id, WORK) if leaves_work(append) else (append.aggregate_id,)
+        future.add_done_callback(lambda _: self.wakeup.notify(*keys))
         return future
 
     def flush(self) -> None:
@@ -175,11 +177,11 @@ class SqliteStore:
 
     # --- reading ----------------------------------------------------------------------------
 
-    def version(self, aggregate_id: str) -> int:
+    async def version(self, aggregate_id: str) -> int:
         """The version of a stream; 0 when there is none."""
         return self._reader.value("version", (aggregate_id,)) or 0
 
-    def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
         """See :meth:`EventStore.load`."""
         decode = self.codec.decode
         expected = after_version
@@ -196,7 +198,9 @@ class SqliteStore:
                 raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
         return events
 
-    def read(self, query: Query, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
+    async def read(
+        self, query: Query, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
         """See :meth:`EventStore.read`."""
         name = "read_log" if query.aggregate_id is None else "read_stream"
         bindings = (
@@ -238,8 +242,8 @@ class SqliteStore:
         wanted = query or Query()
         while True:
             ticket = self.wakeup.ticket(wanted.aggregate_id)
-            head: int = self._reader.value("last_position", ())
-            page = self.read(wanted, after=after, limit=PAGE)
+            head = await self.last_position()
+            page = await self.read(wanted, after=after, limit=PAGE)
             for envelope in page:
                 after = envelope.position
                 yield envelope
@@ -248,16 +252,16 @@ class SqliteStore:
                 self.watch_other_processes()
                 await ticket.wait()
 
-    def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
+    async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
         """The metadata with which a stream began."""
         text = self._reader.value("first_metadata", (aggregate_id,))
         return None if text is None else msgspec.json.decode(text, type=Metadata)
 
-    def heads(self, stream_id: str) -> list[StreamHead]:
+    async def heads(self, stream_id: str) -> list[StreamHead]:
         """All streams of one kind, oldest first."""
         return [self._head(row) for row in self._reader.rows("heads", (stream_id,))]
 
-    def head(self, aggregate_id: str) -> StreamHead | None:
+    async def head(self, aggregate_id: str) -> StreamHead | None:
         rows = self._reader.rows("head", (aggregate_id,))
         return self._head(rows[0]) if rows else None
 
@@ -267,16 +271,20 @@ class SqliteStore:
         values = msgspec.json.decode(head, type=dict[str, Any])
         return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)
 
-    def find_command(self, command_id: str) -> tuple[str, str] | None:
+    async def last_position(self) -> int:
+        """See :meth:`EventStore.last_position`."""
+        position: int = self._reader.value("last_position")
+        return position
+
+    async def find_command(self, command_id: str) -> tuple[str, str] | None:
         """See :meth:`EventStore.find_command`."""
         rows = self._reader.rows("find_command", (command_id,))
         return rows[0] if rows else None
 
     # --- other processes --------------------------------------------------------------------
 
-    @property
-    def generation(self) -> int:
-        """Rises when another process has written; what was read before may be out of date."""
+    def generation(self, aggregate_id: str | None = None) -> int:
+        """See :meth:`EventStore.generation`; this store cannot tell one stream from another."""
         if self._poller is None:
             self._writer.look_for_foreign_writes()
         return self._writer.generation

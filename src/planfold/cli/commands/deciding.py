@@ -46,30 +46,30 @@ def answer_command(
 
     async def answer() -> int:
         async with existing_app(db) as app:
-            found = only_plan(
+            found = await only_plan(
                 app,
                 key,
                 "with answers to change" if change else "with open questions",
                 lambda plan: change or bool(plan.head.get("questions")),
             )
             if change:
-                command = ChangeAnswer(app.task_id(found, task), text, person())
+                command = ChangeAnswer(await app.task_id(found, task), text, person())
                 said = "Changed" if await app.send(found, command) else "That was the answer"
             else:
-                _refuse_second_answer(app, found, task, text)
+                await _refuse_second_answer(app, found, task, text)
                 await app.answer(found, task, text, by=person(), failed=failed)
                 said = "Answered"
-            return _tell(app, found, said, as_json=as_json, db=db)
+            return await _tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(answer())
 
 
-def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:
+async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:
     """The planner would refuse it as well, but does not know of --change."""
     from planfold.errors import CommandRejected
     from planfold.planner.tasks import NodeKind, TaskStatus
 
-    task = app.planner(plan_id).state.tasks[app.task_id(plan_id, key)]
+    task = (await app.planner(plan_id)).state.tasks[await app.task_id(plan_id, key)]
     answered = task.kind is NodeKind.Clarification and task.status is TaskStatus.Completed
     if answered and task.result != text:
         raise CommandRejected(
@@ -77,12 +77,12 @@ def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:
         )
 
 
-def _tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
+async def _tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """What a decision led to, and what can be done next."""
     from planfold.cli.printing import Line, Paper, clean, print_json
     from planfold.cli.report import header_line, next_lines, show_json, situation_of
 
-    situation = situation_of(app, plan_id)
+    situation = await situation_of(app, plan_id)
     if as_json:
         print_json(show_json(situation))
         return COMPLETED
@@ -110,9 +110,9 @@ def approve_command(
 
     async def approve() -> int:
         async with existing_app(db) as app:
-            found = only_plan(app, plan_id, "that wait for approval", _awaits_approval)
+            found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
             await app.approve(found, revision, by=person())
-            return _tell(app, found, "Approved", as_json=as_json, db=db)
+            return await _tell(app, found, "Approved", as_json=as_json, db=db)
 
     return run_async(approve())
 
@@ -142,8 +142,8 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
 
     async def reject() -> int:
         async with existing_app(db) as app:
-            found = only_plan(app, plan_id, "that wait for approval", _awaits_approval)
-            status = app.status(found)
+            found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
+            status = await app.status(found)
             if status is not PlanStatus.AwaitingApproval:
                 name = status.value.replace("_", " ")
                 raise CommandRejected(
@@ -152,7 +152,7 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
                 )
             why = reason or f"rejected by {person()}".removesuffix(" by ")
             await app.send(found, CancelPlan(why))
-            return _tell(app, found, "Rejected", as_json=as_json, db=db)
+            return await _tell(app, found, "Rejected", as_json=as_json, db=db)
 
     return run_async(reject())
 
@@ -189,16 +189,16 @@ def cancel_command(
 
     async def cancel() -> int:
         async with existing_app(db) as app:
-            found = only_plan(
+            found = await only_plan(
                 app, plan_id, "that have not ended", lambda plan: status_of(plan) not in ENDED
             )
             if task is None:
                 await app.send(found, CancelPlan(reason))
             else:
-                await app.send(found, CancelTask(app.task_id(found, task), subtree, reason))
+                await app.send(found, CancelTask(await app.task_id(found, task), subtree, reason))
             left = await settle(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
-            _tell(app, found, said, as_json=as_json, db=db)
+            await _tell(app, found, said, as_json=as_json, db=db)
             return FAILED if left else COMPLETED
 
     return run_async(cancel())
@@ -225,12 +225,12 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
 
     async def retry() -> int:
         async with existing_app(db) as app:
-            found = only_plan(
+            found = await only_plan(
                 app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
             )
-            task_id = app.task_id(found, words[-1])
+            task_id = await app.task_id(found, words[-1])
             events = await app.send(found, RetryTask(task_id))
             said = f"Task {task_id} is planned again" if events else "It waits to run already"
-            return _tell(app, found, said, as_json=as_json, db=db)
+            return await _tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(retry())

@@ -33,7 +33,7 @@ def list_command(as_json: bool, db: str | None) -> int:
 
     async def plans() -> list[StreamHead]:
         async with existing_app(db) as app:
-            return app.plans()
+            return await app.plans()
 
     found = run_async(plans())
     if as_json:
@@ -94,9 +94,9 @@ def show_command(plan_id: str | None, task: str | None, as_json: bool, db: str |
 
     async def show() -> None:
         async with existing_app(db) as app:
-            found = latest_plan(app, plan_id)
-            situation, paper = situation_of(app, found), Paper()
-            one = None if task is None else app.task_id(found, task)
+            found = await latest_plan(app, plan_id)
+            situation, paper = await situation_of(app, found), Paper()
+            one = None if task is None else await app.task_id(found, task)
             if as_json:
                 shown = show_json(situation)
                 if one is not None:
@@ -130,18 +130,18 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
 
     async def watch() -> int:
         async with existing_app(db) as app:
-            found = latest_plan(app, plan_id)
+            found = await latest_plan(app, plan_id)
             paper = Paper()
             display = display_for(paper, as_json=as_json)
             if isinstance(display, PlainLines):
-                situation = situation_of(app, found)
+                situation = await situation_of(app, found)
                 paper.lines([[(found, "bold"), (" ", ""), *header_line(situation.fold)]])
             with Stop().listening() as stop:
                 session = Session(app, [found], display, paper, stop, to_the_end=True)
                 await session.follow()
             if stop.asked.is_set():
                 return INTERRUPTED
-            situation = situation_of(app, found)
+            situation = await situation_of(app, found)
             if as_json:
                 print_json(show_json(situation))
             else:
@@ -177,11 +177,11 @@ def log_command(
         async with existing_app(db) as app:
             query = Query()
             if not everything:
-                query = Query(aggregate_id=latest_plan(app, plan_id))
+                query = Query(aggregate_id=await latest_plan(app, plan_id))
             printer = _LogPrinter(as_json, everything)
             if not follow:
                 after = 0
-                while page := app.store.read(query, after=after, limit=1000):
+                while page := await app.store.read(query, after=after, limit=1000):
                     for envelope in page:
                         printer.print(envelope)
                     after = page[-1].position
@@ -204,8 +204,8 @@ async def _follow(app: App, plan_id: str | None, printer: _LogPrinter) -> int:
             printer.print(envelope)
             printer.flush()
 
-    if plan_id is not None and _has_ended(app, plan_id):
-        for envelope in app.store.read(Query(aggregate_id=plan_id)):
+    if plan_id is not None and await _has_ended(app, plan_id):
+        for envelope in await app.store.read(Query(aggregate_id=plan_id)):
             printer.print(envelope)
         printer.flush()
         return COMPLETED
@@ -223,10 +223,10 @@ async def _follow(app: App, plan_id: str | None, printer: _LogPrinter) -> int:
         return INTERRUPTED
 
 
-def _has_ended(app: App, plan_id: str) -> bool:
+async def _has_ended(app: App, plan_id: str) -> bool:
     from planfold.cli.access import ENDED
 
-    return app.status(plan_id).value in ENDED
+    return (await app.status(plan_id)).value in ENDED
 
 
 class _LogPrinter:
@@ -291,7 +291,7 @@ def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str 
 
     async def graph() -> None:
         async with existing_app(db) as app:
-            fold = situation_of(app, latest_plan(app, plan_id)).fold
+            fold = (await situation_of(app, await latest_plan(app, plan_id))).fold
         specs, paper = specs_of(fold), Paper()
         statuses = {task.id: task.status.value for task in fold.state.tasks.values()}
         if as_json:

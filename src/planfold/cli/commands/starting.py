@@ -89,7 +89,7 @@ async def _run(
     async with open_app(settings, tools=tools) as app:
         begin = _with(initialize, config=app.planner_config())
         await app.send(plan_id, _with(begin, approved_by=person()) if yes else begin)
-        if yes and app.status(plan_id) is PlanStatus.AwaitingApproval:
+        if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
         from planfold.cli.runner import Runner
 
@@ -210,8 +210,8 @@ async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db:
     async with open_app(settings, tools=tools, create=False) as app:
         runner = Runner(app, db=db, as_json=as_json)
         if key is not None:
-            return await runner.run(find_plan(app, key))
-        plans = unfinished_plans(app)
+            return await runner.run(await find_plan(app, key))
+        plans = await unfinished_plans(app)
         if len(plans) == 1:
             return await runner.run(plans[0].aggregate_id, in_list=True)
         if plans:

@@ -77,7 +77,7 @@ async def _work(
                 say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
                 telling = asyncio.create_task(_tell_work(app, worker, paper, as_json))
                 await stop.asked.wait()
-                running = len(held_tasks(app, worker))
+                running = len(await held_tasks(app, worker))
                 if running:
                     what = counted(running, "running task")
                     say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
@@ -91,9 +91,11 @@ async def _tell_work(app: App, worker: Worker, paper: Paper, as_json: bool) -> N
     """One line for each report of this worker."""
     from planfold.eventstore.envelope import Query
 
-    async for envelope in app.store.subscribe(Query(stream_id="plan"), after=_end_of_log(app)):
+    async for envelope in app.store.subscribe(
+        Query(stream_id="plan"), after=await app.store.last_position()
+    ):
         if envelope.metadata.extra.get("worker") == worker.owner:
-            line = _json_line(envelope) if as_json else _line(app, envelope)
+            line = _json_line(envelope) if as_json else await _line(app, envelope)
             if line:
                 paper.lines([line])
 
@@ -105,23 +107,7 @@ def _json_line(envelope: Envelope) -> Line:
     return [(in_json(envelope_json(envelope)), "")]
 
 
-def _end_of_log(app: App) -> int:
-    """The last position, found in some thirty small reads: the store has no name for it."""
-    from planfold.eventstore.envelope import Query
-
-    low, high = 0, 1
-    while app.store.read(Query(), after=high, limit=1):
-        low, high = high, high * 2
-    while low < high:
-        middle = (low + high) // 2
-        if app.store.read(Query(), after=middle, limit=1):
-            low = middle + 1
-        else:
-            high = middle
-    return high
-
-
-def _line(app: App, envelope: Envelope) -> Line:
+async def _line(app: App, envelope: Envelope) -> Line:
     from planfold.cli.outline import name_of
     from planfold.cli.printing import clean, clock
     from planfold.cli.progress import QUIET_VERBS
@@ -130,7 +116,7 @@ def _line(app: App, envelope: Envelope) -> Line:
     words = words_for(envelope.event)
     if words.verb in QUIET_VERBS or words.task_id is None:
         return []
-    task = app.planner(envelope.aggregate_id).state.tasks.get(words.task_id)
+    task = (await app.planner(envelope.aggregate_id)).state.tasks.get(words.task_id)
     name = name_of(task.spec) if task is not None else str(words.task_id)
     return [
         (f"{clock(envelope.recorded_at)} {clean(envelope.aggregate_id)} ", "dim"),

@@ -103,6 +103,6 @@ def dispatch(
     return decision(*map(Counted, tasks), to=to, at=at, queue=changes, **rest)
 
 
-def rows_of(store: EventStore, aggregate_id: str = "a") -> list[int]:
+async def rows_of(store: EventStore, aggregate_id: str = "a") -> list[int]:
     """The tasks that stand in the queue."""
-    return [lease.task_id for lease in store.queue.queued(aggregate_id)]
+    return [lease.task_id for lease in await store.queue.queued(aggregate_id)]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from planfold.errors import LeaseLost
-from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.eventstore.port import EventStore, Fence, Lease, WorkerRecord
 from planfold.handler import Settle, Signal
 from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import (
@@ -43,7 +43,7 @@ class ClaimingContract(Contract):
             "a", 7, 3, "shell", 1, 1, clock.now + LEASE_S, "a#1", cancel=False, owner="me"
         )
         assert second.cause == "a#2"
-        assert store.queue.owned("me") == store.queue.queued("a") == [first, second]
+        assert await store.queue.owned("me") == await store.queue.queued("a") == [first, second]
 
     @pytest.mark.parametrize("limit", [0, -1])
     async def test_without_a_free_slot_nothing_is_claimed(
@@ -91,23 +91,23 @@ class ClaimingContract(Contract):
 
     async def test_a_live_owner_keeps_its_tasks(self, backend: Backend) -> None:
         first, second = await backend.open(), await backend.open()
-        first.queue.enter("me")
+        await first.queue.enter(WorkerRecord("me"))
         await first.append(dispatch(1))
         await first.queue.claim("me", 1)
         assert await second.queue.claim("you", 1) == []
-        first.queue.leave("me")
+        await first.queue.leave("me")
 
     async def test_an_owner_that_leaves_with_tasks_is_succeeded(self, backend: Backend) -> None:
         clock = ManualClock()
         first, second = await backend.open(clock=clock), await backend.open(clock=clock)
-        first.queue.enter("me")
+        await first.queue.enter(WorkerRecord("me"))
         await first.append(dispatch(1))
         await first.queue.claim("me", 1)
-        first.queue.leave("me")
+        await first.queue.leave("me")
         if not await second.queue.claim("you", 1):  # where the dead cannot be told, leases do
             clock.advance(LEASE_S + 1)
             assert await second.queue.claim("you", 1)
-        assert second.queue.owned("you")[0].epoch == 2
+        assert (await second.queue.owned("you"))[0].epoch == 2
 
 
 class LeasingContract(Contract):
@@ -131,7 +131,7 @@ class LeasingContract(Contract):
         clock.advance(0.2)
         (lease,) = await leased.queue.claim("you", 1)
         assert (lease.owner, lease.epoch, lease.starts) == ("you", 2, 2)
-        assert leased.queue.owned("me") == []
+        assert await leased.queue.owned("me") == []
 
     async def test_the_epoch_rises_with_every_claim(
         self, leased: EventStore, clock: ManualClock
@@ -165,18 +165,18 @@ class LeasingContract(Contract):
             clock.advance(LEASE_S * 0.7)
             await leased.queue.renew("me")
         assert tasks(await leased.queue.claim("you", 9)) == [2]
-        assert tasks(leased.queue.owned("me")) == [1]
+        assert tasks(await leased.queue.owned("me")) == [1]
 
     async def test_what_was_given_back_unstarted_does_not_count_as_a_start(
         self, leased: EventStore
     ) -> None:
-        (lease,) = leased.queue.owned("me")
+        (lease,) = await leased.queue.owned("me")
         await leased.queue.release("me", lease, started=False)
         (again,) = await leased.queue.claim("you", 1)
         assert (again.epoch, again.starts) == (2, 1)
 
     async def test_what_was_given_back_after_its_start_counts(self, leased: EventStore) -> None:
-        (lease,) = leased.queue.owned("me")
+        (lease,) = await leased.queue.owned("me")
         await leased.queue.release("me", lease, started=True)
         (again,) = await leased.queue.claim("you", 1)
         assert (again.epoch, again.starts) == (2, 2)
@@ -184,18 +184,18 @@ class LeasingContract(Contract):
     async def test_only_the_present_lease_can_be_given_back(
         self, leased: EventStore, clock: ManualClock
     ) -> None:
-        (old,) = leased.queue.owned("me")
+        (old,) = await leased.queue.owned("me")
         clock.advance(LEASE_S + 1)
         await leased.queue.claim("me", 1)
         await leased.queue.release("me", old, started=False)
-        await leased.queue.release("you", leased.queue.owned("me")[0], started=False)
-        assert [(le.epoch, le.starts) for le in leased.queue.owned("me")] == [(2, 2)]
+        await leased.queue.release("you", (await leased.queue.owned("me"))[0], started=False)
+        assert [(le.epoch, le.starts) for le in await leased.queue.owned("me")] == [(2, 2)]
 
     async def test_a_signal_reaches_whoever_holds_or_takes_the_task(
         self, leased: EventStore, clock: ManualClock
     ) -> None:
         await leased.append(decision(Counted(0), at=1, queue=[(Signal(1), 2)]))
-        assert leased.queue.owned("me")[0].cancel
+        assert (await leased.queue.owned("me"))[0].cancel
         clock.advance(LEASE_S + 1)
         assert (await leased.queue.claim("you", 1))[0].cancel
 
@@ -205,5 +205,5 @@ class LeasingContract(Contract):
         await leased.append(decision(Counted(0), at=1, queue=[(Settle(1), 2)]))
         clock.advance(LEASE_S + 1)
         assert await leased.queue.claim("you", 1) == []
-        assert leased.queue.owned("me") == []
+        assert await leased.queue.owned("me") == []
         await leased.queue.renew("me")

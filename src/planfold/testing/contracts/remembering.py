@@ -19,53 +19,59 @@ class RememberingContract(Contract):
             clock.advance(1)
         await store.append(decision(Counted(1), to="other", stream="other"))
         await store.append(decision(Counted(2), to="a", at=1, head={"title": "A"}, due_at=7.0))
-        assert store.heads("note") == [
+        assert await store.heads("note") == [
             StreamHead("note", "z", 1, {"title": "z"}, 100.0, 100.0),
             StreamHead("note", "a", 2, {"title": "A"}, 101.0, 103.0, 7.0),
             StreamHead("note", "m", 1, {"title": "m"}, 102.0, 102.0),
         ]
-        assert store.head("a") == store.heads("note")[1]
-        assert store.head("absent") is None
-        assert store.heads("absent") == []
+        assert await store.head("a") == (await store.heads("note"))[1]
+        assert await store.head("absent") is None
+        assert await store.heads("absent") == []
 
     async def test_due_streams_come_the_longest_overdue_first(self, store: EventStore) -> None:
         for name, at in (("late", 3.0), ("never", None), ("soon", 9.0), ("first", 1.0)):
             await store.append(decision(Counted(1), to=name, due_at=at))
         await store.append(decision(Counted(1), to="foreign", stream="other", due_at=2.0))
         due, next_due = store.queue.due, store.queue.next_due
-        assert due(0.9) == []
-        assert due(3.0) == ["first", "foreign", "late"]
-        assert due(3.0, stream_id="note") == ["first", "late"]
-        assert due(3.0, aggregate_id="late") == ["late"]
-        assert due(3.0, aggregate_id="never") == []
-        assert (next_due(), next_due(stream_id="other")) == (1.0, 2.0)
-        assert (next_due(aggregate_id="soon"), next_due(aggregate_id="never")) == (9.0, None)
+        assert await due(0.9) == []
+        assert await due(3.0) == ["first", "foreign", "late"]
+        assert await due(3.0, stream_id="note") == ["first", "late"]
+        assert await due(3.0, aggregate_id="late") == ["late"]
+        assert await due(3.0, aggregate_id="never") == []
+        assert (await next_due(), await next_due(stream_id="other")) == (1.0, 2.0)
+        assert (await next_due(aggregate_id="soon"), await next_due(aggregate_id="never")) == (
+            9.0,
+            None,
+        )
 
     async def test_a_due_time_moves_with_the_next_decision(self, store: EventStore) -> None:
         await store.append(decision(Counted(1), due_at=1.0))
         await store.append(decision(Counted(2), at=1, due_at=5.0))
-        assert store.queue.due(2.0) == []
+        assert await store.queue.due(2.0) == []
         await store.append(decision(Counted(3), at=2))
-        assert store.queue.next_due() is None
+        assert await store.queue.next_due() is None
 
     async def test_a_checkpoint_is_remembered_by_name(self, backend: Backend) -> None:
         store = await backend.open()
-        assert store.checkpoints.load("mail") == 0
+        assert await store.checkpoints.load("mail") == 0
         for position in (5, 9, 7):
             await store.checkpoints.save("mail", position)
         await store.checkpoints.save("audit", 2)
-        assert (store.checkpoints.load("mail"), store.checkpoints.load("audit")) == (7, 2)
+        assert (await store.checkpoints.load("mail"), await store.checkpoints.load("audit")) == (
+            7,
+            2,
+        )
         if backend.shared:
-            assert (await backend.open()).checkpoints.load("mail") == 7
+            assert await (await backend.open()).checkpoints.load("mail") == 7
 
     async def test_a_checkpoint_of_another_store_means_nothing(self, backend: Backend) -> None:
         store = await backend.open()
         await store.checkpoints.save("mail", 5)
         backend.lend_checkpoint("mail")
         with pytest.raises(ConfigurationError, match="another store"):
-            store.checkpoints.load("mail")
+            await store.checkpoints.load("mail")
         await store.checkpoints.save("mail", 6)
-        assert store.checkpoints.load("mail") == 6
+        assert await store.checkpoints.load("mail") == 6
 
     async def test_a_store_has_an_identity_that_lasts(self, backend: Backend) -> None:
         store = await backend.open()
@@ -75,18 +81,18 @@ class RememberingContract(Contract):
 
     async def test_a_snapshot_is_kept_until_a_newer_one_or_none(self, store: EventStore) -> None:
         kept = store.checkpoints
-        assert kept.snapshot("a") is None
+        assert await kept.snapshot("a") is None
         for version, data in ((3, b"\0\xff three"), (5, b"five")):
             await kept.save_snapshot("a", version, data)
-            assert kept.snapshot("a") == (version, data)
-        assert kept.snapshot("b") is None
+            assert await kept.snapshot("a") == (version, data)
+        assert await kept.snapshot("b") is None
         await kept.save_snapshot("a", 6, None)
-        assert kept.snapshot("a") is None
+        assert await kept.snapshot("a") is None
 
     async def test_a_damaged_snapshot_is_as_good_as_none(self, backend: Backend) -> None:
         store = await backend.open()
         await store.checkpoints.save_snapshot("a", 3, b"three")
         backend.damage_snapshot("a")
-        assert store.checkpoints.snapshot("a") is None
+        assert await store.checkpoints.snapshot("a") is None
         await store.checkpoints.save_snapshot("a", 4, b"four")
-        assert store.checkpoints.snapshot("a") == (4, b"four")
+        assert await store.checkpoints.snapshot("a") == (4, b"four")

@@ -27,7 +27,7 @@ def numbers(envelopes: list[Envelope]) -> list[int]:
 
 
 async def count_up(store: EventStore, first: int, last: int, *, to: str = "a") -> None:
-    at = store.version(to)
+    at = await store.version(to)
     for number in range(first, last):
         await store.append(decision(Counted(number), to=to, at=at))
         at += 1
@@ -44,7 +44,7 @@ class SubscribingContract(Contract):
 
     async def test_it_begins_after_a_position(self, store: EventStore) -> None:
         await count_up(store, 0, 6)
-        middle = store.read(Query())[2].position
+        middle = (await store.read(Query()))[2].position
         assert numbers(await take(store.subscribe(after=middle), 3)) == [3, 4, 5]
         far = store.subscribe(after=middle + 10_000)
         with pytest.raises(TimeoutError):
@@ -142,4 +142,4 @@ class SubscribingContract(Contract):
             *(count_up(stores[n % len(stores)], 0, 50, to=f"s{n}") for n in range(4))
         )
         seen = await waiting
-        assert [e.position for e in seen] == [e.position for e in stores[0].read(Query())]
+        assert [e.position for e in seen] == [e.position for e in await stores[0].read(Query())]
