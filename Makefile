@@ -10,6 +10,11 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 DEMO_NEEDS := dev
 DEMO := $(BIN)/planfold run examples/release.md --yes
 
+# DB=postgres runs the demo and the benchmarks on a PostgreSQL server of their own.
+DB := sqlite
+POSTGRES := $(BIN)/python -m planfold.testing.postgres
+on_db = $(if $(filter sqlite,$(DB)),,$(if $(filter postgres,$(DB)),$(POSTGRES) $(1) --,$(error DB is sqlite or postgres)))
+
 # A candidate counts only when it runs, is new enough and can make an environment.
 CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
@@ -20,11 +25,12 @@ SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo "PYTHON=/path/to/python chooses the interpreter of a new .venv."
+	@echo "DB=postgres runs demo and bench on PostgreSQL, with a server of their own."
 
 setup: $(VENV)/.dev ## install everything for development into .venv
 
 demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .planfold/)
-	$(DEMO)
+	$(call on_db,.planfold/postgres) $(DEMO)
 
 test: $(VENV)/.dev ## run the tests, without the soak tests
 	$(BIN)/pytest
@@ -37,7 +43,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/python requirements/lock.py --check
 
 bench: $(VENV)/.dev ## run the benchmarks
-	$(BIN)/python -m benchmarks
+	$(call on_db,.planfold/postgres-bench) $(BIN)/python -m benchmarks
 
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from planfold.errors import ConfigurationError
+from planfold.testing.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,3 +47,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets here: {folder} does not exist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests, started when the first asks for it. Do not stop it.
+
+    PLANFOLD_TEST_POSTGRES names another one, by the address of a user who may create databases.
+    """
+    if address := os.environ.get(TEST_SERVER):
+        yield Postgres(address)
+        return
+    try:
+        server = PostgresServer(options=FAST)
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_database(postgres: Postgres) -> AsyncIterator[str]:
+    """The address of a new, empty PostgreSQL database."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield await postgres.create_database(name)
+    await postgres.drop_database(name)
