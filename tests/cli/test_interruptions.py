@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 from command_line import (
     called,
     ended,
@@ -124,6 +125,23 @@ def test_a_worker_reports_as_json() -> None:
     assert json.loads(process.stdout.readline())["data"]["status"] == "completed"
     process.terminate()
     assert ended(process) == (0, "", "")
+
+
+@pytest.mark.parametrize("served", [["--route", "http"], []])
+def test_a_task_that_nobody_serves_says_what_it_waits_for(served: list[str]) -> None:
+    plan = write_plan({"description": "train", "tool": "train"})
+    Path("trainer.py").write_text("import planfold\n\n@planfold.tool\ndef train(): pass\n")
+    called("run", "--yes", "--detach", "--tools", "trainer", plan)
+    assert "waits for a worker for train" in called("show")
+    assert "none serves it" not in called("show")
+    process = start("worker", *served)
+    try:
+        wait_until(lambda: "none serves it" in called("show"), "the worker is there")
+        (task,) = shown()["tasks"]
+        assert task["waits_for"] == "a worker for train: 1 worker here, none serves it"
+    finally:
+        process.terminate()
+        ended(process)
 
 
 def test_a_second_signal_stops_a_worker_at_once() -> None:

@@ -58,6 +58,17 @@ def database_file(settings: Settings) -> Path | None:
     return None if path == ":memory:" else Path(path)
 
 
+def database_shown(settings: Settings) -> str:
+    """The database's address for people to read: without a password."""
+    from urllib.parse import urlsplit
+
+    address = urlsplit(settings.database)
+    if address.password is None:
+        return settings.database
+    host = address.netloc.rpartition("@")[2]
+    return address._replace(netloc=f"{address.username}:***@{host}").geturl()
+
+
 def require_database(settings: Settings) -> None:
     """Raises ConfigurationError where there is no database yet: looking at it must not make it."""
     from planfold.errors import ConfigurationError

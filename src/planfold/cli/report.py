@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -31,16 +32,18 @@ from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
     from planfold.app import App
+    from planfold.eventstore.port import WorkerRecord
 
 QUESTION_LINES = 12
+NOBODY: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class Situation(NamedTuple):
-    """A plan with who holds its tasks: ``unclaimed`` wait for a worker, ``attended`` says
-    whether a living worker holds any."""
+    """A plan with who holds its tasks: ``unclaimed`` wait, with the words for what;
+    ``attended`` says whether a living worker holds any."""
 
     fold: PlanFold
-    unclaimed: frozenset[int]
+    unclaimed: Mapping[int, str]
     attended: bool
 
 
@@ -53,19 +56,29 @@ async def situation_of(app: App, plan_id: str) -> Situation:
     return Situation(fold, *await holders(app, plan_id))
 
 
-async def holders(app: App, plan_id: str) -> tuple[frozenset[int], bool]:
-    """Tasks that wait for a worker, and whether a living worker holds any."""
+async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
+    """Tasks that wait for a worker with what they wait for, and whether a living worker holds
+    any."""
     rows = await app.store.queue.queued(plan_id)
     owners = {row.owner for row in rows if row.owner}
     dead = await app.store.queue.dead(owners)
-    unclaimed = {row.task_id for row in rows if row.owner is None or row.owner in dead}
-    return frozenset(unclaimed), bool(owners - dead)
+    free = [row for row in rows if row.owner is None or row.owner in dead]
+    workers = await app.store.queue.workers() if free else []
+    unclaimed = {row.task_id: _missing(workers, row.route) for row in free}
+    return unclaimed, bool(owners - dead)
+
+
+def _missing(workers: Sequence[WorkerRecord], route: str) -> str:
+    if any(worker.serves(route) for worker in workers):
+        return "a worker"
+    where = f"a worker for {clean(route)}"
+    return f"{where}: {counted(len(workers), 'worker')} here, none serves it" if workers else where
 
 
 # --- tasks ------------------------------------------------------------------------------------
 
 
-def header_line(fold: PlanFold, unclaimed: frozenset[int] = frozenset()) -> Line:
+def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NOBODY) -> Line:
     """Status and counts: "running, 3 of 7 tasks completed, 2 running"."""
     state = fold.state
     status = state.status.value
@@ -94,7 +107,7 @@ def task_line(
     pad: int,
     now: float,
     since: float = 0.0,
-    unclaimed: frozenset[int] = frozenset(),
+    unclaimed: Mapping[int, str] = NOBODY,
 ) -> Line:
     """One task on one line: mark, name, description, and on the right its time or why it waits.
 
@@ -117,14 +130,16 @@ def task_line(
     return [(prefix, style), (text, body), (gap, ""), (info, "dim" if style == "dim" else style)]
 
 
-def _info(fold: PlanFold, task: Task, now: float, since: float, unclaimed: frozenset[int]) -> str:
+def _info(
+    fold: PlanFold, task: Task, now: float, since: float, unclaimed: Mapping[int, str]
+) -> str:
     match task.status:
         case TaskStatus.Running:
             again = f"attempt {task.attempt}, " if task.attempt > 1 else ""
             if task.cancel_requested:
                 return "stopping"
             if task.id in unclaimed:
-                return f"{again}waits for a worker"
+                return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
             return again + duration(now - begun)
         case TaskStatus.Planned if task.not_before is not None:
@@ -320,7 +335,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
     view = situation.fold.view()
     for task in view.tasks:
         if task.id in situation.unclaimed and task.status is TaskStatus.Running:
-            task.waits_for = "a worker"
+            task.waits_for = situation.unclaimed[task.id]
     found: dict[str, Any] = msgspec.to_builtins(view)
     labels = {task.id: task.label for task in view.tasks}
     found["questions"] = [

@@ -11,16 +11,17 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
 from planfold.eventstore.envelope import event_id
-from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence, Lease
-from planfold.handler import Enqueue, Handler, Metadata, QueueChange
+from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
+from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.mailbox import Decision, Letter, Mailbox
+from planfold.runtime.slots import Slots, leases_of, reserve_slots
 
 CACHED_MAILBOXES = 1_000
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has doubled
@@ -28,28 +29,6 @@ SNAPSHOT_EVERY = 5_000  # events; then again when the log has doubled
 
 _Committed = Callable[[asyncio.Future[int]], None]
 _Commands = dict[str, tuple[str, str] | None]  # aggregate and body hash by command id
-
-
-class Slots(Protocol):
-    """A worker of this process that may take tasks in the commit that dispatches them."""
-
-    owner: str
-
-    def reserve(self, aggregate_id: str, route: str) -> bool:
-        """Take a free slot for a task of this route, or say False."""
-        ...
-
-    def give_back(self, count: int) -> None:
-        """The commit failed: reserved slots are free again."""
-        ...
-
-    def start(self, leases: Sequence[Lease]) -> None:
-        """The commit succeeded: the slots' tasks are leased to this worker."""
-        ...
-
-    def queue_changed(self, aggregate_id: str, changes: Sequence[QueueChange]) -> None:
-        """Tasks were settled or signalled; stop those that are still running here."""
-        ...
 
 
 class Dispatcher:
@@ -283,7 +262,7 @@ class Dispatcher:
         ]
         fences = [letter.fence for letter in honoured if letter.fence]
         records = [letter.record for letter in honoured if letter.record]
-        slots, leased = self._reserve(mailbox.aggregate_id, decision)
+        slots, leased = reserve_slots(self.slots, mailbox.aggregate_id, decision.queue)
         decision.head = handler.head()
         append = Append(
             mailbox.aggregate.stream_id,
@@ -307,20 +286,6 @@ class Dispatcher:
         self._appended.append(
             (future, lambda future: self._committed(mailbox, decision, slots, leased, future))
         )
-
-    def _reserve(
-        self, aggregate_id: str, decision: Decision
-    ) -> tuple[Slots | None, frozenset[int]]:
-        if decision.queue:
-            for slots in self.slots:
-                leased = frozenset(
-                    change.task_id
-                    for change, _ in decision.queue
-                    if isinstance(change, Enqueue) and slots.reserve(aggregate_id, change.route)
-                )
-                if leased:
-                    return slots, leased
-        return None, frozenset()
 
     def _committed(
         self,
@@ -367,23 +332,7 @@ class Dispatcher:
                 each.queue_changed(aggregate_id, changes)
         if slots is None:
             return
-        slots.start(
-            [
-                Lease(
-                    aggregate_id,
-                    change.task_id,
-                    change.attempt,
-                    change.route,
-                    epoch=1,
-                    starts=1,
-                    expires=0.0,
-                    cause=event_id(aggregate_id, version),
-                    owner=slots.owner,
-                )
-                for change, version in decision.queue
-                if isinstance(change, Enqueue) and change.task_id in leased
-            ]
-        )
+        slots.start(leases_of(slots.owner, aggregate_id, decision.queue, leased))
 
     def _answer(self, mailbox: Mailbox, decision: Decision) -> None:
         for letter, events in decision.answered:

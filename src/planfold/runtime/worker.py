@@ -17,39 +17,36 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from planfold.errors import (
-    ConfigurationError,
     CorruptLog,
     LeaseLost,
     PlanfoldError,
     Transient,
 )
 from planfold.eventstore.envelope import version_of
-from planfold.eventstore.port import EventStore, Fence, Lease, WorkerRecord
+from planfold.eventstore.port import EventStore, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
 from planfold.executors.executor import Outcome, TaskContext
-from planfold.executors.recordable import as_text
 from planfold.executors.registry import Executors
 from planfold.handler import QueueChange, Settle, Signal
 from planfold.planner.commands import (
     ExecutorEvent,
-    HandleExecutorEvent,
-    StepCompleted,
     TaskCompleted,
-    TaskFailed,
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.reporting import Observer, Reporter, Unobserved
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
 REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
 TEND_EVERY_S = 1.0  # without any wake-up: dead owners and lost hints are found after this time
+LONGEST_PAUSE_S = 8.0  # between two rounds while the store is away
 TEND_PAUSE_S = 0.005  # between two rounds, so that a busy log does not mean a busy loop
 
 
@@ -73,11 +70,14 @@ class Worker:
         aggregates: Sequence[Aggregate] = (PLAN,),
         workspace: Path | None = None,
         files_dir: Path | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.owner = f"worker-{secrets.token_hex(6)}"
         self.fault: PlanfoldError | None = None
+        self._observer = observer or Unobserved()
         self._store = store
         self._dispatcher = dispatcher
+        self._reporter = Reporter(store, dispatcher, self.owner, self)
         self._executors = executors
         self._concurrency = concurrency
         self._plan_id = plan_id
@@ -109,7 +109,12 @@ class Worker:
     def _record(self) -> WorkerRecord:
         routes = None if self._routes is None else tuple(sorted(self._routes))
         return WorkerRecord(
-            self.owner, routes, self._concurrency, socket.gethostname(), os.getpid()
+            self.owner,
+            routes,
+            self._concurrency,
+            socket.gethostname(),
+            os.getpid(),
+            declined=tuple(sorted(self._declined)),
         )
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
@@ -138,6 +143,20 @@ class Worker:
         for lease in await self._store.queue.renew(self.owner):  # those on their way have arrived
             if _identity(lease) not in self._begun:
                 await self._store.queue.release(self.owner, lease, started=False)
+
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
+        """See :class:`Observer`."""
+        self._observer.reported(aggregate_id, events)
+
+    def trouble(self, fault: PlanfoldError) -> None:
+        """See :class:`Observer`."""
+        self.fault = fault
+        self._observer.trouble(fault)
+
+    @property
+    def running(self) -> int:
+        """How many tasks run here, or have ended and are being reported."""
+        return len(self._attempts) + len(self._reporting)
 
     @property
     def free(self) -> int:
@@ -178,6 +197,7 @@ class Worker:
     # --- chores ------------------------------------------------------------------------------
 
     async def _tend(self) -> None:
+        failures = 0
         while True:
             ticket = self._store.wakeup.ticket(WORK)
             pause = TEND_EVERY_S
@@ -186,8 +206,11 @@ class Worker:
                 await self._continue_what_is_due()
                 await self._heed_other_processes()
                 pause = await self._until_next_due()
-            except PlanfoldError as fault:  # the store may be well again on the next round
-                self.fault = fault
+                failures = 0
+            except Exception as fault:  # the store may be well again on the next round
+                self.trouble(as_planfold_error(fault))
+                pause = min(TEND_EVERY_S * 2**failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+                failures += 1
             await asyncio.sleep(TEND_PAUSE_S)
             # Not wait_for(): before Python 3.12 it can swallow the cancellation.
             with suppress(TimeoutError):
@@ -269,9 +292,8 @@ class Worker:
                     else:
                         await self._store.queue.enter(self._record())
                 renewed, entered = begun, True
-            except (PlanfoldError, TimeoutError) as fault:
-                if isinstance(fault, PlanfoldError):
-                    self.fault = fault
+            except Exception as fault:
+                self.trouble(as_planfold_error(fault))
                 pause = TEND_EVERY_S
                 if loop.time() >= renewed + GIVE_UP_RENEWING_S:
                     for attempt in self._attempts.values():
@@ -299,7 +321,7 @@ class Worker:
             elif outcome is not None:
                 self._forget(attempt)  # the slot is free from here on, for what the report leads to
                 self._reporting.add(attempt)
-                await self._report_outcome(lease, outcome)
+                await self._reporter.report_outcome(lease, outcome)
             self._begun.discard(_identity(lease))
         except asyncio.CancelledError:
             with suppress(PlanfoldError):
@@ -316,11 +338,10 @@ class Worker:
             self._forget(attempt)
 
     def _note(self, lease: Lease, fault: Exception) -> None:
-        if not isinstance(fault, PlanfoldError):
-            fault = CorruptLog(f"{lease.aggregate_id}: {type(fault).__name__}: {fault}")
+        fault = as_planfold_error(fault, CorruptLog, f"{lease.aggregate_id}: ")
         if isinstance(fault, CorruptLog):
             self._barred.add(lease.aggregate_id)
-        self.fault = fault
+        self.trouble(fault)
 
     def _forget(self, attempt: Attempt) -> None:
         key = (attempt.lease.aggregate_id, attempt.lease.task_id)
@@ -348,10 +369,11 @@ class Worker:
         if executor is None:
             self._declined.add(lease.route)
             await self._give_back(lease, started=False)
+            await self._store.queue.enter(self._record())  # so that people see who is missing
             return None
 
         async def report(event: ExecutorEvent) -> None:
-            await self._report(lease, event)
+            await self._reporter.report(lease, event)
 
         arguments = task.arguments
         if arguments is None:
@@ -377,40 +399,15 @@ class Worker:
         )
         return (task if current else None), planner
 
-    async def _report_outcome(self, lease: Lease, outcome: Outcome) -> None:
-        try:
-            await self._report(lease, outcome)
-        except (LeaseLost, CorruptLog, ConfigurationError):
-            raise
-        except Exception as fault:  # what cannot be recorded must not leave the task hanging
-            error = f"its outcome cannot be recorded: {as_text(fault)}"
-            await self._report(lease, TaskFailed(error, retryable=False))
-
-    async def _report(self, lease: Lease, event: ExecutorEvent) -> None:
-        """Deliver, again and again while the store cannot write: the result must not be lost."""
-        name = type(event).__name__
-        if isinstance(event, StepCompleted):
-            name += f":{event.key}"
-        command = HandleExecutorEvent(
-            lease.task_id, event, lease.attempt, self._store.clock(), random.random()
-        )
-        pause = 0.05
-        while True:
-            try:
-                await self._dispatcher.send(
-                    PLAN,
-                    lease.aggregate_id,
-                    command,
-                    command_id=f"{lease.cause}/{name}",
-                    fence=Fence(lease.task_id, lease.attempt, lease.epoch),
-                    extra={"worker": self.owner},
-                )
-                return
-            except Transient as fault:
-                self.fault = fault
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 2.0)
-
 
 def _identity(lease: Lease) -> tuple[str, int, int, int]:
     return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch
+
+
+def as_planfold_error(
+    fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
+) -> PlanfoldError:
+    """The fault itself, or one of ``kind`` that tells of a fault that nobody foresaw."""
+    if isinstance(fault, PlanfoldError):
+        return fault
+    return kind(f"{about}{type(fault).__name__}: {fault}")

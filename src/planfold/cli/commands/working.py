@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.options import command, json_option, tools_option
+from planfold.errors import PlanfoldError
 
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.cli.printing import Line, Paper
-    from planfold.eventstore.envelope import Envelope
-    from planfold.runtime.worker import Worker
+    from planfold.cli.session import Stop
+    from planfold.runtime.settings import Settings
 
 DRAIN_S = 30.0
+LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 
 
 @command("worker")
@@ -27,7 +31,7 @@ DRAIN_S = 30.0
     help="At most N tasks at once (64, or what planfold.toml says).",
 )
 @tools_option
-@json_option("what it reports, one envelope per line,")
+@json_option("what it reports, one event per line,")
 def worker_command(
     routes: tuple[str, ...],
     concurrency: int | None,
@@ -57,69 +61,135 @@ async def _work(
     as_json: bool,
     db: str | None,
 ) -> int:
-    import asyncio
     import signal
 
-    from planfold.app import open_app
-    from planfold.cli.access import let_tools_be_found, settings_for
+    from planfold.cli.access import database_shown, let_tools_be_found, settings_for
     from planfold.cli.printing import Paper, clean, counted
-    from planfold.cli.session import Stop, at_work, held_tasks
+    from planfold.cli.session import Stop, at_work
 
     settings = settings_for(db, concurrency=concurrency)
     let_tools_be_found(settings, tools)
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
-    async with open_app(settings, tools=tools) as app:
-        worker = app.worker(routes=routes or None)
-        with Stop().listening() as stop:
-            async with at_work(worker, stop, drain_s=DRAIN_S):
-                where = clean(settings.database)
+    with Stop().listening() as stop:
+        async with AsyncExitStack() as stack:
+            app = await _opened(stack, settings, tools, stop)
+            if app is None:
+                return INTERRUPTED
+            teller = _Teller(app, paper, as_json)
+            worker = app.worker(routes=routes or None, observer=teller)
+            async with teller.telling(), at_work(worker, stop, drain_s=DRAIN_S):
+                where = clean(database_shown(settings))
                 say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
-                telling = asyncio.create_task(_tell_work(app, worker, paper, as_json))
                 await stop.asked.wait()
-                running = len(await held_tasks(app, worker))
-                if running:
-                    what = counted(running, "running task")
+                if worker.running:
+                    what = counted(worker.running, "running task")
                     say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
         say([[("stopped", "")]])
     return INTERRUPTED if stop.signal is signal.SIGINT else COMPLETED
 
 
-async def _tell_work(app: App, worker: Worker, paper: Paper, as_json: bool) -> None:
-    """One line for each report of this worker."""
-    from planfold.eventstore.envelope import Query
+async def _opened(
+    stack: AsyncExitStack, settings: Settings, tools: Sequence[str], stop: Stop
+) -> App | None:
+    """The app, as soon as its database can be reached; None when told to stop before."""
+    import asyncio
+    import random
 
-    async for envelope in app.store.subscribe(
-        Query(stream_id="plan"), after=await app.store.last_position()
-    ):
-        if envelope.metadata.extra.get("worker") == worker.owner:
-            line = _json_line(envelope) if as_json else await _line(app, envelope)
-            if line:
-                paper.lines([line])
+    from planfold.app import open_app
+    from planfold.errors import Transient
+
+    pause = 0.5
+    while not stop.asked.is_set():
+        try:
+            return await stack.enter_async_context(open_app(settings, tools=tools))
+        except Transient as fault:
+            _warn(f"{fault}; trying again")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
+                    await stop.asked.wait()
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+    return None
 
 
-def _json_line(envelope: Envelope) -> Line:
-    from planfold.cli.envelopes import envelope_json
+def _warn(text: str) -> None:
+    from planfold.cli.printing import clean
+
+    click.echo(f"planfold: {clean(text)}", err=True)
+
+
+class _Teller:
+    """Prints one line for each report of a worker, and its troubles to stderr."""
+
+    def __init__(self, app: App, paper: Paper, as_json: bool) -> None:
+        import asyncio
+
+        self._app = app
+        self._paper = paper
+        self._json = as_json
+        self._reports: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self._told = ""
+
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
+        for event in events:
+            self._reports.put_nowait((aggregate_id, event))
+
+    def trouble(self, fault: PlanfoldError) -> None:
+        if str(fault) != self._told:  # once, not every second
+            self._told = str(fault)
+            _warn(self._told)
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        import asyncio
+
+        task = asyncio.create_task(self._tell())
+        try:
+            yield
+            await self._reports.join()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _tell(self) -> None:
+        while True:
+            aggregate_id, event = await self._reports.get()
+            self._told = ""
+            try:
+                line = _json_line(aggregate_id, event)
+                if not self._json:
+                    line = await _line(self._app, aggregate_id, event)
+                if line:
+                    self._paper.lines([line])
+            except PlanfoldError as fault:
+                self.trouble(fault)
+            finally:
+                self._reports.task_done()
+
+
+def _json_line(aggregate_id: str, event: Any) -> Line:
+    import msgspec
+
     from planfold.cli.printing import in_json
 
-    return [(in_json(envelope_json(envelope)), "")]
+    data = msgspec.to_builtins(event)
+    found = {"aggregate_id": aggregate_id, "event_type": type(event).__name__, "data": data}
+    return [(in_json(found), "")]
 
 
-async def _line(app: App, envelope: Envelope) -> Line:
+async def _line(app: App, plan_id: str, event: Any) -> Line:
     from planfold.cli.outline import name_of
     from planfold.cli.printing import clean, clock
     from planfold.cli.progress import QUIET_VERBS
     from planfold.cli.wording import words_for
 
-    words = words_for(envelope.event)
+    words = words_for(event)
     if words.verb in QUIET_VERBS or words.task_id is None:
         return []
-    task = (await app.planner(envelope.aggregate_id)).state.tasks.get(words.task_id)
+    task = (await app.planner(plan_id)).state.tasks.get(words.task_id)
     name = name_of(task.spec) if task is not None else str(words.task_id)
     return [
-        (f"{clock(envelope.recorded_at)} {clean(envelope.aggregate_id)} ", "dim"),
+        (f"{clock(app.store.clock())} {clean(plan_id)} ", "dim"),
         (words.verb, words.style),
         (f" {name}" + (f": {words.detail}" if words.detail else ""), ""),
     ]

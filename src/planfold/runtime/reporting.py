@@ -1,0 +1,97 @@
+"""``Reporter``: what executors say reaches the plan, under the lease that let them work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
+from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.executors.executor import Outcome
+from planfold.executors.recordable import as_text
+from planfold.planner.commands import (
+    ExecutorEvent,
+    HandleExecutorEvent,
+    StepCompleted,
+    TaskFailed,
+)
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.dispatcher import Dispatcher
+
+LONGEST_PAUSE_S = 2.0
+
+
+class Observer(Protocol):
+    """Whoever wants to know how a worker is getting on."""
+
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
+        """A report of this worker was recorded as these events."""
+        ...
+
+    def trouble(self, fault: PlanfoldError) -> None:
+        """Something does not work; it will be tried again."""
+        ...
+
+
+class Unobserved:
+    """The observer of a worker that nobody looks at."""
+
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None: ...
+
+    def trouble(self, fault: PlanfoldError) -> None: ...
+
+
+class Reporter:
+    """Tells ``observer`` what was recorded, and what keeps a report from being recorded."""
+
+    def __init__(
+        self, store: EventStore, dispatcher: Dispatcher, owner: str, observer: Observer
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._owner = owner
+        self._observer = observer
+
+    async def report_outcome(self, lease: Lease, outcome: Outcome) -> None:
+        """Report how an attempt ended.
+
+        Raises:
+            LeaseLost: the task has passed to another worker.
+            CorruptLog, ConfigurationError: the plan cannot be written here.
+        """
+        try:
+            await self.report(lease, outcome)
+        except (LeaseLost, CorruptLog, ConfigurationError):
+            raise
+        except Exception as fault:  # what cannot be recorded must not leave the task hanging
+            error = f"its outcome cannot be recorded: {as_text(fault)}"
+            await self.report(lease, TaskFailed(error, retryable=False))
+
+    async def report(self, lease: Lease, event: ExecutorEvent) -> None:
+        """Deliver, again and again while the store cannot write: the result must not be lost."""
+        name = type(event).__name__
+        if isinstance(event, StepCompleted):
+            name += f":{event.key}"
+        command = HandleExecutorEvent(
+            lease.task_id, event, lease.attempt, self._store.clock(), random.random()
+        )
+        pause = 0.05
+        while True:
+            try:
+                events = await self._dispatcher.send(
+                    PLAN,
+                    lease.aggregate_id,
+                    command,
+                    command_id=f"{lease.cause}/{name}",
+                    fence=Fence(lease.task_id, lease.attempt, lease.epoch),
+                    extra={"worker": self._owner},
+                )
+            except Transient as fault:
+                self._observer.trouble(fault)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                self._observer.reported(lease.aggregate_id, events)
+                return
