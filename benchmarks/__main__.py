@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,17 +13,12 @@ from pathlib import Path
 from benchmarks.plans import resume_and_fold_figures, size_figures
 from benchmarks.raw import commits_per_second
 from benchmarks.report import Figure, interleaved, print_table
+from benchmarks.slowsync import slow_sync, slow_sync_library
 from benchmarks.startup import startup_figures
 from benchmarks.store import append_figures
-from benchmarks.throughput import SHAPES, tasks_per_second
+from benchmarks.throughput import SHAPES, TITLES, tasks_per_second
 
-TITLES = {
-    "chain": "chain of 100",
-    "independent": "100 independent and a join",
-    "many": "100 plans x 10",
-}
 TARGETS = {"chain": 0.4, "independent": 1.5, "many": 1.0}
-SLOW_SYNC = Path(__file__).resolve().parents[2] / "shared" / "tools" / "slowsync.c"
 
 
 def throughput_figures(folder: Path, rounds: int) -> list[Figure]:
@@ -41,15 +36,12 @@ def throughput_figures(folder: Path, rounds: int) -> list[Figure]:
 
 def slow_sync_figures(folder: Path, rounds: int) -> list[Figure]:
     """The same with an fsync that takes 2 ms, as on a cloud disk."""
-    if not SLOW_SYNC.exists() or shutil.which("cc") is None:
-        print(f"skipped: 2 ms fsync needs a C compiler and {SLOW_SYNC.name} in ../shared/tools")
+    library = slow_sync_library(folder)
+    if library is None:
         return []
-    library = folder / "slowsync.so"
-    compiler = ["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(SLOW_SYNC), "-ldl"]
-    subprocess.run(compiler, check=True)
     output = subprocess.run(
         [sys.executable, "-m", "benchmarks.throughput", str(rounds), "200", str(folder)],
-        env={**os.environ, "LD_PRELOAD": str(library), "SLOWSYNC_US": "2000"},
+        env={**os.environ, **slow_sync(library)},
         check=True,
         capture_output=True,
         text=True,
@@ -64,6 +56,12 @@ def _throughput(name: str, value: float, limit: float, ratio: float, target: flo
 
 def main() -> None:
     quick = "--quick" in sys.argv[1:]
+    address = os.environ.get("PLANFOLD_DB", "")
+    if address.startswith("postgres"):
+        from benchmarks.postgres import figures
+
+        print_table(asyncio.run(figures.measure(address, quick=quick)))
+        return
     rounds = 3 if quick else 7
     with tempfile.TemporaryDirectory(prefix="planfold-bench-", dir=Path.cwd()) as name:
         folder = Path(name)

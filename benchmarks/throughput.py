@@ -17,7 +17,12 @@ from benchmarks.raw import commits_per_second
 from benchmarks.report import interleaved
 from planfold import PlanDraft, TaskDraft
 
-SHAPES = ("chain", "independent", "many")
+TITLES = {
+    "chain": "chain of 100",
+    "independent": "100 independent and a join",
+    "many": "100 plans x 10",
+}
+SHAPES = tuple(TITLES)
 
 
 @planfold.tool(effect="safe")
@@ -51,10 +56,10 @@ def plans_of(shape: str) -> list[PlanDraft]:
     return [chain(10) for _ in range(100)]
 
 
-async def _tasks_per_second(folder: Path, shape: str) -> float:
+async def tasks_per_second_on(address: str, shape: str) -> float:
+    """From the approval of the plans to the last result."""
     drafts = plans_of(shape)
-    path = folder / f"{shape}-{time.monotonic_ns()}.db"
-    async with planfold.open_app(f"sqlite:///{path}", tools=[noop]) as app:
+    async with planfold.open_app(address, tools=[noop]) as app:
         plan_ids = [await app.submit(draft) for draft in drafts]
         async with app.worker(concurrency=128):
             begun = time.perf_counter()
@@ -66,8 +71,9 @@ async def _tasks_per_second(folder: Path, shape: str) -> float:
 
 
 def tasks_per_second(folder: Path, shape: str) -> float:
-    """From the approval of the plans to the last result, in a fresh database."""
-    return asyncio.run(_tasks_per_second(folder, shape))
+    """The same in a fresh SQLite database."""
+    path = folder / f"{shape}-{time.monotonic_ns()}.db"
+    return asyncio.run(tasks_per_second_on(f"sqlite:///{path}", shape))
 
 
 def main() -> None:

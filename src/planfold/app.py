@@ -1,23 +1,19 @@
-"""``App``: the composition root. It puts store, dispatcher, executors and drafters together and
-is the only module that knows the backends."""
+"""``App``: the composition root. It puts store, dispatcher, executors and drafters together."""
 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from planfold.backends.sqlite.inspection import DatabaseReport, dead_owners, inspect
-from planfold.backends.sqlite.inspection import sqlite_version as sqlite_version
-from planfold.backends.sqlite.store import PAGE, SqliteStore
+from planfold.databases import database_path, open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.errors import CommandRejected, ConfigurationError, NotFound
+from planfold.errors import CommandRejected, NotFound
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
@@ -38,10 +34,12 @@ from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView, plan_view
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.worker import Worker
 
 ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
+PAGE = 256  # events that are read at a time
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
@@ -185,9 +183,8 @@ class App:
         query = Query(aggregate_id=plan_id)
         while True:
             ticket = self.store.wakeup.ticket(plan_id)
-            ended = (
-                await self.status(plan_id) in ENDED
-            )  # before reading: then nothing can be missed
+            # Asked before reading, so that nothing can be missed.
+            ended = await self.status(plan_id) in ENDED
             page = await self.store.read(query, after=after, limit=PAGE)
             for envelope in page:
                 yield envelope
@@ -226,6 +223,7 @@ class App:
         plan_id: str | None = None,
         concurrency: int | None = None,
         routes: Iterable[str] | None = None,
+        observer: Observer | None = None,
     ) -> Worker:
         """A worker on this process's event loop: ``async with app.worker(): ...``."""
         workspace = Path(self.settings.workspace).resolve()
@@ -238,7 +236,8 @@ class App:
             routes=routes,
             aggregates=self.aggregates,
             workspace=workspace,
-            files_dir=_files_dir(self.settings.database, workspace),
+            files_dir=files_dir(self.settings, workspace),
+            observer=observer,
         )
 
 
@@ -251,12 +250,14 @@ async def open_app(
     aggregates: Iterable[Aggregate] = (),
     create: bool = True,
     load: bool = True,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[App]:
-    """Open a database (``sqlite:///path``, ``sqlite:///:memory:``) with the built-in executors.
+    """Open a database (``sqlite:///path``, ``sqlite:///:memory:``,
+    ``postgresql://user:password@host/database``) with the built-in executors.
 
     ``tools`` are decorated functions, modules that hold them, or module names; ``aggregates``
-    are further kinds of handlers whose events the store shall keep. Without ``load`` no tools
+    are further kinds of handlers whose events the store shall keep; ``clock`` replaces the
+    store's own (this host's, or the PostgreSQL server's). Without ``load`` no tools
     are imported: enough to look at plans and to send them commands, not to run them.
 
     Raises:
@@ -266,7 +267,7 @@ async def open_app(
     chosen = assemble_executors(settings, tools, executors) if load else executors or Executors()
     kinds = (PLAN, *aggregates)
     codec = Codec(t for aggregate in kinds for t in aggregate.events)
-    store = SqliteStore.open(sqlite_path(settings.database), codec, clock=clock, create=create)
+    store = await open_store(settings.database, codec, clock, create)
     try:
         yield App(store, chosen, settings, kinds)
     finally:
@@ -296,19 +297,11 @@ def new_plan_id() -> str:
     return f"plan-{secrets.token_hex(5)}"
 
 
-def sqlite_path(database: str) -> str:
-    """The file behind an address. Raises ConfigurationError for what is no SQLite address."""
-    prefix = "sqlite:///"
-    if not database.startswith(prefix) or len(database) == len(prefix):
-        raise ConfigurationError(
-            f"{database!r} is not a database address; write sqlite:///path/to/file.db"
-        )
-    return database.removeprefix(prefix)
-
-
-def _files_dir(database: str, workspace: Path) -> Path:
-    path = sqlite_path(database)
-    if path == ":memory:":
+def files_dir(settings: Settings, workspace: Path) -> Path:
+    if settings.files_dir:
+        return (workspace / settings.files_dir).resolve()
+    path = database_path(settings.database)
+    if path is None:
         return workspace / ".planfold" / "files"
     return Path(f"{path}.files").resolve()
 
@@ -319,18 +312,3 @@ def _valid_text(text: str) -> str:
     except UnicodeEncodeError:
         raise CommandRejected("the text is not valid Unicode (a lone surrogate)") from None
     return text
-
-
-def dead_workers(database: str, owners: Iterable[str]) -> frozenset[str]:
-    """Those of ``owners`` whose process has certainly ended; the next worker takes over from
-    them."""
-    return dead_owners(sqlite_path(database), owners)
-
-
-def inspect_database(database: str) -> DatabaseReport:
-    """Look at an existing database; it is neither created nor migrated.
-
-    Raises:
-        ConfigurationError: it cannot be opened, or is no database of planfold.
-    """
-    return inspect(sqlite_path(database))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -21,23 +22,23 @@ class SqliteBackend(Backend):
         self.shared = path != MEMORY
         self._first: SqliteStore | None = None
 
-    async def connect(self, codec: Codec, clock: Callable[[], float]) -> SqliteStore:
-        store = SqliteStore.open(self.path, codec, clock=clock)
+    async def connect(self, codec: Codec, clock: Callable[[], float] | None) -> SqliteStore:
+        store = SqliteStore.open(self.path, codec, clock=clock or time.time)
         self._first = self._first or store
         return store
 
-    def lose_event(self, aggregate_id: str, version: int) -> None:
+    async def lose_event(self, aggregate_id: str, version: int) -> None:
         self._execute(
             "DELETE FROM events WHERE aggregate_id = ? AND version = ?", (aggregate_id, version)
         )
 
-    def damage_snapshot(self, aggregate_id: str) -> None:
+    async def damage_snapshot(self, aggregate_id: str) -> None:
         self._execute(
             "UPDATE snapshots SET data = CAST('x' || data AS BLOB) WHERE aggregate_id = ?",
             (aggregate_id,),
         )
 
-    def lend_checkpoint(self, name: str) -> None:
+    async def lend_checkpoint(self, name: str) -> None:
         self._execute("UPDATE consumers SET store_id = 'other' WHERE name = ?", (name,))
 
     def _execute(self, sql: str, bindings: tuple[str | int, ...]) -> None:

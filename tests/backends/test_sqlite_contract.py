@@ -31,3 +31,23 @@ class TestRemembering(contracts.RememberingContract):
 
 class TestSubscribing(contracts.SubscribingContract):
     pass
+
+
+class TestConsuming(contracts.ConsumingContract):
+    pass
+
+
+class TestFanOut(contracts.FanOutContract):
+    pass
+
+
+class TestOutOfOrder(contracts.OutOfOrderContract):
+    pass
+
+
+class TestTransferring(contracts.TransferringContract):
+    pass
+
+
+class TestArchiving(contracts.ArchivingContract):
+    pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,37 @@ def test_the_release_checklist_is_a_plan_that_needs_only_built_in_tools(tmp_path
     printed = run(tmp_path, "-m", "planfold", "plan", plan, "--json")
     assert '"channel"' in printed
     assert not any(tmp_path.iterdir())
+
+
+GREETINGS = "sqlite:///greetings.db"
+
+
+def test_the_audit_log_holds_every_event_once_even_after_a_torn_line(tmp_path: Path) -> None:
+    audit = [str(EXAMPLES / "audit_log.py"), GREETINGS, "audit.jsonl", "--once"]
+    lines = tmp_path / "audit.jsonl"
+    run(tmp_path, str(EXAMPLES / "plain_script.py"))
+    run(tmp_path, *audit)
+    run(tmp_path, str(EXAMPLES / "plain_script.py"))
+    with lines.open("a") as file:
+        file.write('{"store_id": "cut o')
+    for _ in range(2):
+        run(tmp_path, *audit)
+    written = [json.loads(line)["position"] for line in lines.read_text().splitlines()]
+    log = run(tmp_path, "-m", "planfold", "--db", GREETINGS, "log", "--all", "--json")
+    assert written == [json.loads(line)["position"] for line in log.splitlines()]
+
+
+def test_the_metrics_count_tasks_and_write_the_audit_log_from_one_subscription(
+    tmp_path: Path,
+) -> None:
+    metrics = [str(EXAMPLES / "plan_metrics.py"), GREETINGS, "metrics.db", "--once"]
+    for plans in (1, 2):
+        run(tmp_path, str(EXAMPLES / "plain_script.py"))
+        for _ in range(2):
+            out = json.loads(run(tmp_path, *metrics, "--json", "--audit", "audit.jsonl"))
+            assert out["tasks"] == {"completed": 3 * plans}
+            assert out["routes"]["shell"]["attempts"] == 3 * plans
+            assert out["routes"]["shell"]["longest_s"] > 0
+    assert "completed                   6" in run(tmp_path, *metrics)
+    audit = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert sum("TaskDispatched" in line for line in audit) == 6

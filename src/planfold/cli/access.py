@@ -29,11 +29,11 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def settings_for(db: str | None, **overrides: Any) -> Settings:
     """Settings with ``--db`` from after or before the command. Raises ConfigurationError."""
-    from planfold.app import sqlite_path
+    from planfold.databases import database_path
     from planfold.runtime.settings import load_settings
 
     settings = load_settings(database=_given(db), **overrides)
-    sqlite_path(settings.database)
+    database_path(settings.database)
     return settings
 
 
@@ -51,22 +51,17 @@ def command_line(db: str | None, *words: str | int) -> str:
 
 
 def database_file(settings: Settings) -> Path | None:
-    """The database's file, or None for one in memory. The file need not exist."""
-    from planfold.app import sqlite_path
+    """The database's file, or None for one in memory or on a server. It need not exist."""
+    from planfold.databases import database_path
 
-    path = sqlite_path(settings.database)
-    return None if path == ":memory:" else Path(path)
+    return database_path(settings.database)
 
 
 def database_shown(settings: Settings) -> str:
     """The database's address for people to read: without a password."""
-    from urllib.parse import urlsplit
+    from planfold.databases import shown_address
 
-    address = urlsplit(settings.database)
-    if address.password is None:
-        return settings.database
-    host = address.netloc.rpartition("@")[2]
-    return address._replace(netloc=f"{address.username}:***@{host}").geturl()
+    return shown_address(settings.database)
 
 
 def require_database(settings: Settings) -> None:
@@ -108,6 +103,7 @@ async def find_plan(app: App, key: str) -> str:
     """
     from planfold.cli.printing import clean
     from planfold.errors import NotFound
+    from planfold.eventstore.transfer import where_archived
 
     if key and await app.store.head(key) is not None:
         await app.status(key)
@@ -118,6 +114,10 @@ async def find_plan(app: App, key: str) -> str:
         return found[0].aggregate_id
     if found:
         raise NotFound(f"{clean(key)!r} begins the ids of several plans:\n{_listing(found)}")
+    for beginning in (key, f"plan-{key}") if key else ():
+        archived = await app.store.transfer.find_tombstones(beginning)
+        if archived:
+            raise NotFound("\n".join(map(where_archived, archived)))
     hint = "`planfold list` shows them" if plans else "there are no plans yet"
     raise NotFound(f"there is no plan {clean(key)!r}; {hint}")
 

@@ -8,10 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planfold.app import assemble_executors, dead_workers, inspect_database, sqlite_version
+from msgspec.structs import asdict
+
+from planfold.app import assemble_executors
 from planfold.cli.access import (
     ENDED,
     database_file,
+    database_shown,
     existing_app,
     let_tools_be_found,
     run_async,
@@ -19,10 +22,13 @@ from planfold.cli.access import (
     status_of,
 )
 from planfold.cli.printing import counted
+from planfold.databases import inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
 from planfold.runtime.settings import SETTINGS_FILE
 
 if TYPE_CHECKING:
+    from planfold.backends.postgres.inspection import ServerReport
+    from planfold.backends.sqlite.inspection import DatabaseReport
     from planfold.runtime.settings import Settings
 
 
@@ -68,18 +74,19 @@ def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -
 
 def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> None:
     path = database_file(settings)
-    found.facts["database"] = str(path.absolute()) if path is not None else settings.database
-    if path is None:
+    found.facts["database"] = str(path.absolute()) if path else database_shown(settings)
+    if path is None and not is_postgres(settings.database):
         return
-    if not path.exists():
-        found.notes.append("there is no database yet; `planfold run` makes one")
-        return
-    wal = Path(f"{path}-wal")
-    found.facts["bytes"] = path.stat().st_size  # of the directory entry: no file is opened
-    found.facts["wal_bytes"] = wal.stat().st_size if wal.exists() else 0
-    report = inspect_database(settings.database)
+    if path is not None:
+        if not path.exists():
+            found.notes.append("there is no database yet; `planfold run` makes one")
+            return
+        wal = Path(f"{path}-wal")
+        found.facts["bytes"] = path.stat().st_size  # of the directory entry: no file is opened
+        found.facts["wal_bytes"] = wal.stat().st_size if wal.exists() else 0
+    report = run_async(inspect_database(settings.database))
     found.facts["schema"] = f"{report.schema} (newest: {report.newest_schema})"
-    found.facts["journal"] = report.journal_mode
+    found.facts |= _particulars(report)
     found.facts["integrity"] = report.integrity
     if report.integrity != "ok":
         found.faults.append("the database is damaged; restore it from a backup")
@@ -90,15 +97,25 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     if report.schema < report.newest_schema:
         found.notes.append("the schema is older; `planfold migrate` brings it up to date")
         return
-    if report.journal_mode != "wal":
+    if found.facts.get("journal", "wal") != "wal":
         found.notes.append("the database is not in WAL mode; opening it switches that on")
-    dead = sorted(dead_workers(settings.database, report.owners))
-    found.facts["workers"] = sorted(set(report.owners) - set(dead))
-    found.facts["dead_workers"] = dead
-    if dead:
-        held = counted(len(dead), "dead worker")
+    for setting in found.facts.get("unsafe", ()):
+        found.faults.append(f"the server has {setting}: an acknowledged write may be lost")
+    found.facts["workers"] = sorted(set(report.owners) - set(report.dead_owners))
+    found.facts["dead_workers"] = list(report.dead_owners)
+    if report.dead_owners:
+        held = counted(len(report.dead_owners), "dead worker")
         found.notes.append(f"{held} left tasks behind; `planfold resume` takes over")
     run_async(_look_at_plans(found, db))
+
+
+def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:
+    """What only one of the two kinds of database has."""
+    common = ("schema", "newest_schema", "integrity", "owners", "dead_owners", "address")
+    facts = {name: value for name, value in asdict(report).items() if name not in common}
+    if "journal_mode" in facts:
+        facts["journal"] = facts.pop("journal_mode")
+    return facts
 
 
 async def _look_at_plans(found: Diagnosis, db: str | None) -> None:

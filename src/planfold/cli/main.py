@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 
 from planfold.cli.exits import FAILED, INTERRUPTED, exit_code
+from planfold.cli.options import DB_HELP
 
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -32,7 +33,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("deciding", "Refuse a plan that waits for approval."),
     "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("deciding", "Plan a task again that did not complete."),
+    "export": ("moving", "Write plans to a file, to keep or to move them."),
+    "import": ("moving", "Read plans from a file that `export` or `archive` wrote."),
+    "archive": ("moving", "Move plans that ended long ago out of the database, into a file."),
     "schema": ("keeping", "Print the JSON schema of plan files."),
+    "consumers": ("consuming", "How far readers of the log have come, and what they parked."),
     "doctor": ("keeping", "Check the installation and the database."),
     "migrate": ("keeping", "Bring the database up to date."),
 }
@@ -132,7 +137,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXIT_CODES,
 )
-@click.option("--db", metavar="ADDRESS", help="Database, sqlite:///path. Also after the command.")
+@click.option("--db", metavar="ADDRESS", help=f"{DB_HELP} Also after the command.")
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version)
 def cli(db: str | None) -> None:
     """Durable plans: a request becomes a graph of tasks that survives any crash.

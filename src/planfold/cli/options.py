@@ -9,7 +9,9 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DB_HELP: Final = "Database, sqlite:///path. Default: PLANFOLD_DB, else .planfold/planfold.db."
+DB_HELP: Final = (
+    "Database, sqlite:///path or postgresql://... Default: PLANFOLD_DB, else .planfold/planfold.db."
+)
 
 
 def command(name: str, short_help: str | None = None) -> Callable[[F], click.Command]:

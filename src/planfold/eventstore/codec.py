@@ -66,7 +66,7 @@ class Codec:
             data = self._encode_json(event)
         except (UnicodeEncodeError, RecursionError, TypeError, OverflowError) as fault:
             raise ValueError(f"{name} cannot be written as JSON: {fault}") from None
-        if len(data) > 2 * MAX_DEPTH and _is_too_deep(data):
+        if len(data) > 2 * MAX_DEPTH and is_too_deep(data):
             raise ValueError(f"{name} cannot be written: it nests deeper than {MAX_DEPTH} levels")
         return name, version, data.decode()
 
@@ -100,7 +100,8 @@ class Codec:
         return msgspec.convert(value, known.event)
 
 
-def _is_too_deep(data: bytes) -> bool:
+def is_too_deep(data: bytes) -> bool:
+    """Whether valid JSON nests deeper than ``MAX_DEPTH`` levels."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
     outside_strings = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]

@@ -14,6 +14,7 @@ import msgspec
 
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.transfer import Transfer
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Enqueue, Metadata, QueueChange, Signal
 
@@ -97,8 +98,8 @@ def leaves_work(append: Append) -> bool:
 class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that lives, for people to look at; nothing is recovered from it.
 
-    ``routes`` None: all of them. ``started_at`` and ``seen_at`` are seconds since the epoch;
-    ``seen_at`` moves on with every renewal.
+    ``routes`` None: all of them but ``declined``, for which it has no tool. ``started_at`` and
+    ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every renewal.
     """
 
     owner: str
@@ -108,13 +109,18 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     pid: int = 0
     started_at: float = 0.0
     seen_at: float = 0.0
+    declined: tuple[str, ...] = ()
+
+    def serves(self, route: str) -> bool:
+        return route not in self.declined and (self.routes is None or route in self.routes)
 
 
 class TaskQueue(Protocol):
     """Dispatched tasks and their leases. Times are by the store's clock."""
 
     async def enter(self, worker: WorkerRecord) -> None:
-        """A worker begins; while it lives nobody takes its tasks before their leases end."""
+        """A worker begins, or says something new of itself; while it lives nobody takes its
+        tasks before their leases end."""
         ...
 
     async def leave(self, owner: str) -> None:
@@ -174,12 +180,130 @@ class TaskQueue(Protocol):
         ...
 
 
-class Checkpoints(Protocol):
-    """How far named consumers have read, and snapshots: a cache of folded state."""
+class Share(msgspec.Struct, frozen=True):
+    """One partition of a consumer's streams: everything in it up to ``position`` is handled or
+    parked. While ``owner`` is a member, only it may handle the partition; ``epoch`` fences what
+    it saves. ``store_id`` and ``store_epoch`` say which store the position is of.
+    """
 
-    async def load(self, name: str) -> int: ...
+    consumer: str
+    partition: int
+    partitions: int
+    position: int
+    owner: str | None
+    epoch: int
+    store_id: str
+    store_epoch: int
+    updated_at: float
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a consumer stands: its partitions in order, and the members that live."""
+
+    consumer: str
+    shares: tuple[Share, ...] = ()
+    members: tuple[str, ...] = ()
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A stream that a consumer has put aside: the handler failed on it ``attempts`` times, last
+    with ``error``, and nothing of it is handled from ``position`` on. It is tried again at
+    ``retry_at`` (seconds since the epoch); None: when somebody asks for it.
+    """
+
+    consumer: str
+    aggregate_id: str
+    position: int
+    error: str
+    attempts: int
+    parked_at: float
+    retry_at: float | None = None
+
+
+class Consumers(Protocol):
+    """Named consumers, and how the members of a group share their streams. By the store's clock;
+    a member lives for 30 s after each :meth:`attend`."""
+
+    async def attend(self, consumer: str, owner: str, partitions: int, *, after: int) -> Standing:
+        """Join a consumer, or live on as its member, and take the free partitions that are due
+        to ``owner``. A new consumer begins after the position ``after``.
+
+        Raises:
+            ConfigurationError: the consumer stands in another store or epoch, or beyond the end
+                of the log, or has another number of partitions; nothing was changed.
+        """
+        ...
+
+    async def leave(self, consumer: str, owner: str) -> None:
+        """End a membership; what it still owns is free."""
+        ...
+
+    async def advance(
+        self,
+        share: Share,
+        position: int,
+        *,
+        parked: Sequence[Parked] = (),
+        freed: Sequence[str] = (),
+        release: bool = False,
+    ) -> None:
+        """In one transaction: the partition is handled up to ``position``, except for the
+        streams ``parked``; those ``freed`` are parked no more; ``release`` gives it back.
+
+        Raises:
+            LeaseLost: the partition has passed to another; nothing was written.
+        """
+        ...
+
+    async def standings(self, consumer: str | None = None) -> list[Standing]:
+        """All consumers by name, or the one with this name."""
+        ...
+
+    async def parked(self, consumer: str | None = None, *, retrying: bool = False) -> list[Parked]:
+        """Streams that are put aside, the oldest first; ``retrying``: only those that have a
+        time for the next try."""
+        ...
+
+    async def replay(self, consumer: str, aggregate_id: str | None = None) -> int:
+        """Have a parked stream, or all, tried again as soon as its partition has an owner;
+        returns how many."""
+        ...
+
+    async def accept(self, consumer: str) -> None:
+        """Let a consumer go on in the store as it is now, from where it stands, at most from the
+        end of the log. Does nothing when there is no such consumer."""
+        ...
+
+    async def forget(self, consumer: str) -> None:
+        """Drop all that is known of a consumer.
+
+        Raises:
+            Conflict: it has members that live.
+        """
+        ...
+
+
+class Checkpoints(Protocol):
+    """What readers of the log remember, and snapshots: a cache of folded state."""
+
+    @property
+    def consumers(self) -> Consumers: ...
+
+    async def load(self, name: str) -> int:
+        """The position that was saved under ``name``; 0 when there is none.
+
+        Raises:
+            ConfigurationError: it was saved in another store or epoch, lies beyond the end of
+                the log, or is that of a consumer with several partitions.
+        """
+        ...
 
     async def save(self, name: str, position: int) -> None: ...
+
+    async def raise_epoch(self) -> int:
+        """Tell this store from the one that it was restored from: every checkpoint that was made
+        before is refused from now on. Stores that are open must be opened again."""
+        ...
 
     async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None: ...
 
@@ -201,6 +325,9 @@ class EventStore(Protocol):
     @property
     def checkpoints(self) -> Checkpoints: ...
 
+    @property
+    def transfer(self) -> Transfer: ...
+
     def generation(self, aggregate_id: str | None = None) -> int:
         """Rises when another process may have written to the stream, or (None) to any."""
         ...
@@ -210,6 +337,7 @@ class EventStore(Protocol):
 
         Raises:
             Conflict: the stream is not at ``expected_version``, or a command id stands already.
+            CommandRejected: the stream would begin, but was archived.
             LeaseLost: a fence does not hold.
             Transient: the database is locked, full or away; nothing was written, unless the
                 message says that this is not known.
@@ -229,7 +357,7 @@ class EventStore(Protocol):
         ...
 
     async def last_position(self) -> int:
-        """The position of the newest event; 0 in an empty store."""
+        """The position of the newest event, even if it was archived; 0 in an empty store."""
         ...
 
     async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:

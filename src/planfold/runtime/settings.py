@@ -22,7 +22,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``tools`` are modules with ``@planfold.tool`` functions or executors; ``concurrency`` bounds
     one worker's running tasks, ``max_parallel`` and ``route_limits`` those of one plan.
     ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
-    networks that ``http`` may reach although they are not public.
+    networks that ``http`` may reach although they are not public. ``files_dir`` (below the
+    workspace) keeps results that are too large for the log: beside an SQLite database, else in
+    ``.planfold/files``; workers on several hosts must share it.
     """
 
     database: str = DEFAULT_DATABASE
@@ -33,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     env_allow: tuple[str, ...] = ()
     allow_private: tuple[str, ...] = ()
     workspace: str = "."
+    files_dir: str = ""
     token_budget: int = 100_000
     system_prompt: str = ""
     profile: str = "coding"

@@ -1,4 +1,4 @@
-"""``SqliteCheckpoints``: how far a consumer has read, and snapshots of folded state."""
+"""``SqliteCheckpoints``: how far readers have come, and snapshots of folded state."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 
 import apsw
 
+from planfold.backends.sqlite.consumers import SqliteConsumers
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
-from planfold.errors import ConfigurationError
+from planfold.eventstore.port import Share
+from planfold.subscriptions.sharing import require_same_consumer
 
 
 class SqliteCheckpoints:
@@ -20,36 +22,32 @@ class SqliteCheckpoints:
         self._writer = writer
         self._store_id = store_id
         self._epoch = epoch
+        self.consumers = SqliteConsumers(reader, writer, store_id)
 
     async def load(self, name: str) -> int:
-        """The position that was saved under ``name``; 0 when there is none.
-
-        Raises:
-            ConfigurationError: it was saved for another store, so its position means nothing.
-        """
-        rows = self._reader.rows("checkpoint", (name,))
-        if not rows:
-            return 0
-        store_id, epoch, position = rows[0]
-        if store_id != self._store_id:
-            raise ConfigurationError(
-                f"checkpoint {name!r} belongs to another store ({store_id}); "
-                "use another name to begin anew"
-            )
-        if epoch != self._epoch:
-            raise ConfigurationError(
-                f"checkpoint {name!r} is of epoch {epoch}, the store of epoch {self._epoch}: "
-                "it was restored from a backup; use another name to begin anew"
-            )
-        return int(position)
+        """See :meth:`Checkpoints.load`."""
+        shares = [Share(*row) for row in self._reader.rows("shares", (name,))]
+        last: int = self._reader.value("last_position")
+        require_same_consumer(shares, name, 1, self._store_id, self._epoch, last)
+        return shares[0].position if shares else 0
 
     async def save(self, name: str, position: int) -> None:
+        """Remember ``position`` under ``name``, for this store as it is now."""
         bindings = (name, self._store_id, self._epoch, position, self._reader.clock())
 
         def work(connection: apsw.Connection) -> None:
             connection.execute(SQL["save_checkpoint"], bindings)
 
         await self._writer.submit(work)
+
+    async def raise_epoch(self) -> int:
+        """See :meth:`Checkpoints.raise_epoch`."""
+
+        def work(connection: apsw.Connection) -> int:
+            epoch: int = connection.execute(SQL["raise_epoch"]).get
+            return epoch
+
+        return await self._writer.submit(work)
 
     async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
         """The version and data of a snapshot; None when there is none or it is damaged."""

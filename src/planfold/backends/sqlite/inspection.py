@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import apsw
 import msgspec
 
@@ -15,13 +13,14 @@ from planfold.errors import ConfigurationError
 
 class DatabaseReport(msgspec.Struct):
     """What is in a database file. ``integrity`` is "ok" or says what is damaged; ``owners`` are
-    the workers that hold tasks."""
+    the workers that hold tasks, ``dead_owners`` those whose process has certainly ended."""
 
     schema: int
     newest_schema: int
     journal_mode: str
     integrity: str
     owners: tuple[str, ...] = ()
+    dead_owners: tuple[str, ...] = ()
 
 
 def inspect(path: str) -> DatabaseReport:
@@ -36,21 +35,18 @@ def inspect(path: str) -> DatabaseReport:
             if connection.pragma("application_id") != APPLICATION_ID:
                 raise ConfigurationError(f"{path} is not a database of planfold")
             rows = connection.execute("PRAGMA quick_check(3)").fetchall()
+            owners = tuple(row[0] for row in connection.execute(SQL["owners"]))
+            presence = Presence(workers_folder(path))
             return DatabaseReport(
                 schema=connection.pragma("user_version"),
                 newest_schema=len(migrations()),
                 journal_mode=connection.pragma("journal_mode"),
                 integrity="; ".join(str(row[0]) for row in rows),
-                owners=tuple(row[0] for row in connection.execute(SQL["owners"])),
+                owners=owners,
+                dead_owners=tuple(sorted(filter(presence.is_dead, owners))),
             )
         finally:
             connection.close()
-
-
-def dead_owners(path: str, owners: Iterable[str]) -> frozenset[str]:
-    """Those whose process has certainly ended."""
-    presence = Presence(workers_folder(path))
-    return frozenset(owner for owner in owners if presence.is_dead(owner))
 
 
 def sqlite_version() -> str:

@@ -37,7 +37,8 @@ class SqliteQueue:
         routes = None if worker.routes is None else _json(worker.routes)
         now = self._reader.clock()
         about = (worker.concurrency, worker.host, worker.pid)
-        await self._execute("enter", (worker.owner, routes, *about, now, now))
+        declined = _json(worker.declined)
+        await self._execute("enter", (worker.owner, routes, *about, now, now, declined))
 
     async def leave(self, owner: str) -> None:
         """The worker ends. What it could not give back is open to others at once."""
@@ -151,9 +152,12 @@ def _lease(row: tuple[Any, ...]) -> Lease:
 
 
 def _worker(row: tuple[Any, ...]) -> WorkerRecord:
-    owner, routes, *about = row
-    known = None if routes is None else msgspec.json.decode(routes, type=tuple[str, ...])
-    return WorkerRecord(owner, known, *about)
+    *about, routes, declined = row
+    names = tuple[str, ...]
+    served = None if routes is None else msgspec.json.decode(routes, type=names)
+    lacking = msgspec.json.decode(declined, type=names)
+    owner, concurrency, host, pid, started_at, seen_at = about
+    return WorkerRecord(owner, served, concurrency, host, pid, started_at, seen_at, lacking)
 
 
 def _json(names: Iterable[str]) -> str:

@@ -11,11 +11,13 @@ from typing import Any, Self
 import apsw
 import msgspec
 
+from planfold.backends.names import names_of, require_storable
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.queue import LEASE_S, SqliteQueue
 from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.codec import Codec
@@ -23,8 +25,9 @@ from planfold.eventstore.envelope import Envelope, Query, Undecoded
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Enqueue, Metadata, Settle
+from planfold.subscriptions.feed import PAGE as PAGE
+from planfold.subscriptions.feed import Feed, Horizon
 
-PAGE = 256  # events that a subscription holds in memory at most
 _POLL_MIN_S, _POLL_MAX_S = 0.001, 0.05
 
 
@@ -45,10 +48,12 @@ class SqliteStore:
         self.epoch = int(reader.value("meta", ("epoch",)))
         self.queue = SqliteQueue(reader, writer, self.wakeup)
         self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id, self.epoch)
+        self.transfer = SqliteTransfer(reader, writer, self.wakeup)
         self._reader = reader
         self._writer = writer
         self._encode_json = msgspec.json.Encoder().encode
         self._poller: asyncio.Task[None] | None = None
+        self.feed = Feed(_Log(self), self.wakeup, self.watch_other_processes, self.clock)
 
     @classmethod
     def open(
@@ -78,6 +83,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what waits and close the file."""
+        await self.feed.close()
         if self._poller is not None:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
@@ -90,6 +96,7 @@ class SqliteStore:
 
     def append(self, append: Append) -> asyncio.Future[int]:
         """See :meth:`EventStore.append`."""
+        require_storable(names_of(append))
         now = self.clock()
         rows = self._event_rows(append, now)
         head = self._encode_json(append.head).decode()
@@ -160,6 +167,8 @@ class SqliteStore:
         head, last = connection.execute(SQL["versions"], (aggregate_id,)).get
         if head != last:  # deciding anew would never help
             return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+        if not append.expected_version and (refusal := refusal_to_begin(connection, aggregate_id)):
+            return refusal
         return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")
 
     @staticmethod
@@ -234,23 +243,9 @@ class SqliteStore:
             at,
         )
 
-    async def subscribe(
-        self, query: Query | None = None, *, after: int = 0
-    ) -> AsyncIterator[Envelope]:
-        """See :meth:`EventStore.subscribe`. A slow reader makes nothing pile up: the next page
-        is read when the last one was taken."""
-        wanted = query or Query()
-        while True:
-            ticket = self.wakeup.ticket(wanted.aggregate_id)
-            head = await self.last_position()
-            page = await self.read(wanted, after=after, limit=PAGE)
-            for envelope in page:
-                after = envelope.position
-                yield envelope
-            if len(page) < PAGE:
-                after = max(after, head)  # what did not match up to there need not be read again
-                self.watch_other_processes()
-                await ticket.wait()
+    def subscribe(self, query: Query | None = None, *, after: int = 0) -> AsyncIterator[Envelope]:
+        """See :meth:`EventStore.subscribe`."""
+        return self.feed.subscribe(query or Query(), after)
 
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
         """The metadata with which a stream began."""
@@ -303,3 +298,19 @@ class SqliteStore:
                 self.wakeup.notify()
             else:
                 pause = min(pause * 2, _POLL_MAX_S)
+
+
+class _Log:
+    """How the feed reads this store: commits are in the order of positions, so that everything
+    up to the last one is final."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def horizon(self, after: int) -> Horizon:
+        last = await self._store.last_position()
+        return Horizon(last, last, last)
+
+    async def read(self, query: Query, *, after: int, upto: int, limit: int) -> list[Envelope]:
+        page = await self._store.read(query, after=after, limit=limit)
+        return [envelope for envelope in page if envelope.position <= upto]

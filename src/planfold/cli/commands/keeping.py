@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option, tools_option
+
+if TYPE_CHECKING:
+    from planfold.runtime.settings import Settings
 
 _NAMES = {"planfold": "planfold", "sqlite": "SQLite", "wal_bytes": "WAL bytes"}
 
@@ -70,33 +75,83 @@ def _in_words(value: object) -> str:
 
 
 @command("migrate")
+@click.option(
+    "--check", is_flag=True, help="Only say whether it is up to date; exit code 1 if not."
+)
+@click.option(
+    "--restored", is_flag=True, help="The database came from a backup: refuse its checkpoints."
+)
+@click.option(
+    "--order",
+    type=click.Choice(["strict", "feed"]),
+    help="PostgreSQL: whether appends wait for each other.",
+)
 @json_option("the schema before and after")
-def migrate_command(as_json: bool, db: str | None) -> int:
+def migrate_command(
+    check: bool, restored: bool, order: str | None, as_json: bool, db: str | None
+) -> int:
     """Bring the database's schema up to date, all steps or none.
 
-    Every command that opens the database does so too; this is for doing it at a chosen time.
+    Every command that opens the database does so too; this is for doing it at a chosen time. It
+    may run in several processes at once, and again after a crash.
 
     \b
     planfold migrate
+    planfold migrate --check
     """
-    from planfold.app import inspect_database
-    from planfold.cli.access import existing_app, require_database, run_async, settings_for
-    from planfold.cli.printing import print_json
+    from planfold.cli.access import database_shown, require_database, run_async, settings_for
 
+    if check and (restored or order):
+        raise click.UsageError("--check changes nothing; leave the other options out")
     settings = settings_for(db)
     require_database(settings)
-    before = inspect_database(settings.database)
+    before, newest = run_async(_schemas(settings))
+    facts: dict[str, Any] = {"database": database_shown(settings), "before": before}
+    if check:
+        return _tell_migrated(facts | {"after": before, "newest": newest}, as_json)
+    changed = run_async(_migrate(settings, restored=restored, order=order))
+    return _tell_migrated(facts | {"after": newest} | changed, as_json)
 
-    async def migrate() -> None:
-        async with existing_app(db):
-            pass
 
-    run_async(migrate())
-    after = before.newest_schema
+async def _schemas(settings: Settings) -> tuple[int, int]:
+    """The database's schema, and the newest."""
+    from planfold.databases import inspect_database
+
+    report = await inspect_database(settings.database)
+    return report.schema, report.newest_schema
+
+
+async def _migrate(settings: Settings, *, restored: bool, order: str | None) -> dict[str, Any]:
+    from planfold.app import open_app
+    from planfold.databases import set_order
+
+    changed: dict[str, Any] = {}
+    if order is not None:
+        await set_order(settings.database, order)
+        changed["order"] = order
+    async with open_app(settings, create=False, load=False) as app:
+        if restored:
+            changed["epoch"] = await app.store.checkpoints.raise_epoch()
+    return changed
+
+
+def _tell_migrated(facts: dict[str, Any], as_json: bool) -> int:
+    from planfold.cli.printing import print_json
+
+    before, after, newest = facts["before"], facts["after"], facts.get("newest", facts["after"])
     if as_json:
-        print_json({"database": settings.database, "before": before.schema, "after": after})
-    elif before.schema == after:
-        click.echo(f"Schema {after}: up to date.")
+        print_json(facts)
+        return COMPLETED if after == newest else FAILED
+    if before == newest:
+        click.echo(f"Schema {newest}: up to date.")
+    elif after == newest:
+        click.echo(f"Schema {before} -> {newest}.")
+    elif before > newest:
+        click.echo(f"Schema {before}; this planfold knows up to {newest}: upgrade planfold.")
     else:
-        click.echo(f"Schema {before.schema} -> {after}.")
-    return COMPLETED
+        click.echo(f"Schema {before}; `planfold migrate` brings it to {newest}.")
+    if "order" in facts:
+        click.echo(f"Order: {facts['order']}.")
+    if "epoch" in facts:
+        click.echo(f"Epoch {facts['epoch']}: checkpoints that were saved before are refused.")
+    return COMPLETED if after == newest else FAILED

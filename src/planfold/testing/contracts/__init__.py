@@ -12,26 +12,42 @@ import pytest
 
 pytest.register_assert_rewrite(
     "planfold.testing.contracts.appending",
+    "planfold.testing.contracts.consuming",
     "planfold.testing.contracts.reading",
     "planfold.testing.contracts.queueing",
     "planfold.testing.contracts.remembering",
     "planfold.testing.contracts.subscribing",
+    "planfold.testing.contracts.transferring",
 )
 
 from planfold.testing.contracts.appending import AppendingContract  # noqa: E402
 from planfold.testing.contracts.backend import Backend  # noqa: E402
+from planfold.testing.contracts.consuming import ConsumingContract  # noqa: E402
 from planfold.testing.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
 from planfold.testing.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
 from planfold.testing.contracts.remembering import RememberingContract  # noqa: E402
-from planfold.testing.contracts.subscribing import SubscribingContract  # noqa: E402
+from planfold.testing.contracts.subscribing import (  # noqa: E402
+    FanOutContract,
+    OutOfOrderContract,
+    SubscribingContract,
+)
+from planfold.testing.contracts.transferring import (  # noqa: E402
+    ArchivingContract,
+    TransferringContract,
+)
 
 __all__ = [
     "AppendingContract",
+    "ArchivingContract",
     "Backend",
     "ClaimingContract",
+    "ConsumingContract",
+    "FanOutContract",
     "LeasingContract",
+    "OutOfOrderContract",
     "ReadingContract",
     "RememberingContract",
     "SubscribingContract",
+    "TransferringContract",
     "UnreadableContract",
 ]

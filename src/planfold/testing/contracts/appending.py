@@ -9,7 +9,7 @@ import pytest
 
 from planfold.errors import ConfigurationError, Conflict, LeaseLost
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.port import CommandRecord, EventStore, Fence
+from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
 from planfold.handler import Enqueue, Metadata, Settle, Signal
 from planfold.testing.contracts.backend import (
     Backend,
@@ -206,3 +206,21 @@ class AppendingContract(Contract):
                 await send(**rest)
         assert await store.read(Query()) == []
         assert await store.head("a") is None
+
+    @pytest.mark.parametrize("name", ["\0", "a\0b", "\udfff"])
+    async def test_names_that_no_database_can_hold_are_refused(
+        self, store: EventStore, name: str
+    ) -> None:
+        async def send(append: Append) -> int:
+            return await store.append(append)
+
+        for append in (
+            decision(Counted(1), to=name),
+            decision(Counted(1), stream=name),
+            decision(Counted(1), commands=[CommandRecord(name, "h")]),
+            dispatch(1, route=name),
+            dispatch(1, owner=name, leased=frozenset({1})),
+        ):
+            with pytest.raises(ValueError, match=r"NUL|surrogate"):
+                await send(append)
+        assert await store.read(Query()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -31,18 +30,22 @@ CODEC = Codec(event_types([Noted, Counted]))
 class Backend(ABC):
     """One database for the length of one test.
 
-    ``shared`` says whether further stores can be opened on it, as other processes would.
+    ``shared`` says whether further stores can be opened on it, as other processes would;
+    ``concurrent_writers`` whether several transactions can write events at the same time, so that
+    a position may become visible after a higher one.
     """
 
     shared = True
+    concurrent_writers = False
 
     def __init__(self) -> None:
         self._stores: list[EventStore] = []
 
     async def open(
-        self, codec: Codec = CODEC, clock: Callable[[], float] = time.time
+        self, codec: Codec = CODEC, clock: Callable[[], float] | None = None
     ) -> EventStore:
-        """A store on the database. All but the first stand for other processes."""
+        """A store on the database. All but the first stand for other processes. ``clock`` None:
+        the one that this backend uses by itself."""
         if self._stores and not self.shared:
             pytest.skip("nobody else can open this database")
         store = await self.connect(codec, clock)
@@ -56,20 +59,38 @@ class Backend(ABC):
             await each.close()
 
     @abstractmethod
-    async def connect(self, codec: Codec, clock: Callable[[], float]) -> EventStore:
+    async def connect(self, codec: Codec, clock: Callable[[], float] | None) -> EventStore:
         """Open a store on the database, which is made when it is not there."""
 
+    async def open_transaction(self) -> OpenTransaction:
+        """Begin to write past the store; only where there are concurrent writers."""
+        raise NotImplementedError
+
     @abstractmethod
-    def lose_event(self, aggregate_id: str, version: int) -> None:
+    async def lose_event(self, aggregate_id: str, version: int) -> None:
         """Delete one event, as no planfold ever would."""
 
     @abstractmethod
-    def damage_snapshot(self, aggregate_id: str) -> None:
+    async def damage_snapshot(self, aggregate_id: str) -> None:
         """Change some bytes of a snapshot."""
 
     @abstractmethod
-    def lend_checkpoint(self, name: str) -> None:
+    async def lend_checkpoint(self, name: str) -> None:
         """Make a checkpoint look as if it had been saved for another store."""
+
+
+class OpenTransaction(ABC):
+    """A writer that takes its time."""
+
+    @abstractmethod
+    async def write(self, number: int, *, to: str) -> int:
+        """Add ``Counted(number)`` to the new stream ``to``; returns the position it has taken."""
+
+    @abstractmethod
+    async def commit(self) -> None: ...
+
+    @abstractmethod
+    async def roll_back(self) -> None: ...
 
 
 class Contract:

@@ -53,13 +53,13 @@ class ClaimingContract(Contract):
         assert await store.queue.claim("me", limit) == []
 
     async def test_a_claim_keeps_to_its_routes(self, store: EventStore) -> None:
-        for number, route in enumerate(["shell", "http", "gpu", "it's \0 odd"], 1):
+        for number, route in enumerate(["shell", "http", "gpu", "it's \x01 odd"], 1):
             await store.append(dispatch(number, to=f"p{number}", route=route))
         claim = store.queue.claim
         assert await claim("me", 9, routes=[]) == []
         assert tasks(await claim("me", 9, routes={"http", "absent"})) == [2]
         assert tasks(await claim("me", 9, routes=["shell", "gpu"], without=["shell"])) == [3]
-        assert tasks(await claim("me", 9, without=["it's \0 odd"])) == [1]
+        assert tasks(await claim("me", 9, without=["it's \x01 odd"])) == [1]
         assert tasks(await claim("me", 9)) == [4]
 
     async def test_a_claim_keeps_to_one_stream_or_away_from_some(self, store: EventStore) -> None:

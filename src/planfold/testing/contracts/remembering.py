@@ -53,6 +53,7 @@ class RememberingContract(Contract):
 
     async def test_a_checkpoint_is_remembered_by_name(self, backend: Backend) -> None:
         store = await backend.open()
+        await store.append(decision(*map(Counted, range(9))))
         assert await store.checkpoints.load("mail") == 0
         for position in (5, 9, 7):
             await store.checkpoints.save("mail", position)
@@ -66,8 +67,9 @@ class RememberingContract(Contract):
 
     async def test_a_checkpoint_of_another_store_means_nothing(self, backend: Backend) -> None:
         store = await backend.open()
+        await store.append(decision(*map(Counted, range(9))))
         await store.checkpoints.save("mail", 5)
-        backend.lend_checkpoint("mail")
+        await backend.lend_checkpoint("mail")
         with pytest.raises(ConfigurationError, match="another store"):
             await store.checkpoints.load("mail")
         await store.checkpoints.save("mail", 6)
@@ -92,7 +94,7 @@ class RememberingContract(Contract):
     async def test_a_damaged_snapshot_is_as_good_as_none(self, backend: Backend) -> None:
         store = await backend.open()
         await store.checkpoints.save_snapshot("a", 3, b"three")
-        backend.damage_snapshot("a")
+        await backend.damage_snapshot("a")
         assert await store.checkpoints.snapshot("a") is None
         await store.checkpoints.save_snapshot("a", 4, b"four")
         assert await store.checkpoints.snapshot("a") == (4, b"four")

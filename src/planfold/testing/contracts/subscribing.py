@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
-from planfold.testing.contracts.backend import Backend, Contract, Counted, Noted, decision
+from planfold.subscriptions.feed import PAGE, RECENT, Feed
+from planfold.testing.contracts.backend import (
+    Backend,
+    Contract,
+    Counted,
+    Noted,
+    OpenTransaction,
+    decision,
+)
 
 PATIENCE_S = 10.0
-HELD_AT_MOST = 600  # envelopes; a page and what the test itself holds
+# Envelopes: the latest, a page of the feeder's and one of a reader's, and what the test holds.
+HELD_AT_MOST = RECENT + 2 * PAGE + 64
 
 
 async def take(feed: AsyncIterator[Envelope], count: int) -> list[Envelope]:
@@ -31,6 +41,18 @@ async def count_up(store: EventStore, first: int, last: int, *, to: str = "a") -
     for number in range(first, last):
         await store.append(decision(Counted(number), to=to, at=at))
         at += 1
+
+
+def feed_of(store: EventStore) -> Feed:
+    feed: Feed = store.feed  # type: ignore[attr-defined]  # not part of the port
+    return feed
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` holds, in bounded time."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110  # nobody tells when it holds
+            await asyncio.sleep(0.002)
 
 
 class SubscribingContract(Contract):
@@ -143,3 +165,178 @@ class SubscribingContract(Contract):
         )
         seen = await waiting
         assert [e.position for e in seen] == [e.position for e in await stores[0].read(Query())]
+
+    async def test_the_store_ends_subscriptions_when_it_is_closed(self, backend: Backend) -> None:
+        store = await backend.open()
+        await count_up(store, 0, 1)
+        feed = store.subscribe()
+        await take(feed, 1)
+        waiting = asyncio.ensure_future(anext(feed, None))
+        await asyncio.sleep(0)
+        await backend.close(store)
+        assert await asyncio.wait_for(waiting, PATIENCE_S) is None
+
+
+class FanOutContract(Contract):
+    """Many subscribers in one process."""
+
+    async def test_what_is_new_is_read_once_for_all(self, store: EventStore) -> None:
+        feeds = [store.subscribe() for _ in range(50)]
+        waiting = asyncio.gather(*(take(feed, 1) for feed in feeds))
+        await asyncio.sleep(0)
+        await count_up(store, 0, 1)
+        await waiting
+        before = feed_of(store).pages_read
+        waiting = asyncio.gather(*(take(feed, 400) for feed in feeds))
+        await store.append(decision(*map(Counted, range(1, 401)), at=1))
+        for seen in await waiting:
+            assert numbers(seen) == list(range(1, 401))
+        assert feed_of(store).pages_read - before == 2  # 400 events are two pages
+
+    async def test_a_slow_subscriber_holds_nobody_back(self, store: EventStore) -> None:
+        fast, slow = store.subscribe(), store.subscribe()
+        waiting = asyncio.gather(take(fast, 1), take(slow, 1))
+        await store.append(decision(Counted(0)))
+        await waiting
+        for first in range(1, 4_001, 500):
+            reading = asyncio.ensure_future(take(fast, 500))
+            await store.append(decision(*map(Counted, range(first, first + 500)), at=first))
+            assert numbers(await reading) == list(range(first, first + 500))
+        del reading
+        gc.collect()
+        assert sum(isinstance(o, Envelope) for o in gc.get_objects()) <= HELD_AT_MOST
+        assert numbers(await take(slow, 4_000)) == list(range(1, 4_001))
+
+    async def test_subscribers_with_keys_see_theirs_however_rare(self, store: EventStore) -> None:
+        rare = [store.subscribe(Query(aggregate_id=name)) for name in "xyz"]
+        waiting = [asyncio.ensure_future(take(feed, 2)) for feed in rare]
+        await asyncio.sleep(0)
+        for round_ in range(2):
+            for name in "xyz":
+                await store.append(decision(Counted(round_), to=name, at=round_))
+            at = await store.version("a")
+            await store.append(decision(*map(Counted, range(2 * RECENT)), at=at))
+        assert [numbers(await each) for each in waiting] == [[0, 1]] * 3
+
+    async def test_they_come_and_go_while_others_write(self, store: EventStore) -> None:
+        async def visit(first: int) -> list[int]:
+            return numbers(await take(store.subscribe(), first + 1))
+
+        writing = asyncio.ensure_future(count_up(store, 0, 200))
+        visits = await asyncio.gather(*(visit(n) for n in range(0, 200, 5)))
+        await writing
+        assert visits == [list(range(n + 1)) for n in range(0, 200, 5)]
+
+
+class OutOfOrderContract(Contract):
+    """Positions that become visible after higher ones, or never."""
+
+    @pytest.fixture
+    async def writer(self, backend: Backend, store: EventStore) -> OpenTransaction:
+        """A transaction that has taken the position above ``a#1``."""
+        if not backend.concurrent_writers:
+            pytest.skip("positions become visible in order here")
+        await store.append(decision(Counted(1)))
+        transaction = await backend.open_transaction()
+        await transaction.write(2, to="late")
+        return transaction
+
+    async def test_a_late_commit_is_not_left_out(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        feed = store.subscribe()
+        assert numbers(await take(feed, 1)) == [1]
+        await store.append(decision(Counted(3), at=1))
+        waiting = asyncio.ensure_future(take(feed, 2))
+        await until(lambda: feed_of(store).blocked_since is not None)
+        await writer.commit()
+        assert numbers(await waiting) == [2, 3]
+        await until(lambda: feed_of(store).blocked_since is None)
+
+    async def test_what_was_rolled_back_is_not_waited_for(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        feed = store.subscribe()
+        await store.append(decision(Counted(3), at=1))
+        waiting = asyncio.ensure_future(take(feed, 2))
+        await until(lambda: feed_of(store).blocked_since is not None)
+        await writer.roll_back()
+        assert numbers(await waiting) == [1, 3]
+
+    async def test_a_gap_with_nothing_above_it_holds_nobody_up(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        feed = store.subscribe()
+        assert numbers(await take(feed, 1)) == [1]
+        await writer.roll_back()
+        assert feed_of(store).blocked_since is None
+        waiting = asyncio.ensure_future(take(feed, 2))
+        await count_up(store, 3, 5)
+        assert numbers(await waiting) == [3, 4]
+
+    async def test_a_transaction_may_write_on_both_sides_of_another(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        feed = store.subscribe()
+        await store.append(decision(Counted(3), at=1))
+        await writer.write(4, to="late")
+        await store.append(decision(Counted(5), at=2))
+        assert numbers(await take(feed, 1)) == [1]
+        waiting = asyncio.ensure_future(take(feed, 4))
+        await until(lambda: feed_of(store).blocked_since is not None)
+        await writer.commit()
+        assert numbers(await waiting) == [2, 3, 4, 5]
+
+    async def test_whoever_comes_later_gets_the_same(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        """Also when the feed began where the other asks for more."""
+        (first,) = await store.read(Query())
+        near = store.subscribe(after=first.position)
+        await store.append(decision(Counted(3), at=1))
+        waiting = asyncio.ensure_future(take(near, 2))
+        await until(lambda: feed_of(store).blocked_since is not None)
+        far = store.subscribe()
+        assert numbers(await take(far, 1)) == [1]
+        behind = asyncio.ensure_future(take(far, 2))
+        await writer.commit()
+        assert numbers(await waiting) == numbers(await behind) == [2, 3]
+
+    async def test_a_feed_that_rests_begins_again_for_one_from_further_below(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        (first,) = await store.read(Query())
+        near = asyncio.ensure_future(take(store.subscribe(after=first.position), 1))
+        await until(lambda: feed_of(store).looks == 1)
+        assert numbers(await take(store.subscribe(), 1)) == [1]
+        await writer.commit()
+        await store.append(decision(Counted(3), at=1))
+        assert numbers(await near) == [2]
+
+    async def test_a_filter_does_not_pass_the_gap(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        feed = store.subscribe(Query(aggregate_id="late"))
+        await store.append(decision(Counted(3), at=1))
+        waiting = asyncio.ensure_future(take(feed, 1))
+        await until(lambda: feed_of(store).blocked_since is not None)
+        await writer.commit()
+        assert numbers(await waiting) == [2]
+
+    async def test_waiting_for_a_long_transaction_costs_little(
+        self, store: EventStore, writer: OpenTransaction
+    ) -> None:
+        feed = store.subscribe()
+        await store.append(decision(Counted(3), at=1))
+        assert numbers(await take(feed, 1)) == [1]
+        waiting = asyncio.ensure_future(take(feed, 1))
+        await until(lambda: feed_of(store).blocked_since is not None)
+        first = feed_of(store).looks + 10  # by then the pauses have grown
+        await until(lambda: feed_of(store).looks >= first)
+        begun, pages = time.monotonic(), feed_of(store).pages_read
+        await until(lambda: feed_of(store).looks >= first + 10)
+        assert time.monotonic() - begun > 0.3
+        assert feed_of(store).pages_read == pages
+        assert not waiting.done()
+        await writer.roll_back()
+        assert numbers(await waiting) == [3]

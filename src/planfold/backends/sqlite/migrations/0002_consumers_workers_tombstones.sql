@@ -39,7 +39,8 @@ CREATE TABLE workers (
     host        TEXT    NOT NULL,
     pid         INTEGER NOT NULL,
     started_at  REAL    NOT NULL,
-    seen_at     REAL    NOT NULL
+    seen_at     REAL    NOT NULL,
+    declined    TEXT    NOT NULL  -- JSON list of routes that it found it has no tool for
 ) WITHOUT ROWID;
 
 -- What is left here of a stream that was moved to an archive.

@@ -1,0 +1,61 @@
+"""Every figure for PostgreSQL in one run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+import planfold
+from benchmarks.postgres.latency import feed_figures, idle_figure
+from benchmarks.postgres.scale import large_store_figures, open_plans_figure, rebuild_figures
+from benchmarks.postgres.throughput import (
+    append_figures,
+    shape_figures,
+    slow_sync_figure,
+    worker_figures,
+)
+from benchmarks.report import Figure
+from benchmarks.slowsync import slow_sync, slow_sync_library
+from planfold.testing.postgres import Postgres, PostgresServer
+
+
+async def measure(address: str, *, quick: bool) -> list[Figure]:
+    """Each group in a fresh database on the server at ``address``."""
+    rounds, scale = (3, 10) if quick else (7, 1)
+    server = Postgres(address)
+
+    async def fresh(name: str) -> str:
+        await server.drop_database(f"bench_{name}")
+        found = await server.create_database(f"bench_{name}")
+        async with planfold.open_app(found):
+            pass  # makes the tables
+        return found
+
+    figures = await shape_figures(await fresh("shapes"), rounds)
+    figures += await _slow_sync(max(rounds // 2, 1))
+    figures += await append_figures(await fresh("appends"), rounds)
+    figures += await feed_figures(await fresh("feed"), 2_000 // scale)
+    figures += await worker_figures(await fresh("workers"), 1_000 // scale)
+    figures.append(await open_plans_figure(await fresh("open"), 10_000 // scale, 1_600 // scale))
+    large, events = await fresh("large"), 1_000_000 // scale
+    figures += await large_store_figures(large, events, rounds)
+    figures += await rebuild_figures(large, min(events, 300_000))
+    figures.append(await idle_figure(large))
+    return figures
+
+
+async def _slow_sync(rounds: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="planfold-bench-", dir=Path.cwd()) as name:
+        library = slow_sync_library(Path(name))
+        if library is None:
+            return []
+        with patch.dict(os.environ, slow_sync(library)):
+            server = PostgresServer(Path(name) / "server")
+            server.start()
+        try:
+            address = await server.create_database("bench")
+            return [await slow_sync_figure(address, rounds)]
+        finally:
+            server.close()

@@ -1,0 +1,42 @@
+"""Names that every backend can store: of aggregates, streams, routes, commands and owners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from planfold.eventstore.port import Append
+from planfold.handler import Enqueue
+
+
+def is_storable(name: str) -> bool:
+    """Whether there can be a row with this name: PostgreSQL's text holds neither NUL nor what is
+    not Unicode."""
+    if "\0" in name:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def require_storable(names: Iterable[tuple[str, str]]) -> None:
+    """Raises ValueError for the first of these (what it names, name) that cannot be stored."""
+    for what, name in names:
+        if not ((name.isascii() and "\0" not in name) or is_storable(name)):
+            fault = "NUL" if "\0" in name else "a lone surrogate"
+            raise ValueError(f"the {what} {name!a} holds {fault}")
+
+
+def names_of(append: Append) -> Iterator[tuple[str, str]]:
+    """All names that a decision would store, with what they name."""
+    yield "stream id", append.stream_id
+    yield "aggregate id", append.aggregate_id
+    if append.owner is not None:
+        yield "owner", append.owner
+    for record in append.commands:
+        yield "command id", record.command_id
+        yield "body hash", record.body_hash
+    for change, _ in append.queue:
+        if isinstance(change, Enqueue):
+            yield "route", change.route

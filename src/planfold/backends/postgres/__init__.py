@@ -1,0 +1,10 @@
+"""PostgreSQL behind the ports of ``planfold.eventstore``; needs the extra ``postgres``."""
+
+from planfold.errors import ConfigurationError
+
+try:
+    import asyncpg as asyncpg
+except ImportError:
+    raise ConfigurationError(
+        "a PostgreSQL database needs asyncpg: pip install planfold[postgres]"
+    ) from None

@@ -1,0 +1,235 @@
+"""Decisions as the function ``planfold.append`` takes them, and its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from planfold.backends.names import names_of, require_storable
+from planfold.backends.postgres.connection import Row
+from planfold.errors import Conflict, CorruptLog, LeaseLost, Permanent, PlanfoldError
+from planfold.eventstore.codec import Codec
+from planfold.eventstore.port import Append
+from planfold.eventstore.transfer import Tombstone, archived
+from planfold.handler import Enqueue, Metadata, Settle
+
+LARGEST_BYTES = 256_000_000  # of one decision; the server takes less than 1 GiB in one message
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Task(msgspec.Struct, gc=False):
+    """A row that enters the queue."""
+
+    task_id: int
+    attempt: int
+    route: str
+    cause: int
+    owner: str | None
+    cancel: bool = False
+
+
+class Decision:
+    """One decision, encoded, and who waits for its answer: the position of its last event."""
+
+    __slots__ = (
+        "append",
+        "events",
+        "future",
+        "head",
+        "receipt",
+        "size",
+        "submitted",
+        "tasks",
+        "touches",
+    )
+
+    def __init__(self, append: Append, codec: Codec, future: asyncio.Future[int]) -> None:
+        """Raises ValueError for what cannot be stored, Permanent for what is too large."""
+        require_storable(names_of(append))
+        self.append = append
+        self.future = future
+        self.submitted = time.monotonic()
+        self.receipt = secrets.randbits(63)
+        self.head = _encode(append.head).decode()
+        self.events = _event_rows(append, codec)
+        self.touches: list[tuple[int, str, int | None, int | None]] = [
+            (fence.task_id, "fence", fence.attempt, fence.epoch) for fence in append.fences
+        ]
+        self.tasks: list[Task] = []
+        if append.queue:
+            self._net_changes(append)
+        self.size = sum(len(row[2]) + len(row[3]) for row in self.events) + len(self.head)
+        if self.size > LARGEST_BYTES:
+            raise Permanent(
+                f"{append.aggregate_id}: {self.size:,} bytes in one decision are more than "
+                f"PostgreSQL takes at once; planfold's limit is {LARGEST_BYTES:,}"
+            )
+
+    def _net_changes(self, append: Append) -> None:
+        """What is left of the changes when they are made one after the other: first rows that
+        are there are touched, then new ones come."""
+        settled: set[int] = set()
+        signalled: set[int] = set()
+        entered: dict[int, Task] = {}
+        for change, version in append.queue:
+            task_id = change.task_id
+            if isinstance(change, Enqueue):
+                owner = append.owner if task_id in append.leased else None
+                entered[task_id] = Task(task_id, change.attempt, change.route, version, owner)
+            elif isinstance(change, Settle):
+                entered.pop(task_id, None)
+                settled.add(task_id)
+            elif task_id in entered:
+                entered[task_id].cancel = True
+            else:
+                signalled.add(task_id)
+        self.touches += [(task_id, "settle", None, None) for task_id in settled]
+        self.touches += [(task_id, "signal", None, None) for task_id in signalled - settled]
+        self.tasks += entered.values()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether ``append_one`` can write it: the stream should be there, and it rests on one
+        lease at most, which it may settle."""
+        append = self.append
+        if append.commands or not append.expected_version or len(append.fences) > 1:
+            return False
+        if any(task.cancel for task in self.tasks):
+            return False
+        task_ids = {touch[0] for touch in self.touches}
+        kinds = {touch[1] for touch in self.touches}
+        return len(task_ids) <= 1 and kinds in (set(), {"fence"}, {"fence", "settle"})
+
+    def plain_arguments(self) -> tuple[Any, ...]:
+        """The first arguments of the statement ``append_one``."""
+        append = self.append
+        lease: tuple[Any, ...] = (None, None, None, None)
+        if append.fences:
+            (fence,) = append.fences
+            lease = (fence.task_id, fence.attempt, fence.epoch, len(self.touches) == 2)
+        tasks = [(t.task_id, t.attempt, t.route, t.cause, t.owner) for t in self.tasks]
+        return (
+            append.aggregate_id,
+            append.stream_id,
+            append.expected_version,
+            self.head,
+            append.due_at,
+            self.receipt,
+            *zip(*self.events, strict=True),
+            *lease,
+            *(zip(*tasks, strict=True) if tasks else [None] * 5),
+        )
+
+    def answer(self, result: int | PlanfoldError) -> None:
+        if self.future.done():
+            return
+        if isinstance(result, PlanfoldError):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+def _event_rows(append: Append, codec: Codec) -> list[tuple[str, int, str, str]]:
+    rows: list[tuple[str, int, str, str]] = []
+    known: Metadata | None = None
+    text = ""
+    for event, metadata in append.events:
+        if metadata is not known:
+            known, text = metadata, _encode(metadata).decode()
+        rows.append((*codec.encode(event), text))
+    return rows
+
+
+def arguments(
+    batch: Sequence[Decision], lease_s: float, strict: bool, clock: float | None
+) -> list[Any]:
+    """The arguments of the statement ``append``. Columns without rows are None: empty arrays
+    would cost as much as those with one element."""
+    appends = [decision.append for decision in batch]
+    return [
+        [append.aggregate_id for append in appends],
+        [append.stream_id for append in appends],
+        [append.expected_version for append in appends],
+        [len(append.events) for append in appends],
+        [decision.head for decision in batch],
+        [append.due_at for append in appends],
+        [decision.receipt for decision in batch],
+        *_columns(batch, 6, lambda decision: _numbered(decision)),
+        *_columns(batch, 5, lambda decision: decision.touches),
+        *_columns(
+            batch,
+            7,
+            lambda decision: [
+                (t.task_id, t.attempt, t.route, t.cause, t.owner, t.cancel) for t in decision.tasks
+            ],
+        ),
+        *_columns(
+            batch,
+            3,
+            lambda decision: [(c.command_id, c.body_hash) for c in decision.append.commands],
+        ),
+        lease_s,
+        strict,
+        clock,
+    ]
+
+
+def _numbered(decision: Decision) -> list[tuple[Any, ...]]:
+    first = decision.append.expected_version + 1
+    return [(number, *row) for number, row in enumerate(decision.events, first)]
+
+
+def _columns(
+    batch: Sequence[Decision],
+    width: int,
+    rows_of: Callable[[Decision], Sequence[tuple[Any, ...]]],
+) -> Sequence[Any]:
+    rows = [(place, *row) for place, decision in enumerate(batch, 1) for row in rows_of(decision)]
+    return list(zip(*rows, strict=True)) or [None] * width
+
+
+def answers(batch: Sequence[Decision], answered: Row) -> list[int | PlanfoldError]:
+    """What became of each decision."""
+    positions = iter(answered["positions"] or ())
+    refusals = answered["refusals"] or [None] * len(batch)
+    results: list[int | PlanfoldError] = []
+    for decision, refusal in zip(batch, refusals, strict=True):
+        if refusal is None:
+            last = 0
+            for _ in decision.events:
+                last = next(positions)
+            results.append(last)
+        else:
+            results.append(_refused(decision.append, refusal))
+    return results
+
+
+def _refused(append: Append, refusal: str) -> int | PlanfoldError:
+    """``refusal`` is a word of the function's and what it is about."""
+    kind, _, about = refusal.partition(" ")
+    aggregate_id = append.aggregate_id
+    match kind:
+        case "written":  # it was sent before, and only the answer was lost
+            return int(about)
+        case "lease":
+            task_id, _, attempt = about.partition(" ")
+            return LeaseLost(
+                f"attempt {attempt} of task {task_id} in {aggregate_id} is not leased to this "
+                "worker any more",
+                int(task_id),
+            )
+        case "command":
+            return Conflict(f"command {about} was recorded already")
+        case "archived":
+            return archived(msgspec.json.decode(about, type=Tombstone))
+        case "corrupt":
+            head, _, last = about.partition(" ")
+            return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+        case _:
+            return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")

@@ -1,0 +1,129 @@
+"""What asyncpg and the network say, in planfold's words and with the remedy."""
+
+from __future__ import annotations
+
+import socket
+
+import asyncpg
+
+from planfold.backends.postgres.address import Address
+from planfold.errors import (
+    ConfigurationError,
+    CorruptLog,
+    Permanent,
+    PlanfoldError,
+    Transient,
+)
+
+NEEDED = "planfold needs PostgreSQL 14 or newer"
+
+_LOST = (
+    OSError,  # TimeoutError is one
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ProtocolViolationError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.exceptions.OutdatedSchemaCacheError,
+)
+
+
+def is_lost(fault: BaseException) -> bool:
+    """Whether the connection is gone or of no use any more; what was asked may have been done.
+
+    Never true of an error that says that the request itself was at fault.
+    """
+    # Of asyncpg's own errors those that are ValueErrors are about what it was given.
+    return isinstance(fault, _LOST) and not isinstance(fault, ValueError)
+
+
+def is_passing(fault: BaseException) -> bool:
+    """Whether nothing was done, and doing the same again at once may succeed."""
+    return isinstance(fault, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError))
+
+
+def translate(fault: BaseException, address: Address) -> PlanfoldError:
+    """The error to raise instead of ``fault``."""
+    if isinstance(fault, PlanfoldError):
+        return fault
+    if isinstance(fault, asyncpg.PostgresError):
+        return _of_server(fault, address)
+    if isinstance(fault, asyncpg.InterfaceError) and isinstance(fault, ValueError):
+        if isinstance(fault, asyncpg.ClientConfigurationError):
+            return ConfigurationError(f"the address of {address.shown} is not usable: {fault}")
+        return Permanent(f"{address.shown}: a value cannot be stored: {_short(fault)}")
+    return _of_network(fault, address)
+
+
+def _of_network(fault: BaseException, address: Address) -> PlanfoldError:
+    where = address.shown
+    match fault:
+        case socket.gaierror():
+            return Transient(f"cannot find the host of {where} ({fault.strerror}); is it right?")
+        case ConnectionRefusedError() | FileNotFoundError():
+            return Transient(f"nobody answers at {where}; is the PostgreSQL server running?")
+        case TimeoutError():
+            return Transient(f"{where} does not answer in time")
+        case PermissionError():
+            return ConfigurationError(f"{where}: {_short(fault)}")
+        case asyncpg.TargetServerAttributeNotMatched():
+            return Transient(f"none of the hosts of {where} can be written to at present")
+        case _:
+            return Transient(f"the connection to {where} is lost: {_short(fault)}")
+
+
+def _of_server(fault: asyncpg.PostgresError, address: Address) -> PlanfoldError:
+    where, said = address.shown, _short(fault)
+    match fault:
+        case asyncpg.InvalidPasswordError():
+            return ConfigurationError(f"{where}: the password is missing or wrong")
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return ConfigurationError(f"{where} does not let this user in: {said}")
+        case asyncpg.InvalidCatalogNameError():
+            return ConfigurationError(f"{where}: {said}; make it with `createdb`, or name another")
+        case asyncpg.ReadOnlySQLTransactionError():
+            return ConfigurationError(
+                f"{where} is read-only (a replica?); planfold needs to write it: name the primary"
+            )
+        case asyncpg.InsufficientPrivilegeError():
+            return ConfigurationError(f"{where}: {said}; the user needs all rights on the schema")
+        case asyncpg.TooManyConnectionsError():
+            return Transient(
+                f"{where} has no connection left ({said}); raise max_connections, or put a pooler "
+                "in between and add ?pooled=true to the address"
+            )
+        case asyncpg.DiskFullError():
+            return Transient(f"the disk of {where} is full; nothing was written, free some space")
+        case asyncpg.LockNotAvailableError():
+            return Transient(f"{where}: another session holds a lock on these rows; try again")
+        case asyncpg.DataError() | asyncpg.ProgramLimitExceededError():
+            return Permanent(f"{where}: a value cannot be stored: {said}")
+        case asyncpg.IntegrityConstraintViolationError():
+            return CorruptLog(f"{where} does not hold what planfold wrote: {said}")
+        case asyncpg.DataCorruptedError() | asyncpg.IndexCorruptedError():
+            return CorruptLog(f"{where} is damaged ({said}); restore it from a backup")
+        case asyncpg.InvalidSQLStatementNameError() | asyncpg.DuplicatePreparedStatementError():
+            return ConfigurationError(
+                f"{where}: {said}; if there is a pooler in transaction mode in between, add "
+                "?pooled=true to the address"
+            )
+        case asyncpg.SyntaxOrAccessError() | asyncpg.InvalidSchemaNameError():
+            return ConfigurationError(
+                f"{where} lacks something of planfold's schema ({said}); was it changed by hand, "
+                "or is this planfold older than the schema?"
+            )
+        case asyncpg.CannotConnectNowError():
+            return Transient(f"{where} is not ready: {said}")
+        case _:
+            return Transient(f"{where}: {said}")
+
+
+def _short(fault: BaseException, most: int = 300) -> str:
+    text = " ".join(str(fault).split()) or type(fault).__name__
+    return text if len(text) <= most else f"{text[:most]} ..."

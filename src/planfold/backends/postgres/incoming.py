@@ -1,0 +1,130 @@
+"""Writing whole streams, in the transaction of whoever calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from planfold.backends.postgres.connection import Session
+from planfold.errors import Conflict
+from planfold.eventstore.transfer import CommandRow, EventRow, Incoming, OwnRow, TaskRow
+
+ROWS_AT_ONCE: Final = 2_000
+BYTES_AT_ONCE: Final = 4_000_000
+
+
+async def write_streams(
+    session: Session, streams: Sequence[Incoming], now: float, *, strict: bool
+) -> None:
+    """Raises Conflict; see :meth:`planfold.eventstore.transfer.Transfer.write`."""
+    ids = [incoming.stream.aggregate_id for incoming in streams]
+    standing = {row[0]: row[1] for row in await session.rows("lock_streams", ids)}
+    for incoming in streams:
+        aggregate_id = incoming.stream.aggregate_id
+        if standing.get(aggregate_id, 0) != incoming.after:
+            raise _changed(aggregate_id)
+    old = await _old_tasks(session, [each for each in streams if each.after], now)
+    await _begin(session, [each for each in streams if not each.after])
+    for incoming in streams:
+        if incoming.after:
+            row = incoming.stream
+            head = (row.version, row.head, row.due_at, row.updated_at)
+            await session.rows("advance_stream", row.aggregate_id, *head)
+    if strict:
+        await session.rows("take_turn")
+    writing = _Writing(session, old)
+    for incoming in streams:
+        for own in incoming.rows:
+            await writing.add(incoming, own)
+    await writing.flush()
+
+
+def _changed(aggregate_id: str) -> Conflict:
+    return Conflict(f"{aggregate_id} went on while it was imported; import again")
+
+
+_Tasks = dict[tuple[str, int, int], tuple[int, int]]
+
+
+async def _old_tasks(session: Session, streams: Sequence[Incoming], now: float) -> _Tasks:
+    """Take the rows of the queue away. What fenced off late results goes on to do so."""
+    if not streams:
+        return {}
+    old: _Tasks = {}
+    ids = [incoming.stream.aggregate_id for incoming in streams]
+    for aggregate_id, task_id, attempt, epoch, starts, expires in await session.rows(
+        "drop_tasks", ids
+    ):
+        if expires is not None and expires > now:
+            raise Conflict(
+                f"a worker holds task {task_id} of {aggregate_id}; stop the workers first"
+            )
+        old[aggregate_id, task_id, attempt] = (epoch, starts)
+    return old
+
+
+async def _begin(session: Session, streams: Sequence[Incoming]) -> None:
+    if not streams:
+        return
+    rows = [incoming.stream for incoming in streams]
+    columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    begun = {row[0] for row in await session.rows("begin_streams", *map(list, columns))}
+    for row in rows:
+        if row.aggregate_id not in begun:
+            raise _changed(row.aggregate_id)
+    await session.rows("lift_tombstones", [row.aggregate_id for row in rows])
+
+
+class _Writing:
+    """Gathers rows of several streams and writes them by table."""
+
+    def __init__(self, session: Session, old: _Tasks) -> None:
+        self._session = session
+        self._old = old
+        self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._count = 0
+        self._bytes = 0
+
+    async def add(self, incoming: Incoming, row: OwnRow) -> None:
+        stream = incoming.stream
+        aggregate_id = stream.aggregate_id
+        match row:
+            case EventRow():
+                self._put("add_events", (stream.stream_id, aggregate_id, *_fields(row)))
+                self._bytes += len(row.data) + len(row.metadata)
+            case CommandRow():
+                self._put("add_commands", (aggregate_id, *_fields(row)))
+            case TaskRow(task_id, attempt, route, cause, epoch, starts, cancel):
+                known = self._old.get((aggregate_id, task_id, attempt), (0, 0))
+                lease = (max(known[0], epoch), max(known[1], starts))
+                about = (aggregate_id, task_id, attempt, route, cause)
+                self._put("add_tasks", (*about, *lease, cancel))
+        if self._count >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
+            await self.flush()
+
+    def _put(self, table: str, row: tuple[Any, ...]) -> None:
+        self._rows.setdefault(table, []).append(row)
+        self._count += 1
+
+    async def flush(self) -> None:
+        for name, rows in self._rows.items():
+            added = await self._session.rows(name, *map(list, zip(*rows, strict=True)))
+            if name == "add_commands" and len(added) < len(rows):
+                await self._require_same(rows, {row[0] for row in added})
+        self._rows.clear()
+        self._count = self._bytes = 0
+
+    async def _require_same(self, rows: list[tuple[Any, ...]], added: set[str]) -> None:
+        """Command ids that were there already must stand for the same commands."""
+        for aggregate_id, command_id, body_hash, *_ in rows:
+            if command_id in added:
+                continue
+            [(owner, known)] = await self._session.rows("find_command", command_id)
+            if (owner, known) != (aggregate_id, body_hash):
+                raise Conflict(f"command id {command_id!r} stands for a command to {owner}")
+
+
+def _fields(row: msgspec.Struct) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(row)

@@ -1,0 +1,420 @@
+-- name: append
+SELECT positions, refusals, at FROM planfold.append(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31
+)
+-- name: append_one
+SELECT last, at FROM planfold.append_one(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22
+)
+-- name: clock
+SELECT extract(epoch FROM clock_timestamp())::double precision
+-- name: schema
+SELECT to_regnamespace('planfold') IS NOT NULL, to_regclass('planfold.migrations') IS NOT NULL,
+       EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('planfold')::oid)
+-- name: may_create_schema
+SELECT has_database_privilege(current_database(), 'CREATE'), quote_ident(current_database()),
+       quote_ident(current_user)
+-- name: create_migrations
+CREATE TABLE planfold.migrations (
+    number     integer PRIMARY KEY,
+    name       text             NOT NULL,
+    applied_at double precision NOT NULL
+)
+-- name: schema_version
+SELECT coalesce(max(number), 0) FROM planfold.migrations
+-- name: lock_schema
+SELECT pg_advisory_xact_lock(8101818972303123571)
+-- name: add_migration
+INSERT INTO planfold.migrations (number, name, applied_at)
+VALUES ($1, $2, extract(epoch FROM clock_timestamp()))
+-- name: add_identity
+INSERT INTO planfold.meta (key, value)
+VALUES ('store_id', $1), ('created_at', (extract(epoch FROM clock_timestamp())::double precision)::text)
+-- name: meta
+SELECT key, value FROM planfold.meta
+-- name: set_order
+INSERT INTO planfold.meta (key, value) VALUES ('order', $1)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+-- name: raise_epoch
+UPDATE planfold.meta SET value = (value::bigint + 1)::text WHERE key = 'epoch' RETURNING value::bigint
+-- name: find_command
+SELECT aggregate_id, body_hash FROM planfold.commands WHERE command_id = $1
+-- name: claim
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), free AS (
+    SELECT id FROM planfold.task_queue
+    WHERE owner IS NULL AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
+), expired AS (
+    SELECT id FROM planfold.task_queue
+    WHERE owner IS NOT NULL AND expires < (SELECT at FROM clock)
+      AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY expires LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE planfold.task_queue
+SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+    expires = (SELECT at FROM clock) + $3
+WHERE id = ANY (ARRAY(SELECT id FROM (TABLE free UNION ALL TABLE expired) f ORDER BY id LIMIT $4))
+RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+-- name: claim_by_route
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), free AS (
+    SELECT t.id FROM unnest($8::text[]) AS r (route) CROSS JOIN LATERAL (
+        SELECT id FROM planfold.task_queue q
+        WHERE owner IS NULL AND q.route = r.route AND aggregate_id <> ALL ($6::text[])
+        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
+    ) t WHERE r.route <> ALL ($5::text[])
+), expired AS (
+    SELECT id FROM planfold.task_queue
+    WHERE owner IS NOT NULL AND expires < (SELECT at FROM clock) AND route = ANY ($8)
+      AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY expires LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE planfold.task_queue
+SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+    expires = (SELECT at FROM clock) + $3
+WHERE id = ANY (ARRAY(SELECT id FROM (TABLE free UNION ALL TABLE expired) f ORDER BY id LIMIT $4))
+RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+-- name: claim_of_stream
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), open AS (
+    SELECT id FROM planfold.task_queue
+    WHERE aggregate_id = $9 AND (owner IS NULL OR expires < (SELECT at FROM clock))
+      AND ($8::text[] IS NULL OR route = ANY ($8))
+      AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE planfold.task_queue
+SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+    expires = (SELECT at FROM clock) + $3
+WHERE id = ANY (ARRAY(SELECT id FROM open))
+RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+-- name: claimed
+SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+FROM planfold.task_queue WHERE owner = $1 AND claim = $2
+-- name: release
+UPDATE planfold.task_queue SET owner = NULL, expires = NULL, starts = starts - $1
+WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5
+-- name: renew
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), seen AS (
+    UPDATE planfold.workers SET seen_at = (SELECT at FROM clock) WHERE owner = $1
+), held AS (
+    SELECT id FROM planfold.task_queue WHERE owner = $1
+    ORDER BY aggregate_id, task_id FOR NO KEY UPDATE
+)
+UPDATE planfold.task_queue SET expires = (SELECT at FROM clock) + $3
+WHERE id = ANY (ARRAY(SELECT id FROM held))
+RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+-- name: enter
+INSERT INTO planfold.workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined)
+SELECT $1, $2, $3, $4, $5, c.at, c.at, $7 FROM (
+    SELECT coalesce($6, extract(epoch FROM clock_timestamp())::double precision) AS at
+) c
+ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at, declined = excluded.declined
+-- name: leave
+WITH gone AS (
+    DELETE FROM planfold.workers WHERE owner = $1
+), held AS (
+    SELECT id FROM planfold.task_queue WHERE owner = $1
+    ORDER BY aggregate_id, task_id FOR NO KEY UPDATE
+)
+UPDATE planfold.task_queue SET expires = 0 WHERE id = ANY (ARRAY(SELECT id FROM held))
+-- name: workers
+SELECT owner, routes, concurrency, host, pid, started_at, seen_at, declined FROM planfold.workers
+WHERE seen_at >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision) - $2
+ORDER BY started_at, owner
+-- name: dead
+SELECT owner FROM planfold.task_queue WHERE owner = ANY ($1::text[]) GROUP BY owner
+HAVING max(expires) < coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
+-- name: owned
+SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+FROM planfold.task_queue WHERE owner = $1 ORDER BY id
+-- name: queued
+SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
+-- name: owners
+SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
+-- name: due
+SELECT aggregate_id FROM planfold.streams
+WHERE due_at <= $1 AND ($2::text IS NULL OR stream_id = $2) ORDER BY due_at LIMIT 100
+-- name: due_of_stream
+SELECT aggregate_id FROM planfold.streams
+WHERE aggregate_id = $3 AND due_at <= $1 AND ($2::text IS NULL OR stream_id = $2)
+-- name: next_due
+SELECT due_at FROM planfold.streams
+WHERE due_at IS NOT NULL AND ($1::text IS NULL OR stream_id = $1) ORDER BY due_at LIMIT 1
+-- name: next_due_of_stream
+SELECT due_at FROM planfold.streams
+WHERE aggregate_id = $2 AND ($1::text IS NULL OR stream_id = $1)
+-- name: version
+SELECT version FROM planfold.streams WHERE aggregate_id = $1
+-- name: heads
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
+-- name: head
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM planfold.streams WHERE aggregate_id = $1
+-- name: load
+SELECT version, event_type, event_version, data FROM planfold.events
+WHERE aggregate_id = $1 AND version > $2 ORDER BY version
+-- name: read_stream
+SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+FROM planfold.events
+WHERE aggregate_id = $5 AND position > $1
+  AND ($2::text IS NULL OR stream_id = $2) AND ($3::text IS NULL OR event_type = $3)
+ORDER BY version LIMIT $4
+-- name: read_log
+SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+FROM planfold.events
+WHERE position > $1
+  AND ($2::text IS NULL OR stream_id = $2) AND ($3::text IS NULL OR event_type = $3)
+ORDER BY position LIMIT $4
+-- name: last_position
+SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
+    SELECT value::bigint FROM planfold.meta WHERE key = 'archived_to'
+)) FROM planfold.events
+-- name: first_metadata
+SELECT metadata FROM planfold.events WHERE aggregate_id = $1 AND version = 1
+-- name: save_checkpoint
+INSERT INTO planfold.consumers (name, partition, partitions, store_id, store_epoch, position, updated_at)
+VALUES ($1, 0, 1, $2, $3, $4, coalesce($5, extract(epoch FROM clock_timestamp())))
+ON CONFLICT (name, partition) DO UPDATE
+SET position = excluded.position, updated_at = excluded.updated_at,
+    store_id = excluded.store_id, store_epoch = excluded.store_epoch
+-- name: lock_consumer
+SELECT pg_advisory_xact_lock(hashtextextended('planfold.consumer.' || $1, 0))
+-- name: epoch
+SELECT value::bigint FROM planfold.meta WHERE key = 'epoch'
+-- name: shares
+SELECT name, partition, partitions, position, owner, epoch, store_id, store_epoch, updated_at
+FROM planfold.consumers WHERE ($1::text IS NULL OR name = $1) ORDER BY name, partition
+-- name: begin_share
+INSERT INTO planfold.consumers
+    (name, partition, partitions, store_id, store_epoch, position, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+-- name: take_share
+UPDATE planfold.consumers SET owner = $1, epoch = epoch + 1 WHERE name = $2 AND partition = $3
+-- name: advance_share
+-- Giving it back may be said twice, when the answer to the first time was lost.
+WITH moved AS (
+    UPDATE planfold.consumers
+    SET position = $1, owner = CASE WHEN $3 THEN NULL ELSE owner END,
+        updated_at = coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
+    WHERE name = $4 AND partition = $5 AND epoch = $7
+      AND (owner = $6 OR ($3 AND owner IS NULL))
+    RETURNING 1
+), freed AS (
+    DELETE FROM planfold.parked
+    WHERE consumer = $4 AND aggregate_id = ANY ($8::text[]) AND EXISTS (SELECT FROM moved)
+), put_aside AS (
+    INSERT INTO planfold.parked
+        (consumer, aggregate_id, position, error, attempts, parked_at, retry_at)
+    SELECT $4, p.* FROM unnest(
+        $9::text[], $10::bigint[], $11::text[], $12::integer[], $13::double precision[],
+        $14::double precision[]
+    ) AS p WHERE EXISTS (SELECT FROM moved)
+    ON CONFLICT (consumer, aggregate_id) DO UPDATE
+    SET position = excluded.position, error = excluded.error, attempts = excluded.attempts,
+        parked_at = excluded.parked_at, retry_at = excluded.retry_at
+)
+SELECT count(*) FROM moved
+-- name: leave_consumer
+WITH gone AS (
+    DELETE FROM planfold.members WHERE consumer = $1 AND owner = $2
+)
+UPDATE planfold.consumers SET owner = NULL WHERE name = $1 AND owner = $2
+-- name: accept_consumer
+UPDATE planfold.consumers
+SET store_id = $2, store_epoch = $3, owner = NULL, epoch = epoch + 1, updated_at = $4,
+    position = least(position, $5)
+WHERE name = $1
+-- name: forget_consumer
+WITH streams AS (
+    DELETE FROM planfold.parked WHERE consumer = $1
+), gone AS (
+    DELETE FROM planfold.members WHERE consumer = $1
+)
+DELETE FROM planfold.consumers WHERE name = $1
+-- name: members
+SELECT consumer, owner FROM planfold.members WHERE ($1::text IS NULL OR consumer = $1)
+  AND expires >= coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
+ORDER BY consumer, owner
+-- name: renew_member
+INSERT INTO planfold.members (consumer, owner, expires) VALUES ($1, $2, $3)
+ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
+-- name: drop_expired_members
+DELETE FROM planfold.members WHERE consumer = $1 AND expires < $2
+-- name: parked
+SELECT consumer, aggregate_id, position, error, attempts, parked_at, retry_at FROM planfold.parked
+WHERE ($1::text IS NULL OR consumer = $1) ORDER BY consumer, parked_at, aggregate_id
+-- name: parked_retrying
+SELECT consumer, aggregate_id, position, error, attempts, parked_at, retry_at FROM planfold.parked
+WHERE ($1::text IS NULL OR consumer = $1) AND retry_at IS NOT NULL
+ORDER BY consumer, parked_at, aggregate_id
+-- name: replay
+UPDATE planfold.parked SET attempts = 0,
+    retry_at = coalesce($3, extract(epoch FROM clock_timestamp())::double precision)
+WHERE consumer = $1 AND retry_at IS NULL AND ($2::text IS NULL OR aggregate_id = $2)
+RETURNING 1
+-- name: snapshot
+SELECT version, checksum, data FROM planfold.snapshots WHERE aggregate_id = $1
+-- name: save_snapshot
+INSERT INTO planfold.snapshots (aggregate_id, version, checksum, data) VALUES ($1, $2, $3, $4)
+ON CONFLICT (aggregate_id) DO UPDATE
+SET version = excluded.version, checksum = excluded.checksum, data = excluded.data
+-- name: drop_snapshot
+DELETE FROM planfold.snapshots WHERE aggregate_id = $1
+-- name: look_at_log
+SELECT upto, highest, holders FROM planfold.look_at_log($1, $2)
+-- name: conditions_of_log
+SELECT seqcache = 1 AND seqincrement > 0 AND NOT seqcycle AS rising, pg_is_in_recovery() AS standby
+FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('planfold.events', 'position')::regclass
+-- name: feed_page
+SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+FROM planfold.feed_page($1, $2, $3, $4, $5, $6)
+-- name: notify
+-- A notification is not durable anyway, so its commit need not wait for the disk.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)
+-- name: snapshot_of_now
+-- A snapshot tells of every transaction whether it has ended: it changes when one that wrote has.
+SELECT pg_current_snapshot()::text AS snapshot
+-- name: grown
+SELECT aggregate_id, version, events FROM planfold.grown($1, $2)
+-- name: all_streams
+SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at
+FROM planfold.streams ORDER BY created_at, aggregate_id
+-- name: next_streams
+FETCH 200 FROM streams
+-- name: some_streams
+SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at
+FROM planfold.streams WHERE aggregate_id = ANY ($1::text[]) ORDER BY created_at, aggregate_id
+-- name: commands_of
+SELECT aggregate_id, command_id, body_hash, version, recorded_at FROM planfold.commands
+WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, version, command_id
+-- name: tasks_of
+SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel FROM planfold.task_queue
+WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
+-- name: events_of_stream
+-- Rows until their texts are larger than $4 bytes together, at least one.
+SELECT 1, version, event_type, event_version, data, metadata, recorded_at FROM (
+    SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
+        ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS before FROM (
+        SELECT version, event_type, event_version, data, metadata, recorded_at FROM planfold.events
+        WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3
+    ) AS latest
+) AS sized WHERE coalesce(before, 0) < $4 ORDER BY version
+-- name: events_of_streams
+SELECT place, version, event_type, event_version, data, metadata, recorded_at FROM (
+    SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
+        ORDER BY place, version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS before FROM (
+        SELECT s.place, e.version, event_type, event_version, data, metadata, recorded_at
+        FROM unnest($1::text[]) WITH ORDINALITY AS s (id, place)
+        JOIN planfold.events e ON e.aggregate_id = s.id
+        WHERE s.place >= $2 AND (s.place, e.version) > ($2, $3)
+        ORDER BY s.place, e.version LIMIT $4
+    ) AS latest
+) AS sized WHERE coalesce(before, 0) < $5 ORDER BY place, version
+-- name: versions_of
+SELECT aggregate_id, version FROM planfold.streams WHERE aggregate_id = ANY ($1::text[])
+-- name: owners_of_commands
+SELECT command_id, aggregate_id FROM planfold.commands WHERE command_id = ANY ($1::text[])
+-- name: unchanged_since
+SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at FROM planfold.streams
+WHERE stream_id = $1 AND updated_at <= $2 AND aggregate_id > $3 ORDER BY aggregate_id LIMIT $4
+-- name: footing
+SELECT s.version, s.head,
+       (SELECT count(*) FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id),
+       (SELECT count(*) FROM planfold.task_queue q WHERE q.aggregate_id = s.aggregate_id),
+       (SELECT name FROM planfold.consumers c WHERE c.position < (
+            SELECT position FROM planfold.events e
+            WHERE e.aggregate_id = s.aggregate_id AND e.version = s.version
+        ) ORDER BY name LIMIT 1),
+       (SELECT consumer FROM planfold.parked p WHERE p.aggregate_id = s.aggregate_id
+        ORDER BY consumer LIMIT 1)
+FROM planfold.streams s WHERE s.aggregate_id = $1
+-- name: lock_streams
+SELECT aggregate_id, version FROM planfold.streams WHERE aggregate_id = ANY ($1::text[])
+ORDER BY aggregate_id FOR UPDATE
+-- name: drop_tasks
+DELETE FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[])
+RETURNING aggregate_id, task_id, attempt, epoch, starts, expires
+-- name: begin_streams
+INSERT INTO planfold.streams (stream_id, aggregate_id, version, head, due_at, created_at, updated_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::double precision[],
+                     $6::double precision[], $7::double precision[]) AS s (a, id, c, d, e, f, g)
+ORDER BY s.id COLLATE "C" ON CONFLICT DO NOTHING RETURNING aggregate_id
+-- name: advance_stream
+UPDATE planfold.streams SET version = $2, head = $3, due_at = $4, updated_at = $5
+WHERE aggregate_id = $1
+-- name: lift_tombstones
+DELETE FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])
+-- name: take_turn
+-- As in planfold.append, when the order is strict.
+SELECT pg_advisory_xact_lock(8101818972303123570)
+-- name: add_events
+INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at)
+SELECT stream, id, version, type, event_version, data, metadata, at
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::text[],
+            $7::text[], $8::double precision[])
+    WITH ORDINALITY AS e (stream, id, version, type, event_version, data, metadata, at, k)
+ORDER BY k
+-- name: add_commands
+INSERT INTO planfold.commands (aggregate_id, command_id, body_hash, version, recorded_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::double precision[])
+ON CONFLICT DO NOTHING RETURNING command_id
+-- name: add_tasks
+INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel)
+SELECT id, task, attempt, route, cause, epoch, starts, cancel
+FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[],
+            $7::integer[], $8::boolean[])
+    WITH ORDINALITY AS t (id, task, attempt, route, cause, epoch, starts, cancel, k)
+ORDER BY k
+-- name: tombstones
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, archived_at, file, sha256
+FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])
+-- name: find_tombstones
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, archived_at, file, sha256
+FROM planfold.tombstones WHERE aggregate_id >= $1 AND aggregate_id < $2 ORDER BY aggregate_id LIMIT $3
+-- name: archive
+WITH gone AS (
+    DELETE FROM planfold.events WHERE aggregate_id = $2 RETURNING position
+), commands AS (
+    DELETE FROM planfold.commands WHERE aggregate_id = $2
+), snapshot AS (
+    DELETE FROM planfold.snapshots WHERE aggregate_id = $2
+), stream AS (
+    DELETE FROM planfold.streams WHERE aggregate_id = $2
+), highest AS (
+    INSERT INTO planfold.meta (key, value) SELECT 'archived_to', max(position)::text FROM gone
+    ON CONFLICT (key) DO UPDATE
+    SET value = greatest(meta.value::bigint, excluded.value::bigint)::text
+)
+INSERT INTO planfold.tombstones (stream_id, aggregate_id, version, head, created_at, updated_at,
+                                 archived_at, file, sha256)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+-- name: facts
+SELECT current_setting('server_version') AS server,
+       (SELECT max(number) FROM planfold.migrations) AS schema,
+       pg_database_size(current_database()) AS bytes,
+       pg_total_relation_size('planfold.events') AS events_bytes,
+       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+       current_setting('max_connections')::integer AS max_connections
+-- name: unsafe_settings
+SELECT name, setting FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+-- name: damaged_streams
+SELECT aggregate_id, version, last FROM (
+    SELECT s.aggregate_id, s.version, coalesce((
+        SELECT max(e.version) FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id
+    ), 0) AS last
+    FROM planfold.streams s ORDER BY s.aggregate_id DESC LIMIT 1000
+) AS latest WHERE version <> last LIMIT 3

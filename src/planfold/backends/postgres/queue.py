@@ -1,0 +1,202 @@
+"""``PostgresQueue``: dispatched tasks, and who may run them until when.
+
+Every statement is a transaction of its own. Rows are locked in the order of their streams and
+tasks, as in ``planfold.append``. Times are the server's unless a clock was given.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from planfold.backends.names import is_storable, require_storable
+from planfold.backends.postgres.connection import Row, Session
+from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
+from planfold.backends.postgres.writer import Writer
+from planfold.errors import PlanfoldError
+from planfold.eventstore.envelope import event_id
+from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.wakeup import WORK, Wakeup
+
+LEASE_S = 30.0
+ARRIVE_S = 5.0  # how long a renewal waits for appends that lease tasks
+DOUBTFUL_S = 300.0  # how long a claim whose answer was lost may come to light
+
+
+class PostgresQueue:
+    """See :class:`planfold.eventstore.port.TaskQueue`."""
+
+    def __init__(
+        self,
+        readers: Readers,
+        writer: Writer,
+        wakeup: Wakeup,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self._readers = readers
+        self._writer = writer
+        self._wakeup = wakeup
+        self._clock = clock
+        self._doubtful: list[tuple[str, int, float]] = []  # owner, claim, until when
+
+    def _now(self) -> float | None:
+        return None if self._clock is None else self._clock()
+
+    async def enter(self, worker: WorkerRecord) -> None:
+        """See :meth:`TaskQueue.enter`."""
+        require_storable([("owner", worker.owner), ("host", worker.host)])
+        routes = None if worker.routes is None else sorted(worker.routes)
+        about = (worker.concurrency, worker.host, worker.pid)
+        await self._readers.rows(
+            "enter", worker.owner, routes, *about, self._now(), sorted(worker.declined)
+        )
+
+    async def leave(self, owner: str) -> None:
+        """The worker ends. What it could not give back is open to others at once."""
+        with suppress(PlanfoldError):
+            await self._readers.rows("leave", owner)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See :meth:`TaskQueue.workers`."""
+        return [_worker(row) for row in await self._readers.rows("workers", self._now(), LEASE_S)]
+
+    async def dead(self, owners: Iterable[str]) -> frozenset[str]:
+        """See :meth:`TaskQueue.dead`: here those whose leases have run out."""
+        rows = await self._readers.rows("dead", _storable(owners), self._now())
+        return frozenset(row[0] for row in rows)
+
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        without: Iterable[str] = (),
+        barred: Iterable[str] = (),
+    ) -> list[Lease]:
+        """See :meth:`TaskQueue.claim`."""
+        require_storable([("owner", owner)])
+        only = None if routes is None else _storable(routes)
+        if limit < 1 or only == []:
+            return []
+        if found := await self._come_to_light(owner):
+            return found
+        token = secrets.randbits(63)
+        wanted = [owner, self._now(), LEASE_S, limit, _storable(without), _storable(barred), token]
+        if aggregate_id is not None:
+            if not is_storable(aggregate_id):
+                return []
+            name, wanted = "claim_of_stream", [*wanted, only, aggregate_id]
+        elif only is not None:
+            name, wanted = "claim_by_route", [*wanted, only]
+        else:
+            name = "claim"
+
+        async def ask(session: Session) -> list[Row]:
+            return await session.rows(name, *wanted, timeout=STATEMENT_S)
+
+        try:
+            return _leases(await self._readers.run(ask, again=False))
+        except LostAnswer:
+            self._doubtful.append((owner, token, time.monotonic() + DOUBTFUL_S))
+            raise
+
+    async def _come_to_light(self, owner: str) -> list[Lease]:
+        """What an earlier claim took whose answer was lost: nobody runs it yet."""
+        if not self._doubtful:
+            return []
+        now = time.monotonic()
+        self._doubtful = [claim for claim in self._doubtful if claim[2] > now]
+        for claim in [claim for claim in self._doubtful if claim[0] == owner]:
+            rows = await self._readers.rows("claimed", owner, claim[1])
+            if rows:
+                self._doubtful.remove(claim)
+                return _leases(rows)
+        return []
+
+    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+        """Give a task back; ``started`` says that its effect may have begun."""
+        uncounted = 0 if started else 1
+        of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
+        await self._readers.rows("release", uncounted, *of)
+        self._wakeup.notify(lease.aggregate_id, WORK)
+
+    async def renew(self, owner: str) -> list[Lease]:
+        """See :meth:`TaskQueue.renew`."""
+        await self._writer.settle(ARRIVE_S)  # an append under way may lease tasks to this owner
+        return _leases(await self._readers.rows("renew", owner, self._now(), LEASE_S))
+
+    async def owned(self, owner: str) -> list[Lease]:
+        """What ``owner`` holds; ``cancel`` is set on what it should stop."""
+        return _leases(await self._readers.rows("owned", owner))
+
+    async def queued(self, aggregate_id: str) -> list[Lease]:
+        """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
+        return _leases(await self._readers.rows("queued", aggregate_id))
+
+    async def due(
+        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
+    ) -> list[str]:
+        """Streams that asked to be continued by ``now``, the longest overdue first."""
+        if aggregate_id is None:
+            rows = await self._readers.rows("due", now, stream_id)
+        else:
+            rows = await self._readers.rows("due_of_stream", now, stream_id, aggregate_id)
+        return [row[0] for row in rows]
+
+    async def next_due(
+        self, *, stream_id: str | None = None, aggregate_id: str | None = None
+    ) -> float | None:
+        """When the first of these streams wants to be continued; None: none does."""
+        at: float | None
+        if aggregate_id is None:
+            at = await self._readers.value("next_due", stream_id)
+        else:
+            at = await self._readers.value("next_due_of_stream", stream_id, aggregate_id)
+        return at
+
+
+def _leases(rows: Iterable[Row]) -> list[Lease]:
+    """Longest in the queue first."""
+    return [_lease(*row) for row in sorted(map(tuple, rows))]
+
+
+def _lease(
+    _id: int,
+    aggregate_id: str,
+    task_id: int,
+    attempt: int,
+    route: str,
+    epoch: int,
+    starts: int,
+    expires: float | None,
+    cancel: bool,
+    cause: int,
+    owner: str | None,
+) -> Lease:
+    return Lease(
+        aggregate_id=aggregate_id,
+        task_id=task_id,
+        attempt=attempt,
+        route=route,
+        epoch=epoch,
+        starts=starts,
+        expires=expires or 0.0,
+        cause=event_id(aggregate_id, cause),
+        cancel=cancel,
+        owner=owner,
+    )
+
+
+def _worker(row: Row) -> WorkerRecord:
+    owner, routes, concurrency, host, pid, started_at, seen_at, declined = row
+    served = None if routes is None else tuple(routes)
+    about = (owner, served, concurrency, host, pid, started_at, seen_at)
+    return WorkerRecord(*about, tuple(declined))
+
+
+def _storable(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if is_storable(name))

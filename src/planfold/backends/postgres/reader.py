@@ -1,0 +1,131 @@
+"""``Readers``: a few connections for everything that need not wait for the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from planfold.backends.names import is_storable
+from planfold.backends.postgres.address import Address
+from planfold.backends.postgres.connection import Row, Session
+from planfold.backends.postgres.faults import is_lost, is_passing, translate
+from planfold.errors import PlanfoldError, Transient
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0  # how long a statement is tried again while the server is away
+STATEMENT_S = 60.0  # without an answer by then the connection counts as lost
+PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 1.0
+
+
+class Backoff:
+    """Pauses between attempts that grow from nothing, with jitter, until ``patience`` seconds are
+    over."""
+
+    def __init__(self, patience: float) -> None:
+        self.ends = time.monotonic() + patience
+        self._pause = 0.0
+
+    async def pause(self) -> bool:
+        """Wait a while; False, at once, when the patience is over."""
+        pause = random.uniform(0.5, 1.0) * self._pause
+        self._pause = min(max(2 * self._pause, PAUSE_MIN_S), PAUSE_MAX_S)
+        if time.monotonic() + pause > self.ends:
+            return False
+        await asyncio.sleep(pause)
+        return True
+
+
+class Readers:
+    """At most ``most`` connections, opened when they are needed; the latest used is used next."""
+
+    def __init__(self, address: Address, first: Session, most: int = 4) -> None:
+        self.address = address
+        self._idle = [first]
+        self._free = asyncio.Semaphore(most)
+        self._closed = False
+
+    async def rows(self, name: str, *arguments: Any) -> list[Row]:
+        """All rows of a named statement that may be executed twice; none where an argument is a
+        name that no row can have.
+
+        Raises:
+            Transient: the server was away all the time.
+        """
+        if not all(is_storable(a) for a in arguments if isinstance(a, str)):
+            return []
+
+        async def ask(session: Session) -> list[Row]:
+            return await session.rows(name, *arguments, timeout=STATEMENT_S)
+
+        return await self.run(ask)
+
+    async def fetch(self, name: str, *arguments: Any) -> Sequence[Mapping[str, Any]]:
+        """As :meth:`rows`, for those who want columns by name."""
+        return cast("list[Mapping[str, Any]]", await self.rows(name, *arguments))
+
+    async def row(self, name: str, *arguments: Any) -> Row | None:
+        rows = await self.rows(name, *arguments)
+        return rows[0] if rows else None
+
+    async def value(self, name: str, *arguments: Any) -> Any:
+        """The first value of a named statement, or None."""
+        rows = await self.rows(name, *arguments)
+        return rows[0][0] if rows else None
+
+    async def run(self, work: Callable[[Session], Awaitable[T]], *, again: bool = True) -> T:
+        """Do ``work`` with a connection; ``again``: as often as the connection is lost over it.
+
+        Raises:
+            PlanfoldError: what ``work`` led to, in planfold's words; without ``again``
+                :class:`LostAnswer` when nobody knows whether it was done.
+        """
+        backoff = Backoff(PATIENCE_S)
+        while True:
+            asked = False
+            try:
+                async with self._free:
+                    session = await self._take()
+                    asked = True
+                    try:
+                        return await work(session)
+                    finally:
+                        self._give_back(session)
+            except PlanfoldError:
+                raise
+            except Exception as fault:
+                lost = is_lost(fault)
+                if asked and lost:
+                    session.terminate()
+                    if not again:
+                        raise LostAnswer(str(translate(fault, self.address))) from fault
+                passing = lost or is_passing(fault)
+                if self._closed or not passing or not await backoff.pause():
+                    raise translate(fault, self.address) from fault
+
+    async def _take(self) -> Session:
+        while self._idle:
+            session = self._idle.pop()
+            if not session.closed:
+                return session
+        return await Session.open(self.address)
+
+    def _give_back(self, session: Session) -> None:
+        if self._closed or session.closed:
+            session.terminate()
+        else:
+            self._idle.append(session)
+
+    async def close(self) -> None:
+        self._closed = True
+        idle, self._idle = self._idle, []
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*(session.close() for session in idle))
+
+
+class LostAnswer(Transient):
+    """The connection broke after the statement was sent."""

@@ -1,0 +1,247 @@
+"""``PostgresStore``: the log and the task queue in one PostgreSQL database.
+
+A process has up to six connections, each opened when it is needed first: one that appends, up to
+four for everything else, and one that listens for what other processes write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
+
+import asyncpg
+import msgspec
+
+from planfold.backends.postgres.address import Address, parse_address
+from planfold.backends.postgres.checkpoints import PostgresCheckpoints
+from planfold.backends.postgres.connection import (
+    CONNECT_S,
+    DatabaseClock,
+    Row,
+    Session,
+    connect,
+)
+from planfold.backends.postgres.decisions import Decision
+from planfold.backends.postgres.faults import translate
+from planfold.backends.postgres.horizon import TransactionHorizon
+from planfold.backends.postgres.log import PostgresLog
+from planfold.backends.postgres.migration import Meta, migrate, read_meta
+from planfold.backends.postgres.queue import LEASE_S, PostgresQueue
+from planfold.backends.postgres.reader import Readers
+from planfold.backends.postgres.transfer import PostgresTransfer
+from planfold.backends.postgres.wakeup import OtherProcesses
+from planfold.backends.postgres.writer import Writer
+from planfold.errors import CorruptLog
+from planfold.eventstore.codec import Codec
+from planfold.eventstore.envelope import Envelope, Query, Undecoded
+from planfold.eventstore.port import Append, StreamHead
+from planfold.eventstore.wakeup import Wakeup
+from planfold.handler import Metadata
+from planfold.subscriptions.feed import Feed
+
+
+class PostgresStore:
+    """See :class:`planfold.eventstore.port.EventStore`. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        address: Address,
+        first: Session,
+        meta: Meta,
+        heard: DatabaseClock,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.codec = codec
+        self.address = address
+        self.clock: Callable[[], float] = clock or heard
+        self.wakeup = Wakeup()
+        self.store_id = meta.store_id
+        self.epoch = meta.epoch
+        self._readers = Readers(address, first)
+        strict = meta.order == "strict"
+        self.horizon = TransactionHorizon(self._readers.fetch, strict=strict)
+        self.others = OtherProcesses(
+            self._readers.fetch,
+            self.horizon,
+            self.wakeup,
+            connect=None if address.listen_dsn is None else self._connect_listener,
+            notify_s=address.notify_s,
+        )
+        self._writer = Writer(
+            address,
+            heard,
+            lease_s=LEASE_S,
+            strict=strict,
+            clock=clock,
+            committed=lambda streams, work: self.others.committed(streams, work=work),
+        )
+        self.queue = PostgresQueue(self._readers, self._writer, self.wakeup, clock)
+        self.checkpoints = PostgresCheckpoints(self._readers, self.store_id, self.epoch, clock)
+        self.transfer = PostgresTransfer(
+            self._readers,
+            lambda streams: self.others.committed(streams, work=True),
+            self.clock,
+            strict=strict,
+        )
+        log = PostgresLog(self._readers.fetch, self.horizon, self._envelope)
+        self.feed = Feed(log, self.wakeup, self.others.watch, self.clock)
+
+    @classmethod
+    async def open(
+        cls,
+        database: str,
+        codec: Codec,
+        *,
+        clock: Callable[[], float] | None = None,
+        create: bool = True,
+    ) -> Self:
+        """Open the database at an address and bring its schema up to date. ``clock`` None: the
+        server's.
+
+        Raises:
+            ConfigurationError: it cannot be opened, is not planfold's, or is too new.
+            Transient: the server is away.
+        """
+        address = parse_address(database)
+        session = await connect(address)
+        try:
+            await migrate(session, address, create=create)
+            meta = await read_meta(session, address)
+            heard = DatabaseClock()
+            asked = asyncio.get_running_loop().time()
+            heard.heard(await session.value("clock"), asked)
+            return cls(codec, address, session, meta, heard, clock)
+        except BaseException:
+            session.terminate()
+            raise
+
+    async def close(self) -> None:
+        """Commit what waits, and close all connections."""
+        await self.feed.close()
+        await self._writer.close()
+        await self.others.close()
+        await self._readers.close()
+
+    async def _connect_listener(self) -> asyncpg.Connection[asyncpg.Record]:
+        try:
+            return await asyncpg.connect(self.address.listen_dsn, timeout=CONNECT_S)
+        except Exception as fault:
+            raise translate(fault, self.address) from fault
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def append(self, append: Append) -> asyncio.Future[int]:
+        """See :meth:`EventStore.append`."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Decision(append, self.codec, future))
+        return future
+
+    def flush(self) -> None:
+        """See :meth:`EventStore.flush`: here what waits is sent at once anyway."""
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def version(self, aggregate_id: str) -> int:
+        """The version of a stream; 0 when there is none."""
+        return await self._readers.value("version", aggregate_id) or 0
+
+    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+        """See :meth:`EventStore.load`."""
+        rows = await self._readers.rows("load", aggregate_id, after_version)
+        decode = self.codec.decode
+        expected = after_version
+        events: list[Any] = []
+        for version, name, event_version, data in rows:
+            expected += 1
+            if version != expected:
+                raise CorruptLog(f"{aggregate_id} lacks its event {expected}; it is read-only")
+            try:
+                events.append(decode(name, event_version, data))
+            except CorruptLog as fault:
+                raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
+        return events
+
+    async def read(
+        self, query: Query, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
+        """See :meth:`EventStore.read`."""
+        bindings = (after, query.stream_id, query.event_type, limit)
+        if query.aggregate_id is None:
+            rows = await self._readers.rows("read_log", *bindings)
+        else:
+            rows = await self._readers.rows("read_stream", *bindings, query.aggregate_id)
+        return [self._envelope(row) for row in rows]
+
+    def _envelope(self, row: Row) -> Envelope:
+        position, stream_id, aggregate_id, version, name, event_version, data, meta, at = row
+        try:
+            event = self.codec.decode(name, event_version, data)
+        except CorruptLog as fault:
+            event = Undecoded(str(fault), data)
+        try:
+            metadata = msgspec.json.decode(meta, type=Metadata)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            metadata = Metadata(extra={"unreadable": "true"})
+        return Envelope(
+            position,
+            stream_id,
+            aggregate_id,
+            version,
+            name,
+            event_version,
+            event,
+            metadata,
+            at,
+        )
+
+    def subscribe(self, query: Query | None = None, *, after: int = 0) -> AsyncIterator[Envelope]:
+        """See :meth:`EventStore.subscribe`."""
+        return self.feed.subscribe(query or Query(), after)
+
+    async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
+        """The metadata with which a stream began."""
+        text = await self._readers.value("first_metadata", aggregate_id)
+        return None if text is None else msgspec.json.decode(text, type=Metadata)
+
+    async def heads(self, stream_id: str) -> list[StreamHead]:
+        """All streams of one kind, oldest first."""
+        return [_head(*row) for row in await self._readers.rows("heads", stream_id)]
+
+    async def head(self, aggregate_id: str) -> StreamHead | None:
+        row = await self._readers.row("head", aggregate_id)
+        return None if row is None else _head(*row)
+
+    async def last_position(self) -> int:
+        """See :meth:`EventStore.last_position`."""
+        position: int = await self._readers.value("last_position")
+        return position
+
+    async def find_command(self, command_id: str) -> tuple[str, str] | None:
+        """See :meth:`EventStore.find_command`."""
+        row = await self._readers.row("find_command", command_id)
+        return None if row is None else (row[0], row[1])
+
+    # --- other processes --------------------------------------------------------------------
+
+    def generation(self, aggregate_id: str | None = None) -> int:
+        """See :meth:`EventStore.generation`."""
+        return self.others.generation(aggregate_id)
+
+    def watch_other_processes(self) -> None:
+        """From now on wake who waits for what another process has written."""
+        self.others.watch()
+
+
+def _head(
+    stream_id: str,
+    aggregate_id: str,
+    version: int,
+    head: str,
+    created_at: float,
+    updated_at: float,
+    due_at: float | None,
+) -> StreamHead:
+    values = msgspec.json.decode(head, type=dict[str, Any])
+    return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)

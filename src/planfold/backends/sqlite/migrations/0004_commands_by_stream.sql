@@ -1,0 +1,2 @@
+-- A stream that is exported or archived takes its command ids along.
+CREATE INDEX commands_by_stream ON commands (aggregate_id);

@@ -1,0 +1,126 @@
+-- The whole schema as it is after all migrations, to be read; only the migrations are applied. A test
+-- compares the two.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+    position      INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream_id     TEXT    NOT NULL,
+    aggregate_id  TEXT    NOT NULL,
+    version       INTEGER NOT NULL,
+    event_type    TEXT    NOT NULL,
+    event_version INTEGER NOT NULL,
+    data          TEXT    NOT NULL,
+    metadata      TEXT    NOT NULL,
+    recorded_at   REAL    NOT NULL
+);
+CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, version);
+
+CREATE TABLE streams (
+    aggregate_id TEXT    PRIMARY KEY,
+    stream_id    TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    head         TEXT    NOT NULL,
+    due_at       REAL,
+    created_at   REAL    NOT NULL,
+    updated_at   REAL    NOT NULL
+);
+CREATE INDEX streams_due ON streams (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE task_queue (
+    id           INTEGER PRIMARY KEY,
+    aggregate_id TEXT    NOT NULL,
+    task_id      INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    route        TEXT    NOT NULL,
+    cause        INTEGER NOT NULL,  -- version of the event that dispatched it
+    owner        TEXT,
+    epoch        INTEGER NOT NULL,  -- fencing token: rises with every claim
+    starts       INTEGER NOT NULL,  -- claims after which the effect may have begun
+    expires      REAL,
+    cancel       INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (aggregate_id, task_id)
+);
+CREATE INDEX task_queue_free ON task_queue (id) WHERE owner IS NULL;
+CREATE INDEX task_queue_owned ON task_queue (owner) WHERE owner IS NOT NULL;
+
+CREATE TABLE commands (
+    command_id   TEXT    PRIMARY KEY,
+    aggregate_id TEXT    NOT NULL,
+    body_hash    TEXT    NOT NULL,
+    version      INTEGER NOT NULL,  -- of the stream after it
+    recorded_at  REAL    NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX commands_by_stream ON commands (aggregate_id);
+
+CREATE TABLE snapshots (
+    aggregate_id TEXT    PRIMARY KEY,
+    version      INTEGER NOT NULL,
+    checksum     TEXT    NOT NULL,
+    data         BLOB    NOT NULL
+);
+
+-- How far a named consumer has read. A group shares its streams by partitions, each leased to
+-- one member at a time; a consumer on its own has one partition.
+CREATE TABLE consumers (
+    name        TEXT    NOT NULL,
+    partition   INTEGER NOT NULL,
+    partitions  INTEGER NOT NULL,
+    store_id    TEXT    NOT NULL,
+    store_epoch INTEGER NOT NULL,
+    position    INTEGER NOT NULL,
+    owner       TEXT,
+    epoch       INTEGER NOT NULL DEFAULT 0,  -- fencing token: rises with every change of owner
+    updated_at  REAL    NOT NULL,
+    PRIMARY KEY (name, partition)
+) WITHOUT ROWID;
+
+-- The members of a consumer's group that live. A partition is leased to its owner for as long as
+-- the owner is here, so that one row per member is renewed and not one per partition.
+CREATE TABLE members (
+    consumer TEXT NOT NULL,
+    owner    TEXT NOT NULL,
+    expires  REAL NOT NULL,
+    PRIMARY KEY (consumer, owner)
+) WITHOUT ROWID;
+
+-- Streams that a consumer has put aside because its handler failed on them.
+CREATE TABLE parked (
+    consumer     TEXT    NOT NULL,
+    aggregate_id TEXT    NOT NULL,
+    position     INTEGER NOT NULL,  -- of the first event that was not handled
+    error        TEXT    NOT NULL,
+    attempts     INTEGER NOT NULL,
+    parked_at    REAL    NOT NULL,
+    retry_at     REAL,  -- when the stream is tried again; NULL: when somebody asks for it
+    PRIMARY KEY (consumer, aggregate_id)
+) WITHOUT ROWID;
+CREATE INDEX parked_retrying ON parked (consumer) WHERE retry_at IS NOT NULL;
+
+-- For people to look at; recovery starts from task_queue.
+CREATE TABLE workers (
+    owner       TEXT    PRIMARY KEY,
+    routes      TEXT,  -- JSON list; NULL: all
+    concurrency INTEGER NOT NULL,
+    host        TEXT    NOT NULL,
+    pid         INTEGER NOT NULL,
+    started_at  REAL    NOT NULL,
+    seen_at     REAL    NOT NULL,
+    declined    TEXT    NOT NULL  -- JSON list of routes that it found it has no tool for
+) WITHOUT ROWID;
+
+-- What is left here of a stream that was moved to an archive.
+CREATE TABLE tombstones (
+    aggregate_id TEXT    PRIMARY KEY,
+    stream_id    TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    head         TEXT    NOT NULL,
+    created_at   REAL    NOT NULL,
+    updated_at   REAL    NOT NULL,
+    archived_at  REAL    NOT NULL,
+    file         TEXT    NOT NULL,
+    sha256       TEXT    NOT NULL
+) WITHOUT ROWID;

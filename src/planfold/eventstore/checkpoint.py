@@ -1,0 +1,105 @@
+"""``Checkpoint``: a place in one store's log, to be kept anywhere and checked before it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import msgspec
+
+from planfold.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from planfold.eventstore.envelope import Envelope, Query
+    from planfold.eventstore.port import EventStore
+
+_TEXT = re.compile(r"([^:\s]+):([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """Everything up to ``position`` was handled, in the store with this id.
+
+    ``epoch`` is the store's: it rises when the store is restored from a backup, after which a
+    position may stand for another event. ``str(checkpoint)`` is its text form, for files and
+    for other databases.
+    """
+
+    store_id: str
+    epoch: int
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.store_id}:{self.epoch}:{self.position}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """A checkpoint from its text form. Raises ConfigurationError for any other text."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise ConfigurationError(f"{text[:80]!r} is not a checkpoint (store:epoch:position)")
+        return cls(found[1], int(found[2]), int(found[3]))
+
+
+def require_same_store(
+    checkpoint: Checkpoint,
+    store_id: str,
+    epoch: int,
+    last_position: int,
+    *,
+    whose: str,
+    remedy: str,
+) -> None:
+    """Whether a reader may go on from a checkpoint in the store with this identity.
+
+    Raises:
+        ConfigurationError: it may not, lest it skip events; the message ends with ``remedy``.
+    """
+    if checkpoint.store_id != store_id:
+        raise ConfigurationError(
+            f"{whose} belongs to another store ({checkpoint.store_id}, this one is {store_id}): "
+            f"open the database that it was made for; or {remedy}"
+        )
+    if checkpoint.epoch != epoch:
+        raise ConfigurationError(
+            f"{whose} is of epoch {checkpoint.epoch}, the store of epoch {epoch}: the store was "
+            f"restored from a backup and may lack events that were handled; {remedy}"
+        )
+    if checkpoint.position > last_position:
+        raise ConfigurationError(
+            f"{whose} stands at position {checkpoint.position}, the log ends at {last_position}: "
+            "the store was restored from a backup and lacks events that were handled; say so with "
+            f"`planfold migrate --restored`, then {remedy}"
+        )
+
+
+async def position_after(store: EventStore, after: int | Checkpoint) -> int:
+    """The position to read ``store`` from; a plain number is taken as it is.
+
+    Raises:
+        ConfigurationError: the checkpoint is of another store or another epoch of it, or lies
+            beyond the end of the log.
+    """
+    if isinstance(after, int):
+        return after
+    last = await store.last_position()
+    require_same_store(
+        after,
+        store.store_id,
+        store.epoch,
+        last,
+        whose=f"the checkpoint {after}",
+        remedy="build what rests on it anew, from position 0",
+    )
+    return after.position
+
+
+async def subscribe_after(
+    store: EventStore, query: Query | None, checkpoint: Checkpoint
+) -> AsyncGenerator[Envelope, None]:
+    """``store.subscribe`` from a checkpoint on, once :func:`position_after` has allowed it."""
+    after = await position_after(store, checkpoint)
+    async with aclosing(cast(Any, store.subscribe(query, after=after))) as feed:
+        async for envelope in feed:
+            yield envelope

@@ -1,0 +1,127 @@
+"""``project``: builds what rests on the log exactly once, whatever crashes.
+
+A projection keeps its checkpoint where it keeps its result and writes both in one transaction of
+its own: in another database, in a file, anywhere. So no event is left out or counted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, Protocol, cast
+
+from planfold.eventstore.checkpoint import Checkpoint, position_after
+from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.port import EventStore
+from planfold.subscriptions.feed import PAGE, matches
+
+BATCH = 1_000
+LINGER_S = 0.02
+
+
+class Projection(Protocol):
+    """What :func:`project` builds. One writer at a time: see to it that there is no second."""
+
+    async def load(self) -> Checkpoint | None:
+        """The checkpoint that stands beside the result; None at the very beginning."""
+        ...
+
+    async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
+        """Write what follows from ``envelopes`` and the ``checkpoint``, both or neither. What
+        cannot be read arrives as ``Undecoded``. An exception ends :func:`project`."""
+        ...
+
+
+async def project(
+    store: EventStore,
+    *projections: Projection,
+    query: Query | None = None,
+    batch: int = BATCH,
+    until: int | None = None,
+) -> None:
+    """Bring ``projections`` up to date and keep them so, from one subscription: each is given the
+    matching events after its own checkpoint, in order, in batches of at most ``batch``, which is
+    also how many wait in memory. Without end, or up to the position ``until`` of an event, for
+    example ``await store.last_position()``.
+
+    Raises:
+        ConfigurationError: a checkpoint is of another store or epoch, or beyond the log's end.
+        Exception: whatever ``load`` or ``apply`` raised; it has written nothing then, and the
+            next call goes on from there.
+    """
+    wanted = query or Query()
+    places = [await _place(store, projection) for projection in projections]
+    if not places or (until is not None and until <= min(places)):
+        return
+    narrow = Query() if until is not None else Query(aggregate_id=wanted.aggregate_id)
+    feed = cast(Any, store.subscribe(narrow, after=min(places)))
+    async with aclosing(feed), aclosing(_batches(feed, batch, until)) as batches:
+        async for read in batches:
+            upto = read[-1].position
+            checkpoint = Checkpoint(store.store_id, store.epoch, upto)
+            matching = [envelope for envelope in read if matches(wanted, envelope)]
+            for number, projection in enumerate(projections):
+                place = places[number]
+                new = matching
+                if matching and matching[0].position <= place:
+                    new = [envelope for envelope in matching if envelope.position > place]
+                if new:
+                    await projection.apply(new, checkpoint)
+                    places[number] = upto
+
+
+async def _place(store: EventStore, projection: Projection) -> int:
+    checkpoint = await projection.load()
+    return 0 if checkpoint is None else await position_after(store, checkpoint)
+
+
+async def _batches(
+    feed: AsyncIterator[Envelope], size: int, until: int | None
+) -> AsyncGenerator[list[Envelope], None]:
+    """What is there, up to ``size`` at once; the next batch is read while one is worked on. Far
+    behind the log it waits a moment for a batch to be full: commits cost more than events."""
+    waiting: list[Envelope] = []
+    room, stirred, full = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def read() -> None:
+        async for envelope in feed:
+            if until is not None and envelope.position > until:
+                return
+            while len(waiting) >= size:
+                room.clear()
+                await room.wait()
+            waiting.append(envelope)
+            stirred.set()
+            if len(waiting) >= size:
+                full.set()
+            if envelope.position == until:
+                return
+
+    def ended(_: asyncio.Task[None]) -> None:
+        stirred.set()
+        full.set()
+
+    reading = asyncio.create_task(read())
+    reading.add_done_callback(ended)
+    far_behind = True
+    try:
+        while waiting or not reading.done():
+            if not waiting:
+                stirred.clear()
+                await stirred.wait()
+                continue
+            if far_behind and not reading.done():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        await full.wait()
+            batch, waiting[:] = waiting[:], []
+            far_behind = len(batch) >= min(size, PAGE)
+            full.clear()
+            room.set()
+            yield batch
+        reading.result()
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await reading

@@ -1,0 +1,1 @@
+"""Moving streams between stores: the export format, export, import and archive."""

@@ -1,0 +1,191 @@
+"""Archive: streams that have ended leave the store for a file; a tombstone says where they are.
+
+A file is whole on the disk, and read again, before anything is deleted. Whatever is cut off in
+between, a stream is in the store, or in a file that its tombstone names.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from planfold.errors import ConfigurationError, CorruptLog
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.transfer import StreamRow, Tombstone, hindrance
+from planfold.transfer.export import Exported, export
+from planfold.transfer.files import naming, new_file
+from planfold.transfer.reading import ExportFile, Section
+
+STREAMS_PER_FILE: Final = 10_000
+STREAMS_AT_ONCE: Final = 500
+SHOWN: Final = 1_000  # streams that were left
+
+Progress = Callable[[int], object]
+"""Called now and then with the number of streams that were archived so far."""
+
+
+class Archived(msgspec.Struct):
+    """What was archived (``dry_run``: would be), into which files; ``left`` says of the first
+    streams that were left why, ``left_count`` counts all of them."""
+
+    streams: int = 0
+    events: int = 0
+    files: list[str] = []
+    left: dict[str, str] = {}
+    left_count: int = 0
+
+    def leave(self, aggregate_id: str, reason: str) -> None:
+        self.left_count += 1
+        if len(self.left) < SHOWN:
+            self.left[aggregate_id] = reason
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Which streams: of this kind, with one of these statuses in their heads, last written at or
+    before a time (seconds since the epoch)."""
+
+    stream_id: str
+    statuses: frozenset[str]
+    before: float
+
+
+async def archive(
+    store: EventStore,
+    folder: Path,
+    choice: Choice,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Archived:
+    """Move the chosen streams into new files in ``folder``.
+
+    Raises:
+        ConfigurationError: the folder cannot be written.
+        CorruptLog: a file does not hold what was written to it; its streams stay in the store.
+        Transient: the disk is full, or the store cannot write at present.
+    """
+    done = Archived()
+    if not dry_run:
+        folder = _usable(folder)
+    after_id = ""
+    while True:
+        chosen, after_id = await _candidates(store, choice, after_id, done)
+        if chosen and dry_run:
+            done.streams += len(chosen)
+            done.events += sum(row.version for row in chosen)
+        elif chosen:
+            await _move(store, folder, choice.statuses, chosen, done, progress)
+        if not after_id:
+            return done
+
+
+def _usable(folder: Path) -> Path:
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        resolved = folder.resolve()
+    try:
+        str(resolved).encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{str(folder)!a} is not valid UTF-8; name another") from None
+    return resolved
+
+
+async def _candidates(
+    store: EventStore, choice: Choice, after_id: str, done: Archived
+) -> tuple[list[StreamRow], str]:
+    """Streams for one file, and the id after which to go on; "" when there are no more."""
+    chosen: list[StreamRow] = []
+    while len(chosen) < STREAMS_PER_FILE:
+        page = await store.transfer.unchanged_since(
+            choice.stream_id, choice.before, after_id=after_id, limit=STREAMS_AT_ONCE
+        )
+        for row in page:
+            if _status(row) not in choice.statuses:
+                continue
+            footing = await store.transfer.footing(row.aggregate_id)
+            reason = hindrance(footing, row.version, choice.statuses)
+            if reason:
+                done.leave(row.aggregate_id, reason)
+            else:
+                chosen.append(row)
+        if len(page) < STREAMS_AT_ONCE:
+            return chosen, ""
+        after_id = page[-1].aggregate_id
+    return chosen, after_id
+
+
+def _status(row: StreamRow) -> str:
+    try:
+        head = msgspec.json.decode(row.head, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    return str(head.get("status", ""))
+
+
+async def _move(
+    store: EventStore,
+    folder: Path,
+    statuses: Collection[str],
+    chosen: Sequence[StreamRow],
+    done: Archived,
+    progress: Progress | None,
+) -> None:
+    now = store.clock()
+    day = time.strftime("%Y%m%d", time.gmtime(now))
+    path = folder / f"planfold-archive-{day}-{secrets.token_hex(4)}.jsonl"
+    with new_file(path) as file:
+        exported = await export(store, file.write, [row.aggregate_id for row in chosen])
+    before = done.streams
+    try:
+        sections = _read_again(path, exported)
+        for place in range(0, len(sections), STREAMS_AT_ONCE):
+            batch = sections[place : place + STREAMS_AT_ONCE]
+            tombstones = [_tombstone(section, path, now) for section in batch]
+            reasons = await store.transfer.archive(tombstones, statuses)
+            for tombstone, reason in zip(tombstones, reasons, strict=True):
+                if reason:
+                    done.leave(tombstone.aggregate_id, reason)
+                else:
+                    done.streams += 1
+                    done.events += tombstone.version
+            if progress is not None:
+                progress(done.streams)
+    finally:
+        if done.streams > before:
+            done.files.append(str(path))
+    if done.streams == before:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _read_again(path: Path, exported: Exported) -> list[Section]:
+    with naming(path), path.open("rb") as file:
+        written = ExportFile(file, str(path))
+        sections = [
+            Section(section.stream, section.start, section.end, section.digest)
+            for section in written.sections()
+        ]
+    if (len(sections), written.events) != (exported.streams, exported.events):
+        raise CorruptLog(f"{path} is not what was written to it; nothing was archived")
+    return sections
+
+
+def _tombstone(section: Section, path: Path, now: float) -> Tombstone:
+    row = section.stream
+    return Tombstone(
+        row.stream_id,
+        row.aggregate_id,
+        row.version,
+        row.head,
+        row.created_at,
+        row.updated_at,
+        archived_at=now,
+        file=str(path),
+        sha256=section.digest,
+    )

@@ -1,0 +1,105 @@
+"""Export: rows of a store to lines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from planfold.errors import CorruptLog
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.transfer import EventRow, Row, StreamRow
+from planfold.transfer.records import FORMAT, End, Header, encode, encode_row
+
+Progress = Callable[[int], object]
+"""Called now and then with the number of events so far."""
+
+
+class Exported(msgspec.Struct):
+    """What was exported. ``mentions`` are the first streams whose events held what was looked
+    for, of ``mentioning`` in all."""
+
+    streams: int = 0
+    events: int = 0
+    sha256: str = ""
+    mentioning: int = 0
+    mentions: tuple[str, ...] = ()
+
+
+async def export(
+    store: EventStore,
+    write: Callable[[bytes], object],
+    aggregate_ids: Sequence[str] | None = None,
+    *,
+    look_for: str = "",
+    progress: Progress | None = None,
+) -> Exported:
+    """Write these streams (None: all) to ``write``, as they stand at one moment; memory is
+    bounded by one page of them. ``look_for`` is a text to look for in what the events hold.
+
+    Raises:
+        CorruptLog: a stream lacks events. What was written by then is no whole export.
+    """
+    counter = _Counter(look_for)
+    sha = hashlib.sha256()
+    header = encode(Header(FORMAT, store.store_id, store.epoch, store.clock()))
+    sha.update(header)
+    write(header)
+    async with aclosing(store.transfer.rows(aggregate_ids)) as pages:
+        async for page in pages:
+            lines = b"".join(map(encode_row, map(counter.seen, page)))
+            sha.update(lines)
+            write(lines)
+            if progress is not None:
+                progress(counter.done.events)
+    counter.check()
+    done = counter.done
+    done.sha256 = sha.hexdigest()
+    write(encode(End(done.streams, done.events, done.sha256)))
+    return done
+
+
+class _Counter:
+    """Counts rows as they go by, and sees to it that every stream is whole."""
+
+    def __init__(self, look_for: str) -> None:
+        self.done = Exported()
+        self._look_for = msgspec.json.encode(look_for).decode()[1:-1]
+        self._stream: StreamRow | None = None
+        self._version = 0
+        self._mentioned = False
+
+    def seen(self, row: Row) -> Row:
+        if isinstance(row, EventRow):
+            self._version += 1
+            if row.version != self._version:
+                self._lacks(self._version)
+            self.done.events += 1
+            if self._look_for and not self._mentioned and self._look_for in row.data:
+                self._mention()
+        elif isinstance(row, StreamRow):
+            self.check()
+            self._stream, self._version, self._mentioned = row, 0, False
+            self.done.streams += 1
+        return row
+
+    def check(self) -> None:
+        """The stream that is being written has all its events."""
+        if self._stream is not None and self._version != self._stream.version:
+            self._lacks(self._version + 1)
+
+    def _lacks(self, version: int) -> None:
+        assert self._stream is not None
+        raise CorruptLog(
+            f"{self._stream.aggregate_id} stands at {self._stream.version} but its event {version} "
+            "is not the next one; restore it from a backup, or export the other plans by name"
+        )
+
+    def _mention(self) -> None:
+        assert self._stream is not None
+        self._mentioned = True
+        self.done.mentioning += 1
+        if len(self.done.mentions) < 10:
+            self.done.mentions += (self._stream.aggregate_id,)

@@ -1,0 +1,199 @@
+"""Opening a PostgreSQL database: fresh, again, newer, somebody else's, and by many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from planfold.backends.postgres import migration as migration_module
+from planfold.backends.postgres.address import parse_address
+from planfold.backends.postgres.connection import connect
+from planfold.backends.postgres.inspection import inspect
+from planfold.backends.postgres.migration import migrate, migrations
+from planfold.backends.postgres.store import PostgresStore
+from planfold.errors import ConfigurationError, PlanfoldError
+from planfold.testing.contracts.backend import CODEC, Counted, decision
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SOMEBODY = "planfold_somebody"
+
+
+@pytest.fixture
+async def direct(postgres_database: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(postgres_database)
+    yield connection
+    connection.terminate()
+
+
+@pytest.fixture
+def one_step_more(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """As if the next planfold had one more migration."""
+    steps = [*migrations(), ("9999_next.sql", "CREATE TABLE planfold.later (x integer)")]
+    monkeypatch.setattr(migration_module, "migrations", lambda: steps)
+    return steps
+
+
+async def open_and_close(address: str, **rest: Any) -> str:
+    store = await PostgresStore.open(address, CODEC, **rest)
+    await store.close()
+    return store.store_id
+
+
+async def tables(connection: Connection) -> set[str]:
+    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'planfold'")
+    return {row[0] for row in rows}
+
+
+async def test_a_fresh_database_gets_the_whole_schema_and_an_identity(
+    postgres_database: str, direct: Connection
+) -> None:
+    store = await PostgresStore.open(postgres_database, CODEC)
+    assert re.fullmatch(r"[0-9a-f]{16}", store.store_id)
+    assert store.epoch == 1
+    await store.close()
+    wanted = {"events", "streams", "task_queue", "commands", "consumers", "snapshots", "meta"}
+    assert wanted <= await tables(direct)
+    rows = await direct.fetch("SELECT number, name FROM planfold.migrations ORDER BY number")
+    assert [tuple(row) for row in rows] == [
+        (number, name) for number, (name, _) in enumerate(migrations(), 1)
+    ]
+
+
+async def test_opening_again_changes_nothing(postgres_database: str) -> None:
+    store = await PostgresStore.open(postgres_database, CODEC)
+    await store.append(decision(Counted(1)))
+    await store.close()
+    again = await PostgresStore.open(postgres_database, CODEC, create=False)
+    assert (again.store_id, await again.load("a")) == (store.store_id, [Counted(1)])
+    await again.close()
+    session = await connect(parse_address(postgres_database))
+    assert await migrate(session, parse_address(postgres_database)) == 0
+    await session.close()
+
+
+async def test_processes_that_make_one_schema_at_once_agree(postgres_database: str) -> None:
+    opened = await asyncio.gather(*(open_and_close(postgres_database) for _ in range(8)))
+    assert len(set(opened)) == 1
+
+
+async def test_a_later_migration_keeps_what_is_there(
+    postgres_database: str, direct: Connection, request: pytest.FixtureRequest
+) -> None:
+    store = await PostgresStore.open(postgres_database, CODEC)
+    await store.append(decision(Counted(1)))
+    request.getfixturevalue("one_step_more")
+    opened = await asyncio.gather(*(open_and_close(postgres_database) for _ in range(3)))
+    assert set(opened) == {store.store_id}
+    assert "later" in await tables(direct)
+    await store.append(decision(Counted(2), at=1))  # an older planfold that is still running
+    assert await store.load("a") == [Counted(1), Counted(2)]
+    await store.close()
+
+
+async def test_a_migration_that_fails_leaves_what_was_there(
+    postgres_database: str, direct: Connection, one_step_more: list[tuple[str, str]]
+) -> None:
+    one_step_more[-1] = ("9999_next.sql", "CREATE TABLE planfold.events (x integer)")
+    with pytest.raises(PlanfoldError, match="already exists"):
+        await open_and_close(postgres_database)
+    assert await tables(direct) == set()
+    one_step_more.pop()
+    await open_and_close(postgres_database)
+
+
+async def test_a_crash_at_any_statement_leaves_nothing_behind(
+    postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = "\n".join(sql for _, sql in migrations() if "FUNCTION" not in sql)
+    statements = [s for s in re.split(r";\s*\n", sql) if s.strip()]
+    assert len(statements) > 20
+    for crash_at in range(0, len(statements), 3):
+        steps = [(f"{n:04}.sql", s) for n, s in enumerate(statements)]
+        steps.insert(crash_at, ("crash", "SELECT pg_terminate_backend(pg_backend_pid())"))
+        monkeypatch.setattr(migration_module, "migrations", lambda steps=steps: steps)
+        with pytest.raises(PlanfoldError):
+            await open_and_close(postgres_database)
+        assert await tables(direct) == set()
+    monkeypatch.undo()
+    await open_and_close(postgres_database)
+
+
+async def test_a_missing_database_is_not_made_when_it_must_exist(
+    postgres_database: str, direct: Connection
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"no database at postgresql://.*planfold run"):
+        await open_and_close(postgres_database, create=False)
+    assert await direct.fetchval("SELECT to_regnamespace('planfold') IS NULL")
+
+
+async def test_a_database_of_a_newer_planfold_is_refused(
+    postgres_database: str, direct: Connection
+) -> None:
+    await open_and_close(postgres_database)
+    await direct.execute("INSERT INTO planfold.migrations VALUES (99, 'of the future', 0)")
+    with pytest.raises(ConfigurationError, match=r"has schema 99.*knows up to.*upgrade planfold"):
+        await open_and_close(postgres_database)
+
+
+async def test_a_schema_of_another_program_is_refused(
+    postgres_database: str, direct: Connection
+) -> None:
+    await direct.execute("CREATE SCHEMA planfold; CREATE TABLE planfold.theirs (x integer)")
+    with pytest.raises(ConfigurationError, match="another program"):
+        await open_and_close(postgres_database)
+    assert await tables(direct) == {"theirs"}
+
+
+async def test_the_rights_that_are_needed_are_named(
+    postgres_database: str, direct: Connection
+) -> None:
+    with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        await direct.execute(f"CREATE ROLE {SOMEBODY} LOGIN")
+    name = postgres_database.rpartition("/")[2]
+    theirs = re.sub(r"//[^@]*@", f"//{SOMEBODY}@", postgres_database)
+    with pytest.raises(ConfigurationError, match=rf"GRANT CREATE ON DATABASE {name} TO {SOMEBODY}"):
+        await open_and_close(theirs)
+    await direct.execute(f"GRANT CREATE ON DATABASE {name} TO {SOMEBODY}")
+    store = await PostgresStore.open(theirs, CODEC)
+    await store.append(decision(Counted(1)))
+    await store.close()
+
+
+async def test_a_schema_that_was_made_beforehand_needs_no_right_on_the_database(
+    postgres_database: str, direct: Connection
+) -> None:
+    with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        await direct.execute(f"CREATE ROLE {SOMEBODY} LOGIN")
+    await direct.execute(f"CREATE SCHEMA planfold AUTHORIZATION {SOMEBODY}")
+    await open_and_close(re.sub(r"//[^@]*@", f"//{SOMEBODY}@", postgres_database))
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused(
+    postgres_database: str, direct: Connection
+) -> None:
+    name = postgres_database.rpartition("/")[2] + "_latin"
+    await direct.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(ConfigurationError, match="encoding LATIN1"):
+            await open_and_close(postgres_database + "_latin")
+    finally:
+        await direct.execute(f"DROP DATABASE {name}")
+
+
+async def test_inspecting_changes_nothing(postgres_database: str, direct: Connection) -> None:
+    with pytest.raises(ConfigurationError, match="no database at"):
+        await inspect(postgres_database)
+    await open_and_close(postgres_database)
+    report = await inspect(postgres_database)
+    assert report.schema == report.newest_schema == len(migrations())
+    assert (report.integrity, report.order) == ("ok", "feed")
+    assert report.bytes > 0
+    await direct.execute("INSERT INTO planfold.migrations VALUES (99, 'of the future', 0)")
+    assert (await inspect(postgres_database)).schema == 99
