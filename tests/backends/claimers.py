@@ -1,4 +1,4 @@
-"""Many claimers in one process: ``claimers.py DATABASE NAME COUNT``. Begins when it is told to by
+"""Many claimers in one process: ``claimers.py ADDRESS NAME COUNT``. Begins when it is told to by
 a line; prints what they got as one line of JSON."""
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ import json
 import random
 import sys
 
-from planfold.backends.sqlite.store import SqliteStore
+from planfold.databases import open_store
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.port import EventStore, Lease, WorkerRecord
 
 
-async def main(path: str, name: str, count: int) -> None:
-    store = SqliteStore.open(path, Codec())
+async def main(address: str, name: str, count: int) -> None:
+    store = await open_store(address, Codec(), None, True)
     owners = [f"{name}-{number}" for number in range(count)]
     for owner in owners:
         await store.queue.enter(WorkerRecord(owner))
@@ -31,7 +31,7 @@ async def main(path: str, name: str, count: int) -> None:
     await store.close()
 
 
-async def claim_all(store: SqliteStore, owner: str) -> list[Lease]:
+async def claim_all(store: EventStore, owner: str) -> list[Lease]:
     mine: list[Lease] = []
     while leases := await store.queue.claim(owner, random.randint(1, 3)):
         mine += leases

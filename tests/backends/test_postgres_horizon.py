@@ -221,7 +221,7 @@ class HorizonMachine(RuleBasedStateMachine):
 
 
 HorizonMachine.TestCase.settings = settings(
-    stateful_step_count=50, max_examples=10 * settings().max_examples
+    stateful_step_count=50, max_examples=4 * settings().max_examples
 )
 TestHorizon = HorizonMachine.TestCase
 

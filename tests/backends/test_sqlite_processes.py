@@ -47,7 +47,7 @@ async def test_each_task_is_granted_once_among_two_processes(
     path = tmp_path / "plans.db"
     store = SqliteStore.open(str(path), CODEC)
     await store.append(dispatch(*range(tasks)))
-    processes = [start("claimers.py", path, name, claimers // 2) for name in "ab"]
+    processes = [start("claimers.py", f"sqlite:///{path}", name, claimers // 2) for name in "ab"]
     try:
         assert [hear(process) for process in processes] == ["ready", "ready"]
         for process in processes:

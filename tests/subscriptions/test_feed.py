@@ -161,6 +161,19 @@ async def test_one_with_a_key_does_not_read_again_what_others_wrote(
     await feed.close()
 
 
+async def test_one_that_waits_for_its_key_is_near_the_head(log: ControlledLog, feed: Feed) -> None:
+    waiting = asyncio.ensure_future(take(feed.subscribe(Query(aggregate_id="b"), 0), 1))
+    await until(lambda: feed.looks > 0)
+    for last in range(2 * PAGE, 4 * RECENT, 2 * PAGE):
+        log.append(2 * PAGE)
+        await until(lambda last=last: len(log.pages) >= last // PAGE)  # type: ignore[misc]
+    log.append(1, to="b")
+    (found,) = await waiting
+    assert found.position == len(log.events)
+    assert {query for query, _ in log.pages} == {Query()}
+    await feed.close()
+
+
 async def test_while_nothing_is_settled_it_begins_again_for_one_from_further_below(
     log: ControlledLog, feed: Feed
 ) -> None:

@@ -44,9 +44,12 @@ def _given(db: str | None) -> str | None:
 
 
 def command_line(db: str | None, *words: str | int) -> str:
-    """A command for the user to copy: it reaches the same database as this one."""
+    """A command for the user to copy: it reaches the same database as this one, but for a
+    password, which has no place on a screen."""
+    from planfold.databases import shown_address
+
     given = _given(db)
-    flags = ["--db", given] if given else []
+    flags = ["--db", shown_address(given)] if given else []
     return shlex.join(["planfold", *flags, *map(str, words)])
 
 

@@ -61,7 +61,8 @@ class Log(Protocol):
     """What a feed needs of a backend."""
 
     async def horizon(self, after: int) -> Horizon:
-        """Raises Transient while the database is away."""
+        """How far the log is final, given that nothing can appear at or below ``after``, or
+        nobody cares. Raises Transient while the database is away."""
         ...
 
     async def read(self, query: Query, *, after: int, upto: int, limit: int) -> Sequence[Envelope]:
@@ -71,11 +72,13 @@ class Log(Protocol):
 
 
 class Feed:
-    """``looks`` counts how often the horizon was asked for, ``pages_read`` the pages of events, of
-    the feeder and of subscriptions that are behind; ``blocked_since`` is
-    since when nothing was delivered although there are events, because a transaction that may
-    write below them is open (seconds since the epoch; None: it is not so); ``fault`` is why the
-    last look failed."""
+    """``looks`` counts how often the horizon was asked for, ``pages_read`` the pages of events that
+    were read apart from that, by the feeder and by subscriptions that are behind.
+
+    ``blocked_since``: since when nothing was delivered although there are events, because a
+    transaction is open that may still write below them (seconds since the epoch; None: it is not
+    so). ``fault``: why the last look failed; None: it did not.
+    """
 
     def __init__(
         self,
@@ -172,10 +175,12 @@ class Feed:
         key = cursor.query.aggregate_id
         moved: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(moved)
+        cursor.waiting = True
         try:
             nothing_up_to = await moved
             cursor.after = max(cursor.after, nothing_up_to)
         finally:
+            cursor.waiting = False
             if moved.cancelled():
                 self._forget(key, moved)
 
@@ -236,24 +241,27 @@ class Feed:
         own query, or more than a page and nobody near the head."""
         ahead = horizon.settled - self._head
         near = self._recent.since
-        return ahead > LEAP or (ahead > PAGE and all(c.after < near for c in self._cursors))
+        all_behind = all(c.after < near and not c.waiting for c in self._cursors)
+        return ahead > LEAP or (ahead > PAGE and all_behind)
 
     async def _advance(self, horizon: Horizon, *, leap: bool) -> None:
         """Take in what is final and new."""
         if horizon.settled >= self._since:
             self._since = 0
+        events = horizon.events
         if leap and horizon.settled > self._head:
+            events = None
             self._head = horizon.settled
             self._recent.restart(self._head)
             self._wake_everybody()
         head = self._head
         while head < horizon.upto:
-            page = horizon.events
+            page = events
             if page is None:
                 page = await self._patiently(self._read, _WHOLE_LOG, head, horizon.upto)
             if head != self._head:
                 return
-            whole = page is horizon.events or len(page) < PAGE
+            whole = page is events or len(page) < PAGE
             self._head = horizon.upto if whole else page[-1].position
             self._recent.extend(page)
             self._wake(page, head)
@@ -294,11 +302,13 @@ class Feed:
 
 
 class _Cursor:
-    """Where a subscription is."""
+    """Where a subscription is. One that waits is at the head, whatever ``after`` says: up to
+    there was nothing for it."""
 
     def __init__(self, query: Query, after: int) -> None:
         self.query = query
         self.after = after
+        self.waiting = False
 
 
 class _Recent:

@@ -56,7 +56,7 @@ async def project(
         return
     narrow = Query() if until is not None else Query(aggregate_id=wanted.aggregate_id)
     feed = cast(Any, store.subscribe(narrow, after=min(places)))
-    async with aclosing(feed), aclosing(_batches(feed, batch, until)) as batches:
+    async with aclosing(feed), aclosing(_Batches(feed, batch, until).read()) as batches:
         async for read in batches:
             upto = read[-1].position
             checkpoint = Checkpoint(store.store_id, store.epoch, upto)
@@ -76,52 +76,58 @@ async def _place(store: EventStore, projection: Projection) -> int:
     return 0 if checkpoint is None else await position_after(store, checkpoint)
 
 
-async def _batches(
-    feed: AsyncIterator[Envelope], size: int, until: int | None
-) -> AsyncGenerator[list[Envelope], None]:
-    """What is there, up to ``size`` at once; the next batch is read while one is worked on. Far
-    behind the log it waits a moment for a batch to be full: commits cost more than events."""
-    waiting: list[Envelope] = []
-    room, stirred, full = asyncio.Event(), asyncio.Event(), asyncio.Event()
+class _Batches:
+    """What a feed brings, up to ``size`` at once; the next batch is read while one is worked on.
+    Far behind the log it waits a moment for a batch to be full: commits cost more than events."""
 
-    async def read() -> None:
-        async for envelope in feed:
-            if until is not None and envelope.position > until:
+    def __init__(self, feed: AsyncIterator[Envelope], size: int, until: int | None) -> None:
+        self._feed, self._size, self._until = feed, size, until
+        self._waiting: list[Envelope] = []
+        self._room, self._stirred, self._full = (asyncio.Event() for _ in range(3))
+        self._far_behind = True
+
+    async def read(self) -> AsyncGenerator[list[Envelope], None]:
+        reading = asyncio.create_task(self._read())
+        reading.add_done_callback(self._ended)
+        try:
+            while self._waiting or not reading.done():
+                self._stirred.clear()
+                if not self._waiting:
+                    await self._stirred.wait()
+                elif self._far_behind and not (reading.done() or self._full.is_set()):
+                    self._far_behind = False
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LINGER_S):
+                            await self._full.wait()
+                else:
+                    yield self._take()
+            reading.result()
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await reading
+
+    def _take(self) -> list[Envelope]:
+        batch, self._waiting = self._waiting, []
+        self._far_behind = len(batch) >= min(self._size, PAGE)
+        self._full.clear()
+        self._room.set()
+        return batch
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._stirred.set()
+        self._full.set()
+
+    async def _read(self) -> None:
+        async for envelope in self._feed:
+            if self._until is not None and envelope.position > self._until:
                 return
-            while len(waiting) >= size:
-                room.clear()
-                await room.wait()
-            waiting.append(envelope)
-            stirred.set()
-            if len(waiting) >= size:
-                full.set()
-            if envelope.position == until:
+            while len(self._waiting) >= self._size:
+                self._room.clear()
+                await self._room.wait()
+            self._waiting.append(envelope)
+            self._stirred.set()
+            if len(self._waiting) >= self._size:
+                self._full.set()
+            if envelope.position == self._until:
                 return
-
-    def ended(_: asyncio.Task[None]) -> None:
-        stirred.set()
-        full.set()
-
-    reading = asyncio.create_task(read())
-    reading.add_done_callback(ended)
-    far_behind = True
-    try:
-        while waiting or not reading.done():
-            if not waiting:
-                stirred.clear()
-                await stirred.wait()
-                continue
-            if far_behind and not reading.done():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LINGER_S):
-                        await full.wait()
-            batch, waiting[:] = waiting[:], []
-            far_behind = len(batch) >= min(size, PAGE)
-            full.clear()
-            room.set()
-            yield batch
-        reading.result()
-    finally:
-        reading.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await reading
