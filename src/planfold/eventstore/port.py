@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.transfer import Transfer
@@ -364,9 +365,16 @@ class EventStore(Protocol):
         """The events of one stream, oldest first. Raises CorruptLog on one it cannot read."""
         ...
 
-    def subscribe(self, query: Query | None = None, *, after: int = 0) -> AsyncIterator[Envelope]:
+    def subscribe(
+        self, query: Query | None = None, *, after: int | Checkpoint = 0
+    ) -> AsyncIterator[Envelope]:
         """Matching events after a position, then new ones as they are committed, without end:
-        each once, by position, none left out."""
+        each once, by position, none left out.
+
+        Raises:
+            ConfigurationError: the checkpoint is of another store, or of a time before this one
+                was restored from a backup; on the first step.
+        """
         ...
 
     def watch_other_processes(self) -> None:

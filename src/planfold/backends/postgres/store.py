@@ -33,6 +33,7 @@ from planfold.backends.postgres.transfer import PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import Writer
 from planfold.errors import CorruptLog
+from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query, Undecoded
 from planfold.eventstore.port import Append, StreamHead
@@ -196,8 +197,12 @@ class PostgresStore:
             at,
         )
 
-    def subscribe(self, query: Query | None = None, *, after: int = 0) -> AsyncIterator[Envelope]:
+    def subscribe(
+        self, query: Query | None = None, *, after: int | Checkpoint = 0
+    ) -> AsyncIterator[Envelope]:
         """See :meth:`EventStore.subscribe`."""
+        if isinstance(after, Checkpoint):
+            return subscribe_after(self, query, after)
         return self.feed.subscribe(query or Query(), after)
 
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:

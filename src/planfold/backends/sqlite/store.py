@@ -20,6 +20,7 @@ from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
+from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query, Undecoded
 from planfold.eventstore.port import Append, StreamHead, leaves_work
@@ -243,8 +244,12 @@ class SqliteStore:
             at,
         )
 
-    def subscribe(self, query: Query | None = None, *, after: int = 0) -> AsyncIterator[Envelope]:
+    def subscribe(
+        self, query: Query | None = None, *, after: int | Checkpoint = 0
+    ) -> AsyncIterator[Envelope]:
         """See :meth:`EventStore.subscribe`."""
+        if isinstance(after, Checkpoint):
+            return subscribe_after(self, query, after)
         return self.feed.subscribe(query or Query(), after)
 
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:

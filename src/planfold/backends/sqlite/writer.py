@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import apsw
 
 from planfold.backends.sqlite.connection import BUSY_MS, translate
-from planfold.errors import PlanfoldError
+from planfold.errors import ConfigurationError, PlanfoldError
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], Any]
@@ -40,11 +40,15 @@ class Writer:
         self._data_version = self._read_data_version()
         self.generation = 0  # rises when another process has written
         self._reported = 0
+        self._closed = False
 
     def submit(self, work: Callable[[apsw.Connection], T]) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction; the future is done once it is durable."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if self._closed:
+            future.set_exception(ConfigurationError(f"{self._path} was closed; open it again"))
+            return future
         self._waiting.append((work, future))
         self._schedule(loop)
         return future
@@ -71,6 +75,7 @@ class Writer:
         if self._waiting or self._committing:
             with suppress(PlanfoldError):
                 await self.submit(lambda _: None)  # what came earlier is committed by then
+        self._closed = True
         if self._thread is not None:
             self._thread.shutdown()
         self._connection.close()

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from planfold.errors import ConfigurationError
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
 from planfold.subscriptions.feed import PAGE, RECENT, Feed
@@ -72,6 +74,19 @@ class SubscribingContract(Contract):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await anext(far)
+
+    async def test_it_begins_after_a_checkpoint_of_this_store_only(self, store: EventStore) -> None:
+        await count_up(store, 0, 3)
+        at = (await store.read(Query()))[0].position
+        own = Checkpoint(store.store_id, store.epoch, at)
+        assert numbers(await take(store.subscribe(after=own), 2)) == [1, 2]
+        for foreign in (
+            Checkpoint("another", store.epoch, at),
+            Checkpoint(store.store_id, store.epoch + 1, at),
+            Checkpoint(store.store_id, store.epoch, at + 1_000),
+        ):
+            with pytest.raises(ConfigurationError):
+                await anext(store.subscribe(after=foreign))
 
     async def test_it_sees_only_what_matches(self, store: EventStore) -> None:
         feeds = {
