@@ -43,7 +43,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/python requirements/lock.py --check
 
 bench: $(VENV)/.dev ## run the benchmarks
-	$(call on_db,.planfold/postgres-bench) $(BIN)/python -m benchmarks
+	$(call on_db,.planfold/postgres-bench) $(BIN)/python -m benchmarks $(BENCH)
 
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests

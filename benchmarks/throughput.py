@@ -56,12 +56,15 @@ def plans_of(shape: str) -> list[PlanDraft]:
     return [chain(10) for _ in range(100)]
 
 
-async def tasks_per_second_on(address: str, shape: str) -> float:
-    """From the approval of the plans to the last result."""
+async def tasks_per_second_on(address: str, shape: str, *, warm: bool = False) -> float:
+    """From the approval of the plans to the last result. ``warm``: the worker has run before, so
+    that connections are open and the server has planned its statements."""
     drafts = plans_of(shape)
     async with planfold.open_app(address, tools=[noop]) as app:
         plan_ids = [await app.submit(draft) for draft in drafts]
         async with app.worker(concurrency=128):
+            if warm:
+                await app.result(await app.submit(chain(10), approved_by="bench"))
             begun = time.perf_counter()
             await asyncio.gather(*(app.approve(plan_id) for plan_id in plan_ids))
             views = await asyncio.gather(*(app.result(plan_id) for plan_id in plan_ids))

@@ -56,6 +56,8 @@ async def _slow_sync(rounds: int) -> list[Figure]:
             server.start()
         try:
             address = await server.create_database("bench")
+            async with planfold.open_app(address):
+                pass  # makes the tables
             return [await slow_sync_figure(address, rounds)]
         finally:
             server.close()

@@ -14,7 +14,7 @@ import asyncpg
 import planfold
 from benchmarks.postgres.raw import METADATA
 from benchmarks.report import Figure
-from benchmarks.throughput import chain
+from benchmarks.throughput import chain, noop
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import Append
@@ -108,13 +108,13 @@ async def large_store_figures(address: str, events: int, rounds: int) -> list[Fi
 
 
 async def _loads(address: str) -> list[float]:
-    async with planfold.open_app(address) as app:
+    async with planfold.open_app(address, tools=[noop]) as app:
         plan_id = await app.submit(chain(2_600), approved_by="me")
         version = await app.store.version(plan_id)
         events: list[object] = []
         for task_id in range(1, 2_501):
             if task_id > 1:
-                events.append(TaskDispatched(task_id, 1, "noop"))
+                events.append(TaskDispatched(task_id, 1))
             events.append(TaskStatusUpdated(task_id, TaskStatus.Completed))
         about = Metadata("bench", "bench")
         await app.store.append(Append("plan", plan_id, version, [(e, about) for e in events]))

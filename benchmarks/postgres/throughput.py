@@ -42,7 +42,7 @@ async def shape_figures(address: str, rounds: int) -> list[Figure]:
     for shape in SHAPES:
         connections, target = LIMITS[shape]
         value, limit, ratio = await interleaved(
-            lambda shape=shape: tasks_per_second_on(address, shape),
+            lambda shape=shape: tasks_per_second_on(address, shape, warm=True),
             lambda connections=connections: commits_per_second(address, connections, 1_600),
             rounds,
         )
@@ -54,7 +54,7 @@ async def shape_figures(address: str, rounds: int) -> list[Figure]:
 async def slow_sync_figure(address: str, rounds: int) -> Figure:
     """``address`` is a server whose fsync takes 2 ms longer."""
     value, limit, ratio = await interleaved(
-        lambda: tasks_per_second_on(address, "many"),
+        lambda: tasks_per_second_on(address, "many", warm=True),
         lambda: commits_per_second(address, 1, 200),
         rounds,
     )

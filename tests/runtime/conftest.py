@@ -22,7 +22,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
 
     async def wait(check: Callable[[], object]) -> None:
         async with asyncio.timeout(20):
-            while not await holds(check):  # what is waited for sets no event
+            while not await holds(check):  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.002)
 
     async def holds(check: Callable[[], object]) -> bool:

@@ -15,6 +15,7 @@ import planfold
 from planfold.app import App
 from planfold.errors import Transient
 from planfold.eventstore.codec import Codec
+from planfold.eventstore.port import Lease
 from planfold.planner.commands import ApprovePlan
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime import worker as worker_module
