@@ -129,6 +129,30 @@ async def test_a_worker_that_is_killed_is_succeeded(
     assert all(t.result != victim.pid for t in view.tasks if t.finished_at is None)
 
 
+async def test_a_killed_worker_of_this_machine_is_succeeded_at_once(
+    app: planfold.App, postgres_database: str, tmp_path: Path
+) -> None:
+    ledger, go = tmp_path / "ledger", tmp_path / "go"
+    task = TaskDraft(description="wait", tool="linger", arguments={"until": str(go)})
+    with workers(1, postgres_database, ledger, 1_000.0) as (victim,):
+        plan_id = await app.submit(PlanDraft(tasks=[task]), approved_by="me")
+
+        async def begun() -> bool:
+            return len(began(ledger)) == 1
+
+        await until(begun, "it runs")
+        victim.kill()
+        victim.wait()
+    (row,) = await app.store.queue.queued(plan_id)
+    assert row.owner is not None
+    assert await app.store.queue.dead([row.owner, "nobody"]) == {row.owner}
+    go.touch()
+    with workers(1, postgres_database, ledger, 1_000.0) as (other,):
+        async with asyncio.timeout(PATIENCE_S):
+            view = await app.result(plan_id)
+    assert view.tasks[0].result == other.pid
+
+
 @pytest.mark.parametrize(
     ("restarts", "plans"), [(2, 20), pytest.param(20, 120, marks=pytest.mark.soak)]
 )

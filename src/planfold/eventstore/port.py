@@ -100,7 +100,8 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that lives, for people to look at; nothing is recovered from it.
 
     ``routes`` None: all of them but ``declined``, for which it has no tool. ``started_at`` and
-    ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every renewal.
+    ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every renewal. ``host`` may
+    end with a mark that says in which boot and container ``pid`` means something.
     """
 
     owner: str

@@ -13,7 +13,6 @@ import asyncio
 import os
 import random
 import secrets
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +39,7 @@ from planfold.planner.tasks import Task, TaskStatus
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.machine import this_machine
 from planfold.runtime.reporting import Observer, Reporter, Unobserved
 
 RENEW_EVERY_S = 10.0
@@ -112,7 +112,7 @@ class Worker:
             self.owner,
             routes,
             self._concurrency,
-            socket.gethostname(),
+            this_machine(),
             os.getpid(),
             declined=tuple(sorted(self._declined)),
         )

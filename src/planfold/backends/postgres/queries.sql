@@ -113,6 +113,10 @@ UPDATE planfold.task_queue SET expires = (SELECT at FROM clock) + $3
 WHERE id = ANY (ARRAY(SELECT id FROM held))
 RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
 -- name: enter
+WITH forgotten AS (
+    DELETE FROM planfold.workers
+    WHERE seen_at < coalesce($6, extract(epoch FROM clock_timestamp())::double precision) - 86400
+)
 INSERT INTO planfold.workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined)
 SELECT $1, $2, $3, $4, $5, c.at, c.at, $7 FROM (
     SELECT coalesce($6, extract(epoch FROM clock_timestamp())::double precision) AS at
@@ -126,6 +130,8 @@ WITH gone AS (
     ORDER BY aggregate_id, task_id FOR NO KEY UPDATE
 )
 UPDATE planfold.task_queue SET expires = 0 WHERE id = ANY (ARRAY(SELECT id FROM held))
+-- name: all_workers
+SELECT owner, host, pid FROM planfold.workers
 -- name: workers
 SELECT owner, routes, concurrency, host, pid, started_at, seen_at, declined FROM planfold.workers
 WHERE seen_at >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision) - $2

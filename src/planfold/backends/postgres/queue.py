@@ -19,6 +19,7 @@ from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import event_id
 from planfold.eventstore.port import Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.runtime.machine import has_ended
 
 LEASE_S = 30.0
 ARRIVE_S = 5.0  # how long a renewal waits for appends that lease tasks
@@ -52,6 +53,10 @@ class PostgresQueue:
         await self._readers.rows(
             "enter", worker.owner, routes, *about, self._now(), sorted(worker.declined)
         )
+        for former in await self._readers.rows("all_workers"):
+            if has_ended(former["host"], former["pid"]):
+                await self.leave(former["owner"])
+                self._wakeup.notify(WORK)
 
     async def leave(self, owner: str) -> None:
         """The worker ends. What it could not give back is open to others at once."""
@@ -63,9 +68,13 @@ class PostgresQueue:
         return [_worker(row) for row in await self._readers.rows("workers", self._now(), LEASE_S)]
 
     async def dead(self, owners: Iterable[str]) -> frozenset[str]:
-        """See :meth:`TaskQueue.dead`: here those whose leases have run out."""
-        rows = await self._readers.rows("dead", _storable(owners), self._now())
-        return frozenset(row[0] for row in rows)
+        """See :meth:`TaskQueue.dead`: here those whose leases have run out, and those that are
+        known to have ended because they ran on this machine."""
+        names = _storable(owners)
+        expired = {row[0] for row in await self._readers.rows("dead", names, self._now())}
+        known = await self._readers.rows("all_workers") if names else []
+        ended = {row["owner"] for row in known if has_ended(row["host"], row["pid"])}
+        return frozenset(expired | (ended & set(names)))
 
     async def claim(
         self,

@@ -48,6 +48,8 @@ UPDATE task_queue SET owner = NULL, expires = NULL, starts = starts - ?
 WHERE aggregate_id = ? AND task_id = ? AND owner = ? AND epoch = ?
 -- name: renew
 UPDATE task_queue SET expires = ? WHERE owner = ?
+-- name: forget_workers
+DELETE FROM workers WHERE seen_at < ? - 86400
 -- name: enter
 INSERT INTO workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)

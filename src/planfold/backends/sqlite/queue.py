@@ -38,7 +38,13 @@ class SqliteQueue:
         now = self._reader.clock()
         about = (worker.concurrency, worker.host, worker.pid)
         declined = _json(worker.declined)
-        await self._execute("enter", (worker.owner, routes, *about, now, now, declined))
+        row = (worker.owner, routes, *about, now, now, declined)
+
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(SQL["forget_workers"], (now,))
+            connection.execute(SQL["enter"], row)
+
+        await self._writer.submit(work)
 
     async def leave(self, owner: str) -> None:
         """The worker ends. What it could not give back is open to others at once."""

@@ -67,8 +67,10 @@ def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int
 
 
 def _in_words(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     return "none" if value is None else str(value)

@@ -97,6 +97,27 @@ class ClaimingContract(Contract):
         assert await second.queue.claim("you", 1) == []
         await first.queue.leave("me")
 
+    async def test_workers_are_known_while_they_are_seen(self, backend: Backend) -> None:
+        clock = ManualClock()
+        store = await backend.open(clock=clock)
+        await store.queue.enter(WorkerRecord("first", None, 4, "host", 1))
+        clock.advance(1)
+        await store.queue.enter(WorkerRecord("second", ("gpu",), 8, "other", 2))
+        clock.advance(LEASE_S - 1)
+        await store.queue.enter(WorkerRecord("first", None, 4, "host", 1, declined=("gpu",)))
+        first, second = await store.queue.workers()
+        assert (first.owner, first.routes, first.concurrency) == ("first", None, 4)
+        assert (first.host, first.pid, first.declined) == ("host", 1, ("gpu",))
+        assert first.seen_at == first.started_at + LEASE_S == clock.now
+        assert (second.routes, second.declined) == (("gpu",), ())
+        assert [w.serves("gpu") for w in (first, second)] == [False, True]
+        assert [w.serves("shell") for w in (first, second)] == [True, False]
+        clock.advance(1.5)
+        await store.queue.renew("first")
+        assert [w.owner for w in await store.queue.workers()] == ["first"]
+        await store.queue.leave("first")
+        assert await store.queue.workers() == []
+
     async def test_an_owner_that_leaves_with_tasks_is_succeeded(self, backend: Backend) -> None:
         clock = ManualClock()
         first, second = await backend.open(clock=clock), await backend.open(clock=clock)
