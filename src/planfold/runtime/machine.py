@@ -1,4 +1,4 @@
-"""Which machine this is, so that a process that has ended can be told from one that is elsewhere."""
+"""Which machine this is: a process that has ended differs from one that runs elsewhere."""
 
 from __future__ import annotations
 
