@@ -17,6 +17,7 @@ from planfold.errors import CommandRejected, NotFound
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
+from planfold.eventstore.transfer import where_archived
 from planfold.executors.loading import add_tools
 from planfold.executors.python import PythonTool
 from planfold.executors.registry import Executors, builtin_executors
@@ -160,7 +161,7 @@ class App:
         """The plan as its log says. Raises NotFound, CorruptLog."""
         envelopes = await self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
         if not envelopes:
-            raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
+            raise await self._missing(plan_id)
         return plan_view(plan_id, envelopes)
 
     async def plans(self) -> list[StreamHead]:
@@ -173,9 +174,14 @@ class App:
         if head is None:
             stream = await self.store.head(plan_id)
             if stream is None or stream.stream_id != PLAN.stream_id:
-                raise NotFound(f"there is no plan {plan_id!r}; `planfold list` shows them")
+                raise await self._missing(plan_id)
             head = stream.head
         return PlanStatus(head["status"])
+
+    async def _missing(self, plan_id: str) -> NotFound:
+        archived = await self.store.transfer.tombstones([plan_id])
+        known = f"there is no plan {plan_id!r}; `planfold list` shows them"
+        return NotFound(where_archived(archived[0]) if archived else known)
 
     async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
         """The plan's events after a position, then new ones as they happen; ends when the plan

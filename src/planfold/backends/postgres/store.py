@@ -7,7 +7,7 @@ four for everything else, and one that listens for what other processes write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Self
 
 import asyncpg
@@ -18,7 +18,6 @@ from planfold.backends.postgres.checkpoints import PostgresCheckpoints
 from planfold.backends.postgres.connection import (
     CONNECT_S,
     DatabaseClock,
-    Row,
     Session,
     connect,
 )
@@ -32,10 +31,10 @@ from planfold.backends.postgres.reader import Readers
 from planfold.backends.postgres.transfer import PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import Writer
-from planfold.errors import CorruptLog
+from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query, Undecoded
+from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, StreamHead
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
@@ -151,18 +150,7 @@ class PostgresStore:
     async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
         """See :meth:`EventStore.load`."""
         rows = await self._readers.rows("load", aggregate_id, after_version)
-        decode = self.codec.decode
-        expected = after_version
-        events: list[Any] = []
-        for version, name, event_version, data in rows:
-            expected += 1
-            if version != expected:
-                raise CorruptLog(f"{aggregate_id} lacks its event {expected}; it is read-only")
-            try:
-                events.append(decode(name, event_version, data))
-            except CorruptLog as fault:
-                raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
-        return events
+        return events_of(self.codec, aggregate_id, after_version, rows)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None
@@ -175,27 +163,8 @@ class PostgresStore:
             rows = await self._readers.rows("read_stream", *bindings, query.aggregate_id)
         return [self._envelope(row) for row in rows]
 
-    def _envelope(self, row: Row) -> Envelope:
-        position, stream_id, aggregate_id, version, name, event_version, data, meta, at = row
-        try:
-            event = self.codec.decode(name, event_version, data)
-        except CorruptLog as fault:
-            event = Undecoded(str(fault), data)
-        try:
-            metadata = msgspec.json.decode(meta, type=Metadata)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            metadata = Metadata(extra={"unreadable": "true"})
-        return Envelope(
-            position,
-            stream_id,
-            aggregate_id,
-            version,
-            name,
-            event_version,
-            event,
-            metadata,
-            at,
-        )
+    def _envelope(self, row: Iterable[Any]) -> Envelope:
+        return envelope_of(self.codec, row)
 
     def subscribe(
         self, query: Query | None = None, *, after: int | Checkpoint = 0
@@ -212,11 +181,11 @@ class PostgresStore:
 
     async def heads(self, stream_id: str) -> list[StreamHead]:
         """All streams of one kind, oldest first."""
-        return [_head(*row) for row in await self._readers.rows("heads", stream_id)]
+        return [head_of(row) for row in await self._readers.rows("heads", stream_id)]
 
     async def head(self, aggregate_id: str) -> StreamHead | None:
         row = await self._readers.row("head", aggregate_id)
-        return None if row is None else _head(*row)
+        return None if row is None else head_of(row)
 
     async def last_position(self) -> int:
         """See :meth:`EventStore.last_position`."""
@@ -237,16 +206,3 @@ class PostgresStore:
     def watch_other_processes(self) -> None:
         """From now on wake who waits for what another process has written."""
         self.others.watch()
-
-
-def _head(
-    stream_id: str,
-    aggregate_id: str,
-    version: int,
-    head: str,
-    created_at: float,
-    updated_at: float,
-    due_at: float | None,
-) -> StreamHead:
-    values = msgspec.json.decode(head, type=dict[str, Any])
-    return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from planfold.backends.names import names_of, require_storable
+from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
@@ -22,7 +23,7 @@ from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query, Undecoded
+from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Enqueue, Metadata, Settle
@@ -193,20 +194,8 @@ class SqliteStore:
 
     async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
         """See :meth:`EventStore.load`."""
-        decode = self.codec.decode
-        expected = after_version
-        events: list[Any] = []
-        for version, name, event_version, data in self._reader.rows(
-            "load", (aggregate_id, after_version)
-        ):
-            expected += 1
-            if version != expected:
-                raise CorruptLog(f"{aggregate_id} lacks its event {expected}; it is read-only")
-            try:
-                events.append(decode(name, event_version, data))
-            except CorruptLog as fault:
-                raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
-        return events
+        rows = self._reader.rows("load", (aggregate_id, after_version))
+        return events_of(self.codec, aggregate_id, after_version, rows)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None
@@ -222,27 +211,8 @@ class SqliteStore:
         )
         return [self._envelope(row) for row in self._reader.rows(name, bindings)]
 
-    def _envelope(self, row: tuple[Any, ...]) -> Envelope:
-        position, stream_id, aggregate_id, version, name, event_version, data, meta, at = row
-        try:
-            event = self.codec.decode(name, event_version, data)
-        except CorruptLog as fault:
-            event = Undecoded(str(fault), data)
-        try:
-            metadata = msgspec.json.decode(meta, type=Metadata)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            metadata = Metadata(extra={"unreadable": "true"})
-        return Envelope(
-            position,
-            stream_id,
-            aggregate_id,
-            version,
-            name,
-            event_version,
-            event,
-            metadata,
-            at,
-        )
+    def _envelope(self, row: Iterable[Any]) -> Envelope:
+        return envelope_of(self.codec, row)
 
     def subscribe(
         self, query: Query | None = None, *, after: int | Checkpoint = 0
@@ -259,17 +229,11 @@ class SqliteStore:
 
     async def heads(self, stream_id: str) -> list[StreamHead]:
         """All streams of one kind, oldest first."""
-        return [self._head(row) for row in self._reader.rows("heads", (stream_id,))]
+        return [head_of(row) for row in self._reader.rows("heads", (stream_id,))]
 
     async def head(self, aggregate_id: str) -> StreamHead | None:
         rows = self._reader.rows("head", (aggregate_id,))
-        return self._head(rows[0]) if rows else None
-
-    @staticmethod
-    def _head(row: tuple[Any, ...]) -> StreamHead:
-        stream_id, aggregate_id, version, head, created_at, updated_at, due_at = row
-        values = msgspec.json.decode(head, type=dict[str, Any])
-        return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)
+        return head_of(rows[0]) if rows else None
 
     async def last_position(self) -> int:
         """See :meth:`EventStore.last_position`."""
