@@ -87,7 +87,10 @@ async def deadlocks(connection: Connection) -> int:
 # --- nobody knows whether it was committed ------------------------------------------------------
 
 
-@pytest.mark.parametrize(("executed", "rounds"), [(True, 50), (False, 10)])
+@pytest.mark.parametrize(
+    ("executed", "rounds"),
+    [(True, 13), (False, 5), *(pytest.param(e, 50, marks=pytest.mark.soak) for e in (True, False))],
+)
 async def test_a_lost_answer_leads_to_exactly_one_effect(
     proxy: CuttingProxy, through_proxy: PostgresStore, executed: bool, rounds: int
 ) -> None:

@@ -17,6 +17,7 @@ from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, Fence
 from planfold.handler import Enqueue, Handler, Metadata, QueueChange
 from planfold.runtime import dispatcher as dispatcher_module
+from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 
@@ -350,6 +351,30 @@ async def test_a_long_stream_is_resumed_from_its_snapshot(bench: Bench, until: U
     assert await bench.add_there(2) == [Added(2)]
     assert loads == [10]
     assert await bench.total() == 30
+
+
+async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "KEEP_EVERY", 10)
+    loads: list[int] = []
+    for store in bench.stores:
+
+        async def observed(
+            aggregate_id: str, *, after_version: int = 0, load: Any = store.load
+        ) -> Any:
+            loads.append(after_version)
+            return await load(aggregate_id, after_version=after_version)
+
+        monkeypatch.setattr(store, "load", observed)
+        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell
+    for _ in range(30):
+        await bench.add(2)
+        await bench.add_there(2)
+    assert await bench.total() == 120
+    # At first there is nothing to go back to: once, and while fewer than ten events are there.
+    assert loads.count(0) <= 2 * (1 + 5 + 1)
+    assert [e.version for e in await bench.log()] == list(range(1, 61))
 
 
 @pytest.mark.usefixtures("often")

@@ -15,6 +15,8 @@ from planfold.eventstore.port import CommandRecord, EventStore, Fence
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
 
+KEEP_EVERY = 300  # events between two states that are kept in memory
+
 
 class Letter(msgspec.Struct, eq=False):
     """A command on its way, with whoever waits for what comes of it."""
@@ -53,6 +55,8 @@ class Mailbox:
         self.snapshot_version = 0
         self.one_by_one = False
         self._generation = -1
+        self._contended = False
+        self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
         self._rested = asyncio.Event()
 
@@ -112,23 +116,36 @@ class Mailbox:
         except CorruptLog:
             if not self.version:
                 raise
+            self._kept = None
             handler, self.version = self.aggregate.handler(), 0  # was it only the snapshot?
             await self._catch_up(store, handler)
-        metadata = await store.metadata_of_first(self.aggregate_id)
-        self.correlation_id = metadata.correlation_id if metadata else ""
+        if not self.correlation_id:
+            metadata = await store.metadata_of_first(self.aggregate_id)
+            self.correlation_id = metadata.correlation_id if metadata else ""
+        self._keep(handler)
         self.handler = handler
         return handler
 
+    def _keep(self, handler: Handler[Any, Any]) -> None:
+        """Where several processes write, the next conflict is near: remember this state, so that
+        it need not be folded from the beginning again."""
+        kept_at = self._kept[0] if self._kept else 0
+        if self._contended and self.version - kept_at >= KEEP_EVERY:
+            data = handler.snapshot()
+            self._kept = None if data is None else (self.version, data)
+
     async def _restore(self, store: EventStore) -> tuple[Handler[Any, Any], int]:
-        kept = await store.checkpoints.snapshot(self.aggregate_id)
+        kept = self._kept or await store.checkpoints.snapshot(self.aggregate_id)
         if kept is not None:
             version, data = kept
             handler = None
             with suppress(Exception):  # a snapshot is a cache: what cannot be read is rebuilt
                 handler = self.aggregate.handler.restore(data)
             if handler is not None and version <= await store.version(self.aggregate_id):
-                self.snapshot_version = version
+                if kept is not self._kept:
+                    self.snapshot_version = version
                 return handler, version
+            self._kept = None
         return self.aggregate.handler(), 0
 
     async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
@@ -146,6 +163,7 @@ class Mailbox:
 
     def forget(self) -> None:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
+        self._contended = True
         self.handler = None
         self.head = {}
         self.version = 0
