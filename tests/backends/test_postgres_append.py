@@ -301,7 +301,10 @@ async def test_it_waits_for_a_short_transaction_of_another_session(
     async with direct.transaction():
         await direct.execute("SELECT FROM planfold.streams FOR UPDATE")
         waiting = store.append(decision(Counted(2), at=1))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not await direct.fetchval(waits):  # noqa: ASYNC110 - a lock sets no event
+                await asyncio.sleep(0.01)
         assert not waiting.done()
     assert await waiting > 0
 

@@ -43,6 +43,15 @@ class Unobserved:
     def trouble(self, fault: PlanfoldError) -> None: ...
 
 
+def as_planfold_error(
+    fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
+) -> PlanfoldError:
+    """The fault itself, or one of ``kind`` that tells of a fault that nobody foresaw."""
+    if isinstance(fault, PlanfoldError):
+        return fault
+    return kind(f"{about}{type(fault).__name__}: {fault}")
+
+
 class Reporter:
     """Tells ``observer`` what was recorded, and what keeps a report from being recorded."""
 

@@ -18,29 +18,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from planfold.errors import (
-    CorruptLog,
-    LeaseLost,
-    PlanfoldError,
-    Transient,
-)
+from planfold.errors import CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.envelope import version_of
 from planfold.eventstore.port import EventStore, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
 from planfold.executors.executor import Outcome, TaskContext
 from planfold.executors.registry import Executors
 from planfold.handler import QueueChange, Settle, Signal
-from planfold.planner.commands import (
-    ExecutorEvent,
-    TaskCompleted,
-)
+from planfold.planner.commands import ExecutorEvent, TaskCompleted
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.machine import this_machine
-from planfold.runtime.reporting import Observer, Reporter, Unobserved
+from planfold.runtime.reporting import Observer, Reporter, Unobserved, as_planfold_error
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
@@ -402,12 +394,3 @@ class Worker:
 
 def _identity(lease: Lease) -> tuple[str, int, int, int]:
     return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch
-
-
-def as_planfold_error(
-    fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
-) -> PlanfoldError:
-    """The fault itself, or one of ``kind`` that tells of a fault that nobody foresaw."""
-    if isinstance(fault, PlanfoldError):
-        return fault
-    return kind(f"{about}{type(fault).__name__}: {fault}")

@@ -63,30 +63,36 @@ async def _work(
 ) -> int:
     import signal
 
-    from planfold.cli.access import database_shown, let_tools_be_found, settings_for
-    from planfold.cli.printing import Paper, clean, counted
-    from planfold.cli.session import Stop, at_work
+    from planfold.cli.access import let_tools_be_found, settings_for
+    from planfold.cli.session import Stop
 
     settings = settings_for(db, concurrency=concurrency)
     let_tools_be_found(settings, tools)
-    paper = Paper()
-    say = (lambda _: None) if as_json else paper.lines
     with Stop().listening() as stop:
         async with AsyncExitStack() as stack:
             app = await _opened(stack, settings, tools, stop)
-            if app is None:
-                return INTERRUPTED
-            teller = _Teller(app, paper, as_json)
-            worker = app.worker(routes=routes or None, observer=teller)
-            async with teller.telling(), at_work(worker, stop, drain_s=DRAIN_S):
-                where = clean(database_shown(settings))
-                say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
-                await stop.asked.wait()
-                if worker.running:
-                    what = counted(worker.running, "running task")
-                    say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
-        say([[("stopped", "")]])
+            if app is not None:
+                await _serve(app, routes, stop, as_json=as_json)
     return INTERRUPTED if stop.signal is signal.SIGINT else COMPLETED
+
+
+async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) -> None:
+    from planfold.cli.access import database_shown
+    from planfold.cli.printing import Paper, clean, counted
+    from planfold.cli.session import at_work
+
+    paper = Paper()
+    say = (lambda _: None) if as_json else paper.lines
+    teller = _Teller(app, paper, as_json)
+    worker = app.worker(routes=routes or None, observer=teller)
+    async with teller.telling(), at_work(worker, stop, drain_s=DRAIN_S):
+        where = clean(database_shown(app.settings))
+        say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
+        await stop.asked.wait()
+        if worker.running:
+            what = counted(worker.running, "running task")
+            say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
+    say([[("stopped", "")]])
 
 
 async def _opened(
