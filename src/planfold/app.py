@@ -106,6 +106,9 @@ class App:
             token_budget=settings.token_budget,
             max_parallel=max_parallel or settings.max_parallel,
             route_limits=settings.route_limits,
+            model=settings.model,
+            budget=settings.budget,
+            summarise=settings.summarise,
         )
 
     async def send(

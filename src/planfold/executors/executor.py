@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,11 +16,16 @@ from planfold.planner.commands import (
     ExecutorEvent,
     NeedsClarification,
     OutcomeUnknown,
+    StepAbandoned,
+    StepBegun,
     StepCompleted,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
 )
+from planfold.planner.events import ClarificationRequested, Event
+from planfold.planner.spending import Spend
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task
 from planfold.tools.tool import Tool
 
@@ -29,6 +35,24 @@ PROGRESS_INTERVAL = 1.0  # seconds between two recorded notes of one attempt
 NOTE_LIMIT = 1_000  # characters
 
 T = TypeVar("T")
+
+
+Report = Callable[[ExecutorEvent], Awaitable[Sequence[Event] | None]]
+
+
+class Asking(BaseException):
+    """Ends an attempt with a question; the next attempt finds the answer.
+
+    Not an Exception, so that a tool's ``except Exception`` does not take it for a fault.
+    """
+
+    def __init__(self, question: NeedsClarification) -> None:
+        self.question = question
+        super().__init__(question.question)
+
+
+class BudgetUsedUp(Asking):
+    """The plan may not spend what a step would cost; the plan has put the question already."""
 
 
 class Cancellation(asyncio.Event):
@@ -68,7 +92,8 @@ class TaskContext:
     ``arguments`` are the tool call's, references resolved. ``idempotency_key`` is the same for
     all attempts of one run of a task. ``cancelled`` is set when the attempt should stop: finish
     cleanly within 10 s or be killed. ``workspace`` is where files belong, ``files_dir`` where
-    output too long for memory goes.
+    output too long for memory goes. ``plan`` is the whole plan's state, for reading: it goes on
+    changing while the attempt runs.
 
     The worker makes one per attempt, on the event loop, and calls ``close()`` when it is over.
     """
@@ -79,10 +104,11 @@ class TaskContext:
         plan_id: str,
         task: Task,
         arguments: dict[str, Any],
-        report: Callable[[ExecutorEvent], Awaitable[None]],
+        report: Report,
         steps: dict[str, Any],
         workspace: Path,
         files_dir: Path,
+        plan: PlannerState | None = None,
     ) -> None:
         self.plan_id = plan_id
         self.task = task
@@ -92,7 +118,12 @@ class TaskContext:
         self.cancelled = Cancellation()
         self.workspace = workspace
         self.files_dir = files_dir
+        self.plan = plan or PlannerState()
+        self.call = ""  # the inner call that this is the context of, else empty
         self._report = report
+        self._begun = set(self.plan.begun(task.id))
+        self._outer: TaskContext | None = None
+        self._prefix = ""  # of the keys of an inner call's steps
         self._steps = steps
         self._step_locks: dict[str, asyncio.Lock] = {}
         self._loop = _running_loop()
@@ -112,6 +143,9 @@ class TaskContext:
         over, and a newer one takes its place; so the newest is never lost, except when the
         attempt ends before: then its outcome says more. Cut at 1,000 characters.
         """
+        if self._outer is not None:
+            await self._outer.progress(note)
+            return
         note = as_text(note)[:NOTE_LIMIT]
         loop = asyncio.get_running_loop()
         wait = self._last_note + PROGRESS_INTERVAL - loop.time()
@@ -133,6 +167,7 @@ class TaskContext:
         between the end of ``function`` and the record runs it again: it needs to bear that, or
         to pass ``idempotency_key`` on. Raises Permanent when the value is not JSON.
         """
+        key = self._prefix + key
         if key in self._steps:
             return self._steps[key]
         async with self._step_locks.setdefault(key, asyncio.Lock()):
@@ -142,6 +177,100 @@ class TaskContext:
                 await self._report(StepCompleted(key, value))
                 self._steps[key] = value
             return self._steps[key]
+
+    async def paid(
+        self,
+        key: str,
+        function: Callable[[bool], Awaitable[tuple[Any, Spend]]],
+        *,
+        reserve: Spend,
+        about: str = "",
+        request_hash: str = "",
+        partial: Any = None,
+    ) -> Any:
+        """Like :meth:`once`, for a step that costs something: ``reserve`` is set aside in the
+        plan's budget first, and what ``function`` says it spent takes its place.
+
+        ``function`` is told whether the step had begun in an earlier attempt, which was cut off
+        in the middle of it. Raises BudgetUsedUp, which ends the attempt, where the plan may not
+        spend that much; ``partial`` is then shown to the person who decides.
+        """
+        key = self._prefix + key
+        async with self._step_locks.setdefault(key, asyncio.Lock()):
+            if key in self._steps:
+                return self._steps[key]
+            again = key in self._begun
+            begun = StepBegun(key, about, request_hash, reserve, partial)
+            for event in await self._report(begun) or ():
+                if isinstance(event, ClarificationRequested):
+                    raise BudgetUsedUp(NeedsClarification(event.question))
+            self._begun.add(key)
+            try:
+                value, spent = await function(again)
+                value = recordable(value, f"the value of step {key!r}")
+            except (Exception, Asking) as fault:
+                spent = Spend(calls=1) if isinstance(fault, Exception) else Spend()
+                await self._report(StepAbandoned(key, as_text(fault)[:NOTE_LIMIT], spent))
+                self._begun.discard(key)
+                raise
+            await self._report(StepCompleted(key, value, spent))
+            self._begun.discard(key)
+            self._steps[key] = value
+            return value
+
+    def was_cut_off(self, key: str) -> bool:
+        """Whether a paid step began and no attempt saw its end."""
+        return self._prefix + key in self._begun
+
+    async def ask(
+        self,
+        key: str,
+        question: str,
+        *,
+        choices: Sequence[str] = (),
+        default: str | None = None,
+        deadline: float | None = None,
+    ) -> str:
+        """Ask a person, durably: the first time it ends the attempt (nothing is held while the
+        person thinks), and the attempt that the answer starts gets the answer here.
+
+        So what comes before it runs again, except for what :meth:`once` has recorded. ``key``
+        names the question within the task. Call it outside of ``try`` blocks that catch
+        BaseException. ``deadline``: seconds until ``default`` holds.
+        """
+        step = f"{self._prefix}ask:{key}"
+        if step in self._steps:
+            return str(self._steps[step])
+        raise Asking(NeedsClarification(question, tuple(choices), default, deadline, key=step))
+
+    def answered(self, key: str) -> str | None:
+        """What was answered to :meth:`ask` with this key, if anything was."""
+        return self._steps.get(f"{self._prefix}ask:{key}")
+
+    @property
+    def recorded_steps(self) -> int:
+        """How many inner steps are recorded."""
+        return len(self._steps)
+
+    def recorded(self, key: str) -> bool:
+        """Whether a step's value is recorded."""
+        return self._prefix + key in self._steps
+
+    def inner(
+        self, call: str, arguments: dict[str, Any], report: Report | None = None
+    ) -> TaskContext:
+        """The context of a tool call within this attempt: with arguments, an idempotency key and
+        durable steps of its own; the same cancellation. ``call`` names it within the task, the
+        same on every attempt. ``report`` may stand between it and the log."""
+        context = copy.copy(self)
+        context.call = f"{self.call}{call}"
+        context.arguments = arguments
+        context.idempotency_key = f"{self.idempotency_key}/{call}"
+        context._prefix = f"{self._prefix}{call}/"
+        context._outer = self
+        if report is not None:
+            context._report = report
+        return context
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await ``coroutine`` from a sync tool's thread: ``context.wait(context.once(...))``.
@@ -192,7 +321,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class Executor(Protocol):
-    """Touches the world for one task. Never appends events, never knows the store."""
+    """Touches the world for one task. Never appends events, never knows the store.
+
+    One with a true attribute ``resumable`` records all it does as durable steps: an attempt that
+    was cut off is simply begun again, whatever the task's effect class.
+    """
 
     async def execute(self, context: TaskContext) -> Outcome:
         """Do it and say how it went. An exception counts as ``TaskFailed`` (``Permanent`` as

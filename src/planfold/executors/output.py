@@ -14,12 +14,19 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 def output_path(context: TaskContext, name: str) -> Path:
-    """A file of this attempt's own: ``files_dir/<plan>/<task>-<attempt>-<name>``."""
-    plan = context.plan_id
-    if not _SAFE_NAME.fullmatch(plan):
-        digest = hashlib.sha256(plan.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        plan = re.sub(r"[^A-Za-z0-9_-]", "_", plan)[:40] + "-" + digest
-    return context.files_dir / plan / f"{context.task.id}-{context.attempt}-{name}"
+    """A file of this attempt's own: ``files_dir/<plan>/<task>-<attempt>-<name>``, with the inner
+    call before the name, if there is one."""
+    attempt = f"{context.task.id}-{context.attempt}"
+    if context.call:
+        attempt += f"-{_safe(context.call)}"
+    return context.files_dir / _safe(context.plan_id) / f"{attempt}-{name}"
+
+
+def _safe(name: str) -> str:
+    if _SAFE_NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] + "-" + digest
 
 
 class Output:

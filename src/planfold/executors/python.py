@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.executor import Asking, Outcome, TaskContext
 from planfold.executors.recordable import RESULT_LIMIT, as_text, recordable
 from planfold.executors.signature import Signature
 from planfold.executors.threads import start_in_thread
@@ -158,7 +158,7 @@ class PythonExecutor:
                     retryable=False,
                 )
             return self._failure(error)
-        except GeneratorExit:
+        except (GeneratorExit, Asking):
             raise
         except BaseException as error:
             return self._failure(error)
@@ -187,6 +187,8 @@ class PythonExecutor:
                 f"{self.tool.name} did not stop within {self._grace_s:g} s; it may still be running"
             )
         value, error = done.result()
+        if isinstance(error, Asking):
+            raise error
         if error is not None:
             return self._failure(error)
         if inspect.isawaitable(value):

@@ -14,6 +14,8 @@ from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
 DONE, RETRY, FAILED = "done", "run it again", "failed"
 OUTCOME_CHOICES = (DONE, RETRY, FAILED)
+GO_ON, STOP = "go on", "stop"
+BUDGET_CHOICES = (GO_ON, STOP)
 
 
 def receive_answer(
@@ -117,6 +119,8 @@ def _leads_to(question: Question, answer: str) -> AnswerLeadsTo:
     if question.then == "outcome":
         by_answer: dict[str, AnswerLeadsTo] = {DONE: "complete", RETRY: "resume", FAILED: "fail"}
         return by_answer[answer]
+    if question.then == "budget":
+        return "fail" if answer == STOP else "resume"
     return "resume" if question.then == "resume" else "complete"
 
 

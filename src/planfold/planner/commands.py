@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import TaskSpec
 
 
@@ -14,6 +15,9 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
     ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
     error's text (characters); ``max_parallel`` and ``route_limits`` bound running tasks.
+    ``model`` names the language model that plans and works (empty: a person works), ``budget``
+    bounds what that may cost. ``approve_as`` is who approved, beforehand, all that the model will
+    plan. ``summarise`` leaves the context's compaction to the model.
     """
 
     system_prompt: str = ""
@@ -22,6 +26,10 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     error_char_limit: int = 2_000
     max_parallel: int | None = None
     route_limits: dict[str, int] = {}
+    model: str = ""
+    budget: Budget = Budget()
+    approve_as: str | None = None
+    summarise: bool = False
 
 
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------
@@ -41,13 +49,15 @@ class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The task cannot go on without an answer (``completes``: the answer is its result)."""
+    """The task cannot go on without an answer (``completes``: the answer is its result). With a
+    ``key`` the answer is kept as the value of that inner step."""
 
     question: str
     choices: tuple[str, ...] = ()
     default: str | None = None
     deadline: float | None = None  # seconds from now
     completes: bool = False
+    key: str = ""
 
 
 class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -64,11 +74,50 @@ class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     note: str
 
 
+class StepBegun(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An inner step that costs something is about to begin; ``reserve`` is set aside for it.
+
+    ``about`` says what it is (a model, a tool), ``request_hash`` what it is asked. ``partial`` is
+    what the task has so far, for a person, should the budget not allow it.
+    """
+
+    key: str
+    about: str = ""
+    request_hash: str = ""
+    reserve: Spend = Spend()
+    partial: Any = None
+
+
 class StepCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step of a task is done; its value is kept for later attempts."""
+    """An inner step of a task is done; its value is kept for later attempts. ``spent`` takes the
+    place of what was reserved."""
 
     key: str
     value: Any = None
+    spent: Spend | None = None
+
+
+class StepAbandoned(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An inner step that had begun failed; nothing is kept but what was ``spent``."""
+
+    key: str
+    error: str = ""
+    spent: Spend = Spend()
+
+
+class TasksProposed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A drafting task has found tasks, checked by the plan compiler. With ``replace`` they take
+    the place of everything that has not started; else they are added."""
+
+    tasks: tuple[TaskSpec, ...]
+    replace: bool = False
+
+
+class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A model has summarised the results of the tasks ``covers``."""
+
+    summary: str
+    covers: tuple[int, ...] = ()
 
 
 class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -83,7 +132,11 @@ ExecutorEvent = (
     | NeedsClarification
     | ClarificationProvided
     | TaskProgressed
+    | StepBegun
     | StepCompleted
+    | StepAbandoned
+    | TasksProposed
+    | ContextSummarised
     | OutcomeUnknown
 )
 
@@ -141,6 +194,20 @@ class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     approved_by: str | None = None
 
 
+class Replan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Let the model plan anew what has not started; ``reason`` says why. What it plans is a
+    revision that waits for approval."""
+
+    reason: str = ""
+
+
+class AddBudget(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Raise the plan's budget, and let go on what waits for it."""
+
+    budget: Budget
+    by: str = ""
+
+
 class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Run a failed, cancelled or skipped task again, and what was skipped because of it."""
 
@@ -177,6 +244,8 @@ Command = (
     | CompactContext
     | ApprovePlan
     | RevisePlan
+    | Replan
+    | AddBudget
     | RetryTask
     | ChangeAnswer
     | CancelTask

@@ -6,11 +6,13 @@ finished tasks are extracted into a summary once the whole passes the budget.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
+from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
@@ -52,6 +54,19 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
         lines = summary.splitlines()
     kept = _last_lines(lines, budget * CHARS_PER_TOKEN)
     return ContextCompacted(kept, state.facts.context_tokens, estimate_tokens(kept))
+
+
+def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterator[ContextCompacted]:
+    """A model's summary takes the place of what it covers; one that covers nothing new, or that
+    is larger than its share, is cut like any other."""
+    covered = set(report.covers) & set(state.facts.uncompacted)
+    if not covered:
+        return
+    budget = max(int(state.config.token_budget * SUMMARY_SHARE), 16)
+    kept = _last_lines(report.summary.splitlines(), budget * CHARS_PER_TOKEN)
+    left = [state.tasks[i].result for i in state.facts.uncompacted if i not in covered]
+    after = estimate_tokens(kept) + sum(map(estimate_tokens, left))
+    yield ContextCompacted(kept, state.facts.context_tokens, after, tuple(sorted(covered)))
 
 
 def _fresh(state: PlannerState) -> list[Task]:

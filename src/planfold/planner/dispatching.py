@@ -20,7 +20,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, Prompt, Task, TaskStatus, ToolCall
+from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
 
 _PLANNED, _RUNNING, _ASKING = (
     TaskStatus.Planned,
@@ -108,8 +108,13 @@ def next_due(state: PlannerState) -> float | None:
 
 def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
-    routes taking turns so that a crowded one does not starve the others."""
-    if not state.approved or state.cancelled:
+    routes taking turns so that a crowded one does not starve the others. Before the approval:
+    drafting only."""
+    if state.cancelled:
+        return
+    if not state.approved:
+        drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
+        yield from (task for task in drafting if task.spec.drafts)
         return
     ready, room = state.schedule.ready, _Room(state)
     for task_id in ready.get("", ()):

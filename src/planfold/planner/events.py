@@ -7,9 +7,10 @@ from typing import Any, Literal
 import msgspec
 
 from planfold.planner.commands import PlannerConfig
+from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import TaskSpec, TaskStatus
 
-Then = Literal["complete", "resume", "outcome"]
+Then = Literal["complete", "resume", "outcome", "budget"]
 AnswerLeadsTo = Literal["complete", "resume", "fail"]
 PlanOutcome = Literal["completed", "failed", "cancelled"]
 
@@ -68,8 +69,10 @@ class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """``then`` says what the answer does: it is the result, it lets the attempt go on, or it
-    tells the outcome of an attempt that was cut off. ``deadline`` is in seconds since the epoch."""
+    """``then`` says what the answer does: it is the result, it lets the attempt go on, it tells
+    the outcome of an attempt that was cut off, or what becomes of a task that used up the budget
+    (``partial``: what it has so far). The answer is kept as the value of the inner step ``key``,
+    if there is one. ``deadline`` is in seconds since the epoch."""
 
     task_id: int
     question: str
@@ -77,6 +80,8 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc
     default: str | None = None
     deadline: float | None = None
     then: Then = "complete"
+    key: str = ""
+    partial: Any = None
 
 
 class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -96,12 +101,41 @@ class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reason: Literal["retry", "answer_changed"]
 
 
+class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An inner step that costs something began, with ``reserved`` set aside. ``again``: it had
+    begun before and was cut off, and what was reserved then counts as spent."""
+
+    task_id: int
+    key: str
+    about: str = ""
+    request_hash: str = ""
+    reserved: Spend = Spend()
+    again: bool = False
+
+
 class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An inner step of a running task is done; later attempts get its value."""
 
     task_id: int
     key: str
     value: Any = None
+    spent: Spend | None = None
+
+
+class StepFailed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An inner step that had begun failed; ``spent`` takes the place of what was reserved."""
+
+    task_id: int
+    key: str
+    error: str = ""
+    spent: Spend = Spend()
+
+
+class BudgetAdded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The plan may spend more, by these amounts."""
+
+    budget: Budget
+    by: str = ""
 
 
 class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -118,11 +152,13 @@ class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """``summary`` stands for the results of all tasks that had finished by then."""
+    """``summary`` stands for the results of the tasks ``covers``; None: of all that had
+    finished by then."""
 
     summary: str
     tokens_before: int
     tokens_after: int
+    covers: tuple[int, ...] | None = None
 
 
 class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -153,7 +189,10 @@ Event = (
     | ClarificationRequested
     | ClarificationReceived
     | TasksReset
+    | StepStarted
     | StepRecorded
+    | StepFailed
+    | BudgetAdded
     | CancelRequested
     | PlanCancelled
     | ContextCompacted

@@ -10,23 +10,29 @@ from planfold.planner.answering import OUTCOME_CHOICES, receive_answer
 from planfold.planner.cancelling import blocking_parent, find_task, skip_dependents
 from planfold.planner.commands import (
     ClarificationProvided,
+    ContextSummarised,
     HandleExecutorEvent,
     NeedsClarification,
     OutcomeUnknown,
+    StepAbandoned,
+    StepBegun,
     StepCompleted,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
+    TasksProposed,
 )
+from planfold.planner.context import summarise_context
 from planfold.planner.events import (
     ClarificationRequested,
     Event,
     RetryScheduled,
-    StepRecorded,
     TaskStatusUpdated,
 )
 from planfold.planner.retries import retry_delay
+from planfold.planner.revising import propose_tasks
 from planfold.planner.state import PlannerState
+from planfold.planner.stepping import abandon_step, begin_step, complete_step
 from planfold.planner.tasks import Task, TaskStatus
 
 
@@ -59,9 +65,16 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
         case TaskProgressed(note):
             if note != task.note:
                 yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
-        case StepCompleted(key, value):
-            if key not in state.steps(task.id):
-                yield StepRecorded(task.id, key, value)
+        case StepBegun():
+            yield from begin_step(state, task, report)
+        case StepCompleted():
+            yield from complete_step(state, task, report)
+        case StepAbandoned():
+            yield from abandon_step(state, task, report)
+        case TasksProposed():
+            yield from propose_tasks(state, task, report)
+        case ContextSummarised():
+            yield from summarise_context(state, report)
         case OutcomeUnknown(reason):
             yield from _unknown(state, task, reason)
 
@@ -102,6 +115,7 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
         report.default,
         None if report.deadline is None else now + report.deadline,
         "complete" if report.completes else "resume",
+        report.key,
     )
 
 

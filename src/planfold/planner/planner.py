@@ -11,6 +11,7 @@ from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Handler, QueueChange, Settle, Signal
 from planfold.planner import answering, cancelling, revising
 from planfold.planner.commands import (
+    AddBudget,
     ApprovePlan,
     CancelPlan,
     CancelTask,
@@ -20,6 +21,7 @@ from planfold.planner.commands import (
     Continue,
     HandleExecutorEvent,
     Initialize,
+    Replan,
     RetryTask,
     RevisePlan,
 )
@@ -39,9 +41,10 @@ from planfold.planner.events import (
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revising import check_config, check_structure, hash_revision
 from planfold.planner.state import Facts, PlannerState
+from planfold.planner.stepping import add_budget
 from planfold.planner.tasks import TaskStatus
 
-FOLD_VERSION = 2  # raise it when folding the same events gives another state
+FOLD_VERSION = 3  # raise it when folding the same events gives another state
 
 
 class Planner(Handler[Command, Event]):
@@ -84,6 +87,8 @@ class Planner(Handler[Command, Event]):
         if has_work(self.state, now):
             return Continue(now)
         if self.state.outcome is None and over_budget(self.state):
+            if self.state.config.summarise and self.state.config.model:
+                return None  # the model does it when it next reads the context
             return CompactContext()
         return None
 
@@ -175,6 +180,8 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     CompactContext: _compact,
     ApprovePlan: _approve,
     RevisePlan: revising.revise_plan,
+    Replan: revising.replan,
+    AddBudget: add_budget,
     RetryTask: revising.retry_task,
     ChangeAnswer: answering.change_answer,
     CancelTask: cancelling.cancel_task,

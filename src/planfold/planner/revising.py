@@ -10,12 +10,14 @@ import msgspec
 
 from planfold.errors import CommandRejected
 from planfold.planner.cancelling import blocking_parent, find_task
-from planfold.planner.commands import PlannerConfig, RetryTask, RevisePlan
+from planfold.planner.commands import PlannerConfig, Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
+from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
+from planfold.planner.stepping import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
-from planfold.planner.tasks import TaskSpec, TaskStatus
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus, planning_task
 from planfold.planner.transitions import ENDED
 
 
@@ -82,6 +84,45 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
         yield PlanRevised(removed, command.tasks, revision_hash)
     if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
+    """Decide ``Replan``: a drafting task joins the plan, and nothing new starts until what it
+    plans is approved."""
+    if not state.config.model:
+        raise CommandRejected("the plan has no model that could plan; revise it by hand")
+    if state.cancelled:
+        raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
+    if any(state.tasks[i].status not in ENDED for i in state.facts.drafting):
+        raise CommandRejected("the plan is being planned already")
+    spec = planning_task(max(state.tasks) + 1, f"Plan anew: {command.reason or 'as asked'}")
+    yield _added(state, (spec,))
+
+
+def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Iterator[Event]:
+    """Tasks that a drafting task found. Those the plan has already change nothing."""
+    approved_by, known = state.config.approve_as, state.tasks
+    new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
+    if not (new or report.replace):
+        return
+    wanted = Spend(tasks=len([spec for spec in new if spec.proposed]))
+    short = state.budget.exceeded(state.spent + state.reserved, wanted)
+    if short is not None:
+        yield out_of_budget(task, short)
+        return
+    if report.replace:
+        yield from revise_plan(state, RevisePlan(report.tasks, approved_by))
+        return
+    check_structure(new, {i: known_task.spec for i, known_task in known.items()})
+    revised = _added(state, new)
+    yield revised
+    if approved_by is not None:
+        yield PlanApproved(revised.revision_hash, approved_by)
+
+
+def _added(state: PlannerState, new: tuple[TaskSpec, ...]) -> PlanRevised:
+    every = (*(task.spec for task in state.tasks.values()), *new)
+    return PlanRevised((), new, hash_revision(every))
 
 
 def _check_started_keep_parents(started: Mapping[int, TaskSpec], new: set[int]) -> None:

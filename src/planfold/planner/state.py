@@ -12,6 +12,7 @@ from planfold.errors import CorruptLog
 from planfold.planner import transitions as t
 from planfold.planner.commands import PlannerConfig
 from planfold.planner.events import (
+    BudgetAdded,
     CancelRequested,
     ClarificationReceived,
     ClarificationRequested,
@@ -23,7 +24,9 @@ from planfold.planner.events import (
     PlanOutcome,
     PlanRevised,
     RetryScheduled,
+    StepFailed,
     StepRecorded,
+    StepStarted,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
@@ -31,6 +34,7 @@ from planfold.planner.events import (
     Then,
 )
 from planfold.planner.graph import Schedule
+from planfold.planner.spending import Budget, Spend, total
 from planfold.planner.tasks import PlanStatus, Task, TaskSpec, TaskStatus
 
 
@@ -43,6 +47,8 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     default: str | None = None
     deadline: float | None = None
     then: Then = "complete"
+    key: str = ""  # of the inner step that the answer is the value of
+    partial: Any = None  # what the task has so far, where its budget is used up
 
 
 class Facts(msgspec.Struct):
@@ -57,6 +63,10 @@ class Facts(msgspec.Struct):
     tasks: dict[int, Task] = {}
     questions: dict[int, Question] = {}
     steps: dict[int, dict[str, Any]] = {}
+    begun: dict[int, dict[str, Spend]] = {}  # inner steps that have not ended: what is reserved
+    budget: Budget = Budget()
+    spent: Spend = Spend()
+    drafting: list[int] = []  # tasks in which a model plans
     cancelled: bool = False
     cancel_reason: str = ""
     outcome: PlanOutcome | None = None
@@ -144,11 +154,37 @@ class PlannerState:
         if facts.cancelled:
             return PlanStatus.Cancelling
         if not facts.approved:
-            return PlanStatus.AwaitingApproval
+            return self._before_approval()
         waits = facts.questions and not counts[TaskStatus.Running]
         if waits and not any(self.schedule.ready.values()) and not self.schedule.delayed:
             return PlanStatus.AwaitingAnswer
         return PlanStatus.Running
+
+    def _before_approval(self) -> PlanStatus:
+        drafting = {self._facts.tasks[i].status for i in self._facts.drafting}
+        if drafting & {TaskStatus.Running, TaskStatus.Planned}:
+            return PlanStatus.Running
+        asks = TaskStatus.NeedsClarification in drafting
+        return PlanStatus.AwaitingAnswer if asks else PlanStatus.AwaitingApproval
+
+    @property
+    def budget(self) -> Budget:
+        """What the plan may spend, with all that was added."""
+        return self._facts.budget
+
+    @property
+    def spent(self) -> Spend:
+        """What the plan has spent; without what is set aside for calls that go on."""
+        return self._facts.spent
+
+    @property
+    def reserved(self) -> Spend:
+        """What is set aside for calls that go on."""
+        return total(amount for open_ in self._facts.begun.values() for amount in open_.values())
+
+    def begun(self, task_id: int) -> dict[str, Spend]:
+        """Inner steps of the task that began and have not ended, with what is reserved."""
+        return self._facts.begun.get(task_id, {})
 
     def steps(self, task_id: int) -> dict[str, Any]:
         """Values of the task's durable inner steps, by key."""
@@ -192,6 +228,7 @@ class PlannerState:
         if self.initialized:
             raise CorruptLog("the plan was initialized twice")
         facts.title, facts.goal, facts.config = event.title, event.goal, event.config
+        facts.budget = event.config.budget
         facts.initial_hash = facts.revision_hash = event.revision_hash
         self._add(event.tasks)
 
@@ -205,6 +242,7 @@ class PlannerState:
         replaced = [spec.id for spec in event.tasks if spec.id in facts.tasks]
         for task_id in (*event.removed, *replaced):
             del facts.tasks[task_id]
+        facts.drafting = [i for i in facts.drafting if i in facts.tasks]
         facts.revision_hash, facts.approved, facts.outcome = event.revision_hash, False, None
         self._add(event.tasks)
 
@@ -212,6 +250,10 @@ class PlannerState:
         for spec in specs:
             status = TaskStatus.Completed if spec.done else TaskStatus.Planned
             self._facts.tasks[spec.id] = Task(spec, status)
+            if spec.drafts:
+                self._facts.drafting.append(spec.id)
+            if spec.proposed:
+                self._facts.spent += Spend(tasks=1)
         self._schedule = None
 
     def _must_have_begun(self) -> None:
@@ -229,6 +271,7 @@ class PlannerState:
         if after is TaskStatus.Running:
             task.note = event.note
             return
+        self._settle_all(event.task_id)
         task.error = event.error
         task.cancel_requested = False
         task.outcome_unknown = event.outcome_unknown
@@ -249,7 +292,14 @@ class PlannerState:
     def _asked(self, event: ClarificationRequested) -> None:
         self._change(event.task_id, t.ASKED)
         self._facts.questions[event.task_id] = Question(
-            event.task_id, event.question, event.choices, event.default, event.deadline, event.then
+            event.task_id,
+            event.question,
+            event.choices,
+            event.default,
+            event.deadline,
+            event.then,
+            event.key,
+            event.partial,
         )
         if self._schedule is not None and event.deadline is not None:
             self._schedule.deadlines.set(event.deadline, event.task_id)
@@ -261,15 +311,17 @@ class PlannerState:
         if after is TaskStatus.Completed:
             self._finish(task, event.answer)
         elif after is TaskStatus.Failed:
-            unknown = question is not None and question.then == "outcome"
-            task.error = f"its outcome was unknown: {event.answer}" if unknown else event.answer
+            task.error = _why_failed(question, event.answer)
         elif question is not None and question.then == "resume":
             task.answers = (*task.answers, event.answer)
+            if question.key:
+                self._facts.steps.setdefault(event.task_id, {})[question.key] = event.answer
 
     def _reset(self, event: TasksReset) -> None:
         self._must_have_begun()
         for task_id in event.task_ids:
             task, _ = self._change(task_id, t.RESET)
+            self._settle_all(task_id)
             task.result, task.error, task.note, task.arguments = None, None, None, None
             task.failures, task.answers = 0, ()
             task.cancel_requested = task.outcome_unknown = False
@@ -281,6 +333,36 @@ class PlannerState:
     def _step_recorded(self, event: StepRecorded) -> None:
         self._change(event.task_id, t.STEP_RECORDED)
         self._facts.steps.setdefault(event.task_id, {})[event.key] = event.value
+        self._settle(event.task_id, event.key, event.spent)
+
+    def _step_started(self, event: StepStarted) -> None:
+        self._change(event.task_id, t.STEP_STARTED)
+        self._settle(event.task_id, event.key, None)
+        self._facts.begun.setdefault(event.task_id, {})[event.key] = event.reserved
+
+    def _step_failed(self, event: StepFailed) -> None:
+        self._change(event.task_id, t.STEP_FAILED)
+        self._settle(event.task_id, event.key, event.spent)
+
+    def _settle(self, task_id: int, key: str, spent: Spend | None) -> None:
+        """A step is over; what it spent is not known where it was cut off: then what was
+        reserved counts, because whoever was called may well charge for it."""
+        begun = self._facts.begun.get(task_id)
+        reserved = begun.pop(key, None) if begun else None
+        if begun is not None and not begun:
+            del self._facts.begun[task_id]
+        if spent is None:
+            spent = reserved
+        if spent is not None:
+            self._facts.spent += spent
+
+    def _settle_all(self, task_id: int) -> None:
+        if task_id in self._facts.begun:
+            self._facts.spent += total(self._facts.begun.pop(task_id).values())
+
+    def _budget_added(self, event: BudgetAdded) -> None:
+        self._must_have_begun()
+        self._facts.budget = self._facts.budget.raised_by(event.budget)
 
     def _cancel_requested(self, event: CancelRequested) -> None:
         for task_id in event.task_ids:
@@ -295,11 +377,23 @@ class PlannerState:
         self._must_have_begun()
         self._facts.context_summary = event.summary
         self._facts.context_tokens = event.tokens_after
-        self._facts.uncompacted.clear()
+        if event.covers is None:
+            self._facts.uncompacted.clear()
+        else:
+            covered = set(event.covers)
+            self._facts.uncompacted = [i for i in self._facts.uncompacted if i not in covered]
 
     def _completed(self, event: PlanningCompleted) -> None:
         self._must_have_begun()
         self._facts.outcome = event.outcome
+
+
+def _why_failed(question: Question | None, answer: str) -> str:
+    if question is not None and question.then == "outcome":
+        return f"its outcome was unknown: {answer}"
+    if question is not None and question.then == "budget":
+        return question.question
+    return answer
 
 
 _STATUS_TRIGGER = {status: f"TaskStatusUpdated:{status.value}" for status in TaskStatus}
@@ -315,6 +409,9 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     ClarificationReceived: PlannerState._answered,
     TasksReset: PlannerState._reset,
     StepRecorded: PlannerState._step_recorded,
+    StepStarted: PlannerState._step_started,
+    StepFailed: PlannerState._step_failed,
+    BudgetAdded: PlannerState._budget_added,
     CancelRequested: PlannerState._cancel_requested,
     PlanCancelled: PlannerState._cancelled,
     ContextCompacted: PlannerState._compacted,

@@ -103,11 +103,24 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     on_failure: Literal["stop", "continue"] = "stop"
     prompt: Prompt | None = None
     done: bool = False  # was finished before the plan began
+    drafts: bool = False  # a model plans: its outcome is tasks, and it needs no approval
+    proposed: bool = False  # by a model: the policy decides what it may do
+    tainted: bool = False  # proposed after the model had read text that nobody vouches for
 
     @property
     def queue_route(self) -> str:
         """The name that workers and concurrency limits go by: route, else tool, else kind."""
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
+
+
+PLANNING = "planning"  # the route of drafting tasks
+
+
+def planning_task(task_id: int, description: str) -> TaskSpec:
+    """The task of drafting the plan it stands in."""
+    return TaskSpec(
+        id=task_id, description=description, route=PLANNING, effect=Effect.Safe, drafts=True
+    )
 
 
 class PlanStatus(StrEnum):

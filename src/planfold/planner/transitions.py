@@ -23,7 +23,9 @@ ANSWERED: Final = "ClarificationReceived:complete"
 ANSWERED_RESUME: Final = "ClarificationReceived:resume"
 ANSWERED_FAIL: Final = "ClarificationReceived:fail"
 RESET: Final = "TasksReset"
+STEP_STARTED: Final = "StepStarted"
 STEP_RECORDED: Final = "StepRecorded"
+STEP_FAILED: Final = "StepFailed"
 CANCEL_REQUESTED: Final = "CancelRequested"
 
 TRANSITIONS: Final[dict[tuple[S, str], S]] = {
@@ -39,7 +41,9 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
     (S.Running, PROGRESSED): S.Running,
     (S.Running, RETRY_SCHEDULED): S.Planned,
     (S.Running, ASKED): S.NeedsClarification,
+    (S.Running, STEP_STARTED): S.Running,
     (S.Running, STEP_RECORDED): S.Running,
+    (S.Running, STEP_FAILED): S.Running,
     (S.Running, CANCEL_REQUESTED): S.Running,
     (S.Running, RESET): S.Planned,
     (S.NeedsClarification, ANSWERED): S.Completed,
@@ -57,7 +61,9 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
 TRIGGERS: Final = (
     DISPATCHED,
     PROGRESSED,
+    STEP_STARTED,
     STEP_RECORDED,
+    STEP_FAILED,
     COMPLETED,
     FAILED,
     RETRY_SCHEDULED,

@@ -6,7 +6,7 @@ import asyncio
 
 from planfold.errors import Permanent
 from planfold.eventstore.port import Lease
-from planfold.executors.executor import Executor, Outcome, TaskContext
+from planfold.executors.executor import Asking, Executor, Outcome, TaskContext
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect, Task
 
@@ -43,11 +43,14 @@ class Attempt:
 
     async def perform(self, executor: Executor, context: TaskContext) -> Outcome:
         """Run ``executor`` to its outcome."""
-        refused = self._refusal(context.task)
+        resumable = getattr(executor, "resumable", False)
+        once = context.task.spec.effect is Effect.Once and not resumable
+        starts = MAX_STARTS + context.recorded_steps  # a step is progress, and earns a start
+        refused = self._refusal(context.task, once, starts)
         if refused is not None:
             return refused
         self._context = context
-        self.may_have_acted = context.task.spec.effect is Effect.Once
+        self.may_have_acted = once
         timeout = context.task.spec.timeout
         try:
             if timeout is None:
@@ -57,7 +60,9 @@ class Attempt:
         except asyncio.CancelledError:
             if not self._forced or self.running is None or self.running.uncancel():
                 raise
-            return self._did_not_stop(context.task)
+            return self._did_not_stop(once)
+        except Asking as asking:
+            return asking.question
         except TimeoutError as fault:
             if timeout is not None and limit.expired():
                 return TaskFailed(f"timed out after {timeout:g} s")
@@ -70,21 +75,20 @@ class Attempt:
             self._context = None
             context.close()
 
-    def _refusal(self, task: Task) -> Outcome | None:
+    def _refusal(self, task: Task, once: bool, most_starts: int) -> Outcome | None:
         """Why this attempt must not start at all, if so."""
         lease = self.lease
-        once = task.spec.effect is Effect.Once
         if once and lease.starts > 1:
             return OutcomeUnknown("the process that ran it ended before it reported")
         if self._cancelled or task.cancel_requested:
             return TaskFailed("cancelled before it began", retryable=False)
-        if lease.starts > MAX_STARTS:
-            return TaskFailed(f"{MAX_STARTS} workers ended while they ran it", retryable=False)
+        if lease.starts > most_starts:
+            return TaskFailed(f"{most_starts} workers ended while they ran it", retryable=False)
         return None
 
-    def _did_not_stop(self, task: Task) -> Outcome:
+    def _did_not_stop(self, once: bool) -> Outcome:
         message = f"it did not stop within {CANCEL_GRACE_S:g} s and was cut off"
-        if task.spec.effect is Effect.Once:
+        if once:
             return OutcomeUnknown(message)
         return TaskFailed(message, retryable=False)
 

@@ -14,6 +14,8 @@ from planfold.executors.recordable import as_text
 from planfold.planner.commands import (
     ExecutorEvent,
     HandleExecutorEvent,
+    StepAbandoned,
+    StepBegun,
     StepCompleted,
     TaskFailed,
 )
@@ -78,10 +80,11 @@ class Reporter:
             error = f"its outcome cannot be recorded: {as_text(fault)}"
             await self.report(lease, TaskFailed(error, retryable=False))
 
-    async def report(self, lease: Lease, event: ExecutorEvent) -> None:
-        """Deliver, again and again while the store cannot write: the result must not be lost."""
+    async def report(self, lease: Lease, event: ExecutorEvent) -> Sequence[Any]:
+        """Deliver, again and again while the store cannot write: the result must not be lost.
+        Returns the events that it caused."""
         name = type(event).__name__
-        if isinstance(event, StepCompleted):
+        if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
         command = HandleExecutorEvent(
             lease.task_id, event, lease.attempt, self._store.clock(), random.random()
@@ -103,4 +106,4 @@ class Reporter:
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
                 self._observer.reported(lease.aggregate_id, events)
-                return
+                return events

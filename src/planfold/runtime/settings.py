@@ -11,6 +11,11 @@ from typing import Any
 import msgspec
 
 from planfold.errors import ConfigurationError
+from planfold.llm.endpoint import ModelEndpoint
+from planfold.planner.spending import Budget
+from planfold.tools.policy import PolicySettings
+from planfold.tools.secrets import SecretSource
+from planfold.tools.servers import ToolServer
 
 DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
 SETTINGS_FILE = "planfold.toml"
@@ -25,6 +30,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     networks that ``http`` may reach although they are not public. ``files_dir`` (below the
     workspace) keeps results that are too large for the log: beside an SQLite database, else in
     ``.planfold/files``; workers on several hosts must share it.
+
+    ``model`` (several with commas between: the next one takes over when one is away) plans and
+    works, ``summarise`` lets it shorten the context too; ``models`` names further ones. ``budget``
+    bounds each plan. ``policy`` says what a model may do unasked, ``secrets`` where the values of
+    ``secret://NAME`` are, ``mcp`` which tool servers there are.
     """
 
     database: str = DEFAULT_DATABASE
@@ -39,6 +49,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_budget: int = 100_000
     system_prompt: str = ""
     profile: str = "coding"
+    model: str = ""
+    summarise: bool = False
+    models: dict[str, ModelEndpoint] = {}
+    budget: Budget = Budget()
+    policy: PolicySettings = PolicySettings()
+    secrets: dict[str, SecretSource] = {}
+    mcp: dict[str, ToolServer] = {}
 
 
 def load_settings(

@@ -364,8 +364,8 @@ class Worker:
             await self._store.queue.enter(self._record())  # so that people see who is missing
             return None
 
-        async def report(event: ExecutorEvent) -> None:
-            await self._reporter.report(lease, event)
+        async def report(event: ExecutorEvent) -> Sequence[Any]:
+            return await self._reporter.report(lease, event)
 
         arguments = task.arguments
         if arguments is None:
@@ -378,6 +378,7 @@ class Worker:
             steps=dict(planner.state.steps(task.id)),
             workspace=self._workspace,
             files_dir=self._files_dir,
+            plan=planner.state,
         )
         return await attempt.perform(executor, context)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from planfold.errors import Permanent
-from planfold.executors.executor import Executor, Outcome, TaskContext, ToolExecutor
+from planfold.executors.executor import Asking, Executor, Outcome, TaskContext, ToolExecutor
 from planfold.executors.python import PythonExecutor, PythonTool
 from planfold.planner.commands import (
     ExecutorEvent,
@@ -19,6 +19,7 @@ from planfold.planner.commands import (
     TaskCompleted,
     TaskFailed,
 )
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, ToolCall
 
 
@@ -69,13 +70,15 @@ async def run_tool(
     cancel_when: asyncio.Event | None = None,
     on_event: Callable[[ExecutorEvent], None] | None = None,
     timeout: float = 60.0,
+    plan: PlannerState | None = None,
 ) -> ToolRun:
     """Run one attempt and say how it went.
 
     ``arguments`` go through JSON first, as in a plan. ``steps`` are those that earlier attempts
     recorded. Files belong into ``workspace``, by default a folder that is removed afterwards;
     long output goes to its subfolder ``.planfold``. The attempt is asked to stop once
-    ``cancel_when`` is set. ``on_event`` sees each report first; what it raises is raised from
+    ``cancel_when`` is set. ``plan`` is what the context shows of the plan.
+    ``on_event`` sees each report first; what it raises is raised from
     the tool's call, as when the record is refused. As in a worker, an exception of the executor
     counts as TaskFailed. Raises TimeoutError after ``timeout`` seconds.
     """
@@ -98,6 +101,7 @@ async def run_tool(
             steps=dict(record.steps),
             workspace=root,
             files_dir=root / ".planfold",
+            plan=plan,
         )
         outcome = await _attempt(executor, context, cancel_when, timeout)
     return ToolRun(outcome=outcome, events=tuple(record.events), steps=record.steps)
@@ -134,6 +138,8 @@ async def _attempt(
             return await executor.execute(context)
     except TimeoutError:
         raise
+    except Asking as asking:
+        return asking.question
     except Exception as error:
         return TaskFailed(f"{type(error).__name__}: {error}", not isinstance(error, Permanent))
     finally:

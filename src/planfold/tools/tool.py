@@ -16,7 +16,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     ``parameters`` is the JSON schema (2020-12) of the arguments object. ``effect`` and ``retry``
     hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
-    ordinary character (scripts); ``$`` references are never looked for there.
+    ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
+    identity of the foreign server that offers it; approvals hold for that one only.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     effect: Effect = Effect.Once
     retry: RetryPolicy = RetryPolicy()
     literal: frozenset[str] = frozenset()
+    server: str = ""
 
 
 class Toolbox:

@@ -1,0 +1,25 @@
+"""Where a model lives and what it costs, as settings say it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ModelEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[models.NAME]`` in ``planfold.toml``; NAME is then a model like any other.
+
+    ``model`` is the vendor's name (``openai:gpt-5``, ``anthropic:...``); ``base_url`` points to
+    another server that speaks the same protocol. ``api_key_env`` names the environment variable
+    that holds the key. ``timeout`` is in seconds for one call; ``retries`` is how often a call
+    that failed in passing is made again. ``max_tokens`` bounds an answer. Prices are US dollars
+    per million tokens, where the price list does not know the model.
+    """
+
+    model: str
+    base_url: str = ""
+    api_key_env: str = ""
+    timeout: float = 120.0
+    retries: int = 3
+    max_tokens: int = 0
+    input_price: float | None = None
+    output_price: float | None = None

@@ -1,0 +1,133 @@
+"""The port to a language model: plain requests in, plain answers out; both can be recorded.
+
+An adapter (``planfold.providers``) speaks to a vendor; ``ScriptedModel`` speaks from a script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from planfold.errors import Permanent, Transient
+from planfold.planner.spending import Spend
+
+Finish = Literal["stop", "length", "tool_calls", "refusal"]
+
+
+class ToolRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model wants a tool to be called. ``malformed`` holds the arguments as the model wrote them
+    where they are not a JSON object; ``arguments`` is empty then."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = {}
+    malformed: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One turn of a conversation.
+
+    ``assistant`` turns carry text, ``calls``, or both; a ``tool`` turn answers the call
+    ``call_id`` of the tool ``name``. ``pinned`` turns survive every compaction as they are.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str = ""
+    calls: tuple[ToolRequest, ...] = ()
+    call_id: str = ""
+    name: str = ""
+    pinned: bool = False
+
+
+class ToolSchema(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool as a model sees it; ``parameters`` is a JSON schema of an object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model is asked. With a ``schema`` the answer's text is a JSON value of that schema.
+    ``max_tokens`` bounds the answer."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSchema, ...] = ()
+    schema: dict[str, Any] | None = None
+    max_tokens: int = 4_096
+
+    def digest(self) -> str:
+        """Sixteen hex digits that change with anything in the request."""
+        data = msgspec.json.encode(self, order="deterministic")
+        return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one call, and its price in US dollars where it is known.
+
+    ``cached_tokens`` are those of ``input_tokens`` that the vendor had in its cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model said. ``finish``: it stopped by itself, was cut off at ``max_tokens``
+    ("length"), wants tools, or refused (``text`` may say why). ``model`` is the one that answered
+    (of a chain of fallbacks), ``seconds`` how long it took."""
+
+    text: str = ""
+    calls: tuple[ToolRequest, ...] = ()
+    finish: Finish = "stop"
+    usage: Usage = Usage()
+    model: str = ""
+    seconds: float = 0.0
+
+    @property
+    def spend(self) -> Spend:
+        """What the call cost, in the units of a plan's budget."""
+        usage = self.usage
+        tokens = usage.input_tokens + usage.output_tokens
+        return Spend(tokens=tokens, cost=usage.cost or 0.0, calls=1, seconds=self.seconds)
+
+
+class ModelUnavailable(Transient):
+    """The model cannot be reached, is overloaded or timed out, after all retries and fallbacks."""
+
+
+class ModelRejected(Permanent):
+    """The vendor will not take this request: wrong key, unknown model, malformed, too long."""
+
+
+class Model(Protocol):
+    """One language model, or a chain of them."""
+
+    @property
+    def name(self) -> str:
+        """As it is written in settings: ``openai:gpt-5``."""
+        ...
+
+    async def ask(
+        self, request: Request, *, on_text: Callable[[str], None] | None = None
+    ) -> Answer:
+        """Ask once. With ``on_text`` the answer is streamed: it is called with each further piece
+        of the text, on the event loop; the whole is in the answer too.
+
+        Raises:
+            ModelUnavailable: after all retries.
+            ModelRejected: the same request would fail again.
+        """
+        ...
+
+    def reserve(self, request: Request) -> Spend:
+        """The most that a call may cost: what a budget has to have before it is made."""
+        ...
+
+
+Models = Callable[[str], Model]
+"""The model of a name, as in settings. Raises ConfigurationError for what nobody knows."""
