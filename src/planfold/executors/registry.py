@@ -46,6 +46,10 @@ class Executors:
         self.toolbox.add(executor.tool)
         self._tools[executor.tool.name] = executor
 
+    def tool_executors(self) -> list[ToolExecutor]:
+        """All that bring a tool, by the tool's name."""
+        return [self._tools[name] for name in sorted(self._tools)]
+
     def for_task(self, spec: TaskSpec) -> Executor | None:
         """By the task's route if somebody serves it, else by its tool, else by its kind."""
         if spec.route is not None and spec.route in self._routes:
