@@ -12,26 +12,33 @@ from typing import Any
 import msgspec
 
 from planfold.planner.commands import (
+    AddBudget,
     ApprovePlan,
     CancelPlan,
     CancelTask,
     ChangeAnswer,
     ClarificationProvided,
     CompactContext,
+    ContextSummarised,
     ExecutorEvent,
     HandleExecutorEvent,
     Initialize,
     NeedsClarification,
     OutcomeUnknown,
     PlannerConfig,
+    Replan,
     RetryTask,
     RevisePlan,
+    StepAbandoned,
+    StepBegun,
     StepCompleted,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
+    TasksProposed,
 )
 from planfold.planner.planner import Planner
+from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import (
     Effect,
     FileRef,
@@ -45,7 +52,7 @@ from planfold.planner.tasks import (
 )
 from planfold.runtime.aggregate import PLAN
 
-VERSION = 1
+VERSION = 2
 HERE = Path(__file__).parent
 START = 1_700_000_000.0
 
@@ -117,7 +124,13 @@ TASKS = (
 
 def tell_story() -> Story:
     story = Story()
-    config = PlannerConfig(profile="analysis", token_budget=5_000, route_limits={"gpu": 1})
+    config = PlannerConfig(
+        profile="analysis",
+        token_budget=5_000,
+        route_limits={"gpu": 1},
+        model="scripted:golden",
+        budget=Budget(tokens=100, calls=9),
+    )
     story.tell(Initialize("Release", TASKS, "Make a release", config))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
@@ -137,6 +150,7 @@ def tell_story() -> Story:
     story.tell(ChangeAnswer(1, "right", "Bob"))
     story.report(2, TaskCompleted("second run"))
     story.report(3, TaskCompleted("second run"))
+    work_with_a_model(story)
     story.report(4, TaskCompleted("worked out"))
     story.tell(CompactContext())
     story.tell(CancelTask(6, reason="not now"))
@@ -145,6 +159,24 @@ def tell_story() -> Story:
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
     return story
+
+
+def work_with_a_model(story: Story) -> None:
+    reserve = Spend(tokens=60, calls=1)
+    story.report(4, StepBegun("model/1", "scripted:golden", "00ff", reserve))
+    story.report(4, StepAbandoned("model/1", "overloaded", Spend(calls=1)))
+    story.report(4, StepBegun("model/1", "scripted:golden", "00ff", reserve))
+    story.report(4, StepCompleted("model/1", {"text": "so"}, Spend(50, 0.25, 1, 1.5)))
+    story.report(4, NeedsClarification("May I?", ("allow once", "deny"), key="ask:tool/1"))
+    story.report(4, ClarificationProvided("allow once", "Ada"))
+    story.report(4, StepBegun("model/2", "scripted:golden", "00fe", reserve, "half of it"))
+    story.tell(AddBudget(Budget(tokens=100), "Ada"))
+    story.report(4, ContextSummarised("the second run was better", (2,)))
+    story.tell(Replan("it went another way"))
+    story.report(8, TasksProposed((call(9, 2, proposed=True, tainted=True),)))
+    story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
+    story.report(8, TaskCompleted({"tasks": 1}))
+    story.report(9, TaskCompleted("proposed and done"))
 
 
 def main() -> None:

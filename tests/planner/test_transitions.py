@@ -15,7 +15,9 @@ from planfold.planner.events import (
     ClarificationRequested,
     Event,
     RetryScheduled,
+    StepFailed,
     StepRecorded,
+    StepStarted,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
@@ -41,7 +43,9 @@ EVENTS: dict[str, Event] = {
     t.RETRY_SCHEDULED: RetryScheduled(1, 1.0, 1.0, "boom"),
     t.ASKED: ClarificationRequested(1, "why?"),
     t.RESET: TasksReset((1,), "retry"),
+    t.STEP_STARTED: StepStarted(1, "key"),
     t.STEP_RECORDED: StepRecorded(1, "key"),
+    t.STEP_FAILED: StepFailed(1, "key"),
     t.CANCEL_REQUESTED: CancelRequested((1,)),
 }
 for name in t.TRIGGERS:

@@ -38,9 +38,10 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.facts import Facts
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revising import check_config, check_structure, hash_revision
-from planfold.planner.state import Facts, PlannerState
+from planfold.planner.state import PlannerState
 from planfold.planner.stepping import add_budget
 from planfold.planner.tasks import TaskStatus
 

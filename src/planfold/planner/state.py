@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from planfold.compaction.tokens import estimate_tokens
 from planfold.errors import CorruptLog
 from planfold.planner import transitions as t
@@ -31,48 +29,11 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
-    Then,
 )
+from planfold.planner.facts import Facts, Question
 from planfold.planner.graph import Schedule
 from planfold.planner.spending import Budget, Spend, total
 from planfold.planner.tasks import PlanStatus, Task, TaskSpec, TaskStatus
-
-
-class Question(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A question that waits for a person. ``deadline``: seconds since the epoch, or None."""
-
-    task_id: int
-    question: str
-    choices: tuple[str, ...] = ()
-    default: str | None = None
-    deadline: float | None = None
-    then: Then = "complete"
-    key: str = ""  # of the inner step that the answer is the value of
-    partial: Any = None  # what the task has so far, where its budget is used up
-
-
-class Facts(msgspec.Struct):
-    """The part of the state that is stored in snapshots; the schedule is derived from it."""
-
-    title: str = ""
-    goal: str = ""
-    config: PlannerConfig = msgspec.field(default_factory=PlannerConfig)
-    initial_hash: str = ""
-    revision_hash: str = ""
-    approved: bool = False
-    tasks: dict[int, Task] = {}
-    questions: dict[int, Question] = {}
-    steps: dict[int, dict[str, Any]] = {}
-    begun: dict[int, dict[str, Spend]] = {}  # inner steps that have not ended: what is reserved
-    budget: Budget = Budget()
-    spent: Spend = Spend()
-    drafting: list[int] = []  # tasks in which a model plans
-    cancelled: bool = False
-    cancel_reason: str = ""
-    outcome: PlanOutcome | None = None
-    context_summary: str = ""
-    context_tokens: int = 0
-    uncompacted: list[int] = []  # finished tasks that the summary does not cover yet
 
 
 class PlannerState:

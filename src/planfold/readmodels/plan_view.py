@@ -18,8 +18,9 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.facts import Question
 from planfold.planner.planner import Planner
-from planfold.planner.state import PlannerState, Question
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 
