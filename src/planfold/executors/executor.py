@@ -23,7 +23,7 @@ from planfold.planner.commands import (
     TaskFailed,
     TaskProgressed,
 )
-from planfold.planner.events import ClarificationRequested, Event
+from planfold.planner.events import Event, StepStarted
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task
@@ -201,9 +201,9 @@ class TaskContext:
                 return self._steps[key]
             again = key in self._begun
             begun = StepBegun(key, about, request_hash, reserve, partial)
-            for event in await self._report(begun) or ():
-                if isinstance(event, ClarificationRequested):
-                    raise BudgetUsedUp(NeedsClarification(event.question))
+            events = await self._report(begun)
+            if events and not any(isinstance(event, StepStarted) for event in events):
+                raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
             self._begun.add(key)
             try:
                 value, spent = await function(again)

@@ -71,6 +71,16 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     yield from _cancel(state, state.tasks.values(), command.reason)
 
 
+def stopped(
+    state: PlannerState, task: Task, error: str, *, unknown: bool = False
+) -> Iterator[Event]:
+    """A task that was asked to stop did so."""
+    yield TaskStatusUpdated(
+        task.id, TaskStatus.Cancelled, error=error or None, outcome_unknown=unknown
+    )
+    yield from skip_dependents(state, [task.id], set())
+
+
 def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:
     running: list[int] = []
     for task in tasks:

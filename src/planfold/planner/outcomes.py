@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import CommandRejected
 from planfold.planner.answering import OUTCOME_CHOICES, receive_answer
-from planfold.planner.cancelling import blocking_parent, find_task, skip_dependents
+from planfold.planner.cancelling import (
+    blocking_parent,
+    find_task,
+    skip_dependents,
+    stopped,
+)
 from planfold.planner.commands import (
     ClarificationProvided,
     ContextSummarised,
@@ -59,7 +64,7 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
             yield from _failed(state, task, command, report)
         case NeedsClarification():
             if task.cancel_requested:
-                yield from _stopped(state, task, f"cancelled when it asked: {report.question}")
+                yield from stopped(state, task, f"cancelled when it asked: {report.question}")
             else:
                 yield _question(task, report, command.now)
         case TaskProgressed(note):
@@ -84,7 +89,7 @@ def _failed(
 ) -> Iterator[Event]:
     error = compact_error_message(report.error, state.config.error_char_limit)
     if task.cancel_requested:
-        yield from _stopped(state, task, error)
+        yield from stopped(state, task, error)
         return
     policy, failures = task.spec.retry, task.failures + 1
     again = report.retryable and failures < policy.attempts
@@ -95,16 +100,6 @@ def _failed(
     yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
     if task.spec.on_failure == "stop":
         yield from skip_dependents(state, [task.id], set())
-
-
-def _stopped(
-    state: PlannerState, task: Task, error: str, *, unknown: bool = False
-) -> Iterator[Event]:
-    """A task that was asked to stop did so."""
-    yield TaskStatusUpdated(
-        task.id, TaskStatus.Cancelled, error=error or None, outcome_unknown=unknown
-    )
-    yield from skip_dependents(state, [task.id], set())
 
 
 def _question(task: Task, report: NeedsClarification, now: float) -> ClarificationRequested:
@@ -121,7 +116,7 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
 
 def _unknown(state: PlannerState, task: Task, reason: str) -> Iterator[Event]:
     if task.cancel_requested:
-        yield from _stopped(state, task, f"outcome unknown: {reason}", unknown=True)
+        yield from stopped(state, task, f"outcome unknown: {reason}", unknown=True)
         return
     yield ClarificationRequested(
         task.id,

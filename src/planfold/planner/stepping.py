@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planfold.planner.answering import BUDGET_CHOICES, GO_ON, receive_answer
+from planfold.planner.cancelling import stopped
 from planfold.planner.commands import (
     AddBudget,
     ClarificationProvided,
@@ -30,6 +31,9 @@ def begin_step(state: PlannerState, task: Task, report: StepBegun) -> Iterator[E
     if report.key in state.steps(task.id):
         return
     short = state.budget.exceeded(state.spent + state.reserved, report.reserve)
+    if short is not None and task.cancel_requested:
+        yield from stopped(state, task, f"cancelled; its budget was used up: {short}")
+        return
     if short is not None:
         yield out_of_budget(task, short, report.partial)
         return
