@@ -9,11 +9,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
+
 from planfold.databases import database_path, open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.errors import CommandRejected, NotFound
+from planfold.drafting.wish import begin_with_wish
+from planfold.errors import CommandRejected, ConfigurationError, NotFound
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
@@ -89,6 +92,29 @@ class App:
         await self.send(plan_id, command)
         return plan_id
 
+    async def wish(
+        self,
+        text: str,
+        *,
+        plan_id: str | None = None,
+        approved_by: str | None = None,
+        config: PlannerConfig | None = None,
+    ) -> str:
+        """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
+        plan's id. A worker then plans; ``approved_by`` approves beforehand all that it plans.
+
+        Raises:
+            ConfigurationError: no model is configured.
+        """
+        config = config or self.planner_config()
+        if not config.model:
+            raise ConfigurationError(
+                'no model is configured; set model = "openai:..." in planfold.toml'
+            )
+        plan_id = plan_id or new_plan_id()
+        await self.send(plan_id, begin_with_wish(text, config, approved_by=approved_by))
+        return plan_id
+
     def draft(self, text: str, *, source: str = "-") -> PlanDraft:
         """Read a plan from text; ``source`` (a file name) tells its language.
 
@@ -99,17 +125,10 @@ class App:
 
     def planner_config(self, *, max_parallel: int | None = None) -> PlannerConfig:
         """The settings of new plans."""
-        settings = self.settings
-        return PlannerConfig(
-            system_prompt=settings.system_prompt,
-            profile=settings.profile,
-            token_budget=settings.token_budget,
-            max_parallel=max_parallel or settings.max_parallel,
-            route_limits=settings.route_limits,
-            model=settings.model,
-            budget=settings.budget,
-            summarise=settings.summarise,
-        )
+        config = planner_config(self.settings)
+        if max_parallel is None:
+            return config
+        return msgspec.structs.replace(config, max_parallel=max_parallel)
 
     async def send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
@@ -299,6 +318,20 @@ def assemble_executors(
     )
     add_tools(chosen, (*settings.tools, *tools))
     return chosen
+
+
+def planner_config(settings: Settings) -> PlannerConfig:
+    """What plans that begin now take from the settings."""
+    return PlannerConfig(
+        system_prompt=settings.system_prompt,
+        profile=settings.profile,
+        token_budget=settings.token_budget,
+        max_parallel=settings.max_parallel,
+        route_limits=settings.route_limits,
+        model=settings.model,
+        budget=settings.budget,
+        summarise=settings.summarise,
+    )
 
 
 def new_plan_id() -> str:

@@ -33,6 +33,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("deciding", "Refuse a plan that waits for approval."),
     "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("deciding", "Plan a task again that did not complete."),
+    "replan": ("modelling", "Let the model plan anew what has not started."),
+    "budget": ("modelling", "What a plan has spent on models; let it spend more."),
     "export": ("moving", "Write plans to a file, to keep or to move them."),
     "import": ("moving", "Read plans from a file that `export` or `archive` wrote."),
     "archive": ("moving", "Move plans that ended long ago out of the database, into a file."),

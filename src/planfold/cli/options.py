@@ -38,4 +38,9 @@ tools_option = click.option(
     metavar="MODULE",
     help="Python module with tools or executors; may be given several times.",
 )
+model_option = click.option(
+    "--model",
+    metavar="NAME",
+    help="Language model, such as openai:gpt-5 or anthropic:...; several with commas between.",
+)
 plan_argument = click.argument("plan_id", metavar="[ID]", required=False)

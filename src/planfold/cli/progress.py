@@ -28,7 +28,7 @@ from planfold.readmodels.plan_view import PlanFold
 if TYPE_CHECKING:
     from rich.live import Live
 
-QUIET_VERBS = frozenset({"step", "compacted"})
+QUIET_VERBS = frozenset({"step", "calls", "compacted"})
 
 
 class Display(Protocol):

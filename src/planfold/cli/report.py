@@ -24,7 +24,7 @@ from planfold.cli.printing import (
     width_of,
     wrapped,
 )
-from planfold.cli.wording import short_result, summary_words
+from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
 from planfold.eventstore.envelope import Query
 from planfold.planner.facts import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
@@ -99,6 +99,15 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NOBODY) -> Line:
     return spans
 
 
+def cost_words(fold: PlanFold) -> str:
+    """What the plan has spent, and of how much; empty where no model was called."""
+    state = fold.state
+    spent, limit = spent_words(state.spent), budget_words(state.budget)
+    if not spent:
+        return f"may spend {limit}" if limit else ""
+    return f"spent {spent}" + (f"; its budget: {limit}" if limit else "")
+
+
 def task_line(
     fold: PlanFold,
     task: Task,
@@ -169,6 +178,8 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
+    if cost := cost_words(fold):
+        lines.append([(cost, "dim")])
     tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
     shown = tasks if most is None else _most_telling(tasks, most)
     now, pad = time.time(), id_width(fold)
@@ -276,7 +287,8 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
 def is_work(fold: PlanFold, question: Question) -> bool:
     """Whether a person is asked to do something, and not just to decide."""
     kind = fold.state.tasks[question.task_id].kind
-    return kind is not NodeKind.Clarification and question.then != "outcome"
+    decides = question.then in ("outcome", "budget") or question.key
+    return kind is not NodeKind.Clarification and not decides
 
 
 def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
@@ -288,6 +300,11 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
         if question.choices:
             text = question.choices[0] if _is_plain(question.choices[0]) else "1"
         words = command_line(db, "answer", fold.plan_id, question.task_id)
+        if question.then == "budget":
+            more = command_line(db, "budget", fold.plan_id, "--add", "tokens=20000")
+            others = "   # or calls=, cost=, seconds=, tasks="
+            lines.append([(f"  {more}", "busy"), (others, "dim")])
+            text = "stop"
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from planfold.app import App
     from planfold.readmodels.plan_view import PlanFold
 
+GOING_ON = (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling)
+NOTHING = "Nothing was started."
 MOST_ROWS = 40  # of a plan that has ended, in the final report
 DETAILS_UP_TO = 12  # tasks: a short plan's report shows results too
 
@@ -56,20 +58,25 @@ class Runner:
     async def run(self, plan_id: str, *, detach: bool = False, in_list: bool = False) -> int:
         """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
         output is a list, because no plan was named."""
+        started = False
         with Stop().listening() as stop:
-            if await self._app.status(plan_id) is PlanStatus.AwaitingApproval:
-                await self._ask_for_approval(plan_id, stop)
-            status = await self._app.status(plan_id)
-            if stop.asked.is_set():
-                self._paper.line("Nothing was started.")
-                self._paper.lines(next_lines(await situation_of(self._app, plan_id), self._db))
-                return INTERRUPTED
-            if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
-                return await self._detached(plan_id)
-            if status in (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling):
-                session = await self._work([plan_id], stop)
-                if session is None:
+            while True:
+                if await self._app.status(plan_id) is PlanStatus.AwaitingApproval:
+                    await self._ask_for_approval(plan_id, stop)
+                status = await self._app.status(plan_id)
+                if stop.asked.is_set():
+                    self._paper.line("Nothing more was started." if started else NOTHING)
+                    self._paper.lines(next_lines(await situation_of(self._app, plan_id), self._db))
                     return INTERRUPTED
+                if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
+                    return await self._detached(plan_id)
+                if status not in GOING_ON:
+                    break
+                if await self._work([plan_id], stop) is None:
+                    return INTERRUPTED
+                started = True
+                if await self._app.status(plan_id) is not PlanStatus.AwaitingApproval:
+                    break  # else a model has planned, and a person has not seen it
         return await self._report([plan_id], in_list=in_list)
 
     async def run_all(self) -> int:

@@ -66,3 +66,11 @@ def _looks_like_a_path(source: str) -> bool:
     if "/" in source and not re.search(r"\s", source):
         return True
     return source.lower().endswith(_SUFFIXES) and not re.search(r"\s\S+\s", source)
+
+
+def is_data(text: str | bytes, name: str) -> bool:
+    """Whether the source is a plan in JSON or YAML, and not words."""
+    if name.lower().endswith((".json", ".yaml", ".yml")):
+        return True
+    start = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return name == "-" and start.lstrip("\ufeff \t\r\n").startswith("{")

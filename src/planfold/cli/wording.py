@@ -9,6 +9,7 @@ from planfold.cli.outline import name_of
 from planfold.cli.printing import clean, counted, cut, duration, in_json
 from planfold.eventstore.envelope import Undecoded
 from planfold.planner.events import (
+    BudgetAdded,
     CancelRequested,
     ClarificationReceived,
     ClarificationRequested,
@@ -19,12 +20,15 @@ from planfold.planner.events import (
     PlanRevised,
     PlanSummary,
     RetryScheduled,
+    StepFailed,
     StepRecorded,
+    StepStarted,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import TaskStatus
 
 _STYLE: Final = {
@@ -36,6 +40,8 @@ _STYLE: Final = {
     "skipped": "dim",
     "progress": "dim",
     "step": "dim",
+    "calls": "dim",
+    "call failed": "bad",
     "unreadable": "bad",
 }
 MOST: Final = 400  # characters of one detail
@@ -77,8 +83,15 @@ def _about_a_task(event: Any) -> Words | None:
             by = f" by {clean(event.by)}" if event.by else ""
             verb = "could not" if event.leads_to == "fail" else "answered"
             return Words(verb, task_id, f"{clean(event.answer)}{by}")
+        case StepStarted(task_id):
+            what = clean(event.about or event.key)
+            return Words("calls", task_id, f"{what} again: it was cut off" if event.again else what)
         case StepRecorded(task_id):
-            return Words("step", task_id, f"{clean(event.key)} = {short_result(event.value)}")
+            cost = f" ({spent_words(event.spent)})" if event.spent else ""
+            said = short_result(event.value)
+            return Words("step", task_id, f"{clean(event.key)}{cost} = {said}")
+        case StepFailed(task_id):
+            return Words("call failed", task_id, f"{clean(event.key)}: {clean(event.error)}")
     return None
 
 
@@ -103,6 +116,9 @@ def _about_the_plan(event: Any) -> Words:
         case ContextCompacted():
             detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
             return Words("compacted", None, detail)
+        case BudgetAdded():
+            by = f" by {clean(event.by)}" if event.by else ""
+            return Words("budget", None, f"{budget_words(event.budget)} more{by}")
         case PlanningCompleted():
             return Words(event.outcome, None, f"the plan: {summary_words(event.summary)}")
         case Undecoded():
@@ -130,6 +146,30 @@ def summary_words(summary: PlanSummary) -> str:
     return "; ".join(words)
 
 
+def spent_words(spent: Spend) -> str:
+    """ "1,203 tokens, $0.0120, 3 calls": what is not zero."""
+    return ", ".join(
+        _amount(name, value) for name in Spend.__struct_fields__ if (value := getattr(spent, name))
+    )
+
+
+def budget_words(budget: Budget) -> str:
+    """ "20,000 tokens, $1.00": what has a bound."""
+    return ", ".join(
+        _amount(name, value)
+        for name in Budget.__struct_fields__
+        if (value := getattr(budget, name)) is not None
+    )
+
+
+def _amount(name: str, value: float) -> str:
+    if name == "cost":
+        return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
+    if name == "seconds":
+        return f"{value:,.1f} s of calls"
+    return counted(int(value), name.removesuffix("s"))
+
+
 def short_result(result: Any) -> str:
     """A task's result in a few words; of a command's output the last line."""
     if result is None:
@@ -140,6 +180,8 @@ def short_result(result: Any) -> str:
         output = str(result.get("stdout") or result.get("stderr") or "")
         last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
         return clean(last[:2000].strip())
+    if isinstance(result, dict) and "usage" in result and "text" in result:
+        return clean(str(result["text"])[: 4 * MOST])  # what a model said
     if isinstance(result, dict) and isinstance(result.get("status"), int) and "url" in result:
         return clean(f"{result['status']} {result['url']}")
     return in_json(result)[: 4 * MOST]

@@ -20,6 +20,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.facts import Question
 from planfold.planner.planner import Planner
+from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -47,7 +48,8 @@ class TaskView(msgspec.Struct):
 
 
 class PlanView(msgspec.Struct):
-    """A plan as its log says. ``summary`` is set once the plan has ended."""
+    """A plan as its log says. ``summary`` is set once the plan has ended; ``reserved`` is set
+    aside for calls that go on."""
 
     id: str
     title: str
@@ -61,6 +63,10 @@ class PlanView(msgspec.Struct):
     version: int = 0
     context_summary: str = ""
     summary: PlanSummary | None = None
+    model: str = ""
+    spent: Spend = Spend()
+    reserved: Spend = Spend()
+    budget: Budget = Budget()
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
@@ -126,6 +132,10 @@ class PlanFold:
             version=self.version,
             context_summary=state.context_summary,
             summary=self.summary,
+            model=state.config.model,
+            spent=state.spent,
+            reserved=state.reserved,
+            budget=state.budget,
         )
 
     def _note_times(self, event: Any, at: float) -> None:

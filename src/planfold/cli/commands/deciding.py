@@ -59,7 +59,7 @@ def answer_command(
                 await _refuse_second_answer(app, found, task, text)
                 await app.answer(found, task, text, by=person(), failed=failed)
                 said = "Answered"
-            return await _tell(app, found, said, as_json=as_json, db=db)
+            return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(answer())
 
@@ -77,7 +77,7 @@ async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> 
         )
 
 
-async def _tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
+async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """What a decision led to, and what can be done next."""
     from planfold.cli.printing import Line, Paper, clean, print_json
     from planfold.cli.report import header_line, next_lines, show_json, situation_of
@@ -112,7 +112,7 @@ def approve_command(
         async with existing_app(db) as app:
             found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
             await app.approve(found, revision, by=person())
-            return await _tell(app, found, "Approved", as_json=as_json, db=db)
+            return await tell(app, found, "Approved", as_json=as_json, db=db)
 
     return run_async(approve())
 
@@ -152,7 +152,7 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
                 )
             why = reason or f"rejected by {person()}".removesuffix(" by ")
             await app.send(found, CancelPlan(why))
-            return await _tell(app, found, "Rejected", as_json=as_json, db=db)
+            return await tell(app, found, "Rejected", as_json=as_json, db=db)
 
     return run_async(reject())
 
@@ -198,7 +198,7 @@ def cancel_command(
                 await app.send(found, CancelTask(await app.task_id(found, task), subtree, reason))
             left = await settle(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
-            await _tell(app, found, said, as_json=as_json, db=db)
+            await tell(app, found, said, as_json=as_json, db=db)
             return FAILED if left else COMPLETED
 
     return run_async(cancel())
@@ -231,6 +231,6 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
             task_id = await app.task_id(found, words[-1])
             events = await app.send(found, RetryTask(task_id))
             said = f"Task {task_id} is planned again" if events else "It waits to run already"
-            return await _tell(app, found, said, as_json=as_json, db=db)
+            return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(retry())

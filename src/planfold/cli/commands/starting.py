@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from planfold.cli.exits import COMPLETED
-from planfold.cli.options import command, json_option, plan_argument, tools_option
+from planfold.cli.options import (
+    command,
+    json_option,
+    model_option,
+    plan_argument,
+    tools_option,
+)
 
 if TYPE_CHECKING:
+    import msgspec
+
     from planfold.planner.commands import Initialize
+    from planfold.runtime.settings import Settings
+
+S = TypeVar("S", bound="msgspec.Struct")
 
 _PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
@@ -36,6 +47,14 @@ parallel_option = click.option(
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
 @click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
 @click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
+@model_option
+@click.option("--as-written", is_flag=True, help="With a model: it works, but does not plan.")
+@click.option(
+    "--budget",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Bound: tokens, cost (US dollars), calls, seconds or tasks; see `planfold budget`.",
+)
 @parallel_option
 @tools_option
 @json_option("the plan as it ends")
@@ -44,6 +63,9 @@ def run_command(
     yes: bool,
     detach: bool,
     plan_id: str | None,
+    model: str | None,
+    as_written: bool,
+    budget: tuple[str, ...],
     max_parallel: int | None,
     tools: tuple[str, ...],
     as_json: bool,
@@ -51,18 +73,26 @@ def run_command(
 ) -> int:
     """Show a plan, ask for approval once, and run it with live progress.
 
-    PLAN is a file (Markdown, text, JSON, YAML), a text in quotes, or - for standard input.
-    Without a terminal and without --yes the plan is recorded and waits for approval (exit code
-    3). With --id the same plan is submitted once however often you call this.
+    PLAN is a file (Markdown, text, JSON, YAML), a text in quotes, or - for standard input. With
+    --model the model makes the plan of a text, and works off what no tool does; JSON and YAML, and
+    texts with --as-written, are taken as they stand. Without a terminal and without --yes the plan
+    is recorded and waits for approval (exit code 3). With --id the same plan is submitted once
+    however often you call this.
 
     \b
     planfold run release.md
     planfold run --yes "Run `make`, then run `make test`"
+    planfold run --model openai:gpt-5 "Find out why the tests fail, and mend it"
     """
-    from planfold.cli.access import run_async
+    from planfold.cli.access import run_async, settings_for
 
+    settings = settings_for(db, max_parallel=max_parallel, model=model)
+    if budget:
+        from planfold.cli.commands.modelling import read_budget
+
+        settings = _with(settings, budget=read_budget(budget))
     return run_async(
-        _run(source, yes, detach, plan_id, max_parallel, tools, as_json=as_json, db=db)
+        _run(source, yes, detach, plan_id, settings, as_written, tools, as_json=as_json, db=db)
     )
 
 
@@ -71,24 +101,24 @@ async def _run(
     yes: bool,
     detach: bool,
     plan_id: str | None,
-    max_parallel: int | None,
+    settings: Settings,
+    as_written: bool,
     tools: tuple[str, ...],
     *,
     as_json: bool,
     db: str | None,
 ) -> int:
     from planfold.app import new_plan_id, open_app
-    from planfold.cli.access import let_tools_be_found, person, settings_for
+    from planfold.cli.access import let_tools_be_found, person
     from planfold.planner.tasks import PlanStatus
 
     since = time.time()
-    settings = settings_for(db, max_parallel=max_parallel)
     let_tools_be_found(settings, tools)
-    initialize = _compiled(source, settings, tools)  # before the database: nothing bad gets there
+    approver = person() if yes else None
+    begin = _begun(source, settings, tools, as_written, approver)  # nothing bad gets further
     plan_id = plan_id or new_plan_id()
     async with open_app(settings, tools=tools) as app:
-        begin = _with(initialize, config=app.planner_config())
-        await app.send(plan_id, _with(begin, approved_by=person()) if yes else begin)
+        await app.send(plan_id, begin)
         if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
         from planfold.cli.runner import Runner
@@ -97,13 +127,34 @@ async def _run(
         return await runner.run(plan_id, detach=detach)
 
 
-def _with(initialize: Initialize, **changes: Any) -> Initialize:
+def _with(value: S, **changes: Any) -> S:
     import msgspec
 
-    return msgspec.structs.replace(initialize, **changes)
+    return msgspec.structs.replace(value, **changes)
 
 
-def _compiled(source: str, settings: Any, tools: tuple[str, ...]) -> Initialize:
+def _begun(
+    source: str,
+    settings: Settings,
+    tools: tuple[str, ...],
+    as_written: bool,
+    approver: str | None,
+) -> Initialize:
+    """How the plan begins: as its text says, or with the wish that the model is to plan."""
+    from planfold.app import planner_config
+    from planfold.cli.sources import is_data, read_source
+    from planfold.drafting.wish import begin_with_wish
+
+    config = planner_config(settings)
+    if config.model and not as_written:
+        text, name = read_source(source)
+        if not is_data(text, name):
+            wish = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            return begin_with_wish(wish, config, approved_by=approver)
+    return _with(_compiled(source, settings, tools), config=config, approved_by=approver)
+
+
+def _compiled(source: str, settings: Settings, tools: tuple[str, ...]) -> Initialize:
     from planfold.app import assemble_executors
     from planfold.cli.sources import read_source
     from planfold.drafting.compiler import compile_plan
