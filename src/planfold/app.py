@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
-from planfold.databases import database_path, open_store
+from planfold.assembly import ToolSource, assembled, files_dir, planner_config, workspace_of
+from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.drafting.wish import begin_with_wish
 from planfold.errors import CommandRejected, ConfigurationError, NotFound
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
-from planfold.executors.loading import add_tools
-from planfold.executors.python import PythonTool
-from planfold.executors.registry import Executors, builtin_executors
+from planfold.executors.registry import Executors
+from planfold.llm.model import Models
 from planfold.planner.commands import (
     ApprovePlan,
     ClarificationProvided,
@@ -106,6 +102,8 @@ class App:
         Raises:
             ConfigurationError: no model is configured.
         """
+        from planfold.drafting.wish import begin_with_wish  # it loads a Markdown parser
+
         config = config or self.planner_config()
         if not config.model:
             raise ConfigurationError(
@@ -254,7 +252,7 @@ class App:
         observer: Observer | None = None,
     ) -> Worker:
         """A worker on this process's event loop: ``async with app.worker(): ...``."""
-        workspace = Path(self.settings.workspace).resolve()
+        workspace = workspace_of(self.settings)
         return Worker(
             self.store,
             self.dispatcher,
@@ -273,8 +271,9 @@ class App:
 async def open_app(
     database: str | Settings | None = None,
     *,
-    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
+    tools: Iterable[ToolSource] = (),
     executors: Executors | None = None,
+    models: Models | None = None,
     aggregates: Iterable[Aggregate] = (),
     create: bool = True,
     load: bool = True,
@@ -283,69 +282,30 @@ async def open_app(
     """Open a database (``sqlite:///path``, ``sqlite:///:memory:``,
     ``postgresql://user:password@host/database``) with the built-in executors.
 
-    ``tools`` are decorated functions, modules that hold them, or module names; ``aggregates``
-    are further kinds of handlers whose events the store shall keep; ``clock`` replaces the
-    store's own (this host's, or the PostgreSQL server's). Without ``load`` no tools
-    are imported: enough to look at plans and to send them commands, not to run them.
+    ``tools`` are decorated functions, modules that hold them, or module names; ``models`` finds
+    language models by name, instead of the vendors' libraries; ``aggregates`` are further
+    kinds of handlers whose events the store shall keep; ``clock`` replaces the store's own (this
+    host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
+    tools are imported: enough to look at plans and to send them commands, not to run them.
 
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
-    chosen = assemble_executors(settings, tools, executors) if load else executors or Executors()
-    kinds = (PLAN, *aggregates)
-    codec = Codec(t for aggregate in kinds for t in aggregate.events)
-    store = await open_store(settings.database, codec, clock, create)
-    try:
+    async with AsyncExitStack() as stack:
+        chosen = executors or Executors()
+        if load:
+            chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
+        kinds = (PLAN, *aggregates)
+        codec = Codec(t for aggregate in kinds for t in aggregate.events)
+        store = await open_store(settings.database, codec, clock, create)
+        stack.push_async_callback(store.close)
         yield App(store, chosen, settings, kinds)
-    finally:
-        await store.close()
-
-
-def assemble_executors(
-    settings: Settings,
-    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
-    executors: Executors | None = None,
-) -> Executors:
-    """The given executors, or the built-in ones, with all tools: of entry points, of the
-    settings, and ``tools``.
-
-    Raises:
-        ConfigurationError: a tool cannot be imported, or its name is taken.
-    """
-    chosen = executors or builtin_executors(
-        env_allow=settings.env_allow, allow_private=settings.allow_private
-    )
-    add_tools(chosen, (*settings.tools, *tools))
-    return chosen
-
-
-def planner_config(settings: Settings) -> PlannerConfig:
-    """What plans that begin now take from the settings."""
-    return PlannerConfig(
-        system_prompt=settings.system_prompt,
-        profile=settings.profile,
-        token_budget=settings.token_budget,
-        max_parallel=settings.max_parallel,
-        route_limits=settings.route_limits,
-        model=settings.model,
-        budget=settings.budget,
-        summarise=settings.summarise,
-    )
 
 
 def new_plan_id() -> str:
     """Short, unique enough for any number of plans, and safe in a shell and a URL."""
     return f"plan-{secrets.token_hex(5)}"
-
-
-def files_dir(settings: Settings, workspace: Path) -> Path:
-    if settings.files_dir:
-        return (workspace / settings.files_dir).resolve()
-    path = database_path(settings.database)
-    if path is None:
-        return workspace / ".planfold" / "files"
-    return Path(f"{path}.files").resolve()
 
 
 def _valid_text(text: str) -> str:

@@ -21,6 +21,7 @@ from planfold.planner.commands import (
     CancelPlan,
     NeedsClarification,
     Replan,
+    RetryTask,
     StepBegun,
     TasksProposed,
 )
@@ -148,3 +149,26 @@ def test_a_drafting_task_has_paid_steps_before_the_approval() -> None:
     play(plan, report(1, StepBegun("model/1", reserve=Spend(calls=1))))
     plan.when(report(1, StepBegun("model/2", reserve=Spend(calls=1)))).then(ClarificationRequested)
     assert plan_status(plan) == "awaiting_answer"
+
+
+def test_what_is_planned_anew_does_not_make_the_plan_fail_any_more() -> None:
+    plan = running(work(1), work(2, 1), work(3, 2), model="scripted:x")
+    play(plan, done(1), failed(2, retryable=False), Replan("another way"))
+    plan.when(report(4, TasksProposed((work(5, 1, proposed=True),), replace=True)))
+    plan.then(
+        PlanRevised(
+            (), (work(5, 1, proposed=True),), plan.handler.state.revision_hash, superseded=(2, 3)
+        )
+    )
+    play(plan, done(4), ApprovePlan(plan.handler.state.revision_hash), done(5))
+    assert plan_status(plan) == "completed"
+    assert statuses(plan)[2] == "failed"
+    play(plan, RetryTask(2), failed(2, retryable=False))
+    assert plan_status(plan) == "failed"  # asked for again, it counts again
+
+
+def test_only_the_first_planning_is_approved_beforehand() -> None:
+    plan = drafting(approve_as="ada")
+    play(plan, proposed(work(2, proposed=True)), done(1), failed(2, retryable=False))
+    play(plan, Replan("another way"), report(3, TasksProposed((work(4),), replace=True)), done(3))
+    assert plan_status(plan) == "awaiting_approval"

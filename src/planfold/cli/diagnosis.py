@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from planfold.app import assemble_executors
+from planfold.assembly import assembled
 from planfold.cli.access import (
     ENDED,
     database_file,
@@ -25,6 +25,7 @@ from planfold.cli.printing import counted
 from planfold.databases import inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
 from planfold.runtime.settings import SETTINGS_FILE
+from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.backends.postgres.inspection import ServerReport
@@ -65,11 +66,18 @@ def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
 def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -> None:
     let_tools_be_found(settings, tools)
     try:
-        toolbox = assemble_executors(settings, tools).toolbox
+        toolbox = run_async(_toolbox(settings, tools))
     except PlanfoldError as fault:
         found.faults.append(str(fault))
-    else:
-        found.facts["tools"] = [tool.name for tool in toolbox]
+        return
+    found.facts["tools"] = [tool.name for tool in toolbox]
+    found.faults += [f"tool server {name}: {why}" for name, why in toolbox.failures.items()]
+    found.notes += toolbox.warnings
+
+
+async def _toolbox(settings: Settings, tools: Sequence[str]) -> Toolbox:
+    async with assembled(settings, tools) as executors:
+        return executors.toolbox
 
 
 def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> None:

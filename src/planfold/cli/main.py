@@ -35,6 +35,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "retry": ("deciding", "Plan a task again that did not complete."),
     "replan": ("modelling", "Let the model plan anew what has not started."),
     "budget": ("modelling", "What a plan has spent on models; let it spend more."),
+    "eval": ("evaluating", "Score a planner against requests whose plans people made."),
+    "policy": ("policy", "What models may do unasked; which rule decides about a call."),
     "export": ("moving", "Write plans to a file, to keep or to move them."),
     "import": ("moving", "Read plans from a file that `export` or `archive` wrote."),
     "archive": ("moving", "Move plans that ended long ago out of the database, into a file."),

@@ -79,7 +79,7 @@ def kind_of(spec: TaskSpec) -> str:
         return "question"
     if spec.tool is not None:
         return clean(spec.tool.name)
-    return "to be worked out"
+    return "a model plans" if spec.drafts else "to be worked out"
 
 
 def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
@@ -98,7 +98,7 @@ def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
         words.append(f"{spec.retry.attempts} attempts")
     if spec.timeout is not None:
         words.append(f"timeout {duration(spec.timeout)}")
-    if spec.route is not None:
+    if spec.route is not None and not spec.drafts:
         words.append(f"route {clean(spec.route)}")
     if spec.on_failure == "continue":
         words.append("others go on if it fails")

@@ -155,6 +155,11 @@ class Paper:
         self._stream.write(text)
         self.flush()
 
+    def redraw(self, text: str) -> None:
+        """Write ``text`` over the present line of a terminal; "" clears it."""
+        self._stream.write(f"\r\x1b[2K{text}")
+        self.flush()
+
     def flush(self) -> None:
         self._stream.flush()
 

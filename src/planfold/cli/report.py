@@ -157,6 +157,8 @@ def _info(
         case TaskStatus.Completed:
             started = fold.started.get(task.id)
             return "" if started is None else duration(fold.finished.get(task.id, now) - started)
+        case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
+            return f"{task.status.value}, planned anew"
         case TaskStatus.Failed:
             return f"failed, attempt {task.attempt}" if task.attempt > 1 else "failed"
         case TaskStatus.Cancelled:
@@ -336,10 +338,24 @@ def next_lines(situation: Situation, db: str | None) -> list[Line]:
     return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
 
 
+def revision_lines(fold: PlanFold, width: int) -> list[Line]:
+    """What a revision that waits for approval would change, against what was approved before."""
+    if fold.state.status is not PlanStatus.AwaitingApproval or not fold.approved:
+        return []
+    from planfold.drafting.changes import plan_diff
+
+    styles = {"+": "good", "-": "bad", "~": "ask"}
+    diff = plan_diff(fold.approved, specs_of(fold))
+    found = clean_lines(str(diff)) or ["Nothing but what a model did to plan it."]
+    lines: list[Line] = [[], [("What would change", "bold")]]
+    return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
+
+
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
     """What ``show`` prints."""
     lines = plan_lines(situation, width)
     lines += waiting_lines(situation.fold, db, width)
+    lines += revision_lines(situation.fold, width)
     steps = next_lines(situation, db)
     return [*lines, [], [("Next", "bold")], *steps] if steps else lines
 

@@ -17,8 +17,10 @@ from planfold.cli.report import (
     Situation,
     next_lines,
     plan_lines,
+    revision_lines,
     show_json,
     situation_of,
+    specs_of,
     waiting_lines,
 )
 from planfold.cli.session import (
@@ -92,12 +94,13 @@ class Runner:
     async def _ask_for_approval(self, plan_id: str, stop: Stop) -> None:
         if self._json:
             return
-        state = (await self._app.planner(plan_id)).state
-        specs = [task.spec for task in state.tasks.values()]
+        fold = (await situation_of(self._app, plan_id)).fold
+        state, specs = fold.state, specs_of(fold)
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
         self._paper.lines(outline(specs, self._paper.width))
+        self._paper.lines(revision_lines(fold, self._paper.width))
         if not self._asks:
             return
         self._paper.line()

@@ -104,8 +104,11 @@ def _about_the_plan(event: Any) -> Words:
             by = f" by {clean(event.by)}" if event.by else ""
             return Words("approved", None, f"revision {event.revision_hash}{by}")
         case PlanRevised():
-            detail = f"{counted(len(event.tasks), 'task')} planned, {len(event.removed)} removed"
-            return Words("revised", None, f"{detail}, revision {event.revision_hash}")
+            named = "; ".join(f"{name_of(s)}: {clean(s.description)}" for s in event.tasks[:3])
+            few = 0 < len(event.tasks) <= 3
+            detail = named if few else f"{counted(len(event.tasks), 'task')} planned"
+            detail += f", {len(event.removed)} removed" if event.removed else ""
+            return Words("revised", None, f"{detail} (revision {event.revision_hash})")
         case TasksReset():
             why = "again by hand" if event.reason == "retry" else "an answer was changed"
             return Words("planned", None, f"{_tasks(event.task_ids)}: {why}")
@@ -180,11 +183,32 @@ def short_result(result: Any) -> str:
         output = str(result.get("stdout") or result.get("stderr") or "")
         last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
         return clean(last[:2000].strip())
-    if isinstance(result, dict) and "usage" in result and "text" in result:
-        return clean(str(result["text"])[: 4 * MOST])  # what a model said
+    if isinstance(result, dict) and "usage" in result:
+        return _said(result)
+    if isinstance(result, dict) and "drafter" in result:
+        return _drafted(result)
     if isinstance(result, dict) and isinstance(result.get("status"), int) and "url" in result:
         return clean(f"{result['status']} {result['url']}")
     return in_json(result)[: 4 * MOST]
+
+
+def _said(answer: dict[str, Any]) -> str:
+    """What a model answered: its text, or the tools it calls."""
+    if text := str(answer.get("text") or ""):
+        return clean(text[: 4 * MOST])
+    calls = answer.get("calls")
+    names = [str(call.get("name")) for call in calls or () if isinstance(call, dict)]
+    return clean(f"calls {', '.join(names)}") if names else ""
+
+
+def _drafted(result: dict[str, Any]) -> str:
+    """What came of a drafting task."""
+    rounds, warnings = result.get("rounds"), result.get("warnings") or []
+    tasks = result.get("tasks")
+    said = f"{counted(tasks, 'task') if isinstance(tasks, int) else tasks} planned"
+    said += " from the text" if result["drafter"] == "text" else " by the model"
+    said += f", in {rounds} rounds" if isinstance(rounds, int) and rounds > 1 else ""
+    return clean("; ".join([said, *(f"warning: {warning}" for warning in warnings)]))
 
 
 class TaskNames:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from planfold.compaction.profiles import Profile
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import TaskSpec
 
@@ -17,11 +18,13 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     error's text (characters); ``max_parallel`` and ``route_limits`` bound running tasks.
     ``model`` names the language model that plans and works (empty: a person works), ``budget``
     bounds what that may cost. ``approve_as`` is who approved, beforehand, all that the model will
-    plan. ``summarise`` leaves the context's compaction to the model.
+    plan. ``summarise`` leaves the context's compaction to the model. ``profile`` names what
+    compaction keeps; ``own_profile`` is it where it is not built in.
     """
 
     system_prompt: str = ""
     profile: str = "coding"
+    own_profile: Profile | None = None
     token_budget: int = 100_000
     error_char_limit: int = 2_000
     max_parallel: int | None = None
@@ -114,10 +117,12 @@ class TasksProposed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A model has summarised the results of the tasks ``covers``."""
+    """A model has summarised the results of the tasks ``covers``. With a ``basis``, the digest of
+    what it was shown, a summary that comes too late is not taken."""
 
     summary: str
     covers: tuple[int, ...] = ()
+    basis: str = ""
 
 
 class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

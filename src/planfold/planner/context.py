@@ -1,86 +1,220 @@
-"""What an executor should know of a plan so far, under a token budget.
+"""What a task should know of its plan, within a token budget.
 
-Goal, open questions and answers are rendered from the state and never summarised; results of
-finished tasks are extracted into a summary once the whole passes the budget.
+Goal, constraints, approval, answers and the plan itself are rendered from the state and never
+summarised. Results of finished tasks give way to a summary once the whole passes the budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from planfold.compaction.extracts import cut, shorten
+from planfold.compaction.profiles import CODING, PROFILES, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
+from planfold.errors import ContextCannotFit
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
+from planfold.planner.outlining import outline
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
 SUMMARY_SHARE = 0.25  # of the budget: what a summary may take, the rest is for what comes next
+_LEAST = 16  # tokens of a summary, however small the budget
+_RESULTS_SHARE = 0.25  # of the budget: what is left to results, however long the plan is
+_QUESTION = 500  # characters of a question that was answered
+_NARROW = 60  # characters: results cut shorter than that say nothing; the oldest are left out
+_KEPT = 24  # characters: of a line's start so much is left however short it was cut
+_NUMBERED = re.compile(r"\d+\. ")
 
 
-def render_context(state: PlannerState) -> str:
-    """The plan's goal, its answers, the summary and the results that came after it."""
-    parts = [f"Goal: {state.goal or state.title}"]
-    parts += [
-        f"Answer to {task.description!r}: {task.result}"
-        for task in state.tasks.values()
-        if task.kind is NodeKind.Clarification and task.result is not None
+def render_context(state: PlannerState, limit_tokens: int | None = None) -> str:
+    """All that a task should know, in at most ``limit_tokens`` (None: the plan's token budget).
+
+    Where it is too much, the plan's outline and the results are shortened, the oldest first.
+
+    Raises:
+        ContextCannotFit: goal, constraints and answers alone take more.
+    """
+    limit = state.config.token_budget if limit_tokens is None else limit_tokens
+    must = list(_must(state))
+    room = limit * CHARS_PER_TOKEN - sum(len(text) + 1 for _, text in must)
+    least = outline(state, 0)
+    if room < len(least):
+        parts = [(name, estimate_tokens(text)) for name, text in must]
+        raise ContextCannotFit(limit, [*parts, ("the plan", estimate_tokens(least))])
+    fresh = {_line(task, None): task for task in _fresh(state)}
+    summary = current_summary(state)
+    wanted = sum(len(line) + 1 for line in fresh) + len(summary) + 60
+    plan = outline(state, max(room - wanted, room // 4))
+    results = _results(state, fresh, summary, room - len(plan) - 1)
+    return "\n".join([*(text for _, text in must), plan, *results])
+
+
+def _must(state: PlannerState) -> Iterator[tuple[str, str]]:
+    """Names and texts of what is never shortened."""
+    yield "the goal", f"Goal: {state.goal or state.title}"
+    if state.config.system_prompt:
+        yield "system_prompt", f"Standing instructions: {state.config.system_prompt}"
+    bounds = msgspec.to_builtins(state.budget)
+    limits = [f"{name} {bound}" for name, bound in bounds.items() if bound is not None]
+    if limits:
+        yield "the budget", f"The plan may spend at most: {', '.join(limits)}"
+    if state.cancelled:
+        yield "the cancellation", "The plan was cancelled."
+    else:
+        approved = "approved" if state.approved else "not approved yet"
+        yield "the approval", f"Revision {state.revision_hash} of the plan is {approved}."
+    for task in state.tasks.values():
+        if task.kind is NodeKind.Clarification and task.result is not None:
+            question = cut(task.description, _QUESTION)
+            yield f"the answer to task {task.id}", f"Answer to {question!r}: {task.result}"
+        for asked, answer in zip(task.asked, task.answers, strict=False):
+            asked = cut(asked, _QUESTION)
+            yield f"an answer in task {task.id}", f"Task {task.id} asked {asked!r}: {answer}"
+
+
+def _results(
+    state: PlannerState, fresh: Mapping[str, Task], summary: str, room: int
+) -> Iterator[str]:
+    """The summary and the results that came after it, in at most ``room`` characters with a
+    newline before each."""
+    if summary:
+        head = "Summary of earlier results:"
+        share = max(room - sum(len(line) + 1 for line in fresh), room // 2)
+        kept = _last_lines(summary.split("\n"), share - len(head) - 2)
+        if kept:
+            yield head
+            yield kept
+            room -= len(head) + len(kept) + 2
+    width = max(_fair_width([len(line) for line in fresh], room), _NARROW)
+    lines = [
+        line if len(line) <= width else _line(task, width, profile_of(state))
+        for line, task in fresh.items()
     ]
-    if state.context_summary:
-        parts.append(f"Summary of earlier results:\n{state.context_summary}")
-    parts += [
-        _line(task, None) for task in _fresh(state) if task.kind is not NodeKind.Clarification
-    ]
-    return "\n".join(parts)
+    while lines and sum(len(line) + 1 for line in lines) > room:
+        del lines[: max(len(lines) // 10, 1)]
+    yield from lines
+
+
+def _fair_width(sizes: Sequence[int], room: int) -> int:
+    """How long each line may be, so that all fit and the short ones leave their rest to others."""
+    left, width = room, room
+    for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
+        width = left // count - 1
+        if size > width:
+            return width
+        left -= size + 1
+    return max(width, max(sizes, default=0))
+
+
+def profile_of(state: PlannerState) -> Profile:
+    """What compaction keeps in this plan."""
+    config = state.config
+    own = config.own_profile
+    if own is not None and own.name == config.profile:
+        return own
+    return PROFILES.get(config.profile, CODING)
 
 
 def over_budget(state: PlannerState) -> bool:
-    """Whether results piled up past the budget and there is something left to compact."""
+    """Whether the rendered context has passed the budget and there is something left to compact.
+    Takes the same time however large the plan is."""
     facts = state.facts
-    return facts.context_tokens > facts.config.token_budget and bool(facts.uncompacted)
+    taken = facts.fresh_tokens + estimate_tokens(facts.context_summary)
+    return bool(facts.uncompacted) and taken > _results_room(state)
+
+
+def _results_room(state: PlannerState) -> int:
+    """Tokens that are left to results and summary beside all that is never summarised. A long
+    plan's outline is shortened before results are."""
+    facts, budget = state.facts, state.config.token_budget
+    must = estimate_tokens(facts.goal or facts.title) + facts.answer_tokens
+    must += estimate_tokens(facts.config.system_prompt) + _LEAST
+    return max(budget - must - min(facts.plan_tokens, budget // 4), int(budget * _RESULTS_SHARE))
+
+
+def summary_tokens(state: PlannerState) -> int:
+    """How large a summary may be: so small that it is not soon made again."""
+    share = min(state.config.token_budget * SUMMARY_SHARE, _results_room(state) / 2)
+    return max(int(share), _LEAST)
+
+
+def current_summary(state: PlannerState) -> str:
+    """The summary without what it says of tasks that were reset since; where that cannot be taken
+    out, because a model wrote it, a note says what holds no longer."""
+    facts = state.facts
+    if not facts.stale:
+        return facts.context_summary
+    starts = {i: _start(state.tasks[i])[:_KEPT] for i in facts.stale if i in state.tasks}
+    lines = facts.context_summary.split("\n")
+    kept = [line for line in lines if not line.startswith(tuple(starts.values()))]
+    if not all(_NUMBERED.match(line) for line in kept):
+        ids = ", ".join(str(i) for i in sorted(starts))
+        kept.append(f"(No longer true: what the summary says of task {ids}, which was reset.)")
+    return "\n".join(kept)
 
 
 def compact_context(state: PlannerState, summary: str | None = None) -> ContextCompacted:
     """Fold the finished tasks into the summary: the given one, or an extract of one line per
     task. The oldest lines go first where it would not fit its share of the budget."""
-    budget = max(int(state.config.token_budget * SUMMARY_SHARE), 16)
+    room = summary_tokens(state) * CHARS_PER_TOKEN
     if summary is None:
-        fresh = _fresh(state)
-        width = max(80, budget * CHARS_PER_TOKEN // max(len(fresh), 1))
-        lines = state.context_summary.splitlines() + [_line(task, width) for task in fresh]
+        fresh, profile = _fresh(state), profile_of(state)
+        width = max(80, room // max(len(fresh), 1))
+        old = current_summary(state)
+        lines = old.split("\n") if old else []
+        lines += [_line(task, width, profile) for task in fresh]
     else:
         lines = summary.splitlines()
-    kept = _last_lines(lines, budget * CHARS_PER_TOKEN)
+    kept = _last_lines(lines, room)
     return ContextCompacted(kept, state.facts.context_tokens, estimate_tokens(kept))
 
 
 def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterator[ContextCompacted]:
-    """A model's summary takes the place of what it covers; one that covers nothing new, or that
-    is larger than its share, is cut like any other."""
-    covered = set(report.covers) & set(state.facts.uncompacted)
-    if not covered:
+    """A model's summary takes the place of what it covers; one that is too large is cut like any
+    other. One that covers nothing new, or rests on what has changed meanwhile, is not taken."""
+    covered = set(report.covers) & {task.id for task in _fresh(state)}
+    if not covered or not report.summary.strip():
         return
-    budget = max(int(state.config.token_budget * SUMMARY_SHARE), 16)
-    kept = _last_lines(report.summary.splitlines(), budget * CHARS_PER_TOKEN)
+    if report.basis and report.basis != summary_basis(state, report.covers):
+        return
+    kept = _last_lines(report.summary.splitlines(), summary_tokens(state) * CHARS_PER_TOKEN)
     left = [state.tasks[i].result for i in state.facts.uncompacted if i not in covered]
     after = estimate_tokens(kept) + sum(map(estimate_tokens, left))
     yield ContextCompacted(kept, state.facts.context_tokens, after, tuple(sorted(covered)))
 
 
+def summary_basis(state: PlannerState, covers: Sequence[int]) -> str:
+    """A digest of what a summary of the tasks ``covers`` rests on: it changes when one of them
+    ran again, or when the summary up to now did."""
+    facts = state.facts
+    attempts = [(i, state.tasks[i].attempt) for i in sorted(covers) if i in state.tasks]
+    data = msgspec.json.encode((facts.context_summary, facts.stale, attempts))
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
 def _fresh(state: PlannerState) -> list[Task]:
-    """Tasks whose present result the summary does not hold; one that ran again stands once."""
+    """Tasks whose present result the summary does not hold."""
     finished = (state.tasks[i] for i in dict.fromkeys(state.facts.uncompacted))
     return [task for task in finished if task.status is TaskStatus.Completed]
 
 
-def _line(task: Task, width: int | None) -> str:
-    line = " ".join(f"{task.id}. {task.description}: {_text(task.result)}".rstrip(": ").split())
-    if width is None or len(line) <= width:
-        return line
-    half = (width - 5) // 2
-    return f"{line[:half]} ... {line[-half:]}"
+def _start(task: Task) -> str:
+    return " ".join(f"{task.id}. {task.description}".split())
+
+
+def _line(task: Task, width: int | None, profile: Profile = CODING) -> str:
+    start, text = _start(task), _text(task.result)
+    if width is not None and len(start) + len(text) + 2 > width:
+        start = cut(start, max(width // 2, _NARROW))
+        text = shorten(text, max(width - len(start) - 2, 0), profile)
+    line = " ".join(f"{start}: {text}".rstrip(": ").split())
+    return line if width is None else cut(line, width)
 
 
 def _text(result: Any) -> str:
@@ -89,11 +223,11 @@ def _text(result: Any) -> str:
     return result if isinstance(result, str) else msgspec.json.encode(result).decode()
 
 
-def _last_lines(lines: list[str], limit: int) -> str:
+def _last_lines(lines: Sequence[str], limit: int) -> str:
     kept: list[str] = []
     for line in reversed(lines):
         if len(line) > limit:
-            if not kept:
+            if not kept and limit > 0:
                 kept.append(line[-limit:])
             break
         limit -= len(line) + 1

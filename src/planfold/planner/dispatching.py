@@ -183,7 +183,8 @@ def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] |
 def _conclusion(state: PlannerState) -> PlanningCompleted:
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     for task in state.tasks.values():
-        by_status[task.status].append(task.id)
+        if not task.superseded:
+            by_status[task.status].append(task.id)
     failed = by_status[TaskStatus.Failed]
     outcome: PlanOutcome = "completed"
     if state.cancelled or by_status[TaskStatus.Cancelled]:

@@ -33,11 +33,13 @@ class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanRevised(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """``removed`` ids are gone, ``tasks`` are new or take the place of one with the same id."""
+    """``removed`` ids are gone, ``tasks`` are new or take the place of one with the same id.
+    ``superseded`` ones did not complete, and how the plan ends does not rest on them any more."""
 
     removed: tuple[int, ...]
     tasks: tuple[TaskSpec, ...]
     revision_hash: str
+    superseded: tuple[int, ...] = ()
 
 
 class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -47,3 +47,7 @@ class Facts(msgspec.Struct):
     context_summary: str = ""
     context_tokens: int = 0
     uncompacted: list[int] = []  # finished tasks that the summary does not cover yet
+    stale: list[int] = []  # tasks that were reset after the summary had covered them
+    fresh_tokens: int = 0  # estimates of what the context's parts take: results that are not
+    answer_tokens: int = 0  # in the summary, people's answers,
+    plan_tokens: int = 0  # and one line for each task

@@ -63,7 +63,9 @@ def hash_revision(tasks: Iterable[TaskSpec]) -> str:
     return hashlib.blake2b(data, digest_size=6).hexdigest()
 
 
-def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
+def revise_plan(
+    state: PlannerState, command: RevisePlan, superseded: tuple[int, ...] = ()
+) -> Iterator[Event]:
     """Decide ``RevisePlan``."""
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
@@ -81,7 +83,7 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     if revised:
         kept = {spec.id for spec in command.tasks}
         removed = tuple(i for i in state.tasks if i not in started and i not in kept)
-        yield PlanRevised(removed, command.tasks, revision_hash)
+        yield PlanRevised(removed, command.tasks, revision_hash, superseded)
     if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
 
@@ -100,8 +102,11 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
 
 
 def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Iterator[Event]:
-    """Tasks that a drafting task found. Those the plan has already change nothing."""
-    approved_by, known = state.config.approve_as, state.tasks
+    """Tasks that a drafting task found. Those the plan has already change nothing. Approved
+    beforehand is what the task finds that the plan began with; planning anew waits for an approval, and
+    takes the place of what did not complete."""
+    first, known = task.id == min(state.tasks), state.tasks
+    approved_by = state.config.approve_as if first else None
     new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
     if not (new or report.replace):
         return
@@ -111,7 +116,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
         yield out_of_budget(task, short)
         return
     if report.replace:
-        yield from revise_plan(state, RevisePlan(report.tasks, approved_by))
+        gone = () if first else tuple(i for i, t in known.items() if blocks(t))
+        yield from revise_plan(state, RevisePlan(report.tasks, approved_by), gone)
         return
     check_structure(new, {i: known_task.spec for i, known_task in known.items()})
     revised = _added(state, new)

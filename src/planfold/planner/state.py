@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from planfold.compaction.tokens import estimate_tokens
 from planfold.errors import CorruptLog
 from planfold.planner import transitions as t
 from planfold.planner.commands import PlannerConfig
@@ -32,6 +31,13 @@ from planfold.planner.events import (
 )
 from planfold.planner.facts import Facts, Question
 from planfold.planner.graph import Schedule
+from planfold.planner.remembering import (
+    forget,
+    remember_answer,
+    remember_plan,
+    remember_result,
+    remember_summary,
+)
 from planfold.planner.spending import Budget, Spend, total
 from planfold.planner.tasks import PlanStatus, Task, TaskSpec, TaskStatus
 
@@ -202,8 +208,10 @@ class PlannerState:
         facts = self._facts
         replaced = [spec.id for spec in event.tasks if spec.id in facts.tasks]
         for task_id in (*event.removed, *replaced):
-            del facts.tasks[task_id]
+            remember_plan(facts, facts.tasks.pop(task_id).spec, -1)
         facts.drafting = [i for i in facts.drafting if i in facts.tasks]
+        for task_id in event.superseded:
+            facts.tasks[task_id].superseded = True
         facts.revision_hash, facts.approved, facts.outcome = event.revision_hash, False, None
         self._add(event.tasks)
 
@@ -211,6 +219,7 @@ class PlannerState:
         for spec in specs:
             status = TaskStatus.Completed if spec.done else TaskStatus.Planned
             self._facts.tasks[spec.id] = Task(spec, status)
+            remember_plan(self._facts, spec)
             if spec.drafts:
                 self._facts.drafting.append(spec.id)
             if spec.proposed:
@@ -237,13 +246,13 @@ class PlannerState:
         task.cancel_requested = False
         task.outcome_unknown = event.outcome_unknown
         if after is TaskStatus.Completed:
+            self._facts.begun.pop(event.task_id, None)
             self._finish(task, event.result)
 
     def _finish(self, task: Task, result: Any) -> None:
+        remember_result(self._facts, task, result)
         task.result = result
         task.error = None
-        self._facts.uncompacted.append(task.spec.id)
-        self._facts.context_tokens += estimate_tokens(result)
 
     def _retry_scheduled(self, event: RetryScheduled) -> None:
         task, _ = self._change(event.task_id, t.RETRY_SCHEDULED, not_before=event.at)
@@ -274,21 +283,23 @@ class PlannerState:
         elif after is TaskStatus.Failed:
             task.error = _why_failed(question, event.answer)
         elif question is not None and question.then == "resume":
-            task.answers = (*task.answers, event.answer)
+            remember_answer(self._facts, task, question.question, event.answer)
             if question.key:
                 self._facts.steps.setdefault(event.task_id, {})[question.key] = event.answer
 
     def _reset(self, event: TasksReset) -> None:
         self._must_have_begun()
+        forget(self._facts, event.task_ids)
         for task_id in event.task_ids:
             task, _ = self._change(task_id, t.RESET)
             self._settle_all(task_id)
             task.result, task.error, task.note, task.arguments = None, None, None, None
             task.failures, task.answers = 0, ()
-            task.cancel_requested = task.outcome_unknown = False
+            task.cancel_requested = task.outcome_unknown = task.superseded = False
             if event.reason == "answer_changed":
                 task.run += 1
                 self._facts.steps.pop(task_id, None)
+                self._facts.begun.pop(task_id, None)
         self._facts.outcome, self._facts.cancelled = None, False
 
     def _step_recorded(self, event: StepRecorded) -> None:
@@ -318,8 +329,11 @@ class PlannerState:
             self._facts.spent += spent
 
     def _settle_all(self, task_id: int) -> None:
-        if task_id in self._facts.begun:
-            self._facts.spent += total(self._facts.begun.pop(task_id).values())
+        """The task has stopped: what was reserved counts as spent. Which steps were cut off stays
+        known: should it run again, they may have happened."""
+        if begun := self._facts.begun.get(task_id):
+            self._facts.spent += total(begun.values())
+            self._facts.begun[task_id] = dict.fromkeys(begun, Spend())
 
     def _budget_added(self, event: BudgetAdded) -> None:
         self._must_have_begun()
@@ -336,13 +350,7 @@ class PlannerState:
 
     def _compacted(self, event: ContextCompacted) -> None:
         self._must_have_begun()
-        self._facts.context_summary = event.summary
-        self._facts.context_tokens = event.tokens_after
-        if event.covers is None:
-            self._facts.uncompacted.clear()
-        else:
-            covered = set(event.covers)
-            self._facts.uncompacted = [i for i in self._facts.uncompacted if i not in covered]
+        remember_summary(self._facts, event)
 
     def _completed(self, event: PlanningCompleted) -> None:
         self._must_have_begun()

@@ -152,10 +152,12 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     error: str | None = None
     arguments: dict[str, Any] | None = None  # with references resolved; None = as planned
     answers: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()  # what ``answers`` answer
     not_before: float | None = None  # a retry waits until then
     cancel_requested: bool = False
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress
+    superseded: bool = False  # it did not complete, and the plan was planned anew since
 
     @property
     def id(self) -> int:

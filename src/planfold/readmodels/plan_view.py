@@ -12,6 +12,7 @@ from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
+    PlanApproved,
     PlanningCompleted,
     PlanSummary,
     TaskDispatched,
@@ -22,7 +23,7 @@ from planfold.planner.facts import Question
 from planfold.planner.planner import Planner
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
 
 _Times = dict[int, float]  # seconds since the epoch by task id
@@ -80,7 +81,7 @@ class PlanFold:
     """One plan's log, folded as it grows: ``apply`` each envelope, look at it at any time.
 
     The three maps hold seconds since the epoch by task id; ``attempt_at`` is when the latest
-    attempt was dispatched.
+    attempt was dispatched. ``approved`` holds the tasks as they were approved last.
     """
 
     def __init__(self, plan_id: str) -> None:
@@ -91,6 +92,7 @@ class PlanFold:
         self.started: _Times = {}
         self.finished: _Times = {}
         self.attempt_at: _Times = {}
+        self.approved: tuple[TaskSpec, ...] = ()
         self._planner = Planner()
         self._summary: PlanSummary | None = None
 
@@ -112,6 +114,8 @@ class PlanFold:
         self._note_times(event, at)
         if isinstance(event, PlanningCompleted):
             self._summary = event.summary
+        elif isinstance(event, PlanApproved):
+            self.approved = tuple(task.spec for task in self.state.tasks.values())
         self.created_at = self.created_at or at
         self.updated_at = at
         self.version, self.position = envelope.version, envelope.position

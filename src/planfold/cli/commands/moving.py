@@ -101,7 +101,7 @@ def _output(to: str, force: bool) -> Iterator[BinaryIO]:
 
 
 def _files_of(app: App) -> Path:
-    from planfold.app import files_dir
+    from planfold.assembly import files_dir
 
     return files_dir(app.settings, Path(app.settings.workspace).resolve())
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from planfold.planner.commands import Initialize
     from planfold.runtime.settings import Settings
+    from planfold.tools.tool import Toolbox
 
 S = TypeVar("S", bound="msgspec.Struct")
 
@@ -108,16 +109,25 @@ async def _run(
     as_json: bool,
     db: str | None,
 ) -> int:
+    from contextlib import AsyncExitStack
+
     from planfold.app import new_plan_id, open_app
+    from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
     from planfold.planner.tasks import PlanStatus
 
     since = time.time()
     let_tools_be_found(settings, tools)
     approver = person() if yes else None
-    begin = _begun(source, settings, tools, as_written, approver)  # nothing bad gets further
     plan_id = plan_id or new_plan_id()
-    async with open_app(settings, tools=tools) as app:
+    async with AsyncExitStack() as stack:
+        executors = await stack.enter_async_context(assembled(settings, tools))
+        begin = _begun(source, settings, executors.toolbox, as_written, approver)
+        if begin.config.model and executors.models is not None:
+            executors.models(begin.config.model)  # a model that nobody knows is told of now
+        # Only now: a plan that is not right must not even make a database.
+        opening = open_app(settings, executors=executors, load=False)
+        app = await stack.enter_async_context(opening)
         await app.send(plan_id, begin)
         if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
@@ -136,12 +146,12 @@ def _with(value: S, **changes: Any) -> S:
 def _begun(
     source: str,
     settings: Settings,
-    tools: tuple[str, ...],
+    toolbox: Toolbox,
     as_written: bool,
     approver: str | None,
 ) -> Initialize:
     """How the plan begins: as its text says, or with the wish that the model is to plan."""
-    from planfold.app import planner_config
+    from planfold.assembly import planner_config
     from planfold.cli.sources import is_data, read_source
     from planfold.drafting.wish import begin_with_wish
 
@@ -151,17 +161,15 @@ def _begun(
         if not is_data(text, name):
             wish = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
             return begin_with_wish(wish, config, approved_by=approver)
-    return _with(_compiled(source, settings, tools), config=config, approved_by=approver)
+    return _with(_compiled(source, toolbox), config=config, approved_by=approver)
 
 
-def _compiled(source: str, settings: Settings, tools: tuple[str, ...]) -> Initialize:
-    from planfold.app import assemble_executors
+def _compiled(source: str, toolbox: Toolbox) -> Initialize:
     from planfold.cli.sources import read_source
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.files import load_plan
     from planfold.planner.commands import Initialize
 
-    toolbox = assemble_executors(settings, tools).toolbox
     text, name = read_source(source)
     draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
     return Initialize(draft.title, compile_plan(draft, toolbox), draft.goal)
@@ -180,14 +188,20 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     \b
     planfold plan release.md
     """
-    from planfold.cli.access import let_tools_be_found, settings_for
+    from planfold.assembly import assembled
+    from planfold.cli.access import let_tools_be_found, run_async, settings_for
     from planfold.cli.outline import outline, shape_json, shape_lines
     from planfold.cli.printing import Paper, print_json
     from planfold.planner.revising import hash_revision
 
     settings = settings_for(db)
     let_tools_be_found(settings, tools)
-    plan = _compiled(source, settings, tools)
+
+    async def compiled() -> Initialize:
+        async with assembled(settings, tools) as executors:
+            return _compiled(source, executors.toolbox)
+
+    plan = run_async(compiled())
     if as_json:
         print_json(_plan_json(plan) | shape_json(plan.tasks))
         return COMPLETED

@@ -1,0 +1,118 @@
+"""Executors put together as settings say: built-in ones, your tools, foreign servers, models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from planfold.databases import database_path
+from planfold.executors.builtin import builtin_executors
+from planfold.executors.guard import make_guard
+from planfold.executors.loading import add_tools
+from planfold.executors.python import PythonTool
+from planfold.executors.registry import Executors
+from planfold.llm.model import Models
+from planfold.planner.commands import PlannerConfig
+from planfold.providers.models import open_models
+from planfold.runtime.settings import Settings
+from planfold.tools.secrets import Secrets
+
+ToolSource = PythonTool[..., Any] | ModuleType | str
+
+
+@asynccontextmanager
+async def assembled(
+    settings: Settings,
+    tools: Iterable[ToolSource] = (),
+    executors: Executors | None = None,
+    models: Models | None = None,
+) -> AsyncIterator[Executors]:
+    """The given executors, or the built-in ones, with all tools: of entry points, of the
+    settings, of foreign servers, and ``tools``; for as long as the block lasts.
+
+    ``models`` finds models by name, instead of the vendors' libraries. A foreign server that
+    does not start takes nothing down but its own tools: ``toolbox.failures`` says why.
+
+    Raises:
+        ConfigurationError: a tool cannot be imported, its name is taken, or a setting is wrong.
+    """
+    async with AsyncExitStack() as stack:
+        if executors is None:
+            if models is None:
+                opened = open_models(settings.models)
+                stack.push_async_callback(opened.close)
+                models = opened
+            executors = _builtin(settings, models)
+        if settings.mcp:
+            await _add_servers(stack, settings, executors)
+        add_tools(executors, (*settings.tools, *tools))
+        yield executors
+
+
+def _builtin(settings: Settings, models: Models) -> Executors:
+    workspace = workspace_of(settings)
+    database = database_path(settings.database)
+    guard = make_guard(
+        settings.policy,
+        settings.secrets,
+        workspace=workspace,
+        guarded=[*([database] if database else []), files_dir(settings, workspace)],
+        key_variables=[e.api_key_env for e in settings.models.values() if e.api_key_env],
+    )
+    return builtin_executors(
+        env_allow=settings.env_allow,
+        allow_private=settings.allow_private,
+        guard=guard,
+        models=models,
+        database=database,
+    )
+
+
+async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Executors) -> None:
+    from planfold.providers.mcp_servers import open_servers
+
+    servers = await stack.enter_async_context(
+        open_servers(
+            settings.mcp,
+            workspace_of(settings),
+            os.environ,
+            env_allow=settings.env_allow,
+            secrets=Secrets(settings.secrets),
+        )
+    )
+    for executor in servers.tools():
+        executors.add_tool(executor)
+    executors.toolbox.failures.update(servers.failures)
+    executors.toolbox.warnings += servers.warnings
+
+
+def planner_config(settings: Settings) -> PlannerConfig:
+    """What plans that begin now take from the settings."""
+    return PlannerConfig(
+        system_prompt=settings.system_prompt,
+        profile=settings.profile,
+        token_budget=settings.token_budget,
+        max_parallel=settings.max_parallel,
+        route_limits=settings.route_limits,
+        model=settings.model,
+        budget=settings.budget,
+        summarise=settings.summarise,
+    )
+
+
+def workspace_of(settings: Settings) -> Path:
+    return Path(settings.workspace).resolve()
+
+
+def files_dir(settings: Settings, workspace: Path) -> Path:
+    """Where output goes that is too long for the log."""
+    if settings.files_dir:
+        return (workspace / settings.files_dir).resolve()
+    path = database_path(settings.database)
+    if path is None:
+        return workspace / ".planfold" / "files"
+    return Path(f"{path}.files").resolve()
