@@ -73,3 +73,9 @@ def test_the_metrics_count_tasks_and_write_the_audit_log_from_one_subscription(
     assert "completed                   6" in run(tmp_path, *metrics)
     audit = (tmp_path / "audit.jsonl").read_text().splitlines()
     assert sum("TaskDispatched" in line for line in audit) == 6
+
+
+def test_a_wish_is_planned_and_worked_off_by_a_scripted_model(tmp_path: Path) -> None:
+    said = run(tmp_path, str(EXAMPLES / "wish.py"))
+    assert "completed: Write the letter\nAhoy!" in said
+    assert said.count("asked: A model wants to call look_up") == 2

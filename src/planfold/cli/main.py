@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "budget": ("modelling", "What a plan has spent on models; let it spend more."),
     "eval": ("evaluating", "Score a planner against requests whose plans people made."),
     "policy": ("policy", "What models may do unasked; which rule decides about a call."),
+    "tools": ("tools", "List the tools that plans may call, or show one."),
     "export": ("moving", "Write plans to a file, to keep or to move them."),
     "import": ("moving", "Read plans from a file that `export` or `archive` wrote."),
     "archive": ("moving", "Move plans that ended long ago out of the database, into a file."),

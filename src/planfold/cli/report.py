@@ -276,6 +276,8 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
         parts[QUESTION_LINES:] = [f"  ... ({len(parts) - QUESTION_LINES} more lines)"]
     lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
     lines += [[(part, "")] for part in parts]
+    if question.partial is not None:
+        lines.append([(cut(f"  so far: {short_result(question.partial)}", width), "dim")])
     lines += [
         [(cut(f"  {number}. {clean(choice)}", width), "")]
         for number, choice in enumerate(question.choices, 1)

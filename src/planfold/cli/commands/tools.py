@@ -1,0 +1,134 @@
+"""``tools``: what plans and agents may call, with schemas, effects and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planfold.cli.exits import COMPLETED
+from planfold.cli.options import command, json_option, tools_option
+
+if TYPE_CHECKING:
+    from planfold.cli.printing import Line
+    from planfold.executors.executor import ToolExecutor
+    from planfold.executors.registry import Executors
+
+_EFFECTS = {
+    "safe": "safe: changes nothing; run again after a crash",
+    "keyed": "keyed: run again after a crash with the same key, and done once",
+    "once": "once: never run twice by itself; after a crash a person is asked",
+}
+
+
+@command("tools")
+@click.argument("name", metavar="[NAME]", required=False)
+@tools_option
+@json_option("the tools with their schemas")
+def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """List the tools that plans and agents may call here, or show one with its arguments.
+
+    Starts the tool servers of planfold.toml, lists what they offer, and ends them again.
+
+    \b
+    planfold tools
+    planfold tools git__git_log
+    """
+    from planfold.cli.access import let_tools_be_found, run_async, settings_for
+    from planfold.cli.printing import Paper, print_json
+
+    settings = settings_for(db)
+    let_tools_be_found(settings, tools)
+    report = run_async(_report(settings, tools, name))
+    if as_json:
+        print_json(report)
+        return COMPLETED
+    paper = Paper()
+    if name is None:
+        paper.lines(list(_lines(report)), width=paper.width)
+    else:
+        paper.lines(list(_details(report["tools"][0], paper.width)))
+    return COMPLETED
+
+
+async def _report(settings: Any, modules: tuple[str, ...], name: str | None) -> dict[str, Any]:
+    from planfold.assembly import assembled
+
+    async with assembled(settings, modules) as executors:
+        chosen = executors.tool_executors()
+        if name is not None:
+            chosen = [_find(executors, name)]
+        return {
+            "tools": [_as_json(executor) for executor in chosen],
+            "failures": executors.toolbox.failures,
+            "warnings": executors.toolbox.warnings,
+        }
+
+
+def _find(executors: Executors, name: str) -> ToolExecutor:
+    """Raises NotFound, with the nearest name or why its server is not there."""
+    from difflib import get_close_matches
+
+    from planfold.cli.printing import clean
+    from planfold.errors import NotFound
+
+    found = {executor.tool.name: executor for executor in executors.tool_executors()}
+    if name in found:
+        return found[name]
+    message = f"there is no tool {clean(name)!r}"
+    near = get_close_matches(name, found, n=1)
+    why = executors.toolbox.failures.get(name.partition("__")[0])
+    if why is not None:
+        message += f": {clean(why)}"
+    elif near:
+        message += f"; did you mean {near[0]!r}?"
+    raise NotFound(f"{message}\n`planfold tools` lists them")
+
+
+def _as_json(executor: ToolExecutor) -> dict[str, Any]:
+    tool = executor.tool
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "effect": tool.effect.value,
+        "server": tool.server or None,
+        "hints": list(getattr(executor, "hints", ())),
+        "parameters": tool.parameters,
+    }
+
+
+def _lines(report: dict[str, Any]) -> Iterator[Line]:
+    from planfold.cli.printing import clean
+
+    width = max((len(tool["name"]) for tool in report["tools"]), default=0)
+    for tool in report["tools"]:
+        about = " ".join(clean(tool["description"]).split())
+        yield [
+            (tool["name"].ljust(width), "busy"),
+            (f"  {tool['effect']:<5}  ", "dim"),
+            (about, ""),
+        ]
+    for warning in report["warnings"]:
+        yield [("note: ", "ask"), (clean(warning), "")]
+    for why in report["failures"].values():
+        yield [("not there: ", "bad"), (" ".join(clean(why).split()), "")]
+
+
+def _details(tool: dict[str, Any], width: int) -> Iterator[Line]:
+    from planfold.cli.outline import fact_lines
+    from planfold.cli.printing import clean, clean_lines, in_json, wrapped
+
+    yield [(tool["name"], "busy")]
+    for line in clean_lines(tool["description"]):
+        yield from ([(part, "")] for part in wrapped(line, width))
+    facts = {"Effect": _EFFECTS[tool["effect"]]}
+    if tool["server"]:
+        facts["Server"] = clean(tool["server"])
+        facts["It says"] = clean(", ".join(tool["hints"])) or "nothing of what it changes"
+    yield []
+    yield from fact_lines(facts, width)
+    yield []
+    yield [("Arguments (JSON schema):", "dim")]
+    for line in in_json(tool["parameters"], indent=2).splitlines():
+        yield [(line, "")]
