@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.planning import planning_figures
 from benchmarks.plans import resume_and_fold_figures, size_figures
 from benchmarks.raw import commits_per_second
 from benchmarks.report import Figure, interleaved, print_table
@@ -72,6 +73,7 @@ def main() -> None:
             *asyncio.run(resume_and_fold_figures(folder, rounds)),
             *size_figures(folder, 3 if quick else 5),
             *startup_figures(folder, rounds),
+            *planning_figures(folder, 1 if quick else 3),
         ]
     print_table(figures)
     if not quick:

@@ -9,7 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from planfold.compaction.profiles import Profile, load_profile
 from planfold.databases import database_path
+from planfold.errors import ConfigurationError
 from planfold.executors.builtin import builtin_executors
 from planfold.executors.guard import make_guard
 from planfold.executors.loading import add_tools
@@ -91,10 +93,16 @@ async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Exe
 
 
 def planner_config(settings: Settings) -> PlannerConfig:
-    """What plans that begin now take from the settings."""
+    """What plans that begin now take from the settings.
+
+    Raises:
+        ConfigurationError: the profile's file cannot be read, or is no profile.
+    """
+    own = _own_profile(settings)
     return PlannerConfig(
         system_prompt=settings.system_prompt,
-        profile=settings.profile,
+        profile=own.name if own else settings.profile,
+        own_profile=own,
         token_budget=settings.token_budget,
         max_parallel=settings.max_parallel,
         route_limits=settings.route_limits,
@@ -102,6 +110,16 @@ def planner_config(settings: Settings) -> PlannerConfig:
         budget=settings.budget,
         summarise=settings.summarise,
     )
+
+
+def _own_profile(settings: Settings) -> Profile | None:
+    if not settings.profile.endswith(".toml"):
+        return None
+    path = workspace_of(settings) / settings.profile
+    try:
+        return load_profile(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(f"the profile {path} cannot be read: {fault}") from None
 
 
 def workspace_of(settings: Settings) -> Path:

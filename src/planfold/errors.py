@@ -67,3 +67,19 @@ class CorruptLog(PlanfoldError):
 
 class ConfigurationError(PlanfoldError):
     """A setting, an address or an extra is missing or wrong."""
+
+
+class ContextCannotFit(Permanent):
+    """What a model must be told takes more than there is room for. ``limit`` is in tokens;
+    ``parts`` are what may not be shortened, the largest first, each with its tokens."""
+
+    def __init__(self, limit: int, parts: Sequence[tuple[str, int]]) -> None:
+        self.limit = limit
+        self.parts = tuple(sorted(parts, key=lambda part: -part[1]))
+        named = ", ".join(f"{name} ({tokens:,} tokens)" for name, tokens in self.parts[:5])
+        more = f" and {len(self.parts) - 5} more" if len(self.parts) > 5 else ""
+        super().__init__(
+            f"the context must fit {limit:,} tokens, and what may not be shortened takes "
+            f"{sum(tokens for _, tokens in self.parts):,}: {named}{more}; shorten that, or raise "
+            "token_budget"
+        )

@@ -15,9 +15,9 @@ KILLED = -signal.SIGKILL
 
 
 class Zygote:
-    def __init__(self) -> None:
+    def __init__(self, programs: str = "driver") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "zygote.py")],
+            [sys.executable, str(HERE / "zygote.py"), programs],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,4 +1,5 @@
-"""Runs jobs in forked children, so that a run does not pay for its imports.
+"""Runs jobs in forked children, so that a run does not pay for its imports. The argument names the
+module that has the PROGRAMS.
 
 One JSON line in starts a job; out comes ``{"pid": ...}``; one more line in, and ``{"status": ...}``
 comes out when the child has ended. The child's result is in ``<folder>/result``, its complaint
@@ -7,6 +8,7 @@ in ``error``.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -14,14 +16,14 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import driver
+PROGRAMS = importlib.import_module(sys.argv[1]).PROGRAMS
 
 
 def run(job: dict[str, Any]) -> None:
     folder = Path(job["folder"])
     status = 1
     try:
-        result = driver.PROGRAMS[job["program"]](job)
+        result = PROGRAMS[job["program"]](job)
         (folder / "result").write_text(json.dumps(result))
         status = 0
     except BaseException:

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from planfold.errors import ConfigurationError
+from planfold.executors.builtin import builtin_executors
 from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.guard import Guarded
 from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor, tool
-from planfold.executors.registry import Executors, builtin_executors
+from planfold.executors.registry import Executors
 from planfold.executors.shell import ShellExecutor
 from planfold.planner.commands import NeedsClarification, TaskCompleted
 from planfold.planner.tasks import FileRef, Link, NodeKind, Task, TaskSpec, ToolCall
@@ -33,6 +35,12 @@ def mine() -> None:
     """Mine."""
 
 
+def behind_the_guard(executors: Executors, task: TaskSpec) -> Any:
+    guarded = executors.for_task(task)
+    assert isinstance(guarded, Guarded)
+    return guarded.executor
+
+
 def test_a_task_goes_by_route_then_tool_then_kind() -> None:
     executors = Executors()
     route, kind, calls = Anything(), Anything(), PythonExecutor(mine)
@@ -41,8 +49,8 @@ def test_a_task_goes_by_route_then_tool_then_kind() -> None:
     executors.add_tool(calls)
     assert executors.for_task(spec(route="gpu")) is route
     assert executors.for_task(spec("mine", route="gpu")) is route
-    assert executors.for_task(spec("mine", route="other")) is calls
-    assert executors.for_task(spec("mine")) is calls
+    assert behind_the_guard(executors, spec("mine", route="other")) is calls
+    assert behind_the_guard(executors, spec("mine")) is calls
     assert executors.for_task(spec()) is kind
     assert executors.for_task(spec(route="other")) is kind
     assert executors.for_task(spec("unknown")) is None
@@ -71,8 +79,9 @@ def test_what_is_wrong_is_said_at_once() -> None:
 
 def test_builtin() -> None:
     executors = builtin_executors(env_allow=["X"], allow_private=["10.0.0.0/8"])
-    assert [each.name for each in executors.toolbox] == ["http", "shell"]
-    assert isinstance(executors.for_task(spec("shell")), ShellExecutor)
+    files = ["edit_file", "list_files", "read_file", "write_file"]
+    assert sorted(each.name for each in executors.toolbox) == sorted(["http", "shell", *files])
+    assert isinstance(behind_the_guard(executors, spec("shell")), ShellExecutor)
     assert isinstance(executors.for_task(spec()), HumanExecutor)
 
 

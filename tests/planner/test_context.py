@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
-from plan_builders import answer, ask, done, initialize, play, running, work
+from plan_builders import answer, ask, done, failed, initialize, play, report, running, work
 
+from planfold.compaction.profiles import Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
-from planfold.planner.commands import ChangeAnswer, CompactContext, Initialize, PlannerConfig
-from planfold.planner.context import compact_context, render_context
+from planfold.errors import ConfigurationError, ContextCannotFit
+from planfold.planner.commands import (
+    CancelPlan,
+    ChangeAnswer,
+    CompactContext,
+    ContextSummarised,
+    Initialize,
+    NeedsClarification,
+    PlannerConfig,
+)
+from planfold.planner.context import (
+    compact_context,
+    current_summary,
+    render_context,
+    summary_basis,
+)
 from planfold.planner.events import ContextCompacted
 from planfold.planner.planner import Planner
+from planfold.planner.spending import Budget
 from planfold.testing.given import given
 
 
@@ -85,6 +102,101 @@ def test_a_task_that_ran_again_stands_once_with_its_new_result() -> None:
     summary = compact_context(plan.handler.state).summary
     assert summary.splitlines() == ["2. work 2: new"]
     assert render_context(plan.handler.state).count("2. work 2:") == 1
+
+
+def test_what_a_reset_made_untrue_leaves_the_summary() -> None:
+    plan = play(
+        running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"), done(3, "kept")
+    )
+    plan.when(CompactContext())
+    assert plan.handler.state.context_summary == "2. work 2: old\n3. work 3: kept"
+    plan.when(ChangeAnswer(1, "b"))
+    state = plan.handler.state
+    assert current_summary(state) == "3. work 3: kept"
+    assert "old" not in render_context(state)
+    play(plan.follow_up(), done(2, "new"))
+    plan.when(CompactContext()).then(ContextCompacted("3. work 3: kept\n2. work 2: new", 9, 8))
+
+
+def test_a_models_summary_is_marked_where_it_holds_no_longer() -> None:
+    plan = play(running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"))
+    plan.when(report(3, ContextSummarised("All that was found is old.", (2,))))
+    plan.then(ContextCompacted)
+    plan.when(ChangeAnswer(1, "b"))
+    assert current_summary(plan.handler.state).splitlines() == [
+        "All that was found is old.",
+        "(No longer true: what the summary says of task 2, which was reset.)",
+    ]
+
+
+def test_a_models_summary_that_comes_too_late_is_not_taken() -> None:
+    plan = play(running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"))
+    basis = summary_basis(plan.handler.state, (2,))
+    late = report(3, ContextSummarised("It is old.", (2,), basis))
+    plan.when(ChangeAnswer(1, "b")).when(late).then_nothing()
+    play(plan.follow_up(), done(2, "new"))
+    plan.when(late).then_nothing()
+    basis = summary_basis(plan.handler.state, (2,))
+    plan.when(report(3, ContextSummarised("It is new.", (2,), basis)))
+    plan.then(ContextCompacted("It is new.", 1, 3, (2,)))
+
+
+def test_answers_to_what_a_task_asked_stand_in_the_context() -> None:
+    plan = play(running(work(1), work(2)), report(1, NeedsClarification("Which port?")))
+    play(plan, answer(1, "8080"))
+    assert "Task 1 asked 'Which port?': 8080" in render_context(plan.handler.state)
+
+
+def test_constraints_and_cancellation_are_told() -> None:
+    plan = running(work(1), system_prompt="Prices are in euro.", budget=Budget(tokens=9, calls=2))
+    text = render_context(plan.handler.state)
+    assert "Standing instructions: Prices are in euro." in text
+    assert "The plan may spend at most: tokens 9, calls 2" in text
+    plan.when(CancelPlan())
+    assert "The plan was cancelled." in render_context(plan.handler.state)
+
+
+def test_what_cannot_fit_is_named() -> None:
+    command = Initialize("T", (ask(1),), "g" * 400, PlannerConfig(), "me")
+    plan = play(given(Planner, command).follow_up(), answer(1, "a" * 1_000))
+    with pytest.raises(ContextCannotFit, match=r"300 tokens.*the answer to task 1 \(\d+ tokens\)"):
+        render_context(plan.handler.state, 300)
+
+
+def test_a_plan_is_outlined_as_fully_as_there_is_room() -> None:
+    specs = [work(i, i - 1) if i > 1 else work(1) for i in range(1, 301)]
+    plan = running(*specs, work(301))
+    for task_id in range(1, 200):
+        play(plan, done(task_id))
+    play(plan, failed(301, "ValueError: no port"))
+    state = plan.handler.state
+    assert "301. [failed] work 301 (it failed: ValueError: no port)" in render_context(state)
+    assert "150. [completed] work 150" in render_context(state)
+    short = render_context(state, 1_500)
+    assert "completed: 1-199" in short
+    assert "200. [running] work 200" in short
+    assert "planned: 201-300" in render_context(state, 200)
+    least = render_context(state, 60)
+    assert "The plan has 301 tasks: 100 planned, 1 running, 199 completed, 1 failed" in least
+
+
+def test_results_share_what_room_there_is() -> None:
+    plan = running(work(1), work(2), work(3), token_budget=1_000)
+    play(plan, done(1, "a" * 2_000), done(2, "short"))
+    text = render_context(plan.handler.state, 200)
+    assert len(text) <= 800
+    assert "2. work 2: short" in text
+    assert "1. work 1: aaaa" in text
+
+
+def test_a_plans_own_profile_picks_what_is_kept() -> None:
+    own = Profile("billing", words=("INV-",))
+    plan = running(work(1), work(2), profile="billing", own_profile=own, token_budget=400)
+    play(plan, done(1, "x\n" * 300 + "INV-7 is open\n" + "y\n" * 300))
+    plan.when(CompactContext())
+    assert "INV-7 is open" in plan.handler.state.context_summary
+    unknown = given(Planner).when(initialize(work(1), profile="other", own_profile=own))
+    unknown.then_rejected("no profile 'other'", ConfigurationError)
 
 
 @for_all(

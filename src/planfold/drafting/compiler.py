@@ -15,7 +15,7 @@ import msgspec
 from planfold.drafting.arguments import ArgumentChecks
 from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.faults import Faults, listed, quoted
+from planfold.drafting.faults import Faults, listed, printable, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.limits import Limits
 from planfold.drafting.shape import checked_tasks
@@ -107,7 +107,10 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
     if tool is None:
         names = [known.name for known in tools]
         near = faults.nearest(task.tool, names)
+        away = tools.failures.get(task.tool.partition("__")[0])
         fix = f"{near + ' ' if near else ''}tools: {listed(names) or 'none'}"
+        if away is not None:
+            fix = f"its server did not start: {printable(away, 200)}"
         message = f"there is no tool {quoted(task.tool)}"
         faults.add(message, task=name, field="tool", fix=fix)
     return tool

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
+from planfold.errors import LeaseLost
 from planfold.executors.recordable import as_text, recordable
+from planfold.executors.redaction import Redactor
 from planfold.executors.threads import run_in_thread
 from planfold.planner.commands import (
     ExecutorEvent,
@@ -22,11 +27,12 @@ from planfold.planner.commands import (
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
+    TasksProposed,
 )
-from planfold.planner.events import Event, StepStarted
+from planfold.planner.events import Event, PlanApproved, PlanRevised, StepStarted
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Task
+from planfold.planner.tasks import Task, TaskSpec
 from planfold.tools.tool import Tool
 
 Outcome = TaskCompleted | TaskFailed | NeedsClarification | OutcomeUnknown
@@ -120,6 +126,10 @@ class TaskContext:
         self.files_dir = files_dir
         self.plan = plan or PlannerState()
         self.call = ""  # the inner call that this is the context of, else empty
+        # What takes the values of secrets out of reports and output, where there are any; and
+        # why a URL may not be followed to, where a policy bounds that.
+        self.redactor: Redactor | None = None
+        self.why_not_fetch: Callable[[str], str | None] | None = None
         self._report = report
         self._begun = set(self.plan.begun(task.id))
         self._outer: TaskContext | None = None
@@ -143,6 +153,8 @@ class TaskContext:
         over, and a newer one takes its place; so the newest is never lost, except when the
         attempt ends before: then its outcome says more. Cut at 1,000 characters.
         """
+        if self.redactor is not None:
+            note = self.redactor.text(as_text(note))
         if self._outer is not None:
             await self._outer.progress(note)
             return
@@ -156,6 +168,11 @@ class TaskContext:
             return
         self._last_note = loop.time()
         await self._report(TaskProgressed(note))
+
+    async def report(self, event: ExecutorEvent) -> Sequence[Event]:
+        """Say something that is about the plan and not this attempt's outcome: tasks that a model
+        proposes, a summary. Returns the events it led to. Saying it again changes nothing."""
+        return await self._report(event) or ()
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """Run ``function`` (sync, in a thread, or async) durably: once its value is recorded,
@@ -172,8 +189,7 @@ class TaskContext:
             return self._steps[key]
         async with self._step_locks.setdefault(key, asyncio.Lock()):
             if key not in self._steps:
-                value = await _call(function)
-                value = recordable(value, f"the value of step {key!r}")
+                value = self._recordable(key, await _call(function))
                 await self._report(StepCompleted(key, value))
                 self._steps[key] = value
             return self._steps[key]
@@ -204,10 +220,12 @@ class TaskContext:
             events = await self._report(begun)
             if events and not any(isinstance(event, StepStarted) for event in events):
                 raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
+            if events is not None and not events:  # what is not in the log must not happen
+                raise LeaseLost("the attempt is over: its task has stopped meanwhile")
             self._begun.add(key)
             try:
                 value, spent = await function(again)
-                value = recordable(value, f"the value of step {key!r}")
+                value = self._recordable(key, value)
             except (Exception, Asking) as fault:
                 spent = Spend(calls=1) if isinstance(fault, Exception) else Spend()
                 await self._report(StepAbandoned(key, as_text(fault)[:NOTE_LIMIT], spent))
@@ -217,6 +235,17 @@ class TaskContext:
             self._begun.discard(key)
             self._steps[key] = value
             return value
+
+    async def propose(self, tasks: Sequence[TaskSpec], *, replace: bool = False) -> None:
+        """Add tasks to the plan, from its drafting task; with ``replace`` they take the place of
+        all that has not started. Tasks that the plan has already change nothing.
+
+        Raises BudgetUsedUp, which ends the attempt, where the plan may not have that many tasks,
+        and CommandRejected where the plan cannot take them.
+        """
+        events = await self._report(TasksProposed(tuple(tasks), replace))
+        if events and not any(isinstance(event, PlanRevised | PlanApproved) for event in events):
+            raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
 
     def was_cut_off(self, key: str) -> bool:
         """Whether a paid step began and no attempt saw its end."""
@@ -272,6 +301,36 @@ class TaskContext:
             context._report = report
         return context
 
+    def guarded(
+        self,
+        arguments: dict[str, Any],
+        redactor: Redactor | None,
+        why_not_fetch: Callable[[str], str | None] | None = None,
+    ) -> TaskContext:
+        """The same call with the secrets in its arguments resolved; ``redactor`` takes them out
+        of what it reports."""
+        context = copy.copy(self)
+        context.arguments = arguments
+        context.redactor = redactor
+        context.why_not_fetch = why_not_fetch
+        context._outer = self
+        if redactor is not None:
+            context._report = functools.partial(_report_redacted, self._report, redactor)
+        return context
+
+    async def claim(self, key: str, value: Any) -> None:
+        """Record a step before what it stands for is done. Raises LeaseLost where the log does
+        not take it, because the attempt is over: then it must not be done."""
+        key = self._prefix + key
+        events = await self._report(StepCompleted(key, value))
+        if events is not None and not events:
+            raise LeaseLost("the attempt is over: its task has stopped meanwhile")
+        self._steps[key] = value
+
+    def _recordable(self, key: str, value: Any) -> Any:
+        value = recordable(value, f"the value of step {key!r}")
+        return self.redactor.tree(value) if self.redactor is not None else value
+
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await ``coroutine`` from a sync tool's thread: ``context.wait(context.once(...))``.
 
@@ -304,6 +363,17 @@ class TaskContext:
         # Nobody awaits this; a note that cannot be recorded must not fail the attempt.
         with contextlib.suppress(Exception):
             await self._report(TaskProgressed(note))
+
+
+async def _report_redacted(
+    report: Report, redactor: Redactor, event: ExecutorEvent
+) -> Sequence[Event] | None:
+    texts = {
+        name: redactor.tree(value)
+        for name in event.__struct_fields__
+        if isinstance(value := getattr(event, name), str | list | dict) and name != "key"
+    }
+    return await report(msgspec.structs.replace(event, **texts))
 
 
 async def _call(function: Callable[[], Any]) -> Any:

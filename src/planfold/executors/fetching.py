@@ -54,8 +54,11 @@ class Fetch:
         body: Output,
         body_limit: int,
         timeout_s: float,
+        why_not: Callable[[str], str | None] | None = None,
     ) -> None:
+        """``why_not`` may forbid a redirect to another origin, and say why."""
         self._policy = policy
+        self._why_not = why_not
         self._resolve = resolve
         self._tls = tls
         self._body = body
@@ -105,6 +108,9 @@ class Fetch:
             if target.scheme == "https" and following.scheme == "http":
                 raise Permanent(f"{target.host} redirects from https to http ({following})")
             if following.origin != target.origin:
+                reason = self._why_not(str(following)) if self._why_not is not None else None
+                if reason is not None:
+                    raise Permanent(f"{target.host} redirects to {following}: {reason}")
                 # Not only Authorization and Cookie: any header may hold a key for the first host.
                 headers = {k: v for k, v in headers.items() if k.lower() in _SENT_ANYWHERE}
             target = following

@@ -56,7 +56,10 @@ _CHARSETS = re.compile(
 
 HTTP = Tool(
     name="http",
-    description="Fetch a public http or https URL (GET or HEAD).",
+    description=(
+        "Fetch a public http or https URL (GET or HEAD). Result: status, url, headers, text, and "
+        "json where the server says it is JSON."
+    ),
     parameters={
         "type": "object",
         "properties": {
@@ -124,7 +127,12 @@ class HttpExecutor:
         except Permanent as error:
             return TaskFailed(str(error), retryable=False)
         timeout_s = given.timeout_s or self._timeout_s
-        body = Output(output_path(context, "body"), keep=self._keep, file_limit=self._body_limit)
+        body = Output(
+            output_path(context, "body"),
+            keep=self._keep,
+            file_limit=self._body_limit,
+            redactor=context.redactor,
+        )
         fetch = Fetch(
             policy=self._policy,
             resolve=self._resolve or fetching.resolve,
@@ -132,6 +140,7 @@ class HttpExecutor:
             body=body,
             body_limit=self._body_limit,
             timeout_s=timeout_s + ABORT_S,  # the loop's own clock decides, this is the backstop
+            why_not=context.why_not_fetch,
         )
         call = functools.partial(fetch.run, given.method, given.url, headers)
         return await _Supervision(context, fetch, timeout_s).of(call, body)

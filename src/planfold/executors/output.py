@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from planfold.executors.executor import TaskContext
+from planfold.executors.redaction import Redactor
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
@@ -34,9 +35,13 @@ class Output:
 
     Memory stays below ``2 * keep`` bytes. The file (mode 0600) is made when the first byte is too
     many; after ``file_limit`` bytes, or when the disk is full, it gets no more (``truncated``).
+    ``redactor`` takes the values of secrets out of it as it comes: call ``end()`` after the last
+    byte, to have the rest.
     """
 
-    def __init__(self, path: Path, *, keep: int, file_limit: int) -> None:
+    def __init__(
+        self, path: Path, *, keep: int, file_limit: int, redactor: Redactor | None = None
+    ) -> None:
         self.path = path
         self.total = 0  # bytes received
         self.truncated = False
@@ -47,12 +52,21 @@ class Output:
         self._buffer = bytearray()  # all of it, later the tail
         self._head = b""
         self._file: int | None = None
+        self._redaction = redactor.stream() if redactor is not None else None
 
     @property
     def in_file(self) -> bool:
         return self.total > self._keep
 
     def write(self, data: bytes) -> None:
+        self._take(data if self._redaction is None else self._redaction.feed(data))
+
+    def end(self) -> None:
+        """No more comes: what redaction has held back is let go."""
+        if self._redaction is not None:
+            self._take(self._redaction.end())
+
+    def _take(self, data: bytes) -> None:
         self.total += len(data)
         if not self.in_file:
             self._buffer += data
@@ -88,6 +102,7 @@ class Output:
         return head.decode(encoding, "replace") + mark + tail.decode(encoding, "replace")
 
     def close(self) -> None:
+        self.end()
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -115,7 +130,8 @@ class Output:
                 view = view[os.write(self._file, view) :]
         except OSError:
             self.truncated = True
-            self.close()
+            os.close(self._file)
+            self._file = None
 
 
 def _without_partial_end(data: bytes) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from planfold.errors import ConfigurationError
 from planfold.executors.executor import Executor, ToolExecutor
-from planfold.executors.http import HttpExecutor
-from planfold.executors.human import HumanExecutor
-from planfold.executors.shell import ShellExecutor
+from planfold.executors.guard import Guard, Guarded
+from planfold.llm.model import Models
 from planfold.planner.tasks import NodeKind, TaskSpec
 from planfold.tools.tool import Toolbox
 
@@ -18,11 +17,16 @@ class Executors:
 
     ``serve`` limits the worker to these queue routes, for a machine set apart for them; it is
     how a specialised route is kept from workers that would fall back to the task's kind.
+    ``guard`` stands between the tools and what calls them. ``models`` finds the models that plans
+    name, where there are any.
     """
 
-    def __init__(self, *, serve: Iterable[str] | None = None) -> None:
+    def __init__(self, *, serve: Iterable[str] | None = None, guard: Guard | None = None) -> None:
         self.toolbox = Toolbox()
+        self.guard = guard or Guard()
+        self.models: Models | None = None
         self._tools: dict[str, ToolExecutor] = {}
+        self._guarded: dict[str, Guarded] = {}
         self._kinds: dict[NodeKind, Executor] = {}
         self._routes: dict[str, Executor] = {}
         self._serve = None if serve is None else frozenset(serve)
@@ -44,7 +48,9 @@ class Executors:
     def add_tool(self, executor: ToolExecutor) -> None:
         """Offer the executor's tool to plans. Raises ConfigurationError if its name is taken."""
         self.toolbox.add(executor.tool)
-        self._tools[executor.tool.name] = executor
+        name = executor.tool.name
+        self._tools[name] = executor
+        self._guarded[name] = Guarded(executor, executor.tool, self.guard)
 
     def tool_executors(self) -> list[ToolExecutor]:
         """All that bring a tool, by the tool's name."""
@@ -55,7 +61,7 @@ class Executors:
         if spec.route is not None and spec.route in self._routes:
             return self._routes[spec.route]
         if spec.kind is NodeKind.ToolCall and spec.tool is not None:
-            return self._tools.get(spec.tool.name) or self._kinds.get(spec.kind)
+            return self._guarded.get(spec.tool.name) or self._kinds.get(spec.kind)
         return self._kinds.get(spec.kind)
 
     def routes(self) -> frozenset[str] | None:
@@ -69,19 +75,3 @@ class Executors:
         if self._kinds:
             return None
         return frozenset(self._tools) | frozenset(self._routes)
-
-
-def builtin_executors(
-    *, env_allow: Sequence[str] = (), allow_private: Sequence[str] = ()
-) -> Executors:
-    """``shell``, ``http``, and a person for what is left to be worked out.
-
-    ``env_allow`` names further environment variables that commands may see (a trailing ``*``
-    matches any ending); ``allow_private`` names hosts and networks that ``http`` may fetch from
-    although they are not public.
-    """
-    executors = Executors()
-    executors.add_tool(ShellExecutor(env_allow=env_allow))
-    executors.add_tool(HttpExecutor(allow_private=allow_private))
-    executors.add(HumanExecutor(), kind=NodeKind.Processing)
-    return executors

@@ -8,7 +8,7 @@ import fnmatch
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ ENV_ALLOW = (
     *("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"),
     *("USER", "LOGNAME", "SHELL", "VIRTUAL_ENV"),
 )
+# Not handed on by a pattern of env_allow: an API key only where env_allow spells its name out.
+_NEVER = ("PLANFOLD_SECRET_*", "PLANFOLD_DB")
+_KEYS = ("*_API_KEY", "*_API_TOKEN", "*_AUTH_TOKEN", "*_SECRET_ACCESS_KEY", "*_SECRET_KEY")
 _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
 
 _Scalar = str | int | float | bool
@@ -36,7 +39,10 @@ _TEXT = {"type": "string"}
 
 SHELL = Tool(
     name="shell",
-    description="Run a program (argv) or a POSIX shell script (script) in the workspace.",
+    description=(
+        "Run a program (argv) or a POSIX shell script (script) in the workspace. Result: "
+        "exit_code, stdout, stderr."
+    ),
     parameters={
         "type": "object",
         "properties": {
@@ -99,7 +105,12 @@ class ShellExecutor:
         if context.cancelled.is_set():
             return TaskFailed("cancelled before it started", retryable=False)
         outputs = [
-            Output(output_path(context, name), keep=self._keep, file_limit=self._file_limit)
+            Output(
+                output_path(context, name),
+                keep=self._keep,
+                file_limit=self._file_limit,
+                redactor=context.redactor,
+            )
             for name in ("stdout.txt", "stderr.txt")
         ]
         started = time.monotonic()
@@ -158,10 +169,12 @@ class ShellExecutor:
         return finish.result()
 
     def _environment(self, context: TaskContext, own: dict[str, _Scalar]) -> dict[str, str]:
+        redactor = context.redactor
         env = {
             name: value
             for name, value in os.environ.items()
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in self._env_allow)
+            if _handed_on(name, self._env_allow)
+            and (redactor is None or redactor.text(value) == value)
         }
         env.setdefault("PATH", os.defpath)
         env["TERM"] = "dumb"
@@ -192,6 +205,20 @@ class ShellExecutor:
                 result[f"{name}_truncated"] = True
         result["seconds"] = seconds
         return TaskCompleted(result)
+
+
+def inherited(environ: Mapping[str, str], env_allow: Sequence[str] = ()) -> dict[str, str]:
+    """What programs see of an environment; ``env_allow`` names further variables."""
+    patterns = (*ENV_ALLOW, *env_allow)
+    return {name: value for name, value in environ.items() if _handed_on(name, patterns)}
+
+
+def _handed_on(name: str, patterns: Sequence[str]) -> bool:
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NEVER):
+        return False
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _KEYS):
+        return name in patterns
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _read(arguments: dict[str, Any]) -> _Arguments:

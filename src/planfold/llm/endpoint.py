@@ -10,9 +10,11 @@ class ModelEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``model`` is the vendor's name (``openai:gpt-5``, ``anthropic:...``); ``base_url`` points to
     another server that speaks the same protocol. ``api_key_env`` names the environment variable
-    that holds the key. ``timeout`` is in seconds for one call; ``retries`` is how often a call
-    that failed in passing is made again. ``max_tokens`` bounds an answer. Prices are US dollars
-    per million tokens, where the price list does not know the model.
+    that holds the key: without it the vendor's usual one, and with a ``base_url`` none, so that no
+    vendor's key goes to another server. ``timeout`` is in seconds for one try, to the end of its
+    answer; ``retries`` is how often a call that failed in passing is tried again. ``max_tokens``
+    bounds every answer (0: only the request does). Prices are US dollars per million tokens;
+    without them the price list is asked.
     """
 
     model: str

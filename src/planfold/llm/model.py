@@ -86,7 +86,15 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelUnavailable(Transient):
-    """The model cannot be reached, is overloaded or timed out, after all retries and fallbacks."""
+    """The model cannot be reached, is overloaded or timed out, after all retries and fallbacks.
+
+    ``text`` is what was streamed of an answer that broke off; such a call is not made again by
+    itself, because its receiver may have acted on the text already.
+    """
+
+    def __init__(self, message: str, *, text: str = "") -> None:
+        self.text = text
+        super().__init__(message)
 
 
 class ModelRejected(Permanent):
@@ -105,10 +113,11 @@ class Model(Protocol):
         self, request: Request, *, on_text: Callable[[str], None] | None = None
     ) -> Answer:
         """Ask once. With ``on_text`` the answer is streamed: it is called with each further piece
-        of the text, on the event loop; the whole is in the answer too.
+        of the text, on the event loop; the whole is in the answer too. No piece is ever taken
+        back: what fails is tried again, or asked of a fallback, only before the first piece.
 
         Raises:
-            ModelUnavailable: after all retries.
+            ModelUnavailable: after all retries; with the ``text`` so far where a stream broke off.
             ModelRejected: the same request would fail again.
         """
         ...

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from planfold.compaction.extracts import cut, shorten
+from planfold.compaction.cutting import cut
+from planfold.compaction.extracts import shorten
 from planfold.compaction.profiles import CODING, PROFILES, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
 from planfold.errors import ContextCannotFit
@@ -165,7 +166,7 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
     room = summary_tokens(state) * CHARS_PER_TOKEN
     if summary is None:
         fresh, profile = _fresh(state), profile_of(state)
-        width = max(80, room // max(len(fresh), 1))
+        width = min(max(80, room // max(len(fresh), 1)), room)
         old = current_summary(state)
         lines = old.split("\n") if old else []
         lines += [_line(task, width, profile) for task in fresh]
@@ -228,7 +229,7 @@ def _last_lines(lines: Sequence[str], limit: int) -> str:
     for line in reversed(lines):
         if len(line) > limit:
             if not kept and limit > 0:
-                kept.append(line[-limit:])
+                kept.append(cut(line, limit))
             break
         limit -= len(line) + 1
         kept.append(line)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from planfold.compaction.cutting import cut
 from planfold.compaction.errors import compact_error_message
-from planfold.compaction.extracts import cut
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
 from planfold.planner.cancelling import blocking_parent, find_task
 from planfold.planner.commands import PlannerConfig, Replan, RetryTask, RevisePlan, TasksProposed
@@ -41,7 +42,9 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
 
 
 def check_config(config: PlannerConfig) -> None:
-    """Raises CommandRejected for limits under which no task could ever start."""
+    """Raises CommandRejected for limits under which no task could ever start, ConfigurationError
+    for a profile that nobody knows."""
+    find_profile(config.profile, config.own_profile)
     limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
     limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
     for name, limit in limits.items():

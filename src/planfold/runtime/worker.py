@@ -383,8 +383,9 @@ class Worker:
         return await attempt.perform(executor, context)
 
     async def _find(self, lease: Lease) -> tuple[Task | None, Planner]:
-        dispatched_at = version_of(lease.cause)
-        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=dispatched_at)
+        # After another worker had it, the log may hold steps of this attempt that we never saw.
+        seen = version_of(lease.cause) if lease.epoch == 1 else None
+        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen)
         assert isinstance(planner, Planner)
         task = planner.state.tasks.get(lease.task_id)
         current = (

@@ -36,7 +36,7 @@ def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: s
     planfold tools git__git_log
     """
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.printing import Paper, clean, print_json
 
     settings = settings_for(db)
     let_tools_be_found(settings, tools)
@@ -47,6 +47,9 @@ def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: s
     paper = Paper()
     if name is None:
         paper.lines(list(_lines(report)), width=paper.width)
+        paper.lines([[("note: ", "ask"), (clean(note), "")] for note in report["warnings"]])
+        gone = report["failures"].values()
+        paper.lines([[("not there: ", "bad"), (clean(why), "")] for why in gone])
     else:
         paper.lines(list(_details(report["tools"][0], paper.width)))
     return COMPLETED
@@ -109,10 +112,6 @@ def _lines(report: dict[str, Any]) -> Iterator[Line]:
             (f"  {tool['effect']:<5}  ", "dim"),
             (about, ""),
         ]
-    for warning in report["warnings"]:
-        yield [("note: ", "ask"), (clean(warning), "")]
-    for why in report["failures"].values():
-        yield [("not there: ", "bad"), (" ".join(clean(why).split()), "")]
 
 
 def _details(tool: dict[str, Any], width: int) -> Iterator[Line]:

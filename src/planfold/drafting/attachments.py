@@ -1,0 +1,53 @@
+"""Links, images and files that a text names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from planfold.drafting.inline import Inline
+from planfold.drafting.markdown import Block, Heading, Item, ItemList, Paragraph, Quote, read_blocks
+from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link
+
+_IMAGE: Final = re.compile(r"\.(?:avif|bmp|gif|heic|jpe?g|png|svg|tiff?|webp)(?:[?#].*)?$", re.I)
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
+
+
+def attachment_for(address: str, title: str = "") -> Attachment:
+    """What an address or a path is: an image by its ending, a link by its scheme, else a file."""
+    if _IMAGE.search(address):
+        return ImageRef(address, title)
+    return Link(address, title) if _SCHEME.match(address) else FileRef(address, title)
+
+
+def extract_attachments(text: str) -> list[Attachment]:
+    """All that ``text`` (plain or Markdown) names, in its order and once each. Never raises.
+
+    Links and images of Markdown keep their titles; bare addresses and words that can only be
+    paths count too. What is inside of code blocks does not.
+    """
+    found: dict[str, Attachment] = {}
+    for inline in _inlines(list(read_blocks(text))):
+        for attachment in inline.attachments():
+            match attachment:
+                case Link(url=address) | ImageRef(source=address) | FileRef(path=address):
+                    found.setdefault(address, _by_ending(attachment, address))
+    return list(found.values())
+
+
+def _by_ending(attachment: Attachment, address: str) -> Attachment:
+    return attachment_for(address, attachment.title) if _IMAGE.search(address) else attachment
+
+
+def _inlines(blocks: list[Block | Item]) -> Iterator[Inline]:
+    for block in blocks:
+        match block:
+            case Heading(text=text) | Paragraph(text=text):
+                yield text
+            case ItemList(items=items):
+                yield from _inlines([*items])
+            case Item(blocks=inner) | Quote(blocks=inner):
+                yield from _inlines([*inner])
+            case _:
+                pass

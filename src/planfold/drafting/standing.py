@@ -1,0 +1,132 @@
+"""How a plan stands, for a model that is to plan it anew."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from planfold.compaction.errors import compact_error_message
+from planfold.compaction.tokens import CHARS_PER_TOKEN
+from planfold.planner.graph import blocks
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
+
+SHARE: Final = 0.5  # of the token budget: what the listing may take
+WIDEST: Final = 2_000  # characters of one result
+NARROWEST: Final = 40
+DESCRIBED: Final = 300  # characters of a description
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What new tasks may rest on.
+
+    ``existing`` may be depended on, ``closed`` may not (id -> why). ``kept`` have not started but
+    must stay, because something that has started waits for them. ``replaceable`` are the labels of
+    tasks that the new plan takes the place of. ``untrusted``: results of tools and models are in
+    ``text``.
+    """
+
+    existing: dict[int, TaskSpec] = {}
+    closed: dict[int, str] = {}
+    labels_closed: dict[str, int] = {}
+    replaceable: dict[str, int] = {}
+    kept: tuple[TaskSpec, ...] = ()
+    text: str = ""
+    untrusted: bool = False
+
+
+def standing(plan: PlannerState, own: int) -> Standing:
+    """How the plan stands around the drafting task ``own``."""
+    tasks = {i: task for i, task in plan.tasks.items() if not task.spec.drafts}
+    started = {i for i, task in tasks.items() if has_started(task)}
+    kept = _ancestors(tasks, started) - started
+    shown = [task for i, task in tasks.items() if i != own]
+    existing, closed, replaceable = {}, {}, {}
+    for task_id, task in tasks.items():
+        if task_id not in started | kept:
+            if task.spec.label:
+                replaceable[task.spec.label] = task_id
+        elif blocks(task):
+            closed[task_id] = _why_closed(task)
+        else:
+            existing[task_id] = task.spec
+    labels = {tasks[i].spec.label: i for i in closed}
+    budget = int(plan.config.token_budget * SHARE) * CHARS_PER_TOKEN
+    return Standing(
+        existing,
+        closed,
+        {label: i for label, i in labels.items() if label},
+        replaceable,
+        tuple(tasks[i].spec for i in sorted(kept)),
+        _listing(shown, kept, budget),
+        any(_has_foreign_text(task) for task in shown),
+    )
+
+
+def has_started(task: Task) -> bool:
+    """Whether a revision has to leave the task as it is."""
+    return task.status is not TaskStatus.Planned or task.attempt > 0 or task.spec.done
+
+
+def _has_foreign_text(task: Task) -> bool:
+    said = task.result is not None or task.error is not None
+    return said and task.kind is not NodeKind.Clarification
+
+
+def _why_closed(task: Task) -> str:
+    verb = "was" if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled) else "has"
+    return f"{verb} {task.status.value}"
+
+
+def _ancestors(tasks: dict[int, Task], roots: set[int]) -> set[int]:
+    found = set(roots)
+    stack = list(roots)
+    while stack:
+        for parent in tasks[stack.pop()].depends_on:
+            if parent in tasks and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return found
+
+
+def _listing(tasks: list[Task], kept: set[int], budget: int) -> str:
+    """One line of JSON per task. Results get the same room each; where not even the bare lines
+    fit, the earliest are left out and counted."""
+    bare = [len(_line(task, kept, 0)) + 1 for task in tasks]
+    said = max(1, sum(task.result is not None or task.error is not None for task in tasks))
+    width = min(WIDEST, max(NARROWEST, (budget - sum(bare)) // said - NARROWEST))
+    lines: list[str] = []
+    for task in reversed(tasks):
+        line = _line(task, kept, width)
+        budget -= len(line) + 1
+        if budget < 0:
+            lines.append(f"({len(tasks) - len(lines)} earlier tasks are not listed)")
+            break
+        lines.append(line)
+    return "\n".join(reversed(lines))
+
+
+def _line(task: Task, kept: set[int], width: int) -> str:
+    status = str(task.status.value)
+    line: dict[str, Any] = {"id": task.id}
+    if task.spec.label:
+        line["label"] = task.spec.label
+    line["status"] = "stays, planned" if task.id in kept else status
+    line["description"] = _cut(task.description, DESCRIBED)
+    if task.tool is not None:
+        line["tool"] = task.tool.name
+    if task.result is not None and width:
+        said = task.result
+        text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+        line["answer" if task.kind is NodeKind.Clarification else "result"] = _cut(text, width)
+    if task.error is not None and width:
+        line["error"] = compact_error_message(task.error, max(width, 200))
+    return msgspec.json.encode(line).decode()
+
+
+def _cut(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    half = (width - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"

@@ -1,0 +1,314 @@
+"""Planning as a task of the plan: a language model proposes tasks while they are carried out.
+
+Its calls are durable steps: what was answered is never asked again. One that a crash cut off is
+made again, and the model is told which of its tasks are in the plan already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from planfold.drafting.attachments import extract_attachments
+from planfold.drafting.candidates import Candidates
+from planfold.drafting.fallback import plan_from_text
+from planfold.drafting.model import Drafted, Wish, broken_off, draft_tasks, interrupted
+from planfold.drafting.standing import Standing, has_started, standing
+from planfold.errors import ConfigurationError, Permanent
+from planfold.executors.executor import Outcome, TaskContext
+from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
+from planfold.planner.commands import TaskCompleted, TaskFailed
+from planfold.planner.graph import blocks
+from planfold.planner.spending import Spend
+from planfold.planner.tasks import Attachment, FileRef, TaskSpec
+from planfold.tools.tool import Toolbox
+
+CONTENTS_LIMIT: Final = 65_536  # bytes of all attached files together
+_REASON: Final = "Plan anew: "
+
+
+class PlanningExecutor:
+    """Serves drafting tasks (route "planning").
+
+    ``models`` finds the model that the plan's settings name, ``toolbox`` holds the tools that it
+    may plan with. ``attach_bytes``: files up to this size that the request names, and that are in
+    the workspace, are shown to the model; since nobody vouches for what they say, all tasks are
+    tainted then.
+    """
+
+    resumable = True
+
+    def __init__(self, models: Models, toolbox: Toolbox, *, attach_bytes: int = 0) -> None:
+        self._models = models
+        self._toolbox = toolbox
+        self._attach_bytes = attach_bytes
+
+    async def execute(self, context: TaskContext) -> Outcome:
+        if not context.task.spec.drafts:
+            return TaskFailed("this is not a drafting task", retryable=False)
+        if context.cancelled.is_set():
+            return TaskFailed("cancelled before it started", retryable=False)
+        name = context.plan.config.model
+        if not name:
+            return TaskFailed("the plan names no model that could plan", retryable=False)
+        attached = extract_attachments(context.plan.goal)
+        contents = _contents(context.workspace, attached, self._attach_bytes)
+        planning = _Planning(context, self._toolbox, attached, contents)
+        if (outcome := await planning.finished()) is not None:
+            return outcome
+        try:
+            # in a thread: the first call imports a vendor's library, which takes seconds
+            model = await asyncio.to_thread(self._models, name)
+        except ConfigurationError as fault:
+            return await planning.end(Drafted(0, stopped=f"the model cannot be used: {fault}"))
+        return await planning.end(await planning.draft(model))
+
+
+class _Planning:
+    """One attempt."""
+
+    def __init__(
+        self,
+        context: TaskContext,
+        toolbox: Toolbox,
+        attached: list[Attachment],
+        contents: dict[str, str],
+    ) -> None:
+        self._context = context
+        self._plan = context.plan
+        self._toolbox = toolbox
+        own = context.task.id
+        self._anew = any(i < own for i in self._plan.tasks)
+        stands = standing(self._plan, own) if self._anew else Standing()
+        # What other people's servers say of their tools is theirs too.
+        foreign = any(tool.server for tool in toolbox)
+        self._candidates = Candidates(
+            toolbox,
+            existing=stands.existing,
+            closed=stands.closed,
+            labels_closed=stands.labels_closed,
+            replaceable=stands.replaceable,
+            above=max(self._plan.tasks) if self._anew else own,
+            tainted=bool(contents) or stands.untrusted or foreign,
+        )
+        reason = context.task.description.removeprefix(_REASON) if self._anew else ""
+        self._wish = Wish(
+            text=self._plan.goal or self._plan.title,
+            attachments=tuple(attached),
+            contents=contents,
+            instructions=self._plan.config.system_prompt,
+            reason=reason,
+            standing=stands.text,
+        )
+        self._kept = stands.kept
+        self._sent: set[int] = set()
+        self._news = asyncio.Event()  # there is something to send
+        self._over = False  # the model has written all
+
+    async def draft(self, model: Model) -> Drafted:
+        async def ask(number: int, request: Request, on_text: Callable[[str], None]) -> Answer:
+            return await self._ask(model, number, request, on_text)
+
+        def accept(_: list[TaskSpec]) -> None:
+            self._news.set()
+
+        return await draft_tasks(self._wish, self._toolbox, self._candidates, ask, accept=accept)
+
+    async def finished(self) -> Outcome | None:
+        """What an earlier attempt had decided, if it came that far: done to its end."""
+        if self._context.recorded("text"):
+            return await self._from_text({})
+        if self._context.recorded("anew"):
+            return await self._make_anew({})
+        return None
+
+    async def end(self, drafted: Drafted) -> Outcome:
+        """The model has done what it can: propose what is left, or let the text drafter plan."""
+        if self._context.cancelled.is_set():
+            return TaskFailed("cancelled", retryable=False)
+        tasks = list(self._candidates.accepted.values())
+        if drafted.complete and self._anew:
+            planned = {spec.id for spec in tasks}
+            specs = [*(spec for spec in self._kept if spec.id not in planned), *tasks]
+            return await self._make_anew({"tasks": specs, "rounds": drafted.rounds})
+        if drafted.complete:
+            await self._send(all_of_them=True)
+            return _summary(len(tasks), drafted.rounds, "model", ())
+        plan_id = self._context.plan_id
+        if self._anew:
+            error = f"the plan was not made anew: {drafted.why}. What was planned stands; approve "
+            return TaskFailed(f"{error}it as it is, or replan {plan_id} once more", retryable=False)
+        if self._has_begun():
+            error = f"the plan broke off after {len(tasks)} tasks, and some of them have begun: "
+            error += f"{drafted.why}. They go on; replan {plan_id} for the rest"
+            return TaskFailed(error, retryable=False)
+        return await self._from_text({"why": drafted.why, "rounds": drafted.rounds})
+
+    def _has_begun(self) -> bool:
+        """Whether tasks of the model may be running; those that are approved start at once."""
+        started = (t for t in self._plan.tasks.values() if t.spec.proposed and has_started(t))
+        approved = self._plan.config.approve_as is not None
+        return (approved and bool(self._sent)) or any(started)
+
+    async def _make_anew(self, decided: dict[str, Any]) -> Outcome:
+        """Recorded first: once a new task has started, the same could not be decided again."""
+        recorded = await self._context.once("anew", lambda: decided)
+        specs = msgspec.convert(recorded["tasks"], list[TaskSpec])
+        await self._replace(specs)
+        kept = {spec.id for spec in self._kept}
+        made = [spec for spec in specs if spec.id not in kept]
+        return _summary(len(made), recorded["rounds"], "model", ())
+
+    async def _from_text(self, decided: dict[str, Any]) -> Outcome:
+        """Plan the request as a text. What the model had proposed has not started, and goes."""
+        recorded = await self._context.once("text", lambda: decided)
+        warnings = [f"Planned without the model, by the request's text alone: {recorded['why']}"]
+        await self._context.progress(warnings[0])
+        above = max((i for i, t in self._plan.tasks.items() if not t.spec.proposed), default=0)
+        specs, faults = plan_from_text(self._wish.text, self._toolbox, above=above)
+        if faults:
+            warnings.append(f"The text is not a plan either, so it is one task: {faults[0]}")
+        await self._replace(specs)
+        return _summary(len(specs), recorded["rounds"], "text", warnings)
+
+    async def _replace(self, specs: Sequence[TaskSpec]) -> None:
+        """Put ``specs`` in the place of what has not started; unless that was done before a crash
+        (they may have started since)."""
+        tasks = self._plan.tasks
+        if not all(spec.id in tasks and tasks[spec.id].spec == spec for spec in specs):
+            await self._context.propose(specs, replace=True)
+
+    async def _ask(
+        self, model: Model, number: int, request: Request, on_text: Callable[[str], None]
+    ) -> Answer:
+        """One recorded call. Its record holds what the plan held then, so that a later attempt
+        reads the answer in the same way."""
+        context, key = self._context, f"model/{number}"
+        above = 0
+        if not context.recorded(key):
+            above = max(self._plan.tasks, default=0)
+            self._candidates.start_above(above)
+            found = [] if self._anew else self._others()
+            if found:
+                request = interrupted(request, found)
+            self._candidates.recover(found)
+        known = [] if self._anew else sorted(self._candidates.accepted)
+
+        async def call(again: bool) -> tuple[Any, Spend]:
+            try:
+                answer = await self._stream(model, request, on_text)
+            except ModelUnavailable as fault:
+                if not fault.text:
+                    raise
+                answer = broken_off(fault, request)  # its tasks may run already: the rest is next
+            value = {"answer": msgspec.to_builtins(answer), "known": known, "above": above}
+            return value, answer.spend
+
+        value = await context.paid(
+            key,
+            call,
+            reserve=model.reserve(request),
+            about=model.name,
+            request_hash=request.digest(),
+            partial={"tasks": len(self._candidates.accepted)},
+        )
+        tasks = self._plan.tasks
+        self._candidates.recover(tasks[i].spec for i in value["known"] if i in tasks)
+        self._candidates.start_above(value["above"])
+        return msgspec.convert(value["answer"], Answer)
+
+    async def _stream(
+        self, model: Model, request: Request, on_text: Callable[[str], None]
+    ) -> Answer:
+        """Ask, and send tasks off meanwhile. Ends with the first of both that fails."""
+        context = self._context
+        self._over = False
+        asking = asyncio.ensure_future(model.ask(request, on_text=on_text))
+        sending = asyncio.ensure_future(self._keep_sending())
+        sending.add_done_callback(lambda _: asking.cancel())
+
+        def stop() -> None:
+            asking.cancel()
+
+        context.cancelled.watch(stop)
+        try:
+            try:
+                return await asking
+            finally:
+                if asking.done() and not asking.cancelled():
+                    self._over = True
+                    self._news.set()
+                    await sending
+        except asyncio.CancelledError:
+            if sending.done() and not sending.cancelled():
+                sending.result()
+            if context.cancelled.is_set() and asking.cancelled():
+                raise Permanent("cancelled") from None
+            raise
+        finally:
+            context.cancelled.unwatch(stop)
+            sending.cancel()
+            asking.cancel()
+            await asyncio.wait([sending, asking])
+
+    async def _keep_sending(self) -> None:
+        while not self._over:
+            await self._news.wait()
+            self._news.clear()
+            await self._send()
+
+    async def _send(self, *, all_of_them: bool = False) -> None:
+        """Propose what is new. While the model writes, only as many as the budget allows: the
+        question what to do would end the attempt, and the call would be lost."""
+        if self._anew:
+            return
+        tasks = self._plan.tasks
+        new = [s for s in self._candidates.accepted.values() if s.id not in self._sent]
+        new = [spec for spec in new if spec.id not in tasks]
+        spent = self._plan.spent + self._plan.reserved
+        if not new:
+            return
+        if not all_of_them and self._plan.budget.exceeded(spent, Spend(tasks=len(new))):
+            return
+        self._sent |= {spec.id for spec in new}
+        await self._context.propose(new)
+
+    def _others(self) -> list[TaskSpec]:
+        """Tasks that this drafting task proposed before it was cut off."""
+        own, accepted = self._context.task.id, self._candidates.accepted
+        return [
+            task.spec
+            for i, task in self._plan.tasks.items()
+            if i > own and task.spec.proposed and i not in accepted and not blocks(task)
+        ]
+
+
+def _summary(tasks: int, rounds: int, drafter: str, warnings: Sequence[str]) -> TaskCompleted:
+    return TaskCompleted(
+        {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
+    )
+
+
+def _contents(workspace: Path, attached: list[Attachment], most: int) -> dict[str, str]:
+    """Texts of the attached files that are in the workspace and small enough."""
+    found: dict[str, str] = {}
+    left = CONTENTS_LIMIT if most else 0
+    root = workspace.resolve()
+    for attachment in attached:
+        if not left or not isinstance(attachment, FileRef):
+            continue
+        try:
+            path = (root / attachment.path).resolve(strict=True)
+            if not (path.is_relative_to(root) and path.is_file()):
+                continue
+            if path.stat().st_size > min(most, left):
+                continue
+            found[attachment.path] = path.read_bytes().decode("utf-8")
+        except (OSError, ValueError):  # not there, not allowed, or not a text
+            continue
+        left -= len(found[attachment.path].encode())
+    return found
