@@ -33,7 +33,7 @@ demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .pla
 	$(call on_db,.planfold/postgres) $(DEMO)
 
 test: $(VENV)/.dev ## run the tests, without the soak tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .

@@ -22,7 +22,7 @@ import msgspec
 import planfold
 from benchmarks.report import Figure
 from planfold import App
-from planfold.drafting.wish import begin_with_wish
+from planfold.drafting.model.wish import begin_with_wish
 from planfold.executors.planning import PlanningExecutor
 from planfold.executors.registry import Executors
 from planfold.executors.shell import SHELL, ShellExecutor

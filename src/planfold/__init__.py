@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Transient,
     )
     from planfold.eventstore.envelope import Envelope, Query
-    from planfold.executors.executor import TaskContext
+    from planfold.executors.context import TaskContext
     from planfold.executors.python import tool
     from planfold.handler import Handler, Metadata
     from planfold.planner.planner import Planner
@@ -59,7 +59,7 @@ _HOME = {
     "Query": "planfold.eventstore.envelope",
     "Settings": "planfold.runtime.settings",
     "Task": "planfold.planner.tasks",
-    "TaskContext": "planfold.executors.executor",
+    "TaskContext": "planfold.executors.context",
     "TaskDraft": "planfold.drafting.draft",
     "TaskStatus": "planfold.planner.tasks",
     "Transient": "planfold.errors",

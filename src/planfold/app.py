@@ -102,7 +102,7 @@ class App:
         Raises:
             ConfigurationError: no model is configured.
         """
-        from planfold.drafting.wish import begin_with_wish  # it loads a Markdown parser
+        from planfold.drafting.model.wish import begin_with_wish  # it loads a Markdown parser
 
         config = config or self.planner_config()
         if not config.model:

@@ -13,7 +13,7 @@ from planfold.compaction.profiles import Profile, load_profile
 from planfold.databases import database_path
 from planfold.errors import ConfigurationError
 from planfold.executors.builtin import builtin_executors
-from planfold.executors.guard import make_guard
+from planfold.executors.guard.guard import make_guard
 from planfold.executors.loading import add_tools
 from planfold.executors.python import PythonTool
 from planfold.executors.registry import Executors

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 from planfold.app import open_app
 from planfold.cli.main import cli
-from planfold.executors.asking import ALLOW_ONCE
+from planfold.executors.guard.approval import ALLOW_ONCE
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, Request, ToolRequest
 from planfold.planner.spending import Spend

@@ -16,9 +16,10 @@ from injections import TRANSCRIPTS, Transcript
 
 from planfold.app import App, open_app
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.wish import begin_with_wish
-from planfold.executors.asking import ALLOW_ONCE, DENY
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.drafting.model.wish import begin_with_wish
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
+from planfold.executors.guard.approval import ALLOW_ONCE, DENY
 from planfold.executors.python import tool
 from planfold.llm.model import Answer, Request, ToolRequest
 from planfold.planner.commands import PlannerConfig, TaskCompleted
@@ -26,7 +27,7 @@ from planfold.planner.spending import Spend
 from planfold.planner.tasks import FileRef, PlanStatus, TaskStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.settings import Settings
-from planfold.tools.policy import PolicySettings, Rule
+from planfold.tools.policy.policy import PolicySettings, Rule
 from planfold.tools.tool import Tool
 
 PLAN = "p"

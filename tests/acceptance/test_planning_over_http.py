@@ -19,8 +19,10 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
+pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
+
 from planfold.app import App, open_app
-from planfold.drafting.wish import begin_with_wish
+from planfold.drafting.model.wish import begin_with_wish
 from planfold.eventstore.envelope import Query
 from planfold.executors.planning import PlanningExecutor
 from planfold.executors.registry import Executors

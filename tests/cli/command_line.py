@@ -58,7 +58,8 @@ def question(label: str, *after: str, **more: Any) -> dict[str, Any]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "USER": "ann", "TERM": "xterm-256color", **more}
+    given = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return {**given, "USER": "ann", "TERM": "xterm-256color", **more}
 
 
 def start(*words: str, **more: Any) -> subprocess.Popen[str]:

@@ -10,7 +10,8 @@ import pytest
 from command_line import called, question, sh, shown, statuses, wait_until, write_plan
 from terminals import Terminal
 
-UNTIL_GO = "while [ ! -e go.txt ]; do sleep 0.02; done"
+# At most half a minute: should a test fail, this is nobody's child any more.
+UNTIL_GO = "for i in $(seq 600); do [ -e go.txt ] && break; sleep 0.05; done"
 
 
 def test_approve_and_answer_while_another_branch_runs() -> None:

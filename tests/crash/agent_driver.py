@@ -19,7 +19,7 @@ import planfold.providers.vendors
 from planfold.app import ENDED, WAITING, open_app
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.eventstore.envelope import Query
-from planfold.executors.agent import AgentExecutor
+from planfold.executors.agent.loop import AgentExecutor
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor, PythonTool

@@ -43,14 +43,16 @@ def test_yaml_by_suffix(source: str) -> None:
 
 @pytest.mark.parametrize("source", ["plan.md", "plan.txt", "plan.text", "-", ""])
 def test_everything_else_is_text(source: str) -> None:
-    pytest.importorskip("planfold.drafting.text", reason="the text drafter is not there yet")
+    pytest.importorskip(
+        "planfold.drafting.text.drafter", reason="the text drafter is not there yet"
+    )
     assert load_plan("- Build\n- Test\n", source=source).tasks
 
 
 @pytest.mark.parametrize("text", ["{not json", "[1]", '{"a": 1} and more'])
 def test_only_a_json_object_is_json_on_standard_input(text: str) -> None:
     module = pytest.importorskip(
-        "planfold.drafting.text", reason="the text drafter is not there yet"
+        "planfold.drafting.text.drafter", reason="the text drafter is not there yet"
     )
     try:
         expected: Any = module.parse_text(text)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.drafting.answer import answer_schema
 from planfold.drafting.attachments import extract_attachments
-from planfold.drafting.candidates import Candidates
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.model import Drafted, Wish, draft_tasks, opening, prompt
+from planfold.drafting.model.answer import answer_schema
+from planfold.drafting.model.candidates import Candidates
+from planfold.drafting.model.drafter import Drafted, Wish, draft_tasks, opening, prompt
 from planfold.llm.model import Answer, ModelRejected, ModelUnavailable, Request
 from planfold.llm.scripted import Reply, ScriptedModel
 from planfold.planner.structure import find_cycles

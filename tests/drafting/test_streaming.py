@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.drafting.streaming import TaskReader, Unreadable, read_value
+from planfold.drafting.model.streaming import TaskReader, Unreadable, read_value
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 VALUES = st.recursive(

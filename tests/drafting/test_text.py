@@ -10,8 +10,8 @@ import pytest
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.paths import is_document, is_path
-from planfold.drafting.shell import shell_arguments
-from planfold.drafting.text import parse_text
+from planfold.drafting.text.drafter import parse_text
+from planfold.drafting.text.shell import shell_arguments
 from planfold.planner.tasks import Effect, FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 
@@ -67,7 +67,7 @@ def test_titles(text: str, title: str) -> None:
 
 
 def test_the_drafter_of_typed_plans_does_not_load_markdown() -> None:
-    code = "import planfold.drafting.text, sys; assert 'markdown_it' not in sys.modules"
+    code = "import planfold.drafting.text.drafter, sys; assert 'markdown_it' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

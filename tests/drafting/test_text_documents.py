@@ -11,7 +11,7 @@ from text_rows import outline_of
 
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
-from planfold.drafting.text import parse_text
+from planfold.drafting.text.drafter import parse_text
 from planfold.planner.tasks import NodeKind
 from planfold.tools.tool import Tool, Toolbox
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from text_rows import Row, row_of
 
-from planfold.drafting.text import parse_text
+from planfold.drafting.text.drafter import parse_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "plan-text.md"
 

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.shell import shell_arguments
-from planfold.drafting.text import parse_text
+from planfold.drafting.text.drafter import parse_text
+from planfold.drafting.text.shell import shell_arguments
 from planfold.planner.references import unescape
 from planfold.planner.tasks import NodeKind
 

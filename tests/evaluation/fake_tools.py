@@ -9,7 +9,8 @@ import jsonschema_rs
 
 from planfold.evaluation.nestful import Call, Nestful
 from planfold.evaluation.samples import sample
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.structure import waves

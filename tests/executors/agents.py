@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from planfold.executors.agent import AgentExecutor
-from planfold.executors.executor import Executor, Outcome, TaskContext
+from planfold.executors.agent.loop import AgentExecutor
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Executor, Outcome
 from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor, PythonTool, tool
 from planfold.executors.registry import Executors

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planfold.executors.executor import TaskContext
+from planfold.executors.context import TaskContext
 from planfold.planner.commands import ExecutorEvent
 from planfold.testing.executors import task_for
 

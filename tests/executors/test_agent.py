@@ -8,12 +8,13 @@ import pytest
 from agents import Diary, Guarded, agent, calls, plan_of, scripted, task_of, tool_turns
 
 from planfold.errors import ConfigurationError, LeaseLost
-from planfold.executors.agent import AgentExecutor, all_ended, as_result
-from planfold.executors.brief import cut, fenced
-from planfold.executors.executor import Asking, Outcome, TaskContext
+from planfold.executors.agent.brief import cut, fenced
+from planfold.executors.agent.loop import AgentExecutor, all_ended, as_result
+from planfold.executors.agent.toolcalls import CUT_OFF
+from planfold.executors.context import Asking, TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.human import HumanExecutor
 from planfold.executors.registry import Executors
-from planfold.executors.toolcalls import CUT_OFF
 from planfold.llm.model import (
     Answer,
     ModelRejected,

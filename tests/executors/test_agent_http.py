@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from agents import Diary, Guarded, plan_of, task_of
 
-from planfold.executors.agent import AgentExecutor
-from planfold.executors.brief import fenced
+from planfold.executors.agent.brief import fenced
+from planfold.executors.agent.loop import AgentExecutor
 from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor
 from planfold.executors.registry import Executors
@@ -19,6 +19,8 @@ from planfold.planner.commands import StepBegun, StepCompleted, TaskFailed
 from planfold.providers.models import OpenModels, open_models
 from planfold.testing.executors import ToolRun, run_tool
 from planfold.testing.model_server import Fault, ModelServer, Reply
+
+pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 
 PATHS = {"openai": "/v1", "anthropic": ""}
 

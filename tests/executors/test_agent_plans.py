@@ -14,8 +14,8 @@ from agents import Diary, Guarded, calls, scripted, tool_turns
 from planfold.app import App, open_app
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.eventstore.envelope import Query
-from planfold.executors.agent import AgentExecutor
-from planfold.executors.brief import fenced
+from planfold.executors.agent.brief import fenced
+from planfold.executors.agent.loop import AgentExecutor
 from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor, tool
 from planfold.executors.registry import Executors

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planfold.errors import Permanent
-from planfold.executors import reading, workspace
-from planfold.executors.files import FileExecutor, files_in
-from planfold.executors.listing import _matches
-from planfold.executors.workspace import Workspace
+from planfold.executors.files import reading, workspace
+from planfold.executors.files.listing import _matches
+from planfold.executors.files.tools import FileExecutor, files_in
+from planfold.executors.files.workspace import Workspace
 from planfold.planner.commands import StepCompleted, TaskFailed
 from planfold.planner.tasks import Effect
 from planfold.testing.executors import ToolRun, run_tool

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planfold.errors import Permanent
-from planfold.executors import foreign
-from planfold.executors.elicitation import elicitations
-from planfold.executors.foreign import (
+from planfold.executors.foreign import calling as foreign
+from planfold.executors.foreign.calling import (
     Answered,
     CallCutOff,
     CallRefused,
@@ -21,6 +20,7 @@ from planfold.executors.foreign import (
     Progress,
     ServerAway,
 )
+from planfold.executors.foreign.elicitation import elicitations
 from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,

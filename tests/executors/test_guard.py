@@ -14,9 +14,10 @@ import msgspec
 import pytest
 
 from planfold.errors import LeaseLost, Permanent
-from planfold.executors.asking import ALLOW_ONCE, DENY
-from planfold.executors.executor import Asking, Executor, Outcome, TaskContext
-from planfold.executors.guard import Guard, Guarded
+from planfold.executors.context import Asking, TaskContext
+from planfold.executors.executor import Executor, Outcome
+from planfold.executors.guard.approval import ALLOW_ONCE, DENY
+from planfold.executors.guard.guard import Guard, Guarded
 from planfold.executors.http import HTTP, HttpExecutor
 from planfold.executors.shell import SHELL, ShellExecutor
 from planfold.planner.commands import (
@@ -31,8 +32,8 @@ from planfold.planner.commands import (
 from planfold.planner.spending import Spend
 from planfold.planner.tasks import Task
 from planfold.testing.executors import ToolRun, run_tool, task_for
-from planfold.tools.places import Places
-from planfold.tools.policy import Policy, PolicySettings, Rule
+from planfold.tools.policy.places import Places
+from planfold.tools.policy.policy import Policy, PolicySettings, Rule
 from planfold.tools.secrets import Secrets, SecretSource
 from planfold.tools.tool import Tool
 
@@ -552,8 +553,8 @@ async def test_a_server_that_echoes_a_secret(tmp_path: Path, sites: tuple[Site, 
 
 
 def test_the_fingerprint_is_of_a_fixed_form(tmp_path: Path) -> None:
-    from planfold.executors.asking import fingerprint
-    from planfold.tools.rules import Call
+    from planfold.executors.guard.approval import fingerprint
+    from planfold.tools.policy.rules import Call
 
     one = fingerprint(Call(tool="a", arguments={"x": 1, "y": 2}), "p")
     two = fingerprint(Call(tool="a", arguments={"y": 2, "x": 1}), "p")

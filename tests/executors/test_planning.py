@@ -14,7 +14,7 @@ import pytest
 
 from planfold.app import App, open_app
 from planfold.compaction.tokens import estimate_tokens
-from planfold.drafting.wish import begin_with_wish
+from planfold.drafting.model.wish import begin_with_wish
 from planfold.errors import ConfigurationError
 from planfold.eventstore.envelope import Query
 from planfold.executors.planning import PlanningExecutor

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from planfold.errors import ConfigurationError, Permanent, Transient
-from planfold.executors.executor import TaskContext
+from planfold.executors.context import TaskContext
 from planfold.executors.python import PythonExecutor, PythonTool, load_tools, tool
 from planfold.planner.commands import OutcomeUnknown, StepCompleted, TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect, RetryPolicy

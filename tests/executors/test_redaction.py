@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planfold.executors.redaction import Redactor
+from planfold.executors.guard.redaction import Redactor
 
 VALUE = 'pa"ss/w&rd+ü \\=%'
 FORMS: list[Callable[[str], str]] = [

@@ -6,8 +6,9 @@ import pytest
 
 from planfold.errors import ConfigurationError
 from planfold.executors.builtin import builtin_executors
-from planfold.executors.executor import Outcome, TaskContext
-from planfold.executors.guard import Guarded
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
+from planfold.executors.guard.guard import Guarded
 from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor, tool
 from planfold.executors.registry import Executors

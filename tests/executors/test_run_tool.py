@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from planfold.errors import LeaseLost, Permanent
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.python import tool
 from planfold.planner.commands import ExecutorEvent, StepCompleted, TaskFailed, TaskProgressed
 from planfold.testing.executors import run_tool, task_for

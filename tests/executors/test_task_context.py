@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from planfold.errors import LeaseLost, Permanent
-from planfold.executors.executor import Cancellation, TaskContext
+from planfold.executors.cancellation import Cancellation
+from planfold.executors.context import TaskContext
 from planfold.planner.commands import ExecutorEvent, StepCompleted, TaskProgressed
 
 
@@ -26,7 +27,7 @@ class TestProgress:
     async def test_of_a_burst_the_first_and_the_newest_are_reported(
         self, attempt: Any, until: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("planfold.executors.executor.PROGRESS_INTERVAL", 0.05)
+        monkeypatch.setattr("planfold.executors.context.PROGRESS_INTERVAL", 0.05)
         context = attempt.context()
         for number in range(100):
             await context.progress(str(number))

@@ -21,7 +21,7 @@ import uvicorn
 from planfold.app import open_app
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError
-from planfold.executors.foreign import ForeignExecutor
+from planfold.executors.foreign.calling import ForeignExecutor
 from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,

@@ -9,7 +9,8 @@ from typing import Any
 import planfold
 from planfold.app import App
 from planfold.eventstore.envelope import Query
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner.tasks import NodeKind
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from planfold.errors import ConfigurationError
-from planfold.tools.places import Places
-from planfold.tools.policy import Call, Policy, PolicySettings, Rule, Verdict
+from planfold.tools.policy.places import Places
+from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule, Verdict
 
 GIT = Rule("allow", tool="shell", program="git", arguments=("status", "..."), options=("-s",))
 LS = Rule("allow", tool="shell", program="ls", arguments=("path...",), options=("-l", "-a"))

@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.tools.places import Places
-from planfold.tools.policy import Call, Policy, PolicySettings, Rule
-from planfold.tools.programs import RUNNERS, WITH_SUBCOMMANDS, kind_of
+from planfold.tools.policy.places import Places
+from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule
+from planfold.tools.policy.programs import RUNNERS, WITH_SUBCOMMANDS, kind_of
 
 STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 WORDS = st.sampled_from(

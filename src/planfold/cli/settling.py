@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from planfold.app import App as Application
 from planfold.cli.outline import name_of
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner.commands import TaskFailed
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus

@@ -18,7 +18,7 @@ from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults
 from planfold.drafting.fields import kind_of
 from planfold.drafting.limits import Limits
-from planfold.drafting.text import parse_text
+from planfold.drafting.text.drafter import parse_text
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, Task, TaskSpec
 from planfold.tools.tool import Toolbox

@@ -6,8 +6,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from planfold.drafting.inline import Inline
-from planfold.drafting.markdown import Block, Heading, Item, ItemList, Paragraph, Quote, read_blocks
+from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.markdown import (
+    Block,
+    Heading,
+    Item,
+    ItemList,
+    Paragraph,
+    Quote,
+    read_blocks,
+)
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link
 
 _IMAGE: Final = re.compile(r"\.(?:avif|bmp|gif|heic|jpe?g|png|svg|tiff?|webp)(?:[?#].*)?$", re.I)

@@ -30,7 +30,9 @@ def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) ->
         return parse_json(text, source=source)
     if suffix in (".yaml", ".yml"):
         return parse_yaml(text, source=source)
-    from planfold.drafting.text import parse_text  # here, because it loads a Markdown parser
+    from planfold.drafting.text.drafter import (
+        parse_text,  # here, because it loads a Markdown parser
+    )
 
     return parse_text(text, known_tools=tools)
 

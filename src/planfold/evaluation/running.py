@@ -21,7 +21,8 @@ from planfold.evaluation.drafted import (
     draft_by_text,
 )
 from planfold.evaluation.scores import ExampleScore, score_plan
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.llm.model import Model
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.spending import Spend

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.tools.urls import HOST, Target, parse_url
+from planfold.tools.policy.urls import HOST, Target, parse_url
 
 __all__ = ["AddressPolicy", "Target", "is_public", "parse_url"]
 

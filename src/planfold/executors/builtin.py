@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from planfold.executors.executor import Executor, Outcome, TaskContext
-from planfold.executors.files import files_in
-from planfold.executors.guard import Guard
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Executor, Outcome
+from planfold.executors.files.tools import files_in
+from planfold.executors.guard.guard import Guard
 from planfold.executors.http import HttpExecutor
 from planfold.executors.human import HumanExecutor
 from planfold.executors.registry import Executors
@@ -76,7 +77,7 @@ class WithModel:
 
 
 def _agent(models: Models, executors: Executors) -> Executor:
-    from planfold.executors.agent import AgentExecutor
+    from planfold.executors.agent.loop import AgentExecutor
 
     return AgentExecutor(models, executors, executors.guard.call, HumanExecutor())
 

@@ -18,7 +18,8 @@ import msgspec
 from planfold.errors import Permanent
 from planfold.executors import fetching
 from planfold.executors.addresses import AddressPolicy, parse_url
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.fetching import Fetch, Resolve, Response
 from planfold.executors.output import Output, output_path
 from planfold.executors.recordable import as_text, recordable

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.planner.commands import NeedsClarification
 from planfold.planner.tasks import Attachment, FileRef, ImageRef
 

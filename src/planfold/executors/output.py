@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from planfold.executors.executor import TaskContext
-from planfold.executors.redaction import Redactor
+from planfold.executors.context import TaskContext
+from planfold.executors.guard.redaction import Redactor
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 

@@ -14,12 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from planfold.drafting.attachments import extract_attachments
-from planfold.drafting.candidates import Candidates
-from planfold.drafting.fallback import plan_from_text
-from planfold.drafting.model import Drafted, Wish, broken_off, draft_tasks, interrupted
-from planfold.drafting.standing import Standing, has_started, standing
+from planfold.drafting.model.candidates import Candidates
+from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
+from planfold.drafting.model.fallback import plan_from_text
+from planfold.drafting.model.standing import Standing, has_started, standing
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.executor import Asking, Outcome, TaskContext
+from planfold.executors.context import Asking, TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.recordable import RESULT_LIMIT, as_text, recordable
 from planfold.executors.signature import Signature
 from planfold.executors.threads import start_in_thread

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from planfold.errors import ConfigurationError
 from planfold.executors.executor import Executor, ToolExecutor
-from planfold.executors.guard import Guard, Guarded
+from planfold.executors.guard.guard import Guard, Guarded
 from planfold.llm.model import Models
 from planfold.planner.tasks import NodeKind, TaskSpec
 from planfold.tools.tool import Toolbox

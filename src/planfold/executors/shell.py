@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from planfold.errors import Permanent
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.output import Output, output_path
 from planfold.executors.processes import ProcessGroup
 from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed

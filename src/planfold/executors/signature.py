@@ -12,7 +12,7 @@ from typing import Any, Union, get_type_hints
 import msgspec
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.executor import TaskContext
+from planfold.executors.context import TaskContext
 
 _Fields = list[Any]  # what msgspec.defstruct takes: (name, type) or (name, type, default)
 

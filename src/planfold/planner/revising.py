@@ -106,8 +106,8 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
 
 def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Iterator[Event]:
     """Tasks that a drafting task found. Those the plan has already change nothing. Approved
-    beforehand is what the task finds that the plan began with; planning anew waits for an approval, and
-    takes the place of what did not complete."""
+    beforehand is what the task finds that the plan began with; planning anew waits for an
+    approval, and takes the place of what did not complete."""
     first, known = task.id == min(state.tasks), state.tasks
     approved_by = state.config.approve_as if first else None
     new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)

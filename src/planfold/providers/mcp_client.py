@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, REQUEST_TIMEOUT
 from pydantic import TypeAdapter
 
-from planfold.executors.foreign import (
+from planfold.executors.foreign.calling import (
     Answered,
     CallCutOff,
     CallRefused,
@@ -25,7 +25,7 @@ from planfold.executors.foreign import (
     Progress,
     ServerAway,
 )
-from planfold.executors.redaction import Redactor
+from planfold.executors.guard.redaction import Redactor
 from planfold.planner.tasks import Effect
 from planfold.providers.mcp_link import Link, Offer, first_line, sent, transport
 from planfold.tools.servers import (

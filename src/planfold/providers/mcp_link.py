@@ -22,7 +22,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from planfold.executors.foreign import ServerAway
+from planfold.executors.foreign.calling import ServerAway
 from planfold.providers.complaints import Complaints
 from planfold.tools.servers import ToolServer, plain_text
 from planfold.tools.tool import Tool

@@ -9,6 +9,7 @@ import msgspec
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
+from planfold.planner.context import current_summary
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
@@ -134,7 +135,7 @@ class PlanFold:
             created_at=self.created_at,
             updated_at=self.updated_at,
             version=self.version,
-            context_summary=state.context_summary,
+            context_summary=current_summary(state),
             summary=self.summary,
             model=state.config.model,
             spent=state.spent,

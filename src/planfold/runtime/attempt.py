@@ -6,7 +6,8 @@ import asyncio
 
 from planfold.errors import Permanent
 from planfold.eventstore.port import Lease
-from planfold.executors.executor import Asking, Executor, Outcome, TaskContext
+from planfold.executors.context import Asking, TaskContext
+from planfold.executors.executor import Executor, Outcome
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect, Task
 

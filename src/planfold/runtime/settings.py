@@ -13,7 +13,7 @@ import msgspec
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.planner.spending import Budget
-from planfold.tools.policy import PolicySettings
+from planfold.tools.policy.policy import PolicySettings
 from planfold.tools.secrets import SecretSource
 from planfold.tools.servers import ToolServer
 

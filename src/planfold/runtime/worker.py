@@ -22,7 +22,8 @@ from planfold.errors import CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.envelope import version_of
 from planfold.eventstore.port import EventStore, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
-from planfold.executors.executor import Outcome, TaskContext
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.handler import QueueChange, Settle, Signal
 from planfold.planner.commands import ExecutorEvent, TaskCompleted

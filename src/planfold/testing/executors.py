@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from planfold.errors import Permanent
-from planfold.executors.executor import Asking, Executor, Outcome, TaskContext, ToolExecutor
+from planfold.executors.context import Asking, TaskContext
+from planfold.executors.executor import Executor, Outcome, ToolExecutor
 from planfold.executors.python import PythonExecutor, PythonTool
 from planfold.planner.commands import (
     ExecutorEvent,

@@ -78,8 +78,11 @@ def _plan_lines(plan: StreamHead, narrow: bool) -> list[Line]:
 @command("show")
 @plan_argument
 @click.option("--task", metavar="TASK", help="All of one task's result or error.")
+@click.option("--context", is_flag=True, help="The plan as a model would be told of it.")
 @json_option("the plan")
-def show_command(plan_id: str | None, task: str | None, as_json: bool, db: str | None) -> int:
+def show_command(
+    plan_id: str | None, task: str | None, context: bool, as_json: bool, db: str | None
+) -> int:
     """Show a plan's tasks with their results, its open questions, and what to do next.
 
     Without an ID: the latest plan that has not ended, else the latest.
@@ -89,15 +92,22 @@ def show_command(plan_id: str | None, task: str | None, as_json: bool, db: str |
     planfold show plan-3f9a --task build
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.printing import Paper, clean_lines, print_json
     from planfold.cli.report import show_json, situation_of, task_lines, whole_report
+    from planfold.planner.context import render_context
+
+    if context and (task is not None or as_json):
+        raise click.UsageError("--context goes with neither --task nor --json")
 
     async def show() -> None:
         async with existing_app(db) as app:
             found = await latest_plan(app, plan_id)
             situation, paper = await situation_of(app, found), Paper()
             one = None if task is None else await app.task_id(found, task)
-            if as_json:
+            if context:
+                told = render_context(situation.fold.state)
+                paper.lines([[(line, "")] for line in clean_lines(told)])
+            elif as_json:
                 shown = show_json(situation)
                 if one is not None:
                     shown = next(t for t in shown["tasks"] if t["id"] == one)

@@ -12,7 +12,7 @@ from planfold.cli.options import DB_HELP, command, json_option
 
 if TYPE_CHECKING:
     from planfold.cli.printing import Line
-    from planfold.tools.policy import Call, Considered, Policy, Verdict
+    from planfold.tools.policy.policy import Call, Considered, Policy, Verdict
 
 _STYLES = {"allow": "good", "ask": "ask", "deny": "bad"}
 _DEFAULTS = (
@@ -67,7 +67,7 @@ def explain_command(
     planfold policy explain http '{"url": "https://example.org/"}' --tainted
     """
     from planfold.cli.printing import Paper, print_json
-    from planfold.tools.policy import Call
+    from planfold.tools.policy.policy import Call
 
     if tool is None:
         _show_policy(as_json)
@@ -93,8 +93,8 @@ def explain_command(
 
 def _policy() -> tuple[Policy, Path]:
     from planfold.runtime.settings import load_settings
-    from planfold.tools.places import Places
-    from planfold.tools.policy import Policy
+    from planfold.tools.policy.places import Places
+    from planfold.tools.policy.policy import Policy
     from planfold.tools.secrets import Secrets
 
     settings = load_settings()
@@ -117,7 +117,7 @@ def _arguments(text: str | None) -> dict[str, Any]:
 
 def _show_policy(as_json: bool) -> None:
     from planfold.cli.printing import Paper, clean, print_json
-    from planfold.tools.rules import describe
+    from planfold.tools.policy.rules import describe
 
     policy, workspace = _policy()
     settings = policy.settings
@@ -141,7 +141,7 @@ def _show_policy(as_json: bool) -> None:
 
 def _verdict_lines(call: Call, verdict: Verdict, considered: list[Considered]) -> list[Line]:
     from planfold.cli.printing import clean
-    from planfold.tools.rules import describe
+    from planfold.tools.policy.rules import describe
 
     whose = "a model" if call.proposed else "the plan's author"
     after = ", after reading untrusted text" if call.tainted else ""
@@ -160,7 +160,7 @@ def _verdict_lines(call: Call, verdict: Verdict, considered: list[Considered]) -
 
 
 def _as_json(call: Call, verdict: Verdict, considered: list[Considered]) -> dict[str, Any]:
-    from planfold.tools.rules import describe
+    from planfold.tools.policy.rules import describe
 
     return {
         "decision": verdict.decision,

@@ -153,7 +153,7 @@ def _begun(
     """How the plan begins: as its text says, or with the wish that the model is to plan."""
     from planfold.assembly import planner_config
     from planfold.cli.sources import is_data, read_source
-    from planfold.drafting.wish import begin_with_wish
+    from planfold.drafting.model.wish import begin_with_wish
 
     config = planner_config(settings)
     if config.model and not as_written:

@@ -1,0 +1,237 @@
+"""The model drafter: a language model makes a plan of a wish, and mends what the compiler finds.
+
+Pure but for the calls, which the caller makes: so each can be recorded, streamed and budgeted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+from planfold.compaction.tokens import estimate_tokens
+from planfold.drafting.draft import Fault
+from planfold.drafting.faults import printable
+from planfold.drafting.model.answer import answer_schema
+from planfold.drafting.model.candidates import Candidates
+from planfold.drafting.model.streaming import TaskReader
+from planfold.llm.model import (
+    Answer,
+    Message,
+    ModelRejected,
+    ModelUnavailable,
+    Request,
+    Usage,
+)
+from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, TaskSpec
+from planfold.tools.tool import Toolbox
+
+REPAIRS: Final = 3  # rounds in which the model may mend its plan
+ANSWER_TOKENS: Final = 8_192
+FAULTS_SHOWN: Final = 40
+REASON_CHARS: Final = 500
+
+OnText = Callable[[str], None]
+Ask = Callable[[int, Request, OnText], Awaitable[Answer]]
+"""Makes the call of a round (from 1), with every piece of the answer as it comes."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for.
+
+    ``attachments`` are named in the text; ``contents`` holds the texts of some of them, which
+    nobody vouches for. ``instructions`` are those of the operator. ``reason`` says why a plan is
+    made anew, ``standing`` how it stands.
+    """
+
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    contents: Mapping[str, str] = {}
+    instructions: str = ""
+    reason: str = ""
+    standing: str = ""
+
+
+class Drafted(msgspec.Struct, frozen=True):
+    """How it went: calls of the model, and what is left wrong. ``stopped`` says why it ended
+    early (the model was away, or refused); ``first_faults`` are those of the first round."""
+
+    rounds: int
+    faults: tuple[Fault, ...] = ()
+    stopped: str = ""
+    first_faults: tuple[Fault, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.faults and not self.stopped
+
+    @property
+    def why(self) -> str:
+        """Why there is no whole plan, in a sentence."""
+        if self.stopped or not self.faults:
+            return self.stopped
+        more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
+        calls = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
+        return f"its plan still has faults after {calls}: {self.faults[0]}{more}"
+
+
+async def draft_tasks(
+    wish: Wish,
+    tools: Toolbox,
+    candidates: Candidates,
+    ask: Ask,
+    *,
+    accept: Callable[[list[TaskSpec]], None] | None = None,
+    repairs: int = REPAIRS,
+) -> Drafted:
+    """Let the model plan. ``accept`` gets the tasks as soon as they are complete and right, while
+    the model may still be writing; all of them are in ``candidates.accepted`` too.
+
+    The compiler's faults go back to the model, at most ``repairs`` times. Whatever the model
+    writes, this returns; exceptions of ``ask`` that are not about the model pass through.
+    """
+    messages = opening(wish, tools)
+    schema = answer_schema(tools)
+    first: tuple[Fault, ...] = ()
+    found: list[Fault] = []
+    for number in range(1, repairs + 2):
+        listener = _Listener(candidates, accept or (lambda _: None))
+        request = Request(messages, schema=schema, max_tokens=ANSWER_TOKENS)
+        try:
+            answer = await ask(number, request, listener.hear)
+        except (ModelUnavailable, ModelRejected) as fault:
+            return Drafted(number, stopped=_reason(fault), first_faults=first)
+        found = listener.finish(answer)
+        first = first if number > 1 else tuple(found)
+        if answer.finish == "refusal":
+            said = printable(" ".join(answer.text.split()), REASON_CHARS)
+            return Drafted(number, stopped=f"the model refused: {said}", first_faults=first)
+        if not found:
+            break
+        messages = (*messages, *_repair(answer, found, candidates))
+    return Drafted(number, tuple(found), first_faults=first)
+
+
+def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
+    """The conversation before the model's first turn."""
+    system = prompt("system", tools=_tool_lines(tools))
+    if wish.instructions:
+        system += f"\n{wish.instructions}\n"
+    parts = [f"Request:\n{wish.text}"]
+    if wish.attachments:
+        parts.append("Named in it: " + ", ".join(map(_address, wish.attachments)))
+    if wish.standing or wish.reason:
+        parts.append(prompt("anew", reason=wish.reason or "as asked"))
+    data = [f"{path}:\n{text}" for path, text in wish.contents.items()]
+    if wish.standing:
+        data.append(f"Tasks of the plan:\n{wish.standing}")
+    if data:
+        parts.append(prompt("data", data="\n\n".join(data)))
+    return Message("system", system), Message("user", "\n\n".join(parts))
+
+
+def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
+    """``request`` for a model that was cut off when these tasks were in the plan already."""
+    lines = "\n".join(
+        msgspec.json.encode(
+            {"label": spec.label or str(spec.id), "description": spec.description}
+        ).decode()
+        for spec in existing
+    )
+    note = Message("user", prompt("again", tasks=lines))
+    return msgspec.structs.replace(request, messages=(*request.messages, note))
+
+
+def broken_off(fault: ModelUnavailable, request: Request) -> Answer:
+    """What the model had said when it went away; the tokens are an estimate."""
+    into, out = estimate_tokens(request.messages), estimate_tokens(fault.text)
+    return Answer(fault.text, finish="length", usage=Usage(into, out))
+
+
+def prompt(name: str, **values: str) -> str:
+    """The prompt of that name, with ``{{key}}`` replaced by its value."""
+    text = (files("planfold.drafting.model") / "prompts" / f"{name}.txt").read_text(
+        encoding="utf-8"
+    )
+    head, *rest = text.split("{{")  # cut first: what is put in is never looked at again
+    for part in rest:
+        key, _, tail = part.partition("}}")
+        head += values[key] + tail
+    return head.strip()
+
+
+class _Listener:
+    """Takes the tasks out of one answer, while it comes or at once."""
+
+    def __init__(self, candidates: Candidates, accept: Callable[[list[TaskSpec]], None]) -> None:
+        self._candidates = candidates
+        self._accept = accept
+        self._reader = TaskReader()
+        self._heard: list[str] = []
+
+    def hear(self, piece: str) -> None:
+        self._heard.append(piece)
+        for value in self._reader.feed(piece):
+            if accepted := self._candidates.offer(value):
+                self._accept(accepted)
+
+    def finish(self, answer: Answer) -> list[Fault]:
+        """What is wrong with the answer, read to its end."""
+        heard = "".join(self._heard)
+        if answer.text.startswith(heard):
+            self.hear(answer.text[len(heard) :])
+        else:  # another model took over in the middle: its answer counts, from its beginning
+            self._candidates.drop_pending()
+            self._reader, self._heard = TaskReader(), []
+            self.hear(answer.text)
+        broken = self._reader.close()
+        broke_off = bool(broken) or answer.finish == "length"
+        accepted, found = self._candidates.end_round(broke_off=broke_off)
+        if accepted:
+            self._accept(accepted)
+        if answer.finish == "length":
+            fix = "go on with the tasks that are missing"
+            found.insert(0, Fault("the answer broke off before its end", fix=fix))
+        elif broken and answer.finish != "refusal":
+            fix = 'answer with one JSON object, {"tasks": [...]}'
+            found.insert(0, Fault(f"the answer is not a plan: {broken}", fix=fix))
+        elif not found and not self._candidates.accepted:
+            found = [Fault("has no tasks", field="tasks", fix="add at least one task")]
+        return found
+
+
+def _repair(answer: Answer, found: list[Fault], candidates: Candidates) -> tuple[Message, ...]:
+    listed = [f"- {fault}" for fault in found[:FAULTS_SHOWN]]
+    if len(found) > FAULTS_SHOWN:
+        listed.append(f"- and {len(found) - FAULTS_SHOWN} more faults")
+    labels = [spec.label or str(spec.id) for spec in candidates.accepted.values()]
+    labels += candidates.waiting
+    text = prompt("repair", faults="\n".join(listed), accepted=", ".join(labels) or "nothing")
+    turns = (Message("assistant", answer.text),) if answer.text else ()
+    return (*turns, Message("user", text))
+
+
+def _tool_lines(tools: Toolbox) -> str:
+    lines = []
+    for tool in tools:
+        line: dict[str, Any] = {"name": tool.name, "description": tool.description}
+        line["effect"] = tool.effect
+        if tool.literal:
+            line["no_references_in"] = sorted(tool.literal)
+        line["parameters"] = tool.parameters
+        lines.append(msgspec.json.encode(line).decode())
+    return "\n".join(lines) or "There are none: use processing and clarification only."
+
+
+def _address(attachment: Attachment) -> str:
+    match attachment:
+        case Link(url=address) | ImageRef(source=address) | FileRef(path=address):
+            return address
+
+
+def _reason(fault: ModelUnavailable | ModelRejected) -> str:
+    said = printable(" ".join(str(fault).split()), REASON_CHARS)
+    away = isinstance(fault, ModelUnavailable)
+    return f"the model {'cannot be reached' if away else 'rejected the request'}: {said}"

@@ -1,0 +1,162 @@
+"""Directives: ``{#label}``, ``(after: 2, label)`` and ``{retry=3 timeout=30s effect=safe}``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from planfold.drafting.text.inline import Inline
+from planfold.planner.tasks import Effect, RetryPolicy
+
+_BRACES: Final = re.compile(r"(?<![\w$\\{])\{(?P<options>[^{}\n\0]{1,300})\}")
+_AFTER: Final = re.compile(r"\(\s*after\s*:\s*(?P<names>[^()\n\0]{0,1000})\)", re.IGNORECASE)
+_OPTION: Final = re.compile(
+    r"\s*(?:#(?P<label>[A-Za-z_][A-Za-z0-9_-]*)"
+    r"|(?P<key>[A-Za-z_]+)\s*=\s*"
+    r"(?:\"(?P<double>[^\"]*)\"|“(?P<curly>[^”]*)”|'(?P<single>[^']*)'|(?P<bare>[^\s\"'“]+))"
+    r"|(?P<flag>[A-Za-z_]+))(?=\s|$)"
+)
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|sec|m|min|h|d)?")
+_SECONDS: Final = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+_LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,300}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
+_MOST: Final = 50  # directives of one item; more is an attack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directives:
+    """What the author said about a task beside what it does; None where nothing was said."""
+
+    label: str | None = None
+    after: tuple[int | str, ...] | None = None
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    effect: Effect | None = None
+    route: str | None = None
+    carry_on: bool | None = None
+    default: str | None = None
+    deadline: float | None = None
+
+    def over(self, outer: Directives) -> Directives:
+        """These, and for a task inside ``outer`` what it says of how its tasks are run."""
+        inherited = ("retry", "timeout", "effect", "route", "carry_on")
+        missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
+        return replace(self, **missing)
+
+    def __or__(self, other: Directives) -> Directives:
+        said = {f.name: getattr(other, f.name) for f in fields(other)}
+        return replace(self, **{name: value for name, value in said.items() if value is not None})
+
+
+NONE: Final = Directives()
+
+
+def take_directives(text: Inline) -> tuple[Inline, Directives]:
+    """``text`` without its directives, and what they say. Code and addresses have none."""
+    said = NONE
+    for _ in range(_MOST):
+        if "{" not in text.mask and "(" not in text.mask:
+            break
+        found = _first(text.mask)
+        if found is None:
+            break
+        match, one = found
+        text = text.without(match.start(), match.end())
+        said |= one
+    return text, said
+
+
+def take_trailing(text: str) -> tuple[str, Directives]:
+    """The same for a command without backticks, where directives stand only at the end."""
+    said = NONE
+    for _ in range(_MOST):
+        text = text.rstrip()
+        match = _LAST.search(text, max(0, len(text) - 1100))
+        found = _first(match[1]) if match else None
+        if match is None or found is None:
+            break
+        text = text[: match.start()]
+        said = found[1] | said
+    return text, said
+
+
+def directive_at(mask: str, place: int) -> int:
+    """Where the directive that starts at ``place`` ends, or ``place`` if none does."""
+    match = _BRACES.match(mask, place) or _AFTER.match(mask, place)
+    return match.end() if match and _read(match) is not None else place
+
+
+def _first(mask: str) -> tuple[re.Match[str], Directives] | None:
+    for pattern in (_BRACES, _AFTER):
+        for match in pattern.finditer(mask):
+            said = _read(match)
+            if said is not None:
+                return match, said
+    return None
+
+
+def _read(match: re.Match[str]) -> Directives | None:
+    groups = match.groupdict()
+    if "names" in groups:
+        return Directives(after=_names(groups["names"]))
+    return _options(groups["options"])
+
+
+def _names(text: str) -> tuple[int | str, ...]:
+    names = [name.strip().lstrip("$#").strip() for name in text.split(",")]
+    names = [name for name in names if name]
+    if [name.lower() for name in names] in (["none"], ["nothing"], ["-"]):
+        return ()
+    return tuple(
+        int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else name
+        for name in names
+    )
+
+
+def _options(text: str) -> Directives | None:
+    """What ``{text}`` says; None when any of it is not a directive."""
+    said: dict[str, Any] = {}
+    place = 0
+    text = text.rstrip()
+    while place < len(text):
+        match = _OPTION.match(text, place)
+        if match is None:
+            return None
+        place = match.end()
+        if match["label"]:
+            said["label"] = match["label"]
+        elif match["flag"]:
+            if match["flag"].lower() != "continue":
+                return None
+            said["carry_on"] = True
+        else:
+            written = (match[name] for name in ("double", "curly", "single", "bare"))
+            value = next(part for part in written if part is not None)
+            read = _value(match["key"].lower(), value)
+            if read is None:
+                return None
+            said[match["key"].lower()] = read
+    return Directives(**said) if said else None
+
+
+def _value(key: str, value: str) -> object | None:
+    match key:
+        case "retry":
+            number = value.isascii() and value.isdecimal() and len(value) < 10
+            return RetryPolicy(attempts=int(value)) if number else None
+        case "timeout" | "deadline":
+            match_ = _DURATION.fullmatch(value)
+            return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
+        case "effect":
+            return Effect(value.lower()) if value.lower() in set(Effect) else None
+        case "route" | "default":
+            return value or None
+    return None

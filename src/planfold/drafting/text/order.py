@@ -1,0 +1,221 @@
+"""The order of an outline: ids, what depends on what, and which task a name means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, cast
+
+from planfold.drafting.text.outline import Entry, Group, Numbering, Part
+
+# Lists of this many links in all are written out; beyond it (two sections of thousands of
+# bullets each) tasks share one list, or a megabyte of text would become gigabytes.
+_LINKS: Final = 1_000_000
+_REFERENCE: Final = re.compile(r"(?<![\w$])\$([0-9]+|[A-Za-z_][A-Za-z0-9_-]*)(?![0-9]*[.,]?[0-9])")
+_LOOK_BACK: Final = 10_000  # tasks searched for whether a dependency is implied already
+
+
+class Order:
+    """Numbers the tasks of ``root`` in its order and fills in their ``depends_on``."""
+
+    def __init__(self, root: Group) -> None:
+        self.entries: list[Entry] = []
+        self._labels: dict[str, Part] = {}
+        self._lists: list[Numbering] = []
+        self._waiting: dict[int, int] = {}  # task: the last found to wait for it
+        self._shared: list[int | str] | list[int] | None = None
+        self._judged: tuple[list[int], bool] = [], True
+        self._links = 0
+        self._number(root)
+        self._wire(root, [])
+        for entry in self.entries:
+            self._add_mentioned(entry)
+
+    def rename(self, entry: Entry, target: str) -> str | None:
+        """The id that ``$target`` means in ``entry``, or None when no task is called so."""
+        if not target.isdecimal():
+            part = self._labels.get(target)
+            return target if part is not None and _head(part) not in (None, entry) else None
+        if len(target) > 9:
+            return None
+        part = self._find(entry, int(target))
+        if part is None:
+            return None
+        head = _head(part)
+        if isinstance(part, Group) and head is None:
+            meant = max(part.last or [0])  # a label has no result of its own
+        else:
+            meant = head.id if head else 0
+        return str(meant) if meant not in (0, entry.id) else None
+
+    def _number(self, part: Part) -> None:
+        if isinstance(part, Entry):
+            self.entries.append(part)
+            part.id = len(self.entries)
+            if part.directives.label:
+                self._labels.setdefault(part.directives.label, part)
+            return
+        if part.directives.label:
+            self._labels.setdefault(part.directives.label, part)
+        numbering = part.numbering
+        if numbering and numbering.outer is None and numbering not in self._lists:
+            self._lists = [*self._lists[-1:], numbering]  # only whether there is one matters
+        first = len(self.entries) + 1
+        for inner in part.parts:
+            if inner is not part.head:
+                _inherit(inner, part)
+            self._number(inner)
+        part.ids = range(first, len(self.entries) + 1)
+
+    def _wire(self, part: Part, before: list[int]) -> tuple[list[int], bool]:
+        """Make ``part`` wait for ``before``; returns its last tasks, and whether it does wait."""
+        after = part.directives.after
+        names = None if after is None else self._resolve(part, after)
+        if isinstance(part, Entry):
+            if names is None and part.reading.done and not self._are_done(before):
+                return [part.id], False  # out of turn: what follows waits for those before it
+            self._link(part, before if names is None else names)
+            return [part.id], names is None
+        start = before if names is None else self._known(names)
+        unknown = [name for name in names or () if name not in start]
+        last, waits = self._in_order(part, start) if part.ordered else self._beside(part, start)
+        part.last = self._open(last, part)
+        if unknown and part.ids:  # for the compiler to report, once
+            first = self.entries[part.ids.start - 1]
+            first.depends_on = [*first.depends_on, *unknown]
+        return part.last, waits and names is None
+
+    def _in_order(self, group: Group, before: list[int]) -> tuple[list[int], bool]:
+        base, last, waits = before, list[int](), False
+        for part in group.parts:
+            if part.directives.after is not None:
+                last += self._wire(part, [])[0]
+                continue
+            current = [*base, *self._open(last, group)] if last else base
+            found, waited = self._wire(part, current)
+            if waited:
+                waits = waits or base is before
+                base, last = [], list(found)
+            else:
+                last += found
+        return last, waits
+
+    def _beside(self, group: Group, before: list[int]) -> tuple[list[int], bool]:
+        last: list[int] = []
+        waits = False
+        for part in group.parts:
+            found, waited = self._wire(part, before)
+            last += found
+            waits = waits or waited
+        return last, waits
+
+    def _open(self, tasks: list[int], group: Group) -> list[int]:
+        """Those of ``tasks`` that nothing in ``group`` waits for yet."""
+        return [task for task in tasks if self._waiting.get(task, 0) < group.ids.start]
+
+    def _link(self, entry: Entry, names: list[int | str] | list[int]) -> None:
+        self._links += len(names)
+        entry.depends_on = [*names] if self._links <= _LINKS else cast(list[int | str], names)
+        if names is self._shared:  # side by side with the task before it
+            return
+        self._shared = names
+        stack = self._known(names)
+        self._waiting |= dict.fromkeys(stack, entry.id)
+        while stack:
+            for parent in self._known(self.entries[stack.pop() - 1].depends_on):
+                if parent not in self._waiting:
+                    self._waiting[parent] = entry.id
+                    stack.append(parent)
+
+    def _are_done(self, tasks: list[int]) -> bool:
+        if tasks is not self._judged[0]:  # tasks side by side ask about the same list
+            self._judged = tasks, all(self.entries[task - 1].reading.done for task in tasks)
+        return self._judged[1]
+
+    def _known(self, names: Sequence[int | str]) -> list[int]:
+        """The ids among ``names``, without the labels and numbers that no task has."""
+        return [name for name in names if isinstance(name, int) and 0 < name <= len(self.entries)]
+
+    def _resolve(self, part: Part, names: tuple[int | str, ...]) -> list[int | str]:
+        found: dict[int | str, None] = {}
+        for name in names:
+            meant = self._find(part, name) if isinstance(name, int) else self._labels.get(name)
+            found |= dict.fromkeys([name] if meant is None else self._ends(meant, part))
+        numbers = sorted(name for name in found if isinstance(name, int))
+        return [*numbers, *(name for name in found if isinstance(name, str))]
+
+    def _ends(self, meant: Part, asking: Part) -> list[int]:
+        if isinstance(meant, Entry):
+            return [meant.id]
+        first = asking.id if isinstance(asking, Entry) else asking.ids.start
+        if meant.head is not None and first in meant.ids:
+            return [meant.head.id]
+        return meant.last if meant.last is not None else list(meant.ids)
+
+    def _find(self, part: Part, number: int) -> Part | None:
+        """What a reader means by ``number``: an item of the list it stands in, or around it, or of
+        the only numbered list there is; else the task with that id."""
+        own = part.id if isinstance(part, Entry) else part.ids.start
+        numbering = part.numbering
+        while numbering is not None:
+            found = numbering.parts.get(number)
+            if found is not None and not _holds(found, own):
+                return found
+            numbering = numbering.outer
+        if len(self._lists) == 1 and number in self._lists[0].parts:
+            found = self._lists[0].parts[number]
+            if not _holds(found, own):
+                return found
+        return self.entries[number - 1] if 1 <= number <= len(self.entries) else None
+
+    def _add_mentioned(self, entry: Entry) -> None:
+        """A description that speaks of an earlier result waits for it; the compiler looks for
+        references only in arguments."""
+        if entry.reading.action is not None or "$" not in entry.reading.description:
+            return
+        mentioned = (self.rename(entry, m[1]) for m in _REFERENCE.finditer(_text_of(entry)))
+        for name in dict.fromkeys(mentioned):
+            task = None if name is None else self._id_of(name)
+            if task is not None and task < entry.id and not self._is_implied(entry, task):
+                entry.depends_on = [*entry.depends_on, task]
+
+    def _id_of(self, name: str) -> int | None:
+        if name.isdecimal():
+            return int(name)
+        head = _head(self._labels[name])
+        return head.id if head else None
+
+    def _is_implied(self, entry: Entry, task: int) -> bool:
+        seen: set[int] = set()
+        stack = self._known(entry.depends_on)
+        while stack and len(seen) < _LOOK_BACK:
+            parent = stack.pop()
+            if parent == task:
+                return True
+            if parent > task and parent not in seen:
+                seen.add(parent)
+                stack += self._known(self.entries[parent - 1].depends_on)
+        return False
+
+
+def _text_of(entry: Entry) -> str:
+    return re.sub(r"`[^`]*`", "", entry.reading.description)
+
+
+def _head(part: Part) -> Entry | None:
+    return part if isinstance(part, Entry) else part.head
+
+
+def _holds(part: Part, task: int) -> bool:
+    return part.id == task if isinstance(part, Entry) else task in part.ids
+
+
+def _inherit(part: Part, outer: Group) -> None:
+    if isinstance(part, Entry):
+        part.reading.directives = part.reading.directives.over(outer.directives)
+    else:
+        part.directives = part.directives.over(outer.directives)
+        if part.head is not None:
+            own = replace(part.head.reading.directives)
+            part.head.reading.directives = own.over(outer.directives)

@@ -1,0 +1,77 @@
+"""How a person is asked whether a model's call may happen: all of it, and nothing that misleads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planfold.tools.policy.rules import Call, Verdict
+
+ALLOW_ONCE, DENY = "allow once", "deny"
+VALUE_CHARS = 2_000  # of one value, shown
+ALL_CHARS = 6_000  # of all of them
+NAME_CHARS = 200
+
+
+def fingerprint(call: Call, *parts: str) -> str:
+    """What an approval holds for: this call of this tool of this server with these arguments;
+    ``parts`` say where: directory, plan, task, run, call."""
+    bound = (call.tool, call.server, call.arguments, parts)
+    data = msgspec.json.encode(bound, order="deterministic")
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def question_for(call: Call, verdict: Verdict, workspace: Path, identity: str) -> str:
+    """What will happen if the answer is yes, in plain characters; what is cut is marked so."""
+    whose = f" of the server {_plain(call.server, NAME_CHARS)}" if call.server else ""
+    why = verdict.reason + (
+        "; the model had read text that nobody vouches for"
+        if call.tainted and "nobody vouches" not in verdict.reason
+        else ""
+    )
+    lines = [f"A model wants to call {_plain(call.tool, NAME_CHARS)}{whose}:"]
+    room = ALL_CHARS
+    for name, value in call.arguments.items():
+        text = _plain(_one_text(value), min(VALUE_CHARS, room))
+        room = max(room - len(text), 100)
+        lines.append(f"  {_plain(name, NAME_CHARS)}: {text}")
+    if not call.arguments:
+        lines.append("  without arguments")
+    lines.append(f"Directory: {_plain(str(workspace), NAME_CHARS * 5)}")
+    lines.append(f"Asked because: {why} ({verdict.rule}). Call {identity[:8]}, this once?")
+    return "\n".join(lines)
+
+
+def _one_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(text: str, limit: int) -> str:
+    """``text`` on one line; characters that a terminal would not draw as themselves are spelt
+    out. The middle of a longer text is left out, and the gap says how much, and its hash."""
+    if len(text) > limit:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        head, tail = limit * 2 // 3, limit // 3
+        left_out = len(text) - head - tail
+        gap = f" [... {left_out:,} OF {len(text):,} CHARACTERS NOT SHOWN, sha256 {digest} ...] "
+        return _visible(text[:head]) + gap + _visible(text[len(text) - tail :])
+    return _visible(text)
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(_spelt(text))
+
+
+def _spelt(text: str) -> Iterator[str]:
+    for character in text:
+        if character.isprintable():
+            yield character
+        else:
+            yield character.encode("unicode_escape").decode()
