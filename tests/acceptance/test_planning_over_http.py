@@ -19,8 +19,6 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 from planfold.app import App, open_app
 from planfold.drafting.model.wish import begin_with_wish
 from planfold.eventstore.envelope import Query
@@ -34,6 +32,8 @@ from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.providers.models import open_models
 from planfold.readmodels.plan_view import PlanView
 from planfold.testing.model_server import Fault, ModelServer, Reply
+
+pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 
 OR_LATER = ["openai", pytest.param("anthropic", marks=pytest.mark.soak)]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]

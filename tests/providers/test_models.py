@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 from vendor_cases import KEY, VENDORS, asked, endpoint, opened, served
 
 from planfold.llm.model import Message, Request, ToolRequest, ToolSchema, Usage
 from planfold.planner.spending import Spend
 from planfold.testing.model_server import Fault, ModelServer, Reply
+
+pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 
 LOOK = ToolSchema(
     "look",

@@ -10,8 +10,6 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 from vendor_cases import KEY, VENDORS, asked, served
 
 from planfold.llm.endpoint import ModelEndpoint
@@ -19,6 +17,8 @@ from planfold.llm.model import ModelRejected, ModelUnavailable
 from planfold.providers.models import open_models
 from planfold.testing.model_server import Fault, Reply
 from planfold.testing.model_wire import WIRES
+
+pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 
 WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 BOTH = pytest.mark.parametrize("vendor", VENDORS)
