@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from command_line import Plan, called, shown, statuses
+from terminals import Terminal
 
 from planfold.cli.exits import BAD_INPUT, COMPLETED, FAILED, WAITS
 
@@ -62,6 +63,18 @@ def test_what_the_model_proposes_is_asked_and_done_once_allowed() -> None:
     assert "A model wants to call shell" in out
     called("answer", "count", "allow once")
     assert "4 notes.txt" in called("resume")
+
+
+def test_in_a_terminal_planning_approval_and_work_are_one_sitting() -> None:
+    with Terminal("run", "--model", MODEL, WISH) as terminal:
+        terminal.expect("wc -w notes.txt")
+        terminal.expect("Run it")
+        terminal.type("y\n")
+        terminal.expect("A model wants to call shell")
+        terminal.expect("1. allow once")
+        terminal.type("1\n")
+        terminal.expect("4 of 4 tasks completed")
+        assert terminal.end() == COMPLETED
 
 
 def test_as_written_the_model_works_but_does_not_plan() -> None:
