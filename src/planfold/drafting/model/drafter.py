@@ -17,6 +17,7 @@ from planfold.drafting.faults import printable
 from planfold.drafting.model.answer import answer_schema
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.streaming import TaskReader
+from planfold.llm.fencing import fenced
 from planfold.llm.model import (
     Answer,
     Message,
@@ -128,7 +129,7 @@ def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
     if wish.standing:
         data.append(f"Tasks of the plan:\n{wish.standing}")
     if data:
-        parts.append(prompt("data", data="\n\n".join(data)))
+        parts.append(prompt("data", data=fenced("\n\n".join(data))))
     return Message("system", system), Message("user", "\n\n".join(parts))
 
 

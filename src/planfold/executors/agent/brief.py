@@ -6,13 +6,13 @@ author cannot write, and make the run *tainted*.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 
 from planfold.compaction.messages import Message
 from planfold.compaction.tokens import CHARS_PER_TOKEN
+from planfold.llm.fencing import fenced
 from planfold.planner.context import current_summary
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, NodeKind, Task, TaskStatus
@@ -108,13 +108,6 @@ def cut(text: str, limit: int) -> str:
     tail = limit - head
     gap = f"\n[... {len(text) - limit:,} characters left out ...]\n"
     return text[:head] + gap + text[len(text) - tail :]
-
-
-def fenced(text: str) -> str:
-    """``text`` marked as data. The mark is a digest of the text: it cannot stand within it, so
-    that nothing in it can look like its end."""
-    mark = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
-    return f"<data {mark}>\n{text}\n</data {mark}>"
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -11,10 +11,11 @@ from planfold.compaction.profiles import find_profile
 from planfold.compaction.threads import Split, split_thread, with_summary
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
 from planfold.errors import ContextCannotFit
-from planfold.executors.agent.brief import as_shown, cut, fenced, one_line
+from planfold.executors.agent.brief import as_shown, cut, one_line
 from planfold.executors.agent.stopping import interruptible
 from planfold.executors.context import TaskContext
 from planfold.executors.recordable import as_text
+from planfold.llm.fencing import fenced
 from planfold.llm.model import Model, Request, ToolSchema
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.context import (

@@ -15,10 +15,11 @@ from planfold.drafting.arguments import ArgumentChecks
 from planfold.drafting.faults import Faults
 from planfold.drafting.limits import Limits
 from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, PlanfoldError
-from planfold.executors.agent.brief import as_shown, cut, fenced, one_line
+from planfold.executors.agent.brief import as_shown, cut, one_line
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome, ToolExecutor
 from planfold.executors.recordable import as_text, recordable
+from planfold.llm.fencing import fenced
 from planfold.llm.model import ToolRequest, ToolSchema
 from planfold.planner.answering import DONE, FAILED, OUTCOME_CHOICES
 from planfold.planner.commands import NeedsClarification, TaskCompleted, TaskFailed
