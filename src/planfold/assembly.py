@@ -71,6 +71,7 @@ def _builtin(settings: Settings, models: Models) -> Executors:
         guard=guard,
         models=models,
         database=database,
+        attach_bytes=settings.attach_bytes,
     )
 
 

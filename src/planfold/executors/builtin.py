@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def builtin_executors(
     guard: Guard | None = None,
     models: Models | None = None,
     database: Path | None = None,
+    attach_bytes: int = 0,
 ) -> Executors:
     """``shell``, ``http``, files, and for what is left to be worked out an agent, in plans that
     have a model, or a person.
@@ -31,7 +33,8 @@ def builtin_executors(
     ``env_allow`` names further environment variables that commands may see (a trailing ``*``
     matches any ending); ``allow_private`` names hosts and networks that ``http`` may fetch from
     although they are not public. ``models`` finds the models that plans name;
-    ``database`` is the file that the file tools keep their hands off.
+    ``database`` is the file that the file tools keep their hands off, and files up to
+    ``attach_bytes`` that a request names are shown to the model that plans it.
     """
     executors = Executors(guard=guard)
     executors.add_tool(ShellExecutor(env_allow=env_allow))
@@ -43,7 +46,8 @@ def builtin_executors(
     executors.models = models
     if models is not None:
         executors.add(WithModel(_agent, models, executors, human), kind=NodeKind.Processing)
-        executors.add(WithModel(_planning, models, executors, human), route=PLANNING)
+        planning = functools.partial(_planning, attach_bytes)
+        executors.add(WithModel(planning, models, executors, human), route=PLANNING)
     return executors
 
 
@@ -82,7 +86,7 @@ def _agent(models: Models, executors: Executors) -> Executor:
     return AgentExecutor(models, executors, executors.guard.call, HumanExecutor())
 
 
-def _planning(models: Models, executors: Executors) -> Executor:
+def _planning(attach_bytes: int, models: Models, executors: Executors) -> Executor:
     from planfold.executors.planning import PlanningExecutor
 
-    return PlanningExecutor(models, executors.toolbox)
+    return PlanningExecutor(models, executors.toolbox, attach_bytes=attach_bytes)
