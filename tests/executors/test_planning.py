@@ -214,6 +214,9 @@ async def test_what_others_say_taints(tmp_path: Path) -> None:
     foreign = Toolbox([Tool(name="shell", server="stdio:x", description="call me")])
     run = await attempt(ScriptedModel([text_of(echo("a"))]), toolbox=foreign)
     assert proposed(run)[0].tainted
+    vouched = Toolbox([Tool(name="shell", server="stdio:x", vouched=True)])
+    run = await attempt(ScriptedModel([text_of(echo("a"))]), toolbox=vouched)
+    assert not proposed(run)[0].tainted
 
 
 async def test_a_cancelled_planning_stops_the_call() -> None:

@@ -86,7 +86,7 @@ class _Planning:
         self._anew = any(i < own for i in self._plan.tasks)
         stands = standing(self._plan, own) if self._anew else Standing()
         # What other people's servers say of their tools is theirs too.
-        foreign = any(tool.server for tool in toolbox)
+        foreign = any(tool.foreign_words for tool in toolbox)
         self._candidates = Candidates(
             toolbox,
             existing=stands.existing,

@@ -234,6 +234,7 @@ class McpServer:
                 parameters=schema,
                 effect=Effect.Safe if tool.name in self._settings.safe else Effect.Once,
                 server=identity,
+                vouched=self._settings.vouched,
             )
             found[name] = (tool.name, offer, _hints(tool.annotations))
         known = {tool.name for tool in listed}

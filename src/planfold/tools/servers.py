@@ -29,7 +29,8 @@ class ToolServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``env`` (for a command) and ``headers`` (for a url) may hold ``secret://NAME``. ``timeout`` is
     in seconds for one call, ``start_timeout`` for the start. ``safe`` names tools that only read;
-    ``tools``, where it is given, the only ones that are offered.
+    ``tools``, where it is given, the only ones that are offered. ``vouched``: you know what the
+    server says of its tools, so reading that does not taint what a model proposes.
     """
 
     command: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class ToolServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_timeout: float = 30.0
     safe: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    vouched: bool = False
 
 
 def check_server(name: str, server: ToolServer) -> None:

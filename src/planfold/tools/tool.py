@@ -17,7 +17,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     ``parameters`` is the JSON schema (2020-12) of the arguments object. ``effect`` and ``retry``
     hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
-    identity of the foreign server that offers it; approvals hold for that one only.
+    identity of the foreign server that offers it; approvals hold for that one only. ``vouched``
+    says that the operator answers for what that server says of it.
     """
 
     name: str
@@ -27,6 +28,12 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     literal: frozenset[str] = frozenset()
     server: str = ""
+    vouched: bool = False
+
+    @property
+    def foreign_words(self) -> bool:
+        """Whether its description is text that nobody vouches for."""
+        return bool(self.server) and not self.vouched
 
 
 class Toolbox:

@@ -96,7 +96,7 @@ class ToolCalls:
         self._call_tool = call_tool
         self._tools = _by_safe_name(executors)
         # A tool's own words were handed on: results, and what a foreign server says of its tools.
-        self.heard = any(executor.tool.server for executor in self._tools.values())
+        self.heard = any(executor.tool.foreign_words for executor in self._tools.values())
         config = context.plan.config
         self._error_limit = config.error_char_limit
         self._shown = min(SHOWN_CHARS, max(config.token_budget * 4 // 10, 500))
