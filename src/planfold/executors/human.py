@@ -5,7 +5,7 @@ from __future__ import annotations
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.planner.commands import NeedsClarification
-from planfold.planner.tasks import Attachment, FileRef, ImageRef
+from planfold.planner.tasks import place_of
 
 
 class HumanExecutor:
@@ -14,19 +14,9 @@ class HumanExecutor:
     async def execute(self, context: TaskContext) -> Outcome:
         """Ask at once; the attempt ends, and no worker is held while the person works."""
         lines = [context.task.description]
-        lines += [f"Attached: {_place(item)}" for item in context.task.attachments]
+        lines += [f"Attached: {place_of(item)}" for item in context.task.attachments]
         lines.append(
             "Nobody is configured to work on this by themselves. Please do it, then answer with "
             "the result; if it cannot be done, report it as failed and say why."
         )
         return NeedsClarification(question="\n\n".join(lines), completes=True)
-
-
-def _place(item: Attachment) -> str:
-    if isinstance(item, FileRef):
-        place = item.path
-    elif isinstance(item, ImageRef):
-        place = item.source
-    else:
-        place = item.url
-    return f"{item.title} ({place})" if item.title else place

@@ -56,6 +56,13 @@ class FileRef(msgspec.Struct, frozen=True, tag="file", omit_defaults=True):
 Attachment = Link | ImageRef | FileRef
 
 
+def place_of(attachment: Attachment) -> str:
+    """Where it is, with its title if it has one: for people and models to read."""
+    match attachment:
+        case Link(url=place) | ImageRef(source=place) | FileRef(path=place):
+            return f"{attachment.title} ({place})" if attachment.title else place
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Exponential backoff with full jitter.
 

@@ -15,7 +15,7 @@ from planfold.compaction.tokens import CHARS_PER_TOKEN
 from planfold.llm.fencing import fenced
 from planfold.planner.context import current_summary
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Attachment, FileRef, ImageRef, NodeKind, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, Task, TaskStatus, place_of
 
 RESULTS_SHARE = 0.25  # of the token budget: what the parents' results may take at the start
 SUMMARY_SHARE = 0.25  # the same for the summary of the rest
@@ -73,7 +73,7 @@ def _task(state: PlannerState, task: Task) -> str:
     if answers:
         parts.append("What people answered:\n" + "\n".join(answers))
     if task.attachments:
-        places = "\n".join(f"- {_place(item)}" for item in task.attachments)
+        places = "\n".join(f"- {place_of(item)}" for item in task.attachments)
         parts.append(f"Attached (use a tool to read it):\n{places}")
     parts.append(f"Your task, number {task.id}: {task.description}")
     return "\n\n".join(parts)
@@ -113,13 +113,3 @@ def cut(text: str, limit: int) -> str:
 def one_line(text: str, limit: int = 200) -> str:
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def _place(item: Attachment) -> str:
-    if isinstance(item, FileRef):
-        place = item.path
-    elif isinstance(item, ImageRef):
-        place = item.source
-    else:
-        place = item.url
-    return f"{item.title} ({place})" if item.title else place
