@@ -170,7 +170,8 @@ def _amount(name: str, value: float) -> str:
         return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
     if name == "seconds":
         return f"{value:,.1f} s of calls"
-    return counted(int(value), name.removesuffix("s"))
+    amount = counted(int(value), name.removesuffix("s"))
+    return f"{amount} proposed" if name == "tasks" else amount
 
 
 def short_result(result: Any) -> str:
@@ -183,8 +184,10 @@ def short_result(result: Any) -> str:
         output = str(result.get("stdout") or result.get("stderr") or "")
         last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
         return clean(last[:2000].strip())
-    if isinstance(result, dict) and "usage" in result:
-        return _said(result)
+    if isinstance(result, dict):
+        answer = result.get("answer", result)
+        if isinstance(answer, dict) and "usage" in answer:
+            return _said(answer)
     if isinstance(result, dict) and "drafter" in result:
         return _drafted(result)
     if isinstance(result, dict) and isinstance(result.get("status"), int) and "url" in result:

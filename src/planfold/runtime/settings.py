@@ -34,8 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``model`` (several with commas between: the next one takes over when one is away) plans and
     works, ``summarise`` lets it shorten the context too; ``models`` names further ones. ``budget``
     bounds each plan. ``attach_bytes``: files up to this size that a request names are shown to the
-    model that plans it, and taint what it plans. ``policy`` says what a model may do unasked, ``secrets`` where the values of
-    ``secret://NAME`` are, ``mcp`` which tool servers there are.
+    model that plans it, and taint what it plans. ``policy`` says what a model may do unasked,
+    ``secrets`` where the values of ``secret://NAME`` are, ``mcp`` which tool servers there are.
     """
 
     database: str = DEFAULT_DATABASE
