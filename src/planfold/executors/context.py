@@ -63,7 +63,7 @@ class TaskContext:
     all attempts of one run of a task. ``cancelled`` is set when the attempt should stop: finish
     cleanly within 10 s or be killed. ``workspace`` is where files belong, ``files_dir`` where
     output too long for memory goes. ``plan`` is the whole plan's state, for reading: it goes on
-    changing while the attempt runs.
+    changing while the attempt runs, as far as this process sees it.
 
     The worker makes one per attempt, on the event loop, and calls ``close()`` when it is over.
     """
