@@ -35,13 +35,13 @@ def shorten(text: str, limit: int, profile: Profile) -> str:
         return text
     if limit < 2 * len(GAP):
         return GAP[: max(limit, 0)]
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) < 3:
+        return cut(text.strip(), limit)
     from planfold.compaction.causes import TELLING  # compiling its patterns takes a moment
 
     if TELLING.search(text[:300]) or TELLING.search(text[-1_000:]):
         return compact_error_message(text, limit)
-    lines = [line for line in text.split("\n") if line.strip()]
-    if len(lines) < 3:
-        return cut(text.strip(), limit)
     first, last = cut(lines[0], limit // 4), cut(lines[-1], limit // 4)
     room = limit - len(first) - len(last) - 2 * len(GAP) - 4
     picked = pick_lines(lines[1:-1], room, profile.weight)

@@ -24,7 +24,7 @@ from planfold.planner.outlining import outline
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
-SUMMARY_SHARE = 0.25  # of the budget: what a summary may take, the rest is for what comes next
+SUMMARY_SHARE = 0.15  # of the budget: what a summary may take, the rest is for what comes next
 _LEAST = 16  # tokens of a summary, however small the budget
 _RESULTS_SHARE = 0.25  # of the budget: what is left to results, however long the plan is
 _QUESTION = 500  # characters of a question that was answered

@@ -21,13 +21,14 @@ def remember_plan(facts: Facts, spec: TaskSpec, sign: int = 1) -> None:
 
 def remember_result(facts: Facts, task: Task, result: Any) -> None:
     """A task completed; a question that is answered anew had another result before."""
-    if task.kind is NodeKind.Clarification:
+    spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
+    if spec.kind is NodeKind.Clarification:
         facts.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
-    else:
-        tokens = estimate_tokens(result)
-        facts.uncompacted.append(task.id)
-        facts.context_tokens += tokens
-        facts.fresh_tokens += LINE_TOKENS + estimate_tokens(task.description) + tokens
+        return
+    tokens = estimate_tokens(result)
+    facts.uncompacted.append(spec.id)
+    facts.context_tokens += tokens
+    facts.fresh_tokens += LINE_TOKENS + estimate_tokens(spec.description) + tokens
 
 
 def remember_answer(facts: Facts, task: Task, question: str, answer: str) -> None:

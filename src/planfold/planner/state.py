@@ -241,7 +241,8 @@ class PlannerState:
         if after is TaskStatus.Running:
             task.note = event.note
             return
-        self._settle_all(event.task_id)
+        if self._facts.begun:
+            self._settle_all(event.task_id)
         task.error = event.error
         task.cancel_requested = False
         task.outcome_unknown = event.outcome_unknown

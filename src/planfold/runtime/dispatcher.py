@@ -24,7 +24,7 @@ from planfold.runtime.mailbox import Decision, Letter, Mailbox
 from planfold.runtime.slots import Slots, leases_of, reserve_slots
 
 CACHED_MAILBOXES = 1_000
-SNAPSHOT_EVERY = 5_000  # events; then again when the log has doubled
+SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 
 
 _Committed = Callable[[asyncio.Future[int]], None]
@@ -361,7 +361,7 @@ class Dispatcher:
 
     def _keep_snapshot(self, mailbox: Mailbox) -> None:
         since = mailbox.version - mailbox.snapshot_version
-        if mailbox.handler is None or since < max(SNAPSHOT_EVERY, mailbox.snapshot_version):
+        if mailbox.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * mailbox.snapshot_version):
             return
         data = mailbox.handler.snapshot()
         if data is not None:
