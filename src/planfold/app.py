@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from planfold.assembly import ToolSource, assembled, files_dir, planner_config, workspace_of
+from planfold.assembly import assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
@@ -37,6 +38,9 @@ from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from planfold.assembly import ToolSource
 
 ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 PAGE = 256  # events that are read at a time

@@ -1,4 +1,7 @@
-"""Executors put together as settings say: built-in ones, your tools, foreign servers, models."""
+"""Executors put together as settings say: built-in ones, your tools, foreign servers, models.
+
+What only workers need is imported when executors are assembled: looking at plans needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,21 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planfold.compaction.profiles import Profile, load_profile
 from planfold.databases import database_path
 from planfold.errors import ConfigurationError
-from planfold.executors.builtin import builtin_executors
-from planfold.executors.guard.guard import make_guard
-from planfold.executors.loading import add_tools
-from planfold.executors.python import PythonTool
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
 from planfold.planner.commands import PlannerConfig
-from planfold.providers.models import open_models
 from planfold.runtime.settings import Settings
 from planfold.tools.secrets import Secrets
 
-ToolSource = PythonTool[..., Any] | ModuleType | str
+if TYPE_CHECKING:
+    from planfold.executors.python import PythonTool
+
+    ToolSource = PythonTool[..., Any] | ModuleType | str
 
 
 @asynccontextmanager
@@ -42,6 +43,9 @@ async def assembled(
     Raises:
         ConfigurationError: a tool cannot be imported, its name is taken, or a setting is wrong.
     """
+    from planfold.executors.loading import add_tools
+    from planfold.providers.models import open_models
+
     async with AsyncExitStack() as stack:
         if executors is None:
             if models is None:
@@ -56,6 +60,9 @@ async def assembled(
 
 
 def _builtin(settings: Settings, models: Models) -> Executors:
+    from planfold.executors.builtin import builtin_executors
+    from planfold.executors.guard.guard import make_guard
+
     workspace = workspace_of(settings)
     database = database_path(settings.database)
     guard = make_guard(
