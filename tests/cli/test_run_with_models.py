@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Plan, called, shown, statuses
+from command_line import Plan, call, called, shown, start, statuses
 from terminals import Terminal
 
 from planfold.cli.exits import BAD_INPUT, COMPLETED, FAILED, WAITS
@@ -138,3 +138,31 @@ def test_the_log_tells_of_calls_and_what_they_cost() -> None:
     assert f"calls 1: {MODEL}" in log
     assert "tokens, 1 call" in log
     assert "3 tasks planned by the model" in log
+
+
+def test_killed_while_the_model_plans_the_plan_keeps_what_was_planned(folder: Path) -> None:
+    script = json.loads(Path("model.json").read_text())
+    script[1]["pause"] = 0.05
+    Path("model.json").write_text(json.dumps(script))
+    process = start("run", "--yes", "--model", MODEL, WISH)
+    while "read" not in labels_when_there():
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    planned = labels_when_there()
+    assert "judge" not in planned  # it was killed in the middle
+    script[1]["pause"] = 0.0
+    Path("model.json").write_text(json.dumps(script))
+    called("resume", code=WAITS)
+    assert "again: it was cut off" in called("log")
+    labels = labels_when_there()
+    assert labels[: len(planned)] == planned
+    assert sorted(set(labels)) == ["", "count", "judge", "read"]
+    assert labels.count("read") == 1
+
+
+def labels_when_there() -> list[str]:
+    result = call("show", "--json")
+    if result.exit_code:
+        return []
+    return [task["label"] or "" for task in json.loads(result.stdout)["tasks"]]
