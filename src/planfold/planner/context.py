@@ -16,7 +16,7 @@ import msgspec
 from planfold.compaction.cutting import cut
 from planfold.compaction.extracts import shorten
 from planfold.compaction.profiles import CODING, PROFILES, Profile
-from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
+from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens, text_tokens
 from planfold.errors import ContextCannotFit
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
@@ -126,8 +126,10 @@ def over_budget(state: PlannerState) -> bool:
     """Whether the rendered context has passed the budget and there is something left to compact.
     Takes the same time however large the plan is."""
     facts = state.facts
-    taken = facts.fresh_tokens + estimate_tokens(facts.context_summary)
-    return bool(facts.uncompacted) and taken > _results_room(state)
+    taken = facts.fresh_tokens + text_tokens(facts.context_summary)
+    if taken <= facts.config.token_budget * _RESULTS_SHARE or not facts.uncompacted:
+        return False  # so much is always left to results: nearly every plan, nearly always
+    return taken > _results_room(state)
 
 
 def _results_room(state: PlannerState) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from planfold.compaction.tokens import estimate_tokens
+from planfold.compaction.tokens import estimate_tokens, text_tokens
 from planfold.planner.events import ContextCompacted
 from planfold.planner.facts import Facts
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
@@ -16,7 +16,7 @@ LINE_TOKENS = 4  # of a line about a task, besides its description and what it s
 
 def remember_plan(facts: Facts, spec: TaskSpec, sign: int = 1) -> None:
     """A task joined the plan, or left it (``sign`` -1)."""
-    facts.plan_tokens += sign * (LINE_TOKENS + estimate_tokens(spec.description))
+    facts.plan_tokens += sign * (LINE_TOKENS + text_tokens(spec.description))
 
 
 def remember_result(facts: Facts, task: Task, result: Any) -> None:
@@ -25,10 +25,10 @@ def remember_result(facts: Facts, task: Task, result: Any) -> None:
     if spec.kind is NodeKind.Clarification:
         facts.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
         return
-    tokens = estimate_tokens(result)
+    tokens = 0 if result is None else estimate_tokens(result)
     facts.uncompacted.append(spec.id)
     facts.context_tokens += tokens
-    facts.fresh_tokens += LINE_TOKENS + estimate_tokens(spec.description) + tokens
+    facts.fresh_tokens += LINE_TOKENS + text_tokens(spec.description) + tokens
 
 
 def remember_answer(facts: Facts, task: Task, question: str, answer: str) -> None:

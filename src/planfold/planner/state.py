@@ -247,7 +247,8 @@ class PlannerState:
         task.cancel_requested = False
         task.outcome_unknown = event.outcome_unknown
         if after is TaskStatus.Completed:
-            self._facts.begun.pop(event.task_id, None)
+            if self._facts.begun:
+                self._facts.begun.pop(event.task_id, None)
             self._finish(task, event.result)
 
     def _finish(self, task: Task, result: Any) -> None:
