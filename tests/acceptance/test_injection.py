@@ -291,7 +291,7 @@ async def answer_all(
 
 
 def deny(question: str) -> str:
-    return DENY if "A model wants to call" in question else ALLOW_ONCE
+    return DENY if "The plan wants to call" in question else ALLOW_ONCE
 
 
 @pytest.mark.parametrize("where", ["told by others", "foreign", "by itself"])

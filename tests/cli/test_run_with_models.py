@@ -60,7 +60,7 @@ def test_a_wish_is_planned_shown_and_approved_before_it_runs() -> None:
 
 def test_what_the_model_proposes_is_asked_and_done_once_allowed() -> None:
     out = run("--yes")
-    assert "A model wants to call shell" in out
+    assert "The plan wants to call shell" in out
     called("answer", "count", "allow once")
     assert "4 notes.txt" in called("resume")
 
@@ -70,7 +70,7 @@ def test_in_a_terminal_planning_approval_and_work_are_one_sitting() -> None:
         terminal.expect("wc -w notes.txt")
         terminal.expect("Run it")
         terminal.type("y\n")
-        terminal.expect("A model wants to call shell")
+        terminal.expect("The plan wants to call shell")
         terminal.expect("1. allow once")
         terminal.type("1\n")
         terminal.expect("4 of 4 tasks completed")

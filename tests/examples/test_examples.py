@@ -78,4 +78,4 @@ def test_the_metrics_count_tasks_and_write_the_audit_log_from_one_subscription(
 def test_a_wish_is_planned_and_worked_off_by_a_scripted_model(tmp_path: Path) -> None:
     said = run(tmp_path, str(EXAMPLES / "wish.py"))
     assert "completed: Write the letter\nAhoy!" in said
-    assert said.count("asked: A model wants to call look_up") == 2
+    assert said.count("asked: The plan wants to call look_up") == 2

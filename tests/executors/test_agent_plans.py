@@ -119,7 +119,7 @@ async def test_what_a_model_wants_to_do_is_asked_about(tmp_path: Path, answer: s
     async with open_app(settings, models=lambda name: model) as app:
         await submit(app, task())
         view = await app.run(PLAN)
-        assert view.questions[0].question.startswith("A model wants to call shell:")
+        assert view.questions[0].question.startswith("The plan wants to call shell:")
         assert not (tmp_path / "made").exists()
         await app.answer(PLAN, 1, answer)
         assert result(await app.run(PLAN)) == "done"

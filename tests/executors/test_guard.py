@@ -101,7 +101,7 @@ async def test_nothing_happens_before_the_answer(tmp_path: Path) -> None:
     assert doing.seen == []
     assert run.events == ()
     assert question.choices == (ALLOW_ONCE, DENY)
-    assert "A model wants to call do:\n  x: 1\n" in question.question
+    assert "The plan wants to call do:\n  x: 1\n" in question.question
     assert str(tmp_path) in question.question
     again = await attempt(doing, DO, own, {"x": 1}, workspace=tmp_path)
     assert asked(again).key == question.key
@@ -117,7 +117,7 @@ async def test_a_denial_names_why(tmp_path: Path) -> None:
     steps = answered(run, DENY)
     denied = await attempt(doing, DO, own, {}, workspace=tmp_path, steps=steps)
     assert denied.outcome == TaskFailed(
-        "a person denied do (asked: no rule allows what a model proposes here, default)",
+        "a person denied do (asked: no rule allows this unasked, default)",
         retryable=False,
     )
     # Who retries the task is asked once more, not told no for ever.
@@ -245,7 +245,7 @@ async def test_a_call_that_asks_something_itself_goes_on_by_its_approval(tmp_pat
     assert done[-2:] == ["from Rome", "to Rome"]
     # But a retry of what has ended is a new call.
     run = await attempt(Curious(), DO, own, {}, workspace=tmp_path, steps=run.steps)
-    assert "A model wants to call do" in asked(run).question
+    assert "The plan wants to call do" in asked(run).question
 
 
 async def test_the_question_hides_nothing(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     prompt: Prompt | None = None
     done: bool = False  # was finished before the plan began
     drafts: bool = False  # a model plans: its outcome is tasks, and it needs no approval
-    proposed: bool = False  # by a model: the policy decides what it may do
+    proposed: bool = False  # by a model, or nobody saw it: the policy decides what it may do
     tainted: bool = False  # proposed after the model had read text that nobody vouches for
 
     @property

@@ -34,7 +34,7 @@ def question_for(call: Call, verdict: Verdict, workspace: Path, identity: str) -
         if call.tainted and "nobody vouches" not in verdict.reason
         else ""
     )
-    lines = [f"A model wants to call {_plain(call.tool, NAME_CHARS)}{whose}:"]
+    lines = [f"The plan wants to call {_plain(call.tool, NAME_CHARS)}{whose}:"]
     room = ALL_CHARS
     for name, value in call.arguments.items():
         text = _plain(_one_text(value), min(VALUE_CHARS, room))

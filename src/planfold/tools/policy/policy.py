@@ -82,7 +82,7 @@ class Policy:
         if usual := facts.usually_allowed(self.settings.hosts):
             allowing.append((Verdict("allow", "default", usual), False))
         if not allowing:
-            return Verdict("ask", "default", "no rule allows what a model proposes here")
+            return Verdict("ask", "default", "no rule allows this unasked")
         if not call.tainted or facts.harmless:
             return allowing[0][0]
         for verdict, even_tainted in allowing:
