@@ -29,11 +29,17 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Enqueue(msgspec.Struct, frozen=True):
-    """Work for an executor begins: one row in the task queue."""
+    """Work for an executor begins: one row in the task queue.
+
+    ``tool`` is what a worker needs to run it (a tool's name; for a task without one, its route);
+    tasks of a higher ``priority`` are granted first.
+    """
 
     task_id: int
     attempt: int
     route: str
+    tool: str = ""
+    priority: int = 0
 
 
 class Settle(msgspec.Struct, frozen=True):

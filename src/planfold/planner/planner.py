@@ -102,7 +102,9 @@ class Planner(Handler[Command, Event]):
         tasks = self.state.tasks
         match event:
             case TaskDispatched(task_id, attempt):
-                return (Enqueue(task_id, attempt, tasks[task_id].spec.queue_route),)
+                spec = tasks[task_id].spec
+                tool, priority = spec.needed_tool, self.state.config.priority
+                return (Enqueue(task_id, attempt, spec.queue_route, tool, priority),)
             case TaskStatusUpdated(task_id, status):
                 over = status is not TaskStatus.Running and tasks[task_id].attempt
                 return (Settle(task_id),) if over else ()
@@ -115,15 +117,16 @@ class Planner(Handler[Command, Event]):
         return ()
 
     def head(self) -> dict[str, Any]:
-        """Title, status and counts, for lists of plans."""
+        """Title, status and counts, and a priority other than 0: for lists of plans."""
         state, counts = self.state, self.state.schedule.counts
-        return {
+        head = {
             "title": state.title,
             "status": state.status.value,
             "total": len(state.tasks),
             "completed": counts[TaskStatus.Completed],
             "questions": len(state.questions),
         }
+        return head | {"priority": priority} if (priority := state.config.priority) else head
 
     def snapshot(self) -> bytes:
         return msgspec.json.encode((FOLD_VERSION, self.state.facts))

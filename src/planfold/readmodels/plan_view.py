@@ -69,6 +69,7 @@ class PlanView(msgspec.Struct):
     spent: Spend = Spend()
     reserved: Spend = Spend()
     budget: Budget = Budget()
+    priority: int = 0
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
@@ -141,6 +142,7 @@ class PlanFold:
             spent=state.spent,
             reserved=state.reserved,
             budget=state.budget,
+            priority=state.config.priority,
         )
 
     def _note_times(self, event: Any, at: float) -> None:

@@ -222,7 +222,7 @@ class Worker:
             free,
             aggregate_id=self._plan_id,
             routes=self._routes,
-            without=self._declined,
+            without_tools=self._declined,
             barred=self._barred,
         )
         self._short_of_slots = len(leases) == free

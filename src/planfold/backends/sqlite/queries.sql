@@ -3,49 +3,85 @@ SELECT 1 FROM task_queue WHERE aggregate_id = ? AND task_id = ? AND attempt = ? 
 -- name: find_command
 SELECT aggregate_id, body_hash FROM commands WHERE command_id = ?
 -- name: advance_stream
-UPDATE streams SET version = ?, head = ?, due_at = ?, updated_at = ?
-WHERE aggregate_id = ? AND version = ?
+UPDATE streams
+SET version = ?1, head = ?2, due_at = ?3, updated_at = ?4,
+    turn = iif(?5, max(turn, ?6) + ?5, turn)
+WHERE aggregate_id = ?7 AND version = ?8
+RETURNING turn
 -- name: begin_stream
-INSERT INTO streams (version, head, due_at, updated_at, created_at, aggregate_id, stream_id)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?6)
+INSERT INTO streams (version, head, due_at, updated_at, turn, created_at, aggregate_id, stream_id)
+SELECT ?1, ?2, ?3, ?4, iif(?5, ?6 + ?5, 0), ?7, ?8, ?9
+WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?8)
 ON CONFLICT (aggregate_id) DO NOTHING
+RETURNING turn
 -- name: add_event
 INSERT INTO events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 -- name: add_command
 INSERT INTO commands (command_id, aggregate_id, body_hash, version, recorded_at) VALUES (?, ?, ?, ?, ?)
 -- name: enqueue
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, owner, epoch, starts, expires, claimed_at, started_at, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: first_turn
+SELECT coalesce(
+    (SELECT min(turn) FROM task_queue WHERE priority = ?1 AND route = ?2 AND owner IS NULL),
+    (SELECT min(turn) FROM task_queue WHERE priority = ?1 AND owner IS NULL)
+), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
 -- name: settle
 DELETE FROM task_queue WHERE aggregate_id = ? AND task_id = ?
 -- name: signal
 UPDATE task_queue SET cancel = 1 WHERE aggregate_id = ? AND task_id = ?
+-- name: free
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free
+WHERE owner IS NULL AND crashes <= ?1 AND tool NOT IN (SELECT value FROM json_each(?2))
+  AND aggregate_id NOT IN (SELECT value FROM json_each(?3))
+ORDER BY priority DESC, turn, id LIMIT ?4
+-- name: free_by_route
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free_by_route
+WHERE owner IS NULL AND crashes <= ?1 AND tool NOT IN (SELECT value FROM json_each(?2))
+  AND aggregate_id NOT IN (SELECT value FROM json_each(?3)) AND route = ?5
+ORDER BY priority DESC, turn, id LIMIT ?4
+-- name: free_by_stream
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free_by_stream
+WHERE owner IS NULL AND crashes <= ?1 AND tool NOT IN (SELECT value FROM json_each(?2))
+  AND aggregate_id NOT IN (SELECT value FROM json_each(?3)) AND aggregate_id = ?5
+  AND (?6 IS NULL OR route IN (SELECT value FROM json_each(?6)))
+ORDER BY priority DESC, turn, id LIMIT ?4
+-- name: free_suspects
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_suspects
+WHERE owner IS NULL AND crashes > 0 AND tool NOT IN (SELECT value FROM json_each(?1))
+  AND aggregate_id NOT IN (SELECT value FROM json_each(?2))
+  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
+ORDER BY priority DESC, turn, id LIMIT ?5
+-- name: lost
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_owned
+WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7
+  AND tool NOT IN (SELECT value FROM json_each(?1))
+  AND aggregate_id NOT IN (SELECT value FROM json_each(?2))
+  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
+ORDER BY priority DESC, turn, id LIMIT ?5
 -- name: claim
-UPDATE task_queue SET owner = ?1, epoch = epoch + 1, starts = starts + 1, expires = ?2
-WHERE id IN (
-    SELECT id FROM task_queue
-    WHERE (owner IS NULL OR expires < ?3)
-      AND (?4 IS NULL OR aggregate_id = ?4)
-      AND (?5 IS NULL OR route IN (SELECT value FROM json_each(?5)))
-      AND route NOT IN (SELECT value FROM json_each(?6))
-      AND aggregate_id NOT IN (SELECT value FROM json_each(?7))
-    ORDER BY id LIMIT ?8
-)
-RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
--- name: claimable
-SELECT EXISTS (
-    SELECT 1 FROM task_queue
-    WHERE (owner IS NULL OR expires < ?1)
-      AND (?2 IS NULL OR aggregate_id = ?2)
-      AND (?3 IS NULL OR route IN (SELECT value FROM json_each(?3)))
-      AND route NOT IN (SELECT value FROM json_each(?4))
-      AND aggregate_id NOT IN (SELECT value FROM json_each(?5))
-)
+UPDATE task_queue
+SET owner = ?1, epoch = epoch + 1, starts = starts + 1, crashes = crashes + (owner IS NOT NULL),
+    expires = ?2, claimed_at = ?3, started_at = iif(starts = 0, ?3, started_at)
+WHERE id IN (SELECT value FROM json_each(?4))
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+-- name: held_crashes
+SELECT max(crashes) FROM task_queue WHERE owner = ?
 -- name: release
-UPDATE task_queue SET owner = NULL, expires = NULL, starts = starts - ?
-WHERE aggregate_id = ? AND task_id = ? AND owner = ? AND epoch = ?
+UPDATE task_queue
+SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - ?1,
+    started_at = iif(starts = ?1, NULL, started_at),
+    turn = max(turn, coalesce(
+        (SELECT min(q.turn) FROM task_queue q
+         WHERE q.priority = task_queue.priority AND q.route = task_queue.route AND q.owner IS NULL),
+        (SELECT min(q.turn) FROM task_queue q
+         WHERE q.priority = task_queue.priority AND q.owner IS NULL),
+        (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0
+    ))
+WHERE owner = ?2 AND (?3 IS NULL OR (aggregate_id = ?3 AND task_id = ?4 AND epoch = ?5))
 -- name: renew
 UPDATE task_queue SET expires = ? WHERE owner = ?
 -- name: forget_workers
@@ -62,13 +98,19 @@ DELETE FROM workers WHERE owner = ?
 SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined FROM workers
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM task_queue WHERE owner = ?
 -- name: queued
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: owners
-SELECT DISTINCT owner FROM task_queue WHERE owner IS NOT NULL
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM task_queue WHERE owner IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(q.owner) FROM task_queue q WHERE q.owner > owners.owner) FROM owners
+    WHERE owners.owner IS NOT NULL
+)
+SELECT owner FROM owners WHERE owner IS NOT NULL
 -- name: abandon
 UPDATE task_queue SET expires = 0 WHERE owner = ?
 -- name: due

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 import apsw
 import msgspec
 
+from planfold.backends.names import is_storable
 from planfold.backends.sqlite.presence import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.turns import LEASE_S
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import event_id
-from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.queue import Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 
-LEASE_S = 30.0
+_Rows = Callable[[str, Sequence[Any]], Iterable[tuple[Any, ...]]]
 
 
 class SqliteQueue:
-    """See :class:`planfold.eventstore.port.TaskQueue`."""
+    """See :class:`planfold.eventstore.queue.TaskQueue`."""
 
     def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup) -> None:
         self._reader = reader
@@ -47,11 +51,12 @@ class SqliteQueue:
         await self._writer.submit(work)
 
     async def leave(self, owner: str) -> None:
-        """The worker ends. What it could not give back is open to others at once."""
+        """See :meth:`TaskQueue.leave`."""
         holds = True
         with suppress(PlanfoldError):
+            await self._execute("release", (0, owner, None, None, None))
             await self._execute("leave", (owner,))
-            holds = bool(await self.owned(owner))
+            holds = False
         self._presence.leave(owner, holds=holds)
 
     async def workers(self) -> list[WorkerRecord]:
@@ -70,28 +75,45 @@ class SqliteQueue:
         *,
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
-        without: Iterable[str] = (),
+        without_tools: Iterable[str] = (),
         barred: Iterable[str] = (),
+        suspects: Suspects | None = None,
     ) -> list[Lease]:
         """See :meth:`TaskQueue.claim`."""
-        await self._abandon_the_dead()
-        only = None if routes is None else _json(routes)
-        wanted = (aggregate_id, only, _json(without), _json(barred))
+        if limit < 1:
+            return []
+        lost = await self._lost_owners(owner)
         now = self._reader.clock()
-        if limit < 1 or not self._reader.value("claimable", (now, *wanted)):
+        wanted = _Wanted(aggregate_id, routes, without_tools, barred, lost, now)
+        if not wanted.ids(self._reader.rows, owner, 1, suspects):
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
-            bindings = (owner, now + LEASE_S, now, *wanted, limit)
-            rows = sorted(connection.execute(SQL["claim"], bindings))
-            return [_lease(row[1:]) for row in rows]
+            ids = wanted.ids(_rows_of(connection), owner, limit, suspects)
+            bindings = (owner, now + LEASE_S, now, msgspec.json.encode(ids).decode())
+            return [_lease(row[3:]) for row in sorted(connection.execute(SQL["claim"], bindings))]
 
         return await self._writer.submit(work)
 
+    async def waiting_suspects(
+        self,
+        owner: str,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        without_tools: Iterable[str] = (),
+        barred: Iterable[str] = (),
+    ) -> bool:
+        """See :meth:`TaskQueue.waiting_suspects`."""
+        lost = await self._lost_owners(owner)
+        now = self._reader.clock()
+        wanted = _Wanted(aggregate_id, routes, without_tools, barred, lost, now)
+        return bool(wanted.suspects(self._reader.rows, 1))
+
     async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
-        """Give a task back; ``started`` says that its effect may have begun."""
-        bindings = (0 if started else 1, lease.aggregate_id, lease.task_id, owner, lease.epoch)
-        await self._execute("release", bindings)
+        """See :meth:`TaskQueue.release`."""
+        of = (lease.aggregate_id, lease.task_id, lease.epoch)
+        await self._execute("release", (0 if started else 1, owner, *of))
         self._wakeup.notify(lease.aggregate_id, WORK)
 
     async def renew(self, owner: str) -> list[Lease]:
@@ -126,13 +148,19 @@ class SqliteQueue:
         at: float | None = self._reader.value("next_due", (aggregate_id, stream_id))
         return at
 
-    async def _abandon_the_dead(self) -> None:
-        owners = [row[0] for row in self._reader.rows("owners", ())]
-        for owner in owners:
-            if self._presence.is_dead(owner):
-                await self._execute("abandon", (owner,))
-                await self._execute("leave", (owner,))
-                self._presence.forget(owner)
+    async def _lost_owners(self, owner: str) -> list[str]:
+        """Owners whose tasks ``owner`` may get once the leases are over: that of the dead are."""
+        lost: list[str] = []
+        for other in [row[0] for row in self._reader.rows("owners", ())]:
+            alive = self._presence.is_alive(other)
+            if other == owner or alive:
+                continue
+            lost.append(other)
+            if alive is False:
+                await self._execute("abandon", (other,))
+                await self._execute("leave", (other,))
+                self._presence.forget(other)
+        return lost
 
     def _execute(self, name: str, bindings: Sequence[Any]) -> asyncio.Future[None]:
         def work(connection: apsw.Connection) -> None:
@@ -141,8 +169,63 @@ class SqliteQueue:
         return self._writer.submit(work)
 
 
+class _Wanted:
+    """Which rows a claim may take."""
+
+    def __init__(
+        self,
+        aggregate_id: str | None,
+        routes: Iterable[str] | None,
+        without_tools: Iterable[str],
+        barred: Iterable[str],
+        lost: list[str],
+        now: float,
+    ) -> None:
+        self._aggregate_id = aggregate_id
+        self._routes = None if routes is None else sorted(filter(is_storable, routes))
+        self._without = (_storable(without_tools), _storable(barred))
+        self._only = (aggregate_id, None if self._routes is None else _json(self._routes))
+        self._lost = (_json(lost), now) if lost else None
+
+    def ids(self, rows: _Rows, owner: str, limit: int, suspects: Suspects | None) -> list[int]:
+        """The first rows of the line, at most ``limit``."""
+        if suspects is None:
+            found = merge(self._free(rows, limit, 2**62), self._taken(rows, limit))
+            return [row[2] for row in islice(found, limit)]
+        ((held,),) = rows("held_crashes", (owner,))
+        if suspects == "only":
+            found = self.suspects(rows, 1) if held is None else []
+        else:
+            found = [] if held else self._free(rows, limit, 0)
+        return [row[2] for row in islice(found, limit)]
+
+    def suspects(self, rows: _Rows, limit: int) -> list[tuple[Any, ...]]:
+        """Those that may have killed a worker."""
+        free = rows("free_suspects", (*self._without, *self._only, limit))
+        return sorted([*free, *self._taken(rows, limit)])[:limit]
+
+    def _free(self, rows: _Rows, limit: int, crashes: int) -> Iterable[tuple[Any, ...]]:
+        about = (crashes, *self._without, limit)
+        if self._aggregate_id is not None:
+            return rows("free_by_stream", (*about, *self._only))
+        if self._routes is None:
+            return rows("free", about)
+        return merge(*[rows("free_by_route", (*about, route)) for route in self._routes])
+
+    def _taken(self, rows: _Rows, limit: int) -> Iterable[tuple[Any, ...]]:
+        """Those whose owner has died or lost them."""
+        if self._lost is None:
+            return []
+        return rows("lost", (*self._without, *self._only, limit, *self._lost))
+
+
+def _rows_of(connection: apsw.Connection) -> _Rows:
+    return lambda name, bindings: connection.execute(SQL[name], bindings).fetchall()
+
+
 def _lease(row: tuple[Any, ...]) -> Lease:
-    aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner = row
+    aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, *rest = row
+    tool, priority, claimed_at, started_at, crashes = rest
     return Lease(
         aggregate_id=aggregate_id,
         task_id=task_id,
@@ -154,6 +237,11 @@ def _lease(row: tuple[Any, ...]) -> Lease:
         cause=event_id(aggregate_id, cause),
         cancel=bool(cancel),
         owner=owner,
+        tool=tool,
+        priority=priority,
+        claimed_at=claimed_at or 0.0,
+        started_at=started_at,
+        crashes=crashes,
     )
 
 
@@ -168,3 +256,8 @@ def _worker(row: tuple[Any, ...]) -> WorkerRecord:
 
 def _json(names: Iterable[str]) -> str:
     return msgspec.json.encode(sorted(names)).decode()
+
+
+def _storable(names: Iterable[str]) -> str:
+    """A JSON list without the names that no row can have."""
+    return _json(filter(is_storable, names))

@@ -16,9 +16,10 @@ from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.queue import LEASE_S, SqliteQueue
+from planfold.backends.sqlite.queue import SqliteQueue
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
+from planfold.backends.sqlite.turns import Turns, change_queue, free_lanes
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
@@ -26,7 +27,7 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.wakeup import WORK, Wakeup
-from planfold.handler import Enqueue, Metadata, Settle
+from planfold.handler import Metadata
 from planfold.subscriptions.feed import PAGE as PAGE
 from planfold.subscriptions.feed import Feed, Horizon
 
@@ -53,6 +54,7 @@ class SqliteStore:
         self.transfer = SqliteTransfer(reader, writer, self.wakeup)
         self._reader = reader
         self._writer = writer
+        self._turns = Turns(writer.connection)
         self._encode_json = msgspec.json.Encoder().encode
         self._poller: asyncio.Task[None] | None = None
         self.feed = Feed(_Log(self), self.wakeup, self.watch_other_processes, self.clock)
@@ -102,26 +104,25 @@ class SqliteStore:
         now = self.clock()
         rows = self._event_rows(append, now)
         head = self._encode_json(append.head).decode()
+        lanes = free_lanes(append)
 
         def work(connection: apsw.Connection) -> int:
             self._check(connection, append)
             version = append.expected_version + len(rows)
             execute = connection.execute
+            first = self._turns.first(lanes) - 1 if lanes else 0
+            about = (version, head, append.due_at, now, len(lanes), first)
             if append.expected_version:
-                execute(
-                    SQL["advance_stream"],
-                    (version, head, append.due_at, now, append.aggregate_id, version - len(rows)),
-                )
+                key = (append.aggregate_id, append.expected_version)
+                turn = execute(SQL["advance_stream"], (*about, *key)).get
             else:
-                execute(
-                    SQL["begin_stream"],
-                    (version, head, append.due_at, now, now, append.aggregate_id, append.stream_id),
-                )
-            if not connection.changes():
+                key = (append.aggregate_id, append.stream_id)
+                turn = execute(SQL["begin_stream"], (*about, now, *key)).get
+            if turn is None:
                 raise self._conflict(connection, append)
             connection.executemany(SQL["add_event"], rows)
             position = connection.last_insert_rowid()
-            self._change_queue(connection, append, now)
+            change_queue(connection, append, turn - len(lanes) + 1, now)
             for record in append.commands:
                 execute(
                     SQL["add_command"],
@@ -172,19 +173,6 @@ class SqliteStore:
         if not append.expected_version and (refusal := refusal_to_begin(connection, aggregate_id)):
             return refusal
         return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")
-
-    @staticmethod
-    def _change_queue(connection: apsw.Connection, append: Append, now: float) -> None:
-        aggregate_id = append.aggregate_id
-        for change, version in append.queue:
-            if isinstance(change, Enqueue):
-                leased = change.task_id in append.leased
-                lease = (append.owner, 1, 1, now + LEASE_S) if leased else (None, 0, 0, None)
-                row = (aggregate_id, change.task_id, change.attempt, change.route, version, *lease)
-                connection.execute(SQL["enqueue"], row)
-            else:
-                name = "settle" if isinstance(change, Settle) else "signal"
-                connection.execute(SQL[name], (aggregate_id, change.task_id))
 
     # --- reading ----------------------------------------------------------------------------
 
