@@ -48,7 +48,8 @@ class WorkerRecord(msgspec.Struct, frozen=True):
 
     ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
     ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
-    renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means something.
+    renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
+    something.
     """
 
     owner: str

@@ -3,65 +3,101 @@ SELECT 1 FROM task_queue WHERE aggregate_id = ? AND task_id = ? AND attempt = ? 
 -- name: find_command
 SELECT aggregate_id, body_hash FROM commands WHERE command_id = ?
 -- name: advance_stream
-UPDATE streams
-SET version = ?1, head = ?2, due_at = ?3, updated_at = ?4,
-    turn = iif(?5, max(turn, ?6) + ?5, turn)
-WHERE aggregate_id = ?7 AND version = ?8
-RETURNING turn
+UPDATE streams SET version = ?, head = ?, due_at = ?, updated_at = ?, turn = ifnull(?, turn)
+WHERE aggregate_id = ? AND version = ? AND stream_id = ?
 -- name: begin_stream
 INSERT INTO streams (version, head, due_at, updated_at, turn, created_at, aggregate_id, stream_id)
-SELECT ?1, ?2, ?3, ?4, iif(?5, ?6 + ?5, 0), ?7, ?8, ?9
-WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?8)
+SELECT ?1, ?2, ?3, ?4, ifnull(?5, 0), ?6, ?7, ?8
+WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?7)
 ON CONFLICT (aggregate_id) DO NOTHING
-RETURNING turn
+-- name: last_turn
+SELECT turn FROM streams WHERE aggregate_id = ?
+-- name: set_turn
+UPDATE streams SET turn = ? WHERE aggregate_id = ?
 -- name: add_event
-INSERT INTO events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: add_command
 INSERT INTO commands (command_id, aggregate_id, body_hash, version, recorded_at) VALUES (?, ?, ?, ?, ?)
 -- name: enqueue
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, owner, epoch, starts, expires, claimed_at, started_at, turn)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, epoch, starts, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)
+-- name: enqueue_leased
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, epoch, starts, owner, expires, claimed_at, started_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, ?8, ?9, ?10, ?10)
 -- name: first_turn
-SELECT coalesce(
-    (SELECT min(turn) FROM task_queue WHERE priority = ?1 AND route = ?2 AND owner IS NULL),
-    (SELECT min(turn) FROM task_queue WHERE priority = ?1 AND owner IS NULL)
-), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+SELECT min(turn) FROM task_queue WHERE priority = ? AND route = ? AND tool = ? AND owner IS NULL
+-- name: first_turn_of_all
+WITH RECURSIVE lanes (route, tool) AS (
+    SELECT * FROM (
+        SELECT route, tool FROM task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1
+    )
+    UNION ALL
+    SELECT q.route, q.tool FROM lanes JOIN task_queue q ON q.id = coalesce((
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
+        ORDER BY n.tool LIMIT 1
+    ), (
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool LIMIT 1
+    ))
+)
+SELECT min((
+    SELECT min(q.turn) FROM task_queue q
+    WHERE q.priority = ?1 AND q.route = lanes.route AND q.tool = lanes.tool AND q.owner IS NULL
+)), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) + 1
+FROM lanes
 -- name: settle
 DELETE FROM task_queue WHERE aggregate_id = ? AND task_id = ?
 -- name: signal
 UPDATE task_queue SET cancel = 1 WHERE aggregate_id = ? AND task_id = ?
+-- name: lanes
+WITH RECURSIVE lanes (route, tool) AS (
+    SELECT * FROM (
+        SELECT route, tool FROM task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1
+    )
+    UNION ALL
+    SELECT q.route, q.tool FROM lanes JOIN task_queue q ON q.id = coalesce((
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
+        ORDER BY n.tool LIMIT 1
+    ), (
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool LIMIT 1
+    ))
+)
+SELECT route, tool FROM lanes
 -- name: free
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free
-WHERE owner IS NULL AND crashes <= ?1 AND tool NOT IN (SELECT value FROM json_each(?2))
-  AND aggregate_id NOT IN (SELECT value FROM json_each(?3))
-ORDER BY priority DESC, turn, id LIMIT ?4
--- name: free_by_route
-SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free_by_route
-WHERE owner IS NULL AND crashes <= ?1 AND tool NOT IN (SELECT value FROM json_each(?2))
-  AND aggregate_id NOT IN (SELECT value FROM json_each(?3)) AND route = ?5
-ORDER BY priority DESC, turn, id LIMIT ?4
--- name: free_by_stream
-SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free_by_stream
-WHERE owner IS NULL AND crashes <= ?1 AND tool NOT IN (SELECT value FROM json_each(?2))
-  AND aggregate_id NOT IN (SELECT value FROM json_each(?3)) AND aggregate_id = ?5
-  AND (?6 IS NULL OR route IN (SELECT value FROM json_each(?6)))
-ORDER BY priority DESC, turn, id LIMIT ?4
+WHERE owner IS NULL AND route = ?2 AND tool = ?3
+  AND (?4 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?4)))
+  AND (?5 IS NULL OR aggregate_id = ?5) AND crashes <= ?6
+ORDER BY priority DESC, turn, id LIMIT ?1
+-- name: rows_upto
+SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ? LIMIT ?)
+-- name: free_of_stream
+SELECT -priority, turn, id FROM task_queue
+WHERE aggregate_id = ?3 AND owner IS NULL AND crashes <= ?6
+  AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
+  AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
+  AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: free_suspects
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_suspects
-WHERE owner IS NULL AND crashes > 0 AND tool NOT IN (SELECT value FROM json_each(?1))
-  AND aggregate_id NOT IN (SELECT value FROM json_each(?2))
+WHERE owner IS NULL AND crashes > 0
+  AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3)
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
-ORDER BY priority DESC, turn, id LIMIT ?5
+  AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: lost
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_owned
 WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7
-  AND tool NOT IN (SELECT value FROM json_each(?1))
-  AND aggregate_id NOT IN (SELECT value FROM json_each(?2))
+  AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3)
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
-ORDER BY priority DESC, turn, id LIMIT ?5
+  AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: claim
 UPDATE task_queue
 SET owner = ?1, epoch = epoch + 1, starts = starts + 1, crashes = crashes + (owner IS NOT NULL),
@@ -73,15 +109,8 @@ SELECT max(crashes) FROM task_queue WHERE owner = ?
 -- name: release
 UPDATE task_queue
 SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - ?1,
-    started_at = iif(starts = ?1, NULL, started_at),
-    turn = max(turn, coalesce(
-        (SELECT min(q.turn) FROM task_queue q
-         WHERE q.priority = task_queue.priority AND q.route = task_queue.route AND q.owner IS NULL),
-        (SELECT min(q.turn) FROM task_queue q
-         WHERE q.priority = task_queue.priority AND q.owner IS NULL),
-        (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0
-    ))
-WHERE owner = ?2 AND (?3 IS NULL OR (aggregate_id = ?3 AND task_id = ?4 AND epoch = ?5))
+    started_at = iif(starts = ?1, NULL, started_at), turn = max(turn, ?2)
+WHERE aggregate_id = ?3 AND task_id = ?4 AND owner = ?5 AND epoch = ?6
 -- name: renew
 UPDATE task_queue SET expires = ? WHERE owner = ?
 -- name: forget_workers
@@ -124,7 +153,8 @@ WHERE due_at IS NOT NULL AND (?1 IS NULL OR aggregate_id = ?1) AND (?2 IS NULL O
 SELECT version FROM streams WHERE aggregate_id = ?
 -- name: versions
 SELECT ifnull((SELECT version FROM streams WHERE aggregate_id = ?1), 0),
-       ifnull((SELECT max(version) FROM events WHERE aggregate_id = ?1), 0)
+       ifnull((SELECT max(version) FROM events WHERE aggregate_id = ?1), 0),
+       (SELECT stream_id FROM streams WHERE aggregate_id = ?1)
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE stream_id = ? ORDER BY created_at, rowid
@@ -132,23 +162,43 @@ FROM streams WHERE stream_id = ? ORDER BY created_at, rowid
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?
 -- name: load
-SELECT version, event_type, event_version, data FROM events
-WHERE aggregate_id = ? AND version > ? ORDER BY version
+-- Texts of events come as bytes, here and below: damaged ones need not be UTF-8.
+SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version
 -- name: read_stream
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
 FROM events
 WHERE aggregate_id = ?1 AND position > ?2
   AND (?3 IS NULL OR stream_id = ?3) AND (?4 IS NULL OR event_type = ?4)
 ORDER BY version LIMIT ?5
--- name: read_log
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+-- name: read_type
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
 FROM events
-WHERE position > ?2 AND (?3 IS NULL OR stream_id = ?3) AND (?4 IS NULL OR event_type = ?4)
+WHERE event_type = ?4 AND position > ?2 AND (?3 IS NULL OR +stream_id = ?3)
 ORDER BY position LIMIT ?5
+-- name: read_kind
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events
+WHERE stream_id = ?3 AND position > ?2
+ORDER BY position LIMIT ?5
+-- name: read_log
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events
+WHERE position > ?2 ORDER BY position LIMIT ?5
 -- name: last_position
 SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)  -- the newest may be archived
 -- name: first_metadata
-SELECT metadata FROM events WHERE aggregate_id = ? AND version = 1
+SELECT CAST(metadata AS BLOB) FROM events WHERE aggregate_id = ? AND version = 1
 -- name: save_checkpoint
 INSERT INTO consumers (name, partition, partitions, store_id, store_epoch, position, updated_at)
 VALUES (?, 0, 1, ?, ?, ?, ?)
@@ -229,11 +279,12 @@ FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?)) ORDER BY cre
 SELECT command_id, body_hash, version, recorded_at FROM commands
 WHERE aggregate_id = ? ORDER BY version, command_id
 -- name: tasks_of
-SELECT task_id, attempt, route, cause, epoch, starts, cancel FROM task_queue
-WHERE aggregate_id = ? ORDER BY id
+SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes
+FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
-SELECT version, event_type, event_version, data, metadata, recorded_at FROM events
-WHERE aggregate_id = ? ORDER BY version
+SELECT version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB),
+       CAST(metadata AS BLOB), recorded_at, checksum, CAST(stream_id AS BLOB)
+FROM events WHERE aggregate_id = ? ORDER BY version
 -- name: versions_of
 SELECT aggregate_id, version FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?))
 -- name: owners_of_commands
@@ -250,12 +301,13 @@ SELECT s.version, s.head, (SELECT count(*) FROM events WHERE aggregate_id = s.ag
        (SELECT consumer FROM parked WHERE aggregate_id = s.aggregate_id ORDER BY consumer LIMIT 1)
 FROM streams s WHERE s.aggregate_id = ?
 -- name: held_tasks
-SELECT task_id, attempt, epoch, starts, expires FROM task_queue WHERE aggregate_id = ?
+SELECT task_id, attempt, expires, epoch, starts, started_at, crashes FROM task_queue
+WHERE aggregate_id = ?
 -- name: drop_tasks
 DELETE FROM task_queue WHERE aggregate_id = ?
 -- name: add_task
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: drop_events
 DELETE FROM events WHERE aggregate_id = ?
 -- name: drop_commands

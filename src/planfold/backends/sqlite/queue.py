@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from heapq import merge
-from itertools import islice
 from typing import Any
 
 import apsw
 import msgspec
 
-from planfold.backends.names import is_storable
+from planfold.backends.sqlite.claimable import Claimable, Rows
 from planfold.backends.sqlite.presence import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
-from planfold.backends.sqlite.turns import LEASE_S
+from planfold.backends.sqlite.turns import LEASE_S, Turns
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import event_id
 from planfold.eventstore.queue import Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 
-_Rows = Callable[[str, Sequence[Any]], Iterable[tuple[Any, ...]]]
-
 
 class SqliteQueue:
     """See :class:`planfold.eventstore.queue.TaskQueue`."""
 
-    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup) -> None:
+    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup, turns: Turns) -> None:
+        self._turns = turns
         self._reader = reader
         self._writer = writer
         self._wakeup = wakeup
@@ -54,8 +51,7 @@ class SqliteQueue:
         """See :meth:`TaskQueue.leave`."""
         holds = True
         with suppress(PlanfoldError):
-            await self._execute("release", (0, owner, None, None, None))
-            await self._execute("leave", (owner,))
+            await self._writer.submit(lambda connection: self._release_all(connection, owner))
             holds = False
         self._presence.leave(owner, holds=holds)
 
@@ -84,11 +80,12 @@ class SqliteQueue:
             return []
         lost = await self._lost_owners(owner)
         now = self._reader.clock()
-        wanted = _Wanted(aggregate_id, routes, without_tools, barred, lost, now)
-        if not wanted.ids(self._reader.rows, owner, 1, suspects):
+        wanted = Claimable(aggregate_id, routes, without_tools, barred, lost, now)
+        if not wanted.exist(self._reader.rows):
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
+            self._turns.forget()
             ids = wanted.ids(_rows_of(connection), owner, limit, suspects)
             bindings = (owner, now + LEASE_S, now, msgspec.json.encode(ids).decode())
             return [_lease(row[3:]) for row in sorted(connection.execute(SQL["claim"], bindings))]
@@ -107,14 +104,28 @@ class SqliteQueue:
         """See :meth:`TaskQueue.waiting_suspects`."""
         lost = await self._lost_owners(owner)
         now = self._reader.clock()
-        wanted = _Wanted(aggregate_id, routes, without_tools, barred, lost, now)
-        return bool(wanted.suspects(self._reader.rows, 1))
+        wanted = Claimable(aggregate_id, routes, without_tools, barred, lost, now)
+        return bool(wanted.suspects(self._reader.rows))
 
     async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
         """See :meth:`TaskQueue.release`."""
-        of = (lease.aggregate_id, lease.task_id, lease.epoch)
-        await self._execute("release", (0 if started else 1, owner, *of))
+        await self._writer.submit(
+            lambda connection: self._release(connection, owner, lease, started)
+        )
         self._wakeup.notify(lease.aggregate_id, WORK)
+
+    def _release(
+        self, connection: apsw.Connection, owner: str, lease: Lease, started: bool
+    ) -> None:
+        turn = self._turns.first((lease.priority, lease.route, lease.tool))
+        of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
+        connection.execute(SQL["release"], (0 if started else 1, turn, *of))
+        self._turns.forget()
+
+    def _release_all(self, connection: apsw.Connection, owner: str) -> None:
+        for row in connection.execute(SQL["owned"], (owner,)).fetchall():
+            self._release(connection, owner, _lease(row), started=True)
+        connection.execute(SQL["leave"], (owner,))
 
     async def renew(self, owner: str) -> list[Lease]:
         """See :meth:`TaskQueue.renew`."""
@@ -169,57 +180,7 @@ class SqliteQueue:
         return self._writer.submit(work)
 
 
-class _Wanted:
-    """Which rows a claim may take."""
-
-    def __init__(
-        self,
-        aggregate_id: str | None,
-        routes: Iterable[str] | None,
-        without_tools: Iterable[str],
-        barred: Iterable[str],
-        lost: list[str],
-        now: float,
-    ) -> None:
-        self._aggregate_id = aggregate_id
-        self._routes = None if routes is None else sorted(filter(is_storable, routes))
-        self._without = (_storable(without_tools), _storable(barred))
-        self._only = (aggregate_id, None if self._routes is None else _json(self._routes))
-        self._lost = (_json(lost), now) if lost else None
-
-    def ids(self, rows: _Rows, owner: str, limit: int, suspects: Suspects | None) -> list[int]:
-        """The first rows of the line, at most ``limit``."""
-        if suspects is None:
-            found = merge(self._free(rows, limit, 2**62), self._taken(rows, limit))
-            return [row[2] for row in islice(found, limit)]
-        ((held,),) = rows("held_crashes", (owner,))
-        if suspects == "only":
-            found = self.suspects(rows, 1) if held is None else []
-        else:
-            found = [] if held else self._free(rows, limit, 0)
-        return [row[2] for row in islice(found, limit)]
-
-    def suspects(self, rows: _Rows, limit: int) -> list[tuple[Any, ...]]:
-        """Those that may have killed a worker."""
-        free = rows("free_suspects", (*self._without, *self._only, limit))
-        return sorted([*free, *self._taken(rows, limit)])[:limit]
-
-    def _free(self, rows: _Rows, limit: int, crashes: int) -> Iterable[tuple[Any, ...]]:
-        about = (crashes, *self._without, limit)
-        if self._aggregate_id is not None:
-            return rows("free_by_stream", (*about, *self._only))
-        if self._routes is None:
-            return rows("free", about)
-        return merge(*[rows("free_by_route", (*about, route)) for route in self._routes])
-
-    def _taken(self, rows: _Rows, limit: int) -> Iterable[tuple[Any, ...]]:
-        """Those whose owner has died or lost them."""
-        if self._lost is None:
-            return []
-        return rows("lost", (*self._without, *self._only, limit, *self._lost))
-
-
-def _rows_of(connection: apsw.Connection) -> _Rows:
+def _rows_of(connection: apsw.Connection) -> Rows:
     return lambda name, bindings: connection.execute(SQL[name], bindings).fetchall()
 
 
@@ -256,8 +217,3 @@ def _worker(row: tuple[Any, ...]) -> WorkerRecord:
 
 def _json(names: Iterable[str]) -> str:
     return msgspec.json.encode(sorted(names)).decode()
-
-
-def _storable(names: Iterable[str]) -> str:
-    """A JSON list without the names that no row can have."""
-    return _json(filter(is_storable, names))

@@ -15,9 +15,12 @@ CREATE TABLE events (
     event_version INTEGER NOT NULL,
     data          TEXT    NOT NULL,
     metadata      TEXT    NOT NULL,
-    recorded_at   REAL    NOT NULL
+    recorded_at   REAL    NOT NULL,
+    checksum      INTEGER  -- see planfold/eventstore/checksum.py; NULL in rows that are older
 );
 CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, version);
+CREATE INDEX events_by_type ON events (event_type);  -- and by position, the row's id
+CREATE INDEX events_by_kind ON events (stream_id);
 
 CREATE TABLE streams (
     aggregate_id TEXT    PRIMARY KEY,
@@ -51,11 +54,9 @@ CREATE TABLE task_queue (
     started_at   REAL,  -- when the first owner got it whose effect may have begun
     UNIQUE (aggregate_id, task_id)
 );
-CREATE INDEX task_queue_free ON task_queue (priority DESC, turn) WHERE owner IS NULL;
-CREATE INDEX task_queue_free_by_route ON task_queue (route, priority DESC, turn) WHERE owner IS NULL;
-CREATE INDEX task_queue_free_by_stream ON task_queue (aggregate_id, priority DESC, turn) WHERE owner IS NULL;
+CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WHERE owner IS NULL;
 CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 0;
-CREATE INDEX task_queue_owned ON task_queue (owner) WHERE owner IS NOT NULL;
+CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;
 
 CREATE TABLE commands (
     command_id   TEXT    PRIMARY KEY,

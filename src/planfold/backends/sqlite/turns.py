@@ -3,90 +3,119 @@
 Claims take free rows by turn. The rows of a stream have turns one after the other; those of a
 stream that comes later begin at the first turn that is still free, where the others are now. So
 every round of turns has one row of each stream. Where no row is free, a stream begins at the
-position of its events: no turn is ever above that, so whatever was granted before lies below.
+position of its events: turns never rise faster than positions, so all that was granted before
+lies below.
 See docs/decisions/0020.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable
-from itertools import groupby
+from collections.abc import Collection
 from typing import Any
 
 import apsw
 
 from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.writer import Writer
 from planfold.eventstore.port import Append
-from planfold.handler import Enqueue, QueueChange, Settle
+from planfold.handler import Enqueue, Settle
 
 LEASE_S = 30.0
-KNOWN_S = 0.01  # how long the first free turn is taken for known
+MOST_STREAMS = 10_000  # whose last turn is remembered
 
-Lane = tuple[int, str]
-"""Priority and route."""
+Lane = tuple[int, str, str]
+"""Priority, route and tool."""
 
 
 class Turns:
-    """Where new streams begin, on one connection."""
+    """Where streams stand in the line. It is asked for within transactions, and remembers what it
+    found until this process claims or gives back a task, or another process writes."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._known: dict[Lane, tuple[int, float]] = {}
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._generation = writer.generation
+        self._first: dict[Lane, int] = {}
+        self._last: dict[str, int] = {}
 
-    def first(self, lanes: Collection[Lane]) -> int:
-        """The first turn that is free on one of the lanes; if there is none, of the priority."""
-        return min(map(self._first, lanes), default=0)
+    def forget(self) -> None:
+        """Tasks were claimed or given back."""
+        self._first.clear()
 
-    def _first(self, lane: Lane) -> int:
-        now = time.monotonic()
-        turn, until = self._known.get(lane, (0, 0.0))
-        if until > now:
-            return turn
-        found: int | None
-        found, end = self._connection.execute(SQL["first_turn"], lane).get
-        if found is None:  # asked again next time: a backlog may have begun by then
-            return int(end)
-        self._known[lane] = (found, now + KNOWN_S)
-        return found
+    def first(self, lane: Lane) -> int:
+        """The first turn that is free in this lane; where there is none, in any lane of this
+        priority; where there is none either, the position of the next event."""
+        self._look_for_foreign_writes()
+        turn = self._first.get(lane)
+        if turn is None:
+            execute = self._writer.connection.execute
+            turn = execute(SQL["first_turn"], lane).get
+            if turn is None:
+                ((turn, end),) = execute(SQL["first_turn_of_all"], lane[:1])
+                return int(end if turn is None else turn)
+            self._first[lane] = turn
+        return turn
 
+    def take(self, aggregate_id: str, lanes: Collection[Lane], count: int) -> int:
+        """``count`` turns for the next rows of a stream; returns the last of them."""
+        first = min(map(self.first, lanes))
+        last = self._last.get(aggregate_id)
+        if last is None:
+            last = self._writer.connection.execute(SQL["last_turn"], (aggregate_id,)).get or 0
+            if len(self._last) >= MOST_STREAMS:
+                self._last.clear()
+        last = self._last[aggregate_id] = max(first - 1, last) + count
+        return last
 
-def free_lanes(append: Append) -> list[Lane]:
-    """Those of the rows that enter the queue without an owner."""
-    leased = append.leased
-    return [
-        (change.priority, change.route)
-        for change, _ in append.queue
-        if isinstance(change, Enqueue) and change.task_id not in leased
-    ]
-
-
-def change_queue(connection: apsw.Connection, append: Append, turn: int, now: float) -> None:
-    """Make an append's changes of the queue, in their order; rows without an owner get turns from
-    ``turn`` on."""
-    aggregate_id = append.aggregate_id
-    for kind, changes in groupby(append.queue, lambda change: type(change[0])):
-        if kind is Enqueue:
-            rows = _entering(append, changes, turn, now)
-            turn += sum(row[-2] is None for row in rows)
-            connection.executemany(SQL["enqueue"], rows)
-        else:
-            name = "settle" if kind is Settle else "signal"
-            connection.executemany(SQL[name], [(aggregate_id, c.task_id) for c, _ in changes])
+    def _look_for_foreign_writes(self) -> None:
+        if self._generation != self._writer.generation:
+            self._generation = self._writer.generation
+            self._first.clear()
+            self._last.clear()
 
 
-def _entering(
-    append: Append, changes: Iterable[tuple[QueueChange, int]], turn: int, now: float
-) -> list[tuple[Any, ...]]:
-    held = (append.owner, 1, 1, now + LEASE_S, now, now, 0)
-    rows: list[tuple[Any, ...]] = []
-    for change, version in changes:
-        assert isinstance(change, Enqueue)
-        task_id = change.task_id
-        rest: tuple[Any, ...] = held
-        if task_id not in append.leased:
-            rest = (None, 0, 0, None, None, None, turn)
-            turn += 1
-        about = (change.attempt, change.route, change.tool, change.priority, version)
-        rows.append((append.aggregate_id, task_id, *about, *rest))
-    return rows
+class Changes:
+    """An append's changes of the queue, in their order, as rows to write."""
+
+    def __init__(self, append: Append) -> None:
+        self._aggregate_id = append.aggregate_id
+        self._lanes: set[Lane] = set()
+        self._owner = append.owner
+        self._free: list[list[Any]] = []
+        self._leased: list[list[Any]] = []
+        self._steps: list[tuple[str, list[Any]]] = []
+        aggregate_id, leased = append.aggregate_id, append.leased
+        for change, version in append.queue:
+            if not isinstance(change, Enqueue):
+                name = "settle" if isinstance(change, Settle) else "signal"
+                self._add(name, (aggregate_id, change.task_id))
+                continue
+            about = (change.attempt, change.route, change.tool, change.priority, version)
+            row = [aggregate_id, change.task_id, *about, 0]  # the last is set once it is known
+            if change.task_id in leased:
+                self._leased.append(row)
+                self._add("enqueue_leased", row)
+            else:
+                self._lanes.add((change.priority, change.route, change.tool))
+                self._free.append(row)
+                self._add("enqueue", row)
+
+    def _add(self, name: str, row: Any) -> None:
+        if not self._steps or self._steps[-1][0] != name:
+            self._steps.append((name, []))
+        self._steps[-1][1].append(row)
+
+    def last_turn(self, turns: Turns) -> int | None:
+        """Give turns to the rows without an owner; returns the last one, None without any."""
+        if not self._free:
+            return None
+        last = turns.take(self._aggregate_id, self._lanes, len(self._free))
+        for turn, row in enumerate(self._free, last - len(self._free) + 1):
+            row[-1] = turn
+        return last
+
+    def make(self, connection: apsw.Connection, now: float) -> None:
+        """Write them."""
+        for row in self._leased:
+            row[-1:] = (self._owner, now + LEASE_S, now)
+        for name, rows in self._steps:
+            connection.executemany(SQL[name], rows)

@@ -15,7 +15,7 @@ UPDATE streams SET turn = waiting.last FROM (
 ) AS waiting WHERE streams.aggregate_id = waiting.aggregate_id;
 
 DROP INDEX task_queue_free;
-CREATE INDEX task_queue_free ON task_queue (priority DESC, turn) WHERE owner IS NULL;
-CREATE INDEX task_queue_free_by_route ON task_queue (route, priority DESC, turn) WHERE owner IS NULL;
-CREATE INDEX task_queue_free_by_stream ON task_queue (aggregate_id, priority DESC, turn) WHERE owner IS NULL;
+CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WHERE owner IS NULL;
 CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 0;
+DROP INDEX task_queue_owned;
+CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;
