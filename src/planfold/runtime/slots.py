@@ -66,6 +66,8 @@ def leases_of(
             expires=0.0,
             cause=event_id(aggregate_id, version),
             owner=owner,
+            tool=change.tool,
+            priority=change.priority,
         )
         for change, version in queue
         if isinstance(change, Enqueue) and change.task_id in taken

@@ -128,7 +128,7 @@ SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined FROM
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
-FROM task_queue WHERE owner = ?
+FROM task_queue WHERE owner = ? ORDER BY id
 -- name: queued
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
