@@ -75,14 +75,8 @@ def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
         return f"a worker for {clean(row.route)}"
     here = counted(len(workers), "worker")
     if any(worker.serves(row.route) for worker in workers):
-        return f"a worker with {_tool_of(row)}: {here} here, none has it"
+        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
     return f"a worker for {clean(row.route)}: {here} here, none serves it"
-
-
-def _tool_of(row: Lease) -> str:
-    """What a task needs: for one without a tool that is an executor of its route."""
-    word = "executor" if row.tool == row.route else "tool"
-    return f"the {word} {clean(row.tool)}"
 
 
 # --- tasks ------------------------------------------------------------------------------------

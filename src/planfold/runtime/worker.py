@@ -360,7 +360,7 @@ class Worker:
             return None
         executor = self._executors.for_task(task.spec)
         if executor is None:
-            self._declined.add(lease.route)
+            self._declined.add(lease.tool or lease.route)
             await self._give_back(lease, started=False)
             await self._store.queue.enter(self._record())  # so that people see who is missing
             return None
