@@ -15,7 +15,7 @@ import msgspec
 
 from planfold.errors import LeaseLost
 from planfold.executors.cancellation import Cancellation
-from planfold.executors.guard.redaction import Redactor
+from planfold.tools.redaction import Redactor
 from planfold.executors.recordable import as_text, recordable
 from planfold.executors.threads import run_in_thread
 from planfold.planner.commands import (

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from planfold.executors.context import TaskContext
-from planfold.executors.guard.redaction import Redactor
+from planfold.tools.redaction import Redactor
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 

@@ -14,7 +14,7 @@ from planfold.errors import Permanent, PlanfoldError, Transient
 from planfold.executors.context import Asking, BudgetUsedUp, TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.guard.approval import ALLOW_ONCE, DENY, fingerprint, question_for
-from planfold.executors.guard.redaction import Redactor
+from planfold.tools.redaction import Redactor
 from planfold.executors.recordable import as_text
 from planfold.planner.commands import NeedsClarification, TaskFailed
 from planfold.tools.policy.matching import HTTP, SHELL
