@@ -356,7 +356,7 @@ async def test_a_paid_step_that_fails_is_redacted(tmp_path: Path) -> None:
     run = await authored(Paying(), DO, own, {"t": "secret://TOKEN"}, tmp_path)
     assert run.events == (
         StepBegun("pay", "[secret TOKEN]", "", Spend(calls=1)),
-        StepAbandoned("pay", "not with [secret TOKEN]", Spend(calls=1)),
+        StepAbandoned("pay", "ValueError: not with [secret TOKEN]", Spend(calls=1)),
     )
 
 

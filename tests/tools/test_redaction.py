@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import urllib.parse
@@ -93,7 +94,7 @@ TEXTS = st.text(st.sampled_from("abcdxyzüö€")) | st.lists(
 def streamed(redactor: Redactor, whole: bytes, cuts: list[int]) -> bytes:
     places = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
     stream = redactor.stream()
-    pieces = [stream.feed(whole[a:b]) for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream.feed(whole[a:b]) for a, b in itertools.pairwise(places)]
     return b"".join([*pieces, stream.end()])
 
 

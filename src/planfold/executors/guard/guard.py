@@ -13,13 +13,14 @@ import msgspec
 from planfold.errors import Permanent, PlanfoldError, Transient
 from planfold.executors.context import Asking, BudgetUsedUp, TaskContext
 from planfold.executors.executor import Executor, Outcome
+from planfold.executors.faults import describe_exception
 from planfold.executors.guard.approval import ALLOW_ONCE, DENY, fingerprint, question_for
-from planfold.tools.redaction import Redactor
 from planfold.executors.recordable import as_text
 from planfold.planner.commands import NeedsClarification, TaskFailed
 from planfold.tools.policy.matching import HTTP, SHELL
 from planfold.tools.policy.places import Places
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Verdict
+from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import (
     PREFIX,
     SHORTEST,
@@ -146,7 +147,7 @@ class Guard:
         except Exception as fault:
             if isinstance(fault, PlanfoldError) and not isinstance(fault, Transient):
                 raise  # the log's or the worker's, not the tool's
-            return TaskFailed(redactor.text(f"{type(fault).__name__}: {as_text(fault)}"))
+            return TaskFailed(describe_exception(fault, redactor=redactor))
 
     def _why_not_fetch(self, call: Call, url: str) -> str | None:
         """A redirect is a request that nobody saw: it is followed where it needs no asking."""
@@ -191,17 +192,17 @@ async def _approval(context: TaskContext, call: Call, verdict: Verdict) -> str |
         turn, last = turn + 1, key
     pause = f"{last}/paused/{_pauses(context, last)}"
     if last and context.recorded(pause) and not context.recorded(f"{pause}/over"):
-        await context.claim(f"{pause}/over", True)
+        await context.journal.claim(f"{pause}/over", True)
         return last
     question = question_for(call, verdict, workspace, identity)
     answer = await context.ask(key, question, choices=(ALLOW_ONCE, DENY))
-    await context.claim(key, answer)
+    await context.journal.claim(key, answer)
     return key if answer == ALLOW_ONCE else None
 
 
 async def _pause(context: TaskContext, approval: str) -> None:
     """The call asks something: the attempt that the answer starts may go on with it, once."""
-    await context.claim(f"{approval}/paused/{_pauses(context, approval) + 1}", True)
+    await context.journal.claim(f"{approval}/paused/{_pauses(context, approval) + 1}", True)
 
 
 def _pauses(context: TaskContext, approval: str) -> int:
