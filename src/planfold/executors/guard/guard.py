@@ -31,6 +31,7 @@ from planfold.tools.secrets import (
 )
 from planfold.tools.tool import Tool
 
+READ_FILE = "read_file"
 VENDORS_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
 _MARK = PREFIX.encode()
@@ -148,6 +149,18 @@ class Guard:
             if isinstance(fault, PlanfoldError) and not isinstance(fault, Transient):
                 raise  # the log's or the worker's, not the tool's
             return TaskFailed(describe_exception(fault, redactor=redactor))
+
+    def why_not_read(self, path: str) -> str | None:
+        """Why a model may not be shown a file of the workspace without being asked, or None."""
+        call = Call(
+            tool=READ_FILE, arguments={"path": path}, server="", proposed=True, tainted=False
+        )
+        verdict = self.policy.decide(call)
+        return None if verdict.decision == "allow" else f"{verdict.reason} ({verdict.rule})"
+
+    def redacted(self, text: str) -> str:
+        """``text`` without the values of secrets."""
+        return text if self._redactor is None else self._redactor.text(text)
 
     def _why_not_fetch(self, call: Call, url: str) -> str | None:
         """A redirect is a request that nobody saw: it is followed where it needs no asking."""
