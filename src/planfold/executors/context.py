@@ -25,9 +25,12 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec
 from planfold.tools.redaction import Redactor
 
-__all__ = ["Asking", "BudgetUsedUp", "Journal", "Report", "TaskContext"]
+__all__ = ["Asking", "BudgetUsedUp", "Journal", "Report", "TaskContext", "WhyNotFetch"]
 
 PROGRESS_INTERVAL = 1.0  # seconds between two recorded notes of one attempt
+
+# Why a redirect to a URL may not be followed, or None; and whether all headers would be sent there.
+WhyNotFetch = Callable[[str, bool], str | None]
 
 T = TypeVar("T")
 
@@ -69,7 +72,7 @@ class TaskContext:
         # What takes the values of secrets out of reports and output, where there are any; and
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
-        self.why_not_fetch: Callable[[str], str | None] | None = None
+        self.why_not_fetch: WhyNotFetch | None = None
         self.journal = Journal(report, steps, set(self.plan.begun(task.id)))
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
@@ -203,7 +206,7 @@ class TaskContext:
         self,
         arguments: dict[str, Any],
         redactor: Redactor | None,
-        why_not_fetch: Callable[[str], str | None] | None = None,
+        why_not_fetch: WhyNotFetch | None = None,
     ) -> TaskContext:
         """The same call with the secrets in its arguments resolved; ``redactor`` takes them out
         of what it reports."""

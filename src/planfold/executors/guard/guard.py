@@ -129,7 +129,8 @@ class Guard:
         self, executor: Executor, context: TaskContext, call: Call, arguments: dict[str, Any]
     ) -> Outcome:
         redactor = self._redactor
-        follows = call.proposed and call.tool == HTTP and not call.server
+        concerned = call.proposed or self.policy.concerns_everybody
+        follows = concerned and call.tool == HTTP and not call.server
         if redactor is None and not follows:
             return await executor.execute(context)
         why_not = functools.partial(self._why_not_fetch, call) if follows else None
@@ -162,9 +163,12 @@ class Guard:
         """``text`` without the values of secrets."""
         return text if self._redactor is None else self._redactor.text(text)
 
-    def _why_not_fetch(self, call: Call, url: str) -> str | None:
-        """A redirect is a request that nobody saw: it is followed where it needs no asking."""
-        following = msgspec.structs.replace(call, arguments={"url": url})
+    def _why_not_fetch(self, call: Call, url: str, whole: bool) -> str | None:
+        """A redirect is a request that no one saw: it is followed where it needs no asking. With
+        all its headers (``whole``) it is held against the policy as the same call of that URL."""
+        given = call.arguments
+        kept = given if whole else {k: given[k] for k in ("method",) if k in given}
+        following = msgspec.structs.replace(call, arguments={**kept, "url": url})
         if self.policy.decide(following).decision == "allow":
             return None
         return "the policy does not allow that unasked; call http with that URL to have it asked"
