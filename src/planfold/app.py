@@ -255,13 +255,23 @@ class App:
         routes: Iterable[str] | None = None,
         observer: Observer | None = None,
     ) -> Worker:
-        """A worker on this process's event loop: ``async with app.worker(): ...``."""
+        """A worker on this process's event loop: ``async with app.worker(): ...``.
+
+        ``concurrency`` bounds the tasks that it runs at once; by default the setting does.
+
+        Raises:
+            ConfigurationError: ``concurrency`` is below 1.
+        """
+        if concurrency is None:
+            concurrency = self.settings.concurrency
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency must be at least 1, not {concurrency}")
         workspace = workspace_of(self.settings)
         return Worker(
             self.store,
             self.dispatcher,
             self.executors,
-            concurrency=concurrency or self.settings.concurrency,
+            concurrency=concurrency,
             plan_id=plan_id,
             routes=routes,
             aggregates=self.aggregates,
