@@ -15,8 +15,8 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 
 if TYPE_CHECKING:
-    from planfold.backends.postgres.inspection import ServerReport
-    from planfold.backends.sqlite.inspection import DatabaseReport
+    from planfold.backends.postgres.inspection import ServerReport as ServerReport
+    from planfold.backends.sqlite.inspection import DatabaseReport as DatabaseReport
 
 
 async def open_store(

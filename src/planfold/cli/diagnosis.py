@@ -29,8 +29,7 @@ from planfold.runtime.settings import SETTINGS_FILE
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
-    from planfold.backends.postgres.inspection import ServerReport
-    from planfold.backends.sqlite.inspection import DatabaseReport
+    from planfold.databases import DatabaseReport, ServerReport
     from planfold.runtime.settings import Settings
 
 

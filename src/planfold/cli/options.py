@@ -18,10 +18,8 @@ def command(name: str, short_help: str | None = None) -> Callable[[F], click.Com
     """A command with ``--db``; what its function returns is the exit code."""
 
     def decorate(function: F) -> click.Command:
-        from planfold.cli.main import COMMANDS
-
         decorated = click.option("--db", metavar="ADDRESS", help=DB_HELP)(function)
-        declare = click.command(name, short_help=short_help or COMMANDS[name][1])
+        declare = click.command(name, short_help=short_help)
         declared: click.Command = declare(decorated)
         return declared
 

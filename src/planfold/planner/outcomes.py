@@ -34,11 +34,11 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskStatusUpdated,
 )
-from planfold.planner.retries import retry_delay
 from planfold.planner.revising import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import abandon_step, begin_step, complete_step
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.retries import retry_delay
 
 
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:

@@ -18,8 +18,7 @@ from planfold.compaction.errors import compact_error_message
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, Parked, Share
-from planfold.planner.retries import retry_delay
-from planfold.planner.tasks import RetryPolicy
+from planfold.retries import RetryPolicy, retry_delay
 
 Handle = Callable[[Envelope], Awaitable[object]]
 

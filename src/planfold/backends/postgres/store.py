@@ -32,10 +32,11 @@ from planfold.backends.postgres.transfer import PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import Writer
 from planfold.backends.rows import envelope_of, events_of, head_of
-from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, StreamHead
+from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions.feed import Feed

@@ -21,10 +21,11 @@ from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
-from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, StreamHead, leaves_work
+from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Enqueue, Metadata, Settle
 from planfold.subscriptions.feed import PAGE as PAGE

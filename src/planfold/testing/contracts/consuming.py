@@ -11,7 +11,7 @@ import pytest
 from planfold.errors import ConfigurationError, Conflict, LeaseLost
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Consumers, EventStore, Parked, Share
-from planfold.planner.tasks import RetryPolicy
+from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
