@@ -188,7 +188,7 @@ def main() -> None:
     ]
     history = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     (HERE / f"plan-v{VERSION}.jsonl").write_bytes(history)
-    state = msgspec.json.format(msgspec.json.encode(story.planner.state.facts), indent=1)
+    state = msgspec.json.format(msgspec.json.encode(story.planner.state), indent=1)
     (HERE / f"plan-v{VERSION}.state.json").write_bytes(state + b"\n")
 
 

@@ -69,7 +69,7 @@ def test_compaction_follows_by_itself_when_the_budget_is_passed_and_ends() -> No
     assert len(render_context(plan.handler.state)) <= 200 * CHARS_PER_TOKEN
     play(plan, done(2, "y" * 300))
     assert isinstance(plan.history[-1], ContextCompacted)
-    assert plan.handler.state.facts.context_tokens <= 50
+    assert plan.handler.state.context_tokens <= 50
     assert plan.handler.next_command() is None
 
 

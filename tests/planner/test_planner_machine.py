@@ -298,7 +298,7 @@ class PlannerMachine(RuleBasedStateMachine):
         again = [data.draw(specs(s.id, [i for i in known if i < s.id])) for s in kept[:1]]
         self.send(c.RevisePlan((*again, *kept[1:], *added), approved_by))
 
-    @precondition(lambda self: self.planner.state.facts.uncompacted)
+    @precondition(lambda self: self.planner.state.uncompacted)
     @rule(summary=st.sampled_from([None, "so far so good"]))
     def compact(self, summary: str | None) -> None:
         self.send(c.CompactContext(summary))

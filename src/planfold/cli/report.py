@@ -26,7 +26,7 @@ from planfold.cli.printing import (
 )
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
 from planfold.eventstore.envelope import Query
-from planfold.planner.facts import Question
+from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, waits_for
 

@@ -8,8 +8,8 @@ from planfold.errors import CommandRejected
 from planfold.planner.cancelling import blocking_parent, find_task, skip, skip_dependents
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
 from planfold.planner.events import AnswerLeadsTo, ClarificationReceived, Event, TasksReset
-from planfold.planner.facts import Question
 from planfold.planner.graph import blocks
+from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 

@@ -38,7 +38,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.facts import Facts
+from planfold.planner.folding import fold_event
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revising import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
@@ -80,7 +80,7 @@ class Planner(Handler[Command, Event]):
 
     def apply(self, event: Event) -> None:
         """Advance by one event; raises CorruptLog where the event is not legal."""
-        self.state.apply(event)
+        fold_event(self.state, event)
 
     def outlook(self, events: Sequence[Event] = (), now: float = 0.0) -> Outlook[Command]:
         """See :meth:`Handler.outlook`.
@@ -109,15 +109,15 @@ class Planner(Handler[Command, Event]):
         return None
 
     def snapshot(self) -> bytes:
-        return msgspec.json.encode((FOLD_VERSION, self.state.facts))
+        return msgspec.json.encode((FOLD_VERSION, self.state))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         try:
-            version, facts = msgspec.json.decode(snapshot, type=tuple[int, Facts])
+            version, state = msgspec.json.decode(snapshot, type=tuple[int, PlannerState])
         except msgspec.DecodeError:
             return None
-        return cls(PlannerState(facts)) if version == FOLD_VERSION else None
+        return cls(state) if version == FOLD_VERSION else None
 
 
 def _queue_changes(
@@ -174,7 +174,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
         yield TasksPlanned(
             command.title, command.goal, command.tasks, revision_hash, command.config
         )
-    elif revision_hash not in (state.facts.initial_hash, state.revision_hash):
+    elif revision_hash not in (state.initial_hash, state.revision_hash):
         raise CommandRejected("this plan was initialized with other tasks; use RevisePlan")
     elif revision_hash != state.revision_hash or not _awaits_approval(state):
         return
@@ -200,7 +200,7 @@ def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
 
 def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
     news = command.summary is not None and command.summary != state.context_summary
-    if state.facts.uncompacted or news:
+    if state.uncompacted or news:
         yield compact_context(state, command.summary)
 
 

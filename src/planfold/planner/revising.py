@@ -98,7 +98,7 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
         raise CommandRejected("the plan has no model that could plan; revise it by hand")
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
-    if any(state.tasks[i].status not in ENDED for i in state.facts.drafting):
+    if any(state.tasks[i].status not in ENDED for i in state.drafting):
         raise CommandRejected("the plan is being planned already")
     spec = planning_task(max(state.tasks) + 1, f"Plan anew: {command.reason or 'as asked'}")
     yield _added(state, (spec,))

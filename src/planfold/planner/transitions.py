@@ -1,7 +1,7 @@
 """Every legal change of a task's status: one table, status x trigger -> status.
 
 A trigger is an event's name, with a variant where one event can mean several things. What is not
-in the table is not legal: ``PlannerState`` refuses to fold it. ``docs/reference/task-status.md``
+in the table is not legal: ``fold_event`` refuses it. ``docs/reference/task-status.md``
 is drawn from here.
 """
 

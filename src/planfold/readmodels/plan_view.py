@@ -20,8 +20,8 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.facts import Question
 from planfold.planner.planner import Planner
+from planfold.planner.questions import Question
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
