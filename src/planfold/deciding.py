@@ -14,7 +14,7 @@ import msgspec
 from planfold.errors import Conflict, PlanfoldError
 from planfold.handler import Handler, Metadata, QueueChange, event_id
 
-SMALL_COMMAND = 512  # bytes of JSON: larger commands are not recorded beside their events
+SMALL_COMMAND = 256  # bytes of JSON: larger commands are not recorded beside their events
 
 KnownCommands = Mapping[str, tuple[str, str] | None]
 """Aggregate and body hash of each command id that was recorded before; None: it was not."""
@@ -83,7 +83,10 @@ def decide(
             continue
         decision.answers.append(events)
         if events:
-            _take(handler, decision, events, _metadata(decision, stream, delivery))
+            metadata = _metadata(decision, stream, delivery)
+            first = _with_command(metadata, delivery) if delivery.recorded else metadata
+            _take(handler, decision, events[:1], first)
+            _take(handler, decision, events[1:], metadata)
     if decision.events:
         _follow(handler, decision, stream)
     return decision
@@ -109,20 +112,21 @@ def _metadata(decision: Decision, stream: Stream, delivery: Delivery) -> Metadat
     origin = delivery.origin
     correlation_id = decision.correlation_id or origin.correlation_id or stream.aggregate_id
     decision.correlation_id = correlation_id
-    command = delivery.command
-    at = getattr(command, "now", decision.now)
+    at = getattr(delivery.command, "now", decision.now)
     return msgspec.structs.replace(
         origin,
         correlation_id=origin.correlation_id or correlation_id,
         causation_id=delivery.command_id,
         now=0.0 if at == decision.now else at,
-        command=_small(command) if delivery.recorded else None,
     )
 
 
-def _small(command: Any) -> Any:
-    data = _encode(command)
-    return msgspec.json.decode(data) if len(data) <= SMALL_COMMAND else None
+def _with_command(metadata: Metadata, delivery: Delivery) -> Metadata:
+    data = _encode(delivery.command)
+    if len(data) > SMALL_COMMAND:
+        return metadata
+    command = {type(delivery.command).__name__: msgspec.json.decode(data)}
+    return msgspec.structs.replace(metadata, command=command)
 
 
 def _take(

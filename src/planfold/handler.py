@@ -26,6 +26,12 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     correlation_id: str = ""
     causation_id: str = ""
     extra: dict[str, str] = {}
+    worker: str = ""
+    claimed_at: float = 0.0
+    began_at: float = 0.0
+    jitter: float | None = None
+    now: float = 0.0
+    command: Any = None
 
 
 def event_id(aggregate_id: str, version: int) -> str:

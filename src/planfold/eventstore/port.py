@@ -72,6 +72,7 @@ class Lease(msgspec.Struct, frozen=True):
     cause: str
     cancel: bool = False
     owner: str | None = None
+    claimed_at: float = 0.0
 
 
 class StreamHead(msgspec.Struct, frozen=True):

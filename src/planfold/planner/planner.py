@@ -161,8 +161,7 @@ def _head(state: PlannerState) -> dict[str, Any]:
 
 def _size(state: PlannerState) -> int:
     """Bytes that the state takes in memory: a task's struct, and its texts by their tokens."""
-    facts = state.facts
-    tokens = facts.plan_tokens + facts.fresh_tokens + facts.answer_tokens + facts.context_tokens
+    tokens = state.plan_tokens + state.fresh_tokens + state.answer_tokens + state.context_tokens
     return TASK_BYTES * len(state.tasks) + TOKEN_BYTES * tokens
 
 

@@ -12,7 +12,7 @@ from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.runtime.reporting import as_planfold_error
 
 EVERY_S = 1.0  # without any wake-up: dead owners and lost hints are found after this time
-LONGEST_PAUSE_S = 8.0  # between two rounds while the store is away
+LONGEST_PAUSE_S = 8.0  # between two rounds that fail
 SHORTEST_PAUSE_S = 0.005  # so that a busy log does not mean a busy loop
 
 
@@ -26,10 +26,12 @@ class Chore:
         work: Callable[[], Awaitable[float]],
         wakeup: Wakeup,
         trouble: Callable[[PlanfoldError], None],
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
         self._work = work
         self._wakeup = wakeup
         self._trouble = trouble
+        self._longest_pause_s = longest_pause_s
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -56,7 +58,7 @@ class Chore:
                 failures = 0
             except Exception as fault:  # the store may be well again on the next round
                 self._trouble(as_planfold_error(fault))
-                pause = min(EVERY_S * 2**failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+                pause = min(EVERY_S * 2**failures, self._longest_pause_s) * random.uniform(0.5, 1.0)
                 failures += 1
             await asyncio.sleep(SHORTEST_PAUSE_S)
             # Not wait_for(): before Python 3.12 it can swallow the cancellation.

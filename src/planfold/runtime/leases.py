@@ -52,7 +52,7 @@ class Leases:
         self._entered = False
         self._doubt = False
         self._full = False  # the last claim left tasks behind
-        self._renewed_at: tuple[float, float] | None = None  # loop time and the store's clock
+        self._renewed_at = 0.0, 0.0  # loop time and the store's clock
         self._last_round: float | None = None
         self._generation = -1
         self._stopping = False
@@ -71,21 +71,22 @@ class Leases:
         """Renew, compare, give back, claim. Returns the seconds until the next round."""
         loop = asyncio.get_running_loop()
         self._note_standstill(loop.time())
-        renewed, _ = self._renewed_at or (loop.time(), 0.0)
-        deadline = max(renewed + GIVE_UP_RENEWING_S, loop.time() + SHORTEST_TRY_S)
+        if self._last_round is None:
+            self._renewed_at = loop.time(), 0.0
+        give_up_at = self._renewed_at[0] + GIVE_UP_RENEWING_S
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
                 await self._keep()
                 await self._give_back()
                 await self._claim()
         except Exception:
-            if loop.time() >= deadline:
+            if loop.time() >= give_up_at:
                 for attempt in self._running.values():
                     attempt.lose()
             raise
         finally:
             self._last_round = loop.time()
-        return EVERY_S
+        return min(EVERY_S, RENEW_EVERY_S)
 
     def _note_standstill(self, now: float) -> None:
         passed = now - (self._last_round or now)
@@ -112,8 +113,6 @@ class Leases:
 
     def _is_renewal_due(self) -> bool:
         """By the loop's clock, and by the store's: a machine that slept stops only the first."""
-        if self._renewed_at is None:
-            return True
         renewed, at = self._renewed_at
         passed = asyncio.get_running_loop().time() - renewed
         return max(passed, self._store.clock() - at) >= RENEW_EVERY_S

@@ -17,7 +17,7 @@ from planfold.errors import PlanfoldError
 from planfold.eventstore.port import EventStore, WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.runtime.aggregate import PLAN, Aggregate
-from planfold.runtime.chore import Chore
+from planfold.runtime.chore import EVERY_S, Chore
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
 from planfold.runtime.machine import this_machine
@@ -68,7 +68,7 @@ class Worker:
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
         timers = Timers(store, dispatcher, aggregates, plan_id, self.trouble)
         self._chores = [
-            Chore(self._leases.round, store.wakeup, self.trouble),
+            Chore(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
             Chore(timers.round, store.wakeup, self.trouble),
         ]
         self._leases.shut_down = lambda: self._chores[0].being_cancelled

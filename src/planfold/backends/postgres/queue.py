@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 from planfold.backends.names import is_storable, require_storable
@@ -16,9 +16,9 @@ from planfold.backends.postgres.connection import Row, Session
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
 from planfold.backends.postgres.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.envelope import event_id
-from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.port import Due, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.handler import event_id
 from planfold.runtime.machine import has_ended
 
 LEASE_S = 30.0

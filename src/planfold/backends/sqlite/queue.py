@@ -15,9 +15,9 @@ from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.envelope import event_id
 from planfold.eventstore.port import Due, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.handler import event_id
 
 LEASE_S = 30.0
 
