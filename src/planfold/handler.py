@@ -21,16 +21,21 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``correlation_id`` is shared by everything that one request set off; ``causation_id`` is the
     id of the command that caused this event (for a command: of the event that caused it).
+
+    What the decision was made from beyond the log: ``now``, the time it was given (0.0: the same
+    as ``recorded_at``), ``jitter``, and ``command`` as plain JSON where the events do not say it.
+    On the report of an attempt: the ``worker`` that ran it, when it was claimed and when its
+    effect began (0.0: not known; recorded to 0.1 ms). Times are seconds since the epoch.
     """
 
     correlation_id: str = ""
     causation_id: str = ""
     extra: dict[str, str] = {}
+    now: float = 0.0
+    jitter: float | None = None
     worker: str = ""
     claimed_at: float = 0.0
     began_at: float = 0.0
-    jitter: float | None = None
-    now: float = 0.0
     command: Any = None
 
 

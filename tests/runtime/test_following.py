@@ -47,7 +47,9 @@ async def test_a_plan_that_cannot_be_read_is_told_instead_of_waited_for(tmp_path
     async with planfold.open_app(database, tools=[nothing]) as app:
         await submit(app, task("nothing"))
     with apsw.Connection(f"{tmp_path}/a.db") as connection:
-        connection.execute("UPDATE events SET event_type = 'FromTheFuture' WHERE version = 2")
+        connection.execute(
+            "UPDATE events SET event_type = 'FromTheFuture', checksum = NULL WHERE version = 2"
+        )
     async with planfold.open_app(database, tools=[nothing]) as app:
         with pytest.raises(CorruptLog, match="FromTheFuture"):
             await finish(app)

@@ -23,6 +23,8 @@ from planfold.runtime.mailbox import Letter, Mailbox
 from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.slots import Reservation, Slots, reserve
 
+TIME_DIGITS = 4  # decisions are made with times to 0.1 ms, as the log holds them
+
 _Committed = Callable[[asyncio.Future[int]], None]
 
 
@@ -146,7 +148,7 @@ class Dispatcher:
         assert handler is not None
         stream = Stream(mailbox.aggregate_id, mailbox.version, mailbox.correlation_id)
         try:
-            decision = decide(handler, letters, self._store.clock(), stream, known)
+            decision = decide(handler, letters, round(self._store.clock(), TIME_DIGITS), stream, known)
             if decision.events:
                 self._append(mailbox, letters, decision)
             else:
@@ -187,6 +189,7 @@ class Dispatcher:
             decision.due_at,
             reservation.slots.owner if reservation else None,
             reservation.leased if reservation else frozenset(),
+            decision.now,
         )
         try:
             future = asyncio.ensure_future(self._store.append(append))

@@ -23,9 +23,10 @@ from planfold.planner.commands import (
     TaskFailed,
 )
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.dispatcher import TIME_DIGITS, Dispatcher
 
 LONGEST_PAUSE_S = 2.0
+JITTER_DIGITS = 6
 
 
 class Observer(Protocol):
@@ -90,14 +91,14 @@ class Reporter:
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
-        command = HandleExecutorEvent(
-            lease.task_id, event, lease.attempt, self._store.clock(), random.random()
-        )
+        now = round(self._store.clock(), TIME_DIGITS)
+        jitter = round(random.random(), JITTER_DIGITS)
+        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter)
         origin = Metadata(
             worker=self._owner,
             claimed_at=lease.claimed_at,
             began_at=began_at,
-            jitter=command.jitter if isinstance(event, TaskFailed) else None,
+            jitter=jitter if isinstance(event, TaskFailed) else None,
         )
         pause = 0.05
         while True:

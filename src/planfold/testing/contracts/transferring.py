@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from planfold.errors import CommandRejected, Conflict, CorruptLog
+from planfold.eventstore.consumers import Parked
 from planfold.eventstore.envelope import Query, Undecoded
-from planfold.eventstore.port import CommandRecord, EventStore, Parked
+from planfold.eventstore.port import CommandRecord, EventStore
 from planfold.eventstore.transfer import (
     CommandRow,
     EventRow,
