@@ -80,9 +80,7 @@ class AlarmClock(planfold.Handler[Set | Ring, Set | Rang]):
     def apply(self, event: Set | Rang) -> None:
         self.at = event.at if isinstance(event, Set) else None
 
-    def outlook(
-        self, events: Sequence[Set | Rang] = (), now: float = 0.0
-    ) -> Outlook[Set | Ring]:
+    def outlook(self, events: Sequence[Set | Rang] = (), now: float = 0.0) -> Outlook[Set | Ring]:
         return Outlook(Ring() if self.at is not None and self.at <= now else None, due_at=self.at)
 
 

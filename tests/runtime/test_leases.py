@@ -181,7 +181,9 @@ async def test_a_lost_lease_is_noticed_and_its_task_told_to_stop(database: str) 
 def take_over(database: str, owner: str) -> None:
     """What another process does that takes a worker for dead: its rows are free, fenced off."""
     with closing(apsw.Connection(database.removeprefix("sqlite:///"))) as connection:
-        sql = "UPDATE task_queue SET owner = NULL, expires = NULL, epoch = epoch + 1 WHERE owner = ?"
+        sql = (
+            "UPDATE task_queue SET owner = NULL, expires = NULL, epoch = epoch + 1 WHERE owner = ?"
+        )
         connection.execute(sql, (owner,))
         assert connection.changes() == 1
 
@@ -191,10 +193,11 @@ async def test_a_worker_that_cannot_renew_stops_and_blames_nobody(
 ) -> None:
     monkeypatch.setattr(leases_module, "RENEW_EVERY_S", 0.01)
     monkeypatch.setattr(leases_module, "GIVE_UP_RENEWING_S", 0.05)
-    stopped = asyncio.Event()
+    begun, stopped = asyncio.Event(), asyncio.Event()
 
     @planfold.tool(effect="safe")
     async def wait(context: planfold.TaskContext) -> str:
+        begun.set()
         if not stopped.is_set():
             await context.cancelled.wait()
             stopped.set()
@@ -205,7 +208,7 @@ async def test_a_worker_that_cannot_renew_stops_and_blames_nobody(
         renew = app.store.queue.renew
 
         async def locked(owner: str) -> list[Lease]:
-            if not stopped.is_set():
+            if begun.is_set() and not stopped.is_set():
                 raise Transient("the database is locked")
             return await renew(owner)
 

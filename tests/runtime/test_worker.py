@@ -104,7 +104,9 @@ async def test_an_attempt_has_its_time(database: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), float("nan")])
-async def test_the_outcome_is_asked_where_the_result_cannot_be_recorded(database: str, value: Any) -> None:
+async def test_the_outcome_is_asked_where_the_result_cannot_be_recorded(
+    database: str, value: Any
+) -> None:
     async def execute(_: planfold.TaskContext) -> Outcome:
         return TaskCompleted(value)
 
@@ -345,8 +347,9 @@ async def test_what_is_cut_off_by_the_end_of_its_worker_counts_as_started(
     gate = Gate("once")
     async with planfold.open_app(database, tools=[gate.tool]) as app:
         await submit(app, task("gated"))
-        async with app.worker():
+        async with app.worker() as worker:
             await gate.begun.wait()
+            await worker.stop()
         view = await finish(app)
         (question,) = view.questions
     assert view.status is PlanStatus.AwaitingAnswer

@@ -120,9 +120,7 @@ class Planner(Handler[Command, Event]):
         return cls(state) if version == FOLD_VERSION else None
 
 
-def _queue_changes(
-    state: PlannerState, events: Sequence[Event]
-) -> list[tuple[int, QueueChange]]:
+def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[int, QueueChange]]:
     changes: list[tuple[int, QueueChange]] = []
     for place, event in enumerate(events):
         match event:

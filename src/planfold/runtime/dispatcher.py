@@ -148,7 +148,9 @@ class Dispatcher:
         assert handler is not None
         stream = Stream(mailbox.aggregate_id, mailbox.version, mailbox.correlation_id)
         try:
-            decision = decide(handler, letters, round(self._store.clock(), TIME_DIGITS), stream, known)
+            decision = decide(
+                handler, letters, round(self._store.clock(), TIME_DIGITS), stream, known
+            )
             if decision.events:
                 self._append(mailbox, letters, decision)
             else:
@@ -235,9 +237,7 @@ class Dispatcher:
             reservation.grant()
         mailbox.keep_snapshot(self._store)
 
-    def _not_committed(
-        self, mailbox: Mailbox, letters: list[Letter], fault: BaseException
-    ) -> None:
+    def _not_committed(self, mailbox: Mailbox, letters: list[Letter], fault: BaseException) -> None:
         if isinstance(fault, LeaseLost):
             lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
             if len(lost) > 1:  # an old and a new attempt at once: only one of them has lost it

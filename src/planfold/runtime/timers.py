@@ -63,8 +63,6 @@ class Timers:
             command = handler.outlook((), now).command
             if command is not None:
                 name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
-                await self._dispatcher.send(
-                    aggregate, due.aggregate_id, command, command_id=name
-                )
+                await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
         except PlanfoldError as fault:  # the others are due all the same
             self._trouble(fault)
