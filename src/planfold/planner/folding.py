@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from planfold.errors import CorruptLog
 from planfold.planner import transitions as t
 from planfold.planner.events import (
@@ -166,6 +168,8 @@ def _asked(state: PlannerState, event: ClarificationRequested) -> None:
         event.then,
         event.key,
         event.partial,
+        event.started_at,
+        event.ended,
     )
     schedule = state.__dict__.get("schedule")
     if schedule is not None and event.deadline is not None:
@@ -177,7 +181,8 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     question = state.questions.get(event.task_id)
     task, after = _change(state, event.task_id, trigger)
     if after is TaskStatus.Completed:
-        _finish(state, task, event.answer)
+        task.confirmed = event.result is not msgspec.UNSET
+        _finish(state, task, event.result if task.confirmed else event.answer)
     elif after is TaskStatus.Failed:
         task.error = _why_failed(question, event.answer)
     elif question is not None and question.then == "resume":
@@ -195,6 +200,7 @@ def _reset(state: PlannerState, event: TasksReset) -> None:
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
         task.cancel_requested = task.outcome_unknown = task.superseded = False
+        task.outdated = task.confirmed = False
         if event.reason == "answer_changed":
             task.run += 1
             state.steps_by_task.pop(task_id, None)
@@ -248,7 +254,10 @@ def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
 def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
     for task_id in event.task_ids:
         task, _ = _change(state, task_id, t.CANCEL_REQUESTED)
-        task.cancel_requested = True
+        task.cancel_requested = not event.restart
+        task.outdated = task.outdated or event.restart
+    if event.restart:
+        state.cancelled = False
 
 
 def _cancelled(state: PlannerState, event: PlanCancelled) -> None:

@@ -31,7 +31,7 @@ def begin_step(state: PlannerState, task: Task, report: StepBegun) -> Iterator[E
     if report.key in state.steps(task.id):
         return
     short = state.budget.exceeded(state.spent + state.reserved, report.reserve)
-    if short is not None and task.cancel_requested:
+    if short is not None and task.stopping:
         yield from stopped(state, task, f"cancelled; its budget was used up: {short}")
         return
     if short is not None:
