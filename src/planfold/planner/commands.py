@@ -174,6 +174,8 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
 
     ``attempt`` None means the present one (a person answers a question, not an attempt);
     ``now`` is in seconds since the epoch and ``jitter`` in [0, 1): they make a retry's delay.
+    ``epoch`` is that of the lease under which an attempt reports, 0 where it is not known: a step
+    that is begun again under the same one was delivered twice, under another one it was cut off.
     """
 
     task_id: int
@@ -181,6 +183,7 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
     attempt: int | None = None
     now: float = 0.0
     jitter: float = 0.5
+    epoch: int = 0
 
 
 class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

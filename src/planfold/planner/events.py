@@ -111,7 +111,8 @@ class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An inner step that costs something began, with ``reserved`` set aside. ``again``: it had
-    begun before and was cut off, and what was reserved then counts as spent."""
+    begun before and was cut off, and what was reserved then counts as spent. ``epoch`` is that of
+    the lease under which it began."""
 
     task_id: int
     key: str
@@ -119,6 +120,7 @@ class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     request_hash: str = ""
     reserved: Spend = Spend()
     again: bool = False
+    epoch: int = 0
 
 
 class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -218,6 +218,9 @@ def _step_started(state: PlannerState, event: StepStarted) -> None:
     _change(state, event.task_id, t.STEP_STARTED)
     _settle(state, event.task_id, event.key, None)
     state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
+    if event.epoch:
+        under = (state.tasks[event.task_id].attempt, event.epoch)
+        state.begun_under.setdefault(event.task_id, {})[event.key] = under
 
 
 def _step_failed(state: PlannerState, event: StepFailed) -> None:
@@ -232,6 +235,8 @@ def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) ->
     reserved = begun.pop(key, None) if begun else None
     if begun is not None and not begun:
         del state.begun_by_task[task_id]
+    if state.begun_under and (under := state.begun_under.get(task_id)):
+        under.pop(key, None)
     if spent is None:
         spent = reserved
     if spent is not None:
@@ -244,6 +249,7 @@ def _settle_all(state: PlannerState, task_id: int) -> None:
     if begun := state.begun_by_task.get(task_id):
         state.spent += total(begun.values())
         state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())
+        state.begun_under.pop(task_id, None)
 
 
 def _budget_added(state: PlannerState, event: BudgetAdded) -> None:

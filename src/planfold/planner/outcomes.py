@@ -77,7 +77,7 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
             if note != task.note:
                 yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
         case StepBegun():
-            yield from begin_step(state, task, report)
+            yield from begin_step(state, task, report, command.epoch)
         case StepCompleted():
             yield from complete_step(state, task, report)
         case StepAbandoned():
