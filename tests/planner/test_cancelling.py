@@ -59,7 +59,7 @@ def test_a_task_that_is_to_stop_is_not_retried_and_asks_nothing() -> None:
     play(plan, CancelTask(1), CancelTask(2), CancelTask(3))
     play(plan, failed(1), report(2, NeedsClarification("why?")), report(3, OutcomeUnknown("cut")))
     assert set(statuses(plan).values()) == {"cancelled"}
-    assert plan.handler.state.tasks[2].error == "cancelled when it asked: why?"
+    assert plan.handler.state.tasks[2].error == "stopped when it asked: why?"
     assert plan.handler.state.tasks[3].error == "outcome unknown: cut"
     assert plan.events[-1].summary.unknown == (3,)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from planfold.errors import CorruptLog
 from planfold.planner import transitions as t
 from planfold.planner.events import (
@@ -166,6 +168,8 @@ def _asked(state: PlannerState, event: ClarificationRequested) -> None:
         event.then,
         event.key,
         event.partial,
+        event.started_at,
+        event.ended,
     )
     schedule = state.__dict__.get("schedule")
     if schedule is not None and event.deadline is not None:
@@ -177,7 +181,8 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     question = state.questions.get(event.task_id)
     task, after = _change(state, event.task_id, trigger)
     if after is TaskStatus.Completed:
-        _finish(state, task, event.answer)
+        task.confirmed = event.result is not msgspec.UNSET
+        _finish(state, task, event.result if task.confirmed else event.answer)
     elif after is TaskStatus.Failed:
         task.error = _why_failed(question, event.answer)
     elif question is not None and question.then == "resume":
@@ -195,6 +200,7 @@ def _reset(state: PlannerState, event: TasksReset) -> None:
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
         task.cancel_requested = task.outcome_unknown = task.superseded = False
+        task.outdated = task.confirmed = False
         if event.reason == "answer_changed":
             task.run += 1
             state.steps_by_task.pop(task_id, None)
@@ -212,6 +218,9 @@ def _step_started(state: PlannerState, event: StepStarted) -> None:
     _change(state, event.task_id, t.STEP_STARTED)
     _settle(state, event.task_id, event.key, None)
     state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
+    if event.epoch:
+        under = (state.tasks[event.task_id].attempt, event.epoch)
+        state.begun_under.setdefault(event.task_id, {})[event.key] = under
 
 
 def _step_failed(state: PlannerState, event: StepFailed) -> None:
@@ -226,6 +235,8 @@ def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) ->
     reserved = begun.pop(key, None) if begun else None
     if begun is not None and not begun:
         del state.begun_by_task[task_id]
+    if state.begun_under and (under := state.begun_under.get(task_id)):
+        under.pop(key, None)
     if spent is None:
         spent = reserved
     if spent is not None:
@@ -238,6 +249,7 @@ def _settle_all(state: PlannerState, task_id: int) -> None:
     if begun := state.begun_by_task.get(task_id):
         state.spent += total(begun.values())
         state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())
+        state.begun_under.pop(task_id, None)
 
 
 def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
@@ -248,7 +260,10 @@ def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
 def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
     for task_id in event.task_ids:
         task, _ = _change(state, task_id, t.CANCEL_REQUESTED)
-        task.cancel_requested = True
+        task.cancel_requested = not event.restart
+        task.outdated = task.outdated or event.restart
+    if event.restart:
+        state.cancelled = False
 
 
 def _cancelled(state: PlannerState, event: PlanCancelled) -> None:

@@ -20,3 +20,5 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     then: Then = "complete"
     key: str = ""  # of the inner step that the answer is the value of
     partial: Any = None  # what the task has so far, where its budget is used up
+    started_at: float | None = None  # of the attempt whose outcome is unknown: when it began,
+    ended: bool = False  # and whether it is certain that it runs no more

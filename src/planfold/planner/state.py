@@ -31,6 +31,7 @@ class PlannerState(msgspec.Struct, dict=True):
     questions: dict[int, Question] = {}  # that wait for a person, by task id
     steps_by_task: dict[int, dict[str, Any]] = msgspec.field(name="steps", default_factory=dict)
     begun_by_task: dict[int, dict[str, Spend]] = msgspec.field(name="begun", default_factory=dict)
+    begun_under: dict[int, dict[str, tuple[int, int]]] = {}  # attempt and epoch of those
     budget: Budget = Budget()  # with all that was added
     spent: Spend = Spend()  # without what is reserved for calls under way
     drafting: list[int] = []  # tasks in which a model plans
@@ -89,6 +90,12 @@ class PlannerState(msgspec.Struct, dict=True):
     def begun(self, task_id: int) -> dict[str, Spend]:
         """Inner steps of the task that began and have not ended, with what is reserved."""
         return self.begun_by_task.get(task_id, {})
+
+    def has_begun(self, task_id: int, key: str, epoch: int) -> bool:
+        """Whether the task's present attempt has begun this inner step under the lease of this
+        epoch, and not ended it: what is delivered again then is no second begin."""
+        under = self.begun_under.get(task_id, {}).get(key)
+        return epoch > 0 and under == (self.tasks[task_id].attempt, epoch)
 
     def steps(self, task_id: int) -> dict[str, Any]:
         """Values of the task's durable inner steps, by key."""

@@ -45,10 +45,11 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
     (S.Running, STEP_RECORDED): S.Running,
     (S.Running, STEP_FAILED): S.Running,
     (S.Running, CANCEL_REQUESTED): S.Running,
-    (S.Running, RESET): S.Planned,
+    (S.Running, RESET): S.Planned,  # only in old logs: now the attempt ends first
     (S.NeedsClarification, ANSWERED): S.Completed,
     (S.NeedsClarification, ANSWERED_RESUME): S.Planned,
     (S.NeedsClarification, ANSWERED_FAIL): S.Failed,
+    (S.NeedsClarification, CANCEL_REQUESTED): S.NeedsClarification,  # may it still be running?
     (S.NeedsClarification, CANCELLED): S.Cancelled,
     (S.NeedsClarification, RESET): S.Planned,
     (S.Completed, ANSWERED): S.Completed,  # the answer was changed

@@ -192,7 +192,7 @@ def waits_for(task: Task, state: PlannerState) -> str | None:
     """Why a task does not go on, and who or what it waits for; None when it does not wait."""
     if task.status is TaskStatus.NeedsClarification:
         return "an answer"
-    if task.status is TaskStatus.Running and task.cancel_requested:
+    if task.status is TaskStatus.Running and task.stopping:
         return "its worker to stop"
     if task.status is not TaskStatus.Planned or state.cancelled:
         return None
