@@ -25,9 +25,9 @@ from planfold.executors.foreign.calling import (
     Progress,
     ServerAway,
 )
-from planfold.executors.guard.redaction import Redactor
 from planfold.planner.tasks import Effect
 from planfold.providers.mcp_link import Link, Offer, first_line, sent, transport
+from planfold.tools.redaction import Redactor
 from planfold.tools.servers import (
     DESCRIPTION_LIMIT,
     ToolServer,
