@@ -16,6 +16,7 @@ import click
 
 from planfold.cli.exits import FAILED, INTERRUPTED, exit_code
 from planfold.cli.options import DB_HELP
+from planfold.cli.streams import flush_output, open_streams
 
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -158,14 +159,14 @@ def cli(db: str | None) -> None:
 
 def main() -> None:
     """The entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks must not crash us
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
+    code: Any = FAILED
     try:
         cli(prog_name="planfold")
+    except SystemExit as end:
+        code = end.code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left. Python would complain once more at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
+        code = FAILED
+    sys.exit(code if flush_output() else code or FAILED)

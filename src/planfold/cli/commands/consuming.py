@@ -9,6 +9,7 @@ import click
 
 from planfold.cli.exits import COMPLETED
 from planfold.cli.options import DB_HELP, command, json_option
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.cli.printing import Line
@@ -42,7 +43,7 @@ def consumers_command(context: click.Context, db: str | None, as_json: bool) -> 
         paper = Paper()
         paper.lines([line for view in found for line in _lines(view, db)], width=paper.width)
     else:
-        click.echo("No consumers yet.")
+        say("No consumers yet.")
     return COMPLETED
 
 
@@ -65,9 +66,9 @@ def replay_command(name: str, plan_id: str | None, as_json: bool, db: str | None
     if as_json:
         print_json({"consumer": name, "streams": streams})
     elif streams:
-        click.echo("Will be tried again: " + ", ".join(map(clean, streams)))
+        say("Will be tried again: " + ", ".join(map(clean, streams)))
     else:
-        click.echo("Nothing is parked.")
+        say("Nothing is parked.")
     return COMPLETED
 
 
@@ -90,7 +91,7 @@ def accept_command(name: str, as_json: bool, db: str | None) -> int:
     if as_json:
         print_json(_as_json(view))
     else:
-        click.echo(f"{clean(name)} goes on from position {view.position}.")
+        say(f"{clean(name)} goes on from position {view.position}.")
     return COMPLETED
 
 
@@ -107,7 +108,7 @@ def forget_command(name: str, db: str | None) -> int:
     from planfold.subscriptions.keeping import forget
 
     _with_store(db, lambda store: forget(store, name))
-    click.echo(f"{clean(name)} is forgotten.")
+    say(f"{clean(name)} is forgotten.")
     return COMPLETED
 
 

@@ -16,6 +16,7 @@ from planfold.cli.options import (
     plan_argument,
     tools_option,
 )
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     import msgspec
@@ -284,5 +285,5 @@ async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db:
     if as_json:
         print_json([])
     else:
-        click.echo("Nothing to resume: every plan has ended.")
+        say("Nothing to resume: every plan has ended.")
     return COMPLETED

@@ -83,7 +83,7 @@ async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) 
 
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
-    teller = _Teller(app, paper, as_json)
+    teller = _Teller(app, paper, as_json, stop)
     worker = app.worker(routes=routes or None, observer=teller)
     async with teller.telling(), at_work(worker, stop, drain_s=DRAIN_S):
         where = clean(database_shown(app.settings))
@@ -127,9 +127,11 @@ def _warn(text: str) -> None:
 class _Teller:
     """Prints one line for each report of a worker, and its troubles to stderr."""
 
-    def __init__(self, app: App, paper: Paper, as_json: bool) -> None:
+    def __init__(self, app: App, paper: Paper, as_json: bool, stop: Stop) -> None:
         import asyncio
 
+        self._stop = stop
+        self._left: BrokenPipeError | None = None
         self._app = app
         self._paper = paper
         self._json = as_json
@@ -153,6 +155,8 @@ class _Teller:
         try:
             yield
             await self._reports.join()
+            if self._left is not None:
+                raise self._left
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -169,6 +173,9 @@ class _Teller:
                     self._paper.lines([line])
             except PlanfoldError as fault:
                 self.trouble(fault)
+            except BrokenPipeError as fault:  # its reader has left, so it stops as if told to
+                self._left = fault
+                self._stop.asked.set()
             finally:
                 self._reports.task_done()
 
