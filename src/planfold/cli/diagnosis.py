@@ -24,7 +24,7 @@ from planfold.cli.access import (
 from planfold.cli.printing import counted
 from planfold.databases import inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
-from planfold.runtime.settings import SETTINGS_FILE
+from planfold.runtime.settings import SETTINGS_FILE, present_folder
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
     found.facts["planfold"] = version("planfold")
     found.facts["python"] = f"{platform.python_version()} on {platform.system()}"
     found.facts["sqlite"] = sqlite_version()
-    path = Path.cwd() / SETTINGS_FILE
-    found.facts["settings"] = str(path) if path.exists() else None
     try:
+        path = present_folder() / SETTINGS_FILE
+        found.facts["settings"] = str(path) if path.exists() else None
         settings = settings_for(db)
     except PlanfoldError as fault:
         found.faults.append(str(fault))

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -21,10 +21,10 @@ class _Descriptor(io.FileIO):
 
     fault: OSError | None = None
 
-    def write(self, data: Buffer, /) -> int | None:
+    def write(self, data: Buffer, /) -> int:
         if self.fault is None:
             try:
-                return super().write(data)
+                return super().write(data) or 0
             except OSError as fault:
                 self.fault = fault
                 self._failed(fault)
@@ -73,7 +73,7 @@ def _text(raw: io.FileIO, former: Any) -> io.TextIOWrapper:
     )
 
 
-def output() -> IO[str]:
+def output() -> TextIO:
     """Where planfold's own output goes."""
     return _own or sys.stdout
 

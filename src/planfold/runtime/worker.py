@@ -63,6 +63,7 @@ class Worker:
         aggregates: Sequence[Aggregate] = (PLAN,),
         workspace: Path | None = None,
         files_dir: Path | None = None,
+        drain_s: float = 0.0,
         observer: Observer | None = None,
     ) -> None:
         self.owner = f"worker-{secrets.token_hex(6)}"
@@ -79,13 +80,13 @@ class Worker:
         self._declined: set[str] = set()
         self._workspace = workspace or Path.cwd()
         self._files_dir = files_dir or self._workspace / ".planfold" / "files"
+        self._drain_s = drain_s
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._reporting: set[Attempt] = set()  # and those that a newer attempt has replaced
         self._begun: set[tuple[str, int, int, int]] = set()  # leases that are not settled yet
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._reserved = 0
-        self._short_of_slots = False
-        self._accepting = False
+        self._short_of_slots = self._accepting = False
         self._generation = -1
         self._chores: list[asyncio.Task[None]] = []
 
@@ -97,7 +98,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        await self.stop(drain_s=self._drain_s)
 
     def _record(self) -> WorkerRecord:
         routes = None if self._routes is None else tuple(sorted(self._routes))

@@ -94,7 +94,7 @@ def _output(to: str, force: bool) -> Iterator[BinaryIO]:
     from planfold.transfer.files import new_file
 
     if to == STANDARD:
-        yield output().buffer  # type: ignore[attr-defined]
+        yield output().buffer
         if not flush_output():
             raise click.exceptions.Exit(FAILED)
     else:

@@ -154,13 +154,14 @@ def _begun(
     """How the plan begins: as its text says, or with the wish that the model is to plan."""
     from planfold.assembly import planner_config
     from planfold.cli.sources import is_data, read_source
+    from planfold.drafting.files import decoded_plan
     from planfold.drafting.model.wish import begin_with_wish
 
     config = planner_config(settings)
     if config.model and not as_written:
         text, name = read_source(source)
         if not is_data(text, name):
-            wish = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            wish = decoded_plan(text, name)
             return begin_with_wish(wish, config, approved_by=approver)
     return _with(_compiled(source, toolbox), config=config, approved_by=approver)
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from planfold.cli.session import Stop
     from planfold.runtime.settings import Settings
 
-DRAIN_S = 30.0
 LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 
 
@@ -41,8 +40,8 @@ def worker_command(
 ) -> int:
     """Run tasks of all approved plans until told to stop.
 
-    SIGTERM or Ctrl-C: no more tasks are taken, those that run get 30 s to end, the rest is given
-    back. A second signal cuts them off at once. Any number of workers may serve a database.
+    SIGTERM or Ctrl-C: no more tasks are taken, those that run get 10 s (drain_s in planfold.toml)
+    to end, the rest is given back. A second signal cuts them off at once. Any number of workers may serve a database.
 
     \b
     planfold worker
@@ -83,15 +82,16 @@ async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) 
 
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
+    drain_s = app.settings.drain_s
     teller = _Teller(app, paper, as_json, stop)
     worker = app.worker(routes=routes or None, observer=teller)
-    async with teller.telling(), at_work(worker, stop, drain_s=DRAIN_S):
+    async with teller.telling(), at_work(worker, stop, drain_s=drain_s):
         where = clean(database_shown(app.settings))
         say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
         await stop.asked.wait()
         if worker.running:
             what = counted(worker.running, "running task")
-            say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
+            say([[(f"stopping: {what}, up to {drain_s:g} s; again to cut them off", "")]])
     say([[("stopped", "")]])
 
 
