@@ -208,8 +208,9 @@ class App:
 
     async def _missing(self, plan_id: str) -> NotFound:
         archived = await self.store.transfer.tombstones([plan_id])
-        known = f"there is no plan {plan_id!r}"
-        return NotFound(where_archived(archived[0]) if archived else known)
+        if archived:
+            return NotFound(where_archived(archived[0])).about("archived")
+        return NotFound(f"there is no plan {plan_id!r}").about("plan")
 
     async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
         """The plan's events after a position, then new ones as they happen; ends when the plan

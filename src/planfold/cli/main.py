@@ -111,6 +111,7 @@ def _meant(name: str) -> str:
 def _report(fault: Exception) -> int:
     """Say what is wrong on stderr; returns the exit code."""
     from planfold.cli.printing import clean, clean_lines
+    from planfold.cli.remedies import explained
     from planfold.errors import InvalidPlan, PlanfoldError
 
     if os.environ.get("PLANFOLD_DEBUG"):
@@ -122,7 +123,7 @@ def _report(fault: Exception) -> int:
         lines = [f"the plan has {count} faults:" if count > 1 else "the plan has a fault:"]
         lines += [f"  {clean(str(found))}" for found in fault.faults]
     elif isinstance(fault, PlanfoldError):
-        lines = clean_lines(str(fault)) or [type(fault).__name__]
+        lines = clean_lines(explained(fault)) or [type(fault).__name__]
     else:
         lines = [f"unexpected {type(fault).__name__}: {clean(str(fault))}"]
         lines.append("This is a fault in planfold. PLANFOLD_DEBUG=1 shows where it happened.")

@@ -14,6 +14,7 @@ from planfold.cli.asking import Asker, Keyboard
 from planfold.cli.outline import name_of
 from planfold.cli.printing import Paper, clean
 from planfold.cli.progress import Display, LiveTable
+from planfold.cli.remedies import explained
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold
@@ -218,7 +219,7 @@ class Session:
         fault = worker.fault if worker is not None else None
         if fault is not None and fault is not self._fault:
             self._fault = fault
-            self.display.say([(f"trouble: {clean(str(fault))}", "bad")])
+            self.display.say([(f"trouble: {clean(explained(fault))}", "bad")])
 
 
 async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) -> list[Task]:

@@ -164,6 +164,7 @@ def _as_json(view: ConsumerView) -> dict[str, Any]:
 
 
 def _lines(view: ConsumerView, db: str | None) -> list[Line]:
+    from planfold.cli.access import command_line
     from planfold.cli.printing import clean, clean_lines, counted
 
     running = counted(len(view.members), "member") if view.members else "not running"
@@ -176,6 +177,7 @@ def _lines(view: ConsumerView, db: str | None) -> list[Line]:
     ]
     if view.refused is not None:
         lines += [[("  refused: ", "bad"), (part, "")] for part in clean_lines(view.refused)]
+        lines.append([(f"    {command_line(db, 'consumers', 'accept', view.name)}", "busy")])
     if len(view.shares) > 1:
         for share in view.shares:
             owner = view.owner_of(share) or "nobody"

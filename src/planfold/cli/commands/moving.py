@@ -164,7 +164,7 @@ async def _checked(export: ExportFile, db: str | None) -> Plan:
         async with existing_app(db) as app:
             return await check(app.store, export)
     except ConfigurationError as fault:
-        if not str(fault).startswith("no database at "):
+        if fault.topic != "no database":
             raise
     nothing = msgspec.structs.replace(settings_for(db), database="sqlite:///:memory:")
     async with open_app(nothing, load=False) as app:

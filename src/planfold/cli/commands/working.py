@@ -10,6 +10,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def worker_command(
     """Run tasks of all approved plans until told to stop.
 
     SIGTERM or Ctrl-C: no more tasks are taken, those that run get 10 s (drain_s in planfold.toml)
-    to end, the rest is given back. A second signal cuts them off at once. Any number of workers may serve a database.
+    to end, the rest is given back. A second signal cuts them off at once. Any number of workers
+    may serve a database.
 
     \b
     planfold worker
@@ -143,8 +145,8 @@ class _Teller:
             self._reports.put_nowait((aggregate_id, event))
 
     def trouble(self, fault: PlanfoldError) -> None:
-        if str(fault) != self._told:  # once, not every second
-            self._told = str(fault)
+        if explained(fault) != self._told:  # once, not every second
+            self._told = explained(fault)
             _warn(self._told)
 
     @asynccontextmanager
