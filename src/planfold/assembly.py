@@ -98,6 +98,7 @@ async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Exe
     for executor in servers.tools():
         executors.add_tool(executor)
     executors.toolbox.failures.update(servers.failures)
+    executors.toolbox.left_out.update(servers.left_out)
     executors.toolbox.warnings += servers.warnings
 
 
