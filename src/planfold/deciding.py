@@ -7,7 +7,7 @@ happens between a command and its events.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -44,6 +44,10 @@ class Stream(msgspec.Struct, frozen=True):
     correlation_id: str = ""
 
 
+NEW: Final = Stream()
+NONE_KNOWN: Final[KnownCommands] = {}
+
+
 class Decision(msgspec.Struct, eq=False):
     """What the commands of one round lead to: ``events`` with their metadata, in order; ``queue``
     changes with the version of their event; what the stream's head shows; when it is due; and the
@@ -63,8 +67,8 @@ def decide(
     handler: Handler[Any, Any],
     deliveries: Sequence[Delivery],
     now: float,
-    stream: Stream = Stream(),
-    known: KnownCommands = {},
+    stream: Stream = NEW,
+    known: KnownCommands = NONE_KNOWN,
 ) -> Decision:
     """Decide commands one after the other on ``handler``, which is advanced in place, then what
     follows from them (:meth:`Handler.outlook`). ``now``: seconds since the epoch.

@@ -72,9 +72,9 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True):
 
     ``command`` is decided next, in the same commit. ``due_at`` is when time alone changes
     something (seconds since the epoch). ``queue`` is what the last events change in the task
-    queue, each with the place of its event among them. ``head`` holds a few plain JSON values of the stream for lists. ``size`` estimates the
-    memory that the state takes, in bytes (0: unknown). While there is a ``command``, the other
-    values but ``queue`` are not looked at.
+    queue, each with the place of its event among them. ``head`` holds a few plain JSON values of
+    the stream for lists. ``size`` estimates the memory that the state takes, in bytes (0:
+    unknown). While there is a ``command``, only ``queue`` is read beside it.
     """
 
     command: C | None = None

@@ -94,8 +94,8 @@ class Leases:
             names = ", ".join(sorted({attempt.lease.route for attempt in self._running.values()}))
             self._trouble(
                 Transient(
-                    f"this process, or its event loop, stood still for {passed:.0f} s while it ran: "
-                    f"{names}; a tool that blocks must be a plain function (def), not a coroutine "
+                    f"this process, or its event loop, stood still for {passed:.0f} s while it "
+                    f"ran {names}; a tool that blocks must be a plain function (def), not a coroutine "
                     "(async def)"
                 )
             )
@@ -272,7 +272,7 @@ class Leases:
         try:
             async with asyncio.timeout(REPORT_S):
                 await self._give_back()
-                while self._slots.reserved:  # a commit is on its way
+                while self._slots.reserved:  # noqa: ASYNC110 - a commit is on its way
                     await asyncio.sleep(0.001)
                 await self._compare(self._queue.renew)
         finally:

@@ -26,8 +26,6 @@ from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Slots
 from planfold.runtime.timers import Timers
 
-DRAIN_S = 10.0
-
 
 class Worker:
     """Use it as ``async with worker:``; leaving the block stops it.
@@ -50,8 +48,8 @@ class Worker:
         aggregates: Sequence[Aggregate] = (PLAN,),
         workspace: Path | None = None,
         files_dir: Path | None = None,
+        drain_s: float = 0.0,
         observer: Observer | None = None,
-        drain_s: float = DRAIN_S,
     ) -> None:
         self.owner = f"worker-{secrets.token_hex(6)}"
         self.fault: PlanfoldError | None = None
