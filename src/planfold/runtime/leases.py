@@ -95,8 +95,8 @@ class Leases:
             self._trouble(
                 Transient(
                     f"this process, or its event loop, stood still for {passed:.0f} s while it "
-                    f"ran {names}; a tool that blocks must be a plain function (def), not a coroutine "
-                    "(async def)"
+                    f"ran {names}; a tool that blocks must be a plain function (def), not "
+                    "a coroutine (async def)"
                 )
             )
 
