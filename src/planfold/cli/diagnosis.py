@@ -22,10 +22,11 @@ from planfold.cli.access import (
     status_of,
 )
 from planfold.cli.printing import counted
+from planfold.cli.remedies import explained
 from planfold.databases import inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
 from planfold.executors.disk import free_bytes, spare_bytes
-from planfold.runtime.settings import SETTINGS_FILE
+from planfold.runtime.settings import SETTINGS_FILE, present_folder
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -48,19 +49,19 @@ def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
     found.facts["planfold"] = version("planfold")
     found.facts["python"] = f"{platform.python_version()} on {platform.system()}"
     found.facts["sqlite"] = sqlite_version()
-    path = Path.cwd() / SETTINGS_FILE
-    found.facts["settings"] = str(path) if path.exists() else None
     try:
+        path = present_folder() / SETTINGS_FILE
+        found.facts["settings"] = str(path) if path.exists() else None
         settings = settings_for(db)
     except PlanfoldError as fault:
-        found.faults.append(str(fault))
+        found.faults.append(explained(fault))
         return found
     _look_at_tools(found, settings, tools)
     _look_at_disks(found, settings)
     try:
         _look_at_database(found, settings, db)
     except PlanfoldError as fault:
-        found.faults.append(str(fault))
+        found.faults.append(explained(fault))
     return found
 
 
@@ -69,7 +70,7 @@ def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -
     try:
         toolbox = run_async(_toolbox(settings, tools))
     except PlanfoldError as fault:
-        found.faults.append(str(fault))
+        found.faults.append(explained(fault))
         return
     found.facts["tools"] = [tool.name for tool in toolbox]
     found.faults += [f"tool server {name}: {why}" for name, why in toolbox.failures.items()]

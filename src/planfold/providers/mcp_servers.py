@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """What came of opening them. ``failures`` says by server why it is not there, ``warnings`` what
-    else somebody should know."""
+    """What came of opening them. ``failures`` says by server why it is not there, ``left_out``
+    the same by tool, ``warnings`` what else the operator should know."""
 
     def __init__(self) -> None:
         self.failures: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []
         self._tools: list[ForeignExecutor] = []
 
@@ -71,6 +72,7 @@ async def _start(server: McpServer, servers: Servers) -> None:
         servers._tools += await server.tools()
     except ServerAway as fault:
         servers.failures[server.name] = str(fault)
+    servers.left_out |= server.left_out
     servers.warnings += server.warnings
 
 

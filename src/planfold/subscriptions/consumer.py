@@ -18,8 +18,9 @@ from typing import Any, Final, Self, cast
 
 from planfold.errors import ConfigurationError, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint
+from planfold.eventstore.consumers import Share, Standing
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.port import EventStore, Share, Standing
+from planfold.eventstore.port import EventStore
 from planfold.eventstore.positions import position_after
 from planfold.retries import RetryPolicy
 from planfold.subscriptions.feed import matches
