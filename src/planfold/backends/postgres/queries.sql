@@ -424,3 +424,6 @@ SELECT aggregate_id, version, last FROM (
     ), 0) AS last
     FROM planfold.streams s ORDER BY s.aggregate_id DESC LIMIT 1000
 ) AS latest WHERE version <> last LIMIT 3
+-- name: write_check
+INSERT INTO planfold.meta (key, value)
+SELECT 'write_check', string_agg(md5(number::text), '') FROM generate_series(1, 2048) AS number
