@@ -255,6 +255,8 @@ ORDER BY consumer, owner
 -- name: renew_member
 INSERT INTO planfold.members (consumer, owner, expires) VALUES ($1, $2, $3)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
+-- name: bound_members
+UPDATE planfold.members SET expires = $2 WHERE consumer = $1 AND expires > $2
 -- name: drop_expired_members
 DELETE FROM planfold.members WHERE consumer = $1 AND expires < $2
 -- name: parked
