@@ -7,8 +7,9 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.assembly import assembled, files_dir, planner_config, workspace_of
@@ -16,11 +17,12 @@ from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.errors import CommandRejected, ConfigurationError, NotFound
+from planfold.errors import CommandRejected, ConfigurationError, NotFound, Permanent
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
+from planfold.executors.recordable import recordable
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
 from planfold.planner.commands import (
@@ -156,11 +158,28 @@ class App:
         )
 
     async def answer(
-        self, plan_id: str, task: int | str, text: str, *, by: str = "", failed: bool = False
+        self,
+        plan_id: str,
+        task: int | str,
+        text: str,
+        *,
+        by: str = "",
+        failed: bool = False,
+        result: Any = UNSET,
     ) -> None:
         """Answer the question of a task (id or label); ``failed`` reports that what a person was
-        asked to do could not be done."""
-        report = ClarificationProvided(_valid_text(text), by, failed)
+        asked to do could not be done.
+
+        ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
+        was unknown is done; without one the result is null.
+
+        Raises:
+            CommandRejected: the task asks nothing, or does not take this answer or a result.
+            NotFound: there is no such plan or task.
+        """
+        if result is not UNSET:
+            result = _recorded(result)
+        report = ClarificationProvided(_valid_text(text), by, failed, result)
         task_id = await self.task_id(plan_id, task)
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
@@ -365,6 +384,13 @@ async def open_app(
 def new_plan_id() -> str:
     """Short, unique enough for any number of plans, and safe in a shell and a URL."""
     return f"plan-{secrets.token_hex(5)}"
+
+
+def _recorded(result: Any) -> Any:
+    try:
+        return recordable(result, "the result")
+    except Permanent as fault:
+        raise CommandRejected(str(fault)) from None
 
 
 def _valid_text(text: str) -> str:

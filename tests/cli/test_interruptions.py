@@ -62,7 +62,11 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
     out = called("resume", code=3)
     assert "Was this done?" in out
     assert "planfold answer" in out
-    called("answer", "b", "done")
+    assert "--result" in out
+    assert "not JSON" in called("answer", "b", "done", "--result", "{id: 3}", code=2)
+    called("answer", "b", "failed", "--result", "3", code=2)
+    called("answer", "b", "done", "--result", '{"id": 3}')
+    assert shown()["tasks"][1]["result"] == {"id": 3}
     called("resume")
     assert lines_of(LEDGER) == ["a", "b-began", "c"]
 

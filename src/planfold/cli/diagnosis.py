@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from planfold.assembly import assembled
+from planfold.assembly import assembled, files_dir, workspace_of
 from planfold.cli.access import (
     ENDED,
     database_file,
@@ -25,6 +25,7 @@ from planfold.cli.printing import counted
 from planfold.cli.remedies import explained
 from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
+from planfold.executors.disk import free_bytes, spare_bytes
 from planfold.runtime.settings import SETTINGS_FILE, present_folder
 from planfold.tools.tool import Toolbox
 
@@ -57,6 +58,7 @@ def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
         found.faults.append(explained(fault))
         return found
     _look_at_tools(found, settings, tools)
+    _look_at_disks(found, settings)
     try:
         _look_at_database(found, settings, db)
     except PlanfoldError as fault:
@@ -79,6 +81,26 @@ def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -
 async def _toolbox(settings: Settings, tools: Sequence[str]) -> Toolbox:
     async with assembled(settings, tools) as executors:
         return executors.toolbox
+
+
+def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
+    """Output leaves a reserve for the log (``executors/disk.py``); others that write may not."""
+    database = database_file(settings)
+    places = [] if database is None else [("the database", database.absolute().parent)]
+    places.append(("long output", files_dir(settings, workspace_of(settings))))
+    seen: set[int] = set()
+    for what, place in places:
+        try:
+            folder = next(path for path in (place, *place.parents) if path.exists())
+            spare, (free, _), disk = spare_bytes(folder), free_bytes(folder), folder.stat().st_dev
+        except OSError:
+            continue
+        if spare <= 0 and disk not in seen:
+            seen.add(disk)
+            found.notes.append(
+                f"the disk of {what} is nearly full ({free:,} bytes are free in {folder}): "
+                "free some space, or soon nothing can be recorded"
+            )
 
 
 def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> None:

@@ -24,10 +24,10 @@ from planfold.executors.foreign.calling import (
     Progress,
     ServerAway,
 )
-from planfold.executors.guard.redaction import Redactor
 from planfold.planner.tasks import Effect
 from planfold.providers.mcp_link import Link, Listing, Offer, first_line, sent, transport
 from planfold.providers.mcp_messages import CALL_RESULT, SET_ASIDE
+from planfold.tools.redaction import Redactor
 from planfold.tools.servers import (
     DESCRIPTION_LIMIT,
     ToolServer,

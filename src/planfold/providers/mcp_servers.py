@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.foreign.calling import ForeignExecutor, ServerAway
-from planfold.executors.guard.redaction import Redactor
 from planfold.executors.shell import inherited
+from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import Secrets, references_in
 from planfold.tools.servers import ToolServer, check_server
 

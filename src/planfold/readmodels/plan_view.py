@@ -20,8 +20,8 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.facts import Question
 from planfold.planner.planner import Planner
+from planfold.planner.questions import Question
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
@@ -194,7 +194,7 @@ def waits_for(task: Task, state: PlannerState) -> str | None:
     """Why a task does not go on, and who or what it waits for; None when it does not wait."""
     if task.status is TaskStatus.NeedsClarification:
         return "an answer"
-    if task.status is TaskStatus.Running and task.cancel_requested:
+    if task.status is TaskStatus.Running and task.stopping:
         return "its worker to stop"
     if task.status is not TaskStatus.Planned or state.cancelled:
         return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from planfold.errors import ConfigurationError, NotFound
-from planfold.eventstore.port import EventStore, Parked, Share, Standing
+from planfold.eventstore.consumers import Parked, Share, Standing
+from planfold.eventstore.port import EventStore
 from planfold.subscriptions.consumer import CONSUMERS
 from planfold.subscriptions.sharing import require_same_consumer
 

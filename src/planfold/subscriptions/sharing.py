@@ -9,7 +9,7 @@ from typing import Any
 
 from planfold.errors import ConfigurationError
 from planfold.eventstore.checkpoint import Checkpoint, require_same_store
-from planfold.eventstore.port import Share
+from planfold.eventstore.consumers import Share
 
 
 def partition_of(aggregate_id: str, partitions: int) -> int:

@@ -13,7 +13,8 @@ from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.cli.printing import Line
-    from planfold.eventstore.port import EventStore, Parked
+    from planfold.eventstore.consumers import Parked
+    from planfold.eventstore.port import EventStore
     from planfold.subscriptions.keeping import ConsumerView
 
 T = TypeVar("T")

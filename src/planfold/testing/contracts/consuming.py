@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from planfold.errors import ConfigurationError, Conflict, LeaseLost
+from planfold.eventstore.consumers import Consumers, Parked, Share
 from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.port import Consumers, EventStore, Parked, Share
+from planfold.eventstore.port import EventStore
 from planfold.planner.tasks import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
