@@ -81,6 +81,23 @@ async def inspect_database(database: str) -> DatabaseReport | ServerReport:
     return inspect(sqlite_path(database))
 
 
+async def check_writing(database: str) -> None:
+    """Find out whether an existing database can record: a write that is rolled back.
+
+    Raises:
+        ConfigurationError: it may not be written.
+        Transient: its disk is full, it is locked, or its server is away.
+    """
+    if is_postgres(database):
+        from planfold.backends.postgres.inspection import check_writing as check_server
+
+        await check_server(database)
+    else:
+        from planfold.backends.sqlite.inspection import check_writing as check_file
+
+        check_file(sqlite_path(database))
+
+
 async def set_order(database: str, order: str) -> None:
     """Choose whether appends wait for each other ("strict") or not ("feed"), for everybody who
     opens the database from now on.

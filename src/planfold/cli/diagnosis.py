@@ -23,7 +23,7 @@ from planfold.cli.access import (
 )
 from planfold.cli.printing import counted
 from planfold.cli.remedies import explained
-from planfold.databases import inspect_database, is_postgres, sqlite_version
+from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
 from planfold.executors.disk import free_bytes, spare_bytes
 from planfold.runtime.settings import SETTINGS_FILE, present_folder
@@ -136,7 +136,18 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     if report.dead_owners:
         held = counted(len(report.dead_owners), "dead worker")
         found.notes.append(f"{held} left tasks behind; `planfold resume` takes over")
+    _look_at_writing(found, settings)
     run_async(_look_at_plans(found, db))
+
+
+def _look_at_writing(found: Diagnosis, settings: Settings) -> None:
+    try:
+        run_async(check_writing(settings.database))
+    except PlanfoldError as fault:
+        found.facts["can_record"] = False
+        found.faults.append(f"nothing can be recorded: {explained(fault)}")
+    else:
+        found.facts["can_record"] = True
 
 
 def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:

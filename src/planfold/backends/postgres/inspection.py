@@ -70,6 +70,26 @@ async def inspect(database: str) -> ServerReport:
         await session.close()
 
 
+async def check_writing(database: str) -> None:
+    """Write 64 KiB and roll them back.
+
+    Raises:
+        ConfigurationError: this user may not write, or the server is read-only.
+        Transient: the server is away, or its disk is full.
+    """
+    address = parse_address(database)
+    session = await connect(address)
+    writing = session.connection.transaction()
+    try:
+        await writing.start()
+        await session.rows("write_check")
+        await writing.rollback()
+    except Exception as fault:
+        raise translate(fault, address) from fault
+    finally:
+        await session.close()
+
+
 async def _integrity(session: Session) -> str:
     """The latest streams only: to look at all of them would take as long as to read the log."""
     rows = await session.rows("damaged_streams")

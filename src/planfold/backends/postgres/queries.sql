@@ -239,6 +239,8 @@ ORDER BY consumer, owner
 -- name: renew_member
 INSERT INTO planfold.members (consumer, owner, expires) VALUES ($1, $2, $3)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
+-- name: bound_members
+UPDATE planfold.members SET expires = $2 WHERE consumer = $1 AND expires > $2
 -- name: drop_expired_members
 DELETE FROM planfold.members WHERE consumer = $1 AND expires < $2
 -- name: parked
@@ -413,3 +415,6 @@ SELECT aggregate_id, version, last FROM (
     ), 0) AS last
     FROM planfold.streams s ORDER BY s.aggregate_id DESC LIMIT 1000
 ) AS latest WHERE version <> last LIMIT 3
+-- name: write_check
+INSERT INTO planfold.meta (key, value)
+SELECT 'write_check', string_agg(md5(number::text), '') FROM generate_series(1, 2048) AS number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 import msgspec
 
-from planfold.backends.sqlite.connection import APPLICATION_ID, migrations, translated
+from planfold.backends.sqlite.connection import APPLICATION_ID, BUSY_MS, migrations, translated
 from planfold.backends.sqlite.presence import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.errors import ConfigurationError
@@ -45,6 +45,26 @@ def inspect(path: str) -> DatabaseReport:
                 owners=owners,
                 dead_owners=tuple(sorted(filter(presence.is_dead, owners))),
             )
+        finally:
+            connection.close()
+
+
+def check_writing(path: str) -> None:
+    """Write 64 KiB to the write-ahead log and roll them back.
+
+    Raises:
+        ConfigurationError: the database may not be written.
+        Transient: the disk is full, or another program locks the database.
+    """
+    with translated(path):
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.set_busy_timeout(BUSY_MS)
+            connection.pragma("cache_size", 1)  # pages: the rest is written before the rollback
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE write_check (data)")
+            connection.execute("INSERT INTO write_check VALUES (zeroblob(65536))")
+            connection.execute("ROLLBACK")
         finally:
             connection.close()
 

@@ -162,6 +162,8 @@ INSERT INTO members (consumer, owner, expires) VALUES (?, ?, ?)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
 -- name: drop_member
 DELETE FROM members WHERE consumer = ? AND owner = ?
+-- name: bound_members
+UPDATE members SET expires = ?2 WHERE consumer = ?1 AND expires > ?2
 -- name: drop_expired_members
 DELETE FROM members WHERE consumer = ? AND expires < ?
 -- name: parked
