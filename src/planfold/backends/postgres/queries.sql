@@ -168,8 +168,8 @@ FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id = $1
 -- name: load
-SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id, version,
-       event_type, event_version, data, metadata, recorded_at, checksum
+SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id,
+       aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum
 FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version
 -- name: last_position
 SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
@@ -299,23 +299,27 @@ SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel FROM 
 WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
 -- name: events_of_stream
 -- Rows until their texts are larger than $4 bytes together, at least one.
-SELECT 1, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id FROM (
+SELECT 1, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at,
+       checksum
+FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+        SELECT stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+               recorded_at, checksum
         FROM planfold.events
         WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3
     ) AS latest
 ) AS sized WHERE coalesce(before, 0) < $4 ORDER BY version
 -- name: events_of_streams
-SELECT place, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+SELECT place, stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+       recorded_at, checksum
 FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY place, version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT s.place, e.version, event_type, event_version, data, metadata, recorded_at,
-               checksum, stream_id
+        SELECT s.place, stream_id, aggregate_id, e.version, event_type, event_version, data,
+               metadata, recorded_at, checksum
         FROM unnest($1::text[]) WITH ORDINALITY AS s (id, place)
         JOIN planfold.events e ON e.aggregate_id = s.id
         WHERE s.place >= $2 AND (s.place, e.version) > ($2, $3)

@@ -92,8 +92,8 @@ SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?
 -- name: load
 -- Texts of events come as bytes, here and below: damaged ones need not be UTF-8.
-SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB), version,
-       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB),
+       CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
        recorded_at, checksum
 FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version
 -- name: read_stream
@@ -211,8 +211,8 @@ WHERE aggregate_id = ? ORDER BY version, command_id
 SELECT task_id, attempt, route, cause, epoch, starts, cancel FROM task_queue
 WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
-SELECT version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB),
-       CAST(metadata AS BLOB), recorded_at, checksum, CAST(stream_id AS BLOB)
+SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
+       event_version, CAST(data AS BLOB), CAST(metadata AS BLOB), recorded_at, checksum
 FROM events WHERE aggregate_id = ? ORDER BY version
 -- name: versions_of
 SELECT aggregate_id, version FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?))
