@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from planfold.backends.names import of_another_kind
 from planfold.errors import CorruptLog
 from planfold.eventstore.checksum import event_checksum, identity_checksum
 from planfold.eventstore.codec import Codec
@@ -95,20 +96,20 @@ def is_intact(
 
 
 @lru_cache(1024)
-def _text(text: str | bytes) -> str:
-    """A name, as a text whatever it holds."""
+def shown(text: str | bytes) -> str:
+    """A name as text, even if it is damaged."""
     return text if isinstance(text, str) else text.decode("utf-8", "replace")
 
 
 def events_of(
-    codec: Codec, aggregate_id: str, after_version: int, rows: Iterable[Iterable[Any]]
+    codec: Codec,
+    aggregate_id: str,
+    after_version: int,
+    rows: Iterable[Iterable[Any]],
+    stream_id: str | None = None,
 ) -> list[Any]:
     """The events of one stream from rows of its version as its head has it and the columns of
-    :func:`is_intact`.
-
-    Raises:
-        CorruptLog: a version is missing, or an event cannot be read.
-    """
+    :func:`is_intact`; see :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
     decode = codec.decode
     last = after_version
     events: list[Any] = []
@@ -120,8 +121,10 @@ def events_of(
             raise CorruptLog(f"{aggregate_id} lacks its event {last}; it is read-only")
         if not is_intact(stream, its_id, version, name, event_version, data, metadata, at, crc):
             raise CorruptLog(f"{aggregate_id}#{version}: {DAMAGED}; it is read-only")
+        if stream_id is not None and shown(stream) != stream_id:
+            raise of_another_kind(aggregate_id, shown(stream), stream_id)
         try:
-            events.append(decode(_text(name), event_version, data))
+            events.append(decode(shown(name), event_version, data))
         except CorruptLog as fault:
             raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
     if head != last:
@@ -132,7 +135,7 @@ def events_of(
 def envelope_of(codec: Codec, row: Iterable[Any]) -> Envelope:
     """A row of ``events``; an event that cannot be read is ``Undecoded``."""
     position, stream, its_id, version, its_name, event_version, data, metadata, at, crc = row
-    aggregate_id, name = _text(its_id), _text(its_name)
+    aggregate_id, name = shown(its_id), shown(its_name)
     event: Any
     if is_intact(stream, its_id, version, its_name, event_version, data, metadata, at, crc):
         meta = decode_metadata(metadata, aggregate_id)
@@ -142,7 +145,7 @@ def envelope_of(codec: Codec, row: Iterable[Any]) -> Envelope:
             event = Undecoded(str(fault), _readable(data))
     else:
         event, meta = Undecoded(DAMAGED, _readable(data)), UNREADABLE
-    stream_id = _text(stream)
+    stream_id = shown(stream)
     return Envelope(
         position, stream_id, aggregate_id, version, name, event_version, event, meta, at
     )

@@ -415,10 +415,20 @@ SELECT current_setting('server_version') AS server,
 -- name: unsafe_settings
 SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+-- name: all_events
+SELECT stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at,
+       checksum
+FROM planfold.events ORDER BY position
 -- name: damaged_streams
-SELECT aggregate_id, version, last FROM (
-    SELECT s.aggregate_id, s.version, coalesce((
-        SELECT max(e.version) FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id
-    ), 0) AS last
-    FROM planfold.streams s ORDER BY s.aggregate_id DESC LIMIT 1000
-) AS latest WHERE version <> last LIMIT 3
+-- Streams whose head is not their last event, or whose events do not follow each other.
+WITH found AS (
+    SELECT aggregate_id, count(*) AS events, min(version) AS first, max(version) AS last
+    FROM planfold.events GROUP BY aggregate_id
+)
+SELECT f.aggregate_id, s.version, f.events, f.last
+FROM found f LEFT JOIN planfold.streams s ON s.aggregate_id = f.aggregate_id
+WHERE s.version IS DISTINCT FROM f.last OR f.first <> 1 OR f.last <> f.events
+UNION ALL
+SELECT s.aggregate_id, s.version, 0, 0 FROM planfold.streams s
+WHERE NOT EXISTS (SELECT FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id)
+LIMIT 5
