@@ -41,9 +41,7 @@ async def test_states_are_dropped_when_they_take_too_much_memory(
     assert len(loaded) <= 4
 
 
-async def test_states_are_bounded_by_number(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_states_are_bounded_by_number(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailboxes_module, "CACHED_STATES", 3)
     async with planfold.open_app(database, tools=[big]) as app:
         for n in range(9):

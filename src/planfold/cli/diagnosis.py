@@ -119,7 +119,9 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     found.facts |= _particulars(report)
     found.facts["integrity"] = report.integrity
     if report.integrity != "ok":
-        found.faults.append("the database is damaged; restore it from a backup")
+        found.faults.append(
+            f"the database is damaged ({report.integrity}); restore it from a backup"
+        )
         return
     if report.schema > report.newest_schema:
         found.faults.append("the database was written by a newer planfold; upgrade planfold")

@@ -145,7 +145,8 @@ class Mailbox:
         return self.aggregate.handler(), 0
 
     async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
-        events = await store.load(self.aggregate_id, after_version=self.version)
+        kind = self.aggregate.stream_id
+        events = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         apply = handler.apply
         for event in events:
             apply(event)

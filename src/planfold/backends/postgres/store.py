@@ -148,10 +148,12 @@ class PostgresStore:
         """The version of a stream; 0 when there is none."""
         return await self._readers.value("version", aggregate_id) or 0
 
-    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def load(
+        self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
+    ) -> list[Any]:
         """See :meth:`EventStore.load`."""
         rows = await self._readers.rows("load", aggregate_id, after_version)
-        return events_of(self.codec, aggregate_id, after_version, rows)
+        return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None
