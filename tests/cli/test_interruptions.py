@@ -148,6 +148,21 @@ def test_a_task_that_nobody_serves_says_what_it_waits_for(served: list[str]) -> 
         ended(process)
 
 
+def test_resume_waits_for_a_worker_that_has_the_tool() -> None:
+    Path("trainer.py").write_text("import planfold\n\n@planfold.tool\ndef train(): return 1\n")
+    plan = write_plan({"description": "train", "tool": "train"}, sh("wait", "sleep 2"))
+    called("run", "--yes", "--detach", "--tools", "trainer", plan)
+    resuming = start("resume", "--json")
+    process = start("worker", "--tools", "trainer", "--route", "train")
+    try:
+        code, out, err = ended(resuming)
+        assert (code, err) == (0, "")
+        assert statuses(json.loads(out)[0]) == ["completed", "completed"]
+    finally:
+        process.terminate()
+        ended(process)
+
+
 def test_a_second_signal_stops_a_worker_at_once() -> None:
     called("run", "--yes", "--detach", waiting_plan())
     process = start("worker")

@@ -555,6 +555,7 @@ ASKED = {
         ("failed", "A person says that this failed.", 0),
         ("run it again", fenced('{"sent":"b"}'), 1),
     ],
+    ids=["done", "failed", "again"],  # a mark differs between processes
 )
 async def test_what_must_not_run_twice_is_not_run_again_unasked(
     answer: str, told: str, times: int

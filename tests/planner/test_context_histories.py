@@ -170,7 +170,7 @@ def test_the_trigger_costs_the_same_in_a_large_plan_and_compaction_is_rare() -> 
     for task_id in range(1, 2_001):
         for event in planner.process(done(task_id, "x" * 400)):
             planner.apply(event)
-        while (follow := planner.next_command()) is not None:
+        while (follow := planner.outlook().command) is not None:
             for event in planner.process(follow):
                 planner.apply(event)
                 if isinstance(event, ContextCompacted):

@@ -142,7 +142,7 @@ class PlannerMachine(RuleBasedStateMachine):
             self.planner.apply(event)
             self.history.append(event)
             self.note_life(event)
-            self.planner.queue_changes(event)
+            self.planner.outlook([event], self.now)
             self.check_limits(event)
 
     def send(self, command: c.Command) -> None:
@@ -156,7 +156,7 @@ class PlannerMachine(RuleBasedStateMachine):
 
     def follow_up(self) -> None:
         for _ in range(FOLLOW_UPS):
-            command = self.planner.next_command(self.now)
+            command = self.planner.outlook((), self.now).command
             if command is None:
                 return
             events = self.decide(command)
@@ -329,10 +329,10 @@ class PlannerMachine(RuleBasedStateMachine):
     def compact(self, summary: str | None) -> None:
         self.send(c.CompactContext(summary))
 
-    @precondition(lambda self: self.planner.due_at() is not None)
+    @precondition(lambda self: self.planner.outlook().due_at is not None)
     @rule()
     def the_time_comes(self) -> None:
-        self.now = self.planner.due_at() or self.now
+        self.now = self.planner.outlook().due_at or self.now
         self.send(c.Continue(self.now))
 
     @rule(data=st.data())
@@ -361,7 +361,7 @@ class PlannerMachine(RuleBasedStateMachine):
     def sensible(self, rng: random.Random) -> c.Command:
         state = self.planner.state
         task = rng.choice(list(state.tasks.values()))
-        due = self.planner.due_at()
+        due = self.planner.outlook().due_at
         if not state.approved and rng.random() < 0.7:
             return c.ApprovePlan(state.revision_hash)
         if due is not None and rng.random() < 0.3:
@@ -397,8 +397,8 @@ class PlannerMachine(RuleBasedStateMachine):
         assert restored is not None
         assert restored.snapshot() == self.planner.snapshot()
         assert facts_of(restored.state.schedule) == facts_of(self.planner.state.schedule)
-        assert folded.due_at() == restored.due_at() == self.planner.due_at()
-        assert folded.head() == self.planner.head()
+        assert folded.outlook().due_at == restored.outlook().due_at == self.planner.outlook().due_at
+        assert folded.outlook().head == self.planner.outlook().head
 
     @invariant()
     def the_counts_are_right(self) -> None:
@@ -436,7 +436,7 @@ class PlannerMachine(RuleBasedStateMachine):
             assert not state.questions
         elif state.approved and not moving:
             assert ended or state.schedule.delayed
-        due = self.planner.due_at()
+        due = self.planner.outlook().due_at
         assert due is None or due > self.now, "asked again and again for nothing"
         if state.schedule.delayed and state.approved and not moving and not state.cancelled:
             assert due is not None

@@ -99,33 +99,33 @@ def test_an_answer_may_say_that_it_could_not_be_done() -> None:
 def test_the_default_holds_after_the_deadline() -> None:
     plan = running(ask(1, default="later", deadline=60.0), work(2, 1))
     plan.then(ClarificationRequested(1, "question 1?", (), "later", 60.0))
-    assert plan.handler.due_at() == 60.0
+    assert plan.handler.outlook().due_at == 60.0
     plan.when(Continue(59.9)).then_nothing()
     plan.when(Continue(60.0)).then(ClarificationReceived(1, "later", "deadline"))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     plan.follow_up(60.0).when(answer(1, "now")).then_rejected("use ChangeAnswer")
 
 
 def test_an_answer_before_the_deadline_counts() -> None:
     plan = running(ask(1, default="later", deadline=60.0)).when(answer(1, "now"))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     plan.follow_up(61.0)
     assert plan.handler.state.tasks[1].result == "now"
 
 
 def test_a_deadline_without_a_default_is_nothing_to_wait_for() -> None:
     plan = running(ask(1, deadline=60.0))
-    assert plan.handler.due_at() is None
-    assert plan.handler.next_command(100.0) is None
+    assert plan.handler.outlook().due_at is None
+    assert plan.handler.outlook((), 100.0).command is None
 
 
 def test_the_earliest_deadline_is_due_first() -> None:
     plan = running(*(ask(i, default="x", deadline=float(70 - i)) for i in range(1, 6)))
-    assert plan.handler.due_at() == 65.0
+    assert plan.handler.outlook().due_at == 65.0
     assert plan.when(Continue(67.0)).events == [
         ClarificationReceived(i, "x", "deadline") for i in (5, 4, 3)
     ]
-    assert plan.handler.due_at() == 68.0
+    assert plan.handler.outlook().due_at == 68.0
 
 
 # --- executors that ask ------------------------------------------------------------------------

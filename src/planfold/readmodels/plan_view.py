@@ -51,7 +51,8 @@ class TaskView(msgspec.Struct):
 
 class PlanView(msgspec.Struct):
     """A plan as its log says. ``summary`` is set once the plan has ended; ``reserved`` is set
-    aside for calls that go on."""
+    aside for calls that go on. ``stopped_because`` is set where :meth:`App.run` returns a plan that
+    has not ended."""
 
     id: str
     title: str
@@ -69,6 +70,7 @@ class PlanView(msgspec.Struct):
     spent: Spend = Spend()
     reserved: Spend = Spend()
     budget: Budget = Budget()
+    stopped_because: str | None = None
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
