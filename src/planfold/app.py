@@ -17,6 +17,8 @@ from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
+from planfold.drafting.model.standing import has_started
+from planfold.drafting.revision import check_tasks, compile_revision
 from planfold.errors import CommandRejected, ConfigurationError, NotFound, Permanent
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
@@ -32,6 +34,7 @@ from planfold.planner.commands import (
     HandleExecutorEvent,
     Initialize,
     PlannerConfig,
+    RevisePlan,
 )
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
@@ -44,6 +47,7 @@ from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.standstill import LOOK_EVERY_S, needed_worker, unserved, waits_for_person
 from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
+from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
@@ -65,8 +69,11 @@ class App:
         executors: Executors,
         settings: Settings,
         aggregates: Sequence[Aggregate] = (PLAN,),
+        *,
+        knows_tools: bool = True,
     ) -> None:
         self.store = store
+        self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
@@ -95,8 +102,29 @@ class App:
         command = Initialize(
             draft.title, tasks, draft.goal, config or self.planner_config(), approved_by
         )
-        await self.send(plan_id, command)
+        await self._send(plan_id, command)
         return plan_id
+
+    async def revise(
+        self, plan_id: str, plan: PlanDraft | str, *, approved_by: str | None = None
+    ) -> str:
+        """Replace what has not started by a plan (a draft, or text); returns the hash of the
+        revision, which waits for approval unless ``approved_by`` says who gave it.
+
+        The plan may be the whole one, edited, or only what is still to come. What has started
+        stays as it is; see :func:`planfold.drafting.revision.compile_revision`.
+
+        Raises:
+            InvalidPlan: with all faults; nothing is changed.
+            CommandRejected: the plan cannot be revised now.
+            ConfigurationError: the tools are not known, because of ``load=False``.
+            NotFound: there is no such plan.
+        """
+        toolbox = self._toolbox()
+        draft = self.draft(plan) if isinstance(plan, str) else plan
+        tasks = compile_revision(draft, toolbox, (await self.planner(plan_id)).state)
+        await self._send(plan_id, RevisePlan(tasks, approved_by))
+        return (await self.planner(plan_id)).state.revision_hash
 
     async def wish(
         self,
@@ -147,7 +175,29 @@ class App:
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
             Conflict: ``command_id`` stands for another command.
+            InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
+            ConfigurationError: there are such tasks, but the tools are not known, because of
+                ``load=False``.
         """
+        if isinstance(command, Initialize):
+            check_tasks(command.tasks, self._toolbox(), {})
+        elif isinstance(command, RevisePlan):
+            tasks = (await self.planner(plan_id)).state.tasks
+            started = {i: task.spec for i, task in tasks.items() if has_started(task)}
+            check_tasks(command.tasks, self._toolbox(), started)
+        return await self._send(plan_id, command, command_id=command_id)
+
+    def _toolbox(self) -> Toolbox:
+        if not self._knows_tools:
+            raise ConfigurationError(
+                "this App was opened with load=False, so it does not know the tools that tasks "
+                "are checked against; open it with load=True to begin or revise a plan"
+            )
+        return self.executors.toolbox
+
+    async def _send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
         return await self.dispatcher.send(
             PLAN,
             plan_id,
@@ -378,7 +428,7 @@ async def open_app(
         codec = Codec(t for aggregate in kinds for t in aggregate.events)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)
-        yield App(store, chosen, settings, kinds)
+        yield App(store, chosen, settings, kinds, knows_tools=load or executors is not None)
 
 
 def new_plan_id() -> str:

@@ -33,6 +33,7 @@ from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
     from planfold.app import App
+    from planfold.drafting.changes import PlanDiff
     from planfold.eventstore.port import WorkerRecord
 
 QUESTION_LINES = 12
@@ -353,10 +354,15 @@ def revision_lines(fold: PlanFold, width: int) -> list[Line]:
         return []
     from planfold.drafting.changes import plan_diff
 
-    styles = {"+": "good", "-": "bad", "~": "ask"}
     diff = plan_diff(fold.approved, specs_of(fold))
-    found = clean_lines(str(diff)) or ["Nothing but what a model did to plan it."]
-    lines: list[Line] = [[], [("What would change", "bold")]]
+    return [[], *change_lines(diff, width, "Nothing but what a model did to plan it.")]
+
+
+def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
+    """What a revision would change; ``without``: what is said where that is nothing."""
+    styles = {"+": "good", "-": "bad", "~": "ask"}
+    found = clean_lines(str(diff)) if diff else [without]
+    lines: list[Line] = [[("What would change", "bold")]]
     return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
 
 

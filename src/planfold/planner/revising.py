@@ -14,6 +14,7 @@ from planfold.planner.cancelling import blocking_parent, find_task, stopped
 from planfold.planner.commands import PlannerConfig, Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
+from planfold.planner.references import find_references
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import out_of_budget
@@ -35,10 +36,22 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
         graph[spec.id] = spec.depends_on
     if not graph:
         raise CommandRejected("a plan needs at least one task")
+        _check_references(spec)
     for task_id, parent in dangling(graph):
         raise CommandRejected(f"task {task_id} depends on task {parent}, which does not exist")
     for cycle in find_cycles(graph):
         raise CommandRejected(f"tasks wait for each other: {' -> '.join(map(str, cycle))}")
+
+
+def _check_references(spec: TaskSpec) -> None:
+    if spec.tool is None:
+        return
+    for reference in find_references(spec.tool.arguments, literal=spec.tool.literal):
+        target = reference.target
+        if not target.isdecimal() or len(target) > 18 or int(target) not in spec.depends_on:
+            raise CommandRejected(
+                f"task {spec.id} refers to {reference.text}, but does not depend on that task"
+            )
 
 
 def check_config(config: PlannerConfig) -> None:
@@ -108,6 +121,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
     """Tasks that a drafting task found. Those the plan has already change nothing. Approved
     beforehand is what the task finds that the plan began with; planning anew waits for an
     approval, and takes the place of what did not complete."""
+    if not task.spec.drafts:
+        raise CommandRejected(f"task {task.id} drafts no plan, so it cannot propose tasks")
     if task.outdated:
         return  # what it proposes rests on an answer that was changed
     first, known = task.id == min(state.tasks), state.tasks
