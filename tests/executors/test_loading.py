@@ -15,7 +15,6 @@ import planfold
 from planfold.errors import ConfigurationError
 from planfold.executors.loading import add_tools
 from planfold.executors.registry import Executors
-from planfold.runtime.settings import Settings
 
 
 @pytest.fixture
@@ -89,7 +88,3 @@ async def test_a_worker_runs_at_least_one_task_at_a_time(concurrency: int) -> No
     async with planfold.open_app("sqlite:///:memory:") as app:
         with pytest.raises(ConfigurationError, match="concurrency must be at least 1, not"):
             app.worker(concurrency=concurrency)
-    settings = Settings(database="sqlite:///:memory:", concurrency=concurrency)
-    async with planfold.open_app(settings) as app:
-        with pytest.raises(ConfigurationError, match="concurrency must be at least 1, not"):
-            app.worker()
