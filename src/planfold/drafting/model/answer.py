@@ -12,7 +12,7 @@ from typing import Any, Final
 from planfold.drafting.attachments import attachment_for
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, printable, quoted
-from planfold.drafting.model.streaming import Unreadable
+from planfold.drafting.model.elements import Unreadable
 from planfold.drafting.schema import DESCRIPTIONS
 from planfold.drafting.shape import task_from, task_name
 from planfold.planner.tasks import Effect, NodeKind
@@ -72,7 +72,7 @@ def draft_of(value: Any, place: int, faults: Faults) -> TaskDraft:
     if not isinstance(value, Mapping):
         message, fix = f"is {quoted(value)}, not an object", 'write {"label": ..., ...}'
         if isinstance(value, Unreadable):
-            message, fix = f"{value.text}: {value.why}", "write it anew, as JSON"
+            message, fix = f"{value.text}: {value.why}", "write it again, as JSON"
         faults.add(message, task=str(place), fix=fix)
         return TaskDraft(description="(unreadable)")
     raw = {key: item for key, item in value.items() if _is_said(key, item)}

@@ -174,7 +174,10 @@ class _Listener:
 
     def hear(self, piece: str) -> None:
         self._heard.append(piece)
-        for value in self._reader.feed(piece):
+        self._offer(self._reader.feed(piece))
+
+    def _offer(self, values: list[Any]) -> None:
+        for value in values:
             if accepted := self._candidates.offer(value):
                 self._accept(accepted)
 
@@ -187,7 +190,8 @@ class _Listener:
             self._candidates.drop_pending()
             self._reader, self._heard = TaskReader(), []
             self.hear(answer.text)
-        broken = self._reader.close()
+        values, broken = self._reader.close()
+        self._offer(values)
         broke_off = bool(broken) or answer.finish == "length"
         accepted, found = self._candidates.end_round(broke_off=broke_off)
         if accepted:
@@ -196,7 +200,7 @@ class _Listener:
             fix = "go on with the tasks that are missing"
             found.insert(0, Fault("the answer broke off before its end", fix=fix))
         elif broken and answer.finish != "refusal":
-            fix = 'answer with one JSON object, {"tasks": [...]}'
+            fix = 'answer with one JSON object, {"tasks": [...]}, and nothing else'
             found.insert(0, Fault(f"the answer is not a plan: {broken}", fix=fix))
         elif not found and not self._candidates.accepted:
             found = [Fault("has no tasks", field="tasks", fix="add at least one task")]
