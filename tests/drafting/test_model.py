@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from planfold.drafting.attachments import extract_attachments
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.model.answer import answer_schema
+from planfold.drafting.model.answer import plain_schema
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.drafter import Drafted, Wish, draft_tasks, opening, prompt
 from planfold.llm.model import Answer, ModelRejected, ModelUnavailable, Request
@@ -451,8 +451,8 @@ async def test_new_tasks_rest_on_what_stands_and_not_on_what_failed() -> None:
 # --- the request ---
 
 
-def test_the_schema_is_one_and_holds_what_is_asked_for() -> None:
-    schema = answer_schema(TOOLS)
+def test_the_plain_schema_holds_what_is_asked_for() -> None:
+    schema = plain_schema(TOOLS)
     jsonschema_rs.meta.validate(schema)
     valid = jsonschema_rs.Draft202012Validator(schema)
     example = prompt("system", tools="").partition("Example: ")[2].partition("\n")[0]
@@ -460,9 +460,9 @@ def test_the_schema_is_one_and_holds_what_is_asked_for() -> None:
     assert not valid.is_valid({"tasks": [call("a", "unknown")]})
     assert not valid.is_valid({"tasks": [work("a", done=True)]})
     tools = Toolbox([Tool(name="http")])
-    assert jsonschema_rs.Draft202012Validator(answer_schema(tools)).is_valid(json.loads(example))
+    assert jsonschema_rs.Draft202012Validator(plain_schema(tools)).is_valid(json.loads(example))
     many = Toolbox(Tool(name=f"t{i}") for i in range(300))
-    assert "enum" not in answer_schema(many)["properties"]["tasks"]["items"]["properties"]["tool"]
+    assert "enum" not in plain_schema(many)["properties"]["tasks"]["items"]["properties"]["tool"]
 
 
 def test_the_opening_holds_tools_attachments_and_fenced_data() -> None:

@@ -43,7 +43,7 @@ def read(text: str, cuts: list[int] | None = None) -> tuple[list[Any], str]:
     cuts=st.lists(st.integers(0, 5_000), max_size=20),
     indent=st.sampled_from([None, 2]),
     ascii_only=st.booleans(),
-    extra=st.dictionaries(TEXTS.filter(lambda key: key != "tasks"), VALUES, max_size=2),
+    extra=st.dictionaries(TEXTS, VALUES, max_size=2).filter(lambda e: "tasks" not in str(e)),
 )
 def test_any_split_gives_the_same_tasks(
     tasks: list[Any], cuts: list[int], indent: int | None, ascii_only: bool, extra: Any
@@ -231,8 +231,8 @@ def test_of_broken_json_no_task_is_read_that_was_not_written(
     found, fault = read(text)
     for each in found:
         if isinstance(each, dict):
-            said = "".join(json.dumps(each)[1:-1].split())
-            assert said in "".join(text.split())  # as it was written, whole
+            said = "".join(json.dumps(each)[1:-1].split()).lower()
+            assert said in "".join(text.split()).lower()  # as it was written, whole
     assert fault or find_plan(text) == (found, "")
 
 

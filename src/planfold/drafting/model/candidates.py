@@ -160,7 +160,7 @@ class Candidates:
     def _candidate(self, value: Any) -> _Candidate:
         faults = Faults()
         place = self.offered
-        draft = draft_of(value, place, faults)
+        draft = draft_of(value, place, self._tools, faults)
         if draft.label is None:
             draft.label = self._free_label(place)
         candidate = _Candidate(draft.label, value, draft, self.round)

@@ -14,7 +14,7 @@ import msgspec
 from planfold.compaction.tokens import estimate_tokens
 from planfold.drafting.draft import Fault
 from planfold.drafting.faults import printable
-from planfold.drafting.model.answer import answer_schema
+from planfold.drafting.model.answer import answer_form, may_be_empty
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.streaming import TaskReader
 from planfold.llm.fencing import fenced
@@ -94,11 +94,12 @@ async def draft_tasks(
     writes, this returns; exceptions of ``ask`` that are not about the model pass through.
     """
     messages = opening(wish, tools)
-    schema = answer_schema(tools)
+    form = answer_form(tools)
     first: tuple[Fault, ...] = ()
     found: list[Fault] = []
     for number in range(1, repairs + 2):
         listener = _Listener(candidates, accept or (lambda _: None))
+        schema = form.schema if number == 1 else may_be_empty(form.schema)
         request = Request(messages, schema=schema, max_tokens=ANSWER_TOKENS)
         try:
             answer = await ask(number, request, listener.hear)
@@ -142,7 +143,8 @@ def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
         for spec in existing
     )
     note = Message("user", prompt("again", tasks=lines))
-    return msgspec.structs.replace(request, messages=(*request.messages, note))
+    schema = request.schema and may_be_empty(request.schema)
+    return msgspec.structs.replace(request, messages=(*request.messages, note), schema=schema)
 
 
 def broken_off(fault: ModelUnavailable, request: Request) -> Answer:
