@@ -34,6 +34,7 @@ MOST_LISTED: Final = 250  # tools that the schema lists; with more of them any n
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
+_SOME_TEXTS: Final = {**_TEXTS, "maxItems": 20}  # a small model may write the same for ever
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "label": {**_TEXT, "description": "A short name, unique, such as fetch_page."},
     "description": _TEXT,
@@ -41,10 +42,10 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "tool": _TEXT,
     "arguments": {"type": "object", "description": "As the tool's parameters ask."},
     "depends_on": {**_TEXTS, "description": "Labels of tasks that must be completed before."},
-    "choices": {**_TEXTS, "description": "Answers to choose from, for a clarification."},
+    "choices": {**_SOME_TEXTS, "description": "Answers to choose from, for a clarification."},
     "default": {**_TEXT, "description": "The choice that you would take, for a clarification."},
-    "attachments": {**_TEXTS, "description": "Addresses and paths that belong to the task."},
-    "resources": {**_TEXTS, "description": "What else it needs: access, programs, hardware."},
+    "attachments": {**_SOME_TEXTS, "description": "Addresses and paths that belong to the task."},
+    "resources": {**_SOME_TEXTS, "description": "What else it needs: access, programs, hardware."},
     "effect": {**_TEXT, "enum": [str(effect.value) for effect in Effect]},
     "on_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
@@ -52,16 +53,19 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
 for _name in ("description", "on_failure"):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
+_LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]{1,200}$"}}
+_WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 class AnswerForm(msgspec.Struct, frozen=True):
-    """The ``schema`` that a model's answer is held to. ``notes`` say where it allows calls that
-    the tool does not take, and why."""
+    """The ``schema`` that a model's answer is held to, and a ``plain`` one for vendors that cannot
+    enforce it. ``notes`` say where it allows calls that the tool does not take, and why."""
 
     schema: dict[str, Any]
+    plain: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
@@ -74,9 +78,10 @@ def answer_form(tools: Toolbox) -> AnswerForm:
     notes: list[str] = []
     calls = [_call(tool, notes) for tool in tools]
     schema = _plan({"anyOf": [*calls, _work(), _question()]})
+    plain = plain_schema(tools)
     if limit := over_limit(schema):
-        return AnswerForm(plain_schema(tools), (f"The schema of the plan is not strict: {limit}",))
-    return AnswerForm(schema, tuple(notes))
+        return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
+    return AnswerForm(schema, plain, tuple(notes))
 
 
 def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
@@ -96,25 +101,25 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
         **_LABEL,
         "description": _TEXT,
         "arguments": arguments,
-        "depends_on": _TEXTS,
+        "depends_on": _LABELS,
         "on_failure": _bare("on_failure"),
         **effect,
-        "timeout": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, NULL]},
+        "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
     }
     return closed(fields)
 
 
 def _work() -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Processing.value)}
-    described = _named("description", "depends_on", "on_failure", "attachments", "resources")
-    return closed({**kind, **_LABEL, **described})
+    described = _named("description", "on_failure", "attachments", "resources")
+    return closed({**kind, **_LABEL, **described, "depends_on": _LABELS})
 
 
 def _question() -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Clarification.value)}
     said = _named("description", "choices")
     default = {"anyOf": [_TEXT, NULL], "description": _FIELDS["default"]["description"]}
-    return closed({**kind, **_LABEL, **said, "default": default, **_named("depends_on")})
+    return closed({**kind, **_LABEL, **said, "default": default, "depends_on": _LABELS})
 
 
 def _bare(name: str) -> dict[str, Any]:

@@ -99,8 +99,9 @@ async def draft_tasks(
     found: list[Fault] = []
     for number in range(1, repairs + 2):
         listener = _Listener(candidates, accept or (lambda _: None))
-        schema = form.schema if number == 1 else may_be_empty(form.schema)
-        request = Request(messages, schema=schema, max_tokens=ANSWER_TOKENS)
+        request = Request(messages, (), form.schema, ANSWER_TOKENS, form.plain)
+        if number > 1:
+            request = _open_ended(request)
         try:
             answer = await ask(number, request, listener.hear)
         except (ModelUnavailable, ModelRejected) as fault:
@@ -143,8 +144,14 @@ def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
         for spec in existing
     )
     note = Message("user", prompt("again", tasks=lines))
-    schema = request.schema and may_be_empty(request.schema)
-    return msgspec.structs.replace(request, messages=(*request.messages, note), schema=schema)
+    return _open_ended(msgspec.structs.replace(request, messages=(*request.messages, note)))
+
+
+def _open_ended(request: Request) -> Request:
+    """``request``, to which no task at all is an answer too."""
+    schemas = (request.schema, request.plain_schema)
+    schema, plain = (each and may_be_empty(each) for each in schemas)
+    return msgspec.structs.replace(request, schema=schema, plain_schema=plain)
 
 
 def broken_off(fault: ModelUnavailable, request: Request) -> Answer:

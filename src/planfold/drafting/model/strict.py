@@ -56,7 +56,7 @@ class Inexpressible(ValueError):
 
 def strict_parameters(parameters: Mapping[str, Any], literal: Iterable[str] = ()) -> dict[str, Any]:
     """The strict form of a tool's ``parameters``. A reference may stand for an argument that is
-    no plain text, but not for a ``literal`` one.
+    needed or a list, but not for a ``literal`` one.
 
     Raises:
         Inexpressible: an argument has no fixed form.
@@ -110,7 +110,7 @@ class _Writer:
             inner, at = schema["properties"][name], f"{place}.{name}"
             said = self.value(inner, at)
             options = list(said["anyOf"]) if said.keys() == {"anyOf"} else [said]
-            if not (top and name in self._literal) and not _is_plain_text(options):
+            if not (top and name in self._literal) and _may_be_result(options, name in needed):
                 options.append(REFERENCE)
             if name not in needed and NULL not in options:
                 options.append(NULL)
@@ -217,11 +217,12 @@ def _kept(schema: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {key: schema[key] for key in _KEPT.get(kind, ()) if key in schema}
 
 
-def _is_plain_text(options: list[dict[str, Any]]) -> bool:
-    return any(
-        option.get("type") == "string" and not option.keys() & {"format", "enum"}
-        for option in options
-    )
+def _may_be_result(options: list[dict[str, Any]], needed: bool) -> bool:
+    """Whether a reference needs a form of its own: a text may hold one anyway, and an optional
+    number or choice is too seldom one for what the form costs."""
+    kinds = [option.get("type") for option in options]
+    free = [o for o in options if o.get("type") == "string" and not o.keys() & {"format", "enum"}]
+    return not free and (needed or "array" in kinds)
 
 
 def _of_kind(branches: Iterable[Any], kind: str, root: Mapping[str, Any]) -> int:

@@ -43,15 +43,15 @@ def call_in_text(text: str, names: Collection[str]) -> str:
     for body in filter(None, (last[2].strip() if last else "", text.strip())):
         for name in _called(_json(body)):
             if name in names:
-                return name
+                return str(name)
         call = _CALL.fullmatch(body)
         if call and call[1] in names:
-            return call[1]
+            return str(call[1])
     for mark in _MARK.finditer(prose):
         for word in re.findall(r"[\w.-]+", prose[mark.end() : mark.end() + _NEAR]):
             for name in (word, word.removeprefix("functions.")):
                 if name in names:
-                    return name
+                    return str(name)
     return ""
 
 
