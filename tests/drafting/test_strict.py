@@ -175,13 +175,16 @@ def test_a_name_twice_in_a_map_stays_a_fault() -> None:
     assert own_arguments({"headers": pairs}, EXPRESSIBLE["map"]) == {"headers": pairs}
 
 
-def test_references_may_stand_for_what_is_no_text() -> None:
-    strict = strict_parameters(takes(n=INT, s=TEXT, l=TEXTS), literal=["l"])
-    valid = jsonschema_rs.Draft202012Validator(strict)
+def test_references_may_stand_for_what_is_needed_or_a_list() -> None:
+    parameters = takes(n=INT, m=INT, s=TEXT, l=TEXTS, own=TEXTS) | {"required": ["n"]}
+    valid = jsonschema_rs.Draft202012Validator(strict_parameters(parameters, literal=["own"]))
+    rest = {"m": None, "s": None, "l": None, "own": None}
     for reference in ("$page", "$3.json.items[0]", "$a-b[12]"):
-        assert valid.is_valid({"n": reference, "s": reference, "l": None})
-        assert not valid.is_valid({"n": None, "s": None, "l": reference})
-    assert not valid.is_valid({"n": "5", "s": None, "l": None})
+        assert valid.is_valid(rest | {"n": reference, "s": reference, "l": reference})
+        assert not valid.is_valid(rest | {"n": 1, "m": reference})
+        assert not valid.is_valid(rest | {"n": 1, "own": reference})
+    assert not valid.is_valid(rest | {"n": "5"})
+    assert not valid.is_valid(rest | {"n": None})
 
 
 TOOLS = Toolbox(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -107,15 +108,8 @@ def parameters(
         or request.schema.get("type") != "object"
     ):
         return prompted
-    closed = is_closed(request.schema)
-    native = ModelRequestParameters(
-        function_tools=tools,
-        output_mode="native",
-        output_object=OutputObjectDefinition(
-            request.schema if closed else opened(request.schema),
-            name="answer",
-            strict=strict if closed else False,
-        ),
+    native = replace(
+        prompted, output_mode="native", output_object=_enforced(request.schema, strict)
     )
     try:  # some vendors enforce closed schemas only, and not too large ones
         model.prepare_request(settings, native)
@@ -123,6 +117,12 @@ def parameters(
         _log.info("the schema of the answer is part of the instructions: %s", fault)
         return prompted
     return native
+
+
+def _enforced(schema: dict[str, Any], strict: bool | None) -> OutputObjectDefinition:
+    if not is_closed(schema):
+        return OutputObjectDefinition(opened(schema), name="answer", strict=False)
+    return OutputObjectDefinition(schema, name="answer", strict=strict)
 
 
 NAMED = ("properties", "$defs", "definitions", "patternProperties")
