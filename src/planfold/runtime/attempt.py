@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from planfold.errors import Permanent
 from planfold.eventstore.port import Lease
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome
+from planfold.executors.faults import describe_exception, is_permanent
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect, Task
 
@@ -78,11 +78,10 @@ class Attempt:
         except TimeoutError as fault:
             if timeout is not None and limit.expired():
                 return TaskFailed(f"timed out after {timeout:g} s")
-            return TaskFailed(f"TimeoutError: {fault}")
-        except Permanent as fault:
-            return TaskFailed(str(fault) or "Permanent", retryable=False)
+            return TaskFailed(describe_exception(fault))
         except Exception as fault:
-            return TaskFailed(f"{type(fault).__name__}: {fault}")
+            said = describe_exception(fault).removeprefix("Permanent: ")
+            return TaskFailed(said, retryable=not is_permanent(fault))
         finally:
             self._context = None
             context.close()
