@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import apsw
 import pytest
 from command_line import call, called, question, sh, shown, statuses, write_plan
 
@@ -198,6 +199,16 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     out = called("doctor", "--db", "sqlite:///other.db", code=1)
     assert "wrong: " in out
     assert "no_such_tools" in called("doctor", "--tools", "no_such_tools", code=1)
+
+
+def test_doctor_names_a_damaged_event() -> None:
+    called("run", "--yes", write_plan(question("q")), code=3)
+    plan_id = shown()["id"]
+    with apsw.Connection(".planfold/planfold.db") as raw:
+        raw.execute("UPDATE events SET recorded_at = recorded_at + 1 WHERE version = 2")
+    found = json.loads(called("doctor", "--json", code=1))
+    assert f"{plan_id}#2 does not match its checksum" in found["integrity"]
+    assert any(f"{plan_id}#2" in fault and "backup" in fault for fault in found["faults"])
 
 
 def test_migrate_and_schema() -> None:
