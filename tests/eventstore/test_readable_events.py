@@ -95,11 +95,12 @@ def events(cls: type) -> st.SearchStrategy[Any]:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: tuples are lists there, and keys are texts."""
+    """As JSON has it: tuples are lists there, and keys are texts; an empty list may be the default
+    that is left out."""
 
     def listed(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: listed(each) for key, each in value.items()}
+            return {key: listed(each) for key, each in value.items() if listed(each) != []}
         return [*map(listed, value)] if isinstance(value, list | tuple) else value
 
     return listed(msgspec.to_builtins(value, str_keys=True))

@@ -376,7 +376,7 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
     for store in bench.stores:
 
         async def observed(
-            aggregate_id: str, *, after_version: int = 0, load: Any = store.load
+            aggregate_id: str, *, after_version: int = 0, load: Any = store.load, **rest: Any
         ) -> Any:
             loads.append(after_version)
             return await load(aggregate_id, after_version=after_version, **rest)
