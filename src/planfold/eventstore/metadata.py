@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.eventstore.codec import MAX_DEPTH, is_too_deep
+from planfold.eventstore.codec import MAX_DEPTH, is_too_deep, require_finite
 from planfold.handler import Metadata
 
 UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
@@ -57,6 +57,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
             f"the metadata of {aggregate_id} cannot be recorded: it nests deeper than "
             f"{MAX_DEPTH} levels"
         )
+    if b"null" in data:
+        require_finite(f"the metadata of {aggregate_id}", metadata)
     return data
 
 
