@@ -7,7 +7,7 @@ ids are written together or not at all. Every backend passes ``planfold.testing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -77,6 +77,7 @@ class Lease(msgspec.Struct, frozen=True):
     cause: str
     cancel: bool = False
     owner: str | None = None
+    claimed_at: float = 0.0
 
 
 class StreamHead(msgspec.Struct, frozen=True):
@@ -89,6 +90,16 @@ class StreamHead(msgspec.Struct, frozen=True):
     created_at: float
     updated_at: float
     due_at: float | None = None
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A stream that asked, when it was last written (``since``), to be continued at ``at``; both
+    in seconds since the epoch."""
+
+    stream_id: str
+    aggregate_id: str
+    at: float
+    since: float
 
 
 def leaves_work(append: Append) -> bool:
@@ -174,16 +185,14 @@ class TaskQueue(Protocol):
         """The rows of one stream, leased (``owner``) or waiting."""
         ...
 
-    async def due(
-        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> list[str]:
-        """Streams that asked to be continued by ``now``, the longest overdue first."""
-        ...
-
-    async def next_due(
-        self, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> float | None:
-        """When the first of these streams wants to be continued; None: none does."""
+    async def upcoming(
+        self,
+        limit: int,
+        *,
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """Streams of these kinds that asked to be continued, the earliest first."""
         ...
 
 

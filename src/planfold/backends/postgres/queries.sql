@@ -147,18 +147,13 @@ SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
 -- name: owners
 SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
--- name: due
-SELECT aggregate_id FROM planfold.streams
-WHERE due_at <= $1 AND ($2::text IS NULL OR stream_id = $2) ORDER BY due_at LIMIT 100
--- name: due_of_stream
-SELECT aggregate_id FROM planfold.streams
-WHERE aggregate_id = $3 AND due_at <= $1 AND ($2::text IS NULL OR stream_id = $2)
--- name: next_due
-SELECT due_at FROM planfold.streams
-WHERE due_at IS NOT NULL AND ($1::text IS NULL OR stream_id = $1) ORDER BY due_at LIMIT 1
--- name: next_due_of_stream
-SELECT due_at FROM planfold.streams
-WHERE aggregate_id = $2 AND ($1::text IS NULL OR stream_id = $1)
+-- name: upcoming
+SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
+WHERE due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2)) ORDER BY due_at LIMIT $1
+-- name: upcoming_of_stream
+SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
+WHERE aggregate_id = $3 AND due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2))
+LIMIT $1
 -- name: version
 SELECT version FROM planfold.streams WHERE aggregate_id = $1
 -- name: heads

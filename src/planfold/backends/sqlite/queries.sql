@@ -71,13 +71,11 @@ FROM task_queue WHERE aggregate_id = ? ORDER BY id
 SELECT DISTINCT owner FROM task_queue WHERE owner IS NOT NULL
 -- name: abandon
 UPDATE task_queue SET expires = 0 WHERE owner = ?
--- name: due
-SELECT aggregate_id FROM streams
-WHERE due_at <= ?1 AND (?2 IS NULL OR aggregate_id = ?2) AND (?3 IS NULL OR stream_id = ?3)
-ORDER BY due_at LIMIT 100
--- name: next_due
-SELECT min(due_at) FROM streams
-WHERE due_at IS NOT NULL AND (?1 IS NULL OR aggregate_id = ?1) AND (?2 IS NULL OR stream_id = ?2)
+-- name: upcoming
+SELECT stream_id, aggregate_id, due_at, updated_at FROM streams
+WHERE due_at IS NOT NULL AND (?1 IS NULL OR stream_id IN (SELECT value FROM json_each(?1)))
+  AND (?2 IS NULL OR aggregate_id = ?2)
+ORDER BY due_at LIMIT ?3
 -- name: version
 SELECT version FROM streams WHERE aggregate_id = ?
 -- name: versions

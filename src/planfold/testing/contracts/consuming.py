@@ -174,7 +174,7 @@ class ConsumingContract(Contract):
         share = (await consumers.attend("mail", "ann", 1, after=0)).shares[0]
         await consumers.advance(share, 5)
         assert await store.checkpoints.raise_epoch() == store.epoch + 1
-        with pytest.raises(ConfigurationError, match="planfold consumers accept mail"):
+        with pytest.raises(ConfigurationError, match="accept its position"):
             await consumers.attend("mail", "ann", 1, after=0)
         await consumers.accept("mail")
         with pytest.raises(LeaseLost):
