@@ -145,7 +145,7 @@ def test_metadata_is_refused_or_read_back_equal(metadata: Metadata) -> None:
     found = decode_metadata(data, "plan-1")
     expected = msgspec.structs.replace(
         metadata,
-        now=0.0 if metadata.now == 5.0 else metadata.now,
+        now=0.0 if metadata.now == 5.0 else metadata.now + 0.0,
         worker=metadata.worker or metadata.extra.get("worker", ""),
         claimed_at=round(metadata.claimed_at, 4),
         began_at=round(metadata.began_at, 4),

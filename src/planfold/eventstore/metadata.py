@@ -75,11 +75,11 @@ def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _St
         correlation_id,
         causation_id,
         metadata.extra,
-        now if now and now != recorded_at else None,
+        None if now in (0.0, recorded_at) else now + 0.0,
         metadata.jitter,
         metadata.worker,
-        round(claimed_at, _TIME_DIGITS) if claimed_at else None,
-        round(began_at, _TIME_DIGITS) if began_at else None,
+        round(claimed_at, _TIME_DIGITS) if claimed_at != 0.0 else None,
+        round(began_at, _TIME_DIGITS) if began_at != 0.0 else None,
         metadata.command,
     )
 
