@@ -319,9 +319,10 @@ class App:
     ) -> Worker:
         """A worker on this process's event loop: ``async with app.worker(): ...``.
 
-        Leaving the block drains it: no more tasks are taken, and those that run get ``drain_s``
-        seconds (``settings.drain_s``) to end before they are cut off. ``observer`` is told what
-        was recorded and what does not work; without one, trouble is logged to "planfold".
+        Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
+        ``observer`` is told what was recorded and what does not work; without one, trouble is
+        logged to "planfold".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.

@@ -33,6 +33,7 @@ from planfold.cli.session import (
 )
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
+from planfold.runtime.reporting import Unobserved
 from planfold.runtime.standstill import needed_worker, waits_for_person
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Runner:
         )
         session = Session(self._app, plan_ids, display, self._paper, stop, since=self._since)
         plan_id = plan_ids[0] if plan_ids else None
-        worker = self._app.worker(plan_id=plan_id)
+        observer = None if self._json else Unobserved()  # else the session shows its faults
+        worker = self._app.worker(plan_id=plan_id, observer=observer)
         async with at_work(worker, stop):
             await session.follow(worker, ask=self._asks)
             if not stop.asked.is_set():
