@@ -41,7 +41,7 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.standstill import LOOK_EVERY_S, needed_worker, unserved, waits_for_person
+from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
 
@@ -303,10 +303,8 @@ class App:
         tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
         if not tasks or await self.store.version(plan_id) != version:
             return None
-        return (
-            f"task {tasks[0].id} waits for {needed_worker(tasks[0].spec)}; this process has none: "
-            "add it to tools= or start a worker that has it"
-        )
+        remedy = "this process has none: add it to tools= or start a worker that has it"
+        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
