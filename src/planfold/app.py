@@ -44,7 +44,7 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.standstill import LOOK_EVERY_S, needed_worker, unserved, waits_for_person
+from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
@@ -353,10 +353,8 @@ class App:
         tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
         if not tasks or await self.store.version(plan_id) != version:
             return None
-        return (
-            f"task {tasks[0].id} waits for {needed_worker(tasks[0].spec)}; this process has none: "
-            "add it to tools= or start a worker that has it"
-        )
+        remedy = "this process has none: add it to tools= or start a worker that has it"
+        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
@@ -369,9 +367,10 @@ class App:
     ) -> Worker:
         """A worker on this process's event loop: ``async with app.worker(): ...``.
 
-        Leaving the block drains it: no more tasks are taken, and those that run get ``drain_s``
-        seconds (``settings.drain_s``) to end before they are cut off. ``observer`` is told what
-        was recorded and what does not work; without one, trouble is logged to "planfold".
+        Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
+        ``observer`` is told what was recorded and what does not work; without one, trouble is
+        logged to "planfold".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
