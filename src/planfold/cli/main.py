@@ -65,6 +65,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"planfold.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        command.short_help = command.short_help or COMMANDS[cmd_name][1]
         return command
 
     def resolve_command(

@@ -337,7 +337,9 @@ def next_lines(situation: Situation, db: str | None) -> list[Line]:
         if situation.attended:
             steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
         else:
-            steps.append((command_line(db, "resume", fold.plan_id), "goes on; nobody runs it now"))
+            steps.append(
+                (command_line(db, "resume", fold.plan_id), "runs it here; no worker does now")
+            )
     elif status is PlanStatus.Failed:
         failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")

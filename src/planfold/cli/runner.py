@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.asking import Keyboard
@@ -33,7 +33,7 @@ from planfold.cli.session import (
 )
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
-from planfold.runtime.standstill import needed_worker
+from planfold.runtime.standstill import needed_worker, waits_for_person
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -180,12 +180,19 @@ class Runner:
     async def _report(self, plan_ids: Sequence[str], *, in_list: bool) -> int:
         situations = [await situation_of(self._app, plan_id) for plan_id in plan_ids]
         if self._json:
-            found = [show_json(situation) for situation in situations]
+            found = [await self._as_json(situation) for situation in situations]
             print_json(found if in_list else found[0])
         else:
             for situation in situations:
                 self._paper.lines(await self._ending(situation))
         return exit_code_of(s.fold.state.status.value for s in situations)
+
+    async def _as_json(self, situation: Situation) -> dict[str, Any]:
+        state = situation.fold.state
+        reason = waits_for_person(state)
+        for task in await unserved_here(self._app, situation.fold):
+            reason = reason or f"task {task.id} waits for {needed_worker(task.spec)}"
+        return show_json(situation) | {"stopped_because": reason}
 
     async def _ending(self, situation: Situation) -> list[Line]:
         fold, width = situation.fold, self._paper.width

@@ -71,12 +71,13 @@ class Planner(Handler[Command, Event]):
         """
         if isinstance(command, Initialize):
             return list(_initialize(self.state, command))
-        if not self.state.initialized:
+        if not self.state.revision_hash:
             raise NotFound("there is no such plan; it begins with Initialize")
         decide = _DECIDE.get(type(command))
         if decide is None:
             raise TypeError(f"a plan has no command {type(command).__name__}")
-        return list(decide(self.state, command))
+        events = decide(self.state, command)
+        return events if type(events) is list else list(events)
 
     def apply(self, event: Event) -> None:
         """Advance by one event; raises CorruptLog where the event is not legal."""
@@ -98,7 +99,7 @@ class Planner(Handler[Command, Event]):
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state
-        if not state.initialized:
+        if not state.revision_hash:
             return None
         if has_work(state, now):
             return Continue(now)

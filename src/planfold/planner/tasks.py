@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from planfold.retries import RetryPolicy as RetryPolicy
+
 
 class NodeKind(StrEnum):
     """What kind of work a task is."""
@@ -61,19 +63,6 @@ def place_of(attachment: Attachment) -> str:
     match attachment:
         case Link(url=place) | ImageRef(source=place) | FileRef(path=place):
             return f"{attachment.title} ({place})" if attachment.title else place
-
-
-class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Exponential backoff with full jitter.
-
-    Before attempt ``n + 1`` planfold waits between 0 and ``min(cap, base * factor ** (n - 1))``
-    seconds. ``attempts`` counts all tries, the first one included.
-    """
-
-    attempts: int = 1
-    base: float = 1.0
-    factor: float = 2.0
-    cap: float = 60.0
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -90,7 +90,7 @@ class Runner:
             task=task,
             arguments=arguments,
             report=report,
-            steps=dict(planner.state.steps(task.id)),
+            steps=dict(planner.state.steps(lease.task_id)),
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,

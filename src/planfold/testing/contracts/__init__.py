@@ -15,6 +15,7 @@ pytest.register_assert_rewrite(
     "planfold.testing.contracts.consuming",
     "planfold.testing.contracts.reading",
     "planfold.testing.contracts.queueing",
+    "planfold.testing.contracts.recording",
     "planfold.testing.contracts.remembering",
     "planfold.testing.contracts.subscribing",
     "planfold.testing.contracts.transferring",
@@ -25,6 +26,7 @@ from planfold.testing.contracts.backend import Backend  # noqa: E402
 from planfold.testing.contracts.consuming import ConsumingContract  # noqa: E402
 from planfold.testing.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
 from planfold.testing.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
+from planfold.testing.contracts.recording import RecordingContract  # noqa: E402
 from planfold.testing.contracts.remembering import RememberingContract  # noqa: E402
 from planfold.testing.contracts.subscribing import (  # noqa: E402
     FanOutContract,
@@ -46,6 +48,7 @@ __all__ = [
     "LeasingContract",
     "OutOfOrderContract",
     "ReadingContract",
+    "RecordingContract",
     "RememberingContract",
     "SubscribingContract",
     "TransferringContract",
