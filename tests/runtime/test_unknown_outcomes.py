@@ -55,9 +55,7 @@ async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about() -> N
         view = await finish(app)
         (question,) = view.questions
         assert 'Was this done? charge (called with {"cents":5}; it ran to its' in question.question
-        assert (
-            "its result cannot be recorded: the result of charge is not JSON" in question.question
-        )
+        assert "cannot be recorded: the result of charge is not JSON" in question.question
         await app.answer(PLAN_ID, "charge", "done", result={"receipt": "/receipts/1"})
         view = await finish(app)
     assert view.status == "completed"

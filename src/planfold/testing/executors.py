@@ -98,9 +98,7 @@ async def run_tool(
     )
     given = msgspec.json.decode(msgspec.json.encode(arguments or {}))
     if task is None:
-        tool: Tool | None = getattr(executor, "tool", None)
-        effect = tool.effect if tool is not None else Effect.Once
-        task = task_for(_name(executor), given, effect=effect)
+        task = _task_for(executor, given)
     record = _Record(dict(steps or {}), on_event)
     with tempfile.TemporaryDirectory() as scratch:
         root = workspace or Path(scratch)
@@ -159,6 +157,8 @@ async def _attempt(
             watcher.cancel()
 
 
-def _name(executor: Executor | ToolExecutor) -> str:
-    tool = getattr(executor, "tool", None)
-    return tool.name if tool is not None else type(executor).__name__
+def _task_for(executor: Executor | ToolExecutor, arguments: dict[str, Any]) -> Task:
+    tool: Tool | None = getattr(executor, "tool", None)
+    if tool is None:
+        return task_for(type(executor).__name__, arguments)
+    return task_for(tool.name, arguments, effect=tool.effect)
