@@ -19,11 +19,9 @@ from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
 from planfold.drafting.model.standing import has_started
 from planfold.drafting.revision import check_tasks, compile_revision
-from planfold.errors import CommandRejected, ConfigurationError, NotFound, Permanent
+from planfold.errors import CommandRejected, ConfigurationError, Permanent
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.port import EventStore, StreamHead
-from planfold.eventstore.transfer import where_archived
+from planfold.eventstore.port import EventStore
 from planfold.executors.recordable import recordable
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
@@ -37,11 +35,11 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
-from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
@@ -52,12 +50,10 @@ from planfold.tools.tool import Toolbox
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
 
-ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
-PAGE = 256  # events that are read at a time
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
-class App:
+class App(PlanReader):
     """planfold for programs: submit plans, follow them, answer, and run workers.
 
     Made by :func:`open_app`; belongs to one event loop.
@@ -72,12 +68,11 @@ class App:
         *,
         knows_tools: bool = True,
     ) -> None:
-        self.store = store
+        super().__init__(store, Dispatcher(store))
         self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
-        self.dispatcher = Dispatcher(store)
 
     async def submit(
         self,
@@ -239,82 +234,6 @@ class App:
         """Approve a revision of a plan: the given one, or the present one."""
         revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
         await self.send(plan_id, ApprovePlan(revision, by))
-
-    async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate as it stands, for reading. Raises NotFound."""
-        planner = await self.dispatcher.view(PLAN, plan_id)
-        assert isinstance(planner, Planner)
-        return planner
-
-    async def task_id(self, plan_id: str, key: int | str) -> int:
-        """The id of a task named by id or label. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks
-        for task in tasks.values():
-            if key in (task.id, task.spec.label, str(task.id)):
-                return task.id
-        raise NotFound(f"plan {plan_id} has no task {key!r}")
-
-    async def view(self, plan_id: str) -> PlanView:
-        """The plan as its log says. Raises NotFound, CorruptLog."""
-        envelopes = await self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
-        if not envelopes:
-            raise await self._missing(plan_id)
-        return plan_view(plan_id, envelopes)
-
-    async def plans(self) -> list[StreamHead]:
-        """All plans, oldest first, with title, status and counts in ``head``."""
-        return await self.store.heads(PLAN.stream_id)
-
-    async def status(self, plan_id: str) -> PlanStatus:
-        """Where a plan stands. Raises NotFound."""
-        head = self.dispatcher.head(PLAN, plan_id)
-        if head is None:
-            stream = await self.store.head(plan_id)
-            if stream is None or stream.stream_id != PLAN.stream_id:
-                raise await self._missing(plan_id)
-            head = stream.head
-        return PlanStatus(head["status"])
-
-    async def _missing(self, plan_id: str) -> NotFound:
-        archived = await self.store.transfer.tombstones([plan_id])
-        if archived:
-            return NotFound(where_archived(archived[0])).about("archived")
-        return NotFound(f"there is no plan {plan_id!r}").about("plan")
-
-    async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
-        """The plan's events after a position, then new ones as they happen; ends when the plan
-        has ended. Raises NotFound."""
-        query = Query(aggregate_id=plan_id)
-        while True:
-            ticket = self.store.wakeup.ticket(plan_id)
-            # Asked before reading, so that nothing can be missed.
-            ended = await self.status(plan_id) in ENDED
-            page = await self.store.read(query, after=after, limit=PAGE)
-            for envelope in page:
-                yield envelope
-                after = envelope.position
-            if page:
-                continue
-            if ended:
-                return
-            self.store.watch_other_processes()
-            await ticket.wait()
-
-    async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``.
-
-        Raises:
-            NotFound: there is no such plan.
-            CorruptLog: this version cannot read it, so it would never end here.
-        """
-        await self.planner(plan_id)
-        wanted = ENDED | frozenset(stop_at)
-        while True:
-            ticket = self.store.wakeup.ticket(plan_id)
-            if await self.status(plan_id) in wanted:
-                return await self.view(plan_id)
-            self.store.watch_other_processes()
-            await ticket.wait()
 
     async def run(self, plan_id: str) -> PlanView:
         """Work on one plan here until it has ended, or nothing more can happen without a person
