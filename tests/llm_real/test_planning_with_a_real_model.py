@@ -133,6 +133,11 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
     address: str, pytestconfig: pytest.Config
 ) -> None:
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+
+    def said(line: str) -> None:
+        reporter.write_line(line)
+        reporter.flush()
+
     endpoint = ModelEndpoint(
         "openai:smollm2", base_url=f"{address}/v1", timeout=1_800, max_tokens=ANSWER_TOKENS
     )
@@ -163,12 +168,12 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
             for task in tasks:
                 kinds[NodeKind(task["kind"])] += 1
             seconds += answer.seconds
-            reporter.write_line(
+            said(
                 f"{text}: {written} tasks, {len(structural)} structural faults, "
                 f"{len(faults) - len(structural)} others, {answer.usage.input_tokens} tokens in, "
                 f"{answer.usage.output_tokens} out, {answer.finish}, {answer.seconds:.0f} s"
             )
     await models.close()
-    reporter.write_line(f"{dict(kinds)}, {20 - len(wrong)} of 20, {seconds / 20:.0f} s each")
+    said(f"{dict(kinds)}, {20 - len(wrong)} of 20, {seconds / 20:.0f} s each")
     assert not wrong, "\n".join(wrong)
     assert kinds[NodeKind.ToolCall] >= 10
