@@ -81,22 +81,25 @@ class App(PlanReader):
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
+        priority: int | None = None,
     ) -> str:
         """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
-        own, submitting the same plan again does nothing.
+        own, submitting the same plan again does nothing. Workers take tasks of a higher
+        ``priority`` (-1,000 to 1,000; None: that of ``config``, 0 by default) first.
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` stands for another plan.
+            CommandRejected: ``plan_id`` stands for another plan, or the priority is out of range.
         """
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
         plan_id = plan_id or new_plan_id()
-        command = Initialize(
-            draft.title, tasks, draft.goal, config or self.planner_config(), approved_by
-        )
+        config = config or self.planner_config()
+        if priority is not None:
+            config = replace(config, priority=priority)
+        command = Initialize(draft.title, tasks, draft.goal, config, approved_by)
         await self._send(plan_id, command)
         return plan_id
 
@@ -128,9 +131,11 @@ class App(PlanReader):
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
+        priority: int | None = None,
     ) -> str:
         """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
         plan's id. A worker then plans; ``approved_by`` approves beforehand all that it plans.
+        ``priority`` as for :meth:`submit`.
 
         Raises:
             ConfigurationError: no model is configured.
@@ -142,6 +147,8 @@ class App(PlanReader):
             raise ConfigurationError(
                 'no model is configured; set model = "openai:..." in planfold.toml'
             )
+        if priority is not None:
+            config = replace(config, priority=priority)
         plan_id = plan_id or new_plan_id()
         await self.send(plan_id, begin_with_wish(text, config, approved_by=approved_by))
         return plan_id

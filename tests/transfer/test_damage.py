@@ -29,7 +29,7 @@ async def empty() -> AsyncIterator[SqliteStore]:
 async def sound() -> bytes:
     store = open_sqlite(":memory:")
     row, own = stream("a", 3)
-    task = TaskRow(1, 1, "r", 2, 0, 1, True)
+    task = TaskRow(1, 1, "r", 2, 0, 1, True, "t", 5, 99.5, 1)
     await fill(store, [(row, [own[0], task, *own[1:]]), stream("b", 1)])
     data = await exported(store)
     await store.close()
@@ -89,8 +89,8 @@ def change(line: bytes, **fields: object) -> bytes:
 Lines = list[bytes]
 EDITS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "another format": (
-        lambda ls: [change(ls[0], format=2), *ls[1:]],
-        "line 1: its format is 2, this planfold knows 1; upgrade planfold",
+        lambda ls: [change(ls[0], format=3), *ls[1:]],
+        "line 1: its format is 3, this planfold knows 1 to 2; upgrade planfold",
     ),
     "no header": (lambda ls: ls[1:], "line 1: this is not an export of planfold"),
     "a gap": (lambda ls: ls[:5] + ls[6:], "line 6: event 2 of a was to stand here, not 3"),
@@ -172,6 +172,7 @@ def test_the_fields_of_a_line_are_these(sound: bytes) -> None:
     assert list(lines[1]) == ["kind", *about]
     assert list(lines[2]) == ["kind", "command_id", "body_hash", "version", "recorded_at"]
     task = ["task_id", "attempt", "route", "cause", "epoch", "starts", "cancel"]
+    task += ["tool", "priority", "started_at", "crashes"]
     assert list(lines[3]) == ["kind", *task]
     assert list(lines[4]) == ["kind", *event]
     assert list(lines[-1]) == ["kind", "streams", "events", "sha256"]
