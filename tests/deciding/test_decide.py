@@ -47,7 +47,7 @@ def test_what_follows_is_part_of_the_decision() -> None:
         "PlanApproved",
         "TaskDispatched",
     ]
-    assert decision.queue == [(Enqueue(1, 1, "processing"), 3)]
+    assert decision.queue == [(Enqueue(1, 1, "processing", "processing"), 3)]
     assert decision.head["status"] == "running"
     assert [len(answer) for answer in decision.answers if isinstance(answer, list)] == [2]
 
@@ -60,7 +60,7 @@ def test_an_event_has_the_command_that_caused_it() -> None:
         ("TaskStatusUpdated", "c0", "request"),
         ("TaskDispatched", "p#4/Continue", "request"),
     ]
-    assert decision.queue == [(Settle(1), 4), (Enqueue(2, 1, "processing"), 5)]
+    assert decision.queue == [(Settle(1), 4), (Enqueue(2, 1, "processing", "processing"), 5)]
 
 
 def test_commands_of_one_round_are_decided_in_order_and_answered_alone() -> None:
