@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from planfold.assembly import assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.errors import CommandRejected, ConfigurationError, NotFound
+from planfold.drafting.model.standing import has_started
+from planfold.drafting.revision import check_tasks, compile_revision
+from planfold.errors import CommandRejected, ConfigurationError, Permanent
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.port import EventStore, StreamHead
-from planfold.eventstore.transfer import where_archived
+from planfold.eventstore.port import EventStore
+from planfold.executors.recordable import recordable
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
 from planfold.planner.commands import (
@@ -28,26 +32,28 @@ from planfold.planner.commands import (
     HandleExecutorEvent,
     Initialize,
     PlannerConfig,
+    RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
-from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
+from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
+from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
+from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
 
-ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
-PAGE = 256  # events that are read at a time
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
-class App:
+class App(PlanReader):
     """planfold for programs: submit plans, follow them, answer, and run workers.
 
     Made by :func:`open_app`; belongs to one event loop.
@@ -59,12 +65,14 @@ class App:
         executors: Executors,
         settings: Settings,
         aggregates: Sequence[Aggregate] = (PLAN,),
+        *,
+        knows_tools: bool = True,
     ) -> None:
-        self.store = store
+        super().__init__(store, Dispatcher(store))
+        self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
-        self.dispatcher = Dispatcher(store)
 
     async def submit(
         self,
@@ -90,10 +98,31 @@ class App:
         plan_id = plan_id or new_plan_id()
         config = config or self.planner_config()
         if priority is not None:
-            config = msgspec.structs.replace(config, priority=priority)
+            config = replace(config, priority=priority)
         command = Initialize(draft.title, tasks, draft.goal, config, approved_by)
-        await self.send(plan_id, command)
+        await self._send(plan_id, command)
         return plan_id
+
+    async def revise(
+        self, plan_id: str, plan: PlanDraft | str, *, approved_by: str | None = None
+    ) -> str:
+        """Replace what has not started by a plan (a draft, or text); returns the hash of the
+        revision, which waits for approval unless ``approved_by`` says who gave it.
+
+        The plan may be the whole one, edited, or only what is still to come. What has started
+        stays as it is; see :func:`planfold.drafting.revision.compile_revision`.
+
+        Raises:
+            InvalidPlan: with all faults; nothing is changed.
+            CommandRejected: the plan cannot be revised now.
+            ConfigurationError: the tools are not known, because of ``load=False``.
+            NotFound: there is no such plan.
+        """
+        toolbox = self._toolbox()
+        draft = self.draft(plan) if isinstance(plan, str) else plan
+        tasks = compile_revision(draft, toolbox, (await self.planner(plan_id)).state)
+        await self._send(plan_id, RevisePlan(tasks, approved_by))
+        return (await self.planner(plan_id)).state.revision_hash
 
     async def wish(
         self,
@@ -119,7 +148,7 @@ class App:
                 'no model is configured; set model = "openai:..." in planfold.toml'
             )
         if priority is not None:
-            config = msgspec.structs.replace(config, priority=priority)
+            config = replace(config, priority=priority)
         plan_id = plan_id or new_plan_id()
         await self.send(plan_id, begin_with_wish(text, config, approved_by=approved_by))
         return plan_id
@@ -137,7 +166,7 @@ class App:
         config = planner_config(self.settings)
         if max_parallel is None:
             return config
-        return msgspec.structs.replace(config, max_parallel=max_parallel)
+        return replace(config, max_parallel=max_parallel)
 
     async def send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
@@ -148,7 +177,29 @@ class App:
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
             Conflict: ``command_id`` stands for another command.
+            InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
+            ConfigurationError: there are such tasks, but the tools are not known, because of
+                ``load=False``.
         """
+        if isinstance(command, Initialize):
+            check_tasks(command.tasks, self._toolbox(), {})
+        elif isinstance(command, RevisePlan):
+            tasks = (await self.planner(plan_id)).state.tasks
+            started = {i: task.spec for i, task in tasks.items() if has_started(task)}
+            check_tasks(command.tasks, self._toolbox(), started)
+        return await self._send(plan_id, command, command_id=command_id)
+
+    def _toolbox(self) -> Toolbox:
+        if not self._knows_tools:
+            raise ConfigurationError(
+                "this App was opened with load=False, so it does not know the tools that tasks "
+                "are checked against; open it with load=True to begin or revise a plan"
+            )
+        return self.executors.toolbox
+
+    async def _send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
         return await self.dispatcher.send(
             PLAN,
             plan_id,
@@ -159,11 +210,28 @@ class App:
         )
 
     async def answer(
-        self, plan_id: str, task: int | str, text: str, *, by: str = "", failed: bool = False
+        self,
+        plan_id: str,
+        task: int | str,
+        text: str,
+        *,
+        by: str = "",
+        failed: bool = False,
+        result: Any = UNSET,
     ) -> None:
         """Answer the question of a task (id or label); ``failed`` reports that what a person was
-        asked to do could not be done."""
-        report = ClarificationProvided(_valid_text(text), by, failed)
+        asked to do could not be done.
+
+        ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
+        was unknown is done; without one the result is null.
+
+        Raises:
+            CommandRejected: the task asks nothing, or does not take this answer or a result.
+            NotFound: there is no such plan or task.
+        """
+        if result is not UNSET:
+            result = _recorded(result)
+        report = ClarificationProvided(_valid_text(text), by, failed, result)
         task_id = await self.task_id(plan_id, task)
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
@@ -174,85 +242,45 @@ class App:
         revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
         await self.send(plan_id, ApprovePlan(revision, by))
 
-    async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate as it stands, for reading. Raises NotFound."""
-        planner = await self.dispatcher.view(PLAN, plan_id)
-        assert isinstance(planner, Planner)
-        return planner
-
-    async def task_id(self, plan_id: str, key: int | str) -> int:
-        """The id of a task named by id or label. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks
-        for task in tasks.values():
-            if key in (task.id, task.spec.label, str(task.id)):
-                return task.id
-        raise NotFound(f"plan {plan_id} has no task {key!r}")
-
-    async def view(self, plan_id: str) -> PlanView:
-        """The plan as its log says. Raises NotFound, CorruptLog."""
-        envelopes = await self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
-        if not envelopes:
-            raise await self._missing(plan_id)
-        return plan_view(plan_id, envelopes)
-
-    async def plans(self) -> list[StreamHead]:
-        """All plans, oldest first, with title, status and counts in ``head``."""
-        return await self.store.heads(PLAN.stream_id)
-
-    async def status(self, plan_id: str) -> PlanStatus:
-        """Where a plan stands. Raises NotFound."""
-        head = self.dispatcher.head(PLAN, plan_id)
-        if head is None:
-            stream = await self.store.head(plan_id)
-            if stream is None or stream.stream_id != PLAN.stream_id:
-                raise await self._missing(plan_id)
-            head = stream.head
-        return PlanStatus(head["status"])
-
-    async def _missing(self, plan_id: str) -> NotFound:
-        archived = await self.store.transfer.tombstones([plan_id])
-        known = f"there is no plan {plan_id!r}; `planfold list` shows them"
-        return NotFound(where_archived(archived[0]) if archived else known)
-
-    async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
-        """The plan's events after a position, then new ones as they happen; ends when the plan
-        has ended. Raises NotFound."""
-        query = Query(aggregate_id=plan_id)
-        while True:
-            ticket = self.store.wakeup.ticket(plan_id)
-            # Asked before reading, so that nothing can be missed.
-            ended = await self.status(plan_id) in ENDED
-            page = await self.store.read(query, after=after, limit=PAGE)
-            for envelope in page:
-                yield envelope
-                after = envelope.position
-            if page:
-                continue
-            if ended:
-                return
-            self.store.watch_other_processes()
-            await ticket.wait()
-
-    async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``.
+    async def run(self, plan_id: str) -> PlanView:
+        """Work on one plan here until it has ended, or nothing more can happen without a person
+        or a worker that does not live; ``stopped_because`` of the view says then for what it
+        waits.
 
         Raises:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it, so it would never end here.
         """
         await self.planner(plan_id)
-        wanted = ENDED | frozenset(stop_at)
-        while True:
-            ticket = self.store.wakeup.ticket(plan_id)
-            if await self.status(plan_id) in wanted:
-                return await self.view(plan_id)
-            self.store.watch_other_processes()
-            await ticket.wait()
+        async with self.worker(plan_id=plan_id) as worker:
+            look_at = time.monotonic() + LOOK_EVERY_S
+            while True:
+                ticket = self.store.wakeup.ticket(plan_id)
+                status = await self.status(plan_id)
+                if status in ENDED:
+                    return await self.view(plan_id)
+                reason = None
+                if status in WAITING:
+                    reason = waits_for_person((await self.planner(plan_id)).state)
+                elif time.monotonic() >= look_at:
+                    reason = await self._waits_for_worker(plan_id, worker)
+                    look_at = time.monotonic() + LOOK_EVERY_S
+                if reason is not None:
+                    return replace(await self.view(plan_id), stopped_because=reason)
+                self.store.watch_other_processes()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await ticket.wait()
 
-    async def run(self, plan_id: str) -> PlanView:
-        """Work on one plan here until it has ended or waits for a person only."""
-        async with self.worker(plan_id=plan_id):
-            return await self.result(plan_id, stop_at=WAITING)
+    async def _waits_for_worker(self, plan_id: str, worker: Worker) -> str | None:
+        """Which worker the plan needs, where nothing else can take it further."""
+        version = await self.store.version(plan_id)
+        state = (await self.planner(plan_id)).state
+        tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
+        if not tasks or await self.store.version(plan_id) != version:
+            return None
+        remedy = "this process has none: add it to tools= or start a worker that has it"
+        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
@@ -260,21 +288,35 @@ class App:
         plan_id: str | None = None,
         concurrency: int | None = None,
         routes: Iterable[str] | None = None,
+        drain_s: float | None = None,
         observer: Observer | None = None,
     ) -> Worker:
-        """A worker on this process's event loop: ``async with app.worker(): ...``."""
-        workspace = workspace_of(self.settings)
+        """A worker on this process's event loop: ``async with app.worker(): ...``.
+
+        Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
+        ``observer`` is told what was recorded and what does not work; without one, trouble is
+        logged to "planfold".
+
+        Raises:
+            ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
+        """
+        changes = {"concurrency": concurrency, "drain_s": drain_s}
+        given = {name: value for name, value in changes.items() if value is not None}
+        settings = replace(self.settings, **given)
+        workspace = workspace_of(settings)
         return Worker(
             self.store,
             self.dispatcher,
             self.executors,
-            concurrency=concurrency or self.settings.concurrency,
+            concurrency=settings.concurrency,
+            drain_s=settings.drain_s,
             plan_id=plan_id,
             routes=routes,
             aggregates=self.aggregates,
             workspace=workspace,
-            files_dir=files_dir(self.settings, workspace),
-            observer=observer,
+            files_dir=files_dir(settings, workspace),
+            observer=observer or LoggedTroubles(),
         )
 
 
@@ -311,12 +353,19 @@ async def open_app(
         codec = Codec(t for aggregate in kinds for t in aggregate.events)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)
-        yield App(store, chosen, settings, kinds)
+        yield App(store, chosen, settings, kinds, knows_tools=load or executors is not None)
 
 
 def new_plan_id() -> str:
     """Short, unique enough for any number of plans, and safe in a shell and a URL."""
     return f"plan-{secrets.token_hex(5)}"
+
+
+def _recorded(result: Any) -> Any:
+    try:
+        return recordable(result, "the result")
+    except Permanent as fault:
+        raise CommandRejected(str(fault)) from None
 
 
 def _valid_text(text: str) -> str:

@@ -45,6 +45,10 @@ class TestReading(contracts.ReadingContract):
     pass
 
 
+class TestRecording(contracts.RecordingContract):
+    pass
+
+
 class TestUnreadable(contracts.UnreadableContract):
     pass
 

@@ -13,6 +13,10 @@ class TestReading(contracts.ReadingContract):
     pass
 
 
+class TestRecording(contracts.RecordingContract):
+    pass
+
+
 class TestUnreadable(contracts.UnreadableContract):
     pass
 

@@ -36,6 +36,7 @@ from planfold.planner.commands import (
     TaskProgressed,
 )
 from planfold.planner.events import Event, StepStarted
+from planfold.planner.folding import fold_event
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import FileRef, NodeKind, TaskSpec
@@ -310,7 +311,7 @@ def family(**config: Any) -> PlannerState:
 async def test_the_brief_holds_what_the_task_rests_on_and_no_more() -> None:
     model = scripted("done")
     plan = family(system_prompt="Prices are in euro.")
-    plan.facts.context_summary = "Task 9 found nothing."
+    plan.context_summary = "Task 9 found nothing."
     run = await run_tool(agent(model), task=task_of(plan, 4), plan=plan)
     assert run.result == "done"
     rules, task, material = model.requests[0].messages
@@ -399,6 +400,61 @@ async def test_an_answer_that_is_cut_off_is_continued() -> None:
 async def test_answers_that_come_to_nothing_end_the_task(reply: Answer, error: str) -> None:
     run = await attempt(*[reply] * 4)
     assert run.error == f"the model's answer {error}"
+
+
+CALLS_AS_TEXT = [
+    '<tool_call>{"name": "read", "arguments": {"page": "a"}}</tool_call></output>',
+    'I look.\n<tool_call>\n{"name": "read", "arguments": {"page": "a"}}',
+    '{"name": "read", "arguments": {"page": "a"}}',
+    '```json\n{"tool": "read", "parameters": {"page": "a"}}\n```',
+    'I call it:\n```json\n{"name": "read", "arguments": "{}"}\n```\n',
+    '[{"type": "function", "function": {"name": "read", "arguments": "{}"}}]',
+    '{"tool_calls": [{"name": "read", "arguments": {}}]}',
+    '<function=read>{"page": "a"}</function>',
+    '<function_calls><invoke name="read"><parameter name="page">a</parameter></invoke>',
+    '[TOOL_CALLS][{"name": "read", "arguments": {}}]',
+    '<|python_tag|>{"name": "read", "parameters": {}}',
+    "Thought: look it up\nAction: read\nAction Input: a",
+    'read(page="a")',
+    '{"name": "ask_person", "arguments": {"question": "Which?"}}',
+]
+
+
+@pytest.mark.parametrize("text", CALLS_AS_TEXT)
+async def test_a_call_written_as_text_is_no_result(text: str) -> None:
+    diary = Diary()
+    model = scripted(text, calls(("read", {"page": "a"})), "It says so.")
+    run = await attempt(executor=agent(model, diary))
+    assert (run.result, diary.done) == ("It says so.", ["a"])
+    told = model.requests[1].messages[-1]
+    assert told.role == "user"
+    assert "That called nothing: you wrote a call of " in told.text
+    run = await attempt(*[text] * 4)
+    assert isinstance(run.outcome, TaskFailed)
+    assert "as text 4 times in a row" in run.outcome.error
+
+
+async def test_a_call_as_text_that_comes_in_pieces_is_no_result() -> None:
+    text = CALLS_AS_TEXT[0]
+    model = scripted(Answer(text[:30], finish="length"), text[30:], "Done.")
+    assert (await attempt(executor=agent(model))).result == "Done."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "Ada", "arguments": {"for": "it"}}',
+        '{"name": "read", "title": "a book", "arguments": {}}',
+        '{"tool": "read"}',
+        "Models write `<tool_call>` around a call of read.",
+        'First:\n```json\n{"name": "read", "arguments": {}}\n```\nThis is how read is called.',
+        "I would read(it) and then send it.",
+        "Action: read the page",
+        "<function>f(x)</function> is a tag",
+    ],
+)
+async def test_what_only_looks_like_a_call_is_a_result(text: str) -> None:
+    assert isinstance((await attempt(text)).outcome, TaskCompleted)
 
 
 async def test_too_many_rounds_end_the_task_with_what_there_is() -> None:
@@ -525,7 +581,7 @@ async def test_a_fault_counts_more_than_a_question() -> None:
 
 def cut_off(plan: PlannerState, key: str) -> PlannerState:
     """As it stands after a crash in the middle of a step."""
-    plan.apply(StepStarted(1, key))
+    fold_event(plan, StepStarted(1, key))
     return plan
 
 
@@ -554,6 +610,7 @@ ASKED = {
         ("failed", "A person says that this failed.", 0),
         ("run it again", fenced('{"sent":"b"}'), 1),
     ],
+    ids=["done", "failed", "again"],  # a mark differs between processes
 )
 async def test_what_must_not_run_twice_is_not_run_again_unasked(
     answer: str, told: str, times: int

@@ -261,8 +261,9 @@ class TestRunning:
         }
 
     @pytest.mark.parametrize("value", [float("nan"), "\ud800", object()])
-    async def test_a_result_that_is_not_json_is_not_retried(self, value: Any) -> None:
-        @tool
+    @pytest.mark.parametrize("effect", ["safe", "keyed"])
+    async def test_a_result_that_is_not_json_is_not_retried(self, value: Any, effect: Any) -> None:
+        @tool(effect=effect)
         def f() -> Any:
             return value
 
@@ -271,12 +272,32 @@ class TestRunning:
         assert "the result of f is not JSON" in run.error
 
     async def test_a_result_that_is_too_large(self) -> None:
-        @tool
+        @tool(effect="safe")
         def f() -> str:
             return "x" * 100
 
         executor = PythonExecutor(f, result_limit=50)
         assert "too large" in (await run_tool(executor)).error
+
+    @pytest.mark.parametrize("value", [float("nan"), "\ud800", object(), "x" * 100])
+    async def test_an_effect_that_happened_is_no_failure_when_its_result_cannot_be_recorded(
+        self, value: Any
+    ) -> None:
+        @tool
+        def f() -> Any:
+            return value
+
+        @tool(name="f")
+        async def g() -> Any:
+            return value
+
+        for each in (f, g):
+            outcome = (await run_tool(PythonExecutor(each, result_limit=50))).outcome
+            assert isinstance(outcome, OutcomeUnknown)
+            assert outcome.ended
+            assert outcome.reason.startswith(
+                "it ran to its end, but its result cannot be recorded: the result of f is"
+            )
 
 
 class TestErrors:
@@ -304,7 +325,7 @@ class TestErrors:
         assert isinstance(run.outcome, TaskFailed)
         assert run.outcome.retryable is retryable
         if not (isinstance(error, StopIteration) and kind == "async"):
-            assert run.error.startswith(f"{type(error).__name__}: {error}")
+            assert run.error.startswith(f"{type(error).__name__}: {error}".removesuffix(": "))
 
     async def test_name_the_line_in_the_tools_own_file(self) -> None:
         @tool
@@ -324,6 +345,113 @@ class TestErrors:
         error = (await run_tool(f)).error
         error.encode()
         assert len(error) < 6_000
+
+
+class TestCancellingItself:
+    """It must end in a report: an attempt that raises CancelledError is one that was cut off, and
+    begins again."""
+
+    async def test_by_its_own_task(self) -> None:
+        @tool
+        async def f() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+        run = await run_tool(f)
+        assert isinstance(run.outcome, TaskFailed)
+        assert run.outcome.retryable
+        assert run.error.startswith("CancelledError")
+        assert run.error.endswith("f cancelled itself")
+        assert_not_cancelled()
+        await asyncio.sleep(0)
+
+    async def test_and_returning_before_that_takes_effect(self) -> None:
+        @tool
+        async def f() -> str:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            return "done"
+
+        assert (await run_tool(f)).result == "done"
+        assert_not_cancelled()
+        await asyncio.sleep(0)
+
+    async def test_and_failing_before_that_takes_effect(self) -> None:
+        @tool
+        async def f() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            raise ValueError("bad")
+
+        assert (await run_tool(f)).error.startswith("ValueError: bad")
+        assert_not_cancelled()
+        await asyncio.sleep(0)
+
+    async def test_by_a_task_that_it_awaits(self) -> None:
+        @tool
+        async def f() -> None:
+            waiting = asyncio.ensure_future(asyncio.Event().wait())
+            asyncio.get_running_loop().call_soon(waiting.cancel)
+            await waiting
+
+        assert (await run_tool(f)).error.endswith("f raised this; its task was not cancelled")
+
+    async def test_from_a_thread(self) -> None:
+        @tool
+        def f() -> None:
+            raise asyncio.CancelledError
+
+        assert (await run_tool(f)).error.endswith("f raised this; its task was not cancelled")
+
+    async def test_while_it_is_cut_off(self, attempt: Any) -> None:
+        """A cancellation from outside is not taken for its own."""
+        started = asyncio.Event()
+
+        @tool
+        async def f() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                started.set()
+            await asyncio.Event().wait()
+
+        running = asyncio.ensure_future(PythonExecutor(f).execute(attempt.context()))
+        await started.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    async def test_timeouts_and_groups_of_its_own_are_not_meant(self) -> None:
+        @tool
+        async def f() -> str:
+            try:
+                async with asyncio.timeout(0):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                pass
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(asyncio.sleep(60))
+                    raise ValueError
+            except* ValueError:
+                pass
+            return "done"
+
+        assert (await run_tool(f)).result == "done"
+        assert_not_cancelled()
+
+
+def assert_not_cancelled() -> None:
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
 
 
 class TestCancel:

@@ -15,8 +15,7 @@ from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, No
 from planfold.eventstore.codec import Codec, event_types
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, Fence
-from planfold.handler import Enqueue, Handler, Metadata, QueueChange
-from planfold.runtime import dispatcher as dispatcher_module
+from planfold.handler import Enqueue, Handler, Metadata, Outlook
 from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
@@ -56,14 +55,12 @@ class Tally(Handler[Add | RoundUp, Added]):
     def apply(self, event: Added) -> None:
         self.total += event.number
 
-    def next_command(self, now: float) -> RoundUp | None:
-        return RoundUp() if self.total % 10 == 5 else None
-
-    def queue_changes(self, event: Added) -> Sequence[QueueChange]:
-        return [Enqueue(1, 1, "r")] if event.note == "enqueue" else []
-
-    def head(self) -> dict[str, Any]:
-        return {"total": self.total}
+    def outlook(self, events: Sequence[Added] = (), now: float = 0.0) -> Outlook[RoundUp]:
+        return Outlook(
+            RoundUp() if self.total % 10 == 5 else None,
+            queue=[(i, Enqueue(1, 1, "r")) for i, e in enumerate(events) if e.note == "enqueue"],
+            head={"total": self.total},
+        )
 
     def snapshot(self) -> bytes:
         return b"%d" % self.total
@@ -174,11 +171,26 @@ async def test_a_look_waits_for_what_is_being_committed(bench: Bench) -> None:
     assert await sent == [Added(1)]
 
 
-async def test_streams_of_two_kinds_may_have_one_name(bench: Bench) -> None:
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_stream_is_of_one_kind(bench: Bench, where: str) -> None:
     await bench.add(1)
-    assert isinstance(await bench.here.view(OTHER, "t"), Tally)
+    dispatcher = getattr(bench, where)
+    with pytest.raises(CommandRejected, match="'t' is a stream of the kind 'tally', not 'other'"):
+        await dispatcher.send(OTHER, "t", Add(5))
+    with pytest.raises(CommandRejected, match="'t' is a stream of the kind 'tally', not 'other'"):
+        await dispatcher.view(OTHER, "t")
+    assert await dispatcher.send(OTHER, "another", Add(5, "x")) != []
     assert await bench.add(2) == [Added(2)]
     assert {e.stream_id for e in await bench.log()} == {"tally"}
+
+
+async def test_of_two_kinds_that_begin_one_stream_one_is_refused(bench: Bench) -> None:
+    results = await bench.all(
+        bench.add(1), bench.here.send(OTHER, "t", Add(2)), bench.there.send(OTHER, "t", Add(3))
+    )
+    assert results[0] == [Added(1)]
+    assert [type(result) for result in results[1:]] == [CommandRejected, CommandRejected]
+    assert [e.event for e in await bench.log()] == [Added(1)]
 
 
 async def test_a_sender_that_goes_away_does_not_stop_its_command(bench: Bench) -> None:
@@ -198,16 +210,16 @@ async def test_causes_are_filled_in_along_the_whole_chain(bench: Bench) -> None:
     await bench.add(1, command_id="second")
     about = [e.metadata for e in await bench.log()]
     assert about == [
-        Metadata("request", "first", {"by": "me"}),
+        Metadata("request", "first", {"by": "me"}, command={"Add": {"number": 15, "note": ""}}),
         Metadata("request", "t#1/RoundUp"),
-        Metadata("request", "second"),
+        Metadata("request", "second", command={"Add": {"number": 1, "note": ""}}),
     ]
 
 
 async def test_the_correlation_is_known_to_other_processes(bench: Bench) -> None:
     await bench.add(1, correlation_id="request")
     await bench.there.send(TALLY, "t", Add(2), command_id="c")
-    assert (await bench.log())[-1].metadata == Metadata("request", "c")
+    assert (await bench.log())[-1].metadata.correlation_id == "request"
 
 
 async def test_a_stream_correlates_by_its_own_name_when_nothing_else_was_said(
@@ -328,7 +340,7 @@ async def test_a_damaged_stream_is_refused_instead_of_tried_for_ever(bench: Benc
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher_module, "SNAPSHOT_EVERY", 10)
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_EVERY", 10)
 
 
 @pytest.mark.usefixtures("often")
@@ -343,9 +355,9 @@ async def test_a_long_stream_is_resumed_from_its_snapshot(bench: Bench, until: U
     loads: list[int] = []
     load = bench.stores[1].load
 
-    async def observed(aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def observed(aggregate_id: str, *, after_version: int = 0, **rest: Any) -> list[Any]:
         loads.append(after_version)
-        return await load(aggregate_id, after_version=after_version)
+        return await load(aggregate_id, after_version=after_version, **rest)
 
     bench.stores[1].load = observed  # type: ignore[method-assign]
     assert await bench.add_there(2) == [Added(2)]
@@ -361,10 +373,10 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
     for store in bench.stores:
 
         async def observed(
-            aggregate_id: str, *, after_version: int = 0, load: Any = store.load
+            aggregate_id: str, *, after_version: int = 0, load: Any = store.load, **rest: Any
         ) -> Any:
             loads.append(after_version)
-            return await load(aggregate_id, after_version=after_version)
+            return await load(aggregate_id, after_version=after_version, **rest)
 
         monkeypatch.setattr(store, "load", observed)
         monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell

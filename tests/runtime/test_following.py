@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import planfold
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import event_types
+from planfold.handler import Outlook
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, finish, submit, task
 
@@ -78,11 +80,8 @@ class AlarmClock(planfold.Handler[Set | Ring, Set | Rang]):
     def apply(self, event: Set | Rang) -> None:
         self.at = event.at if isinstance(event, Set) else None
 
-    def due_at(self) -> float | None:
-        return self.at
-
-    def next_command(self, now: float) -> Set | Ring | None:
-        return Ring() if self.at is not None and self.at <= now else None
+    def outlook(self, events: Sequence[Set | Rang] = (), now: float = 0.0) -> Outlook[Set | Ring]:
+        return Outlook(Ring() if self.at is not None and self.at <= now else None, due_at=self.at)
 
 
 CLOCKS = planfold.Aggregate("clock", AlarmClock, event_types((Set, Rang)))

@@ -18,8 +18,9 @@ from tally import Tally
 
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import ConfigurationError
-from planfold.eventstore.checkpoint import Checkpoint, position_after, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.positions import position_after, subscribe_after
 from planfold.subscriptions.projection import project
 from planfold.testing.contracts.backend import CODEC, Counted, Noted, decision
 
@@ -123,7 +124,7 @@ async def test_a_checkpoint_holds_for_its_store_and_epoch_only(store: SqliteStor
     for checkpoint, words in (
         (Checkpoint("another", store.epoch, 2), "belongs to another store"),
         (Checkpoint(store.store_id, store.epoch + 1, 2), "restored from a backup"),
-        (Checkpoint(store.store_id, store.epoch, 4), "planfold migrate --restored"),
+        (Checkpoint(store.store_id, store.epoch, 4), "raise the store's epoch"),
     ):
         with pytest.raises(ConfigurationError, match=words):
             await position_after(store, checkpoint)

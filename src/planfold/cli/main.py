@@ -16,6 +16,7 @@ import click
 
 from planfold.cli.exits import FAILED, INTERRUPTED, exit_code
 from planfold.cli.options import DB_HELP
+from planfold.cli.streams import flush_output, open_streams
 
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -33,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("deciding", "Refuse a plan that waits for approval."),
     "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("deciding", "Plan a task again that did not complete."),
+    "revise": ("revising", "Replace what has not started by another plan."),
     "replan": ("modelling", "Let the model plan anew what has not started."),
     "budget": ("modelling", "What a plan has spent on models; let it spend more."),
     "eval": ("evaluating", "Score a planner against requests whose plans people made."),
@@ -63,6 +65,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"planfold.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        command.short_help = command.short_help or COMMANDS[cmd_name][1]
         return command
 
     def resolve_command(
@@ -110,6 +113,7 @@ def _meant(name: str) -> str:
 def _report(fault: Exception) -> int:
     """Say what is wrong on stderr; returns the exit code."""
     from planfold.cli.printing import clean, clean_lines
+    from planfold.cli.remedies import explained
     from planfold.errors import InvalidPlan, PlanfoldError
 
     if os.environ.get("PLANFOLD_DEBUG"):
@@ -121,7 +125,7 @@ def _report(fault: Exception) -> int:
         lines = [f"the plan has {count} faults:" if count > 1 else "the plan has a fault:"]
         lines += [f"  {clean(str(found))}" for found in fault.faults]
     elif isinstance(fault, PlanfoldError):
-        lines = clean_lines(str(fault)) or [type(fault).__name__]
+        lines = clean_lines(explained(fault)) or [type(fault).__name__]
     else:
         lines = [f"unexpected {type(fault).__name__}: {clean(str(fault))}"]
         lines.append("This is a fault in planfold. PLANFOLD_DEBUG=1 shows where it happened.")
@@ -158,14 +162,14 @@ def cli(db: str | None) -> None:
 
 def main() -> None:
     """The entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks must not crash us
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
+    code: Any = FAILED
     try:
         cli(prog_name="planfold")
+    except SystemExit as end:
+        code = end.code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left. Python would complain once more at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
+        code = FAILED
+    sys.exit(code if flush_output() else code or FAILED)

@@ -17,8 +17,10 @@ from planfold.cli.printing import (
     counted,
     cut_line,
     duration,
+    terminal_size,
 )
 from planfold.cli.report import header_line, id_width, specs_of, task_line
+from planfold.cli.streams import output
 from planfold.cli.wording import words_for
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import PlanRevised, TasksPlanned
@@ -133,7 +135,7 @@ class LiveTable:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = Console(file=output(), highlight=False, markup=False, emoji=False)
         self._live: Live = Live(
             console=self._console,
             auto_refresh=False,
@@ -154,11 +156,13 @@ class LiveTable:
             self._order.pop(fold.plan_id, None)
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
-        from rich.console import Group
+        from rich.console import ConsoleDimensions, Group
         from rich.text import Text
 
         if not self._live.is_started:
             self._live.start()
+        # Of the stream that is drawn on: the standard ones may be pipes.
+        self._console.size = ConsoleDimensions(*terminal_size(output()))
         width, height = self._console.size
         below = below[-max(height - 4, 1) :]
         room = max(height - 1 - len(below), 2)

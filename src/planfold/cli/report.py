@@ -26,12 +26,14 @@ from planfold.cli.printing import (
 )
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
 from planfold.eventstore.envelope import Query
-from planfold.planner.facts import Question
+from planfold.planner.answering import DONE
+from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
     from planfold.app import App
+    from planfold.drafting.changes import PlanDiff
     from planfold.eventstore.queue import Lease, WorkerRecord
 
 QUESTION_LINES = 12
@@ -149,7 +151,7 @@ def _info(
     match task.status:
         case TaskStatus.Running:
             again = f"attempt {task.attempt}, " if task.attempt > 1 else ""
-            if task.cancel_requested:
+            if task.stopping:
                 return "stopping"
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
@@ -280,6 +282,8 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
         parts[QUESTION_LINES:] = [f"  ... ({len(parts) - QUESTION_LINES} more lines)"]
     lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
     lines += [[(part, "")] for part in parts]
+    if question.started_at is not None:
+        lines.append([(f"  started {date_and_time(question.started_at)}", "dim")])
     if question.partial is not None:
         lines.append([(cut(f"  so far: {short_result(question.partial)}", width), "dim")])
     lines += [
@@ -313,6 +317,8 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             others = "   # or calls=, cost=, seconds=, tasks="
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
+        if DONE in question.choices and question.then == "outcome":
+            lines.append([("  # with --result JSON, if it has a result that others need", "dim")])
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 
@@ -335,7 +341,9 @@ def next_lines(situation: Situation, db: str | None) -> list[Line]:
         if situation.attended:
             steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
         else:
-            steps.append((command_line(db, "resume", fold.plan_id), "goes on; nobody runs it now"))
+            steps.append(
+                (command_line(db, "resume", fold.plan_id), "runs it here; no worker does now")
+            )
     elif status is PlanStatus.Failed:
         failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
@@ -350,10 +358,15 @@ def revision_lines(fold: PlanFold, width: int) -> list[Line]:
         return []
     from planfold.drafting.changes import plan_diff
 
-    styles = {"+": "good", "-": "bad", "~": "ask"}
     diff = plan_diff(fold.approved, specs_of(fold))
-    found = clean_lines(str(diff)) or ["Nothing but what a model did to plan it."]
-    lines: list[Line] = [[], [("What would change", "bold")]]
+    return [[], *change_lines(diff, width, "Nothing but what a model did to plan it.")]
+
+
+def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
+    """What a revision would change; ``without``: what is said where that is nothing."""
+    styles = {"+": "good", "-": "bad", "~": "ask"}
+    found = clean_lines(str(diff)) if diff else [without]
+    lines: list[Line] = [[("What would change", "bold")]]
     return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
 
 

@@ -164,8 +164,15 @@ class EventStore(Protocol):
         """The position of the newest event, even if it was archived; 0 in an empty store."""
         ...
 
-    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
-        """The events of one stream, oldest first. Raises CorruptLog on one it cannot read."""
+    async def load(
+        self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
+    ) -> list[Any]:
+        """The events of one stream, oldest first.
+
+        Raises:
+            CorruptLog: one cannot be read, is missing or does not match its checksum.
+            CommandRejected: the stream is of another kind than ``stream_id``.
+        """
         ...
 
     def subscribe(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -64,6 +64,16 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     def serves(self, route: str, tool: str = "") -> bool:
         """Whether it would claim a task of this route that needs this tool."""
         return tool not in self.declined and (self.routes is None or route in self.routes)
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A stream that asked, when it was last written (``since``), to be continued at ``at``; both
+    in seconds since the epoch."""
+
+    stream_id: str
+    aggregate_id: str
+    at: float
+    since: float
 
 
 class TaskQueue(Protocol):
@@ -150,14 +160,12 @@ class TaskQueue(Protocol):
         """The rows of one stream, leased (``owner``) or waiting."""
         ...
 
-    async def due(
-        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> list[str]:
-        """Streams that asked to be continued by ``now``, the longest overdue first."""
-        ...
-
-    async def next_due(
-        self, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> float | None:
-        """When the first of these streams wants to be continued; None: none does."""
+    async def upcoming(
+        self,
+        limit: int,
+        *,
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """Streams of these kinds that asked to be continued, the earliest first."""
         ...

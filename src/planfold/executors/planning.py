@@ -7,6 +7,7 @@ made again, and the model is told which of its tasks are in the plan already.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.drafting.attachments import extract_attachments
+from planfold.drafting.model.answer import answer_form
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
 from planfold.drafting.model.fallback import plan_from_text
@@ -21,14 +23,17 @@ from planfold.drafting.model.standing import Standing, has_started, standing
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
+from planfold.executors.files.attached import read_attached
+from planfold.executors.files.workspace import Workspace
+from planfold.executors.guard.guard import Guard
+from planfold.executors.threads import run_in_thread
 from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks
 from planfold.planner.spending import Spend
-from planfold.planner.tasks import Attachment, FileRef, TaskSpec
+from planfold.planner.tasks import Attachment, TaskSpec
 from planfold.tools.tool import Toolbox
 
-CONTENTS_LIMIT: Final = 65_536  # bytes of all attached files together
 _REASON: Final = "Plan anew: "
 
 
@@ -37,16 +42,27 @@ class PlanningExecutor:
 
     ``models`` finds the model that the plan's settings name, ``toolbox`` holds the tools that it
     may plan with. ``attach_bytes``: files up to this size that the request names, and that are in
-    the workspace, are shown to the model; since nobody vouches for what they say, all tasks are
-    tainted then.
+    the workspace, are shown to the model, as far as the policy of ``guard`` lets models read them
+    unasked; since no one vouches for what they say, all tasks are tainted then. ``database`` is
+    the file that must never be opened here.
     """
 
     resumable = True
 
-    def __init__(self, models: Models, toolbox: Toolbox, *, attach_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        models: Models,
+        toolbox: Toolbox,
+        *,
+        attach_bytes: int = 0,
+        guard: Guard | None = None,
+        database: Path | None = None,
+    ) -> None:
         self._models = models
         self._toolbox = toolbox
         self._attach_bytes = attach_bytes
+        self._guard = guard or Guard()
+        self._database = database
 
     async def execute(self, context: TaskContext) -> Outcome:
         if not context.task.spec.drafts:
@@ -57,7 +73,7 @@ class PlanningExecutor:
         if not name:
             return TaskFailed("the plan names no model that could plan", retryable=False)
         attached = extract_attachments(context.plan.goal)
-        contents = _contents(context.workspace, attached, self._attach_bytes)
+        contents = await self._contents(context, attached) if self._attach_bytes else {}
         planning = _Planning(context, self._toolbox, attached, contents)
         if (outcome := await planning.finished()) is not None:
             return outcome
@@ -67,6 +83,20 @@ class PlanningExecutor:
         except ConfigurationError as fault:
             return await planning.end(Drafted(0, stopped=f"the model cannot be used: {fault}"))
         return await planning.end(await planning.draft(model))
+
+    async def _contents(self, context: TaskContext, attached: list[Attachment]) -> dict[str, str]:
+        workspace = Workspace(context.workspace, context.files_dir, self._database)
+        read = functools.partial(
+            read_attached,
+            workspace,
+            attached,
+            most=self._attach_bytes,
+            why_not=self._guard.why_not_read,
+        )
+        found = await run_in_thread(read)
+        if found.refused:
+            await context.progress(f"Not shown to the model: {'; '.join(found.refused)}")
+        return {path: self._guard.redacted(text) for path, text in found.texts.items()}
 
 
 class _Planning:
@@ -138,7 +168,7 @@ class _Planning:
             return await self._make_anew({"tasks": specs, "rounds": drafted.rounds})
         if drafted.complete:
             await self._send(all_of_them=True)
-            return _summary(len(tasks), drafted.rounds, "model", ())
+            return self._summary(len(tasks), drafted.rounds)
         plan_id = self._context.plan_id
         if self._anew:
             error = f"the plan was not made anew: {drafted.why}. What was planned stands; approve "
@@ -162,7 +192,7 @@ class _Planning:
         await self._replace(specs)
         kept = {spec.id for spec in self._kept}
         made = [spec for spec in specs if spec.id not in kept]
-        return _summary(len(made), recorded["rounds"], "model", ())
+        return self._summary(len(made), recorded["rounds"])
 
     async def _from_text(self, decided: dict[str, Any]) -> Outcome:
         """Plan the request as a text. What the model had proposed has not started, and goes."""
@@ -174,7 +204,7 @@ class _Planning:
         if faults:
             warnings.append(f"The text is not a plan either, so it is one task: {faults[0]}")
         await self._replace(specs)
-        return _summary(len(specs), recorded["rounds"], "text", warnings)
+        return self._summary(len(specs), recorded["rounds"], "text", warnings)
 
     async def _replace(self, specs: Sequence[TaskSpec]) -> None:
         """Put ``specs`` in the place of what has not started; unless that was done before a crash
@@ -287,29 +317,9 @@ class _Planning:
             if i > own and task.spec.proposed and i not in accepted and not blocks(task)
         ]
 
-
-def _summary(tasks: int, rounds: int, drafter: str, warnings: Sequence[str]) -> TaskCompleted:
-    return TaskCompleted(
-        {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
-    )
-
-
-def _contents(workspace: Path, attached: list[Attachment], most: int) -> dict[str, str]:
-    """Texts of the attached files that are in the workspace and small enough."""
-    found: dict[str, str] = {}
-    left = CONTENTS_LIMIT if most else 0
-    root = workspace.resolve()
-    for attachment in attached:
-        if not left or not isinstance(attachment, FileRef):
-            continue
-        try:
-            path = (root / attachment.path).resolve(strict=True)
-            if not (path.is_relative_to(root) and path.is_file()):
-                continue
-            if path.stat().st_size > min(most, left):
-                continue
-            found[attachment.path] = path.read_bytes().decode("utf-8")
-        except (OSError, ValueError):  # not there, not allowed, or not a text
-            continue
-        left -= len(found[attachment.path].encode())
-    return found
+    def _summary(
+        self, tasks: int, rounds: int, drafter: str = "model", warnings: Sequence[str] = ()
+    ) -> TaskCompleted:
+        notes = answer_form(self._toolbox).notes if drafter == "model" else ()
+        said = {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
+        return TaskCompleted(said | ({"notes": list(notes)} if notes else {}))

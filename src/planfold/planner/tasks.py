@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from planfold.retries import RetryPolicy as RetryPolicy
+
 
 class NodeKind(StrEnum):
     """What kind of work a task is."""
@@ -61,19 +63,6 @@ def place_of(attachment: Attachment) -> str:
     match attachment:
         case Link(url=place) | ImageRef(source=place) | FileRef(path=place):
             return f"{attachment.title} ({place})" if attachment.title else place
-
-
-class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Exponential backoff with full jitter.
-
-    Before attempt ``n + 1`` planfold waits between 0 and ``min(cap, base * factor ** (n - 1))``
-    seconds. ``attempts`` counts all tries, the first one included.
-    """
-
-    attempts: int = 1
-    base: float = 1.0
-    factor: float = 2.0
-    cap: float = 60.0
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -170,10 +159,17 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress
     superseded: bool = False  # it did not complete, and the plan was planned anew since
+    outdated: bool = False  # an answer on which it rests was changed: this attempt does not count
+    confirmed: bool = False  # its outcome was unknown, and a person said that it was done
 
     @property
     def id(self) -> int:
         return self.spec.id
+
+    @property
+    def stopping(self) -> bool:
+        """Whether its worker was asked to stop the attempt."""
+        return self.cancel_requested or self.outdated
 
     @property
     def description(self) -> str:

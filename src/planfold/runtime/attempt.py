@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from planfold.errors import Permanent
-from planfold.eventstore.port import Lease
+from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome
+from planfold.executors.faults import describe_exception, is_permanent
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect, Task
 
 CANCEL_GRACE_S = 10.0
-MAX_STARTS = 5  # workers that may die of a task before it counts as failed
+MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 
 
 class Attempt:
-    """Runs an executor under a timeout and a cancel signal, and never raises: whatever happens
-    becomes an outcome. Only the worker's own stop passes through, as CancelledError."""
+    """Runs an executor under a timeout and a cancel signal, and never raises: everything that
+    happens becomes an outcome. Only the worker's own stop passes through, as CancelledError;
+    ``stopping`` tells it from an executor that cancels itself."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, stopping: Callable[[], bool]) -> None:
         self.lease = lease
         self.running: asyncio.Task[None] | None = None
         self.may_have_acted = False  # a task that must not run twice has begun
         self.lost = False  # another worker may have the task by now
+        # Unless None, it ends without a report: its task is given back, as started or not.
+        self.to_release: bool | None = False
+        self.began_at = 0.0  # seconds since the epoch
+        self._stopping = stopping
         self._context: TaskContext | None = None
         self._cancelled = lease.cancel
         self._forced = False
+
+    @property
+    def identity(self) -> tuple[str, int, int, int]:
+        """Aggregate, task, attempt and epoch: what the lease is for."""
+        return identity(self.lease)
 
     def cancel(self) -> None:
         """Ask the executor to stop; after a grace of 10 s it is made to."""
@@ -46,8 +57,8 @@ class Attempt:
         """Run ``executor`` to its outcome."""
         resumable = getattr(executor, "resumable", False)
         once = context.task.spec.effect is Effect.Once and not resumable
-        starts = MAX_STARTS + context.recorded_steps  # a step is progress, and earns a start
-        refused = self._refusal(context.task, once, starts)
+        crashes = MAX_CRASHES + context.recorded_steps  # a step is progress, and earns a crash
+        refused = self._refusal(context.task, once, crashes)
         if refused is not None:
             return refused
         self._context = context
@@ -59,35 +70,45 @@ class Attempt:
             async with asyncio.timeout(timeout) as limit:
                 return await executor.execute(context)
         except asyncio.CancelledError:
-            if not self._forced or self.running is None or self.running.uncancel():
+            if self._stopping():
                 raise
-            return self._did_not_stop(once)
+            return self._cancelled_here(once)
         except Asking as asking:
             return asking.question
         except TimeoutError as fault:
             if timeout is not None and limit.expired():
                 return TaskFailed(f"timed out after {timeout:g} s")
-            return TaskFailed(f"TimeoutError: {fault}")
-        except Permanent as fault:
-            return TaskFailed(str(fault) or "Permanent", retryable=False)
+            return TaskFailed(describe_exception(fault))
         except Exception as fault:
-            return TaskFailed(f"{type(fault).__name__}: {fault}")
+            said = describe_exception(fault).removeprefix("Permanent: ")
+            return TaskFailed(said, retryable=not is_permanent(fault))
         finally:
             self._context = None
             context.close()
 
-    def _refusal(self, task: Task, once: bool, most_starts: int) -> Outcome | None:
+    def _refusal(self, task: Task, once: bool, most_crashes: int) -> Outcome | None:
         """Why this attempt must not start at all, if so."""
         lease = self.lease
         if once and lease.starts > 1:
-            return OutcomeUnknown("the process that ran it ended before it reported")
+            reason = "the process that ran it ended before it reported"
+            return OutcomeUnknown(reason, lease.started_at)
         if self._cancelled or task.cancel_requested:
             return TaskFailed("cancelled before it began", retryable=False)
-        if lease.starts > most_starts:
-            return TaskFailed(f"{most_starts} workers ended while they ran it", retryable=False)
+        if lease.crashes >= most_crashes:
+            work = f"the tool {task.tool.name!r}" if task.tool else "its executor"
+            return TaskFailed(
+                f"{most_crashes} workers lost it while they ran it: {work} ends the process, or "
+                "blocks its event loop for longer than a lease",
+                retryable=False,
+            )
         return None
 
-    def _did_not_stop(self, once: bool) -> Outcome:
+    def _cancelled_here(self, once: bool) -> Outcome:
+        """Not the worker's stop: the grace is over, or the executor cancelled its own task."""
+        while self.running is not None and self.running.cancelling():
+            self.running.uncancel()
+        if not self._forced:
+            return TaskFailed("CancelledError: the executor cancelled itself")
         message = f"it did not stop within {CANCEL_GRACE_S:g} s and was cut off"
         if once:
             return OutcomeUnknown(message)
@@ -97,3 +118,8 @@ class Attempt:
         if self._context is not None and self.running is not None:
             self._forced = True
             self.running.cancel()
+
+
+def identity(lease: Lease) -> tuple[str, int, int, int]:
+    """Aggregate, task, attempt and epoch of a lease."""
+    return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch

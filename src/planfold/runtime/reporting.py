@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
-from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.eventstore.port import EventStore, Fence
+from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
 from planfold.executors.recordable import as_text
+from planfold.handler import Metadata
 from planfold.planner.commands import (
     ExecutorEvent,
     HandleExecutorEvent,
+    OutcomeUnknown,
     StepAbandoned,
     StepBegun,
     StepCompleted,
+    TaskCompleted,
     TaskFailed,
 )
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.dispatcher import TIME_DIGITS, Dispatcher
 
 LONGEST_PAUSE_S = 2.0
+JITTER_DIGITS = 6
 
 
 class Observer(Protocol):
@@ -55,17 +60,24 @@ def as_planfold_error(
 
 
 class Reporter:
-    """Tells ``observer`` what was recorded, and what keeps a report from being recorded."""
+    """Calls ``reported`` with what was recorded, and ``trouble`` with what keeps a report from
+    being recorded: see :class:`Observer`."""
 
     def __init__(
-        self, store: EventStore, dispatcher: Dispatcher, owner: str, observer: Observer
+        self,
+        store: EventStore,
+        dispatcher: Dispatcher,
+        owner: str,
+        reported: Callable[[str, Sequence[Any]], None],
+        trouble: Callable[[PlanfoldError], None],
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._owner = owner
-        self._observer = observer
+        self._reported = reported
+        self._trouble = trouble
 
-    async def report_outcome(self, lease: Lease, outcome: Outcome) -> None:
+    async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
         """Report how an attempt ended.
 
         Raises:
@@ -73,21 +85,28 @@ class Reporter:
             CorruptLog, ConfigurationError: the plan cannot be written here.
         """
         try:
-            await self.report(lease, outcome)
+            await self.report(lease, outcome, began_at)
         except (LeaseLost, CorruptLog, ConfigurationError):
             raise
         except Exception as fault:  # what cannot be recorded must not leave the task hanging
-            error = f"its outcome cannot be recorded: {as_text(fault)}"
-            await self.report(lease, TaskFailed(error, retryable=False))
+            await self.report(lease, _unrecordable(lease, outcome, fault), began_at)
 
-    async def report(self, lease: Lease, event: ExecutorEvent) -> Sequence[Any]:
+    async def report(
+        self, lease: Lease, event: ExecutorEvent, began_at: float = 0.0
+    ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
         Returns the events that it caused."""
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
-        command = HandleExecutorEvent(
-            lease.task_id, event, lease.attempt, self._store.clock(), random.random()
+        now = round(self._store.clock(), TIME_DIGITS)
+        jitter = round(random.random(), JITTER_DIGITS)
+        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter)
+        origin = Metadata(
+            worker=self._owner,
+            claimed_at=lease.claimed_at,
+            began_at=began_at,
+            jitter=jitter if isinstance(event, TaskFailed) else None,
         )
         pause = 0.05
         while True:
@@ -98,12 +117,22 @@ class Reporter:
                     command,
                     command_id=f"{lease.cause}/{name}",
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
-                    extra={"worker": self._owner},
+                    origin=origin,
                 )
             except Transient as fault:
-                self._observer.trouble(fault)
+                self._trouble(fault)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                self._observer.reported(lease.aggregate_id, events)
+                self._reported(lease.aggregate_id, events)
                 return events
+
+
+def _unrecordable(lease: Lease, outcome: Outcome, fault: Exception) -> Outcome:
+    """An outcome that the log can hold. A task that completed has had its effect, so it must not
+    count as failed."""
+    if isinstance(outcome, TaskCompleted):
+        return OutcomeUnknown(
+            f"it ran to its end, but its result cannot be recorded: {as_text(fault)}"
+        )
+    return TaskFailed(f"its outcome cannot be recorded: {as_text(fault)}", retryable=False)

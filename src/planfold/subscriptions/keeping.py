@@ -47,7 +47,7 @@ async def consumers_of(store: EventStore, name: str | None = None) -> list[Consu
     consumers = store.checkpoints.consumers
     standings = await consumers.standings(name)
     if name is not None and not standings:
-        raise NotFound(f"there is no consumer {name!r}; `planfold consumers` shows them")
+        raise NotFound(f"there is no consumer {name!r}").about("consumer")
     parked = await consumers.parked(name)
     last = await store.last_position()
     return [
@@ -90,9 +90,8 @@ async def replay(store: EventStore, name: str, aggregate_id: str | None = None) 
         found = found or [k for k in known if k.startswith((aggregate_id, f"plan-{aggregate_id}"))]
         if len(found) != 1:
             number = "several" if found else "no"
-            raise NotFound(
-                f"consumer {name!r} has parked {number} streams {aggregate_id!r}; "
-                "`planfold consumers` shows them"
+            raise NotFound(f"consumer {name!r} has parked {number} streams {aggregate_id!r}").about(
+                "consumer"
             )
         waiting = found
     for each in waiting:

@@ -39,12 +39,13 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 class Toolbox:
     """The tools that a plan may name. Iterating yields them by name.
 
-    ``failures`` says by foreign server why its tools are not there, ``warnings`` what else
-    somebody should know of where they come from.
+    ``failures`` says by foreign server why its tools are not there, ``left_out`` the same by tool,
+    ``warnings`` what else the operator should know of where they come from.
     """
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self.failures: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []
         self._tools: dict[str, Tool] = {}
         for tool in tools:

@@ -242,7 +242,7 @@ def _refused(append: Append, refusal: str) -> int | PlanfoldError:
         case "command":
             return Conflict(f"command {about} was recorded already")
         case "kind":
-            return of_another_kind(append, about)
+            return of_another_kind(aggregate_id, about, append.stream_id)
         case "archived":
             return archived(msgspec.json.decode(about, type=Tombstone))
         case "corrupt":

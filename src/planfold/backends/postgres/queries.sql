@@ -232,18 +232,13 @@ SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
 -- name: owners
 SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
--- name: due
-SELECT aggregate_id FROM planfold.streams
-WHERE due_at <= $1 AND ($2::text IS NULL OR stream_id = $2) ORDER BY due_at LIMIT 100
--- name: due_of_stream
-SELECT aggregate_id FROM planfold.streams
-WHERE aggregate_id = $3 AND due_at <= $1 AND ($2::text IS NULL OR stream_id = $2)
--- name: next_due
-SELECT due_at FROM planfold.streams
-WHERE due_at IS NOT NULL AND ($1::text IS NULL OR stream_id = $1) ORDER BY due_at LIMIT 1
--- name: next_due_of_stream
-SELECT due_at FROM planfold.streams
-WHERE aggregate_id = $2 AND ($1::text IS NULL OR stream_id = $1)
+-- name: upcoming
+SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
+WHERE due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2)) ORDER BY due_at LIMIT $1
+-- name: upcoming_of_stream
+SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
+WHERE aggregate_id = $3 AND due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2))
+LIMIT $1
 -- name: version
 SELECT version FROM planfold.streams WHERE aggregate_id = $1
 -- name: heads
@@ -253,8 +248,8 @@ FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id = $1
 -- name: load
-SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id, version,
-       event_type, event_version, data, metadata, recorded_at, checksum
+SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id,
+       aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum
 FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version
 -- name: last_position
 SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
@@ -329,6 +324,8 @@ ORDER BY consumer, owner
 -- name: renew_member
 INSERT INTO planfold.members (consumer, owner, expires) VALUES ($1, $2, $3)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
+-- name: bound_members
+UPDATE planfold.members SET expires = $2 WHERE consumer = $1 AND expires > $2
 -- name: drop_expired_members
 DELETE FROM planfold.members WHERE consumer = $1 AND expires < $2
 -- name: parked
@@ -385,23 +382,27 @@ SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool
 FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
 -- name: events_of_stream
 -- Rows until their texts are larger than $4 bytes together, at least one.
-SELECT 1, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id FROM (
+SELECT 1, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at,
+       checksum
+FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+        SELECT stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+               recorded_at, checksum
         FROM planfold.events
         WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3
     ) AS latest
 ) AS sized WHERE coalesce(before, 0) < $4 ORDER BY version
 -- name: events_of_streams
-SELECT place, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+SELECT place, stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+       recorded_at, checksum
 FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY place, version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT s.place, e.version, event_type, event_version, data, metadata, recorded_at,
-               checksum, stream_id
+        SELECT s.place, stream_id, aggregate_id, e.version, event_type, event_version, data,
+               metadata, recorded_at, checksum
         FROM unnest($1::text[]) WITH ORDINALITY AS s (id, place)
         JOIN planfold.events e ON e.aggregate_id = s.id
         WHERE s.place >= $2 AND (s.place, e.version) > ($2, $3)
@@ -508,10 +509,23 @@ SELECT current_setting('server_version') AS server,
 -- name: unsafe_settings
 SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+-- name: all_events
+SELECT stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at,
+       checksum
+FROM planfold.events ORDER BY position
 -- name: damaged_streams
-SELECT aggregate_id, version, last FROM (
-    SELECT s.aggregate_id, s.version, coalesce((
-        SELECT max(e.version) FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id
-    ), 0) AS last
-    FROM planfold.streams s ORDER BY s.aggregate_id DESC LIMIT 1000
-) AS latest WHERE version <> last LIMIT 3
+-- Streams whose head is not their last event, or whose events do not follow each other.
+WITH found AS (
+    SELECT aggregate_id, count(*) AS events, min(version) AS first, max(version) AS last
+    FROM planfold.events GROUP BY aggregate_id
+)
+SELECT f.aggregate_id, s.version, f.events, f.last
+FROM found f LEFT JOIN planfold.streams s ON s.aggregate_id = f.aggregate_id
+WHERE s.version IS DISTINCT FROM f.last OR f.first <> 1 OR f.last <> f.events
+UNION ALL
+SELECT s.aggregate_id, s.version, 0, 0 FROM planfold.streams s
+WHERE NOT EXISTS (SELECT FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id)
+LIMIT 5
+-- name: write_check
+INSERT INTO planfold.meta (key, value)
+SELECT 'write_check', string_agg(md5(number::text), '') FROM generate_series(1, 2048) AS number

@@ -142,13 +142,11 @@ WITH RECURSIVE owners (owner) AS (
 SELECT owner FROM owners WHERE owner IS NOT NULL
 -- name: abandon
 UPDATE task_queue SET expires = 0 WHERE owner = ?
--- name: due
-SELECT aggregate_id FROM streams
-WHERE due_at <= ?1 AND (?2 IS NULL OR aggregate_id = ?2) AND (?3 IS NULL OR stream_id = ?3)
-ORDER BY due_at LIMIT 100
--- name: next_due
-SELECT min(due_at) FROM streams
-WHERE due_at IS NOT NULL AND (?1 IS NULL OR aggregate_id = ?1) AND (?2 IS NULL OR stream_id = ?2)
+-- name: upcoming
+SELECT stream_id, aggregate_id, due_at, updated_at FROM streams
+WHERE due_at IS NOT NULL AND (?1 IS NULL OR stream_id IN (SELECT value FROM json_each(?1)))
+  AND (?2 IS NULL OR aggregate_id = ?2)
+ORDER BY due_at LIMIT ?3
 -- name: version
 SELECT version FROM streams WHERE aggregate_id = ?
 -- name: versions
@@ -163,8 +161,8 @@ SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?
 -- name: load
 -- Texts of events come as bytes, here and below: damaged ones need not be UTF-8.
-SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB), version,
-       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB),
+       CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
        recorded_at, checksum
 FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version
 -- name: read_stream
@@ -235,6 +233,8 @@ INSERT INTO members (consumer, owner, expires) VALUES (?, ?, ?)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
 -- name: drop_member
 DELETE FROM members WHERE consumer = ? AND owner = ?
+-- name: bound_members
+UPDATE members SET expires = ?2 WHERE consumer = ?1 AND expires > ?2
 -- name: drop_expired_members
 DELETE FROM members WHERE consumer = ? AND expires < ?
 -- name: parked
@@ -282,9 +282,36 @@ WHERE aggregate_id = ? ORDER BY version, command_id
 SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
-SELECT version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB),
-       CAST(metadata AS BLOB), recorded_at, checksum, CAST(stream_id AS BLOB)
+SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
+       event_version, CAST(data AS BLOB), CAST(metadata AS BLOB), recorded_at, checksum
 FROM events WHERE aggregate_id = ? ORDER BY version
+-- name: all_events
+SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
+       event_version, CAST(data AS BLOB), CAST(metadata AS BLOB), recorded_at, checksum
+FROM events ORDER BY position
+-- name: damaged_streams
+-- Streams whose head is not their last event, or whose events do not follow each other.
+WITH found AS (
+    SELECT aggregate_id, count(*) AS events, min(version) AS first, max(version) AS last
+    FROM events GROUP BY aggregate_id
+)
+SELECT CAST(f.aggregate_id AS BLOB), s.version, f.events, f.last
+FROM found f LEFT JOIN streams s ON s.aggregate_id = f.aggregate_id
+WHERE s.version IS NOT f.last OR f.first <> 1 OR f.last <> f.events
+UNION ALL
+SELECT CAST(s.aggregate_id AS BLOB), s.version, 0, 0 FROM streams s
+WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.aggregate_id = s.aggregate_id)
+LIMIT 5
+-- name: damaged_positions
+-- Events that stand before an earlier one of their stream, or where no event can be.
+SELECT CAST(aggregate_id AS BLOB), version, position FROM (
+    SELECT aggregate_id, version, position, lag(position, 1, 0) OVER (
+        PARTITION BY aggregate_id ORDER BY version
+    ) AS before FROM events
+)
+WHERE position <= before
+   OR position > ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+LIMIT 5
 -- name: versions_of
 SELECT aggregate_id, version FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?))
 -- name: owners_of_commands

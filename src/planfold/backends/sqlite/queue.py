@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +17,9 @@ from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.turns import LEASE_S, Turns
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.envelope import event_id
-from planfold.eventstore.queue import Lease, Suspects, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.handler import event_id
 
 
 class SqliteQueue:
@@ -146,18 +146,16 @@ class SqliteQueue:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return [_lease(row) for row in self._reader.rows("queued", (aggregate_id,))]
 
-    async def due(
-        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> list[str]:
-        """Streams that asked to be continued by ``now``, the longest overdue first."""
-        return [row[0] for row in self._reader.rows("due", (now, aggregate_id, stream_id))]
-
-    async def next_due(
-        self, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> float | None:
-        """When the first of these streams wants to be continued; None: none does."""
-        at: float | None = self._reader.value("next_due", (aggregate_id, stream_id))
-        return at
+    async def upcoming(
+        self,
+        limit: int,
+        *,
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """See :meth:`TaskQueue.upcoming`."""
+        kinds = None if stream_ids is None else _json(stream_ids)
+        return [Due(*row) for row in self._reader.rows("upcoming", (kinds, aggregate_id, limit))]
 
     async def _lost_owners(self, owner: str) -> list[str]:
         """Owners whose tasks ``owner`` may get once the leases are over: that of the dead are."""

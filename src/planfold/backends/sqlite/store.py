@@ -22,11 +22,12 @@ from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
 from planfold.backends.sqlite.turns import Changes, Turns
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
-from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead, leaves_work
+from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions.feed import PAGE as PAGE
@@ -160,7 +161,7 @@ class SqliteStore:
         aggregate_id = append.aggregate_id
         head, last, kind = connection.execute(SQL["versions"], (aggregate_id,)).get
         if kind is not None and kind != append.stream_id:
-            return of_another_kind(append, kind)
+            return of_another_kind(aggregate_id, kind, append.stream_id)
         if head != last:  # deciding anew would never help
             return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
         if not append.expected_version and (refusal := refusal_to_begin(connection, aggregate_id)):
@@ -173,10 +174,12 @@ class SqliteStore:
         """The version of a stream; 0 when there is none."""
         return self._reader.value("version", (aggregate_id,)) or 0
 
-    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def load(
+        self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
+    ) -> list[Any]:
         """See :meth:`EventStore.load`."""
         rows = self._reader.rows("load", (aggregate_id, after_version))
-        return events_of(self.codec, aggregate_id, after_version, rows)
+        return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None

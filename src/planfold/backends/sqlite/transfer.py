@@ -130,12 +130,13 @@ def _all_or_nothing(work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Conn
     def guarded(connection: apsw.Connection) -> T:
         connection.execute("SAVEPOINT work")
         try:
-            return work(connection)
+            result = work(connection)
         except PlanfoldError:
             connection.execute("ROLLBACK TO work")
-            raise
-        finally:
             connection.execute("RELEASE work")
+            raise  # after an error of SQLite's the whole transaction is rolled back
+        connection.execute("RELEASE work")
+        return result
 
     return guarded
 

@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
     "planfold.testing.contracts.fairness",
     "planfold.testing.contracts.reading",
     "planfold.testing.contracts.queueing",
+    "planfold.testing.contracts.recording",
     "planfold.testing.contracts.remembering",
     "planfold.testing.contracts.subscribing",
     "planfold.testing.contracts.transferring",
@@ -27,6 +28,7 @@ from planfold.testing.contracts.consuming import ConsumingContract  # noqa: E402
 from planfold.testing.contracts.fairness import FairnessContract, SuspectsContract  # noqa: E402
 from planfold.testing.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
 from planfold.testing.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
+from planfold.testing.contracts.recording import RecordingContract  # noqa: E402
 from planfold.testing.contracts.remembering import RememberingContract  # noqa: E402
 from planfold.testing.contracts.subscribing import (  # noqa: E402
     FanOutContract,
@@ -49,6 +51,7 @@ __all__ = [
     "LeasingContract",
     "OutOfOrderContract",
     "ReadingContract",
+    "RecordingContract",
     "RememberingContract",
     "SubscribingContract",
     "SuspectsContract",

@@ -12,7 +12,7 @@ from planfold.errors import ConfigurationError, Conflict, LeaseLost
 from planfold.eventstore.consumers import Consumers, Parked, Share
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
-from planfold.planner.tasks import RetryPolicy
+from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
@@ -115,6 +115,18 @@ class ConsumingContract(Contract):
         assert (await share_of(consumers)).position == 0
         assert await consumers.parked() == []
 
+    async def test_a_clock_that_goes_back_does_not_lengthen_a_membership(
+        self, consumers: Consumers, clock: ManualClock
+    ) -> None:
+        await consumers.attend("mail", "ann", 1, after=0)
+        clock.advance(-3_600)
+        standing = await consumers.attend("mail", "bob", 1, after=0)
+        assert standing.members == ("ann", "bob")
+        clock.advance(MEMBER_S + 1)
+        standing = await consumers.attend("mail", "bob", 1, after=0)
+        assert standing.members == ("bob",)
+        assert [share.owner for share in standing.shares] == ["bob"]
+
     async def test_one_who_is_late_but_was_not_taken_over_from_may_save(
         self, consumers: Consumers, clock: ManualClock
     ) -> None:
@@ -174,7 +186,7 @@ class ConsumingContract(Contract):
         share = (await consumers.attend("mail", "ann", 1, after=0)).shares[0]
         await consumers.advance(share, 5)
         assert await store.checkpoints.raise_epoch() == store.epoch + 1
-        with pytest.raises(ConfigurationError, match="planfold consumers accept mail"):
+        with pytest.raises(ConfigurationError, match="accept its position"):
             await consumers.attend("mail", "ann", 1, after=0)
         await consumers.accept("mail")
         with pytest.raises(LeaseLost):

@@ -218,8 +218,8 @@ class SuspectsContract(Contract):
             {"without_tools": ["t"]},
             {"barred": ["a"]},
         ):
-            assert not await waiting("me", **excluded)  # type: ignore[arg-type]
-            assert await claim("me", 9, suspects="only", **excluded) == []  # type: ignore[arg-type]
+            assert not await waiting("me", **excluded)
+            assert await claim("me", 9, suspects="only", **excluded) == []
         for owner in ("x", "y", "z"):
             assert await claim(owner, 1, suspects="only")
         assert not await waiting("me")
