@@ -154,18 +154,31 @@ class SuspectsContract(Contract):
 
     @pytest.fixture
     async def crashed(self, backend: Backend, clock: ManualClock) -> EventStore:
-        """A worker has lost tasks 1 to 3 of "a"; task 1 of "b" waits."""
+        """Two workers have lost tasks 1 to 3 of "a"; task 1 of "b" waits."""
+        store = await backend.open(CODEC, clock)
+        await store.append(dispatch(1, 2, 3))
+        for owner in ("gone", "gone too"):
+            await store.queue.claim(owner, 9)
+            clock.advance(LEASE_S + 1)
+        await store.append(dispatch(1, to="b", tool="bash"))
+        return store
+
+    async def test_one_crash_makes_no_suspect(self, backend: Backend, clock: ManualClock) -> None:
         store = await backend.open(CODEC, clock)
         await store.append(dispatch(1, 2, 3))
         await store.queue.claim("gone", 9)
-        await store.append(dispatch(1, to="b", tool="bash"))
         clock.advance(LEASE_S + 1)
-        return store
+        assert not await store.queue.waiting_suspects("me")
+        assert await store.queue.claim("me", 9, suspects="only") == []
+        leases = await store.queue.claim("me", 9, suspects="no")
+        assert [(le.task_id, le.crashes, le.suspect) for le in leases] == [
+            (task, 1, False) for task in (1, 2, 3)
+        ]
 
     async def test_crashes_count_the_owners_that_lost_it(
         self, crashed: EventStore, clock: ManualClock
     ) -> None:
-        for crashes in range(1, 4):
+        for crashes in range(2, 5):
             leases = await crashed.queue.claim(f"w{crashes}", 3, aggregate_id="a")
             assert [(le.crashes, le.suspect) for le in leases] == [(crashes, True)] * 3
             clock.advance(LEASE_S + 1)
