@@ -42,7 +42,7 @@ from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.standstill import LOOK_EVERY_S, needed_worker, unserved, waits_for_person
+from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
@@ -81,22 +81,25 @@ class App(PlanReader):
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
+        priority: int | None = None,
     ) -> str:
         """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
-        own, submitting the same plan again does nothing.
+        own, submitting the same plan again does nothing. Workers take tasks of a higher
+        ``priority`` (-1,000 to 1,000; None: that of ``config``, 0 by default) first.
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` stands for another plan.
+            CommandRejected: ``plan_id`` stands for another plan, or the priority is out of range.
         """
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
         plan_id = plan_id or new_plan_id()
-        command = Initialize(
-            draft.title, tasks, draft.goal, config or self.planner_config(), approved_by
-        )
+        config = config or self.planner_config()
+        if priority is not None:
+            config = replace(config, priority=priority)
+        command = Initialize(draft.title, tasks, draft.goal, config, approved_by)
         await self._send(plan_id, command)
         return plan_id
 
@@ -128,9 +131,11 @@ class App(PlanReader):
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
+        priority: int | None = None,
     ) -> str:
         """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
         plan's id. A worker then plans; ``approved_by`` approves beforehand all that it plans.
+        ``priority`` as for :meth:`submit`.
 
         Raises:
             ConfigurationError: no model is configured.
@@ -142,6 +147,8 @@ class App(PlanReader):
             raise ConfigurationError(
                 'no model is configured; set model = "openai:..." in planfold.toml'
             )
+        if priority is not None:
+            config = replace(config, priority=priority)
         plan_id = plan_id or new_plan_id()
         await self.send(plan_id, begin_with_wish(text, config, approved_by=approved_by))
         return plan_id
@@ -272,10 +279,8 @@ class App(PlanReader):
         tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
         if not tasks or await self.store.version(plan_id) != version:
             return None
-        return (
-            f"task {tasks[0].id} waits for {needed_worker(tasks[0].spec)}; this process has none: "
-            "add it to tools= or start a worker that has it"
-        )
+        remedy = "this process has none: add it to tools= or start a worker that has it"
+        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
@@ -288,9 +293,10 @@ class App(PlanReader):
     ) -> Worker:
         """A worker on this process's event loop: ``async with app.worker(): ...``.
 
-        Leaving the block drains it: no more tasks are taken, and those that run get ``drain_s``
-        seconds (``settings.drain_s``) to end before they are cut off. ``observer`` is told what
-        was recorded and what does not work; without one, trouble is logged to "planfold".
+        Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
+        ``observer`` is told what was recorded and what does not work; without one, trouble is
+        logged to "planfold".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.

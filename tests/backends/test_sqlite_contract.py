@@ -29,6 +29,14 @@ class TestLeasing(contracts.LeasingContract):
     pass
 
 
+class TestFairness(contracts.FairnessContract):
+    pass
+
+
+class TestSuspects(contracts.SuspectsContract):
+    pass
+
+
 class TestRemembering(contracts.RememberingContract):
     pass
 

@@ -257,6 +257,16 @@ def test_doctor_on_a_server_that_is_read_only(postgres_database: str) -> None:
     assert any("nothing can be recorded" in fault for fault in found["faults"])
 
 
+def test_doctor_names_a_damaged_event() -> None:
+    called("run", "--yes", write_plan(question("q")), code=3)
+    plan_id = shown()["id"]
+    with apsw.Connection(".planfold/planfold.db") as raw:
+        raw.execute("UPDATE events SET recorded_at = recorded_at + 1 WHERE version = 2")
+    found = json.loads(called("doctor", "--json", code=1))
+    assert f"{plan_id}#2 does not match its checksum" in found["integrity"]
+    assert any(f"{plan_id}#2" in fault and "backup" in fault for fault in found["faults"])
+
+
 def test_migrate_and_schema() -> None:
     called("run", "--yes", write_plan(sh("a", "true")))
     assert "up to date" in called("migrate")

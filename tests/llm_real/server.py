@@ -31,7 +31,9 @@ def main() -> None:
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     parameters.sampling.seed = 7
     parameters.sampling.temp = 0.3
-    parameters.sampling.penalty_repeat = 1.15  # a model this small repeats itself without an end
+    # A model this small repeats itself without an end.
+    parameters.sampling.penalty_repeat = 1.15
+    parameters.sampling.dry_multiplier = 0.8
     server = xllamacpp.Server(parameters)
     sys.stdout.write(f"listening on {server.listening_address}\n")
     sys.stdout.flush()

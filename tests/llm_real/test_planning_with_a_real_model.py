@@ -33,7 +33,7 @@ from planfold.tools.tool import Tool, Toolbox
 pytestmark = [pytest.mark.llm, pytest.mark.timeout(3_600)]
 
 BROKE_OFF = "the answer broke off before its end"
-ANSWER_TOKENS = 600  # the model does not always find an end; what it has written by then counts
+ANSWER_TOKENS = 900  # the model does not always find an end; what it has written by then counts
 
 
 def offered(name: str, *needed: str, **properties: Any) -> Tool:
@@ -123,9 +123,9 @@ def address() -> Iterator[str]:
 
 def is_structural(fault: Fault) -> bool:
     """Whether a fault is about what the schema decides: a task's kind, its tool, its arguments,
-    or that there is a plan at all."""
+    or that there is a plan at all. Which tasks there are, and which needs which, it cannot say."""
     return fault.field is None or fault.field.partition(".")[0] in (
-        "kind", "tool", "arguments", "tasks", "label", "effect", "on_failure", "timeout",
+        "kind", "tool", "arguments", "tasks", "effect", "on_failure", "timeout",
     )  # fmt: skip
 
 
@@ -133,6 +133,11 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
     address: str, pytestconfig: pytest.Config
 ) -> None:
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+
+    def said(line: str) -> None:
+        reporter.write_line(line)
+        reporter.flush()
+
     endpoint = ModelEndpoint(
         "openai:smollm2", base_url=f"{address}/v1", timeout=1_800, max_tokens=ANSWER_TOKENS
     )
@@ -163,12 +168,12 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
             for task in tasks:
                 kinds[NodeKind(task["kind"])] += 1
             seconds += answer.seconds
-            reporter.write_line(
+            said(
                 f"{text}: {written} tasks, {len(structural)} structural faults, "
                 f"{len(faults) - len(structural)} others, {answer.usage.input_tokens} tokens in, "
                 f"{answer.usage.output_tokens} out, {answer.finish}, {answer.seconds:.0f} s"
             )
     await models.close()
-    reporter.write_line(f"{dict(kinds)}, {20 - len(wrong)} of 20, {seconds / 20:.0f} s each")
+    said(f"{dict(kinds)}, {20 - len(wrong)} of 20, {seconds / 20:.0f} s each")
     assert not wrong, "\n".join(wrong)
     assert kinds[NodeKind.ToolCall] >= 10

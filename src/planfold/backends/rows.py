@@ -19,7 +19,7 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.eventstore.metadata import UNREADABLE, decode_metadata, encode_metadata
 from planfold.eventstore.port import Append, StreamHead
-from planfold.eventstore.transfer import EventRow
+from planfold.eventstore.transfer import EventRow, TaskRow
 from planfold.handler import Metadata
 
 DAMAGED: Final = (
@@ -171,6 +171,26 @@ def event_row_of(aggregate_id: str, row: Sequence[Any]) -> EventRow:
     except UnicodeDecodeError as fault:
         raise CorruptLog(f"{aggregate_id}#{version} is not UTF-8: {fault}") from None
     return EventRow(version, name, event_version, data, metadata, at)
+
+
+Held = tuple[int, int, float | None, int]
+"""Epoch, starts, ``started_at`` and crashes of a row of the queue."""
+
+
+def continuing(row: TaskRow, held: Held | None) -> TaskRow:
+    """``row``, which takes the place of one with these values: what fenced off late results of
+    that one still does."""
+    if held is None:
+        return row
+    epoch, starts, started_at, crashes = held
+    begun = [at for at in (row.started_at, started_at) if at is not None]
+    return msgspec.structs.replace(
+        row,
+        epoch=max(epoch, row.epoch),
+        starts=max(starts, row.starts),
+        started_at=min(begun, default=None),
+        crashes=max(crashes, row.crashes),
+    )
 
 
 def head_of(row: Iterable[Any]) -> StreamHead:

@@ -163,6 +163,13 @@ def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:
 
 async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
     async with existing_app(db) as app:
+        for worker in await app.store.queue.workers():
+            if worker.declined:
+                tools = ", ".join(worker.declined)
+                found.notes.append(
+                    f"{worker.owner} has no tool {tools}; start a worker that has it, or give it "
+                    "to this one with --tools"
+                )
         plans = await app.plans()
         open_plans = [plan.aggregate_id for plan in plans if status_of(plan) not in ENDED]
         found.facts["plans"] = len(plans)

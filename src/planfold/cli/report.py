@@ -34,7 +34,7 @@ from planfold.readmodels.plan_view import PlanFold, waits_for
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.drafting.changes import PlanDiff
-    from planfold.eventstore.port import WorkerRecord
+    from planfold.eventstore.queue import Lease, WorkerRecord
 
 QUESTION_LINES = 12
 NOBODY: Final[Mapping[int, str]] = MappingProxyType({})
@@ -66,15 +66,19 @@ async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
     dead = await app.store.queue.dead(owners)
     free = [row for row in rows if row.owner is None or row.owner in dead]
     workers = await app.store.queue.workers() if free else []
-    unclaimed = {row.task_id: _missing(workers, row.route) for row in free}
+    unclaimed = {row.task_id: _missing(workers, row) for row in free}
     return unclaimed, bool(owners - dead)
 
 
-def _missing(workers: Sequence[WorkerRecord], route: str) -> str:
-    if any(worker.serves(route) for worker in workers):
+def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
+    if any(worker.serves(row.route, row.tool) for worker in workers):
         return "a worker"
-    where = f"a worker for {clean(route)}"
-    return f"{where}: {counted(len(workers), 'worker')} here, none serves it" if workers else where
+    if not workers:
+        return f"a worker for {clean(row.route)}"
+    here = counted(len(workers), "worker")
+    if any(worker.serves(row.route) for worker in workers):
+        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
+    return f"a worker for {clean(row.route)}: {here} here, none serves it"
 
 
 # --- tasks ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.eventstore.codec import MAX_DEPTH, is_too_deep
+from planfold.eventstore.codec import MAX_DEPTH, is_too_deep, require_finite
 from planfold.handler import Metadata
 
 UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
@@ -57,6 +57,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
             f"the metadata of {aggregate_id} cannot be recorded: it nests deeper than "
             f"{MAX_DEPTH} levels"
         )
+    if b"null" in data:
+        require_finite(f"the metadata of {aggregate_id}", metadata)
     return data
 
 
@@ -73,11 +75,11 @@ def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _St
         correlation_id,
         causation_id,
         metadata.extra,
-        now if now and now != recorded_at else None,
+        None if now in (0.0, recorded_at) else now + 0.0,
         metadata.jitter,
         metadata.worker,
-        round(claimed_at, _TIME_DIGITS) if claimed_at else None,
-        round(began_at, _TIME_DIGITS) if began_at else None,
+        round(claimed_at, _TIME_DIGITS) if claimed_at != 0.0 else None,
+        round(began_at, _TIME_DIGITS) if began_at != 0.0 else None,
         metadata.command,
     )
 

@@ -126,8 +126,9 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
     for place, event in enumerate(events):
         match event:
             case TaskDispatched(task_id, attempt):
-                route = state.tasks[task_id].spec.queue_route
-                changes.append((place, Enqueue(task_id, attempt, route)))
+                spec, priority = state.tasks[task_id].spec, state.config.priority
+                route, tool = spec.queue_route, spec.needed_tool
+                changes.append((place, Enqueue(task_id, attempt, route, tool, priority)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):
                     changes.append((place, Settle(task_id)))
@@ -147,15 +148,16 @@ def _was_dispatched(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, for lists of plans."""
-    counts = state.schedule.counts
-    return {
+    """Title, status and counts, and a priority other than 0: for lists of plans."""
+    counts, priority = state.schedule.counts, state.config.priority
+    head = {
         "title": state.title,
         "status": state.status.value,
         "total": len(state.tasks),
         "completed": counts[TaskStatus.Completed],
         "questions": len(state.questions),
     }
+    return head | {"priority": priority} if priority else head
 
 
 def _size(state: PlannerState) -> int:

@@ -11,7 +11,14 @@ import msgspec
 from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
 from planfold.planner.cancelling import blocking_parent, find_task, stopped
-from planfold.planner.commands import PlannerConfig, Replan, RetryTask, RevisePlan, TasksProposed
+from planfold.planner.commands import (
+    MAX_PRIORITY,
+    PlannerConfig,
+    Replan,
+    RetryTask,
+    RevisePlan,
+    TasksProposed,
+)
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
 from planfold.planner.references import find_references
@@ -55,9 +62,13 @@ def _check_references(spec: TaskSpec) -> None:
 
 
 def check_config(config: PlannerConfig) -> None:
-    """Raises CommandRejected for limits under which no task could ever start, ConfigurationError
-    for a profile that nobody knows."""
+    """Raises CommandRejected for limits under which no task could ever start, or a priority out of
+    range; ConfigurationError for a profile that nobody knows."""
     find_profile(config.profile, config.own_profile)
+    priority = config.priority
+    if type(priority) is not int or abs(priority) > MAX_PRIORITY:  # True cannot be read back
+        bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
+        raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
     limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
     limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
     for name, limit in limits.items():

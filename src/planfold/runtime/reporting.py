@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
-from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.eventstore.port import EventStore, Fence
+from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
 from planfold.executors.recordable import as_text
 from planfold.handler import Metadata

@@ -8,7 +8,8 @@ from typing import Any
 
 from planfold.errors import LeaseLost
 from planfold.eventstore.envelope import version_of
-from planfold.eventstore.port import EventStore, Lease
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors

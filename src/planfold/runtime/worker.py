@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from planfold.errors import PlanfoldError
-from planfold.eventstore.port import EventStore, WorkerRecord
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.chore import EVERY_S, Chore

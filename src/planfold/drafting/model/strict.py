@@ -22,6 +22,7 @@ AS_TEXT: Final = {
     "type": "string",
     "description": "A JSON object, written as a text, as the tool's parameters ask.",
 }
+_PAIR: Final = ["name", "value"]  # of a map, which is written as a list
 _SCALARS: Final = ("string", "number", "integer", "boolean", "null")
 _KEPT: Final[dict[str, tuple[str, ...]]] = {
     "string": ("minLength", "maxLength"),
@@ -219,10 +220,11 @@ def _kept(schema: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def _may_be_result(options: list[dict[str, Any]], needed: bool) -> bool:
     """Whether a reference needs a form of its own: a text may hold one anyway, and an optional
-    number or choice is too seldom one for what the form costs."""
-    kinds = [option.get("type") for option in options]
-    free = [o for o in options if o.get("type") == "string" and not o.keys() & {"format", "enum"}]
-    return not free and (needed or "array" in kinds)
+    number, choice or map is too seldom one for what the form costs."""
+    if any(o.get("type") == "string" and not o.keys() & {"format", "enum"} for o in options):
+        return False
+    lists = [option["items"] for option in options if option.get("type") == "array"]
+    return needed or any(list(items.get("properties", ())) != _PAIR for items in lists)
 
 
 def _of_kind(branches: Iterable[Any], kind: str, root: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ import pytest
 pytest.register_assert_rewrite(
     "planfold.testing.contracts.appending",
     "planfold.testing.contracts.consuming",
+    "planfold.testing.contracts.fairness",
     "planfold.testing.contracts.reading",
     "planfold.testing.contracts.queueing",
     "planfold.testing.contracts.recording",
@@ -24,6 +25,7 @@ pytest.register_assert_rewrite(
 from planfold.testing.contracts.appending import AppendingContract  # noqa: E402
 from planfold.testing.contracts.backend import Backend  # noqa: E402
 from planfold.testing.contracts.consuming import ConsumingContract  # noqa: E402
+from planfold.testing.contracts.fairness import FairnessContract, SuspectsContract  # noqa: E402
 from planfold.testing.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
 from planfold.testing.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
 from planfold.testing.contracts.recording import RecordingContract  # noqa: E402
@@ -44,6 +46,7 @@ __all__ = [
     "Backend",
     "ClaimingContract",
     "ConsumingContract",
+    "FairnessContract",
     "FanOutContract",
     "LeasingContract",
     "OutOfOrderContract",
@@ -51,6 +54,7 @@ __all__ = [
     "RecordingContract",
     "RememberingContract",
     "SubscribingContract",
+    "SuspectsContract",
     "TransferringContract",
     "UnreadableContract",
 ]
