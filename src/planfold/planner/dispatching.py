@@ -138,12 +138,11 @@ def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
     """Free tasks by route; first the route of which the fewest are running, then the one with the
     smallest id: an order that rests on nothing but the state."""
     schedule = state.schedule
-    heads = [
-        (schedule.running[route], next(iter(lane)), route)
-        for route, lane in schedule.ready.items()
-        if route and lane
-    ]
-    return {route: iter(schedule.ready[route]) for _, _, route in sorted(heads)}
+    lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane}
+    if len(lanes) <= 1:
+        return lanes
+    heads = sorted((schedule.running[r], next(iter(schedule.ready[r])), r) for r in lanes)
+    return {route: lanes[route] for _, _, route in heads}
 
 
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:

@@ -32,6 +32,9 @@ class Lane:
 
     def __iter__(self) -> Iterator[int]:
         heap, ids = self._heap, self._ids
+        if len(ids) <= 1:  # nearly always
+            yield from tuple(ids)
+            return
         while heap and heap[0] not in ids:
             heapq.heappop(heap)
         frontier = [(heap[0], 0)] if heap else []
