@@ -120,7 +120,8 @@ class TaskQueue(Protocol):
 
         ``suspects`` keeps tasks apart that may have killed a worker: those that two owners have
         lost. One does not count, because when a machine ends, all that ran on it is lost once.
-        "no": no suspects, and nothing while ``owner`` holds a suspect. "only": one suspect (``limit`` counts as 1), and only while ``owner``
+        "no": no suspects, and nothing while ``owner`` holds a suspect. "only": one suspect
+        (``limit`` counts as 1), and only while ``owner``
         holds nothing. None: both kinds in one line. So that a suspect takes no neighbour with it,
         and neither kind waits for ever, a worker
 
