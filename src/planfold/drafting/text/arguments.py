@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.scripts import variables_set, variables_used
 from planfold.drafting.text.commands import Call, Command, Request, Script
 from planfold.drafting.text.order import Order
-from planfold.drafting.text.outline import Entry
+from planfold.drafting.text.parts import Entry
 from planfold.drafting.text.placeholders import (
     Placeholder,
     is_incomplete,
@@ -115,7 +116,7 @@ def _argv(
 
 def _followed(words: list[str]) -> bool:
     """Whether a letter follows a placeholder: it would be read as part of the reference."""
-    pairs = (pair for word in words for pair in zip(word, word[1:], strict=False))
+    pairs = (pair for word in words for pair in pairwise(word))
     return any(a == _MARK and (b.isalnum() or b == _MARK) for a, b in pairs)
 
 

@@ -66,7 +66,9 @@ _FOLDER: Final = re.compile(r"(?!\.\.?/?$|/|~)(?!.*\.\./)[\w.@+-]+(?:/[\w.@+-]+)
 _ANDS: Final = frozenset(
     ["", "and", "then", "and then", "run", "and run", "then run", "and then run"]
 )
-_NOT_THAT: Final = re.compile(r"\s*,?\s?(?:and\s+)?(?:never|not|rather than)\s+(?:run\s+)?\0+", re.I)
+_NOT_THAT: Final = re.compile(
+    r"\s*,?\s?(?:and\s+)?(?:never|not|rather than)\s+(?:run\s+)?\0+", re.I
+)
 _PURPOSE: Final = re.compile(r"\s*(?:to|in order to|so that|which)\s[^,;:]*", re.IGNORECASE)
 _ASIDE: Final = re.compile(r"\s*(?:again|now|once more|please|\([^()]*\))(?=\s|[.!:]|$)", re.I)
 _FETCH: Final = re.compile(

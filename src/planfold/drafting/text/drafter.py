@@ -26,7 +26,8 @@ from planfold.drafting.text.markdown import (
     read_blocks,
 )
 from planfold.drafting.text.order import Order
-from planfold.drafting.text.outline import Entry, outline
+from planfold.drafting.text.outline import outline
+from planfold.drafting.text.parts import Entry
 from planfold.planner.tasks import NodeKind
 
 _TITLE: Final = 80  # characters of a title that is only the first line

@@ -37,6 +37,7 @@ from planfold.drafting.text.shell import (
 )
 from planfold.drafting.text.words import (
     is_conditional,
+    is_example,
     is_guarding_heading,
     is_lead,
     is_remark,
@@ -51,7 +52,7 @@ _NUMBERED: Final = re.compile(
     re.IGNORECASE,
 )
 _IN_BRACKETS: Final = re.compile(r"[?？]\s?[(\[]([^()\[\]\n]{1,200})[)\]]\.?$")
-_PRINTED: Final = frozenset("console log output text txt".split())
+_PRINTED: Final = frozenset(["console", "log", "output", "text", "txt"])
 _SAID: Final = re.compile(r"\s?(?:[/|,]|\bor\b)\s?")
 
 
@@ -172,6 +173,7 @@ def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
     shells: set[str] = set()
     folders: set[str] = set()
     asked: list[Inline] = []
+    bare = False  # two scripts with no text between them: which of them?
     leads = not text.mask.strip()
     blocks = [markdown.Paragraph(text, ""), *more]
     for block, below in zip(blocks, [*blocks[1:], None], strict=True):
@@ -183,13 +185,18 @@ def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
                 return None
             asked += found
             leads = leads or bool(found or folder)
+            bare = False
         elif isinstance(block, markdown.Code) and (code := block_of(block.language, block.content)):
             lines = count_commands(code[0])
-            if len(asked) > 1 or not all(is_lead(sentence.mask, lines) for sentence in asked):
+            if (
+                bare
+                or len(asked) > 1
+                or not all(is_lead(sentence.mask, lines) for sentence in asked)
+            ):
                 return None
             if any(map(is_guarding_heading, comments_of(code[0]))):
                 return None
-            asked = []
+            asked, bare = [], True
             script.append(code[0])
             shells.add(code[1])
     if asked or not leads or len(shells) != 1 or len(folders) > 1 or _has_input(text, more):
@@ -202,7 +209,7 @@ def _asking(text: Inline, bold: bool, above: bool) -> list[Inline] | None:
 
     ``bold``: it begins with a bold label ("**Careful**: ..."); ``above``: a block is below it.
     """
-    if is_conditional(text.mask) or "~~" in text.text:
+    if is_conditional(text.mask) or is_example(text.mask) or "~~" in text.text:
         return None
     found = list(sentences(text))
     asked = [take_connector(s).text for s in found if not is_remark(s.mask)]

@@ -230,5 +230,6 @@ def text_of(block: Block) -> str:
             marks = (f"{start + place}." if ordered else "-" for place in range(len(items)))
             texts = ("\n".join(map(text_of, item.blocks)) for item in items)
             return "\n".join(
-                f"{mark} " + text.replace("\n", "\n  ") for mark, text in zip(marks, texts, strict=True)
+                f"{mark} " + text.replace("\n", "\n  ")
+                for mark, text in zip(marks, texts, strict=True)
             )

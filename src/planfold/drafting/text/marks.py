@@ -1,4 +1,4 @@
-"""Marks of lists that people use and Markdown does not know: other bullets, boxes, a), (i), **1.**."""
+"""Marks of lists that Markdown does not know: other bullets, bare boxes, a), (i), **1.**."""
 
 # ruff: noqa: RUF001 (people write long dashes too)
 from __future__ import annotations
@@ -15,12 +15,10 @@ _MARK: Final = re.compile(
     r"^([ \t]*)(?:(?P<round>\()?(?P<letters>[A-Za-z]{1,5})[.)]|\((?P<digits>\d{1,3})\)"
     r"|(?P<both>\d{1,3})\.\)|\*\*(?P<bold>\d{1,3})[.):]\*\*|(?P<circled>[①-⑳]))[ \t]+(?=\S)"
 )
-_ROMAN: Final = {
-    name: value
-    for value, name in enumerate(
-        "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split(), start=1
-    )
-}
+_ROMAN_NAMES: Final = """
+    i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx
+"""
+_ROMAN: Final = {name: value for value, name in enumerate(_ROMAN_NAMES.split(), start=1)}
 
 
 class _Mark(NamedTuple):
@@ -44,8 +42,8 @@ def with_bullets(lines: list[str], paragraphs: Iterable[range]) -> bool:
                 marks.append(found)
     for mark in _sequences(marks):
         width = len(mark.written) - 1
-        number = f"{mark.value:0{width}d}" + (")" if mark.style[0] != "." else ".")
-        lines[mark.line] = lines[mark.line].replace(mark.written, number, 1)
+        written = f"{mark.value:0{width}d}" + (")" if mark.style[0] != "." else ".")
+        lines[mark.line] = lines[mark.line].replace(mark.written, written, 1)
         changed = True
     return changed
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Final, cast
 
 from planfold.drafting.text.commands import Request
-from planfold.drafting.text.outline import Entry, Group, Numbering, Part
+from planfold.drafting.text.parts import Entry, Group, Numbering, Part
 from planfold.planner.tasks import Effect
 
 # Lists of this many links in all are written out; beyond it (two sections of thousands of

@@ -25,6 +25,7 @@ _PLACEHOLDER: Final = re.compile(
 )
 _ELLIPSIS: Final = re.compile(r"(?:^|\s)(?:\.\.\.|…)(?=\s|$)|<\.\.\.>|…")
 
+
 class Placeholder(NamedTuple):
     start: int
     end: int

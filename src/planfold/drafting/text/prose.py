@@ -115,8 +115,7 @@ def _is_wrapped(lines: list[Inline]) -> bool:
     width = max(len(line.text) for line in lines)
     words = [line.text.split(maxsplit=1)[0] for line in lines]
     full = all(
-        len(line.text) + 1 + len(word) > width
-        for line, word in zip(lines, words[1:], strict=False)
+        len(line.text) + 1 + len(word) > width for line, word in zip(lines, words[1:], strict=False)
     )
     lower = [word[0].islower() for word in words]
     if not full:

@@ -14,7 +14,7 @@ from planfold.drafting.text.items import BOX
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
-from planfold.drafting.text.words import is_statement, only_tells
+from planfold.drafting.text.words import is_cut_short, only_tells, tells_below
 
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
     r"(?:table of )?contents|toc|on this page|index"
@@ -162,13 +162,12 @@ def continued(blocks: list[Block]) -> list[Block]:
     since: list[Block] = []
     for block in blocks:
         above = found[-1] if found else None
-        if isinstance(block, Code) and isinstance(above, ItemList) and above.items:
+        if isinstance(block, Code) and isinstance(above, ItemList) and _waits(above):
             above.items[-1].blocks.append(block)
             continue
-        goes_on = isinstance(block, ItemList) and block.ordered and last is not None
-        if goes_on and 1 < block.start == last.start + len(last.items):  # type: ignore[union-attr]
-            last.items[-1].blocks += since  # type: ignore[union-attr]
-            last.items += block.items  # type: ignore[union-attr]
+        if isinstance(block, ItemList) and last is not None and _goes_on(last, block):
+            last.items[-1].blocks += since
+            last.items += block.items
             del found[len(found) - len(since) :]
             since = []
             continue
@@ -180,6 +179,17 @@ def continued(blocks: list[Block]) -> list[Block]:
     return found
 
 
+def _goes_on(last: ItemList, block: ItemList) -> bool:
+    return block.ordered and 1 < block.start == last.start + len(last.items)
+
+
+def _waits(block: ItemList) -> bool:
+    """Whether the last item may have the code that is right below it, and not indented."""
+    head = block.items[-1].blocks[-1:] if block.items else []
+    text = head[0].text if head and isinstance(head[0], Paragraph) else Inline("", "")
+    return text.mask.rstrip().endswith(":") or (block.ordered and not are_names([block]))
+
+
 def are_choices(lists: list[ItemList]) -> bool:
     return not has_boxes([*lists]) and all(
         len(item.blocks) == 1 and isinstance(item.blocks[0], Paragraph)
@@ -189,10 +199,11 @@ def are_choices(lists: list[ItemList]) -> bool:
 
 
 def tells(lead: Inline, block: ItemList) -> bool:
-    """Whether bullets complete a statement above them: "It has these causes: ..."."""
+    """Whether items complete a statement above them: "It has these causes: ..."."""
     last = [*sentences(lead)][-1:]
-    told = bool(last) and last[0].mask.rstrip().endswith(":") and is_statement(last[0].mask)
-    return told and not block.ordered and not has_boxes([block])
+    if not last or has_boxes([block]):
+        return False
+    return is_cut_short(last[0].mask) or (not block.ordered and tells_below(last[0].mask))
 
 
 def are_remarks(lists: list[ItemList]) -> bool:
@@ -210,12 +221,23 @@ def tells_all(text: Inline) -> bool:
 
 
 def are_names(lists: list[ItemList]) -> bool:
-    """Whether items are only links or code: things, and not something to do."""
+    """Whether items are only links, code and names: things or people, and nothing to do."""
     heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
-    return all(isinstance(head, Paragraph) and _is_one_thing(head.text) for head in heads)
+    return bool(heads) and all(
+        isinstance(head, Paragraph) and is_name(head.text) and len(item.blocks) == 1
+        for block in lists
+        for item in block.items
+        for head in item.blocks[:1]
+    )
 
 
-def _is_one_thing(text: Inline) -> bool:
+def is_name(text: Inline) -> bool:
+    """Only links and code, with capitalised words beside links ("Ann Lee [@ann](...)")."""
     if box := BOX.match(text.mask):
         text = text.cut(box.end())
-    return bool(text.spans) and text.spans[0].start == 0 and text.spans[-1].end == len(text.text)
+    place, rest = 0, ""
+    for span in text.spans:
+        rest += text.text[place : span.start]
+        place = max(place, span.end)
+    words = re.findall(r"\w[\w'’-]*", rest + text.text[place:])
+    return bool(text.spans) and all(word[:1].isupper() for word in words) and len(words) < 6
