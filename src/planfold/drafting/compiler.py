@@ -63,7 +63,7 @@ def compile_plan(
         links.add_explicit(place)
         if place not in malformed:
             size += _check_task(place, numbered, links, checks, tools, limits, faults)
-    check_scripts(tasks, numbered.names, faults)
+    check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
     if size > limits.plan_bytes:
         message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from planfold.drafting.draft import TaskDraft
@@ -38,9 +37,11 @@ _OPTIONS: Final = re.compile(r"\s*(?:set\s[-+]|shopt\s|alias\s|umask\s)")
 _BACK: Final = re.compile(r"\s*(?:-|\.\.(?:/\.\.)*/?)?\s*$")
 
 
-def check_scripts(tasks: Sequence[TaskDraft], names: Sequence[str], faults: Faults) -> None:
-    """Faults for state that ends with a task and is needed by a later one, and for shells that
-    are not here. Tasks count as later in the order of the draft."""
+def check_scripts(
+    tasks: Sequence[TaskDraft], names: Sequence[str], absent: Collection[str], faults: Faults
+) -> None:
+    """Faults for state that ends with a task and is needed by a later one, and for the shells
+    that are ``absent`` here. Tasks count as later in the order of the draft."""
     folder: tuple[str, str] | None = None  # the task that changed it, and its line
     session: tuple[str, str] | None = None
     variables: dict[str, str] = {}
@@ -49,7 +50,7 @@ def check_scripts(tasks: Sequence[TaskDraft], names: Sequence[str], faults: Faul
         if task.tool != "shell" or not isinstance(task.arguments, dict):
             continue
         script = _script(task.arguments)
-        _check_shell(task, name, faults)
+        _check_shell(task, name, absent, faults)
         lines = _lines(script)
         sets_folder = bool(lines) and _FOLDER.match(lines[0]) is not None
         if folder and folder[0] not in told and not sets_folder and "cwd" not in task.arguments:
@@ -73,11 +74,10 @@ def check_scripts(tasks: Sequence[TaskDraft], names: Sequence[str], faults: Faul
         variables |= dict.fromkeys(_assigned(script), name)
 
 
-def _check_shell(task: TaskDraft, name: str, faults: Faults) -> None:
+def _check_shell(task: TaskDraft, name: str, absent: Collection[str], faults: Faults) -> None:
     argv = (task.arguments or {}).get("argv")
     program = argv[0] if isinstance(argv, list) and argv else ""
-    known = isinstance(program, str) and program in SHELLS
-    if known and task.route is None and shutil.which(program) is None:
+    if isinstance(program, str) and program in absent and task.route is None:
         message = f"needs the shell {program}, which is not installed here"
         fix = f"install {program}, or write the block for sh"
         faults.add(message, task=name, field="arguments", fix=fix)

@@ -125,7 +125,8 @@ _CLAUSE_VERB_NAMES: Final = """
     verify wait watch when
 """
 _CLAUSE_VERBS: Final = frozenset(_CLAUSE_VERB_NAMES.split())
-_CLAUSES: Final = frozenset(["how", "if", "sure", "that", "until", "what", "when", "where", "whether", "which", "who"])
+_CLAUSE_NAMES: Final = "how if sure that until what when where whether which who"
+_CLAUSES: Final = frozenset(_CLAUSE_NAMES.split())
 _OBJECT_NAMES: Final = """
     a all an any each every it its one our that the them these this those two your
 """
