@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from markdown_it import MarkdownIt
 
+from planfold.cli.main import COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 MODULES = sorted((ROOT / "src").rglob("*.py"))
@@ -185,3 +187,27 @@ def test_no_database_or_cache_is_tracked() -> None:
 )
 def test_litter_is_known(name: str, expected: bool) -> None:
     assert is_litter(name) is expected
+
+
+def test_the_library_does_not_speak_of_the_command_line() -> None:
+    """Its errors are read by programs that have no command line; the commands that help are in
+    ``planfold.cli.remedies``."""
+    words = re.compile(rf"planfold ({'|'.join(COMMANDS)})\b|(?<![\w-])--[a-z]")
+    found = []
+    for path in sorted((ROOT / "src/planfold").rglob("*.py")):
+        if {"cli", "testing"}.isdisjoint(path.parts):
+            found += [f"{path}: {text!r}" for text in _texts(path) if words.search(text)]
+    own = [text for text in found if "createdb --encoding" not in text]  # PostgreSQL's command
+    assert own == []
+
+
+def _texts(path: Path) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parents = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, parents) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [n.value for n in constants if isinstance(n.value, str) and id(n) not in docstrings]

@@ -26,6 +26,7 @@ PUBLIC = [
     "Metadata",
     "NodeKind",
     "NotFound",
+    "Outlook",
     "Permanent",
     "PlanDraft",
     "PlanStatus",

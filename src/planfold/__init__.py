@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from planfold.eventstore.envelope import Envelope, Query
     from planfold.executors.context import TaskContext
     from planfold.executors.python import tool
-    from planfold.handler import Handler, Metadata
+    from planfold.handler import Handler, Metadata, Outlook
     from planfold.planner.planner import Planner
     from planfold.planner.state import PlannerState
     from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
@@ -49,6 +49,7 @@ _HOME = {
     "Metadata": "planfold.handler",
     "NodeKind": "planfold.planner.tasks",
     "NotFound": "planfold.errors",
+    "Outlook": "planfold.handler",
     "Permanent": "planfold.errors",
     "PlanDraft": "planfold.drafting.draft",
     "PlanStatus": "planfold.planner.tasks",
@@ -78,6 +79,7 @@ __all__ = [
     "Metadata",
     "NodeKind",
     "NotFound",
+    "Outlook",
     "Permanent",
     "PlanDraft",
     "PlanStatus",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from planfold.assembly import assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.errors import CommandRejected, ConfigurationError, NotFound
+from planfold.errors import CommandRejected, ConfigurationError, NotFound, Permanent
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
+from planfold.executors.recordable import recordable
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
 from planfold.planner.commands import (
@@ -37,6 +41,8 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
+from planfold.runtime.standstill import LOOK_EVERY_S, needed_worker, unserved, waits_for_person
+from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -130,7 +136,7 @@ class App:
         config = planner_config(self.settings)
         if max_parallel is None:
             return config
-        return msgspec.structs.replace(config, max_parallel=max_parallel)
+        return replace(config, max_parallel=max_parallel)
 
     async def send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
@@ -152,11 +158,28 @@ class App:
         )
 
     async def answer(
-        self, plan_id: str, task: int | str, text: str, *, by: str = "", failed: bool = False
+        self,
+        plan_id: str,
+        task: int | str,
+        text: str,
+        *,
+        by: str = "",
+        failed: bool = False,
+        result: Any = UNSET,
     ) -> None:
         """Answer the question of a task (id or label); ``failed`` reports that what a person was
-        asked to do could not be done."""
-        report = ClarificationProvided(_valid_text(text), by, failed)
+        asked to do could not be done.
+
+        ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
+        was unknown is done; without one the result is null.
+
+        Raises:
+            CommandRejected: the task asks nothing, or does not take this answer or a result.
+            NotFound: there is no such plan or task.
+        """
+        if result is not UNSET:
+            result = _recorded(result)
+        report = ClarificationProvided(_valid_text(text), by, failed, result)
         task_id = await self.task_id(plan_id, task)
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
@@ -204,8 +227,9 @@ class App:
 
     async def _missing(self, plan_id: str) -> NotFound:
         archived = await self.store.transfer.tombstones([plan_id])
-        known = f"there is no plan {plan_id!r}; `planfold list` shows them"
-        return NotFound(where_archived(archived[0]) if archived else known)
+        if archived:
+            return NotFound(where_archived(archived[0])).about("archived")
+        return NotFound(f"there is no plan {plan_id!r}").about("plan")
 
     async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
         """The plan's events after a position, then new ones as they happen; ends when the plan
@@ -243,9 +267,46 @@ class App:
             await ticket.wait()
 
     async def run(self, plan_id: str) -> PlanView:
-        """Work on one plan here until it has ended or waits for a person only."""
-        async with self.worker(plan_id=plan_id):
-            return await self.result(plan_id, stop_at=WAITING)
+        """Work on one plan here until it has ended, or nothing more can happen without a person
+        or a worker that does not live; ``stopped_because`` of the view says then for what it
+        waits.
+
+        Raises:
+            NotFound: there is no such plan.
+            CorruptLog: this version cannot read it, so it would never end here.
+        """
+        await self.planner(plan_id)
+        async with self.worker(plan_id=plan_id) as worker:
+            look_at = time.monotonic() + LOOK_EVERY_S
+            while True:
+                ticket = self.store.wakeup.ticket(plan_id)
+                status = await self.status(plan_id)
+                if status in ENDED:
+                    return await self.view(plan_id)
+                reason = None
+                if status in WAITING:
+                    reason = waits_for_person((await self.planner(plan_id)).state)
+                elif time.monotonic() >= look_at:
+                    reason = await self._waits_for_worker(plan_id, worker)
+                    look_at = time.monotonic() + LOOK_EVERY_S
+                if reason is not None:
+                    return replace(await self.view(plan_id), stopped_because=reason)
+                self.store.watch_other_processes()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await ticket.wait()
+
+    async def _waits_for_worker(self, plan_id: str, worker: Worker) -> str | None:
+        """Which worker the plan needs, where nothing else can take it further."""
+        version = await self.store.version(plan_id)
+        state = (await self.planner(plan_id)).state
+        tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
+        if not tasks or await self.store.version(plan_id) != version:
+            return None
+        return (
+            f"task {tasks[0].id} waits for {needed_worker(tasks[0].spec)}; this process has none: "
+            "add it to tools= or start a worker that has it"
+        )
 
     def worker(
         self,
@@ -253,21 +314,34 @@ class App:
         plan_id: str | None = None,
         concurrency: int | None = None,
         routes: Iterable[str] | None = None,
+        drain_s: float | None = None,
         observer: Observer | None = None,
     ) -> Worker:
-        """A worker on this process's event loop: ``async with app.worker(): ...``."""
-        workspace = workspace_of(self.settings)
+        """A worker on this process's event loop: ``async with app.worker(): ...``.
+
+        Leaving the block drains it: no more tasks are taken, and those that run get ``drain_s``
+        seconds (``settings.drain_s``) to end before they are cut off. ``observer`` is told what
+        was recorded and what does not work; without one, trouble is logged to "planfold".
+
+        Raises:
+            ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
+        """
+        changes = {"concurrency": concurrency, "drain_s": drain_s}
+        given = {name: value for name, value in changes.items() if value is not None}
+        settings = replace(self.settings, **given)
+        workspace = workspace_of(settings)
         return Worker(
             self.store,
             self.dispatcher,
             self.executors,
-            concurrency=concurrency or self.settings.concurrency,
+            concurrency=settings.concurrency,
+            drain_s=settings.drain_s,
             plan_id=plan_id,
             routes=routes,
             aggregates=self.aggregates,
             workspace=workspace,
-            files_dir=files_dir(self.settings, workspace),
-            observer=observer,
+            files_dir=files_dir(settings, workspace),
+            observer=observer or LoggedTroubles(),
         )
 
 
@@ -310,6 +384,13 @@ async def open_app(
 def new_plan_id() -> str:
     """Short, unique enough for any number of plans, and safe in a shell and a URL."""
     return f"plan-{secrets.token_hex(5)}"
+
+
+def _recorded(result: Any) -> Any:
+    try:
+        return recordable(result, "the result")
+    except Permanent as fault:
+        raise CommandRejected(str(fault)) from None
 
 
 def _valid_text(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from planfold.compaction.profiles import Profile, load_profile
 from planfold.databases import database_path
+from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
@@ -97,6 +98,7 @@ async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Exe
     for executor in servers.tools():
         executors.add_tool(executor)
     executors.toolbox.failures.update(servers.failures)
+    executors.toolbox.left_out.update(servers.left_out)
     executors.toolbox.warnings += servers.warnings
 
 
@@ -125,8 +127,8 @@ def _own_profile(settings: Settings) -> Profile | None:
         return None
     path = workspace_of(settings) / settings.profile
     try:
-        return load_profile(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as fault:
+        return load_profile(decoded(path.read_bytes()), str(path))
+    except (OSError, ValueError) as fault:
         raise ConfigurationError(f"the profile {path} cannot be read: {fault}") from None
 
 

@@ -90,7 +90,7 @@ async def set_order(database: str, order: str) -> None:
     """
     if not is_postgres(database):
         raise ConfigurationError(
-            "--order is for PostgreSQL; in SQLite appends wait for each other anyway"
+            "the order can be chosen on PostgreSQL only; SQLite's appends always wait in turn"
         )
     from planfold.backends.postgres import migration
 

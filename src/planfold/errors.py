@@ -15,14 +15,24 @@ PlanfoldError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from planfold.drafting.draft import Fault
 
 
 class PlanfoldError(Exception):
-    """Root of every error that planfold raises on purpose."""
+    """Root of every error that planfold raises on purpose.
+
+    ``topic`` names what a few of them are about, for callers that add a remedy of their own.
+    """
+
+    topic = ""
+
+    def about(self, topic: str) -> Self:
+        """This error, with its topic."""
+        self.topic = topic
+        return self
 
 
 class CommandRejected(PlanfoldError):

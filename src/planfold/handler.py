@@ -21,11 +21,27 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``correlation_id`` is shared by everything that one request set off; ``causation_id`` is the
     id of the command that caused this event (for a command: of the event that caused it).
+
+    What the decision was made from beyond the log: ``now``, the time it was given (0.0: the same
+    as ``recorded_at``), ``jitter``, and ``command`` as plain JSON where the events do not say it.
+    On the report of an attempt: the ``worker`` that ran it, when it was claimed and when its
+    effect began (0.0: not known; recorded to 0.1 ms). Times are seconds since the epoch.
     """
 
     correlation_id: str = ""
     causation_id: str = ""
     extra: dict[str, str] = {}
+    now: float = 0.0
+    jitter: float | None = None
+    worker: str = ""
+    claimed_at: float = 0.0
+    began_at: float = 0.0
+    command: Any = None
+
+
+def event_id(aggregate_id: str, version: int) -> str:
+    """The id of the event at a version of a stream: it needs no column of its own."""
+    return f"{aggregate_id}#{version}"
 
 
 class Enqueue(msgspec.Struct, frozen=True):
@@ -49,6 +65,26 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 QueueChange = Enqueue | Settle | Signal
+
+
+class Outlook(msgspec.Struct, Generic[C], frozen=True):
+    """What follows from the present state.
+
+    ``command`` is decided next, in the same commit. ``due_at`` is when time alone changes
+    something (seconds since the epoch). ``queue`` is what the last events change in the task
+    queue, each with the place of its event among them. ``head`` holds a few plain JSON values of
+    the stream for lists. ``size`` estimates the memory that the state takes, in bytes (0:
+    unknown). While there is a ``command``, only ``queue`` is read beside it.
+    """
+
+    command: C | None = None
+    due_at: float | None = None
+    queue: Sequence[tuple[int, QueueChange]] = ()
+    head: dict[str, Any] = {}
+    size: int = 0
+
+
+_NOTHING: Outlook[Any] = Outlook()
 
 
 class Handler(Generic[C, E]):
@@ -79,21 +115,10 @@ class Handler(Generic[C, E]):
             handler.apply(event)
         return handler
 
-    def next_command(self, now: float) -> C | None:
-        """The command that should follow by itself, or None. ``now``: seconds since the epoch."""
-        return None
-
-    def due_at(self) -> float | None:
-        """When :meth:`next_command` should be asked again, in seconds since the epoch."""
-        return None
-
-    def queue_changes(self, event: E) -> Sequence[QueueChange]:
-        """What ``event`` means for the task queue; called after it was applied."""
-        return ()
-
-    def head(self) -> dict[str, Any]:
-        """A few plain JSON values that stand beside the stream for lists; may be empty."""
-        return {}
+    def outlook(self, events: Sequence[E] = (), now: float = 0.0) -> Outlook[C]:
+        """What follows after ``events``, which were just applied, at the time ``now`` (seconds
+        since the epoch)."""
+        return _NOTHING
 
     def snapshot(self) -> bytes | None:
         """The whole state as bytes, or None when this aggregate is not worth a snapshot."""

@@ -124,7 +124,7 @@ async def test_a_database_of_a_newer_planfold_is_refused_untouched(
 def test_a_database_of_another_program_is_refused_untouched(path: str, version: int) -> None:
     sql(path, f"CREATE TABLE theirs (x); PRAGMA user_version = {version}")
     before = Path(path).read_bytes()
-    with pytest.raises(ConfigurationError, match="another program; name another file with --db"):
+    with pytest.raises(ConfigurationError, match="another program; name another file"):
         SqliteStore.open(path, CODEC)
     assert Path(path).read_bytes() == before
     assert [p.name for p in Path(path).parent.iterdir()] == ["plans.db"]

@@ -62,7 +62,11 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
     out = called("resume", code=3)
     assert "Was this done?" in out
     assert "planfold answer" in out
-    called("answer", "b", "done")
+    assert "--result" in out
+    assert "not JSON" in called("answer", "b", "done", "--result", "{id: 3}", code=2)
+    called("answer", "b", "failed", "--result", "3", code=2)
+    called("answer", "b", "done", "--result", '{"id": 3}')
+    assert shown()["tasks"][1]["result"] == {"id": 3}
     called("resume")
     assert lines_of(LEDGER) == ["a", "b-began", "c"]
 
@@ -139,6 +143,21 @@ def test_a_task_that_nobody_serves_says_what_it_waits_for(served: list[str]) -> 
         wait_until(lambda: "none serves it" in called("show"), "the worker is there")
         (task,) = shown()["tasks"]
         assert task["waits_for"] == "a worker for train: 1 worker here, none serves it"
+    finally:
+        process.terminate()
+        ended(process)
+
+
+def test_resume_waits_for_a_worker_that_has_the_tool() -> None:
+    Path("trainer.py").write_text("import planfold\n\n@planfold.tool\ndef train(): return 1\n")
+    plan = write_plan({"description": "train", "tool": "train"}, sh("wait", "sleep 2"))
+    called("run", "--yes", "--detach", "--tools", "trainer", plan)
+    resuming = start("resume", "--json")
+    process = start("worker", "--tools", "trainer", "--route", "train")
+    try:
+        code, out, err = ended(resuming)
+        assert (code, err) == (0, "")
+        assert statuses(json.loads(out)[0]) == ["completed", "completed"]
     finally:
         process.terminate()
         ended(process)

@@ -74,7 +74,7 @@ def test_one_plan_through_a_pipe(plans: list[str]) -> None:
 def test_a_file_is_not_overwritten_by_mistake(plans: list[str]) -> None:
     Path("x.jsonl").write_text("precious")
     out = called("export", "--to", "x.jsonl", code=2)
-    assert "x.jsonl is there already; name another file, or use --force" in out
+    assert "x.jsonl is there already; name another file, or overwrite it; --force does that" in out
     assert Path("x.jsonl").read_text() == "precious"
     called("export", "one", "--to", "x.jsonl", "--force")
     assert len(body("x.jsonl")) > 3
@@ -184,7 +184,9 @@ def test_a_plan_cannot_be_submitted_under_an_archived_id(plans: list[str]) -> No
     called("archive", "--older-than", "0h", "--to", "old")
     [file] = Path("old").iterdir()
     out = called("run", "good.json", "--yes", "--id", "one", code=2)
-    assert f"plan one was archived; bring it back with `planfold import {file.resolve()}`" in out
+    assert (
+        f"plan one was archived; import {file.resolve()} to bring it back; `planfold import`" in out
+    )
 
 
 def test_show_says_where_an_archived_plan_is(plans: list[str]) -> None:
@@ -192,7 +194,7 @@ def test_show_says_where_an_archived_plan_is(plans: list[str]) -> None:
     [file] = Path("old").iterdir()
     for key in ("one", "on"):
         out = called("show", key, code=2)
-        assert f"one was archived; bring it back with `planfold import {file.resolve()}`" in out
+        assert f"one was archived; import {file.resolve()} to bring it back" in out
     assert "there is no plan 'none'" in called("show", "none", code=2)
 
 
@@ -213,7 +215,7 @@ def test_plans_move_to_postgresql_and_back(plans: list[str], postgres_database: 
     out = called("archive", "--older-than", "0h", "--to", "old", "--db", postgres_database)
     assert out.startswith("Archived 3 plans")
     out = called("run", "good.json", "--id", "one", "--db", postgres_database, code=2)
-    assert "plan one was archived; bring it back with" in out
+    assert "plan one was archived; import " in out
     assert "was archived" in called("show", "two", "--db", postgres_database, code=2)
     [file] = Path("old").iterdir()
     assert "3 of them from the archive" in called("import", str(file), "--db", postgres_database)
@@ -262,4 +264,6 @@ def test_a_restored_database_says_so(plans: list[str]) -> None:
 
 def test_options_that_do_not_go_together(plans: list[str]) -> None:
     assert "--check changes nothing" in called("migrate", "--check", "--restored", code=2)
-    assert "--order is for PostgreSQL" in called("migrate", "--order", "strict", code=2)
+    assert "the order can be chosen on PostgreSQL only" in called(
+        "migrate", "--order", "strict", code=2
+    )

@@ -15,14 +15,14 @@ from typing import Any
 
 import planfold
 from planfold.backends.postgres import queue, store
-from planfold.runtime import worker as worker_module
+from planfold.runtime import leases as leases_module
 
 
 def shorten_leases(lease_s: float) -> None:
     """The same proportions, so that a test need not wait for minutes."""
     queue.LEASE_S = store.LEASE_S = lease_s
-    worker_module.RENEW_EVERY_S = lease_s / 3
-    worker_module.GIVE_UP_RENEWING_S = lease_s * 0.8
+    leases_module.RENEW_EVERY_S = lease_s / 3
+    leases_module.GIVE_UP_RENEWING_S = lease_s * 0.8
 
 
 def tools(ledger: Path) -> list[Any]:

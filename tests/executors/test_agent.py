@@ -36,6 +36,7 @@ from planfold.planner.commands import (
     TaskProgressed,
 )
 from planfold.planner.events import Event, StepStarted
+from planfold.planner.folding import fold_event
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import FileRef, NodeKind, TaskSpec
@@ -310,7 +311,7 @@ def family(**config: Any) -> PlannerState:
 async def test_the_brief_holds_what_the_task_rests_on_and_no_more() -> None:
     model = scripted("done")
     plan = family(system_prompt="Prices are in euro.")
-    plan.facts.context_summary = "Task 9 found nothing."
+    plan.context_summary = "Task 9 found nothing."
     run = await run_tool(agent(model), task=task_of(plan, 4), plan=plan)
     assert run.result == "done"
     rules, task, material = model.requests[0].messages
@@ -525,7 +526,7 @@ async def test_a_fault_counts_more_than_a_question() -> None:
 
 def cut_off(plan: PlannerState, key: str) -> PlannerState:
     """As it stands after a crash in the middle of a step."""
-    plan.apply(StepStarted(1, key))
+    fold_event(plan, StepStarted(1, key))
     return plan
 
 
@@ -554,6 +555,7 @@ ASKED = {
         ("failed", "A person says that this failed.", 0),
         ("run it again", fenced('{"sent":"b"}'), 1),
     ],
+    ids=["done", "failed", "again"],  # a mark differs between processes
 )
 async def test_what_must_not_run_twice_is_not_run_again_unasked(
     answer: str, told: str, times: int

@@ -23,6 +23,7 @@ from planfold.planner.commands import (
     TaskCompleted,
 )
 from planfold.planner.events import StepStarted
+from planfold.planner.folding import fold_event
 from planfold.testing.executors import run_tool
 
 TOOLS = st.sampled_from(["read", "send", "broken", "nowhere", "ask_person", "confirmed"])
@@ -76,7 +77,7 @@ class Life:
         for number in range(1, 60):
             plan = plan_of()
             for key in self.begun:
-                plan.apply(StepStarted(1, key))
+                fold_event(plan, StepStarted(1, key))
             task = task_of(plan, attempt=number)
             executor = agent(self.model, self.diary)
             run = await run_tool(

@@ -356,7 +356,7 @@ async def test_a_paid_step_that_fails_is_redacted(tmp_path: Path) -> None:
     run = await authored(Paying(), DO, own, {"t": "secret://TOKEN"}, tmp_path)
     assert run.events == (
         StepBegun("pay", "[secret TOKEN]", "", Spend(calls=1)),
-        StepAbandoned("pay", "not with [secret TOKEN]", Spend(calls=1)),
+        StepAbandoned("pay", "ValueError: not with [secret TOKEN]", Spend(calls=1)),
     )
 
 
@@ -493,13 +493,14 @@ class Site:
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.other = ""
+        self.place = "/taken?d=1"
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.paths.append(self.path)
                 self.send_response(302 if "away" in self.path else 200)
-                self.send_header("Location", f"{site.other}/taken?d=1")
+                self.send_header("Location", f"{site.other}{site.place}")
                 self.send_header("Content-Type", "text/plain")
                 self.end_headers()
                 self.wfile.write(f"{self.path} {self.headers.get('X-Key')}".encode())
@@ -538,6 +539,46 @@ async def test_a_redirect_does_not_lead_past_the_policy(
     written = task("http", arguments, proposed=False)
     await attempt(executor, HTTP, own, arguments, workspace=tmp_path, of=written)
     assert len(two.paths) == 2
+
+
+@pytest.mark.parametrize("proposed", [True, False])
+async def test_the_rule_of_a_path_holds_for_redirects_within_the_origin(
+    tmp_path: Path, sites: tuple[Site, Site], proposed: bool
+) -> None:
+    site, _ = sites
+    site.place = "/admin/keys"
+    executor = HttpExecutor(allow_private=["127.0.0.1"])
+    host = site.url.removeprefix("http://")
+    if proposed:
+        rules = [Rule(decision="allow", host=host, path="/docs/**")]
+    else:
+        rules = [Rule(decision="deny", tool="http", path="/admin/**", holds_for="everybody")]
+    for other in ("", site.url):  # a path alone, or a whole URL
+        site.other = other
+        arguments = {"url": f"{site.url}/docs/away"}
+        of = task("http", arguments, proposed=proposed)
+        own = guard(tmp_path, *rules)
+        run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path, of=of)
+        assert "does not allow that unasked" in run.error
+    assert site.paths == ["/docs/away"] * 2
+    site.place = "/docs/other"
+    run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path, of=of)
+    assert run.result["url"] == f"{site.url}/docs/other"
+
+
+async def test_a_redirect_takes_no_secret_where_no_rule_allows_it(
+    tmp_path: Path, sites: tuple[Site, Site]
+) -> None:
+    site, _ = sites
+    site.other, site.place = site.url, "/open"
+    host = site.url.removeprefix("http://")
+    rules = [Rule(decision="allow", host=host, path="/docs/**", secrets=("TOKEN",))]
+    own = guard(tmp_path, *rules, hosts=(host,), TOKEN=CANARY)
+    executor = HttpExecutor(allow_private=["127.0.0.1"])
+    arguments = {"url": f"{site.url}/docs/away", "headers": {"X-Key": "secret://TOKEN"}}
+    run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path)
+    assert "does not allow that unasked" in run.error
+    assert site.paths == ["/docs/away"]
 
 
 async def test_a_server_that_echoes_a_secret(tmp_path: Path, sites: tuple[Site, Site]) -> None:

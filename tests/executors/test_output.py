@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planfold.executors.disk import MIB, free_bytes, reserve_of, spare_bytes
 from planfold.executors.output import Output, output_path
 
 
@@ -89,3 +92,76 @@ def test_names_stay_inside(attempt: Any, plan_id: str) -> None:
     assert path.parent.parent == context.files_dir
     assert path.parent.name not in ("", ".", "..")
     assert len(path.parent.name) < 100
+
+
+def test_room_is_left_on_the_disk(tmp_path: Path) -> None:
+    disk = 10_000
+    path = tmp_path / "sub" / "out"
+
+    def spare(_: int) -> int:
+        return disk - 2_000 - path.stat().st_size
+
+    out = output(tmp_path, spare=spare)
+    for _ in range(100):
+        out.write(b"x" * 700)
+    out.close()
+    kept = path.read_bytes()
+    assert out.truncated
+    assert out.total == 70_000
+    assert kept.startswith(b"x" * 8_000 + b"\n[... the rest was not kept: the disk is nearly full")
+    assert len(kept) < 8_100
+    assert "(cut off)" in out.text()
+
+
+def test_a_disk_that_is_nearly_full_at_the_start(tmp_path: Path) -> None:
+    out = output(tmp_path, spare=lambda _: -5)
+    out.write(b"x" * 700)
+    out.write(b"y" * 700)
+    out.close()
+    assert out.truncated
+    assert out.path.read_bytes() == b"\n[... the rest was not kept: the disk is nearly full ...]\n"
+
+
+def test_once_cut_off_nothing_more_is_written(tmp_path: Path) -> None:
+    room = iter([100, 0, 1_000, 1_000])
+    out = output(tmp_path, spare=lambda _: next(room))
+    for _ in range(4):
+        out.write(b"x" * 100)
+    out.close()
+    assert out.path.read_bytes().startswith(b"x" * 100 + b"\n[...")
+
+
+def test_a_file_that_is_cut_off_at_its_limit_says_so(tmp_path: Path) -> None:
+    out = output(tmp_path, file_limit=500)
+    out.write(b"x" * 400)
+    out.write(b"x" * 400)
+    out.close()
+    kept = out.path.read_bytes()
+    assert len(kept) == 500
+    assert kept.endswith(b"x\n[... the rest was not kept: it is too long ...]\n")
+
+
+@pytest.mark.parametrize(
+    ("size", "reserve"),
+    [
+        (0, 0),
+        (3 * MIB, 1.5 * MIB),
+        (100 * MIB, 50 * MIB),
+        (1_000 * MIB, 64 * MIB),
+        (10_000 * MIB, 500 * MIB),
+        (10_000_000 * MIB, 1024 * MIB),
+    ],
+)
+def test_the_reserve(size: int, reserve: float) -> None:
+    assert reserve_of(size) == reserve
+
+
+def test_a_real_disk_says_what_is_free(tmp_path: Path) -> None:
+    free, size = free_bytes(tmp_path)
+    assert 0 < free <= size
+
+
+def test_a_file_system_that_does_not_say_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = SimpleNamespace(f_bavail=0, f_frsize=4096, f_blocks=0)
+    monkeypatch.setattr(os, "statvfs", lambda _: silent)
+    assert spare_bytes(0) > 10**15

@@ -304,7 +304,7 @@ class TestErrors:
         assert isinstance(run.outcome, TaskFailed)
         assert run.outcome.retryable is retryable
         if not (isinstance(error, StopIteration) and kind == "async"):
-            assert run.error.startswith(f"{type(error).__name__}: {error}")
+            assert run.error.startswith(f"{type(error).__name__}: {error}".removesuffix(": "))
 
     async def test_name_the_line_in_the_tools_own_file(self) -> None:
         @tool
@@ -324,6 +324,113 @@ class TestErrors:
         error = (await run_tool(f)).error
         error.encode()
         assert len(error) < 6_000
+
+
+class TestCancellingItself:
+    """It must end in a report: an attempt that raises CancelledError is one that was cut off, and
+    begins again."""
+
+    async def test_by_its_own_task(self) -> None:
+        @tool
+        async def f() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+        run = await run_tool(f)
+        assert isinstance(run.outcome, TaskFailed)
+        assert run.outcome.retryable
+        assert run.error.startswith("CancelledError")
+        assert run.error.endswith("f cancelled itself")
+        assert_not_cancelled()
+        await asyncio.sleep(0)
+
+    async def test_and_returning_before_that_takes_effect(self) -> None:
+        @tool
+        async def f() -> str:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            return "done"
+
+        assert (await run_tool(f)).result == "done"
+        assert_not_cancelled()
+        await asyncio.sleep(0)
+
+    async def test_and_failing_before_that_takes_effect(self) -> None:
+        @tool
+        async def f() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            raise ValueError("bad")
+
+        assert (await run_tool(f)).error.startswith("ValueError: bad")
+        assert_not_cancelled()
+        await asyncio.sleep(0)
+
+    async def test_by_a_task_that_it_awaits(self) -> None:
+        @tool
+        async def f() -> None:
+            waiting = asyncio.ensure_future(asyncio.Event().wait())
+            asyncio.get_running_loop().call_soon(waiting.cancel)
+            await waiting
+
+        assert (await run_tool(f)).error.endswith("f raised this; its task was not cancelled")
+
+    async def test_from_a_thread(self) -> None:
+        @tool
+        def f() -> None:
+            raise asyncio.CancelledError
+
+        assert (await run_tool(f)).error.endswith("f raised this; its task was not cancelled")
+
+    async def test_while_it_is_cut_off(self, attempt: Any) -> None:
+        """A cancellation from outside is not taken for its own."""
+        started = asyncio.Event()
+
+        @tool
+        async def f() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                started.set()
+            await asyncio.Event().wait()
+
+        running = asyncio.ensure_future(PythonExecutor(f).execute(attempt.context()))
+        await started.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    async def test_timeouts_and_groups_of_its_own_are_not_meant(self) -> None:
+        @tool
+        async def f() -> str:
+            try:
+                async with asyncio.timeout(0):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                pass
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(asyncio.sleep(60))
+                    raise ValueError
+            except* ValueError:
+                pass
+            return "done"
+
+        assert (await run_tool(f)).result == "done"
+        assert_not_cancelled()
+
+
+def assert_not_cancelled() -> None:
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
 
 
 class TestCancel:

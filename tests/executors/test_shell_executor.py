@@ -170,6 +170,7 @@ class TestLongOutput:
         assert file.startswith(str(tmp_path / ".planfold"))
         assert len(result["stdout"]) < 17 * 1024
         assert result["stdout"].endswith("x\nend")
+        assert result["stdout_shortened"] is True
         assert "bytes left out, see " + file in result["stdout"]
         assert status(result["stderr_file"]).st_size == 20_000
 

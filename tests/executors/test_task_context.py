@@ -54,7 +54,7 @@ class TestProgress:
             raise LeaseLost("gone")
 
         context = attempt.context()
-        context._report = refuse
+        context.journal.report = refuse
         with pytest.raises(LeaseLost):
             await context.progress("one")
 
@@ -138,7 +138,7 @@ class TestOnce:
 
         steps: dict[str, Any] = {}
         context = attempt.context(steps=steps)
-        context._report = refuse
+        context.journal.report = refuse
         with pytest.raises(LeaseLost):
             await context.once("a", lambda: 1)
         assert steps == {}

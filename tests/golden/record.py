@@ -68,7 +68,7 @@ class Story:
     def tell(self, command: Any) -> None:
         self.now += 1
         self._apply(self.planner.process(command))
-        while (follow_up := self.planner.next_command(self.now)) is not None:
+        while (follow_up := self.planner.outlook((), self.now).command) is not None:
             self._apply(self.planner.process(follow_up))
 
     def report(self, task_id: int, event: ExecutorEvent) -> None:
@@ -78,7 +78,7 @@ class Story:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        follow_up = self.planner.next_command(self.now)
+        follow_up = self.planner.outlook((), self.now).command
         assert follow_up is not None
         self._apply(self.planner.process(follow_up))
 
@@ -188,7 +188,7 @@ def main() -> None:
     ]
     history = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     (HERE / f"plan-v{VERSION}.jsonl").write_bytes(history)
-    state = msgspec.json.format(msgspec.json.encode(story.planner.state.facts), indent=1)
+    state = msgspec.json.format(msgspec.json.encode(story.planner.state), indent=1)
     (HERE / f"plan-v{VERSION}.state.json").write_bytes(state + b"\n")
 
 

@@ -72,8 +72,8 @@ def failed(
     return report(task_id, TaskFailed(error, retryable), **when)
 
 
-def answer(task_id: int, text: str, *, bad: bool = False) -> HandleExecutorEvent:
-    return report(task_id, ClarificationProvided(text, "ada", bad))
+def answer(task_id: int, text: str, *, bad: bool = False, **result: Any) -> HandleExecutorEvent:
+    return report(task_id, ClarificationProvided(text, "ada", bad, **result))
 
 
 def play(plan: Plan, *commands: Command, now: float = 0.0) -> Plan:

@@ -62,6 +62,8 @@ def _row(each: type, field: msgspec.structs.FieldInfo) -> str:
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.default is msgspec.UNSET:
+        return "left out"
     if field.default is msgspec.NODEFAULT:
         return repr(field.default_factory())
     value = field.default

@@ -18,7 +18,7 @@ def test_a_plan_begins_and_waits_for_approval() -> None:
     plan = given(Planner).when(initialize(work(1), approved_by=None)).then(TasksPlanned)
     plan.when(Continue()).then_nothing()
     assert plan_status(plan) == "awaiting_approval"
-    assert plan.handler.next_command() is None
+    assert plan.handler.outlook().command is None
 
 
 def test_a_plan_may_begin_approved() -> None:

@@ -10,6 +10,7 @@ from plan_builders import Plan, answer, done, failed, play, report, running, sta
 from planfold.planner.commands import (
     AddBudget,
     CancelTask,
+    HandleExecutorEvent,
     NeedsClarification,
     RetryTask,
     StepAbandoned,
@@ -28,6 +29,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.planner import Planner
 from planfold.planner.spending import Budget, Spend
+from planfold.planner.tasks import RetryPolicy
 
 HALF = Spend(tokens=50, calls=1)
 
@@ -97,6 +99,36 @@ def test_a_step_that_was_cut_off_counts_as_spent_and_is_marked_when_it_begins_ag
     assert spending(plan) == (HALF, HALF)
     plan.when(report(1, StepCompleted("a", 1, Spend(tokens=20, calls=1))))
     assert spending(plan) == (Spend(tokens=70, calls=2), Spend())
+
+
+def test_a_begin_that_is_delivered_twice_is_charged_once() -> None:
+    plan = running(work(1, retry=RetryPolicy(attempts=2, base=0.0)))
+    begin = HandleExecutorEvent(1, StepBegun("a", reserve=HALF), 1, epoch=1)
+    plan.when(begin).then(StepStarted(1, "a", reserved=HALF, epoch=1))
+    plan.when(begin).then_nothing()
+    assert spending(plan) == (Spend(), HALF)
+    restored = Planner.restore(plan.handler.snapshot())
+    assert restored is not None
+    assert restored.process(begin) == []
+
+
+def test_a_begin_under_another_lease_or_in_another_attempt_is_a_second_one() -> None:
+    plan = running(work(1, retry=RetryPolicy(attempts=2, base=0.0)))
+    step = StepBegun("a", reserve=HALF)
+    plan.when(HandleExecutorEvent(1, step, 1, epoch=1))
+    plan.when(HandleExecutorEvent(1, step, 1, epoch=2))
+    plan.then(StepStarted(1, "a", reserved=HALF, again=True, epoch=2))
+    play(plan, failed(1, jitter=0.0))
+    plan.when(HandleExecutorEvent(1, step, 2, epoch=2))
+    plan.then(StepStarted(1, "a", reserved=HALF, again=True, epoch=2))
+    assert spending(plan) == (HALF + HALF, HALF)
+
+
+def test_a_step_that_failed_may_begin_again_under_the_same_lease() -> None:
+    plan = running(work(1))
+    begin = HandleExecutorEvent(1, StepBegun("a", reserve=HALF), 1, epoch=1)
+    play(plan, begin, report(1, StepAbandoned("a")), begin)
+    plan.then(StepStarted(1, "a", reserved=HALF, epoch=1))
 
 
 def test_a_step_that_failed_gives_back_what_it_did_not_spend() -> None:

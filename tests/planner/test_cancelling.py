@@ -59,7 +59,7 @@ def test_a_task_that_is_to_stop_is_not_retried_and_asks_nothing() -> None:
     play(plan, CancelTask(1), CancelTask(2), CancelTask(3))
     play(plan, failed(1), report(2, NeedsClarification("why?")), report(3, OutcomeUnknown("cut")))
     assert set(statuses(plan).values()) == {"cancelled"}
-    assert plan.handler.state.tasks[2].error == "cancelled when it asked: why?"
+    assert plan.handler.state.tasks[2].error == "stopped when it asked: why?"
     assert plan.handler.state.tasks[3].error == "outcome unknown: cut"
     assert plan.events[-1].summary.unknown == (3,)
 
@@ -73,7 +73,7 @@ def test_a_waiting_task_is_cancelled_with_its_question() -> None:
 def test_a_task_that_waits_for_a_retry_is_cancelled() -> None:
     plan = running(work(1, retry=RetryPolicy(attempts=2))).when(failed(1, now=0.0))
     play(plan, CancelTask(1))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     assert plan.handler.state.outcome == "cancelled"
 
 
@@ -145,7 +145,7 @@ def test_the_queue_follows_the_tasks() -> None:
     plan = running(work(1, route="gpu"), work(2, retry=policy), ask(3), work(4), work(5))
 
     def changes() -> list[object]:
-        return [c for event in plan.events for c in plan.handler.queue_changes(event)]
+        return [change for _, change in plan.handler.outlook(plan.events).queue]
 
     expected = [Enqueue(1, 1, "gpu"), *(Enqueue(i, 1, "processing") for i in (2, 4, 5))]
     assert sorted(changes(), key=str) == sorted(expected, key=str)

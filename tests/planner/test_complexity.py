@@ -54,7 +54,7 @@ def test_a_completion_looks_at_its_own_children_only(
         before = touched["children"]
         for event in planner.process(done(task_id)):
             planner.apply(event)
-        while (command := planner.next_command()) is not None:
+        while (command := planner.outlook().command) is not None:
             for event in planner.process(command):
                 planner.apply(event)
         assert touched["children"] - before == len(planner.state.schedule.children[task_id])
@@ -72,8 +72,8 @@ def test_waiting_retries_are_not_looked_through_for_every_command(
     for task_id in range(1, 1_001):
         for event in planner.process(failed(task_id, now=0.0, jitter=0.5 + task_id / 4_000)):
             planner.apply(event)
-        assert planner.next_command(1.0) is None
-        assert planner.due_at() == 50.025
+        assert planner.outlook((), 1.0).command is None
+        assert planner.outlook().due_at == 50.025
     assert touched["alarms"] < 10 * 1_000
     assert len(planner.process(Continue(60.0))) == 400
 

@@ -69,8 +69,8 @@ def test_compaction_follows_by_itself_when_the_budget_is_passed_and_ends() -> No
     assert len(render_context(plan.handler.state)) <= 200 * CHARS_PER_TOKEN
     play(plan, done(2, "y" * 300))
     assert isinstance(plan.history[-1], ContextCompacted)
-    assert plan.handler.state.facts.context_tokens <= 50
-    assert plan.handler.next_command() is None
+    assert plan.handler.state.context_tokens <= 50
+    assert plan.handler.outlook().command is None
 
 
 def test_no_compaction_follows_the_plans_end() -> None:
@@ -215,4 +215,4 @@ def test_a_summary_always_fits_its_share(
     assert len(event.summary) <= max(budget // 4, 16) * CHARS_PER_TOKEN
     assert compact_context(plan.handler.state, summary) == event
     plan.follow_up()
-    assert plan.handler.next_command() is None
+    assert plan.handler.outlook().command is None

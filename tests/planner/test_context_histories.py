@@ -75,7 +75,7 @@ class Story:
         elif kind < 0.2:
             play(self.plan, report(task_id, NeedsClarification(f"what of {task_id}?"), attempt))
         elif kind < 0.3:
-            covers = tuple(self.plan.handler.state.facts.uncompacted)
+            covers = tuple(self.plan.handler.state.uncompacted)
             basis = summary_basis(self.plan.handler.state, covers)
             play(self.plan, report(task_id, ContextSummarised("a model's words", covers, basis)))
         else:
@@ -112,8 +112,8 @@ class Story:
         assert sum(tokens for _, tokens in refused.parts) + 20 > refused.limit
 
     def check_estimates(self) -> None:
-        facts = self.plan.handler.state.facts
-        folded = Planner.fold(self.plan.history).state.facts
+        facts = self.plan.handler.state
+        folded = Planner.fold(self.plan.history).state
         assert folded == facts
         if not (facts.uncompacted or facts.context_summary):
             assert (facts.fresh_tokens, facts.context_tokens, facts.stale) == (0, 0, [])
@@ -148,7 +148,7 @@ def test_stories_reach_what_they_are_about() -> None:
         story = Story(seed)
         for _ in range(20):
             story.go_on()
-            stale += bool(story.plan.handler.state.facts.stale)
+            stale += bool(story.plan.handler.state.stale)
         events = [e for e in story.plan.history if isinstance(e, ContextCompacted)]
         compacted += len(events)
         summarised += sum(1 for event in events if event.covers is not None)
@@ -170,7 +170,7 @@ def test_the_trigger_costs_the_same_in_a_large_plan_and_compaction_is_rare() -> 
     for task_id in range(1, 2_001):
         for event in planner.process(done(task_id, "x" * 400)):
             planner.apply(event)
-        while (follow := planner.next_command()) is not None:
+        while (follow := planner.outlook().command) is not None:
             for event in planner.process(follow):
                 planner.apply(event)
                 if isinstance(event, ContextCompacted):

@@ -127,7 +127,7 @@ def test_continuing_again_changes_nothing() -> None:
     plan = running(work(1), work(2, 1))
     plan.when(Continue()).then_nothing()
     plan.when(Continue(1e9)).then_nothing()
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
 
 
 def test_a_plan_waits_for_a_person_only_when_nothing_else_goes_on() -> None:
@@ -139,7 +139,7 @@ def test_a_plan_waits_for_a_person_only_when_nothing_else_goes_on() -> None:
 
 def test_the_head_says_how_far_a_plan_is() -> None:
     plan = play(running(ask(1), work(2), work(3, 2)), done(2))
-    assert plan.handler.head() == {
+    assert plan.handler.outlook().head == {
         "title": "Release",
         "status": "running",
         "total": 3,

@@ -13,15 +13,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner import commands as c
 from planfold.planner.events import (
+    ClarificationReceived,
     ClarificationRequested,
     Event,
     PlanningCompleted,
     PlanSummary,
+    RetryScheduled,
     TaskDispatched,
+    TaskStatusUpdated,
 )
 from planfold.planner.graph import Schedule, satisfies
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import (
+    Effect,
     NodeKind,
     Prompt,
     RetryPolicy,
@@ -52,7 +56,7 @@ other_reports = st.one_of(
         st.sampled_from([None, 3.0]),
         st.booleans(),
     ),
-    st.builds(c.OutcomeUnknown, st.just("cut off")),
+    st.builds(c.OutcomeUnknown, st.just("cut off"), ended=st.booleans()),
     st.builds(c.TaskProgressed, st.sampled_from("ab")),
     st.builds(c.StepCompleted, st.sampled_from("ab"), st.integers(0, 1)),
 )
@@ -62,6 +66,7 @@ WANDERING = (
     c.NeedsClarification("why?"),
     c.NeedsClarification("why?", default="a", deadline=1.0),
     c.OutcomeUnknown("cut off"),
+    c.OutcomeUnknown("its process died", ended=True),
 )
 configs = st.builds(
     c.PlannerConfig,
@@ -88,6 +93,7 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         depends_on=tuple(after),
         route=draw(st.sampled_from([None, "a", "b"])),
         retry=draw(policies),
+        effect=draw(st.sampled_from([Effect.Once, Effect.Once, Effect.Keyed, Effect.Safe])),
         on_failure=draw(st.sampled_from(["stop", "stop", "continue"])),
         prompt=draw(prompts) if kind is NodeKind.Clarification else None,
         done=draw(st.sampled_from([False] * 9 + [True])),
@@ -111,6 +117,7 @@ class PlannerMachine(RuleBasedStateMachine):
         self.planner = Planner()
         self.history: list[Event] = []
         self.attempts: set[tuple[int, int]] = set()
+        self.alive: set[int] = set()  # tasks of which an attempt may still be running
         self.reports: list[c.HandleExecutorEvent] = []
         self.now = 0.0
 
@@ -134,7 +141,8 @@ class PlannerMachine(RuleBasedStateMachine):
                 self.check_may_start(event)
             self.planner.apply(event)
             self.history.append(event)
-            self.planner.queue_changes(event)
+            self.note_life(event)
+            self.planner.outlook([event], self.now)
             self.check_limits(event)
 
     def send(self, command: c.Command) -> None:
@@ -148,7 +156,7 @@ class PlannerMachine(RuleBasedStateMachine):
 
     def follow_up(self) -> None:
         for _ in range(FOLLOW_UPS):
-            command = self.planner.next_command(self.now)
+            command = self.planner.outlook((), self.now).command
             if command is None:
                 return
             events = self.decide(command)
@@ -169,6 +177,24 @@ class PlannerMachine(RuleBasedStateMachine):
             assert event.attempt > task.attempt
             assert (task.id, event.attempt) not in self.attempts
             self.attempts.add((task.id, event.attempt))
+
+    def note_life(self, event: Event) -> None:
+        """An attempt lives from its dispatch until it ends by a report, or a person says so. That
+        the planner forgets it does not end it."""
+        match event:
+            case TaskDispatched(task_id):
+                task = self.planner.state.tasks[task_id]
+                if task.spec.effect is not Effect.Safe:
+                    assert task_id not in self.alive, f"task {task_id} would run twice at once"
+                self.alive.add(task_id)
+            case TaskStatusUpdated(task_id, status) if status is not S.Running:
+                self.alive.discard(task_id)
+            case ClarificationRequested(task_id, then="outcome", ended=False):
+                pass
+            case RetryScheduled(task_id) | ClarificationRequested(task_id):
+                self.alive.discard(task_id)
+            case ClarificationReceived(task_id):
+                self.alive.discard(task_id)
 
     def check_limits(self, event: Event) -> None:
         if not isinstance(event, TaskDispatched):
@@ -298,15 +324,15 @@ class PlannerMachine(RuleBasedStateMachine):
         again = [data.draw(specs(s.id, [i for i in known if i < s.id])) for s in kept[:1]]
         self.send(c.RevisePlan((*again, *kept[1:], *added), approved_by))
 
-    @precondition(lambda self: self.planner.state.facts.uncompacted)
+    @precondition(lambda self: self.planner.state.uncompacted)
     @rule(summary=st.sampled_from([None, "so far so good"]))
     def compact(self, summary: str | None) -> None:
         self.send(c.CompactContext(summary))
 
-    @precondition(lambda self: self.planner.due_at() is not None)
+    @precondition(lambda self: self.planner.outlook().due_at is not None)
     @rule()
     def the_time_comes(self) -> None:
-        self.now = self.planner.due_at() or self.now
+        self.now = self.planner.outlook().due_at or self.now
         self.send(c.Continue(self.now))
 
     @rule(data=st.data())
@@ -335,7 +361,7 @@ class PlannerMachine(RuleBasedStateMachine):
     def sensible(self, rng: random.Random) -> c.Command:
         state = self.planner.state
         task = rng.choice(list(state.tasks.values()))
-        due = self.planner.due_at()
+        due = self.planner.outlook().due_at
         if not state.approved and rng.random() < 0.7:
             return c.ApprovePlan(state.revision_hash)
         if due is not None and rng.random() < 0.3:
@@ -371,8 +397,8 @@ class PlannerMachine(RuleBasedStateMachine):
         assert restored is not None
         assert restored.snapshot() == self.planner.snapshot()
         assert facts_of(restored.state.schedule) == facts_of(self.planner.state.schedule)
-        assert folded.due_at() == restored.due_at() == self.planner.due_at()
-        assert folded.head() == self.planner.head()
+        assert folded.outlook().due_at == restored.outlook().due_at == self.planner.outlook().due_at
+        assert folded.outlook().head == self.planner.outlook().head
 
     @invariant()
     def the_counts_are_right(self) -> None:
@@ -382,6 +408,19 @@ class PlannerMachine(RuleBasedStateMachine):
         asking = {t.id for t in tasks if t.status is S.NeedsClarification}
         assert asking == set(self.planner.state.questions)
         assert all(t.cancel_requested is False for t in tasks if t.status is not S.Running)
+
+    @invariant()
+    def an_outdated_attempt_is_never_a_result(self) -> None:
+        for task in self.planner.state.tasks.values():
+            if task.outdated:
+                waits = task.status in (S.Running, S.NeedsClarification)
+                assert waits or task.status is S.Cancelled
+                children = self.planner.state.schedule.children[task.id]
+                assert all(
+                    self.planner.state.tasks[i].status not in (S.Running, S.Completed)
+                    or self.planner.state.tasks[i].outdated
+                    for i in children
+                )
 
     @invariant()
     def the_plan_is_never_stuck(self) -> None:
@@ -397,7 +436,7 @@ class PlannerMachine(RuleBasedStateMachine):
             assert not state.questions
         elif state.approved and not moving:
             assert ended or state.schedule.delayed
-        due = self.planner.due_at()
+        due = self.planner.outlook().due_at
         assert due is None or due > self.now, "asked again and again for nothing"
         if state.schedule.delayed and state.approved and not moving and not state.cancelled:
             assert due is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from plan_builders import (
     answer,
@@ -26,14 +27,12 @@ from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
     RetryTask,
-    StepCompleted,
 )
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     TaskDispatched,
     TasksReset,
-    TaskStatusUpdated,
 )
 from planfold.planner.tasks import Effect, RetryPolicy
 
@@ -100,33 +99,33 @@ def test_an_answer_may_say_that_it_could_not_be_done() -> None:
 def test_the_default_holds_after_the_deadline() -> None:
     plan = running(ask(1, default="later", deadline=60.0), work(2, 1))
     plan.then(ClarificationRequested(1, "question 1?", (), "later", 60.0))
-    assert plan.handler.due_at() == 60.0
+    assert plan.handler.outlook().due_at == 60.0
     plan.when(Continue(59.9)).then_nothing()
     plan.when(Continue(60.0)).then(ClarificationReceived(1, "later", "deadline"))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     plan.follow_up(60.0).when(answer(1, "now")).then_rejected("use ChangeAnswer")
 
 
 def test_an_answer_before_the_deadline_counts() -> None:
     plan = running(ask(1, default="later", deadline=60.0)).when(answer(1, "now"))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     plan.follow_up(61.0)
     assert plan.handler.state.tasks[1].result == "now"
 
 
 def test_a_deadline_without_a_default_is_nothing_to_wait_for() -> None:
     plan = running(ask(1, deadline=60.0))
-    assert plan.handler.due_at() is None
-    assert plan.handler.next_command(100.0) is None
+    assert plan.handler.outlook().due_at is None
+    assert plan.handler.outlook((), 100.0).command is None
 
 
 def test_the_earliest_deadline_is_due_first() -> None:
     plan = running(*(ask(i, default="x", deadline=float(70 - i)) for i in range(1, 6)))
-    assert plan.handler.due_at() == 65.0
+    assert plan.handler.outlook().due_at == 65.0
     assert plan.when(Continue(67.0)).events == [
         ClarificationReceived(i, "x", "deadline") for i in (5, 4, 3)
     ]
-    assert plan.handler.due_at() == 68.0
+    assert plan.handler.outlook().due_at == 68.0
 
 
 # --- executors that ask ------------------------------------------------------------------------
@@ -219,6 +218,52 @@ def test_each_of_the_three_answers_does_what_it_says(text: str, expected: dict[i
         assert task.error == "its outcome was unknown: failed"
 
 
+def test_done_completes_with_null_unless_a_result_is_given() -> None:
+    plan = play(unknown(), answer(1, "done"))  # type: ignore[arg-type]
+    assert plan.handler.state.tasks[1].result is None
+    plan = play(unknown(), answer(1, "Done", result={"id": 3}))  # type: ignore[arg-type]
+    assert plan.handler.state.tasks[1].result == {"id": 3}
+
+
+@pytest.mark.parametrize("given", [{}, {"result": None}, {"result": {"id": 3}}])
+def test_that_it_was_done_may_be_said_twice(given: dict[str, object]) -> None:
+    plan = play(unknown(), answer(1, "done", **given))  # type: ignore[arg-type]
+    plan.when(answer(1, "1", **given)).then_nothing()
+    plan.when(answer(1, "done", result="other")).then_rejected("asks nothing; it is completed$")
+
+
+def test_a_result_is_taken_only_with_done() -> None:
+    plan = unknown()
+    for text in ("failed", "run it again"):
+        plan.when(answer(1, text, result=3)).then_rejected("only with the answer 'done'")  # type: ignore[attr-defined]
+    running(ask(1)).when(answer(1, "done", result=3)).then_rejected("only with the answer 'done'")
+
+
+def test_in_an_older_log_the_answer_is_the_result() -> None:
+    plan = unknown()
+    plan.happened(ClarificationReceived(1, "done", "ada"))  # type: ignore[attr-defined]
+    assert plan.handler.state.tasks[1].result == "done"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("given", [{}, {"result": None}, {"result": [1]}])
+def test_a_null_result_and_none_are_told_apart_in_the_log(given: dict[str, object]) -> None:
+    event = ClarificationReceived(1, "done", **given)  # type: ignore[arg-type]
+    data = msgspec.json.encode(event)
+    assert msgspec.json.decode(data, type=ClarificationReceived) == event
+    assert (b"result" in data) is bool(given)
+
+
+def test_the_question_shows_what_was_called_and_when() -> None:
+    plan = running(tool(1, to="secret://TOKEN", text="x" * 1000))
+    play(plan, report(1, OutcomeUnknown("the worker died", 12.5, ended=True), attempt=1))
+    question = plan.handler.state.questions[1]
+    head = 'Was this done? call 1 (called with {"to":"secret://TOKEN","text":"xxx'
+    assert question.question.startswith(head)
+    assert "xxx[...]xxx" in question.question
+    assert len(question.question) < 700
+    assert (question.started_at, question.ended) == (12.5, True)
+
+
 def test_an_unknown_outcome_stays_unknown_when_it_is_cancelled() -> None:
     plan = play(unknown(), CancelPlan())  # type: ignore[arg-type]
     assert plan.events[-1].summary.unknown == (1,)
@@ -249,16 +294,6 @@ def test_a_changed_answer_runs_exactly_the_descendants_again() -> None:
     assert tasks[3].result is None
     play(plan, done(2), done(3), done(4))
     assert plan.handler.state.outcome == "completed"
-
-
-def test_a_running_descendant_starts_anew_and_its_steps_are_dropped() -> None:
-    plan = answered()
-    plan.when(report(2, StepCompleted("key", 1)))  # type: ignore[attr-defined]
-    play(plan, ChangeAnswer(1, "b"))  # type: ignore[arg-type]
-    plan.then(  # type: ignore[attr-defined]
-        ClarificationReceived, TasksReset((2,), "answer_changed"), TaskDispatched(2, 2, {"x": "b"})
-    )
-    assert plan.handler.state.steps(2) == {}  # type: ignore[attr-defined]
 
 
 def test_the_same_answer_is_no_change() -> None:
@@ -301,6 +336,8 @@ def test_a_result_that_rests_on_the_old_answer_does_not_stay_when_it_cannot_be_m
     plan = running(ask(1), work(2, 1, 3), work(3, on_failure="continue"), work(4, 2))
     play(plan, answer(1, "a"), failed(3), done(2, "old"), RetryTask(3), CancelTask(3), failed(3))
     play(plan, ChangeAnswer(1, "b"))
+    assert statuses(plan) == {1: "completed", 2: "skipped", 3: "cancelled", 4: "running"}
+    play(plan, done(4, "old too"))
     assert statuses(plan) == {1: "completed", 2: "skipped", 3: "cancelled", 4: "skipped"}
     assert plan.handler.state.tasks[2].result is None
-    assert isinstance(plan.events[2], TaskStatusUpdated)
+    assert plan.handler.state.tasks[4].result is None

@@ -181,3 +181,33 @@ def test_escaping_makes_any_value_literal(arguments: dict[str, Any]) -> None:
 def test_has_references_tells_whether_resolve_changes_anything(value: Any) -> None:
     if not has_references(value):
         assert resolve({"a": value}, {}.__getitem__) == {"a": value}
+
+
+class TestShortenedFields:
+    """A field that a tool has marked as shortened is not the text that the author means."""
+
+    SHELL = {"stdout": "ab[...]yz", "stdout_shortened": True, "stdout_file": "/f/1", "stderr": "e"}
+    HTTP = {"text": "ab[...]yz", "text_shortened": True, "file": "/f/2"}
+
+    @pytest.mark.parametrize("text", ["$1.stdout", "it said: $1.stdout", "$1.stdout.more"])
+    def test_are_refused(self, text: str) -> None:
+        with pytest.raises(ReferenceFault, match=r"use \$1\.stdout_file, the file that holds all"):
+            resolve({"a": text}, {1: self.SHELL}.__getitem__)
+
+    def test_below_a_path(self) -> None:
+        with pytest.raises(ReferenceFault, match=r"\$1\.all\[0\]\.file, the file"):
+            resolve({"a": "$1.all[0].text"}, {1: {"all": [self.HTTP]}}.__getitem__)
+
+    def test_without_a_file(self) -> None:
+        with pytest.raises(ReferenceFault, match=r"only the beginning and the end of 'x'$"):
+            resolve({"a": "$1.x"}, {1: {"x": "..", "x_shortened": True}}.__getitem__)
+
+    def test_the_other_fields_are_there(self) -> None:
+        arguments = {"a": "$1.stdout_file", "b": "$1.stderr"}
+        found = resolve(arguments, {1: self.SHELL}.__getitem__)
+        assert found == {"a": "/f/1", "b": "e"}
+
+    @pytest.mark.parametrize("mark", [False, None, "no"])
+    def test_only_a_true_mark_counts(self, mark: Any) -> None:
+        found = resolve({"a": "$1.x"}, {1: {"x": "t", "x_shortened": mark}}.__getitem__)
+        assert found == {"a": "t"}

@@ -61,14 +61,14 @@ def test_a_failure_schedules_the_next_attempt() -> None:
     plan = running(work(1, retry=POLICY))
     plan.when(failed(1, "boom", now=100.0, jitter=0.25))
     plan.then(RetryScheduled(1, 0.5, 100.5, "boom"))
-    assert plan.handler.due_at() == 100.5
+    assert plan.handler.outlook().due_at == 100.5
 
 
 def test_a_retry_does_not_start_before_it_is_due() -> None:
     plan = running(work(1, retry=POLICY)).when(failed(1, now=100.0))
     plan.when(Continue(100.999)).then_nothing()
     plan.when(Continue(101.0)).then(TaskDispatched(1, 2))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
 
 
 def test_the_attempts_are_exhausted_after_the_last() -> None:
@@ -102,8 +102,8 @@ def test_the_earliest_retry_that_has_a_slot_is_due() -> None:
     specs = [work(i, retry=policy, route=r) for i, r in ((1, "a"), (2, "b"), (3, "b"))]
     plan = running(*specs, route_limits={"b": 2})
     plan.when(failed(1, now=0.0, jitter=0.9)).when(failed(2, now=0.0, jitter=0.1))
-    assert plan.handler.due_at() == 1.0
-    assert play(plan, Continue(1.0), now=1.0).handler.due_at() == 9.0
+    assert plan.handler.outlook().due_at == 1.0
+    assert play(plan, Continue(1.0), now=1.0).handler.outlook().due_at == 9.0
 
 
 def test_a_retry_without_a_slot_waits_for_a_task_not_for_the_time() -> None:
@@ -111,15 +111,15 @@ def test_a_retry_without_a_slot_waits_for_a_task_not_for_the_time() -> None:
     plan = running(work(1, retry=policy), work(2), max_parallel=1)
     play(plan, failed(1, now=0.0))
     assert statuses(plan) == {1: "planned", 2: "running"}
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     play(plan, done(2), now=3.0)
-    assert plan.handler.due_at() == 5.0
+    assert plan.handler.outlook().due_at == 5.0
 
 
 def test_a_retry_waits_for_the_approval_of_a_revision() -> None:
     plan = running(work(1, retry=POLICY), work(2, 1)).when(failed(1, now=0.0))
     plan.when(RevisePlan((work(3),)))
-    assert plan.handler.due_at() is None
+    assert plan.handler.outlook().due_at is None
     plan.when(Continue(50.0)).then_nothing()
     play(plan, ApprovePlan(plan.handler.state.revision_hash), now=50.0)
     assert statuses(plan) == {1: "running", 3: "running"}

@@ -21,10 +21,10 @@ def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
     restored = Planner.restore(planner.snapshot())
     assert restored is not None
     assert restored.snapshot() == planner.snapshot() == Planner.fold(plan.history).snapshot()
-    assert restored.due_at() == planner.due_at() == 1.5
+    assert restored.outlook().due_at == planner.outlook().due_at == 1.5
     for command in (Continue(20.0), answer(2, "x"), answer(4, "1"), done(3)):
         assert restored.process(command) == planner.process(command)
-    assert restored.head() == planner.head()
+    assert restored.outlook().head == planner.outlook().head
 
 
 @pytest.mark.parametrize(

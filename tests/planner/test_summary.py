@@ -55,4 +55,4 @@ def test_a_plan_that_is_taken_up_again_ends_again() -> None:
     plan = play(running(work(1)), failed(1), RetryTask(1), done(1))
     assert ended(plan) == PlanningCompleted("completed", PlanSummary(1, 1))
     assert sum(isinstance(e, PlanningCompleted) for e in plan.history) == 2
-    assert plan.handler.next_command(1e9) is None
+    assert plan.handler.outlook((), 1e9).command is None

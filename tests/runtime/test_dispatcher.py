@@ -15,8 +15,7 @@ from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, No
 from planfold.eventstore.codec import Codec, event_types
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import Append, Fence
-from planfold.handler import Enqueue, Handler, Metadata, QueueChange
-from planfold.runtime import dispatcher as dispatcher_module
+from planfold.handler import Enqueue, Handler, Metadata, Outlook
 from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
@@ -56,14 +55,12 @@ class Tally(Handler[Add | RoundUp, Added]):
     def apply(self, event: Added) -> None:
         self.total += event.number
 
-    def next_command(self, now: float) -> RoundUp | None:
-        return RoundUp() if self.total % 10 == 5 else None
-
-    def queue_changes(self, event: Added) -> Sequence[QueueChange]:
-        return [Enqueue(1, 1, "r")] if event.note == "enqueue" else []
-
-    def head(self) -> dict[str, Any]:
-        return {"total": self.total}
+    def outlook(self, events: Sequence[Added] = (), now: float = 0.0) -> Outlook[RoundUp]:
+        return Outlook(
+            RoundUp() if self.total % 10 == 5 else None,
+            queue=[(i, Enqueue(1, 1, "r")) for i, e in enumerate(events) if e.note == "enqueue"],
+            head={"total": self.total},
+        )
 
     def snapshot(self) -> bytes:
         return b"%d" % self.total
@@ -198,16 +195,16 @@ async def test_causes_are_filled_in_along_the_whole_chain(bench: Bench) -> None:
     await bench.add(1, command_id="second")
     about = [e.metadata for e in await bench.log()]
     assert about == [
-        Metadata("request", "first", {"by": "me"}),
+        Metadata("request", "first", {"by": "me"}, command={"Add": {"number": 15, "note": ""}}),
         Metadata("request", "t#1/RoundUp"),
-        Metadata("request", "second"),
+        Metadata("request", "second", command={"Add": {"number": 1, "note": ""}}),
     ]
 
 
 async def test_the_correlation_is_known_to_other_processes(bench: Bench) -> None:
     await bench.add(1, correlation_id="request")
     await bench.there.send(TALLY, "t", Add(2), command_id="c")
-    assert (await bench.log())[-1].metadata == Metadata("request", "c")
+    assert (await bench.log())[-1].metadata.correlation_id == "request"
 
 
 async def test_a_stream_correlates_by_its_own_name_when_nothing_else_was_said(
@@ -328,7 +325,7 @@ async def test_a_damaged_stream_is_refused_instead_of_tried_for_ever(bench: Benc
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher_module, "SNAPSHOT_EVERY", 10)
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_EVERY", 10)
 
 
 @pytest.mark.usefixtures("often")

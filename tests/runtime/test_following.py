@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import planfold
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import event_types
+from planfold.handler import Outlook
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, finish, submit, task
 
@@ -45,7 +47,9 @@ async def test_a_plan_that_cannot_be_read_is_told_instead_of_waited_for(tmp_path
     async with planfold.open_app(database, tools=[nothing]) as app:
         await submit(app, task("nothing"))
     with apsw.Connection(f"{tmp_path}/a.db") as connection:
-        connection.execute("UPDATE events SET event_type = 'FromTheFuture' WHERE version = 2")
+        connection.execute(
+            "UPDATE events SET event_type = 'FromTheFuture', checksum = NULL WHERE version = 2"
+        )
     async with planfold.open_app(database, tools=[nothing]) as app:
         with pytest.raises(CorruptLog, match="FromTheFuture"):
             await finish(app)
@@ -76,11 +80,8 @@ class AlarmClock(planfold.Handler[Set | Ring, Set | Rang]):
     def apply(self, event: Set | Rang) -> None:
         self.at = event.at if isinstance(event, Set) else None
 
-    def due_at(self) -> float | None:
-        return self.at
-
-    def next_command(self, now: float) -> Set | Ring | None:
-        return Ring() if self.at is not None and self.at <= now else None
+    def outlook(self, events: Sequence[Set | Rang] = (), now: float = 0.0) -> Outlook[Set | Ring]:
+        return Outlook(Ring() if self.at is not None and self.at <= now else None, due_at=self.at)
 
 
 CLOCKS = planfold.Aggregate("clock", AlarmClock, event_types((Set, Rang)))

@@ -98,10 +98,12 @@ async def test_metadata_tells_the_chain_of_causes(database: str) -> None:
     async with open_app(database, aggregates=[ACCOUNT]) as app:
         await send(app, page.Deposit(5), command_id="c-3")
         first, second, third, fourth = await app.store.read(Query(aggregate_id="ada"))
-    assert first.metadata == Metadata("order-7", "c-1")
-    assert second.metadata == Metadata("order-7", "c-2", {"till": "4"})
+    assert first.metadata == Metadata("order-7", "c-1", command={"Deposit": {"cents": 10}})
+    assert second.metadata == Metadata(
+        "order-7", "c-2", {"till": "4"}, command={"Withdraw": {"cents": 20}}
+    )
     assert (third.event, third.metadata) == (page.Frozen(), Metadata("order-7", "ada#2/Freeze"))
-    assert fourth.metadata == Metadata("order-7", "c-3")
+    assert fourth.metadata == Metadata("order-7", "c-3", command={"Deposit": {"cents": 5}})
     assert (first.stream_id, first.event_type, first.event_id) == ("account", "Deposited", "ada#1")
 
 

@@ -104,7 +104,9 @@ async def test_an_attempt_has_its_time(database: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), float("nan")])
-async def test_a_result_that_cannot_be_recorded_fails_the_task(database: str, value: Any) -> None:
+async def test_the_outcome_is_asked_where_the_result_cannot_be_recorded(
+    database: str, value: Any
+) -> None:
     async def execute(_: planfold.TaskContext) -> Outcome:
         return TaskCompleted(value)
 
@@ -114,8 +116,8 @@ async def test_a_result_that_cannot_be_recorded_fails_the_task(database: str, va
     if value != value:  # NaN is null in JSON; that is for executors to refuse
         assert view.task(1).result is None
     else:
-        assert view.status is PlanStatus.Failed
-        assert "cannot be recorded" in (view.task(1).error or "")
+        assert view.status is PlanStatus.AwaitingAnswer
+        assert "its result cannot be recorded" in view.questions[0].question
 
 
 async def test_an_executor_may_ask_and_goes_on_with_the_answer(database: str) -> None:
@@ -282,7 +284,7 @@ async def test_what_this_worker_cannot_do_is_left_to_others(database: str, until
         await submit(able, task("echo", effect="once"))
         worker = unable.worker()
         async with worker:
-            await until(lambda: "echo" in worker._declined)
+            await until(lambda: "echo" in worker._slots.declined)
             assert (await finish(able)).status is PlanStatus.Completed
 
 
@@ -345,8 +347,9 @@ async def test_what_is_cut_off_by_the_end_of_its_worker_counts_as_started(
     gate = Gate("once")
     async with planfold.open_app(database, tools=[gate.tool]) as app:
         await submit(app, task("gated"))
-        async with app.worker():
+        async with app.worker() as worker:
             await gate.begun.wait()
+            await worker.stop()
         view = await finish(app)
         (question,) = view.questions
     assert view.status is PlanStatus.AwaitingAnswer

@@ -123,7 +123,7 @@ async def test_a_checkpoint_holds_for_its_store_and_epoch_only(store: SqliteStor
     for checkpoint, words in (
         (Checkpoint("another", store.epoch, 2), "belongs to another store"),
         (Checkpoint(store.store_id, store.epoch + 1, 2), "restored from a backup"),
-        (Checkpoint(store.store_id, store.epoch, 4), "planfold migrate --restored"),
+        (Checkpoint(store.store_id, store.epoch, 4), "raise the store's epoch"),
     ):
         with pytest.raises(ConfigurationError, match=words):
             await position_after(store, checkpoint)

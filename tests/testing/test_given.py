@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
 from planfold.errors import CommandRejected, NotFound
-from planfold.handler import Handler
+from planfold.handler import Handler, Outlook
 from planfold.testing.given import given
 
 
@@ -42,10 +44,10 @@ class Sum(Handler[Add, Added | Halved]):
     def apply(self, event: Added | Halved) -> None:
         self.total = self.total // 2 if isinstance(event, Halved) else self.total + event.number
 
-    def next_command(self, now: float) -> Add | None:
+    def outlook(self, events: Sequence[Added | Halved] = (), now: float = 0.0) -> Outlook[Add]:
         if self.total == 77:
-            return Add(0)
-        return Add(99) if self.total > 10 or self.total == -1 else None
+            return Outlook(Add(0))
+        return Outlook(Add(99) if self.total > 10 or self.total == -1 else None)
 
 
 def failure(scenario: object, *expected: object) -> str:

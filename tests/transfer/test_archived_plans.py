@@ -40,7 +40,7 @@ async def test_it_is_gone_until_it_is_imported(
     if store is not app.store:
         await store.close()
     assert done.streams == 1
-    with pytest.raises(CommandRejected, match=r"plan p was archived; bring it back with `planfold"):
+    with pytest.raises(CommandRejected, match=r"plan p was archived; import .* to bring it back"):
         await app.submit(DRAFT, plan_id="p")
     with pytest.raises(NotFound):
         await app.send("p", CancelPlan(), command_id="c")

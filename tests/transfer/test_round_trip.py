@@ -199,7 +199,7 @@ async def test_an_archived_stream_comes_back_only_as_it_was(
     await fill(shorter, [stream("a", 2)])
     await fill(otherwise, [stream("a", 3, first=9)])
     for wrong in (shorter, otherwise):
-        with pytest.raises(Conflict, match=r"a was archived; bring it back with .*another history"):
+        with pytest.raises(Conflict, match=r"a was archived; import .*another history"):
             await imported(store, await exported(wrong), tmp_path / "x.jsonl")
         await wrong.close()
     found = await imported(store, whole, tmp_path / "x.jsonl")

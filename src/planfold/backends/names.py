@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from planfold.errors import CommandRejected
 from planfold.eventstore.port import Append
 from planfold.handler import Enqueue
 
@@ -40,3 +41,12 @@ def names_of(append: Append) -> Iterator[tuple[str, str]]:
     for change, _ in append.queue:
         if isinstance(change, Enqueue):
             yield "route", change.route
+
+
+def of_another_kind(append: Append, stream_id: str) -> CommandRejected:
+    """The refusal of a decision on a stream that is of the kind ``stream_id``. Not a Conflict:
+    deciding again would not help."""
+    return CommandRejected(
+        f"{append.aggregate_id!r} is a stream of the kind {stream_id!r}, not "
+        f"{append.stream_id!r}; an id belongs to one kind, so choose another id"
+    )

@@ -73,7 +73,7 @@ def require_database(settings: Settings) -> None:
 
     path = database_file(settings)
     if path is not None and not path.exists():
-        raise ConfigurationError(f"no database at {path}; `planfold run` makes one")
+        raise ConfigurationError(f"no database at {path}").about("no database")
 
 
 def let_tools_be_found(settings: Settings, tools: Sequence[str]) -> None:
@@ -120,9 +120,10 @@ async def find_plan(app: App, key: str) -> str:
     for beginning in (key, f"plan-{key}") if key else ():
         archived = await app.store.transfer.find_tombstones(beginning)
         if archived:
-            raise NotFound("\n".join(map(where_archived, archived)))
-    hint = "`planfold list` shows them" if plans else "there are no plans yet"
-    raise NotFound(f"there is no plan {clean(key)!r}; {hint}")
+            raise NotFound("\n".join(map(where_archived, archived))).about("archived")
+    if not plans:
+        raise NotFound(f"there is no plan {clean(key)!r}; there are no plans yet")
+    raise NotFound(f"there is no plan {clean(key)!r}").about("plan")
 
 
 def status_of(plan: StreamHead) -> str:

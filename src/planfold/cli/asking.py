@@ -17,7 +17,7 @@ from planfold.cli.access import person
 from planfold.cli.printing import Line, Paper, clean
 from planfold.cli.report import is_work, question_lines
 from planfold.errors import CommandRejected, NotFound
-from planfold.planner.facts import Question
+from planfold.planner.questions import Question
 from planfold.readmodels.plan_view import PlanFold
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from planfold.assembly import assembled
+from planfold.assembly import assembled, files_dir, workspace_of
 from planfold.cli.access import (
     ENDED,
     database_file,
@@ -22,9 +22,11 @@ from planfold.cli.access import (
     status_of,
 )
 from planfold.cli.printing import counted
+from planfold.cli.remedies import explained
 from planfold.databases import inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
-from planfold.runtime.settings import SETTINGS_FILE
+from planfold.executors.disk import free_bytes, spare_bytes
+from planfold.runtime.settings import SETTINGS_FILE, present_folder
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -48,18 +50,19 @@ def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
     found.facts["planfold"] = version("planfold")
     found.facts["python"] = f"{platform.python_version()} on {platform.system()}"
     found.facts["sqlite"] = sqlite_version()
-    path = Path.cwd() / SETTINGS_FILE
-    found.facts["settings"] = str(path) if path.exists() else None
     try:
+        path = present_folder() / SETTINGS_FILE
+        found.facts["settings"] = str(path) if path.exists() else None
         settings = settings_for(db)
     except PlanfoldError as fault:
-        found.faults.append(str(fault))
+        found.faults.append(explained(fault))
         return found
     _look_at_tools(found, settings, tools)
+    _look_at_disks(found, settings)
     try:
         _look_at_database(found, settings, db)
     except PlanfoldError as fault:
-        found.faults.append(str(fault))
+        found.faults.append(explained(fault))
     return found
 
 
@@ -68,7 +71,7 @@ def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -
     try:
         toolbox = run_async(_toolbox(settings, tools))
     except PlanfoldError as fault:
-        found.faults.append(str(fault))
+        found.faults.append(explained(fault))
         return
     found.facts["tools"] = [tool.name for tool in toolbox]
     found.faults += [f"tool server {name}: {why}" for name, why in toolbox.failures.items()]
@@ -78,6 +81,26 @@ def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -
 async def _toolbox(settings: Settings, tools: Sequence[str]) -> Toolbox:
     async with assembled(settings, tools) as executors:
         return executors.toolbox
+
+
+def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
+    """Output leaves a reserve for the log (``executors/disk.py``); others that write may not."""
+    database = database_file(settings)
+    places = [] if database is None else [("the database", database.absolute().parent)]
+    places.append(("long output", files_dir(settings, workspace_of(settings))))
+    seen: set[int] = set()
+    for what, place in places:
+        try:
+            folder = next(path for path in (place, *place.parents) if path.exists())
+            spare, (free, _), disk = spare_bytes(folder), free_bytes(folder), folder.stat().st_dev
+        except OSError:
+            continue
+        if spare <= 0 and disk not in seen:
+            seen.add(disk)
+            found.notes.append(
+                f"the disk of {what} is nearly full ({free:,} bytes are free in {folder}): "
+                "free some space, or soon nothing can be recorded"
+            )
 
 
 def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> None:

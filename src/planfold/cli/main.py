@@ -16,6 +16,7 @@ import click
 
 from planfold.cli.exits import FAILED, INTERRUPTED, exit_code
 from planfold.cli.options import DB_HELP
+from planfold.cli.streams import flush_output, open_streams
 
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -110,6 +111,7 @@ def _meant(name: str) -> str:
 def _report(fault: Exception) -> int:
     """Say what is wrong on stderr; returns the exit code."""
     from planfold.cli.printing import clean, clean_lines
+    from planfold.cli.remedies import explained
     from planfold.errors import InvalidPlan, PlanfoldError
 
     if os.environ.get("PLANFOLD_DEBUG"):
@@ -121,7 +123,7 @@ def _report(fault: Exception) -> int:
         lines = [f"the plan has {count} faults:" if count > 1 else "the plan has a fault:"]
         lines += [f"  {clean(str(found))}" for found in fault.faults]
     elif isinstance(fault, PlanfoldError):
-        lines = clean_lines(str(fault)) or [type(fault).__name__]
+        lines = clean_lines(explained(fault)) or [type(fault).__name__]
     else:
         lines = [f"unexpected {type(fault).__name__}: {clean(str(fault))}"]
         lines.append("This is a fault in planfold. PLANFOLD_DEBUG=1 shows where it happened.")
@@ -158,14 +160,14 @@ def cli(db: str | None) -> None:
 
 def main() -> None:
     """The entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks must not crash us
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
+    code: Any = FAILED
     try:
         cli(prog_name="planfold")
+    except SystemExit as end:
+        code = end.code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left. Python would complain once more at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
+        code = FAILED
+    sys.exit(code if flush_output() else code or FAILED)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final, TypeVar
 
 import click
+
+from planfold.cli.streams import reserved_output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,7 +23,12 @@ def command(name: str, short_help: str | None = None) -> Callable[[F], click.Com
     def decorate(function: F) -> click.Command:
         from planfold.cli.main import COMMANDS
 
-        decorated = click.option("--db", metavar="ADDRESS", help=DB_HELP)(function)
+        @wraps(function)
+        def reserving(*args: Any, **values: Any) -> Any:
+            with reserved_output():
+                return function(*args, **values)
+
+        decorated = click.option("--db", metavar="ADDRESS", help=DB_HELP)(reserving)
         declare = click.command(name, short_help=short_help or COMMANDS[name][1])
         declared: click.Command = declare(decorated)
         return declared

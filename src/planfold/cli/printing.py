@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
+
+from planfold.cli.streams import output, say
 
 Span = tuple[str, str]  # text, name of a style or ""
 Line = list[Span]
@@ -111,7 +112,7 @@ def can_ask() -> bool:
 
 def can_draw() -> bool:
     """Whether standard output is a terminal that this process may redraw."""
-    return _in_foreground(sys.stdout)
+    return _in_foreground(output())
 
 
 def _in_foreground(stream: IO[str]) -> bool:
@@ -125,7 +126,7 @@ class Paper:
     """Where lines go: standard output as it is now."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
-        self._stream = stream or sys.stdout
+        self._stream = stream or output()
         self.is_terminal = self._stream.isatty()
         self.is_dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown", "")
         self._prompt = ""
@@ -133,8 +134,13 @@ class Paper:
 
     @property
     def width(self) -> int:
-        size = shutil.get_terminal_size((PIPE_WIDTH, 24))
-        return max(size.columns, 20) if self.is_terminal else PIPE_WIDTH
+        if not self.is_terminal:
+            return PIPE_WIDTH
+        try:
+            columns = int(os.environ.get("COLUMNS", "")) or PIPE_WIDTH
+        except ValueError:
+            columns = _terminal_columns(self._stream)
+        return max(columns, 20)
 
     def line(self, *spans: Span | str) -> None:
         """Print one line. Its texts are clean already."""
@@ -187,8 +193,14 @@ def _json_visible(text: str) -> Iterator[str]:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output: indented for a person, on one line for a program."""
-    sys.stdout.write(in_json(value, indent=2 if sys.stdout.isatty() else None) + "\n")
-    sys.stdout.flush()
+    say(in_json(value, indent=2 if output().isatty() else None))
+
+
+def _terminal_columns(stream: IO[str]) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or PIPE_WIDTH
+    except (OSError, ValueError):
+        return PIPE_WIDTH
 
 
 def duration(seconds: float) -> str:
@@ -221,7 +233,7 @@ def counted(count: int, what: str) -> str:
 
 def _can(text: str) -> bool:
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        text.encode(output().encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -255,4 +267,3 @@ STATUS_STYLES: Final = {
     "awaiting_answer": "ask",
     "cancelling": "bad",
 }
-Say = Callable[[str], None]

@@ -19,6 +19,7 @@ from planfold.cli.printing import (
     duration,
 )
 from planfold.cli.report import header_line, id_width, specs_of, task_line
+from planfold.cli.streams import output
 from planfold.cli.wording import words_for
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import PlanRevised, TasksPlanned
@@ -133,7 +134,7 @@ class LiveTable:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = Console(file=output(), highlight=False, markup=False, emoji=False)
         self._live: Live = Live(
             console=self._console,
             auto_refresh=False,

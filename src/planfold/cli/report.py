@@ -26,7 +26,8 @@ from planfold.cli.printing import (
 )
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
 from planfold.eventstore.envelope import Query
-from planfold.planner.facts import Question
+from planfold.planner.answering import DONE
+from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, waits_for
 
@@ -144,7 +145,7 @@ def _info(
     match task.status:
         case TaskStatus.Running:
             again = f"attempt {task.attempt}, " if task.attempt > 1 else ""
-            if task.cancel_requested:
+            if task.stopping:
                 return "stopping"
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
@@ -273,6 +274,8 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
     parts = [p for line in text for p in (wrapped(line, width, "  ", "  ") or [""])]
     lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
     lines += [[(part, "")] for part in parts]
+    if question.started_at is not None:
+        lines.append([(f"  started {date_and_time(question.started_at)}", "dim")])
     if question.partial is not None:
         lines.append([(cut(f"  so far: {short_result(question.partial)}", width), "dim")])
     lines += [
@@ -306,6 +309,8 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             others = "   # or calls=, cost=, seconds=, tasks="
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
+        if DONE in question.choices and question.then == "outcome":
+            lines.append([("  # with --result JSON, if it has a result that others need", "dim")])
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 

@@ -29,10 +29,11 @@ from planfold.cli.session import (
     at_work,
     held_tasks,
     tell_interruption,
-    unservable,
+    unserved_here,
 )
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
+from planfold.runtime.standstill import needed_worker
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -205,11 +206,11 @@ class Runner:
     async def _cannot_run(self, fold: PlanFold) -> list[Line]:
         return [
             [
-                (f"Nobody here can run {name_of(task.spec)}: it needs ", "bad"),
-                (clean(task.spec.queue_route), "bold"),
-                (". Name the module that serves it with --tools.", "bad"),
+                (f"Task {name_of(task.spec)} waits for {clean(needed_worker(task.spec))}", "bad"),
+                ("; this process has none. ", "bad"),
+                ("Name its module with --tools, or start a worker that has it.", ""),
             ]
-            for task in await unservable(self._app, fold)
+            for task in await unserved_here(self._app, fold)
         ]
 
 

@@ -14,9 +14,11 @@ from planfold.cli.asking import Asker, Keyboard
 from planfold.cli.outline import name_of
 from planfold.cli.printing import Paper, clean
 from planfold.cli.progress import Display, LiveTable
+from planfold.cli.remedies import explained
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold
+from planfold.runtime.standstill import LOOK_EVERY_S, has_deadline, unserved
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 PAUSE_S = 0.02  # between two looks, so that a busy log does not mean a busy loop
-STUCK_S = 1.0
 
 
 class Stop:
@@ -191,9 +192,11 @@ class Session:
         return list(self.folds)
 
     async def _is_settled(self, worker: Worker | None) -> bool:
-        stuck = worker is not None and time.monotonic() - self._moved > STUCK_S
+        stuck = worker is not None and time.monotonic() - self._moved > LOOK_EVERY_S
         for fold in self.folds.values():
-            if not (self._is_at_rest(fold) or (stuck and await unservable(self.app, fold))):
+            if self._is_at_rest(fold):
+                continue
+            if not (stuck and await unserved_here(self.app, fold, worker)):
                 return False
         return True
 
@@ -208,7 +211,7 @@ class Session:
         if status is not PlanStatus.AwaitingAnswer:
             return False
         # A question with a deadline is answered by its default, so the plan goes on by itself.
-        will_go_on = has_deadline(fold)
+        will_go_on = has_deadline(fold.state)
         asking = self._asker is not None and not self._asker.gave_up
         return not (will_go_on or asking)
 
@@ -216,26 +219,13 @@ class Session:
         fault = worker.fault if worker is not None else None
         if fault is not None and fault is not self._fault:
             self._fault = fault
-            self.display.say([(f"trouble: {clean(str(fault))}", "bad")])
+            self.display.say([(f"trouble: {clean(explained(fault))}", "bad")])
 
 
-def has_deadline(fold: PlanFold) -> bool:
-    """Whether an open question will be answered by its default."""
-    return any(question.deadline is not None for question in fold.state.questions.values())
-
-
-async def unservable(app: App, fold: PlanFold) -> list[Task]:
-    """Where nothing else can happen: dispatched tasks for which this process has no tool and
-    which no other worker holds."""
-    state = fold.state
-    if state.status is not PlanStatus.Running or state.schedule.delayed or has_deadline(fold):
-        return []
-    rows = await app.store.queue.queued(fold.plan_id)
-    tasks = [state.tasks[row.task_id] for row in rows if row.task_id in state.tasks]
-    if any(row.owner for row in rows):
-        return []
-    servable = any(app.executors.for_task(task.spec) is not None for task in tasks)
-    return [] if servable else tasks
+async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) -> list[Task]:
+    """The tasks that only a worker which does not live could run. See :func:`unserved`."""
+    owner = worker.owner if worker is not None else ""
+    return await unserved(app.store, app.executors, fold.plan_id, fold.state, owner)
 
 
 @asynccontextmanager

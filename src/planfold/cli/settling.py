@@ -66,4 +66,4 @@ async def settle(app: App, plan_id: str) -> list[str]:
 
 async def _stopping(app: App, plan_id: str) -> list[Task]:
     tasks = (await app.planner(plan_id)).state.tasks.values()
-    return [t for t in tasks if t.status is TaskStatus.Running and t.cancel_requested]
+    return [t for t in tasks if t.status is TaskStatus.Running and t.stopping]

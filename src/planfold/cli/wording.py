@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from planfold.cli.outline import name_of
-from planfold.cli.printing import clean, counted, cut, duration, in_json
+from planfold.cli.printing import clean, counted, cut, date_and_time, duration, in_json
 from planfold.eventstore.envelope import Undecoded
 from planfold.planner.events import (
     BudgetAdded,
@@ -78,11 +80,14 @@ def _about_a_task(event: Any) -> Words | None:
             return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
         case ClarificationRequested(task_id):
             choices = f" [{' / '.join(map(clean, event.choices))}]" if event.choices else ""
-            return Words("asks", task_id, clean(event.question) + choices)
+            since = f" (started {date_and_time(event.started_at)})" if event.started_at else ""
+            return Words("asks", task_id, clean(event.question) + since + choices)
         case ClarificationReceived(task_id):
             by = f" by {clean(event.by)}" if event.by else ""
             verb = "could not" if event.leads_to == "fail" else "answered"
-            return Words(verb, task_id, f"{clean(event.answer)}{by}")
+            result = event.result if event.result is not msgspec.UNSET else None
+            said = "" if result is None else f", with the result {short_result(result)}"
+            return Words(verb, task_id, f"{clean(event.answer)}{said}{by}")
         case StepStarted(task_id):
             what = clean(event.about or event.key)
             return Words("calls", task_id, f"{what} again: it was cut off" if event.again else what)

@@ -113,6 +113,8 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
         fix = f"{near + ' ' if near else ''}tools: {listed(names) or 'none'}"
         if away is not None:
             fix = f"its server did not start: {printable(away, 200)}"
+        elif task.tool in tools.left_out:
+            fix = f"it is left out: {printable(tools.left_out[task.tool], 200)}"
         message = f"there is no tool {quoted(task.tool)}"
         faults.add(message, task=name, field="tool", fix=fix)
     return tool

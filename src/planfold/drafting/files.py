@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from planfold.drafting.draft import Fault, PlanDraft
+from planfold.drafting.encoding import decoded
 from planfold.drafting.faults import Faults, printable, quoted
 from planfold.drafting.shape import plan_from
 from planfold.errors import InvalidPlan
@@ -24,7 +25,7 @@ def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) ->
     ``tools`` are the names that the text form may use as tools. Raises InvalidPlan: faults of
     syntax with line and column, else all faults of fields and types at once.
     """
-    text = _decoded(text, source)
+    text = decoded_plan(text, source)
     suffix = ntpath.splitext(source)[1].lower()  # ntpath knows / and \\
     if suffix == ".json" or (not suffix and _is_json_object(text)):
         return parse_json(text, source=source)
@@ -39,7 +40,7 @@ def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) ->
 
 def parse_json(text: str | bytes, *, source: str = "plan.json") -> PlanDraft:
     """The plan in a JSON text. Raises InvalidPlan; a key that is there twice is a fault."""
-    text = _decoded(text, source)
+    text = decoded_plan(text, source)
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -68,7 +69,7 @@ def parse_yaml(text: str | bytes, *, source: str = "plan.yaml") -> PlanDraft:
     from planfold.drafting.yamlplans import YamlFault, load_yaml
 
     try:
-        value = load_yaml(_decoded(text, source))
+        value = load_yaml(decoded_plan(text, source))
     except YamlFault as error:
         raise _syntax_fault(source, error.line, error.column, str(error)) from None
     return _converted(value, source)
@@ -84,13 +85,14 @@ def _converted(value: Any, source: str) -> PlanDraft:
     return draft
 
 
-def _decoded(text: str | bytes, source: str) -> str:
+def decoded_plan(text: str | bytes, source: str) -> str:
+    """A plan's text, without a byte order mark. Raises InvalidPlan for what is not UTF-8."""
     if isinstance(text, bytes):
         try:
-            text = text.decode()
-        except UnicodeDecodeError as error:
-            message = f"{source}, byte {error.start}: not valid UTF-8"
-            raise InvalidPlan([Fault(message, fix="save the file as UTF-8")]) from None
+            return decoded(text)
+        except ValueError as error:
+            found, _, fix = str(error).partition("; ")
+            raise InvalidPlan([Fault(f"{source}: {found}", fix=fix)]) from None
     return text.removeprefix("\ufeff")
 
 

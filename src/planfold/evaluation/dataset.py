@@ -116,8 +116,8 @@ def _worfbench(items: list[Any], data: bytes, path: Path) -> Dataset:
 def _nestful(items: list[Any], data: bytes, path: Path, specs: Path) -> Dataset:
     if not specs.exists():
         raise ConfigurationError(
-            f"{path}: NESTFUL's tool specs should be in {specs}; name their file with --specs"
-        )
+            f"{path}: NESTFUL's tool specs should be in {specs}; name their file"
+        ).about("tool specs")
     spec_data = _read(specs)
     found = import_nestful(items, _items(spec_data, specs), source=str(path))
     tools = tuple(found.toolbox)

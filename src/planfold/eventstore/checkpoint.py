@@ -69,9 +69,9 @@ def require_same_store(
     if checkpoint.position > last_position:
         raise ConfigurationError(
             f"{whose} stands at position {checkpoint.position}, the log ends at {last_position}: "
-            "the store was restored from a backup and lacks events that were handled; say so with "
-            f"`planfold migrate --restored`, then {remedy}"
-        )
+            "the store was restored from a backup and lacks events that were handled; raise "
+            f"the store's epoch, then {remedy}"
+        ).about("restored")
 
 
 async def position_after(store: EventStore, after: int | Checkpoint) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ class Codec:
 
     def __init__(self, types: Iterable[EventType] = ()) -> None:
         self._types: dict[str, EventType] = {}
-        self._decoders: dict[tuple[str, int], Callable[[str], Any]] = {}
+        self._decoders: dict[tuple[str, int], Callable[[str | bytes], Any]] = {}
         self._names: dict[type, tuple[str, int]] = {}
         self._encode_json = msgspec.json.Encoder().encode
         for event_type in types:
@@ -52,11 +53,17 @@ class Codec:
         self._names[event_type.event] = (name, event_type.version)
 
     def encode(self, event: Any) -> tuple[str, int, str]:
-        """The event's type, version and JSON.
+        """The event's type, version and JSON; see :meth:`encode_bytes`."""
+        name, version, data = self.encode_bytes(event)
+        return name, version, data.decode()
+
+    def encode_bytes(self, event: Any) -> tuple[str, int, bytes]:
+        """The event's type, version and JSON, which :meth:`decode` can read: that is tried.
 
         Raises:
             ConfigurationError: its type is not registered.
-            ValueError: it holds something that JSON cannot (lone surrogates, too deep nesting).
+            ValueError: it holds something that JSON cannot (lone surrogates, NaN, too deep
+                nesting), or a value that is not of its field's type.
         """
         known = self._names.get(type(event))
         if known is None:
@@ -68,9 +75,18 @@ class Codec:
             raise ValueError(f"{name} cannot be written as JSON: {fault}") from None
         if len(data) > 2 * MAX_DEPTH and is_too_deep(data):
             raise ValueError(f"{name} cannot be written: it nests deeper than {MAX_DEPTH} levels")
-        return name, version, data.decode()
+        try:
+            self._decoders[known](data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:
+            raise ValueError(
+                f"{name} cannot be recorded, because it could not be read back: {fault}; give "
+                "that field a value of its type"
+            ) from None
+        if b"null" in data:
+            _require_finite(name, event)  # msgspec writes NaN and infinity as null
+        return name, version, data
 
-    def decode(self, name: str, version: int, data: str) -> Any:
+    def decode(self, name: str, version: int, data: str | bytes) -> Any:
         """The event, upcast to its present version.
 
         Raises:
@@ -86,7 +102,7 @@ class Codec:
                 f"{name} (version {version}) does not have its shape: {fault}"
             ) from None
 
-    def _upcast(self, name: str, version: int, data: str) -> Any:
+    def _upcast(self, name: str, version: int, data: str | bytes) -> Any:
         known = self._types.get(name)
         if known is None:
             raise CorruptLog(f"event type {name!r} is unknown; upgrade planfold or register it")
@@ -98,6 +114,16 @@ class Codec:
         for step in known.upcasters[version - 1 :]:
             value = step(value)
         return msgspec.convert(value, known.event)
+
+
+def _require_finite(name: str, event: Any) -> None:
+    try:
+        json.dumps(msgspec.to_builtins(event, str_keys=True), allow_nan=False)
+    except ValueError:
+        raise ValueError(
+            f"{name} cannot be recorded: it holds NaN or infinity, which JSON has no number for; "
+            "give it a finite number or a text"
+        ) from None
 
 
 def is_too_deep(data: bytes) -> bool:

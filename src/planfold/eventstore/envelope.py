@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from planfold.handler import Metadata
+from planfold.handler import Metadata, event_id
 
 
 class Undecoded(msgspec.Struct, frozen=True):
@@ -48,11 +48,6 @@ class Query(msgspec.Struct, frozen=True):
     stream_id: str | None = None
     event_type: str | None = None
     aggregate_id: str | None = None
-
-
-def event_id(aggregate_id: str, version: int) -> str:
-    """The id of the event at a version of a stream: it needs no column of its own."""
-    return f"{aggregate_id}#{version}"
 
 
 def version_of(event_id: str) -> int:

@@ -7,13 +7,14 @@ ids are written together or not at all. Every backend passes ``planfold.testing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
+from planfold.eventstore.consumers import Consumers
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.transfer import Transfer
 from planfold.eventstore.wakeup import Wakeup
@@ -41,6 +42,9 @@ class Append(msgspec.Struct, frozen=True):
     ``expected_version`` is the stream's version before it (0: the stream begins); ``queue``
     holds changes with the version of their event; ``owner`` leases the ``leased`` tasks at once;
     ``due_at`` is when the stream wants to be continued (seconds since the epoch).
+
+    ``now`` is the time that the decision was made at: its events are recorded at it, and leases
+    count from it unless the store's clock is later. None: the store's clock.
     """
 
     stream_id: str
@@ -54,6 +58,7 @@ class Append(msgspec.Struct, frozen=True):
     due_at: float | None = None
     owner: str | None = None
     leased: frozenset[int] = frozenset()
+    now: float | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -72,6 +77,7 @@ class Lease(msgspec.Struct, frozen=True):
     cause: str
     cancel: bool = False
     owner: str | None = None
+    claimed_at: float = 0.0
 
 
 class StreamHead(msgspec.Struct, frozen=True):
@@ -84,6 +90,16 @@ class StreamHead(msgspec.Struct, frozen=True):
     created_at: float
     updated_at: float
     due_at: float | None = None
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A stream that asked, when it was last written (``since``), to be continued at ``at``; both
+    in seconds since the epoch."""
+
+    stream_id: str
+    aggregate_id: str
+    at: float
+    since: float
 
 
 def leaves_work(append: Append) -> bool:
@@ -169,119 +185,14 @@ class TaskQueue(Protocol):
         """The rows of one stream, leased (``owner``) or waiting."""
         ...
 
-    async def due(
-        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> list[str]:
-        """Streams that asked to be continued by ``now``, the longest overdue first."""
-        ...
-
-    async def next_due(
-        self, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> float | None:
-        """When the first of these streams wants to be continued; None: none does."""
-        ...
-
-
-class Share(msgspec.Struct, frozen=True):
-    """One partition of a consumer's streams: everything in it up to ``position`` is handled or
-    parked. While ``owner`` is a member, only it may handle the partition; ``epoch`` fences what
-    it saves. ``store_id`` and ``store_epoch`` say which store the position is of.
-    """
-
-    consumer: str
-    partition: int
-    partitions: int
-    position: int
-    owner: str | None
-    epoch: int
-    store_id: str
-    store_epoch: int
-    updated_at: float
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """Where a consumer stands: its partitions in order, and the members that live."""
-
-    consumer: str
-    shares: tuple[Share, ...] = ()
-    members: tuple[str, ...] = ()
-
-
-class Parked(msgspec.Struct, frozen=True):
-    """A stream that a consumer has put aside: the handler failed on it ``attempts`` times, last
-    with ``error``, and nothing of it is handled from ``position`` on. It is tried again at
-    ``retry_at`` (seconds since the epoch); None: when somebody asks for it.
-    """
-
-    consumer: str
-    aggregate_id: str
-    position: int
-    error: str
-    attempts: int
-    parked_at: float
-    retry_at: float | None = None
-
-
-class Consumers(Protocol):
-    """Named consumers, and how the members of a group share their streams. By the store's clock;
-    a member lives for 30 s after each :meth:`attend`."""
-
-    async def attend(self, consumer: str, owner: str, partitions: int, *, after: int) -> Standing:
-        """Join a consumer, or live on as its member, and take the free partitions that are due
-        to ``owner``. A new consumer begins after the position ``after``.
-
-        Raises:
-            ConfigurationError: the consumer stands in another store or epoch, or beyond the end
-                of the log, or has another number of partitions; nothing was changed.
-        """
-        ...
-
-    async def leave(self, consumer: str, owner: str) -> None:
-        """End a membership; what it still owns is free."""
-        ...
-
-    async def advance(
+    async def upcoming(
         self,
-        share: Share,
-        position: int,
+        limit: int,
         *,
-        parked: Sequence[Parked] = (),
-        freed: Sequence[str] = (),
-        release: bool = False,
-    ) -> None:
-        """In one transaction: the partition is handled up to ``position``, except for the
-        streams ``parked``; those ``freed`` are parked no more; ``release`` gives it back.
-
-        Raises:
-            LeaseLost: the partition has passed to another; nothing was written.
-        """
-        ...
-
-    async def standings(self, consumer: str | None = None) -> list[Standing]:
-        """All consumers by name, or the one with this name."""
-        ...
-
-    async def parked(self, consumer: str | None = None, *, retrying: bool = False) -> list[Parked]:
-        """Streams that are put aside, the oldest first; ``retrying``: only those that have a
-        time for the next try."""
-        ...
-
-    async def replay(self, consumer: str, aggregate_id: str | None = None) -> int:
-        """Have a parked stream, or all, tried again as soon as its partition has an owner;
-        returns how many."""
-        ...
-
-    async def accept(self, consumer: str) -> None:
-        """Let a consumer go on in the store as it is now, from where it stands, at most from the
-        end of the log. Does nothing when there is no such consumer."""
-        ...
-
-    async def forget(self, consumer: str) -> None:
-        """Drop all that is known of a consumer.
-
-        Raises:
-            Conflict: it has members that live.
-        """
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """Streams of these kinds that asked to be continued, the earliest first."""
         ...
 
 
@@ -339,11 +250,12 @@ class EventStore(Protocol):
 
         Raises:
             Conflict: the stream is not at ``expected_version``, or a command id stands already.
-            CommandRejected: the stream would begin, but was archived.
+            CommandRejected: the stream would begin, but was archived; or it is of another kind
+                (``stream_id``).
             LeaseLost: a fence does not hold.
             Transient: the database is locked, full or away; nothing was written, unless the
                 message says that this is not known.
-            ValueError: an event cannot be written as JSON, or a name holds NUL.
+            ValueError: an event or its metadata could not be read back, or a name holds NUL.
         """
         ...
 

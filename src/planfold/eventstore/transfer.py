@@ -5,7 +5,6 @@ JSON stays the text that was stored, so what this version cannot decode is carri
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from typing import Protocol
 
@@ -93,15 +92,15 @@ class Tombstone(msgspec.Struct, frozen=True):
 def where_archived(tombstone: Tombstone) -> str:
     """Where an archived stream is, and how to bring it back."""
     return (
-        f"{tombstone.stream_id} {tombstone.aggregate_id} was archived; bring it back with "
-        f"`planfold import {shlex.quote(tombstone.file)}`"
+        f"{tombstone.stream_id} {tombstone.aggregate_id} was archived; import "
+        f"{tombstone.file} to bring it back"
     )
 
 
 def archived(tombstone: Tombstone) -> CommandRejected:
     """The refusal to begin a stream anew that was archived. Not a Conflict: deciding again would
     not help."""
-    return CommandRejected(where_archived(tombstone))
+    return CommandRejected(where_archived(tombstone)).about("archived")
 
 
 class Footing(msgspec.Struct, frozen=True):

@@ -48,7 +48,7 @@ def builtin_executors(
     executors.models = models
     if models is not None:
         executors.add(WithModel(_agent, models, executors, human), kind=NodeKind.Processing)
-        planning = functools.partial(_planning, attach_bytes)
+        planning = functools.partial(_planning, attach_bytes, database)
         executors.add(WithModel(planning, models, executors, human), route=PLANNING)
     return executors
 
@@ -88,7 +88,15 @@ def _agent(models: Models, executors: Executors) -> Executor:
     return AgentExecutor(models, executors, executors.guard.call, HumanExecutor())
 
 
-def _planning(attach_bytes: int, models: Models, executors: Executors) -> Executor:
+def _planning(
+    attach_bytes: int, database: Path | None, models: Models, executors: Executors
+) -> Executor:
     from planfold.executors.planning import PlanningExecutor
 
-    return PlanningExecutor(models, executors.toolbox, attach_bytes=attach_bytes)
+    return PlanningExecutor(
+        models,
+        executors.toolbox,
+        attach_bytes=attach_bytes,
+        guard=executors.guard,
+        database=database,
+    )

@@ -5,55 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import functools
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
-from planfold.errors import LeaseLost
 from planfold.executors.cancellation import Cancellation
-from planfold.executors.guard.redaction import Redactor
-from planfold.executors.recordable import as_text, recordable
-from planfold.executors.threads import run_in_thread
+from planfold.executors.journal import NOTE_LIMIT, Asking, BudgetUsedUp, Journal, Report
+from planfold.executors.recordable import as_text
 from planfold.planner.commands import (
     ExecutorEvent,
     NeedsClarification,
-    StepAbandoned,
     StepBegun,
-    StepCompleted,
     TaskProgressed,
     TasksProposed,
 )
-from planfold.planner.events import Event, PlanApproved, PlanRevised, StepStarted
+from planfold.planner.events import Event, PlanApproved, PlanRevised
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec
+from planfold.tools.redaction import Redactor
+
+__all__ = ["Asking", "BudgetUsedUp", "Journal", "Report", "TaskContext", "WhyNotFetch"]
 
 PROGRESS_INTERVAL = 1.0  # seconds between two recorded notes of one attempt
-NOTE_LIMIT = 1_000  # characters
+
+# Why a redirect to a URL may not be followed, or None; and whether all headers would be sent there.
+WhyNotFetch = Callable[[str, bool], str | None]
 
 T = TypeVar("T")
-
-
-Report = Callable[[ExecutorEvent], Awaitable[Sequence[Event] | None]]
-
-
-class Asking(BaseException):
-    """Ends an attempt with a question; the next attempt finds the answer.
-
-    Not an Exception, so that a tool's ``except Exception`` does not take it for a fault.
-    """
-
-    def __init__(self, question: NeedsClarification) -> None:
-        self.question = question
-        super().__init__(question.question)
-
-
-class BudgetUsedUp(Asking):
-    """The plan may not spend what a step would cost; the plan has put the question already."""
 
 
 class TaskContext:
@@ -93,13 +72,9 @@ class TaskContext:
         # What takes the values of secrets out of reports and output, where there are any; and
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
-        self.why_not_fetch: Callable[[str], str | None] | None = None
-        self._report = report
-        self._begun = set(self.plan.begun(task.id))
+        self.why_not_fetch: WhyNotFetch | None = None
+        self.journal = Journal(report, steps, set(self.plan.begun(task.id)))
         self._outer: TaskContext | None = None
-        self._prefix = ""  # of the keys of an inner call's steps
-        self._steps = steps
-        self._step_locks: dict[str, asyncio.Lock] = {}
         self._loop = _running_loop()
         self._last_note = float("-inf")  # loop time
         self._waiting_note: str | None = None
@@ -131,12 +106,12 @@ class TaskContext:
                 self._note_timer = loop.call_later(wait, self._send_waiting_note)
             return
         self._last_note = loop.time()
-        await self._report(TaskProgressed(note))
+        await self.journal.report(TaskProgressed(note))
 
     async def report(self, event: ExecutorEvent) -> Sequence[Event]:
         """Say something that is about the plan and not this attempt's outcome: tasks that a model
         proposes, a summary. Returns the events it led to. Saying it again changes nothing."""
-        return await self._report(event) or ()
+        return await self.journal.report(event) or ()
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """Run ``function`` (sync, in a thread, or async) durably: once its value is recorded,
@@ -148,15 +123,7 @@ class TaskContext:
         between the end of ``function`` and the record runs it again: it needs to bear that, or
         to pass ``idempotency_key`` on. Raises Permanent when the value is not JSON.
         """
-        key = self._prefix + key
-        if key in self._steps:
-            return self._steps[key]
-        async with self._step_locks.setdefault(key, asyncio.Lock()):
-            if key not in self._steps:
-                value = self._recordable(key, await _call(function))
-                await self._report(StepCompleted(key, value))
-                self._steps[key] = value
-            return self._steps[key]
+        return await self.journal.once(key, function)
 
     async def paid(
         self,
@@ -175,30 +142,8 @@ class TaskContext:
         in the middle of it. Raises BudgetUsedUp, which ends the attempt, where the plan may not
         spend that much; ``partial`` is then shown to the person who decides.
         """
-        key = self._prefix + key
-        async with self._step_locks.setdefault(key, asyncio.Lock()):
-            if key in self._steps:
-                return self._steps[key]
-            again = key in self._begun
-            begun = StepBegun(key, about, request_hash, reserve, partial)
-            events = await self._report(begun)
-            if events and not any(isinstance(event, StepStarted) for event in events):
-                raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
-            if events is not None and not events:  # what is not in the log must not happen
-                raise LeaseLost("the attempt is over: its task has stopped meanwhile")
-            self._begun.add(key)
-            try:
-                value, spent = await function(again)
-                value = self._recordable(key, value)
-            except (Exception, Asking) as fault:
-                spent = Spend(calls=1) if isinstance(fault, Exception) else Spend()
-                await self._report(StepAbandoned(key, as_text(fault)[:NOTE_LIMIT], spent))
-                self._begun.discard(key)
-                raise
-            await self._report(StepCompleted(key, value, spent))
-            self._begun.discard(key)
-            self._steps[key] = value
-            return value
+        begun = StepBegun(key, about, request_hash, reserve, partial)
+        return await self.journal.paid(key, function, begun)
 
     async def propose(self, tasks: Sequence[TaskSpec], *, replace: bool = False) -> None:
         """Add tasks to the plan, from its drafting task; with ``replace`` they take the place of
@@ -207,13 +152,13 @@ class TaskContext:
         Raises BudgetUsedUp, which ends the attempt, where the plan may not have that many tasks,
         and CommandRejected where the plan cannot take them.
         """
-        events = await self._report(TasksProposed(tuple(tasks), replace))
+        events = await self.journal.report(TasksProposed(tuple(tasks), replace))
         if events and not any(isinstance(event, PlanRevised | PlanApproved) for event in events):
             raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
 
     def was_cut_off(self, key: str) -> bool:
         """Whether a paid step began and no attempt saw its end."""
-        return self._prefix + key in self._begun
+        return self.journal.was_cut_off(key)
 
     async def ask(
         self,
@@ -231,23 +176,17 @@ class TaskContext:
         names the question within the task. Call it outside of ``try`` blocks that catch
         BaseException. ``deadline``: seconds until ``default`` holds.
         """
-        step = f"{self._prefix}ask:{key}"
-        if step in self._steps:
-            return str(self._steps[step])
-        raise Asking(NeedsClarification(question, tuple(choices), default, deadline, key=step))
-
-    def answered(self, key: str) -> str | None:
-        """What was answered to :meth:`ask` with this key, if anything was."""
-        return self._steps.get(f"{self._prefix}ask:{key}")
+        asked = NeedsClarification(question, tuple(choices), default, deadline)
+        return self.journal.ask(key, asked)
 
     @property
     def recorded_steps(self) -> int:
         """How many inner steps are recorded."""
-        return len(self._steps)
+        return len(self.journal)
 
     def recorded(self, key: str) -> bool:
         """Whether a step's value is recorded."""
-        return self._prefix + key in self._steps
+        return key in self.journal
 
     def inner(
         self, call: str, arguments: dict[str, Any], report: Report | None = None
@@ -259,17 +198,15 @@ class TaskContext:
         context.call = f"{self.call}{call}"
         context.arguments = arguments
         context.idempotency_key = f"{self.idempotency_key}/{call}"
-        context._prefix = f"{self._prefix}{call}/"
+        context.journal = self.journal.inner(call, report)
         context._outer = self
-        if report is not None:
-            context._report = report
         return context
 
     def guarded(
         self,
         arguments: dict[str, Any],
         redactor: Redactor | None,
-        why_not_fetch: Callable[[str], str | None] | None = None,
+        why_not_fetch: WhyNotFetch | None = None,
     ) -> TaskContext:
         """The same call with the secrets in its arguments resolved; ``redactor`` takes them out
         of what it reports."""
@@ -277,23 +214,9 @@ class TaskContext:
         context.arguments = arguments
         context.redactor = redactor
         context.why_not_fetch = why_not_fetch
+        context.journal = self.journal.guarded(redactor)
         context._outer = self
-        if redactor is not None:
-            context._report = functools.partial(_report_redacted, self._report, redactor)
         return context
-
-    async def claim(self, key: str, value: Any) -> None:
-        """Record a step before what it stands for is done. Raises LeaseLost where the log does
-        not take it, because the attempt is over: then it must not be done."""
-        key = self._prefix + key
-        events = await self._report(StepCompleted(key, value))
-        if events is not None and not events:
-            raise LeaseLost("the attempt is over: its task has stopped meanwhile")
-        self._steps[key] = value
-
-    def _recordable(self, key: str, value: Any) -> Any:
-        value = recordable(value, f"the value of step {key!r}")
-        return self.redactor.tree(value) if self.redactor is not None else value
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await ``coroutine`` from a sync tool's thread: ``context.wait(context.once(...))``.
@@ -326,25 +249,7 @@ class TaskContext:
     async def _report_quietly(self, note: str) -> None:
         # Nobody awaits this; a note that cannot be recorded must not fail the attempt.
         with contextlib.suppress(Exception):
-            await self._report(TaskProgressed(note))
-
-
-async def _report_redacted(
-    report: Report, redactor: Redactor, event: ExecutorEvent
-) -> Sequence[Event] | None:
-    texts = {
-        name: redactor.tree(value)
-        for name in event.__struct_fields__
-        if isinstance(value := getattr(event, name), str | list | dict) and name != "key"
-    }
-    return await report(msgspec.structs.replace(event, **texts))
-
-
-async def _call(function: Callable[[], Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function()
-    value = await run_in_thread(function)
-    return await value if inspect.isawaitable(value) else value
+            await self.journal.report(TaskProgressed(note))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

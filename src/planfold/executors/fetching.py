@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 from planfold.errors import Permanent, Transient
 from planfold.executors.addresses import AddressPolicy, Target, parse_url
+from planfold.executors.context import WhyNotFetch
 from planfold.executors.output import Output
 
 Resolve = Callable[[str, int], list[str]]
@@ -54,9 +55,9 @@ class Fetch:
         body: Output,
         body_limit: int,
         timeout_s: float,
-        why_not: Callable[[str], str | None] | None = None,
+        why_not: WhyNotFetch | None = None,
     ) -> None:
-        """``why_not`` may forbid a redirect to another origin, and say why."""
+        """``why_not`` may forbid a redirect, and say why."""
         self._policy = policy
         self._why_not = why_not
         self._resolve = resolve
@@ -96,6 +97,7 @@ class Fetch:
             self._body.close()
 
     def _follow(self, method: str, target: Target, headers: dict[str, str]) -> Response:
+        whole = True  # all headers are sent
         for _ in range(MAX_REDIRECTS + 1):
             with contextlib.closing(self._request(method, target, headers)) as response:
                 place = response.getheader("location")
@@ -107,10 +109,10 @@ class Fetch:
             following = parse_url(urljoin(str(target), place))
             if target.scheme == "https" and following.scheme == "http":
                 raise Permanent(f"{target.host} redirects from https to http ({following})")
+            whole = whole and following.origin == target.origin
+            if self._why_not is not None and (reason := self._why_not(str(following), whole)):
+                raise Permanent(f"{target.host} redirects to {following}: {reason}")
             if following.origin != target.origin:
-                reason = self._why_not(str(following)) if self._why_not is not None else None
-                if reason is not None:
-                    raise Permanent(f"{target.host} redirects to {following}: {reason}")
                 # Not only Authorization and Cookie: any header may hold a key for the first host.
                 headers = {k: v for k, v in headers.items() if k.lower() in _SENT_ANYWHERE}
             target = following

@@ -239,6 +239,8 @@ def _content(kind: str, charset: str, headers: HTTPMessage, body: Output) -> dic
     if packed or not (_TEXT_TYPE.fullmatch(kind) or _looks_like_text(kind, whole)):
         return {} if whole is None else {"base64": base64.b64encode(whole).decode()}
     content: dict[str, Any] = {"text": body.text(charset)}
+    if body.in_file:
+        content["text_shortened"] = True  # a reference to it is refused
     if whole is not None and _JSON_TYPE.fullmatch(kind):
         # The server only says that it is JSON; if it is not, the text is there to see.
         with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError, Permanent):

@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from planfold.executors.context import TaskContext
-from planfold.executors.guard.redaction import Redactor
+from planfold.executors.disk import spare_bytes
+from planfold.tools.redaction import Redactor
 
+_NOT_KEPT = b"\n[... the rest was not kept: %s ...]\n"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
@@ -34,13 +37,20 @@ class Output:
     """Bytes as they come: whole in memory up to ``keep``, beyond that whole in a file.
 
     Memory stays below ``2 * keep`` bytes. The file (mode 0600) is made when the first byte is too
-    many; after ``file_limit`` bytes, or when the disk is full, it gets no more (``truncated``).
-    ``redactor`` takes the values of secrets out of it as it comes: call ``end()`` after the last
-    byte, to have the rest.
+    many. After ``file_limit`` bytes, or when the disk has only its reserve left (``spare`` says how
+    many bytes may still be written), it gets no more: then ``truncated`` is true and the file ends
+    with a mark. ``redactor`` takes the values of secrets out of it as it comes: call ``end()``
+    after the last byte, to have the rest.
     """
 
     def __init__(
-        self, path: Path, *, keep: int, file_limit: int, redactor: Redactor | None = None
+        self,
+        path: Path,
+        *,
+        keep: int,
+        file_limit: int,
+        redactor: Redactor | None = None,
+        spare: Callable[[int], int] = spare_bytes,
     ) -> None:
         self.path = path
         self.total = 0  # bytes received
@@ -49,6 +59,8 @@ class Output:
         self._head_size = keep // 4  # the end of an output says more than its beginning
         self._tail_size = keep - self._head_size
         self._file_limit = file_limit
+        self._spare = spare
+        self._full = b""  # why the file gets no more
         self._buffer = bytearray()  # all of it, later the tail
         self._head = b""
         self._file: int | None = None
@@ -103,9 +115,12 @@ class Output:
 
     def close(self) -> None:
         self.end()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):
+            self._mark_end(self._file)
+        os.close(self._file)
+        self._file = None
 
     def _open(self) -> None:
         try:
@@ -120,18 +135,28 @@ class Output:
             self.truncated = True
 
     def _write_file(self, data: bytes) -> None:
-        if self._file is None:
+        if self._file is None or self._full:
             return
         try:
             room = self._file_limit - os.fstat(self._file).st_size
-            view = memoryview(data)[: max(room, 0)]
-            self.truncated = self.truncated or len(view) < len(data)
+            spare = self._spare(self._file)
+            view = memoryview(data)[: max(min(room, spare), 0)]
+            if len(view) < len(data):
+                self.truncated = True
+                self._full = b"the disk is nearly full" if spare < room else b"it is too long"
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError:
             self.truncated = True
-            os.close(self._file)
-            self._file = None
+            self._full = b"the disk is full"
+
+    def _mark_end(self, file: int) -> None:
+        if self._full:
+            mark = _NOT_KEPT % self._full
+            size = os.fstat(file).st_size
+            os.ftruncate(file, max(min(size, self._file_limit - len(mark)), 0))
+            os.lseek(file, 0, os.SEEK_END)
+            os.write(file, mark)
 
 
 def _without_partial_end(data: bytes) -> bytes:

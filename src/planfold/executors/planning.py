@@ -7,6 +7,7 @@ made again, and the model is told which of its tasks are in the plan already.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +22,17 @@ from planfold.drafting.model.standing import Standing, has_started, standing
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
+from planfold.executors.files.attached import read_attached
+from planfold.executors.files.workspace import Workspace
+from planfold.executors.guard.guard import Guard
+from planfold.executors.threads import run_in_thread
 from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks
 from planfold.planner.spending import Spend
-from planfold.planner.tasks import Attachment, FileRef, TaskSpec
+from planfold.planner.tasks import Attachment, TaskSpec
 from planfold.tools.tool import Toolbox
 
-CONTENTS_LIMIT: Final = 65_536  # bytes of all attached files together
 _REASON: Final = "Plan anew: "
 
 
@@ -37,16 +41,27 @@ class PlanningExecutor:
 
     ``models`` finds the model that the plan's settings name, ``toolbox`` holds the tools that it
     may plan with. ``attach_bytes``: files up to this size that the request names, and that are in
-    the workspace, are shown to the model; since nobody vouches for what they say, all tasks are
-    tainted then.
+    the workspace, are shown to the model, as far as the policy of ``guard`` lets models read them
+    unasked; since no one vouches for what they say, all tasks are tainted then. ``database`` is
+    the file that must never be opened here.
     """
 
     resumable = True
 
-    def __init__(self, models: Models, toolbox: Toolbox, *, attach_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        models: Models,
+        toolbox: Toolbox,
+        *,
+        attach_bytes: int = 0,
+        guard: Guard | None = None,
+        database: Path | None = None,
+    ) -> None:
         self._models = models
         self._toolbox = toolbox
         self._attach_bytes = attach_bytes
+        self._guard = guard or Guard()
+        self._database = database
 
     async def execute(self, context: TaskContext) -> Outcome:
         if not context.task.spec.drafts:
@@ -57,7 +72,7 @@ class PlanningExecutor:
         if not name:
             return TaskFailed("the plan names no model that could plan", retryable=False)
         attached = extract_attachments(context.plan.goal)
-        contents = _contents(context.workspace, attached, self._attach_bytes)
+        contents = await self._contents(context, attached) if self._attach_bytes else {}
         planning = _Planning(context, self._toolbox, attached, contents)
         if (outcome := await planning.finished()) is not None:
             return outcome
@@ -67,6 +82,20 @@ class PlanningExecutor:
         except ConfigurationError as fault:
             return await planning.end(Drafted(0, stopped=f"the model cannot be used: {fault}"))
         return await planning.end(await planning.draft(model))
+
+    async def _contents(self, context: TaskContext, attached: list[Attachment]) -> dict[str, str]:
+        workspace = Workspace(context.workspace, context.files_dir, self._database)
+        read = functools.partial(
+            read_attached,
+            workspace,
+            attached,
+            most=self._attach_bytes,
+            why_not=self._guard.why_not_read,
+        )
+        found = await run_in_thread(read)
+        if found.refused:
+            await context.progress(f"Not shown to the model: {'; '.join(found.refused)}")
+        return {path: self._guard.redacted(text) for path, text in found.texts.items()}
 
 
 class _Planning:
@@ -292,24 +321,3 @@ def _summary(tasks: int, rounds: int, drafter: str, warnings: Sequence[str]) -> 
     return TaskCompleted(
         {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
     )
-
-
-def _contents(workspace: Path, attached: list[Attachment], most: int) -> dict[str, str]:
-    """Texts of the attached files that are in the workspace and small enough."""
-    found: dict[str, str] = {}
-    left = CONTENTS_LIMIT if most else 0
-    root = workspace.resolve()
-    for attachment in attached:
-        if not left or not isinstance(attachment, FileRef):
-            continue
-        try:
-            path = (root / attachment.path).resolve(strict=True)
-            if not (path.is_relative_to(root) and path.is_file()):
-                continue
-            if path.stat().st_size > min(most, left):
-                continue
-            found[attachment.path] = path.read_bytes().decode("utf-8")
-        except (OSError, ValueError):  # not there, not allowed, or not a text
-            continue
-        left -= len(found[attachment.path].encode())
-    return found

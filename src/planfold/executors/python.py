@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from planfold.errors import ConfigurationError, Permanent
+from planfold.executors.cancellation import OwnSteps, take_back
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Outcome
-from planfold.executors.recordable import RESULT_LIMIT, as_text, recordable
+from planfold.executors.faults import describe_exception, is_permanent, leaves
+from planfold.executors.recordable import RESULT_LIMIT, recordable
 from planfold.executors.signature import Signature
 from planfold.executors.threads import start_in_thread
 from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed
@@ -24,8 +25,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 EffectName = Literal["safe", "keyed", "once"]
-TRACEBACK_LINES = 3
-MESSAGE_LIMIT = 4_000  # characters
 
 
 class PythonTool(Generic[P, R]):
@@ -148,24 +147,26 @@ class PythonExecutor:
         # The function runs in the worker's own task: no second one unless it must be stopped.
         watch = _Watch(self._grace_s)
         context.cancelled.watch(watch.begin)
+        steps = OwnSteps(call)
         try:
-            value = await call
+            value = await steps
         except asyncio.CancelledError as error:
-            if watch.cancelled_from_outside():
+            if watch.cancelled_from_outside(steps.cancellations):
                 raise
             if watch.fired:
                 return TaskFailed(
                     f"cancelled: stopped {self._grace_s:g} s after it was asked to",
                     retryable=False,
                 )
-            return self._failure(error)
+            return self._failure(context, error, cancelled_itself=steps.cancellations > 0)
         except (GeneratorExit, Asking):
             raise
         except BaseException as error:
-            return self._failure(error)
+            return self._failure(context, error)
         finally:
             context.cancelled.unwatch(watch.begin)
             watch.end()
+            await take_back(steps.cancellations)
         return self._completed(value)
 
     async def _in_thread(self, context: TaskContext, call: Callable[[], Any]) -> Outcome:
@@ -191,7 +192,7 @@ class PythonExecutor:
         if isinstance(error, Asking):
             raise error
         if error is not None:
-            return self._failure(error)
+            return self._failure(context, error)
         if inspect.isawaitable(value):
             return await self._on_loop(context, value)
         return self._completed(value)
@@ -202,18 +203,21 @@ class PythonExecutor:
         except Permanent as error:
             return TaskFailed(str(error), retryable=False)
 
-    def _failure(self, error: BaseException) -> TaskFailed:
-        text = f"{type(error).__name__}: {as_text(error)}"[:MESSAGE_LIMIT]
-        frames = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename == self._file
-        ]
-        for frame in frames[-TRACEBACK_LINES:]:
-            text += f'\n  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
-            if frame.line:
-                text += f"\n    {frame.line}"
-        return TaskFailed(as_text(text), retryable=not isinstance(error, Permanent))
+    def _failure(
+        self, context: TaskContext, error: BaseException, *, cancelled_itself: bool = False
+    ) -> TaskFailed:
+        asking = [member for member in leaves(error) if isinstance(member, Asking)]
+        if asking:  # raised within an asyncio.TaskGroup
+            raise asking[0]
+        text = describe_exception(error, self._file, redactor=context.redactor)
+        if isinstance(error, asyncio.CancelledError):
+            how = (
+                "cancelled itself"
+                if cancelled_itself
+                else "raised this; its task was not cancelled"
+            )
+            text += f"\n{self.tool.name} {how}"
+        return TaskFailed(text, retryable=not is_permanent(error))
 
 
 class _Watch:
@@ -238,8 +242,8 @@ class _Watch:
         self.fired = True
         self._task.cancel()
 
-    def cancelled_from_outside(self) -> bool:
-        return self._task.cancelling() > self._before + self.fired
+    def cancelled_from_outside(self, own: int) -> bool:
+        return self._task.cancelling() > self._before + self.fired + own
 
     def end(self) -> None:
         if self._timer is not None:

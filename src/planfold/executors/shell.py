@@ -201,6 +201,7 @@ class ShellExecutor:
         for name, output in zip(("stdout", "stderr"), outputs, strict=True):
             result[name] = output.text().removesuffix("\n")
             if output.in_file:
+                result[f"{name}_shortened"] = True  # a reference to it is refused
                 result[f"{name}_file"] = str(output.path)
                 result[f"{name}_bytes"] = output.total
             if output.truncated:

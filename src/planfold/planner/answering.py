@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from planfold.errors import CommandRejected
-from planfold.planner.cancelling import blocking_parent, find_task, skip, skip_dependents
+from planfold.planner.cancelling import (
+    blocking_parent,
+    find_task,
+    run_again,
+    skip,
+    skip_dependents,
+)
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
-from planfold.planner.events import AnswerLeadsTo, ClarificationReceived, Event, TasksReset
-from planfold.planner.facts import Question
+from planfold.planner.events import (
+    AnswerLeadsTo,
+    CancelRequested,
+    ClarificationReceived,
+    Event,
+    TasksReset,
+)
 from planfold.planner.graph import blocks
+from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, Task, TaskStatus
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
 
 DONE, RETRY, FAILED = "done", "run it again", "failed"
 OUTCOME_CHOICES = (DONE, RETRY, FAILED)
@@ -28,14 +42,16 @@ def receive_answer(
     if question is None:
         if _was_given(task, report):
             return
-        remedy = "; use ChangeAnswer to change it" if task.status is TaskStatus.Completed else ""
+        changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
+        remedy = "; use ChangeAnswer to change it" if changeable else ""
         raise CommandRejected(f"task {task.id} asks nothing; it is {task.status.value}{remedy}")
     leads_to: AnswerLeadsTo = "fail"
     answer = report.answer
     if not report.failed:
         answer = _chosen(task.id, question.choices, report.answer)
         leads_to = _leads_to(question, answer)
-    yield ClarificationReceived(task.id, answer, report.by, leads_to)
+    result = _result(question, leads_to, report)
+    yield ClarificationReceived(task.id, answer, report.by, leads_to, result)
     yield from _consequences(state, task, leads_to, set())
 
 
@@ -49,9 +65,25 @@ def answer_by_default(
     yield from _consequences(state, task, leads_to, skipped)
 
 
+def _result(question: Question, leads_to: AnswerLeadsTo, report: ClarificationProvided) -> object:
+    """The result of an attempt whose outcome was unknown and that a person says was done."""
+    given = report.result is not msgspec.UNSET
+    if question.then == "outcome" and leads_to == "complete":
+        return report.result if given else None
+    if given:
+        raise CommandRejected(
+            f"task {question.task_id} takes a result only with the answer {DONE!r} to the "
+            "question whether it was done"
+        )
+    return msgspec.UNSET
+
+
 def _consequences(
     state: PlannerState, task: Task, leads_to: AnswerLeadsTo, skipped: set[int]
 ) -> Iterator[Event]:
+    if task.outdated:
+        yield from run_again(state, task)
+        return
     if leads_to == "fail" and task.spec.on_failure == "stop":
         yield from skip_dependents(state, [task.id], skipped)
     if leads_to == "resume" and (parent := blocking_parent(state, task)) is not None:
@@ -63,6 +95,9 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
     """Whether this very answer was given before, so that hearing it again changes nothing."""
     if report.failed:
         return task.status is TaskStatus.Failed and task.error == report.answer
+    if task.confirmed:
+        same = report.result is msgspec.UNSET or report.result == task.result
+        return same and _find_choice(OUTCOME_CHOICES, report.answer) == DONE
     if task.status is TaskStatus.Completed:
         prompt = task.spec.prompt
         given = _find_choice(prompt.choices if prompt else (), report.answer)
@@ -72,8 +107,9 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
 
 
 def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
-    """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned anew,
-    except where another parent, which is no descendant, keeps them from running."""
+    """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned again,
+    except where another parent, which is no descendant, keeps them from running. Those that may
+    be running are asked to stop, and planned again when their attempt has ended."""
     task = find_task(state, command.task_id)
     if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
         raise CommandRejected(
@@ -86,11 +122,17 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
         return
     yield ClarificationReceived(task.id, answer, command.by)
     below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
-    kept_off = _kept_off(state, below)
+    busy = {t.id for t in below if _may_be_running(state, t)}
+    stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
+    if stop:
+        reason = f"the answer to task {task.id} was changed"
+        yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
+    kept_off = _kept_off(state, below, busy)
     below = [
         t
         for t in below
         if (t.status is not TaskStatus.Planned or t.attempt)
+        and t.id not in busy
         and not (t.id in kept_off and t.status in (TaskStatus.Skipped, TaskStatus.Cancelled))
     ]
     if below:
@@ -98,19 +140,28 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     yield from (skip(t.id, kept_off[t.id]) for t in below if t.id in kept_off)
 
 
-def _kept_off(state: PlannerState, below: list[Task]) -> dict[int, int]:
-    """Those of ``below`` that cannot run again, with the parent that is in the way."""
+def _may_be_running(state: PlannerState, task: Task) -> bool:
+    if task.status is TaskStatus.Running:
+        return True
+    question = state.questions.get(task.id)
+    unknown = question is not None and question.then == "outcome" and not question.ended
+    return unknown and task.spec.effect is not Effect.Safe
+
+
+def _kept_off(state: PlannerState, below: list[Task], busy: set[int]) -> dict[int, int]:
+    """Those of ``below`` that cannot run again, with the parent that is in the way. What becomes
+    of the ``busy`` ones, and of what is below them, is decided when their attempt has ended."""
     ids = {task.id for task in below}
     kept_off = {
         task.id: parent
         for task in below
         for parent in task.depends_on
-        if parent not in ids and blocks(state.tasks[parent])
+        if task.id not in busy and parent not in ids and blocks(state.tasks[parent])
     }
     frontier = list(kept_off)
     for parent in frontier:
         for child in state.schedule.children[parent]:
-            if child not in kept_off:
+            if child not in kept_off and child not in busy:
                 kept_off[child] = parent
                 frontier.append(child)
     return kept_off

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import CancelPlan, CancelTask
-from planfold.planner.events import CancelRequested, Event, PlanCancelled, TaskStatusUpdated
+from planfold.planner.events import (
+    CancelRequested,
+    Event,
+    PlanCancelled,
+    TasksReset,
+    TaskStatusUpdated,
+)
 from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -72,13 +78,30 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
 
 
 def stopped(
-    state: PlannerState, task: Task, error: str, *, unknown: bool = False
+    state: PlannerState,
+    task: Task,
+    error: str,
+    *,
+    unknown: bool = False,
+    result: object = None,
 ) -> Iterator[Event]:
-    """A task that was asked to stop did so."""
+    """A task that was asked to stop did so. ``result``: what it completed with all the same."""
     yield TaskStatusUpdated(
-        task.id, TaskStatus.Cancelled, error=error or None, outcome_unknown=unknown
+        task.id, TaskStatus.Cancelled, result, error or None, outcome_unknown=unknown
     )
-    yield from skip_dependents(state, [task.id], set())
+    if task.cancel_requested:
+        yield from skip_dependents(state, [task.id], set())
+    else:
+        yield from run_again(state, task)
+
+
+def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
+    """The outdated attempt of ``task`` is over, so that the next one may start, unless a parent
+    has come to be in the way meanwhile."""
+    yield TasksReset((task.id,), "answer_changed")
+    if (parent := blocking_parent(state, task)) is not None:
+        yield skip(task.id, parent)
+        yield from skip_dependents(state, [task.id], set())
 
 
 def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:

@@ -64,11 +64,14 @@ class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=Tr
 
 
 class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A person's answer; ``failed`` reports that the work asked for could not be done."""
+    """A person's answer; ``failed`` reports that the work asked for could not be done.
+    ``result`` is the task's result where the answer says that an attempt with an unknown outcome
+    was done; without one the result is null."""
 
     answer: str
     by: str = ""
     failed: bool = False
+    result: Any = msgspec.UNSET
 
 
 class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -126,9 +129,16 @@ class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=Tru
 
 
 class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An attempt was cut off: whether its effect happened cannot be known from here."""
+    """An attempt was cut off: whether its effect happened cannot be known from here.
+
+    ``started_at``: when it was started, in seconds since the epoch. ``ended``: it is certain that
+    it runs no more (its process is dead); else a changed answer does not start the task again
+    before a person has said how it ended.
+    """
 
     reason: str
+    started_at: float | None = None
+    ended: bool = False
 
 
 ExecutorEvent = (
@@ -164,6 +174,8 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
 
     ``attempt`` None means the present one (a person answers a question, not an attempt);
     ``now`` is in seconds since the epoch and ``jitter`` in [0, 1): they make a retry's delay.
+    ``epoch`` is that of the lease under which an attempt reports, 0 where it is not known: a step
+    that is begun again under the same one was delivered twice, under another one it was cut off.
     """
 
     task_id: int
@@ -171,6 +183,7 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
     attempt: int | None = None
     now: float = 0.0
     jitter: float = 0.5
+    epoch: int = 0
 
 
 class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -220,7 +233,8 @@ class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Answer a question anew: exactly the tasks that descend from it run again."""
+    """Give another answer to a question: exactly the tasks that descend from it run again, each
+    once its present attempt has ended."""
 
     task_id: int
     answer: str

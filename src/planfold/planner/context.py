@@ -125,9 +125,8 @@ def profile_of(state: PlannerState) -> Profile:
 def over_budget(state: PlannerState) -> bool:
     """Whether the rendered context has passed the budget and there is something left to compact.
     Takes the same time however large the plan is."""
-    facts = state.facts
-    taken = facts.fresh_tokens + text_tokens(facts.context_summary)
-    if taken <= facts.config.token_budget * _RESULTS_SHARE or not facts.uncompacted:
+    taken = state.fresh_tokens + text_tokens(state.context_summary)
+    if taken <= state.config.token_budget * _RESULTS_SHARE or not state.uncompacted:
         return False  # so much is always left to results: nearly every plan, nearly always
     return taken > _results_room(state)
 
@@ -135,10 +134,10 @@ def over_budget(state: PlannerState) -> bool:
 def _results_room(state: PlannerState) -> int:
     """Tokens that are left to results and summary beside all that is never summarised. A long
     plan's outline is shortened before results are."""
-    facts, budget = state.facts, state.config.token_budget
-    must = estimate_tokens(facts.goal or facts.title) + facts.answer_tokens
-    must += estimate_tokens(facts.config.system_prompt) + _LEAST
-    return max(budget - must - min(facts.plan_tokens, budget // 4), int(budget * _RESULTS_SHARE))
+    budget = state.config.token_budget
+    must = estimate_tokens(state.goal or state.title) + state.answer_tokens
+    must += estimate_tokens(state.config.system_prompt) + _LEAST
+    return max(budget - must - min(state.plan_tokens, budget // 4), int(budget * _RESULTS_SHARE))
 
 
 def summary_tokens(state: PlannerState) -> int:
@@ -150,11 +149,10 @@ def summary_tokens(state: PlannerState) -> int:
 def current_summary(state: PlannerState) -> str:
     """The summary without what it says of tasks that were reset since; where that cannot be taken
     out, because a model wrote it, a note says what holds no longer."""
-    facts = state.facts
-    if not facts.stale:
-        return facts.context_summary
-    starts = {i: _start(state.tasks[i])[:_KEPT] for i in facts.stale if i in state.tasks}
-    lines = facts.context_summary.split("\n")
+    if not state.stale:
+        return state.context_summary
+    starts = {i: _start(state.tasks[i])[:_KEPT] for i in state.stale if i in state.tasks}
+    lines = state.context_summary.split("\n")
     kept = [line for line in lines if not line.startswith(tuple(starts.values()))]
     if not all(_NUMBERED.match(line) for line in kept):
         ids = ", ".join(str(i) for i in sorted(starts))
@@ -175,7 +173,7 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
     else:
         lines = summary.splitlines()
     kept = _last_lines(lines, room)
-    return ContextCompacted(kept, state.facts.context_tokens, estimate_tokens(kept))
+    return ContextCompacted(kept, state.context_tokens, estimate_tokens(kept))
 
 
 def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterator[ContextCompacted]:
@@ -187,23 +185,22 @@ def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterato
     if report.basis and report.basis != summary_basis(state, report.covers):
         return
     kept = _last_lines(report.summary.splitlines(), summary_tokens(state) * CHARS_PER_TOKEN)
-    left = [state.tasks[i].result for i in state.facts.uncompacted if i not in covered]
+    left = [state.tasks[i].result for i in state.uncompacted if i not in covered]
     after = estimate_tokens(kept) + sum(map(estimate_tokens, left))
-    yield ContextCompacted(kept, state.facts.context_tokens, after, tuple(sorted(covered)))
+    yield ContextCompacted(kept, state.context_tokens, after, tuple(sorted(covered)))
 
 
 def summary_basis(state: PlannerState, covers: Sequence[int]) -> str:
     """A digest of what a summary of the tasks ``covers`` rests on: it changes when one of them
     ran again, or when the summary up to now did."""
-    facts = state.facts
     attempts = [(i, state.tasks[i].attempt) for i in sorted(covers) if i in state.tasks]
-    data = msgspec.json.encode((facts.context_summary, facts.stale, attempts))
+    data = msgspec.json.encode((state.context_summary, state.stale, attempts))
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _fresh(state: PlannerState) -> list[Task]:
     """Tasks whose present result the summary does not hold."""
-    finished = (state.tasks[i] for i in dict.fromkeys(state.facts.uncompacted))
+    finished = (state.tasks[i] for i in dict.fromkeys(state.uncompacted))
     return [task for task in finished if task.status is TaskStatus.Completed]
 
 

@@ -74,7 +74,9 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc
     """``then`` says what the answer does: it is the result, it lets the attempt go on, it tells
     the outcome of an attempt that was cut off, or what becomes of a task that used up the budget
     (``partial``: what it has so far). The answer is kept as the value of the inner step ``key``,
-    if there is one. ``deadline`` is in seconds since the epoch."""
+    if there is one. ``deadline`` is in seconds since the epoch. Where the outcome is unknown,
+    ``started_at`` says when the attempt was started (seconds since the epoch), and ``ended`` that
+    it runs no more."""
 
     task_id: int
     question: str
@@ -84,16 +86,20 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc
     then: Then = "complete"
     key: str = ""
     partial: Any = None
+    started_at: float | None = None
+    ended: bool = False
 
 
 class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An answer, by a person or the deadline, and what it leads to. On a completed question: the
-    answer was changed."""
+    answer was changed. The answer is the result of the task that it completes, unless a
+    ``result`` is set: that of an attempt whose outcome was unknown."""
 
     task_id: int
     answer: str
     by: str = ""
     leads_to: AnswerLeadsTo = "complete"
+    result: Any = msgspec.UNSET
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -105,7 +111,8 @@ class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An inner step that costs something began, with ``reserved`` set aside. ``again``: it had
-    begun before and was cut off, and what was reserved then counts as spent."""
+    begun before and was cut off, and what was reserved then counts as spent. ``epoch`` is that of
+    the lease under which it began."""
 
     task_id: int
     key: str
@@ -113,6 +120,7 @@ class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     request_hash: str = ""
     reserved: Spend = Spend()
     again: bool = False
+    epoch: int = 0
 
 
 class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -141,10 +149,12 @@ class BudgetAdded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The workers that run these tasks are asked to stop them."""
+    """The workers that run these tasks are asked to stop them. With ``restart`` because an answer
+    on which they rest was changed: once its attempt has ended, each is reset and runs again."""
 
     task_ids: tuple[int, ...]
     reason: str = ""
+    restart: bool = False
 
 
 class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

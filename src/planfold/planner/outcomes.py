@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
+from planfold.compaction.cutting import cut
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import CommandRejected
-from planfold.planner.answering import OUTCOME_CHOICES, receive_answer
+from planfold.planner.answering import OUTCOME_CHOICES, RETRY, receive_answer
 from planfold.planner.cancelling import (
     blocking_parent,
     find_task,
+    run_again,
     skip_dependents,
     stopped,
 )
@@ -38,7 +42,9 @@ from planfold.planner.retries import retry_delay
 from planfold.planner.revising import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import abandon_step, begin_step, complete_step
-from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.tasks import Effect, Task, TaskStatus
+
+_ARGUMENTS = 400  # characters of a call's arguments in a question
 
 
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
@@ -59,19 +65,19 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
         return
     match report:
         case TaskCompleted(result):
-            yield TaskStatusUpdated(task.id, TaskStatus.Completed, result=result)
+            yield from _completed(state, task, result)
         case TaskFailed():
             yield from _failed(state, task, command, report)
         case NeedsClarification():
-            if task.cancel_requested:
-                yield from stopped(state, task, f"cancelled when it asked: {report.question}")
+            if task.stopping:
+                yield from stopped(state, task, f"stopped when it asked: {report.question}")
             else:
                 yield _question(task, report, command.now)
         case TaskProgressed(note):
             if note != task.note:
                 yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
         case StepBegun():
-            yield from begin_step(state, task, report)
+            yield from begin_step(state, task, report, command.epoch)
         case StepCompleted():
             yield from complete_step(state, task, report)
         case StepAbandoned():
@@ -80,15 +86,25 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
             yield from propose_tasks(state, task, report)
         case ContextSummarised():
             yield from summarise_context(state, report)
-        case OutcomeUnknown(reason):
-            yield from _unknown(state, task, reason)
+        case OutcomeUnknown():
+            yield from _unknown(state, task, command, report)
+
+
+def _completed(state: PlannerState, task: Task, result: object) -> Iterator[Event]:
+    if task.outdated and task.cancel_requested:
+        error = "it completed, but an answer on which it rests was changed"
+        yield from stopped(state, task, error, result=result)
+        return
+    yield TaskStatusUpdated(task.id, TaskStatus.Completed, result=result)
+    if task.outdated:
+        yield from run_again(state, task)
 
 
 def _failed(
     state: PlannerState, task: Task, command: HandleExecutorEvent, report: TaskFailed
 ) -> Iterator[Event]:
     error = compact_error_message(report.error, state.config.error_char_limit)
-    if task.cancel_requested:
+    if task.stopping:
         yield from stopped(state, task, error)
         return
     policy, failures = task.spec.retry, task.failures + 1
@@ -114,14 +130,52 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
     )
 
 
-def _unknown(state: PlannerState, task: Task, reason: str) -> Iterator[Event]:
-    if task.cancel_requested:
-        yield from stopped(state, task, f"outcome unknown: {reason}", unknown=True)
-        return
-    yield ClarificationRequested(
+def _unknown(
+    state: PlannerState, task: Task, command: HandleExecutorEvent, report: OutcomeUnknown
+) -> Iterator[Event]:
+    """Only of what must not run twice has a person to say how it ended; with the same key, or
+    without an effect, another attempt does no harm."""
+    effect = task.spec.effect
+    may_overlap = task.outdated and not report.ended and effect is not Effect.Safe
+    if may_overlap and not task.cancel_requested:
+        yield _whether_ended(task, report)
+    elif task.stopping:
+        error = f"outcome unknown: {report.reason}"
+        yield from stopped(state, task, error, unknown=effect is not Effect.Safe)
+    elif effect is not Effect.Once:
+        yield from _failed(state, task, command, TaskFailed(report.reason))
+    else:
+        yield _whether_done(task, report)
+
+
+def _whether_done(task: Task, report: OutcomeUnknown) -> ClarificationRequested:
+    return ClarificationRequested(
         task.id,
-        f"Was this done? {task.description} ({reason}; it was not run again, because running it "
-        "twice may do harm)",
+        f"Was this done? {task.description} ({_call(task)}{report.reason}; it was not run again, "
+        "because running it twice may do harm)",
         OUTCOME_CHOICES,
         then="outcome",
+        started_at=report.started_at,
+        ended=report.ended,
     )
+
+
+def _whether_ended(task: Task, report: OutcomeUnknown) -> ClarificationRequested:
+    return ClarificationRequested(
+        task.id,
+        f"Has this ended? {task.description} ({_call(task)}{report.reason}; an answer on which it "
+        "rests was changed, so it must run again, but not while it may still be running)",
+        (RETRY,),
+        then="outcome",
+        started_at=report.started_at,
+    )
+
+
+def _call(task: Task) -> str:
+    """What the task's tool was called with, for the person who has to find out what came of it.
+    Secrets are references in there."""
+    call = task.spec.tool
+    arguments = task.arguments or (call.arguments if call else {})
+    if not arguments:
+        return ""
+    return f"called with {cut(msgspec.json.encode(arguments).decode(), _ARGUMENTS)}; "

@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
-from planfold.handler import Enqueue, Handler, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Handler, Outlook, QueueChange, Settle, Signal
 from planfold.planner import answering, cancelling, revising
 from planfold.planner.commands import (
     AddBudget,
@@ -38,13 +38,15 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.facts import Facts
+from planfold.planner.folding import fold_event
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revising import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import add_budget
 from planfold.planner.tasks import TaskStatus
 
+TASK_BYTES = 1_500  # of a task without its texts, measured
+TOKEN_BYTES = 5  # a token is about four characters
 FOLD_VERSION = 3  # raise it when folding the same events gives another state
 
 
@@ -78,63 +80,87 @@ class Planner(Handler[Command, Event]):
 
     def apply(self, event: Event) -> None:
         """Advance by one event; raises CorruptLog where the event is not legal."""
-        self.state.apply(event)
+        fold_event(self.state, event)
 
-    def next_command(self, now: float = 0.0) -> Command | None:
-        """What follows by itself: ``Continue`` while something can be dispatched or completed,
-        ``CompactContext`` when the context has passed its budget."""
-        if not self.state.initialized:
+    def outlook(self, events: Sequence[Event] = (), now: float = 0.0) -> Outlook[Command]:
+        """See :meth:`Handler.outlook`.
+
+        ``Continue`` follows while something can be dispatched or completed, ``CompactContext``
+        when the context has passed its budget. Time changes something when a retry's wait or a
+        question's deadline ends. Dispatched tasks enter the queue; they leave it when their
+        attempt is over.
+        """
+        queue = _queue_changes(self.state, events) if events else ()
+        command = self._next_command(now)
+        if command is not None:
+            return Outlook(command, queue=queue)
+        return Outlook(None, next_due(self.state), queue, _head(self.state), _size(self.state))
+
+    def _next_command(self, now: float) -> Command | None:
+        state = self.state
+        if not state.initialized:
             return None
-        if has_work(self.state, now):
+        if has_work(state, now):
             return Continue(now)
-        if self.state.outcome is None and over_budget(self.state):
-            if self.state.config.summarise and self.state.config.model:
+        if state.outcome is None and over_budget(state):
+            if state.config.summarise and state.config.model:
                 return None  # the model does it when it next reads the context
             return CompactContext()
         return None
 
-    def due_at(self) -> float | None:
-        """When a retry's wait or a question's deadline ends next."""
-        return next_due(self.state)
-
-    def queue_changes(self, event: Event) -> Sequence[QueueChange]:
-        """Dispatched tasks enter the queue and leave it when their attempt is over."""
-        tasks = self.state.tasks
-        match event:
-            case TaskDispatched(task_id, attempt):
-                return (Enqueue(task_id, attempt, tasks[task_id].spec.queue_route),)
-            case TaskStatusUpdated(task_id, status):
-                over = status is not TaskStatus.Running and tasks[task_id].attempt
-                return (Settle(task_id),) if over else ()
-            case RetryScheduled(task_id) | ClarificationRequested(task_id):
-                return (Settle(task_id),) if tasks[task_id].attempt else ()
-            case TasksReset(task_ids):
-                return [Settle(i) for i in task_ids if tasks[i].attempt]
-            case CancelRequested(task_ids):
-                return [Signal(i) for i in task_ids]
-        return ()
-
-    def head(self) -> dict[str, Any]:
-        """Title, status and counts, for lists of plans."""
-        state, counts = self.state, self.state.schedule.counts
-        return {
-            "title": state.title,
-            "status": state.status.value,
-            "total": len(state.tasks),
-            "completed": counts[TaskStatus.Completed],
-            "questions": len(state.questions),
-        }
-
     def snapshot(self) -> bytes:
-        return msgspec.json.encode((FOLD_VERSION, self.state.facts))
+        return msgspec.json.encode((FOLD_VERSION, self.state))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         try:
-            version, facts = msgspec.json.decode(snapshot, type=tuple[int, Facts])
+            version, state = msgspec.json.decode(snapshot, type=tuple[int, PlannerState])
         except msgspec.DecodeError:
             return None
-        return cls(PlannerState(facts)) if version == FOLD_VERSION else None
+        return cls(state) if version == FOLD_VERSION else None
+
+
+def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[int, QueueChange]]:
+    changes: list[tuple[int, QueueChange]] = []
+    for place, event in enumerate(events):
+        match event:
+            case TaskDispatched(task_id, attempt):
+                route = state.tasks[task_id].spec.queue_route
+                changes.append((place, Enqueue(task_id, attempt, route)))
+            case TaskStatusUpdated(task_id, status):
+                if status is not TaskStatus.Running and _was_dispatched(state, task_id):
+                    changes.append((place, Settle(task_id)))
+            case RetryScheduled(task_id) | ClarificationRequested(task_id):
+                if _was_dispatched(state, task_id):
+                    changes.append((place, Settle(task_id)))
+            case TasksReset(task_ids):
+                changes += [(place, Settle(i)) for i in task_ids if _was_dispatched(state, i)]
+            case CancelRequested(task_ids):
+                changes += [(place, Signal(i)) for i in task_ids]
+    return changes
+
+
+def _was_dispatched(state: PlannerState, task_id: int) -> bool:
+    task = state.tasks.get(task_id)
+    return task is not None and task.attempt > 0
+
+
+def _head(state: PlannerState) -> dict[str, Any]:
+    """Title, status and counts, for lists of plans."""
+    counts = state.schedule.counts
+    return {
+        "title": state.title,
+        "status": state.status.value,
+        "total": len(state.tasks),
+        "completed": counts[TaskStatus.Completed],
+        "questions": len(state.questions),
+    }
+
+
+def _size(state: PlannerState) -> int:
+    """Bytes that the state takes in memory: a task's struct, and its texts by their tokens."""
+    tokens = state.plan_tokens + state.fresh_tokens + state.answer_tokens + state.context_tokens
+    return TASK_BYTES * len(state.tasks) + TOKEN_BYTES * tokens
 
 
 def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
@@ -145,7 +171,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
         yield TasksPlanned(
             command.title, command.goal, command.tasks, revision_hash, command.config
         )
-    elif revision_hash not in (state.facts.initial_hash, state.revision_hash):
+    elif revision_hash not in (state.initial_hash, state.revision_hash):
         raise CommandRejected("this plan was initialized with other tasks; use RevisePlan")
     elif revision_hash != state.revision_hash or not _awaits_approval(state):
         return
@@ -171,7 +197,7 @@ def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
 
 def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
     news = command.summary is not None and command.summary != state.context_summary
-    if state.facts.uncompacted or news:
+    if state.uncompacted or news:
         yield compact_context(state, command.summary)
 
 

@@ -185,6 +185,8 @@ def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
     place = f"task {target}'s result"
     so_far = f"${target}"
     for step in reference.path:
+        if isinstance(value, dict) and value.get(f"{step}_shortened") is True:
+            raise ReferenceFault(reference.text, _where_the_rest_is(value, step, so_far))
         try:
             value = _step(value, step)
         except LookupError as missing:
@@ -192,6 +194,13 @@ def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
         so_far += f"[{step}]" if isinstance(step, int) else f".{step}"
         place = so_far
     return value
+
+
+def _where_the_rest_is(result: dict[str, Any], step: str | int, so_far: str) -> str:
+    """A field whose middle is left out must not be taken for the whole text."""
+    files = [name for name in (f"{step}_file", "file") if name in result]
+    remedy = f"; use {so_far}.{files[0]}, the file that holds all of it" if files else ""
+    return f"the result has only the beginning and the end of {step!r}{remedy}"
 
 
 def _step(value: Any, step: str | int) -> Any:

@@ -8,70 +8,70 @@ from typing import Any
 
 from planfold.compaction.tokens import estimate_tokens, text_tokens
 from planfold.planner.events import ContextCompacted
-from planfold.planner.facts import Facts
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 
 LINE_TOKENS = 4  # of a line about a task, besides its description and what it says of it
 
 
-def remember_plan(facts: Facts, spec: TaskSpec, sign: int = 1) -> None:
+def remember_plan(state: PlannerState, spec: TaskSpec, sign: int = 1) -> None:
     """A task joined the plan, or left it (``sign`` -1)."""
-    facts.plan_tokens += sign * (LINE_TOKENS + text_tokens(spec.description))
+    state.plan_tokens += sign * (LINE_TOKENS + text_tokens(spec.description))
 
 
-def remember_result(facts: Facts, task: Task, result: Any) -> None:
+def remember_result(state: PlannerState, task: Task, result: Any) -> None:
     """A task completed; a question that is answered anew had another result before."""
     spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
     if spec.kind is NodeKind.Clarification:
-        facts.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
+        state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
         return
     tokens = 0 if result is None else estimate_tokens(result)
-    facts.uncompacted.append(spec.id)
-    facts.context_tokens += tokens
-    facts.fresh_tokens += LINE_TOKENS + text_tokens(spec.description) + tokens
+    state.uncompacted.append(spec.id)
+    state.context_tokens += tokens
+    state.fresh_tokens += LINE_TOKENS + text_tokens(spec.description) + tokens
 
 
-def remember_answer(facts: Facts, task: Task, question: str, answer: str) -> None:
+def remember_answer(state: PlannerState, task: Task, question: str, answer: str) -> None:
     """A person answered what a task asked while it ran."""
     task.asked = (*task.asked, question)
     task.answers = (*task.answers, answer)
-    facts.answer_tokens += _answer_tokens(question, answer)
+    state.answer_tokens += _answer_tokens(question, answer)
 
 
-def forget(facts: Facts, task_ids: Collection[int]) -> None:
+def forget(state: PlannerState, task_ids: Collection[int]) -> None:
     """These tasks are reset: their results and answers hold no longer. What the summary says of
     them is stale."""
-    tasks = [facts.tasks[i] for i in task_ids]
+    tasks = [state.tasks[i] for i in task_ids]
     done = {task.id for task in tasks if task.status is TaskStatus.Completed}
-    fresh = done.intersection(facts.uncompacted) if done else set()
+    fresh = done.intersection(state.uncompacted) if done else set()
     for task in tasks:
         for question, answer in zip(task.asked, task.answers, strict=False):
-            facts.answer_tokens -= _answer_tokens(question, answer)
+            state.answer_tokens -= _answer_tokens(question, answer)
         task.asked = ()
         if task.kind is NodeKind.Clarification:
-            facts.answer_tokens -= _line_tokens(task, task.result)
+            state.answer_tokens -= _line_tokens(task, task.result)
         elif task.id in fresh:
-            facts.context_tokens -= estimate_tokens(task.result)
-            facts.fresh_tokens -= _line_tokens(task, task.result)
-        elif task.id in done and facts.context_summary:
-            facts.stale.append(task.id)
+            state.context_tokens -= estimate_tokens(task.result)
+            state.fresh_tokens -= _line_tokens(task, task.result)
+        elif task.id in done and state.context_summary:
+            state.stale.append(task.id)
     if fresh:
-        facts.uncompacted = [i for i in facts.uncompacted if i not in fresh]
+        state.uncompacted = [i for i in state.uncompacted if i not in fresh]
 
 
-def remember_summary(facts: Facts, event: ContextCompacted) -> None:
+def remember_summary(state: PlannerState, event: ContextCompacted) -> None:
     """The results that the event covers are in the summary now."""
-    facts.context_summary = event.summary
-    facts.context_tokens = event.tokens_after
-    facts.stale = []
+    state.context_summary = event.summary
+    state.context_tokens = event.tokens_after
+    state.stale = []
     if event.covers is None:
-        facts.uncompacted, facts.fresh_tokens = [], 0
+        state.uncompacted, state.fresh_tokens = [], 0
         return
-    covered = set(event.covers).intersection(facts.uncompacted)
-    facts.uncompacted = [i for i in facts.uncompacted if i not in covered]
+    covered = set(event.covers).intersection(state.uncompacted)
+    state.uncompacted = [i for i in state.uncompacted if i not in covered]
     for task_id in covered:
-        task = facts.tasks[task_id]
-        facts.fresh_tokens -= _line_tokens(task, task.result)
+        task = state.tasks[task_id]
+        state.fresh_tokens -= _line_tokens(task, task.result)
 
 
 def _line_tokens(task: Task, result: Any) -> int:

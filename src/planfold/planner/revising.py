@@ -10,7 +10,7 @@ import msgspec
 
 from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
-from planfold.planner.cancelling import blocking_parent, find_task
+from planfold.planner.cancelling import blocking_parent, find_task, stopped
 from planfold.planner.commands import PlannerConfig, Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
@@ -98,7 +98,7 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
         raise CommandRejected("the plan has no model that could plan; revise it by hand")
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
-    if any(state.tasks[i].status not in ENDED for i in state.facts.drafting):
+    if any(state.tasks[i].status not in ENDED for i in state.drafting):
         raise CommandRejected("the plan is being planned already")
     spec = planning_task(max(state.tasks) + 1, f"Plan anew: {command.reason or 'as asked'}")
     yield _added(state, (spec,))
@@ -108,6 +108,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
     """Tasks that a drafting task found. Those the plan has already change nothing. Approved
     beforehand is what the task finds that the plan began with; planning anew waits for an
     approval, and takes the place of what did not complete."""
+    if task.outdated:
+        return  # what it proposes rests on an answer that was changed
     first, known = task.id == min(state.tasks), state.tasks
     approved_by = state.config.approve_as if first else None
     new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
@@ -115,6 +117,9 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
         return
     wanted = Spend(tasks=len([spec for spec in new if spec.proposed]))
     short = state.budget.exceeded(state.spent + state.reserved, wanted)
+    if short is not None and task.stopping:
+        yield from stopped(state, task, f"cancelled; its budget was used up: {short}")
+        return
     if short is not None:
         yield out_of_budget(task, short)
         return
@@ -173,7 +178,11 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             if not any(i not in reset and blocks(state.tasks[i]) for i in parents):
                 reset[child] = None
                 frontier.append(child)
-    yield TasksReset(tuple(reset), "retry")
+    outdated = tuple(i for i in reset if state.tasks[i].outdated)
+    if outdated:  # what they kept for a retry rests on an answer that was changed
+        yield TasksReset(outdated, "answer_changed")
+    if rest := tuple(i for i in reset if i not in outdated):
+        yield TasksReset(rest, "retry")
 
 
 def _has_not_started(state: PlannerState, task_id: int) -> bool:

@@ -25,20 +25,24 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task
 
 
-def begin_step(state: PlannerState, task: Task, report: StepBegun) -> Iterator[Event]:
+def begin_step(
+    state: PlannerState, task: Task, report: StepBegun, epoch: int = 0
+) -> Iterator[Event]:
     """Set aside what the step may cost; where the budget does not allow it, the task stops and a
-    person is asked."""
-    if report.key in state.steps(task.id):
+    person is asked. One that was delivered twice begins once."""
+    if report.key in state.steps(task.id) or state.has_begun(task.id, report.key, epoch):
         return
     short = state.budget.exceeded(state.spent + state.reserved, report.reserve)
-    if short is not None and task.cancel_requested:
+    if short is not None and task.stopping:
         yield from stopped(state, task, f"cancelled; its budget was used up: {short}")
         return
     if short is not None:
         yield out_of_budget(task, short, report.partial)
         return
     again = report.key in state.begun(task.id)
-    yield StepStarted(task.id, report.key, report.about, report.request_hash, report.reserve, again)
+    yield StepStarted(
+        task.id, report.key, report.about, report.request_hash, report.reserve, again, epoch
+    )
 
 
 def out_of_budget(task: Task, short: str, partial: object = None) -> ClarificationRequested:

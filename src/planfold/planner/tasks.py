@@ -165,10 +165,17 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress
     superseded: bool = False  # it did not complete, and the plan was planned anew since
+    outdated: bool = False  # an answer on which it rests was changed: this attempt does not count
+    confirmed: bool = False  # its outcome was unknown, and a person said that it was done
 
     @property
     def id(self) -> int:
         return self.spec.id
+
+    @property
+    def stopping(self) -> bool:
+        """Whether its worker was asked to stop the attempt."""
+        return self.cancel_requested or self.outdated
 
     @property
     def description(self) -> str:

@@ -1,7 +1,7 @@
 """Every legal change of a task's status: one table, status x trigger -> status.
 
 A trigger is an event's name, with a variant where one event can mean several things. What is not
-in the table is not legal: ``PlannerState`` refuses to fold it. ``docs/reference/task-status.md``
+in the table is not legal: ``fold_event`` refuses it. ``docs/reference/task-status.md``
 is drawn from here.
 """
 
@@ -45,10 +45,11 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
     (S.Running, STEP_RECORDED): S.Running,
     (S.Running, STEP_FAILED): S.Running,
     (S.Running, CANCEL_REQUESTED): S.Running,
-    (S.Running, RESET): S.Planned,
+    (S.Running, RESET): S.Planned,  # only in old logs: now the attempt ends first
     (S.NeedsClarification, ANSWERED): S.Completed,
     (S.NeedsClarification, ANSWERED_RESUME): S.Planned,
     (S.NeedsClarification, ANSWERED_FAIL): S.Failed,
+    (S.NeedsClarification, CANCEL_REQUESTED): S.NeedsClarification,  # may it still be running?
     (S.NeedsClarification, CANCELLED): S.Cancelled,
     (S.NeedsClarification, RESET): S.Planned,
     (S.Completed, ANSWERED): S.Completed,  # the answer was changed

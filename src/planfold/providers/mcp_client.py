@@ -13,8 +13,7 @@ from typing import Any
 import httpx2
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, REQUEST_TIMEOUT
-from pydantic import TypeAdapter
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, PARSE_ERROR, REQUEST_TIMEOUT
 
 from planfold.executors.foreign.calling import (
     Answered,
@@ -25,9 +24,10 @@ from planfold.executors.foreign.calling import (
     Progress,
     ServerAway,
 )
-from planfold.executors.guard.redaction import Redactor
 from planfold.planner.tasks import Effect
-from planfold.providers.mcp_link import Link, Offer, first_line, sent, transport
+from planfold.providers.mcp_link import Link, Listing, Offer, first_line, sent, transport
+from planfold.providers.mcp_messages import CALL_RESULT, SET_ASIDE
+from planfold.tools.redaction import Redactor
 from planfold.tools.servers import (
     DESCRIPTION_LIMIT,
     ToolServer,
@@ -38,15 +38,12 @@ from planfold.tools.servers import (
 from planfold.tools.tool import Tool
 
 KEY = "planfold/idempotency-key"  # in a call's _meta
+MOST_TOOLS = 1_000  # of one server
 TURNS = 10  # of the event loop; a server that has ended is noticed in them, before a call is sent
 # What the library says of a connection's end, of a status of 4xx or 5xx, and of a lost session.
 _CLOSED = "Connection closed"
 _GATEWAY = "Server returned an error response"
 _FORGOTTEN = "Session terminated"
-
-_RESULT: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
-    types.CallToolResult | types.InputRequiredResult
-)
 
 
 class McpServer:
@@ -68,6 +65,7 @@ class McpServer:
     ) -> None:
         self.name = name
         self.warnings: list[str] = []
+        self.left_out: dict[str, str] = {}
         self._settings = settings
         self._workspace = workspace
         self._environ = dict(environ)
@@ -120,7 +118,7 @@ class McpServer:
         try:
             result = await link.client.session.send_request(
                 request,
-                _RESULT,
+                CALL_RESULT,
                 request_read_timeout_seconds=self._settings.timeout,
                 progress_callback=note,
             )
@@ -189,6 +187,8 @@ class McpServer:
             return CallCutOff(why) if reached_it and link.reached else _NotTaken(why)
         if fault.code == INTERNAL_ERROR and fault.message == _GATEWAY:
             return CallCutOff(message)
+        if fault.code == PARSE_ERROR:  # of its answer: what was sent to it is JSON
+            return CallCutOff(message)
         if fault.message == _FORGOTTEN:
             await self._drop(link)
             return _NotTaken(message)
@@ -202,31 +202,38 @@ class McpServer:
             requests = self._redactor.tree(plain.get("inputRequests") or {})
             return InputNeeded(requests, result.request_state)
         clean = self._redactor.tree if self._redactor else (lambda value: value)
+        aside = (result.meta or {}).get(SET_ASIDE)
+        blocks = [*(plain.get("content") or []), *(aside if isinstance(aside, list) else [])]
         return Answered(
-            clean(plain.get("content") or []),
-            clean(plain.get("structuredContent")),
+            clean([block if isinstance(block, dict) else {"type": "unknown"} for block in blocks]),
+            clean(result.structured_content),  # not from the dump, where NaN is null
             result.is_error,
         )
 
     def _executor(self, remote: str, tool: Tool, hints: tuple[str, ...]) -> ForeignExecutor:
         return ForeignExecutor(self, tool, remote, hints=hints)
 
-    def _offer(self, listed: list[types.Tool], info: types.Implementation | None) -> list[Offer]:
+    def _offer(self, listing: Listing, info: types.Implementation | None) -> list[Offer]:
         """The tools as plans know them, each with the server's name of it and its hints."""
         identity = self._identity(info)
         found: dict[str, Offer] = {}
+        odd = {tool_name(self.name, tool): why for tool, why in listing.odd.items()}
+        excess: list[str] = []
         warnings = []
-        for tool in listed:
+        for tool in listing.tools:
             name = tool_name(self.name, tool.name)
             if self._settings.tools and tool.name not in self._settings.tools:
+                continue
+            if name in found:
+                warnings.append(f"{name} is offered twice; the first one counts")
                 continue
             try:
                 schema = plain_schema(tool.input_schema)
             except ValueError as fault:
-                warnings.append(f"{name} is left out: {plain_text(str(fault), 300)}")
+                odd[name] = str(fault)
                 continue
-            if name in found:
-                warnings.append(f"{name} is offered twice; the first one counts")
+            if len(found) >= MOST_TOOLS:
+                excess.append(name)
                 continue
             offer = Tool(
                 name=name,
@@ -237,13 +244,28 @@ class McpServer:
                 vouched=self._settings.vouched,
             )
             found[name] = (tool.name, offer, _hints(tool.annotations))
-        known = {tool.name for tool in listed}
+        self._leave_out(odd, excess, listing.whole, warnings)
+        known = {tool.name for tool in listing.tools} | set(listing.odd)
         for field in ("safe", "tools"):
             for name in getattr(self._settings, field):
                 if name not in known:
                     warnings.append(f"mcp.{self.name}.{field} names {name!r}, which it lacks")
         self.warnings = warnings
         return list(found.values())
+
+    def _leave_out(
+        self, odd: dict[str, str], excess: list[str], whole: bool, warnings: list[str]
+    ) -> None:
+        odd = {name: plain_text(why, 300) for name, why in odd.items()}
+        warnings += [f"{name} is left out: {why}" for name, why in odd.items()]
+        choose = f"choose with mcp.{self.name}.tools"
+        limit = f"planfold takes {MOST_TOOLS:,} tools of a server; {choose}"
+        if excess:
+            more = "" if whole else "at least "
+            warnings.append(f"{self.name}: {more}{len(excess):,} tools are left out: {limit}")
+        elif not whole:
+            warnings.append(f"{self.name}: tools are left out: it lists too many; {choose}")
+        self.left_out = odd | dict.fromkeys(excess, limit)
 
     def _explained(self, why: str, complaints: str) -> str:
         lines = plain_text(complaints, len(complaints) + 1).splitlines()

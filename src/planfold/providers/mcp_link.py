@@ -7,13 +7,14 @@ be left there; calls come from any task.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import mcp_types as types
@@ -24,14 +25,25 @@ from mcp.client.streamable_http import streamable_http_client
 
 from planfold.executors.foreign.calling import ServerAway
 from planfold.providers.complaints import Complaints
+from planfold.providers.mcp_messages import Received
 from planfold.tools.servers import ToolServer, plain_text
 from planfold.tools.tool import Tool
 
-MOST_TOOLS = 1_000
+MOST_TOOLS = 10_000  # that are listed; fewer are taken
 MOST_PAGES = 100
 STOP_S = 8.0  # for a server's own end; then its connection is cut
 _CONNECT_S = 10.0
 MESSAGE_LIMIT = 32 * 1024 * 1024  # bytes of one message over HTTP
+
+
+class Listing(NamedTuple):
+    """A server's tools; ``odd`` says by name why others cannot be taken. ``whole`` False: it lists
+    more than was read."""
+
+    tools: list[types.Tool]
+    odd: dict[str, str]
+    whole: bool
+
 
 Offer = tuple[str, Tool, tuple[str, ...]]  # the server's name of a tool, the tool, its hints
 Transport = Callable[[Complaints], Any]
@@ -50,7 +62,7 @@ class Link:
         self,
         name: str,
         transport: Transport,
-        offered: Callable[[list[types.Tool], types.Implementation | None], list[Offer]],
+        offered: Callable[[Listing, types.Implementation | None], list[Offer]],
         explained: Callable[[str, str], str],
     ) -> None:
         """``transport`` makes the streams, ``offered`` plans' tools of the server's, and
@@ -58,6 +70,7 @@ class Link:
         self.client: Client
         self.tools: list[Offer] = []
         self.definitions: dict[str, bytes] = {}
+        self._odd_tools: dict[str, str] = {}
         self.reached = True  # False where it turned out that nobody listens there
         self._transport = transport
         self._offered = offered
@@ -86,19 +99,24 @@ class Link:
     def explained(self, why: str) -> str:
         return self._explained(why, self._complaints.text())
 
+    @asynccontextmanager
+    async def _messages(self) -> AsyncIterator[Any]:
+        async with self._transport(self._complaints) as (read, write):
+            yield Received(read, self._odd_tools), write
+
     async def _live(self) -> None:
         try:
             async with (
                 self._complaints,
                 Client(
-                    self._transport(self._complaints),
+                    self._messages(),
                     client_info=types.Implementation(name="planfold", version=version("planfold")),
                     elicitation_callback=_refuse_elicitation,
                     cache=None,
                 ) as client,
             ):
                 self.client = client
-                self.tools = self._offered(await _listed(client), client.server_info)
+                self.tools = self._offered(await self._listed(client), client.server_info)
                 self.definitions = {
                     remote: msgspec.json.encode(tool) for remote, tool, _ in self.tools
                 }
@@ -117,6 +135,19 @@ class Link:
                 self._ready.set_exception(ServerAway(self.explained("it was stopped")))
             self._ready.exception()  # whether anybody still waits for it or not
 
+    async def _listed(self, client: Client) -> Listing:
+        found: list[types.Tool] = []
+        cursor: str | None = None
+        for _ in range(MOST_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            found += page.tools
+            if page.next_cursor is None or page.next_cursor == cursor:
+                return Listing(found[:MOST_TOOLS], self._odd_tools, len(found) <= MOST_TOOLS)
+            if len(found) >= MOST_TOOLS:
+                break
+            cursor = page.next_cursor
+        return Listing(found[:MOST_TOOLS], self._odd_tools, False)
+
 
 @asynccontextmanager
 async def transport(
@@ -134,6 +165,7 @@ async def transport(
             args=list(settings.command[1:]),
             env={**environ, "TERM": "dumb", **resolved},
             cwd=workspace,
+            encoding_error_handler="replace",  # one strict error would leave the call unanswered
         )
         async with stdio_client(parameters, errlog=complaints.stream) as (read, write):
             complaints.started()
@@ -158,20 +190,26 @@ async def bound_answer(response: httpx2.Response) -> None:
     """Let an answer that is one message fail beyond 32 MiB. A stream of events has a bound of its
     own, for each event."""
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        response.stream = _Bounded(response.stream)
+        text = "content-encoding" not in response.headers
+        response.stream = _Bounded(response.stream, is_text=text)
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
+    """At most 32 MiB, and valid UTF-8 where it ``is_text``."""
+
+    def __init__(self, stream: Any, *, is_text: bool) -> None:
         self._stream = stream
+        self._is_text = is_text
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         room = MESSAGE_LIMIT
         async for chunk in self._stream:
             room -= len(chunk)
             if room < 0:
                 raise httpx2.StreamError(f"the answer has more than {MESSAGE_LIMIT:,} bytes")
-            yield chunk
+            yield decoder.decode(chunk).encode() if self._is_text else chunk
+        yield decoder.decode(b"", final=True).encode()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -198,18 +236,6 @@ class _Noted:
 
     async def __aexit__(self, *fault: Any) -> None:
         await self._stream.__aexit__(*fault)
-
-
-async def _listed(client: Client) -> list[types.Tool]:
-    found: list[types.Tool] = []
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        found += page.tools
-        if page.next_cursor is None or page.next_cursor == cursor or len(found) >= MOST_TOOLS:
-            break
-        cursor = page.next_cursor
-    return found[:MOST_TOOLS]
 
 
 async def _refuse_elicitation(context: Any, params: Any) -> types.ErrorData:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.foreign.calling import ForeignExecutor, ServerAway
-from planfold.executors.guard.redaction import Redactor
 from planfold.executors.shell import inherited
+from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import Secrets, references_in
 from planfold.tools.servers import ToolServer, check_server
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """What came of opening them. ``failures`` says by server why it is not there, ``warnings`` what
-    else somebody should know."""
+    """What came of opening them. ``failures`` says by server why it is not there, ``left_out``
+    the same by tool, ``warnings`` what else the operator should know."""
 
     def __init__(self) -> None:
         self.failures: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []
         self._tools: list[ForeignExecutor] = []
 
@@ -71,6 +72,7 @@ async def _start(server: McpServer, servers: Servers) -> None:
         servers._tools += await server.tools()
     except ServerAway as fault:
         servers.failures[server.name] = str(fault)
+    servers.left_out |= server.left_out
     servers.warnings += server.warnings
 
 

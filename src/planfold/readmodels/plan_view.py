@@ -20,8 +20,8 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.facts import Question
 from planfold.planner.planner import Planner
+from planfold.planner.questions import Question
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
@@ -51,7 +51,8 @@ class TaskView(msgspec.Struct):
 
 class PlanView(msgspec.Struct):
     """A plan as its log says. ``summary`` is set once the plan has ended; ``reserved`` is set
-    aside for calls that go on."""
+    aside for calls that go on. ``stopped_because`` is set where :meth:`App.run` returns a plan that
+    has not ended."""
 
     id: str
     title: str
@@ -69,6 +70,7 @@ class PlanView(msgspec.Struct):
     spent: Spend = Spend()
     reserved: Spend = Spend()
     budget: Budget = Budget()
+    stopped_because: str | None = None
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
@@ -192,7 +194,7 @@ def waits_for(task: Task, state: PlannerState) -> str | None:
     """Why a task does not go on, and who or what it waits for; None when it does not wait."""
     if task.status is TaskStatus.NeedsClarification:
         return "an answer"
-    if task.status is TaskStatus.Running and task.cancel_requested:
+    if task.status is TaskStatus.Running and task.stopping:
         return "its worker to stop"
     if task.status is not TaskStatus.Planned or state.cancelled:
         return None

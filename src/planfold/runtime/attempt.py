@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from planfold.errors import Permanent
 from planfold.eventstore.port import Lease
@@ -16,17 +17,27 @@ MAX_STARTS = 5  # workers that may die of a task before it counts as failed
 
 
 class Attempt:
-    """Runs an executor under a timeout and a cancel signal, and never raises: whatever happens
-    becomes an outcome. Only the worker's own stop passes through, as CancelledError."""
+    """Runs an executor under a timeout and a cancel signal, and never raises: everything that
+    happens becomes an outcome. Only the worker's own stop passes through, as CancelledError;
+    ``stopping`` tells it from an executor that cancels itself."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, stopping: Callable[[], bool]) -> None:
         self.lease = lease
         self.running: asyncio.Task[None] | None = None
         self.may_have_acted = False  # a task that must not run twice has begun
         self.lost = False  # another worker may have the task by now
+        # Unless None, it ends without a report: its task is given back, as started or not.
+        self.to_release: bool | None = False
+        self.began_at = 0.0  # seconds since the epoch
+        self._stopping = stopping
         self._context: TaskContext | None = None
         self._cancelled = lease.cancel
         self._forced = False
+
+    @property
+    def identity(self) -> tuple[str, int, int, int]:
+        """Aggregate, task, attempt and epoch: what the lease is for."""
+        return identity(self.lease)
 
     def cancel(self) -> None:
         """Ask the executor to stop; after a grace of 10 s it is made to."""
@@ -59,9 +70,9 @@ class Attempt:
             async with asyncio.timeout(timeout) as limit:
                 return await executor.execute(context)
         except asyncio.CancelledError:
-            if not self._forced or self.running is None or self.running.uncancel():
+            if self._stopping():
                 raise
-            return self._did_not_stop(once)
+            return self._cancelled_here(once)
         except Asking as asking:
             return asking.question
         except TimeoutError as fault:
@@ -84,10 +95,20 @@ class Attempt:
         if self._cancelled or task.cancel_requested:
             return TaskFailed("cancelled before it began", retryable=False)
         if lease.starts > most_starts:
-            return TaskFailed(f"{most_starts} workers ended while they ran it", retryable=False)
+            work = f"the tool {task.tool.name!r}" if task.tool else "its executor"
+            return TaskFailed(
+                f"{most_starts} workers lost it while they ran it: {work} ends the process, or "
+                "blocks its event loop for longer than a lease",
+                retryable=False,
+            )
         return None
 
-    def _did_not_stop(self, once: bool) -> Outcome:
+    def _cancelled_here(self, once: bool) -> Outcome:
+        """Not the worker's stop: the grace is over, or the executor cancelled its own task."""
+        while self.running is not None and self.running.cancelling():
+            self.running.uncancel()
+        if not self._forced:
+            return TaskFailed("CancelledError: the executor cancelled itself")
         message = f"it did not stop within {CANCEL_GRACE_S:g} s and was cut off"
         if once:
             return OutcomeUnknown(message)
@@ -97,3 +118,8 @@ class Attempt:
         if self._context is not None and self.running is not None:
             self._forced = True
             self.running.cancel()
+
+
+def identity(lease: Lease) -> tuple[str, int, int, int]:
+    """Aggregate, task, attempt and epoch of a lease."""
+    return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch

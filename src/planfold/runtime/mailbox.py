@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
-from planfold.errors import CorruptLog, PlanfoldError
-from planfold.eventstore.port import CommandRecord, EventStore, Fence
-from planfold.handler import Handler, Metadata
+from planfold.deciding import Decision, Delivery
+from planfold.errors import CorruptLog
+from planfold.eventstore.port import EventStore, Fence
+from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
 
+SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 KEEP_EVERY = 300  # events between two states that are kept in memory
 
 
-class Letter(msgspec.Struct, eq=False):
-    """A command on its way, with whoever waits for what comes of it."""
+class Letter(Delivery, kw_only=True):
+    """A command on its way, with the future that gets its answer and the lease that it needs."""
 
-    command: Any
     answer: asyncio.Future[list[Any]]
-    command_id: str = ""
-    record: CommandRecord | None = None
-    correlation_id: str = ""
     fence: Fence | None = None
-    extra: dict[str, str] = {}
 
-
-class Decision(msgspec.Struct):
-    """What the commands of one round led to, before it is committed."""
-
-    events: list[tuple[Any, Metadata]] = []
-    queue: list[tuple[Any, int]] = []
-    head: dict[str, Any] = {}
-    answered: list[tuple[Letter, Sequence[Any] | PlanfoldError]] = []
+    def fail(self, fault: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(fault)
 
 
 class Mailbox:
     """``handler`` may be ahead of the log while a decision is being committed; when the commit
     fails it is thrown away and folded anew."""
 
-    def __init__(self, aggregate: Aggregate, aggregate_id: str) -> None:
+    def __init__(
+        self, aggregate: Aggregate, aggregate_id: str, grew: Callable[[int], None]
+    ) -> None:
         self.aggregate = aggregate
         self.aggregate_id = aggregate_id
         self.waiting: deque[Letter] = deque()
@@ -52,6 +44,8 @@ class Mailbox:
         self.version = 0
         self.correlation_id = ""
         self.head: dict[str, Any] = {}  # as committed
+        self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
+        self._grew = grew
         self.snapshot_version = 0
         self.one_by_one = False
         self._generation = -1
@@ -124,6 +118,7 @@ class Mailbox:
             self.correlation_id = metadata.correlation_id if metadata else ""
         self._keep(handler)
         self.handler = handler
+        self._resize(handler.outlook().size)
         return handler
 
     def _keep(self, handler: Handler[Any, Any]) -> None:
@@ -161,9 +156,35 @@ class Mailbox:
             return False
         return self._generation == store.generation(self.aggregate_id)
 
+    def committed(self, decision: Decision) -> None:
+        """The decision is in the log."""
+        self.version += len(decision.events)
+        self.correlation_id = decision.correlation_id
+        self.head = decision.head
+        self._resize(decision.size)
+
+    def _resize(self, size: int) -> None:
+        before, self.size = self.size, size
+        if size != before:
+            self._grew(size - before)
+
     def forget(self) -> None:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
         self._contended = True
         self.handler = None
         self.head = {}
         self.version = 0
+        self._resize(0)
+
+    def keep_snapshot(self, store: EventStore) -> None:
+        """Save the state from time to time, so that folding it again starts from there."""
+        since = self.version - self.snapshot_version
+        if self.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * self.snapshot_version):
+            return
+        data = self.handler.snapshot()
+        if data is not None:
+            self.snapshot_version = self.version
+            saved = asyncio.ensure_future(
+                store.checkpoints.save_snapshot(self.aggregate_id, self.version, data)
+            )
+            saved.add_done_callback(lambda f: f.cancelled() or f.exception())

@@ -11,18 +11,22 @@ from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldE
 from planfold.eventstore.port import EventStore, Fence, Lease
 from planfold.executors.executor import Outcome
 from planfold.executors.recordable import as_text
+from planfold.handler import Metadata
 from planfold.planner.commands import (
     ExecutorEvent,
     HandleExecutorEvent,
+    OutcomeUnknown,
     StepAbandoned,
     StepBegun,
     StepCompleted,
+    TaskCompleted,
     TaskFailed,
 )
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.dispatcher import TIME_DIGITS, Dispatcher
 
 LONGEST_PAUSE_S = 2.0
+JITTER_DIGITS = 6
 
 
 class Observer(Protocol):
@@ -65,7 +69,7 @@ class Reporter:
         self._owner = owner
         self._observer = observer
 
-    async def report_outcome(self, lease: Lease, outcome: Outcome) -> None:
+    async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
         """Report how an attempt ended.
 
         Raises:
@@ -73,21 +77,28 @@ class Reporter:
             CorruptLog, ConfigurationError: the plan cannot be written here.
         """
         try:
-            await self.report(lease, outcome)
+            await self.report(lease, outcome, began_at)
         except (LeaseLost, CorruptLog, ConfigurationError):
             raise
         except Exception as fault:  # what cannot be recorded must not leave the task hanging
-            error = f"its outcome cannot be recorded: {as_text(fault)}"
-            await self.report(lease, TaskFailed(error, retryable=False))
+            await self.report(lease, _unrecordable(lease, outcome, fault), began_at)
 
-    async def report(self, lease: Lease, event: ExecutorEvent) -> Sequence[Any]:
+    async def report(
+        self, lease: Lease, event: ExecutorEvent, began_at: float = 0.0
+    ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
         Returns the events that it caused."""
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
-        command = HandleExecutorEvent(
-            lease.task_id, event, lease.attempt, self._store.clock(), random.random()
+        now = round(self._store.clock(), TIME_DIGITS)
+        jitter = round(random.random(), JITTER_DIGITS)
+        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter)
+        origin = Metadata(
+            worker=self._owner,
+            claimed_at=lease.claimed_at,
+            began_at=began_at,
+            jitter=jitter if isinstance(event, TaskFailed) else None,
         )
         pause = 0.05
         while True:
@@ -98,7 +109,7 @@ class Reporter:
                     command,
                     command_id=f"{lease.cause}/{name}",
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
-                    extra={"worker": self._owner},
+                    origin=origin,
                 )
             except Transient as fault:
                 self._observer.trouble(fault)
@@ -107,3 +118,13 @@ class Reporter:
             else:
                 self._observer.reported(lease.aggregate_id, events)
                 return events
+
+
+def _unrecordable(lease: Lease, outcome: Outcome, fault: Exception) -> Outcome:
+    """An outcome that the log can hold. A task that completed has had its effect, so it must not
+    count as failed."""
+    if isinstance(outcome, TaskCompleted):
+        return OutcomeUnknown(
+            f"it ran to its end, but its result cannot be recorded: {as_text(fault)}"
+        )
+    return TaskFailed(f"its outcome cannot be recorded: {as_text(fault)}", retryable=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.planner.spending import Budget
@@ -25,7 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Every key can stand in ``planfold.toml``.
 
     ``tools`` are modules with ``@planfold.tool`` functions or executors; ``concurrency`` bounds
-    one worker's running tasks, ``max_parallel`` and ``route_limits`` those of one plan.
+    one worker's running tasks, ``drain_s`` is how many seconds they get to end when the worker is
+    told to stop, ``max_parallel`` and ``route_limits`` those of one plan.
     ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
     networks that ``http`` may reach although they are not public. ``files_dir`` (below the
     workspace) keeps results that are too large for the log: beside an SQLite database, else in
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database: str = DEFAULT_DATABASE
     tools: tuple[str, ...] = ()
     concurrency: int = 64
+    drain_s: float = 10.0
     max_parallel: int | None = None
     route_limits: dict[str, int] = {}
     env_allow: tuple[str, ...] = ()
@@ -59,6 +62,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets: dict[str, SecretSource] = {}
     mcp: dict[str, ToolServer] = {}
 
+    def __post_init__(self) -> None:
+        counts = {"concurrency": self.concurrency, "max_parallel": self.max_parallel}
+        counts |= {f"route_limits.{name}": limit for name, limit in self.route_limits.items()}
+        counts["token_budget"] = self.token_budget
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {count}")
+        for name, amount in (("attach_bytes", self.attach_bytes), ("drain_s", self.drain_s)):
+            if not 0 <= amount < float("inf"):
+                raise ConfigurationError(f"{name} must be a number from 0 up, not {amount}")
+
 
 def load_settings(
     folder: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any
@@ -67,25 +81,40 @@ def load_settings(
     that are not None; the later wins.
 
     Raises:
-        ConfigurationError: the file cannot be read or has an unknown key or a wrong type.
+        ConfigurationError: the file cannot be read, or has an unknown key, a wrong type or an
+            impossible value.
     """
-    values: dict[str, Any] = {}
-    path = (folder or Path.cwd()) / SETTINGS_FILE
-    if path.exists():
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
-            raise ConfigurationError(f"{path}: {fault}") from None
+    path = (folder or present_folder()) / SETTINGS_FILE
+    values = _read(path)
+    try:
+        msgspec.convert(values, Settings)
+    except (msgspec.ValidationError, ConfigurationError) as fault:
+        raise ConfigurationError(f"{path}: {fault}") from None
     database = (os.environ if environ is None else environ).get("PLANFOLD_DB")
     if database:
         values["database"] = database
     values |= {key: value for key, value in overrides.items() if value is not None}
     try:
-        settings = msgspec.convert(values, Settings)
+        return msgspec.convert(values, Settings)
     except msgspec.ValidationError as fault:
+        raise ConfigurationError(str(fault)) from None
+
+
+def present_folder() -> Path:
+    """The folder that this process works in. Raises ConfigurationError where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError as fault:
+        why = fault.strerror
+        raise ConfigurationError(f"the present folder: {why}; change to one that exists") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(decoded(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except OSError as fault:
+        raise ConfigurationError(f"{path} cannot be read: {fault.strerror}") from None
+    except ValueError as fault:  # tomllib's error is one
         raise ConfigurationError(f"{path}: {fault}") from None
-    for name in ("concurrency", "max_parallel"):
-        number = getattr(settings, name)
-        if number is not None and number < 1:
-            raise ConfigurationError(f"{name} must be at least 1, not {number}")
-    return settings

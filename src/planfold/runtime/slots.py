@@ -1,72 +1,134 @@
-"""``Slots``: a worker of this process takes tasks in the very commit that dispatches them."""
+"""``Slots``: a worker's free places, which the dispatcher fills in the commit that dispatches."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
 
-from planfold.eventstore.envelope import event_id
 from planfold.eventstore.port import Lease
-from planfold.handler import Enqueue, QueueChange
+from planfold.handler import Enqueue, QueueChange, Settle, Signal, event_id
 
 Dispatched = Sequence[tuple[QueueChange, int]]
 """Changes of the task queue with the version of their event."""
 
+Key = tuple[str, int]
+"""Aggregate and task: a worker runs one attempt of a task at a time."""
 
-class Slots(Protocol):
-    """A worker of this process that may take tasks in the commit that dispatches them."""
-
-    owner: str
-
-    def reserve(self, aggregate_id: str, route: str) -> bool:
-        """Take a free slot for a task of this route, or say False."""
-        ...
-
-    def give_back(self, count: int) -> None:
-        """The commit failed: reserved slots are free again."""
-        ...
-
-    def start(self, leases: Sequence[Lease]) -> None:
-        """The commit succeeded: the slots' tasks are leased to this worker."""
-        ...
-
-    def queue_changed(self, aggregate_id: str, changes: Sequence[QueueChange]) -> None:
-        """Tasks were settled or signalled; stop those that are still running here."""
-        ...
+Reserved = tuple[str, int, int]
+"""Aggregate, task and attempt that a commit on its way leases to the worker."""
 
 
-def reserve_slots(
-    workers: Iterable[Slots], aggregate_id: str, queue: Dispatched
-) -> tuple[Slots | None, frozenset[int]]:
-    """The first worker that has room for some of the tasks, and which ones it takes."""
-    if queue:
-        for slots in workers:
-            taken = frozenset(
-                change.task_id
-                for change, _ in queue
-                if isinstance(change, Enqueue) and slots.reserve(aggregate_id, change.route)
-            )
-            if taken:
-                return slots, taken
-    return None, frozenset()
+class Slots:
+    """How many tasks a worker may run, which ones it serves, and how many run.
+
+    The worker's leases set ``begin``, which is called with the leases that a commit gave, and
+    ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is called when the
+    answer to such a commit was lost.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        concurrency: int,
+        *,
+        plan_id: str | None = None,
+        routes: frozenset[str] | None = None,
+    ) -> None:
+        self.owner = owner
+        self.concurrency = concurrency
+        self.plan_id = plan_id
+        self.routes = routes
+        self.declined: set[str] = set()  # tools that this worker does not have
+        self.open = False
+        self.running = 0
+        self.reserved: set[Reserved] = set()
+        self.begin: Callable[[Sequence[Lease]], None] = _ignore
+        self.withdraw: Callable[[str, Sequence[int]], None] = _ignore
+        self.doubt: Callable[[], None] = _ignore
+
+    @property
+    def free(self) -> int:
+        return self.concurrency - self.running - len(self.reserved)
+
+    def reserve(self, aggregate_id: str, change: Enqueue) -> bool:
+        """Take a free place for a task, or return False."""
+        if not self.open or self.free < 1 or change.route in self.declined:
+            return False
+        if self.plan_id is not None and aggregate_id != self.plan_id:
+            return False
+        if self.routes is not None and change.route not in self.routes:
+            return False
+        self.reserved.add((aggregate_id, change.task_id, change.attempt))
+        return True
+
+    def give_back(self, reserved: Iterable[Reserved]) -> None:
+        """The commit failed, or its answer was lost: the places are free again."""
+        self.reserved.difference_update(reserved)
+        self.doubt()
+
+    def grant(self, leases: Sequence[Lease]) -> None:
+        """The commit succeeded: its tasks are leased to this worker."""
+        self.reserved.difference_update((le.aggregate_id, le.task_id, le.attempt) for le in leases)
+        self.begin(leases)
+
+    def changed(self, aggregate_id: str, changes: Dispatched) -> None:
+        """A commit changed the task queue: stop what runs here and should not."""
+        ended = [c.task_id for c, _ in changes if isinstance(c, Settle | Signal)]
+        if ended:
+            self.withdraw(aggregate_id, ended)
 
 
-def leases_of(
-    owner: str, aggregate_id: str, queue: Dispatched, taken: Collection[int]
-) -> list[Lease]:
-    """The leases that the commit gave to ``owner``."""
-    return [
-        Lease(
-            aggregate_id,
+class Reservation:
+    """The places of one worker that a commit on its way will fill."""
+
+    def __init__(self, slots: Slots, aggregate_id: str, taken: Dispatched, now: float) -> None:
+        self.slots = slots
+        self.leased = frozenset(change.task_id for change, _ in taken)
+        self._aggregate_id = aggregate_id
+        self._taken = taken
+        self._now = now
+
+    def grant(self) -> None:
+        """The commit succeeded."""
+        self.slots.grant([self._lease(change, version) for change, version in self._taken])
+
+    def give_back(self) -> None:
+        """The commit failed, or its answer was lost."""
+        self.slots.give_back(
+            (self._aggregate_id, change.task_id, change.attempt)
+            for change, _ in self._taken
+            if isinstance(change, Enqueue)
+        )
+
+    def _lease(self, change: QueueChange, version: int) -> Lease:
+        assert isinstance(change, Enqueue)
+        return Lease(
+            self._aggregate_id,
             change.task_id,
             change.attempt,
             change.route,
             epoch=1,
             starts=1,
             expires=0.0,
-            cause=event_id(aggregate_id, version),
-            owner=owner,
+            cause=event_id(self._aggregate_id, version),
+            owner=self.slots.owner,
         )
-        for change, version in queue
-        if isinstance(change, Enqueue) and change.task_id in taken
-    ]
+
+
+def reserve(
+    workers: Iterable[Slots], aggregate_id: str, queue: Dispatched, now: float
+) -> Reservation | None:
+    """Places for some of the dispatched tasks, of the first worker that has any."""
+    if queue:
+        for slots in workers:
+            taken = [
+                (change, version)
+                for change, version in queue
+                if isinstance(change, Enqueue) and slots.reserve(aggregate_id, change)
+            ]
+            if taken:
+                return Reservation(slots, aggregate_id, taken, now)
+    return None
+
+
+def _ignore(*_: object) -> None:
+    pass

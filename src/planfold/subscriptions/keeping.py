@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from planfold.errors import ConfigurationError, NotFound
-from planfold.eventstore.port import EventStore, Parked, Share, Standing
+from planfold.eventstore.consumers import Parked, Share, Standing
+from planfold.eventstore.port import EventStore
 from planfold.subscriptions.consumer import CONSUMERS
 from planfold.subscriptions.sharing import require_same_consumer
 
@@ -46,7 +47,7 @@ async def consumers_of(store: EventStore, name: str | None = None) -> list[Consu
     consumers = store.checkpoints.consumers
     standings = await consumers.standings(name)
     if name is not None and not standings:
-        raise NotFound(f"there is no consumer {name!r}; `planfold consumers` shows them")
+        raise NotFound(f"there is no consumer {name!r}").about("consumer")
     parked = await consumers.parked(name)
     last = await store.last_position()
     return [
@@ -89,9 +90,8 @@ async def replay(store: EventStore, name: str, aggregate_id: str | None = None) 
         found = found or [k for k in known if k.startswith((aggregate_id, f"plan-{aggregate_id}"))]
         if len(found) != 1:
             number = "several" if found else "no"
-            raise NotFound(
-                f"consumer {name!r} has parked {number} streams {aggregate_id!r}; "
-                "`planfold consumers` shows them"
+            raise NotFound(f"consumer {name!r} has parked {number} streams {aggregate_id!r}").about(
+                "consumer"
             )
         waiting = found
     for each in waiting:

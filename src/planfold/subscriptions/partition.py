@@ -16,8 +16,9 @@ import msgspec
 
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import PlanfoldError, Transient
+from planfold.eventstore.consumers import Parked, Share
 from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.port import EventStore, Parked, Share
+from planfold.eventstore.port import EventStore
 from planfold.planner.retries import retry_delay
 from planfold.planner.tasks import RetryPolicy
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from planfold.errors import ConfigurationError
 from planfold.eventstore.checkpoint import Checkpoint, require_same_store
-from planfold.eventstore.port import Share
+from planfold.eventstore.consumers import Share
 
 
 def partition_of(aggregate_id: str, partitions: int) -> int:
@@ -63,10 +63,10 @@ def require_same_consumer(
             epoch,
             last_position,
             whose=f"consumer {consumer!r}",
-            remedy=f"`planfold consumers accept {consumer}` lets it go on from where it stands",
+            remedy="accept its position to continue from there",
         )
     if shares and shares[0].partitions != partitions:
         raise ConfigurationError(
             f"consumer {consumer!r} has {shares[0].partitions} partitions, not {partitions}: start "
-            "it with as many, or under another name (`planfold consumers forget` drops the old one)"
-        )
+            "it with as many, or under another name"
+        ).about("partitions")

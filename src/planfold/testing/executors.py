@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from planfold.errors import Permanent
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome, ToolExecutor
+from planfold.executors.faults import describe_exception, is_permanent
 from planfold.executors.python import PythonExecutor, PythonTool
 from planfold.planner.commands import (
     ExecutorEvent,
@@ -142,7 +142,7 @@ async def _attempt(
     except Asking as asking:
         return asking.question
     except Exception as error:
-        return TaskFailed(f"{type(error).__name__}: {error}", not isinstance(error, Permanent))
+        return TaskFailed(describe_exception(error), not is_permanent(error))
     finally:
         context.close()
         if watcher is not None:

@@ -59,7 +59,7 @@ class Scenario(Generic[H]):
         self._nothing_refused()
         events = self.events
         for _ in range(FOLLOW_UPS):
-            command = self.handler.next_command(now)
+            command = self.handler.outlook((), now).command
             if command is None:
                 self.events = events
                 return self

@@ -4,6 +4,7 @@ show to people and to models."""
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from typing import Any
@@ -95,8 +96,8 @@ def plain_schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise ValueError("its schema is not that of an object")
     try:
-        size = len(msgspec.json.encode(schema))
-    except (UnicodeEncodeError, RecursionError, TypeError) as fault:
+        size = len(json.dumps(schema, ensure_ascii=False, allow_nan=False).encode())
+    except (ValueError, RecursionError, TypeError) as fault:
         raise ValueError(f"its schema is not JSON: {fault}") from None
     if size > SCHEMA_LIMIT:
         raise ValueError(f"its schema has {size:,} bytes; the limit is {SCHEMA_LIMIT:,}")

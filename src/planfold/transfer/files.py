@@ -67,7 +67,9 @@ def _check(target: Path, path: Path, overwrite: bool) -> None:
     if not target.is_file():
         raise ConfigurationError(f"{path} is no file; name another, or write - for the output")
     if not overwrite:
-        raise ConfigurationError(f"{path} is there already; name another file, or use --force")
+        raise ConfigurationError(
+            f"{path} is there already; name another file, or overwrite it"
+        ).about("existing file")
 
 
 def _sync_folder(folder: Path) -> None:

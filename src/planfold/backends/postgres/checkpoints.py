@@ -8,7 +8,7 @@ from collections.abc import Callable
 from planfold.backends.names import require_storable
 from planfold.backends.postgres.consumers import PostgresConsumers
 from planfold.backends.postgres.reader import Readers
-from planfold.eventstore.port import Share
+from planfold.eventstore.consumers import Share
 from planfold.subscriptions.sharing import require_same_consumer
 
 

@@ -9,7 +9,7 @@ from planfold.backends.names import require_storable
 from planfold.backends.postgres.connection import Session
 from planfold.backends.postgres.reader import Readers
 from planfold.errors import Conflict, LeaseLost
-from planfold.eventstore.port import Parked, Share, Standing
+from planfold.eventstore.consumers import Parked, Share, Standing
 from planfold.subscriptions.sharing import first_shares, require_same_consumer, to_take
 
 MEMBER_S = 30.0

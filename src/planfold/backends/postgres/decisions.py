@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from planfold.backends.names import names_of, require_storable
+from planfold.backends.names import names_of, of_another_kind, require_storable
 from planfold.backends.postgres.connection import Row
+from planfold.backends.rows import new_events
 from planfold.errors import Conflict, CorruptLog, LeaseLost, Permanent, PlanfoldError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
 from planfold.eventstore.transfer import Tombstone, archived
-from planfold.handler import Enqueue, Metadata, Settle
+from planfold.handler import Enqueue, Settle
 
 LARGEST_BYTES = 256_000_000  # of one decision; the server takes less than 1 GiB in one message
 
@@ -39,6 +40,7 @@ class Decision:
 
     __slots__ = (
         "append",
+        "decided",
         "events",
         "future",
         "head",
@@ -49,22 +51,30 @@ class Decision:
         "touches",
     )
 
-    def __init__(self, append: Append, codec: Codec, future: asyncio.Future[int]) -> None:
-        """Raises ValueError for what cannot be stored, Permanent for what is too large."""
+    def __init__(
+        self, append: Append, codec: Codec, future: asyncio.Future[int], now: float
+    ) -> None:
+        """``now`` is the store's clock.
+
+        Raises:
+            ValueError: something cannot be stored.
+            Permanent: it is too large.
+        """
         require_storable(names_of(append))
         self.append = append
         self.future = future
         self.submitted = time.monotonic()
         self.receipt = secrets.randbits(63)
         self.head = _encode(append.head).decode()
-        self.events = _event_rows(append, codec)
+        self.decided = now if append.now is None else append.now
+        self.events = new_events(codec, append, self.decided)
         self.touches: list[tuple[int, str, int | None, int | None]] = [
             (fence.task_id, "fence", fence.attempt, fence.epoch) for fence in append.fences
         ]
         self.tasks: list[Task] = []
         if append.queue:
             self._net_changes(append)
-        self.size = sum(len(row[2]) + len(row[3]) for row in self.events) + len(self.head)
+        self.size = sum(len(row[3]) + len(row[4]) for row in self.events) + len(self.head)
         if self.size > LARGEST_BYTES:
             raise Permanent(
                 f"{append.aggregate_id}: {self.size:,} bytes in one decision are more than "
@@ -113,6 +123,8 @@ class Decision:
         if append.fences:
             (fence,) = append.fences
             lease = (fence.task_id, fence.attempt, fence.epoch, len(self.touches) == 2)
+        columns = list(zip(*self.events, strict=True))
+        _, types, versions, data, metadata, _, checksums = columns
         tasks = [(t.task_id, t.attempt, t.route, t.cause, t.owner) for t in self.tasks]
         return (
             append.aggregate_id,
@@ -121,7 +133,8 @@ class Decision:
             self.head,
             append.due_at,
             self.receipt,
-            *zip(*self.events, strict=True),
+            self.decided,
+            *(types, versions, data, metadata, checksums),
             *lease,
             *(zip(*tasks, strict=True) if tasks else [None] * 5),
         )
@@ -133,17 +146,6 @@ class Decision:
             self.future.set_exception(result)
         else:
             self.future.set_result(result)
-
-
-def _event_rows(append: Append, codec: Codec) -> list[tuple[str, int, str, str]]:
-    rows: list[tuple[str, int, str, str]] = []
-    known: Metadata | None = None
-    text = ""
-    for event, metadata in append.events:
-        if metadata is not known:
-            known, text = metadata, _encode(metadata).decode()
-        rows.append((*codec.encode(event), text))
-    return rows
 
 
 def arguments(
@@ -160,7 +162,12 @@ def arguments(
         [decision.head for decision in batch],
         [append.due_at for append in appends],
         [decision.receipt for decision in batch],
-        *_columns(batch, 6, lambda decision: _numbered(decision)),
+        [decision.decided for decision in batch],
+        *_columns(
+            batch,
+            7,
+            lambda decision: [(*row[:5], row[6]) for row in decision.events],
+        ),
         *_columns(batch, 5, lambda decision: decision.touches),
         *_columns(
             batch,
@@ -178,11 +185,6 @@ def arguments(
         strict,
         clock,
     ]
-
-
-def _numbered(decision: Decision) -> list[tuple[Any, ...]]:
-    first = decision.append.expected_version + 1
-    return [(number, *row) for number, row in enumerate(decision.events, first)]
 
 
 def _columns(
@@ -226,6 +228,8 @@ def _refused(append: Append, refusal: str) -> int | PlanfoldError:
             )
         case "command":
             return Conflict(f"command {about} was recorded already")
+        case "kind":
+            return of_another_kind(append, about)
         case "archived":
             return archived(msgspec.json.decode(about, type=Tombstone))
         case "corrupt":

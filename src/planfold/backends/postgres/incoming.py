@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.backends.postgres.connection import Session
+from planfold.backends.rows import checksum_of
 from planfold.errors import Conflict
 from planfold.eventstore.transfer import CommandRow, EventRow, Incoming, OwnRow, TaskRow
 
@@ -92,7 +93,9 @@ class _Writing:
         aggregate_id = stream.aggregate_id
         match row:
             case EventRow():
-                self._put("add_events", (stream.stream_id, aggregate_id, *_fields(row)))
+                checksum = checksum_of(stream.stream_id, aggregate_id, row)
+                about = (stream.stream_id, aggregate_id, *_fields(row), checksum)
+                self._put("add_events", about)
                 self._bytes += len(row.data) + len(row.metadata)
             case CommandRow():
                 self._put("add_commands", (aggregate_id, *_fields(row)))

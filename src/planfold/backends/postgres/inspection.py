@@ -44,7 +44,7 @@ async def inspect(database: str) -> ServerReport:
     try:
         (_, ours, _), *_ = await session.rows("schema")
         if not ours:
-            raise ConfigurationError(f"no database at {address.shown}; `planfold run` makes one")
+            raise ConfigurationError(f"no database at {address.shown}").about("no database")
         facts, *_ = await session.rows("facts")
         owners = tuple(row[0] for row in await session.rows("owners"))
         dead = tuple(sorted(row[0] for row in await session.rows("dead", list(owners), None)))

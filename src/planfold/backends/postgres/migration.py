@@ -47,7 +47,7 @@ async def migrate(session: Session, address: Address, *, create: bool = True) ->
     try:
         version = await schema_version(session, address)
         if version is None and not create:
-            raise ConfigurationError(f"no database at {address.shown}; `planfold run` makes one")
+            raise ConfigurationError(f"no database at {address.shown}").about("no database")
         if version == len(migrations()):
             return 0
         async with session.connection.transaction():

@@ -1,12 +1,12 @@
 -- name: append
 SELECT positions, refusals, at FROM planfold.append(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33
 )
 -- name: append_one
 SELECT last, at FROM planfold.append_one(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22
+    $21, $22, $23, $24
 )
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
@@ -147,18 +147,13 @@ SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
 -- name: owners
 SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
--- name: due
-SELECT aggregate_id FROM planfold.streams
-WHERE due_at <= $1 AND ($2::text IS NULL OR stream_id = $2) ORDER BY due_at LIMIT 100
--- name: due_of_stream
-SELECT aggregate_id FROM planfold.streams
-WHERE aggregate_id = $3 AND due_at <= $1 AND ($2::text IS NULL OR stream_id = $2)
--- name: next_due
-SELECT due_at FROM planfold.streams
-WHERE due_at IS NOT NULL AND ($1::text IS NULL OR stream_id = $1) ORDER BY due_at LIMIT 1
--- name: next_due_of_stream
-SELECT due_at FROM planfold.streams
-WHERE aggregate_id = $2 AND ($1::text IS NULL OR stream_id = $1)
+-- name: upcoming
+SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
+WHERE due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2)) ORDER BY due_at LIMIT $1
+-- name: upcoming_of_stream
+SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
+WHERE aggregate_id = $3 AND due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2))
+LIMIT $1
 -- name: version
 SELECT version FROM planfold.streams WHERE aggregate_id = $1
 -- name: heads
@@ -168,20 +163,9 @@ FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id = $1
 -- name: load
-SELECT version, event_type, event_version, data FROM planfold.events
-WHERE aggregate_id = $1 AND version > $2 ORDER BY version
--- name: read_stream
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
-FROM planfold.events
-WHERE aggregate_id = $5 AND position > $1
-  AND ($2::text IS NULL OR stream_id = $2) AND ($3::text IS NULL OR event_type = $3)
-ORDER BY version LIMIT $4
--- name: read_log
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
-FROM planfold.events
-WHERE position > $1
-  AND ($2::text IS NULL OR stream_id = $2) AND ($3::text IS NULL OR event_type = $3)
-ORDER BY position LIMIT $4
+SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id, version,
+       event_type, event_version, data, metadata, recorded_at, checksum
+FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version
 -- name: last_position
 SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
     SELECT value::bigint FROM planfold.meta WHERE key = 'archived_to'
@@ -283,7 +267,8 @@ SELECT upto, highest, holders FROM planfold.look_at_log($1, $2)
 SELECT seqcache = 1 AND seqincrement > 0 AND NOT seqcycle AS rising, pg_is_in_recovery() AS standby
 FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('planfold.events', 'position')::regclass
 -- name: feed_page
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+       recorded_at, checksum
 FROM planfold.feed_page($1, $2, $3, $4, $5, $6)
 -- name: notify
 -- A notification is not durable anyway, so its commit need not wait for the disk.
@@ -309,20 +294,23 @@ SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel FROM 
 WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
 -- name: events_of_stream
 -- Rows until their texts are larger than $4 bytes together, at least one.
-SELECT 1, version, event_type, event_version, data, metadata, recorded_at FROM (
+SELECT 1, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT version, event_type, event_version, data, metadata, recorded_at FROM planfold.events
+        SELECT version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+        FROM planfold.events
         WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3
     ) AS latest
 ) AS sized WHERE coalesce(before, 0) < $4 ORDER BY version
 -- name: events_of_streams
-SELECT place, version, event_type, event_version, data, metadata, recorded_at FROM (
+SELECT place, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY place, version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT s.place, e.version, event_type, event_version, data, metadata, recorded_at
+        SELECT s.place, e.version, event_type, event_version, data, metadata, recorded_at,
+               checksum, stream_id
         FROM unnest($1::text[]) WITH ORDINALITY AS s (id, place)
         JOIN planfold.events e ON e.aggregate_id = s.id
         WHERE s.place >= $2 AND (s.place, e.version) > ($2, $3)
@@ -367,11 +355,12 @@ DELETE FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])
 -- As in planfold.append, when the order is strict.
 SELECT pg_advisory_xact_lock(8101818972303123570)
 -- name: add_events
-INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at)
-SELECT stream, id, version, type, event_version, data, metadata, at
+INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version, data,
+                             metadata, recorded_at, checksum)
+SELECT stream, id, version, type, event_version, data, metadata, at, checksum
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::text[],
-            $7::text[], $8::double precision[])
-    WITH ORDINALITY AS e (stream, id, version, type, event_version, data, metadata, at, k)
+            $7::text[], $8::double precision[], $9::integer[])
+    WITH ORDINALITY AS e (stream, id, version, type, event_version, data, metadata, at, checksum, k)
 ORDER BY k
 -- name: add_commands
 INSERT INTO planfold.commands (aggregate_id, command_id, body_hash, version, recorded_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 from planfold.backends.names import is_storable, require_storable
@@ -16,9 +16,9 @@ from planfold.backends.postgres.connection import Row, Session
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
 from planfold.backends.postgres.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.envelope import event_id
-from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.port import Due, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.handler import event_id
 from planfold.runtime.machine import has_ended
 
 LEASE_S = 30.0
@@ -146,26 +146,20 @@ class PostgresQueue:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return _leases(await self._readers.rows("queued", aggregate_id))
 
-    async def due(
-        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> list[str]:
-        """Streams that asked to be continued by ``now``, the longest overdue first."""
+    async def upcoming(
+        self,
+        limit: int,
+        *,
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """See :meth:`TaskQueue.upcoming`."""
+        kinds = None if stream_ids is None else _storable(stream_ids)
         if aggregate_id is None:
-            rows = await self._readers.rows("due", now, stream_id)
+            rows = await self._readers.rows("upcoming", limit, kinds)
         else:
-            rows = await self._readers.rows("due_of_stream", now, stream_id, aggregate_id)
-        return [row[0] for row in rows]
-
-    async def next_due(
-        self, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> float | None:
-        """When the first of these streams wants to be continued; None: none does."""
-        at: float | None
-        if aggregate_id is None:
-            at = await self._readers.value("next_due", stream_id)
-        else:
-            at = await self._readers.value("next_due_of_stream", stream_id, aggregate_id)
-        return at
+            rows = await self._readers.rows("upcoming_of_stream", limit, kinds, aggregate_id)
+        return [Due(*row) for row in rows]
 
 
 def _leases(rows: Iterable[Row]) -> list[Lease]:

@@ -28,9 +28,12 @@ CREATE TABLE planfold.events (
     data          text             NOT NULL,
     metadata      text             NOT NULL,
     recorded_at   double precision NOT NULL,
-    receipt       bigint  -- on the first event of a decision: which writer made it
+    receipt       bigint,  -- on the first event of a decision: which writer made it
+    checksum      integer  -- see planfold/eventstore/checksum.py; NULL in rows that are older
 );
 CREATE UNIQUE INDEX events_by_stream ON planfold.events (aggregate_id, version);
+CREATE INDEX events_by_type ON planfold.events (event_type, position);
+CREATE INDEX events_by_kind ON planfold.events (stream_id, position);
 
 CREATE TABLE planfold.streams (
     aggregate_id text COLLATE "C" PRIMARY KEY,
@@ -156,12 +159,12 @@ CREATE TABLE planfold.tombstones (
 -- A plan of a statement outlives the table it was made for; without the settings below one made
 -- for an almost empty table would go on reading the whole of it when it has grown.
 CREATE FUNCTION planfold.append(
-    -- One element for each decision; "expected" 0: the stream begins.
+    -- One element for each decision; "expected" 0: the stream begins; "decided": when.
     aggregates text[], streams text[], expected bigint[], counts integer[], heads text[],
-    dues double precision[], receipts bigint[],
+    dues double precision[], receipts bigint[], decided double precision[],
     -- Their events. "of" is here and below the decision's place in the arrays above, from 1.
     event_of integer[], event_numbers bigint[], event_types text[], event_versions integer[],
-    event_data text[], event_metadata text[],
+    event_data text[], event_metadata text[], event_checksums integer[],
     -- Rows of the queue that may be there: 'fence' (attempt and epoch must match), 'settle',
     -- 'signal'.
     touch_of integer[], touch_tasks bigint[], touch_kinds text[], touch_attempts integer[],
@@ -198,8 +201,10 @@ BEGIN
     -- One decision that needs no other lock takes its stream's by the UPDATE below.
     IF news < n AND (n > 1 OR touch_of IS NOT NULL OR command_of IS NOT NULL) THEN
         SELECT array_agg(locked.d) INTO held FROM (
-            SELECT a.d FROM unnest(aggregates, expected) WITH ORDINALITY AS a (id, version, d)
+            SELECT a.d
+            FROM unnest(aggregates, streams, expected) WITH ORDINALITY AS a (id, stream, version, d)
             JOIN planfold.streams s ON s.aggregate_id = a.id AND s.version = a.version
+                AND s.stream_id = a.stream
             ORDER BY s.aggregate_id FOR NO KEY UPDATE OF s
         ) locked;
         IF cardinality(held) IS DISTINCT FROM n - news THEN
@@ -215,7 +220,7 @@ BEGIN
     IF command_of IS NOT NULL THEN
         WITH added AS (
             INSERT INTO planfold.commands (command_id, aggregate_id, body_hash, version, recorded_at)
-            SELECT c.id, aggregates[c.d], c.hash, expected[c.d] + counts[c.d], at
+            SELECT c.id, aggregates[c.d], c.hash, expected[c.d] + counts[c.d], decided[c.d]
             FROM unnest(command_of, command_ids, command_hashes) AS c (d, id, hash)
             WHERE c.d <> ALL (refused) ORDER BY c.id COLLATE "C"
             ON CONFLICT DO NOTHING RETURNING command_id
@@ -249,9 +254,9 @@ BEGIN
     IF news > 0 THEN
         WITH added AS (
             INSERT INTO planfold.streams (aggregate_id, stream_id, version, head, due_at, created_at, updated_at)
-            SELECT a.id, a.stream, a.count, a.head, a.due, at, at
-            FROM unnest(aggregates, streams, expected, counts, heads, dues)
-                WITH ORDINALITY AS a (id, stream, version, count, head, due, d)
+            SELECT a.id, a.stream, a.count, a.head, a.due, a.decided, a.decided
+            FROM unnest(aggregates, streams, expected, counts, heads, dues, decided)
+                WITH ORDINALITY AS a (id, stream, version, count, head, due, decided, d)
             WHERE a.version = 0 AND a.d <> ALL (refused) ORDER BY a.id COLLATE "C"
             ON CONFLICT DO NOTHING RETURNING aggregate_id
         ) SELECT array_agg(aggregate_id) INTO begun FROM added;
@@ -273,15 +278,17 @@ BEGIN
         NULL;
     ELSIF n > 1 THEN
         UPDATE planfold.streams s
-        SET version = a.version + a.count, head = a.head, due_at = a.due, updated_at = at
-        FROM unnest(aggregates, expected, counts, heads, dues)
-            WITH ORDINALITY AS a (id, version, count, head, due, d)
+        SET version = a.version + a.count, head = a.head, due_at = a.due, updated_at = a.decided
+        FROM unnest(aggregates, streams, expected, counts, heads, dues, decided)
+            WITH ORDINALITY AS a (id, stream, version, count, head, due, decided, d)
         WHERE s.aggregate_id = a.id AND s.version = a.version AND a.version > 0
-          AND a.d <> ALL (refused);
+          AND s.stream_id = a.stream AND a.d <> ALL (refused);
     ELSIF refused = '{}' THEN
-        UPDATE planfold.streams
-        SET version = expected[1] + counts[1], head = heads[1], due_at = dues[1], updated_at = at
-        WHERE aggregate_id = aggregates[1] AND version = expected[1];
+        UPDATE planfold.streams s
+        SET version = expected[1] + counts[1], head = heads[1], due_at = dues[1],
+            updated_at = decided[1]
+        WHERE s.aggregate_id = aggregates[1] AND s.version = expected[1]
+          AND s.stream_id = streams[1];
         IF NOT FOUND THEN
             refusals := ARRAY['conflict'];
             refused := ARRAY[1];
@@ -289,7 +296,9 @@ BEGIN
     END IF;
 
     IF refused <> '{}' THEN
-        refusals := planfold.explain_refusals(refusals, aggregates, expected, counts, receipts);
+        refusals := planfold.explain_refusals(
+            refusals, aggregates, streams, expected, counts, receipts
+        );
         DELETE FROM planfold.commands WHERE command_id IN (
             SELECT c.id FROM unnest(command_of, command_ids) AS c (d, id)
             WHERE c.d = ANY (refused) AND c.id = ANY (noted)
@@ -307,19 +316,21 @@ BEGIN
     END IF;
     IF cardinality(event_of) = 1 AND n = 1 THEN
         INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
-                                     data, metadata, recorded_at, receipt)
+                                     data, metadata, recorded_at, checksum, receipt)
         VALUES (streams[1], aggregates[1], expected[1] + 1, event_types[1], event_versions[1],
-                event_data[1], event_metadata[1], at, receipts[1])
+                event_data[1], event_metadata[1], decided[1], event_checksums[1], receipts[1])
         RETURNING ARRAY[position] INTO positions;
     ELSE
         WITH added AS (
             INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type,
-                                         event_version, data, metadata, recorded_at, receipt)
+                                         event_version, data, metadata, recorded_at, checksum,
+                                         receipt)
             SELECT streams[e.d], aggregates[e.d], e.number, e.type, e.version, e.data, e.metadata,
-                   at, CASE e.number WHEN expected[e.d] + 1 THEN receipts[e.d] END
+                   decided[e.d], e.checksum,
+                   CASE e.number WHEN expected[e.d] + 1 THEN receipts[e.d] END
             FROM unnest(event_of, event_numbers, event_types, event_versions, event_data,
-                        event_metadata)
-                WITH ORDINALITY AS e (d, number, type, version, data, metadata, k)
+                        event_metadata, event_checksums)
+                WITH ORDINALITY AS e (d, number, type, version, data, metadata, checksum, k)
             WHERE e.d <> ALL (refused) ORDER BY e.k
             RETURNING position
         ) SELECT array_agg(position) INTO positions FROM added;
@@ -338,7 +349,8 @@ BEGIN
         INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, cancel)
         SELECT aggregates[t.d], t.task, t.attempt, t.route, t.cause, t.owner,
                (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
-               CASE WHEN t.owner IS NOT NULL THEN at + lease_s END, t.cancel
+               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) + lease_s END,
+               t.cancel
         FROM unnest(task_of, task_ids, task_attempts, task_routes, task_causes, task_owners,
                     task_cancels) WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, k)
         WHERE t.d <> ALL (refused) ORDER BY t.k;
@@ -355,10 +367,11 @@ BEGIN
 END
 $$;
 
--- 'written' where the first event carries the decision's receipt, 'corrupt' where the stream's
--- head is not its last event, so that deciding anew would never help.
+-- 'written' where the first event carries the decision's receipt. Deciding again would not help
+-- where the stream is of another kind ('kind') or its head is not its last event ('corrupt').
 CREATE FUNCTION planfold.explain_refusals(
-    refusals text[], aggregates text[], expected bigint[], counts integer[], receipts bigint[]
+    refusals text[], aggregates text[], streams text[], expected bigint[], counts integer[],
+    receipts bigint[]
 ) RETURNS text[] LANGUAGE plpgsql
 SET enable_seqscan = off
 AS $$
@@ -366,6 +379,7 @@ DECLARE
     d integer;
     head bigint;
     last bigint;
+    kind text;
 BEGIN
     FOR d IN SELECT r.d FROM unnest(refusals) WITH ORDINALITY AS r (reason, d) WHERE r.reason IS NOT NULL LOOP
         IF EXISTS (SELECT FROM planfold.events WHERE aggregate_id = aggregates[d]
@@ -375,9 +389,12 @@ BEGIN
             refusals[d] := 'written ' || last;
         ELSIF refusals[d] = 'conflict' THEN
             SELECT coalesce((SELECT s.version FROM planfold.streams s WHERE s.aggregate_id = aggregates[d]), 0),
-                   coalesce((SELECT max(e.version) FROM planfold.events e WHERE e.aggregate_id = aggregates[d]), 0)
-            INTO head, last;
-            IF head <> last THEN
+                   coalesce((SELECT max(e.version) FROM planfold.events e WHERE e.aggregate_id = aggregates[d]), 0),
+                   (SELECT s.stream_id FROM planfold.streams s WHERE s.aggregate_id = aggregates[d])
+            INTO head, last, kind;
+            IF kind <> streams[d] THEN
+                refusals[d] := 'kind ' || kind;
+            ELSIF head <> last THEN
                 refusals[d] := 'corrupt ' || head || ' ' || last;
             END IF;
         END IF;
@@ -391,8 +408,9 @@ $$;
 -- written and it fails with PF001 where the lease is lost. Then planfold.append tells why.
 CREATE FUNCTION planfold.append_one(
     aggregate text, stream text, expected bigint, new_head text, due double precision,
-    its_receipt bigint,
+    its_receipt bigint, decided double precision,
     event_types text[], event_versions integer[], event_data text[], event_metadata text[],
+    event_checksums integer[],
     -- The lease, and whether its row leaves the queue; NULL: there is none.
     its_task bigint, its_attempt integer, its_epoch integer, settled boolean,
     -- New rows of the queue, as in planfold.append.
@@ -411,8 +429,8 @@ DECLARE
 BEGIN
     at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
     UPDATE planfold.streams
-    SET version = expected + n, head = new_head, due_at = due, updated_at = at
-    WHERE aggregate_id = aggregate AND version = expected;
+    SET version = expected + n, head = new_head, due_at = due, updated_at = decided
+    WHERE aggregate_id = aggregate AND version = expected AND stream_id = stream;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -436,18 +454,19 @@ BEGIN
     END IF;
     IF n = 1 THEN
         INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
-                                     data, metadata, recorded_at, receipt)
+                                     data, metadata, recorded_at, checksum, receipt)
         VALUES (stream, aggregate, expected + 1, event_types[1], event_versions[1], event_data[1],
-                event_metadata[1], at, its_receipt)
+                event_metadata[1], decided, event_checksums[1], its_receipt)
         RETURNING position INTO last;
     ELSE
         WITH added AS (
             INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type,
-                                         event_version, data, metadata, recorded_at, receipt)
-            SELECT stream, aggregate, expected + e.k, e.type, e.version, e.data, e.metadata, at,
-                   CASE e.k WHEN 1 THEN its_receipt END
-            FROM unnest(event_types, event_versions, event_data, event_metadata)
-                WITH ORDINALITY AS e (type, version, data, metadata, k)
+                                         event_version, data, metadata, recorded_at, checksum,
+                                         receipt)
+            SELECT stream, aggregate, expected + e.k, e.type, e.version, e.data, e.metadata,
+                   decided, e.checksum, CASE e.k WHEN 1 THEN its_receipt END
+            FROM unnest(event_types, event_versions, event_data, event_metadata, event_checksums)
+                WITH ORDINALITY AS e (type, version, data, metadata, checksum, k)
             ORDER BY e.k
             RETURNING position
         ) SELECT max(position) INTO last FROM added;
@@ -458,7 +477,7 @@ BEGIN
                                          epoch, starts, expires, cancel)
         SELECT aggregate, t.task, t.attempt, t.route, t.cause, t.owner,
                (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
-               CASE WHEN t.owner IS NOT NULL THEN at + lease_s END, false
+               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided) + lease_s END, false
         FROM unnest(task_ids, task_attempts, task_routes, task_causes, task_owners)
             WITH ORDINALITY AS t (task, attempt, route, cause, owner, k)
         ORDER BY t.k;
@@ -497,7 +516,8 @@ BEGIN
 END
 $$;
 
--- The first matching events in after < position <= upto; "upto" NULL: without a limit.
+-- The first matching events in after < position <= upto; "upto" NULL: without a limit, "most" NULL:
+-- all of them. Each filter has its index.
 CREATE FUNCTION planfold.feed_page(
     after bigint, upto bigint, stream text, type text, aggregate text, most bigint
 ) RETURNS SETOF planfold.events
@@ -508,11 +528,18 @@ SET enable_sort = off
 AS $$
 BEGIN
     upto := coalesce(upto, 9223372036854775807);
-    IF aggregate IS NULL THEN
+    IF aggregate IS NULL AND type IS NOT NULL THEN
         RETURN QUERY SELECT * FROM planfold.events
-        WHERE position > after AND position <= upto
-          AND (stream IS NULL OR stream_id = stream) AND (type IS NULL OR event_type = type)
-        ORDER BY position LIMIT most;
+        WHERE event_type = type AND position > after AND position <= upto
+          AND (stream IS NULL OR stream_id = stream)
+        ORDER BY event_type, position LIMIT most;
+    ELSIF aggregate IS NULL AND stream IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM planfold.events
+        WHERE stream_id = stream AND position > after AND position <= upto
+        ORDER BY stream_id, position LIMIT most;
+    ELSIF aggregate IS NULL THEN
+        RETURN QUERY SELECT * FROM planfold.events
+        WHERE position > after AND position <= upto ORDER BY position LIMIT most;
     ELSE
         RETURN QUERY SELECT * FROM planfold.events
         WHERE aggregate_id = aggregate AND position > after AND position <= upto

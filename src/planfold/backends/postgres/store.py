@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Self
 
 import asyncpg
-import msgspec
 
 from planfold.backends.postgres.address import Address, parse_address
 from planfold.backends.postgres.checkpoints import PostgresCheckpoints
@@ -35,6 +34,7 @@ from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
@@ -135,7 +135,7 @@ class PostgresStore:
     def append(self, append: Append) -> asyncio.Future[int]:
         """See :meth:`EventStore.append`."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Decision(append, self.codec, future))
+        self._writer.submit(Decision(append, self.codec, future, self.clock()))
         return future
 
     def flush(self) -> None:
@@ -156,11 +156,8 @@ class PostgresStore:
         self, query: Query, *, after: int = 0, limit: int | None = None
     ) -> list[Envelope]:
         """See :meth:`EventStore.read`."""
-        bindings = (after, query.stream_id, query.event_type, limit)
-        if query.aggregate_id is None:
-            rows = await self._readers.rows("read_log", *bindings)
-        else:
-            rows = await self._readers.rows("read_stream", *bindings, query.aggregate_id)
+        filters = (query.stream_id, query.event_type, query.aggregate_id)
+        rows = await self._readers.rows("feed_page", after, None, *filters, limit)
         return [self._envelope(row) for row in rows]
 
     def _envelope(self, row: Iterable[Any]) -> Envelope:
@@ -177,7 +174,7 @@ class PostgresStore:
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
         """The metadata with which a stream began."""
         text = await self._readers.value("first_metadata", aggregate_id)
-        return None if text is None else msgspec.json.decode(text, type=Metadata)
+        return None if text is None else decode_metadata(text, aggregate_id)
 
     async def heads(self, stream_id: str) -> list[StreamHead]:
         """All streams of one kind, oldest first."""

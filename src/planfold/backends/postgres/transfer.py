@@ -14,9 +14,9 @@ from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.incoming import write_streams
 from planfold.backends.postgres.queries import SQL
 from planfold.backends.postgres.reader import Readers
+from planfold.backends.rows import event_row_of
 from planfold.eventstore.transfer import (
     CommandRow,
-    EventRow,
     Footing,
     Incoming,
     Row,
@@ -181,7 +181,7 @@ async def _pages_of(
     async for events in _events(session, ids):
         for place, *event in events:
             begin(place)
-            page.append(EventRow(*event))
+            page.append(event_row_of(ids[place - 1], event))
         yield page
         page = []
     begin(len(streams))

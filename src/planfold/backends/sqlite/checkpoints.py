@@ -10,7 +10,7 @@ from planfold.backends.sqlite.consumers import SqliteConsumers
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
-from planfold.eventstore.port import Share
+from planfold.eventstore.consumers import Share
 from planfold.subscriptions.sharing import require_same_consumer
 
 

@@ -116,8 +116,8 @@ def _schema_version(connection: apsw.Connection, path: str) -> int:
     application_id, version, objects = found
     if application_id != APPLICATION_ID and objects:
         raise ConfigurationError(
-            f"{path} is an SQLite database of another program; name another file with --db"
-        )
+            f"{path} is an SQLite database of another program; name another file"
+        ).about("other database")
     known = len(migrations())
     if version > known:
         raise ConfigurationError(
@@ -148,7 +148,9 @@ def translate(fault: apsw.Error, path: str) -> PlanfoldError:
         case apsw.CantOpenError():
             return ConfigurationError(f"cannot open {path}: {fault}; is it a file you may write?")
         case apsw.NotADBError():
-            return ConfigurationError(f"{path} is not an SQLite database; name another with --db")
+            return ConfigurationError(f"{path} is not an SQLite database; name another file").about(
+                "other database"
+            )
         case apsw.CorruptError():
             return CorruptLog(f"{path} is damaged ({fault}); restore it from a backup")
         case apsw.ConstraintError() | apsw.SQLError() | apsw.MismatchError():

@@ -12,7 +12,7 @@ from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, LeaseLost
-from planfold.eventstore.port import Parked, Share, Standing
+from planfold.eventstore.consumers import Parked, Share, Standing
 from planfold.subscriptions.sharing import first_shares, require_same_consumer, to_take
 
 MEMBER_S = 30.0

@@ -4,15 +4,15 @@ SELECT 1 FROM task_queue WHERE aggregate_id = ? AND task_id = ? AND attempt = ? 
 SELECT aggregate_id, body_hash FROM commands WHERE command_id = ?
 -- name: advance_stream
 UPDATE streams SET version = ?, head = ?, due_at = ?, updated_at = ?
-WHERE aggregate_id = ? AND version = ?
+WHERE aggregate_id = ? AND version = ? AND stream_id = ?
 -- name: begin_stream
 INSERT INTO streams (version, head, due_at, updated_at, created_at, aggregate_id, stream_id)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
 WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?6)
 ON CONFLICT (aggregate_id) DO NOTHING
 -- name: add_event
-INSERT INTO events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: add_command
 INSERT INTO commands (command_id, aggregate_id, body_hash, version, recorded_at) VALUES (?, ?, ?, ?, ?)
 -- name: enqueue
@@ -71,18 +71,17 @@ FROM task_queue WHERE aggregate_id = ? ORDER BY id
 SELECT DISTINCT owner FROM task_queue WHERE owner IS NOT NULL
 -- name: abandon
 UPDATE task_queue SET expires = 0 WHERE owner = ?
--- name: due
-SELECT aggregate_id FROM streams
-WHERE due_at <= ?1 AND (?2 IS NULL OR aggregate_id = ?2) AND (?3 IS NULL OR stream_id = ?3)
-ORDER BY due_at LIMIT 100
--- name: next_due
-SELECT min(due_at) FROM streams
-WHERE due_at IS NOT NULL AND (?1 IS NULL OR aggregate_id = ?1) AND (?2 IS NULL OR stream_id = ?2)
+-- name: upcoming
+SELECT stream_id, aggregate_id, due_at, updated_at FROM streams
+WHERE due_at IS NOT NULL AND (?1 IS NULL OR stream_id IN (SELECT value FROM json_each(?1)))
+  AND (?2 IS NULL OR aggregate_id = ?2)
+ORDER BY due_at LIMIT ?3
 -- name: version
 SELECT version FROM streams WHERE aggregate_id = ?
 -- name: versions
 SELECT ifnull((SELECT version FROM streams WHERE aggregate_id = ?1), 0),
-       ifnull((SELECT max(version) FROM events WHERE aggregate_id = ?1), 0)
+       ifnull((SELECT max(version) FROM events WHERE aggregate_id = ?1), 0),
+       (SELECT stream_id FROM streams WHERE aggregate_id = ?1)
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE stream_id = ? ORDER BY created_at, rowid
@@ -90,23 +89,43 @@ FROM streams WHERE stream_id = ? ORDER BY created_at, rowid
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?
 -- name: load
-SELECT version, event_type, event_version, data FROM events
-WHERE aggregate_id = ? AND version > ? ORDER BY version
+-- Texts of events come as bytes, here and below: damaged ones need not be UTF-8.
+SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version
 -- name: read_stream
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
 FROM events
 WHERE aggregate_id = ?1 AND position > ?2
   AND (?3 IS NULL OR stream_id = ?3) AND (?4 IS NULL OR event_type = ?4)
 ORDER BY version LIMIT ?5
--- name: read_log
-SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at
+-- name: read_type
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
 FROM events
-WHERE position > ?2 AND (?3 IS NULL OR stream_id = ?3) AND (?4 IS NULL OR event_type = ?4)
+WHERE event_type = ?4 AND position > ?2 AND (?3 IS NULL OR +stream_id = ?3)
 ORDER BY position LIMIT ?5
+-- name: read_kind
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events
+WHERE stream_id = ?3 AND position > ?2
+ORDER BY position LIMIT ?5
+-- name: read_log
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events
+WHERE position > ?2 ORDER BY position LIMIT ?5
 -- name: last_position
 SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)  -- the newest may be archived
 -- name: first_metadata
-SELECT metadata FROM events WHERE aggregate_id = ? AND version = 1
+SELECT CAST(metadata AS BLOB) FROM events WHERE aggregate_id = ? AND version = 1
 -- name: save_checkpoint
 INSERT INTO consumers (name, partition, partitions, store_id, store_epoch, position, updated_at)
 VALUES (?, 0, 1, ?, ?, ?, ?)
@@ -190,8 +209,9 @@ WHERE aggregate_id = ? ORDER BY version, command_id
 SELECT task_id, attempt, route, cause, epoch, starts, cancel FROM task_queue
 WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
-SELECT version, event_type, event_version, data, metadata, recorded_at FROM events
-WHERE aggregate_id = ? ORDER BY version
+SELECT version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB),
+       CAST(metadata AS BLOB), recorded_at, checksum, CAST(stream_id AS BLOB)
+FROM events WHERE aggregate_id = ? ORDER BY version
 -- name: versions_of
 SELECT aggregate_id, version FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?))
 -- name: owners_of_commands

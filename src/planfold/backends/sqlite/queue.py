@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,9 +15,9 @@ from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.envelope import event_id
-from planfold.eventstore.port import Lease, WorkerRecord
+from planfold.eventstore.port import Due, Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.handler import event_id
 
 LEASE_S = 30.0
 
@@ -113,18 +113,16 @@ class SqliteQueue:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return [_lease(row) for row in self._reader.rows("queued", (aggregate_id,))]
 
-    async def due(
-        self, now: float, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> list[str]:
-        """Streams that asked to be continued by ``now``, the longest overdue first."""
-        return [row[0] for row in self._reader.rows("due", (now, aggregate_id, stream_id))]
-
-    async def next_due(
-        self, *, stream_id: str | None = None, aggregate_id: str | None = None
-    ) -> float | None:
-        """When the first of these streams wants to be continued; None: none does."""
-        at: float | None = self._reader.value("next_due", (aggregate_id, stream_id))
-        return at
+    async def upcoming(
+        self,
+        limit: int,
+        *,
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """See :meth:`TaskQueue.upcoming`."""
+        kinds = None if stream_ids is None else _json(stream_ids)
+        return [Due(*row) for row in self._reader.rows("upcoming", (kinds, aggregate_id, limit))]
 
     async def _abandon_the_dead(self) -> None:
         owners = [row[0] for row in self._reader.rows("owners", ())]

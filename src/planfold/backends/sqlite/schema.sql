@@ -15,9 +15,12 @@ CREATE TABLE events (
     event_version INTEGER NOT NULL,
     data          TEXT    NOT NULL,
     metadata      TEXT    NOT NULL,
-    recorded_at   REAL    NOT NULL
+    recorded_at   REAL    NOT NULL,
+    checksum      INTEGER  -- see planfold/eventstore/checksum.py; NULL in rows that are older
 );
 CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, version);
+CREATE INDEX events_by_type ON events (event_type);  -- and by position, the row's id
+CREATE INDEX events_by_kind ON events (stream_id);
 
 CREATE TABLE streams (
     aggregate_id TEXT    PRIMARY KEY,

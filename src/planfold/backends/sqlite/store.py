@@ -11,8 +11,8 @@ from typing import Any, Self
 import apsw
 import msgspec
 
-from planfold.backends.names import names_of, require_storable
-from planfold.backends.rows import envelope_of, events_of, head_of
+from planfold.backends.names import names_of, of_another_kind, require_storable
+from planfold.backends.rows import envelope_of, events_of, head_of, new_events
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
@@ -24,6 +24,7 @@ from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Enqueue, Metadata, Settle
@@ -99,8 +100,10 @@ class SqliteStore:
     def append(self, append: Append) -> asyncio.Future[int]:
         """See :meth:`EventStore.append`."""
         require_storable(names_of(append))
-        now = self.clock()
-        rows = self._event_rows(append, now)
+        now = self.clock() if append.now is None else append.now
+        stream_id, aggregate_id = append.stream_id, append.aggregate_id
+        events = new_events(self.codec, append, now)
+        rows = [(stream_id, aggregate_id, *event) for event in events]
         head = self._encode_json(append.head).decode()
 
         def work(connection: apsw.Connection) -> int:
@@ -110,44 +113,36 @@ class SqliteStore:
             if append.expected_version:
                 execute(
                     SQL["advance_stream"],
-                    (version, head, append.due_at, now, append.aggregate_id, version - len(rows)),
+                    (
+                        *(version, head, append.due_at, now),
+                        *(aggregate_id, append.expected_version, stream_id),
+                    ),
                 )
             else:
                 execute(
                     SQL["begin_stream"],
-                    (version, head, append.due_at, now, now, append.aggregate_id, append.stream_id),
+                    (version, head, append.due_at, now, now, aggregate_id, stream_id),
                 )
             if not connection.changes():
                 raise self._conflict(connection, append)
             connection.executemany(SQL["add_event"], rows)
             position = connection.last_insert_rowid()
-            self._change_queue(connection, append, now)
+            self._change_queue(connection, append, max(now, self.clock()))
             for record in append.commands:
                 execute(
                     SQL["add_command"],
-                    (record.command_id, append.aggregate_id, record.body_hash, version, now),
+                    (record.command_id, aggregate_id, record.body_hash, version, now),
                 )
             return position
 
         future = self._writer.submit(work)
-        keys = (append.aggregate_id, WORK) if leaves_work(append) else (append.aggregate_id,)
+        keys = (aggregate_id, WORK) if leaves_work(append) else (aggregate_id,)
         future.add_done_callback(lambda _: self.wakeup.notify(*keys))
         return future
 
     def flush(self) -> None:
         """See :meth:`EventStore.flush`."""
         self._writer.flush()
-
-    def _event_rows(self, append: Append, now: float) -> list[tuple[Any, ...]]:
-        stream_id, aggregate_id, encode = append.stream_id, append.aggregate_id, self.codec.encode
-        rows: list[tuple[Any, ...]] = []
-        known: Metadata | None = None
-        text = ""
-        for version, (event, metadata) in enumerate(append.events, append.expected_version + 1):
-            if metadata is not known:
-                known, text = metadata, self._encode_json(metadata).decode()
-            rows.append((stream_id, aggregate_id, version, *encode(event), text, now))
-        return rows
 
     @staticmethod
     def _check(connection: apsw.Connection, append: Append) -> None:
@@ -166,7 +161,9 @@ class SqliteStore:
     @staticmethod
     def _conflict(connection: apsw.Connection, append: Append) -> PlanfoldError:
         aggregate_id = append.aggregate_id
-        head, last = connection.execute(SQL["versions"], (aggregate_id,)).get
+        head, last, kind = connection.execute(SQL["versions"], (aggregate_id,)).get
+        if kind is not None and kind != append.stream_id:
+            return of_another_kind(append, kind)
         if head != last:  # deciding anew would never help
             return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
         if not append.expected_version and (refusal := refusal_to_begin(connection, aggregate_id)):
@@ -201,7 +198,12 @@ class SqliteStore:
         self, query: Query, *, after: int = 0, limit: int | None = None
     ) -> list[Envelope]:
         """See :meth:`EventStore.read`."""
-        name = "read_log" if query.aggregate_id is None else "read_stream"
+        if query.aggregate_id is not None:
+            name = "read_stream"
+        elif query.event_type is not None:
+            name = "read_type"
+        else:
+            name = "read_log" if query.stream_id is None else "read_kind"
         bindings = (
             query.aggregate_id,
             after,
@@ -224,8 +226,8 @@ class SqliteStore:
 
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
         """The metadata with which a stream began."""
-        text = self._reader.value("first_metadata", (aggregate_id,))
-        return None if text is None else msgspec.json.decode(text, type=Metadata)
+        data = self._reader.value("first_metadata", (aggregate_id,))
+        return None if data is None else decode_metadata(data, aggregate_id)
 
     async def heads(self, stream_id: str) -> list[StreamHead]:
         """All streams of one kind, oldest first."""

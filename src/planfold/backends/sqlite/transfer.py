@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import apsw
 import msgspec
 
+from planfold.backends.rows import checksum_of, event_row_of
 from planfold.backends.sqlite.connection import MEMORY, connect, translated
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
@@ -154,7 +156,7 @@ def _rows(connection: apsw.Connection, aggregate_ids: Sequence[str] | None) -> I
         for task in execute(SQL["tasks_of"], key):
             yield _task(task)
         for event in execute(SQL["events_of"], key):
-            yield EventRow(*event)
+            yield event_row_of(stream.aggregate_id, event)
 
 
 def _task(row: tuple[Any, ...]) -> TaskRow:
@@ -187,7 +189,7 @@ def _write(connection: apsw.Connection, incoming: Incoming, now: float) -> None:
     old = _old_tasks(connection, row.aggregate_id, now) if after else {}
     head = (row.version, row.head, row.due_at, row.updated_at)
     if after:
-        execute(SQL["advance_stream"], (*head, row.aggregate_id, after))
+        execute(SQL["advance_stream"], (*head, row.aggregate_id, after, row.stream_id))
     else:
         execute(SQL["lift_tombstone"], (row.aggregate_id,))
         execute(SQL["begin_stream"], (*head, row.created_at, row.aggregate_id, row.stream_id))
@@ -218,9 +220,10 @@ def _write_rows(
     aggregate_id = stream.aggregate_id
 
     def events(first: EventRow, rest: Iterator[OwnRow]) -> Iterator[tuple[Any, ...]]:
-        yield (stream.stream_id, aggregate_id, *msgspec.structs.astuple(first))
-        for row in rest:
-            yield (stream.stream_id, aggregate_id, *msgspec.structs.astuple(row))
+        for row in chain([first], rest):
+            assert isinstance(row, EventRow)
+            checksum = checksum_of(stream.stream_id, aggregate_id, row)
+            yield (stream.stream_id, aggregate_id, *msgspec.structs.astuple(row), checksum)
 
     remaining = iter(rows)
     for row in remaining:

@@ -9,10 +9,12 @@ import click
 
 from planfold.cli.exits import COMPLETED
 from planfold.cli.options import DB_HELP, command, json_option
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.cli.printing import Line
-    from planfold.eventstore.port import EventStore, Parked
+    from planfold.eventstore.consumers import Parked
+    from planfold.eventstore.port import EventStore
     from planfold.subscriptions.keeping import ConsumerView
 
 T = TypeVar("T")
@@ -42,7 +44,7 @@ def consumers_command(context: click.Context, db: str | None, as_json: bool) -> 
         paper = Paper()
         paper.lines([line for view in found for line in _lines(view, db)], width=paper.width)
     else:
-        click.echo("No consumers yet.")
+        say("No consumers yet.")
     return COMPLETED
 
 
@@ -65,9 +67,9 @@ def replay_command(name: str, plan_id: str | None, as_json: bool, db: str | None
     if as_json:
         print_json({"consumer": name, "streams": streams})
     elif streams:
-        click.echo("Will be tried again: " + ", ".join(map(clean, streams)))
+        say("Will be tried again: " + ", ".join(map(clean, streams)))
     else:
-        click.echo("Nothing is parked.")
+        say("Nothing is parked.")
     return COMPLETED
 
 
@@ -90,7 +92,7 @@ def accept_command(name: str, as_json: bool, db: str | None) -> int:
     if as_json:
         print_json(_as_json(view))
     else:
-        click.echo(f"{clean(name)} goes on from position {view.position}.")
+        say(f"{clean(name)} goes on from position {view.position}.")
     return COMPLETED
 
 
@@ -107,7 +109,7 @@ def forget_command(name: str, db: str | None) -> int:
     from planfold.subscriptions.keeping import forget
 
     _with_store(db, lambda store: forget(store, name))
-    click.echo(f"{clean(name)} is forgotten.")
+    say(f"{clean(name)} is forgotten.")
     return COMPLETED
 
 
@@ -163,6 +165,7 @@ def _as_json(view: ConsumerView) -> dict[str, Any]:
 
 
 def _lines(view: ConsumerView, db: str | None) -> list[Line]:
+    from planfold.cli.access import command_line
     from planfold.cli.printing import clean, clean_lines, counted
 
     running = counted(len(view.members), "member") if view.members else "not running"
@@ -175,6 +178,7 @@ def _lines(view: ConsumerView, db: str | None) -> list[Line]:
     ]
     if view.refused is not None:
         lines += [[("  refused: ", "bad"), (part, "")] for part in clean_lines(view.refused)]
+        lines.append([(f"    {command_line(db, 'consumers', 'accept', view.name)}", "busy")])
     if len(view.shares) > 1:
         for share in view.shares:
             owner = view.owner_of(share) or "nobody"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,9 +20,15 @@ json_after = json_option("the plan as it stands then")
 @click.argument("words", nargs=-1, required=True, metavar="[ID] TASK TEXT")
 @click.option("--failed", is_flag=True, help="Report that it could not be done; TEXT says why.")
 @click.option("--change", is_flag=True, help="Change an answer; what rests on it runs again.")
+@click.option("--result", metavar="JSON", help="What came of it, with the answer `done`.")
 @json_after
 def answer_command(
-    words: tuple[str, ...], failed: bool, change: bool, as_json: bool, db: str | None
+    words: tuple[str, ...],
+    failed: bool,
+    change: bool,
+    result: str | None,
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Answer the question of a task, which is named by its id or label.
 
@@ -33,14 +39,12 @@ def answer_command(
     planfold answer plan-3f9a publish yes
     planfold answer publish 1
     planfold answer plan-3f9a publish no --change
+    planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
     from planfold.cli.access import existing_app, only_plan, person, run_async
     from planfold.planner.commands import ChangeAnswer
 
-    if len(words) not in (2, 3):
-        raise click.UsageError("give a task and one text: put several words in quotes")
-    if failed and change:
-        raise click.UsageError("--failed and --change exclude each other")
+    given = _given(words, failed=failed, change=change, result=result)
     key = words[0] if len(words) == 3 else None
     task, text = words[-2:]
 
@@ -57,11 +61,35 @@ def answer_command(
                 said = "Changed" if await app.send(found, command) else "That was the answer"
             else:
                 await _refuse_second_answer(app, found, task, text)
-                await app.answer(found, task, text, by=person(), failed=failed)
+                await app.answer(found, task, text, by=person(), failed=failed, **given)
                 said = "Answered"
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(answer())
+
+
+def _given(
+    words: tuple[str, ...], *, failed: bool, change: bool, result: str | None
+) -> dict[str, Any]:
+    """The result that was given, if any; raises UsageError where options do not go together."""
+    if len(words) not in (2, 3):
+        raise click.UsageError("give a task and one text: put several words in quotes")
+    if failed and change:
+        raise click.UsageError("--failed and --change exclude each other")
+    if result is not None and (failed or change):
+        raise click.UsageError("--result goes with the answer `done` only")
+    return {} if result is None else {"result": _json(result)}
+
+
+def _json(text: str) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as fault:
+        raise click.UsageError(
+            f"--result is not JSON: {fault}; text needs quotes of its own: --result '\"text\"'"
+        ) from None
 
 
 async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.runtime.settings import Settings
@@ -27,7 +28,7 @@ def schema_command(as_json: bool, db: str | None) -> int:
 
     from planfold.drafting.schema import plan_schema
 
-    click.echo(json.dumps(plan_schema(), indent=2))
+    say(json.dumps(plan_schema(), indent=2))
     return COMPLETED
 
 
@@ -145,15 +146,15 @@ def _tell_migrated(facts: dict[str, Any], as_json: bool) -> int:
         print_json(facts)
         return COMPLETED if after == newest else FAILED
     if before == newest:
-        click.echo(f"Schema {newest}: up to date.")
+        say(f"Schema {newest}: up to date.")
     elif after == newest:
-        click.echo(f"Schema {before} -> {newest}.")
+        say(f"Schema {before} -> {newest}.")
     elif before > newest:
-        click.echo(f"Schema {before}; this planfold knows up to {newest}: upgrade planfold.")
+        say(f"Schema {before}; this planfold knows up to {newest}: upgrade planfold.")
     else:
-        click.echo(f"Schema {before}; `planfold migrate` brings it to {newest}.")
+        say(f"Schema {before}; `planfold migrate` brings it to {newest}.")
     if "order" in facts:
-        click.echo(f"Order: {facts['order']}.")
+        say(f"Order: {facts['order']}.")
     if "epoch" in facts:
-        click.echo(f"Epoch {facts['epoch']}: checkpoints that were saved before are refused.")
+        say(f"Epoch {facts['epoch']}: checkpoints that were saved before are refused.")
     return COMPLETED if after == newest else FAILED

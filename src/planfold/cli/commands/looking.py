@@ -9,6 +9,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.options import command, json_option, plan_argument
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -44,7 +45,7 @@ def list_command(as_json: bool, db: str | None) -> int:
         lines = [line for plan in found for line in _plan_lines(plan, narrow)]
         paper.lines(lines, width=paper.width)
     else:
-        click.echo("No plans yet; `planfold run` makes one.")
+        say("No plans yet; `planfold run` makes one.")
     return COMPLETED
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import click
 
-from planfold.cli.exits import COMPLETED
+from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option
+from planfold.cli.streams import flush_output, output, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,8 +94,9 @@ def _output(to: str, force: bool) -> Iterator[BinaryIO]:
     from planfold.transfer.files import new_file
 
     if to == STANDARD:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield output().buffer
+        if not flush_output():
+            raise click.exceptions.Exit(FAILED)
     else:
         with new_file(Path(to), overwrite=force) as file:
             yield file
@@ -131,7 +133,7 @@ def import_command(source: str, dry_run: bool, as_json: bool, db: str | None) ->
     if as_json:
         print_json({"file": source, "dry_run": dry_run, **_as_dict(done)})
     else:
-        click.echo(_imported_in_words(done, dry_run))
+        say(_imported_in_words(done, dry_run))
     return COMPLETED
 
 
@@ -162,7 +164,7 @@ async def _checked(export: ExportFile, db: str | None) -> Plan:
         async with existing_app(db) as app:
             return await check(app.store, export)
     except ConfigurationError as fault:
-        if not str(fault).startswith("no database at "):
+        if fault.topic != "no database":
             raise
     nothing = msgspec.structs.replace(settings_for(db), database="sqlite:///:memory:")
     async with open_app(nothing, load=False) as app:
@@ -303,11 +305,11 @@ def _tell_archived(done: Archived, dry_run: bool) -> None:
     verb = "Would archive" if dry_run else "Archived"
     files = f" to {', '.join(map(_clean, done.files))}" if done.files else ""
     what = f"{counted(done.streams, 'plan')} with {counted(done.events, 'event')}"
-    click.echo(f"{verb} {what}{files}.")
+    say(f"{verb} {what}{files}.")
     for plan_id, reason in list(done.left.items())[:SHOWN]:
-        click.echo(f"left: {_clean(plan_id)}: {_clean(reason)}")
+        say(f"left: {_clean(plan_id)}: {_clean(reason)}")
     if done.left_count > SHOWN:
-        click.echo(f"and {counted(done.left_count - SHOWN, 'plan')} more")
+        say(f"and {counted(done.left_count - SHOWN, 'plan')} more")
 
 
 # --- both ---------------------------------------------------------------------------------------

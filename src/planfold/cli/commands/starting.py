@@ -16,6 +16,7 @@ from planfold.cli.options import (
     plan_argument,
     tools_option,
 )
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     import msgspec
@@ -153,13 +154,14 @@ def _begun(
     """How the plan begins: as its text says, or with the wish that the model is to plan."""
     from planfold.assembly import planner_config
     from planfold.cli.sources import is_data, read_source
+    from planfold.drafting.files import decoded_plan
     from planfold.drafting.model.wish import begin_with_wish
 
     config = planner_config(settings)
     if config.model and not as_written:
         text, name = read_source(source)
         if not is_data(text, name):
-            wish = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            wish = decoded_plan(text, name)
             return begin_with_wish(wish, config, approved_by=approver)
     return _with(_compiled(source, toolbox)[0], config=config, approved_by=approver)
 
@@ -287,5 +289,5 @@ async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db:
     if as_json:
         print_json([])
     else:
-        click.echo("Nothing to resume: every plan has ended.")
+        say("Nothing to resume: every plan has ended.")
     return COMPLETED

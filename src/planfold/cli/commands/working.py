@@ -10,6 +10,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from planfold.cli.session import Stop
     from planfold.runtime.settings import Settings
 
-DRAIN_S = 30.0
 LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 
 
@@ -41,8 +41,9 @@ def worker_command(
 ) -> int:
     """Run tasks of all approved plans until told to stop.
 
-    SIGTERM or Ctrl-C: no more tasks are taken, those that run get 30 s to end, the rest is given
-    back. A second signal cuts them off at once. Any number of workers may serve a database.
+    SIGTERM or Ctrl-C: no more tasks are taken, those that run get 10 s (drain_s in planfold.toml)
+    to end, the rest is given back. A second signal cuts them off at once. Any number of workers
+    may serve a database.
 
     \b
     planfold worker
@@ -83,15 +84,16 @@ async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) 
 
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
-    teller = _Teller(app, paper, as_json)
+    drain_s = app.settings.drain_s
+    teller = _Teller(app, paper, as_json, stop)
     worker = app.worker(routes=routes or None, observer=teller)
-    async with teller.telling(), at_work(worker, stop, drain_s=DRAIN_S):
+    async with teller.telling(), at_work(worker, stop, drain_s=drain_s):
         where = clean(database_shown(app.settings))
         say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
         await stop.asked.wait()
         if worker.running:
             what = counted(worker.running, "running task")
-            say([[(f"stopping: {what}, up to {DRAIN_S:g} s; again to cut them off", "")]])
+            say([[(f"stopping: {what}, up to {drain_s:g} s; again to cut them off", "")]])
     say([[("stopped", "")]])
 
 
@@ -127,9 +129,11 @@ def _warn(text: str) -> None:
 class _Teller:
     """Prints one line for each report of a worker, and its troubles to stderr."""
 
-    def __init__(self, app: App, paper: Paper, as_json: bool) -> None:
+    def __init__(self, app: App, paper: Paper, as_json: bool, stop: Stop) -> None:
         import asyncio
 
+        self._stop = stop
+        self._left: BrokenPipeError | None = None
         self._app = app
         self._paper = paper
         self._json = as_json
@@ -141,8 +145,8 @@ class _Teller:
             self._reports.put_nowait((aggregate_id, event))
 
     def trouble(self, fault: PlanfoldError) -> None:
-        if str(fault) != self._told:  # once, not every second
-            self._told = str(fault)
+        if explained(fault) != self._told:  # once, not every second
+            self._told = explained(fault)
             _warn(self._told)
 
     @asynccontextmanager
@@ -153,6 +157,8 @@ class _Teller:
         try:
             yield
             await self._reports.join()
+            if self._left is not None:
+                raise self._left
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -169,6 +175,9 @@ class _Teller:
                     self._paper.lines([line])
             except PlanfoldError as fault:
                 self.trouble(fault)
+            except BrokenPipeError as fault:  # its reader has left, so it stops as if told to
+                self._left = fault
+                self._stop.asked.set()
             finally:
                 self._reports.task_done()
 

@@ -109,7 +109,7 @@ async def _ask(context: TaskContext, model: Model, request: Request, key: str) -
 
 
 def _request(plan: PlannerState) -> tuple[Request, list[int]]:
-    tasks = [plan.tasks[i] for i in dict.fromkeys(plan.facts.uncompacted) if i in plan.tasks]
+    tasks = [plan.tasks[i] for i in dict.fromkeys(plan.uncompacted) if i in plan.tasks]
     done = [task for task in tasks if task.status is TaskStatus.Completed]
     budget = plan.config.token_budget
     room = int(budget * INPUT_SHARE) * CHARS_PER_TOKEN // (len(done) + 1)

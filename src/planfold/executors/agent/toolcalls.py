@@ -18,6 +18,7 @@ from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, Pl
 from planfold.executors.agent.brief import as_shown, cut, one_line
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome, ToolExecutor
+from planfold.executors.faults import describe_exception
 from planfold.executors.recordable import as_text, recordable
 from planfold.llm.fencing import fenced
 from planfold.llm.model import ToolRequest, ToolSchema
@@ -221,7 +222,7 @@ class ToolCalls:
         except PlanfoldError as fault:
             return Ran(error=as_text(fault))
         except Exception as fault:
-            return Ran(error=f"{type(fault).__name__}: {as_text(fault)}")
+            return Ran(error=describe_exception(fault))
         if isinstance(outcome, NeedsClarification):
             raise Asking(outcome)
         if isinstance(outcome, TaskFailed):

@@ -12,7 +12,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from planfold.errors import Permanent
@@ -21,10 +21,12 @@ PATH_LIMIT = 4_096  # bytes
 OWN_FOLDER = ".planfold"
 GIT_FOLDER = ".git"  # who writes its hooks or its config has programs run later, unasked
 SETTINGS_FILE = "planfold.toml"
+WORKERS = ".workers"  # ends the name of the folder beside the database where workers hold locks
 TEMPORARY = ".planfold-tmp-"  # how a half-written file's name begins
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PASSING = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC}
 _PASSING |= {errno.EDQUOT, errno.EINTR, errno.EBUSY, errno.ESTALE}
@@ -39,9 +41,10 @@ class NotThere(Permanent):
 class Workspace:
     """The directory ``root`` (which may itself be reached through links) and what is below it.
 
-    ``files_dir`` may be read but not written. ``database`` is never opened: a process that closes
-    any descriptor of an SQLite file loses its locks on it. ``.planfold`` and ``planfold.toml``
-    are planfold's own.
+    ``files_dir`` may be read but not written. ``database``, and what SQLite and workers keep beside
+    it, is never opened, under none of its names: a process that closes any descriptor of an SQLite
+    file loses its locks on it, and with them acknowledged commits. ``.planfold`` and
+    ``planfold.toml`` are planfold's own.
     """
 
     def __init__(
@@ -50,7 +53,11 @@ class Workspace:
         self.root = root
         self._real = Path(os.path.realpath(root))
         self._readable = self._below(files_dir)
-        self._database = database
+        self._databases: set[str] = set()  # as it is named, and where that leads
+        if database is not None:
+            self._databases = {str(database), os.path.realpath(database)}
+        folders = [self._below(Path(f"{path}{WORKERS}")) for path in self._databases]
+        self._closed = [parts for parts in folders if parts is not None]
 
     def parts(self, path: str) -> Parts:
         """The components of a path relative to the workspace; an absolute one must lie in it.
@@ -96,12 +103,24 @@ class Workspace:
             # Looked at first: to open a device or a pipe may have effects of its own, and to
             # close the database would. What counts is the look at the open descriptor below.
             self._refuse_odd(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False), parts)
-            descriptor = os.open(parts[-1], _READ, dir_fd=folder)
+            descriptor = self._opened(folder, parts)
         try:
             self._refuse_odd(os.fstat(descriptor), parts)
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _opened(self, folder: int, parts: Parts) -> int:
+        """Where the system can, by way of a descriptor that opens nothing (O_PATH): the name may
+        have come to mean the database after the first look."""
+        if not (_PATH and os.path.exists("/proc/self/fd")):
+            return os.open(parts[-1], _READ, dir_fd=folder)
+        place = os.open(parts[-1], _PATH, dir_fd=folder)
+        try:
+            self._refuse_odd(os.fstat(place), parts)
+            return os.open(f"/proc/self/fd/{place}", _READ & ~os.O_NOFOLLOW)
+        finally:
+            os.close(place)
 
     def replace(self, parts: Parts, content: bytes, mode: int | None = None) -> None:
         """Put a file there, whole or not at all, durably; ``mode`` None: as a new file's.
@@ -136,7 +155,7 @@ class Workspace:
         readable = self._readable
         if readable is not None and parts[: len(readable)] == readable:
             return
-        if any(part.casefold() == OWN_FOLDER for part in parts):
+        if any(part.casefold() == OWN_FOLDER for part in parts) or self._is_closed(parts):
             raise Permanent(f"{_shown(*parts)} is planfold's own")
 
     def allow_writing(self, parts: Parts) -> None:
@@ -145,9 +164,12 @@ class Workspace:
         if GIT_FOLDER in names:
             raise Permanent(f"{_shown(*parts)} is git's own; tools do not write there")
         readable = self._readable
-        own = OWN_FOLDER in names or names[-1:] == [SETTINGS_FILE]
+        own = OWN_FOLDER in names or names[-1:] == [SETTINGS_FILE] or self._is_closed(parts)
         if own or (readable is not None and parts[: len(readable)] == readable):
             raise Permanent(f"{_shown(*parts)} is planfold's own; tools do not write there")
+
+    def _is_closed(self, parts: Parts) -> bool:
+        return any(parts[: len(closed)] == closed for closed in self._closed)
 
     def _below(self, path: Path | None) -> Parts | None:
         if path is None:
@@ -173,11 +195,17 @@ class Workspace:
         if (found.st_dev, found.st_ino) in self._database_files():
             raise Permanent(f"{_shown(*parts)} is planfold's database")
 
-    def _database_files(self) -> Iterable[tuple[int, int]]:
-        for suffix in ("", "-wal", "-shm", "-journal") if self._database else ():
-            with contextlib.suppress(OSError):
-                found = os.stat(f"{self._database}{suffix}")
-                yield found.st_dev, found.st_ino
+    def _database_files(self) -> Iterator[tuple[int, int]]:
+        """What the database's files are now, by device and inode: a hard link is one of them."""
+        for path in self._databases:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                with contextlib.suppress(OSError):
+                    found = os.stat(f"{path}{suffix}")
+                    yield found.st_dev, found.st_ino
+            with contextlib.suppress(OSError), os.scandir(f"{path}{WORKERS}") as entries:
+                for entry in entries:
+                    found = entry.stat()
+                    yield found.st_dev, found.st_ino
 
 
 def kind_of(mode: int) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -245,7 +246,7 @@ class ForeignExecutor:
             return recordable(value, "the result", self._keep)
         except Permanent:  # too large, or no JSON that can be kept; what was done is done
             try:
-                text = msgspec.json.encode(value).decode()
+                text = json.dumps(value, ensure_ascii=False)  # NaN stays NaN
             except (ValueError, TypeError, RecursionError):
                 text = repr(value)
             return self._text(context, text)

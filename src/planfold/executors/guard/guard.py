@@ -13,13 +13,14 @@ import msgspec
 from planfold.errors import Permanent, PlanfoldError, Transient
 from planfold.executors.context import Asking, BudgetUsedUp, TaskContext
 from planfold.executors.executor import Executor, Outcome
+from planfold.executors.faults import describe_exception
 from planfold.executors.guard.approval import ALLOW_ONCE, DENY, fingerprint, question_for
-from planfold.executors.guard.redaction import Redactor
 from planfold.executors.recordable import as_text
 from planfold.planner.commands import NeedsClarification, TaskFailed
 from planfold.tools.policy.matching import HTTP, SHELL
 from planfold.tools.policy.places import Places
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Verdict
+from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import (
     PREFIX,
     SHORTEST,
@@ -30,6 +31,7 @@ from planfold.tools.secrets import (
 )
 from planfold.tools.tool import Tool
 
+READ_FILE = "read_file"
 VENDORS_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
 _MARK = PREFIX.encode()
@@ -127,7 +129,8 @@ class Guard:
         self, executor: Executor, context: TaskContext, call: Call, arguments: dict[str, Any]
     ) -> Outcome:
         redactor = self._redactor
-        follows = call.proposed and call.tool == HTTP and not call.server
+        concerned = call.proposed or self.policy.concerns_everybody
+        follows = concerned and call.tool == HTTP and not call.server
         if redactor is None and not follows:
             return await executor.execute(context)
         why_not = functools.partial(self._why_not_fetch, call) if follows else None
@@ -146,11 +149,26 @@ class Guard:
         except Exception as fault:
             if isinstance(fault, PlanfoldError) and not isinstance(fault, Transient):
                 raise  # the log's or the worker's, not the tool's
-            return TaskFailed(redactor.text(f"{type(fault).__name__}: {as_text(fault)}"))
+            return TaskFailed(describe_exception(fault, redactor=redactor))
 
-    def _why_not_fetch(self, call: Call, url: str) -> str | None:
-        """A redirect is a request that nobody saw: it is followed where it needs no asking."""
-        following = msgspec.structs.replace(call, arguments={"url": url})
+    def why_not_read(self, path: str) -> str | None:
+        """Why a model may not be shown a file of the workspace without being asked, or None."""
+        call = Call(
+            tool=READ_FILE, arguments={"path": path}, server="", proposed=True, tainted=False
+        )
+        verdict = self.policy.decide(call)
+        return None if verdict.decision == "allow" else f"{verdict.reason} ({verdict.rule})"
+
+    def redacted(self, text: str) -> str:
+        """``text`` without the values of secrets."""
+        return text if self._redactor is None else self._redactor.text(text)
+
+    def _why_not_fetch(self, call: Call, url: str, whole: bool) -> str | None:
+        """A redirect is a request that no one saw: it is followed where it needs no asking. With
+        all its headers (``whole``) it is held against the policy as the same call of that URL."""
+        given = call.arguments
+        kept = given if whole else {k: given[k] for k in ("method",) if k in given}
+        following = msgspec.structs.replace(call, arguments={**kept, "url": url})
         if self.policy.decide(following).decision == "allow":
             return None
         return "the policy does not allow that unasked; call http with that URL to have it asked"
@@ -191,17 +209,17 @@ async def _approval(context: TaskContext, call: Call, verdict: Verdict) -> str |
         turn, last = turn + 1, key
     pause = f"{last}/paused/{_pauses(context, last)}"
     if last and context.recorded(pause) and not context.recorded(f"{pause}/over"):
-        await context.claim(f"{pause}/over", True)
+        await context.journal.claim(f"{pause}/over", True)
         return last
     question = question_for(call, verdict, workspace, identity)
     answer = await context.ask(key, question, choices=(ALLOW_ONCE, DENY))
-    await context.claim(key, answer)
+    await context.journal.claim(key, answer)
     return key if answer == ALLOW_ONCE else None
 
 
 async def _pause(context: TaskContext, approval: str) -> None:
     """The call asks something: the attempt that the answer starts may go on with it, once."""
-    await context.claim(f"{approval}/paused/{_pauses(context, approval) + 1}", True)
+    await context.journal.claim(f"{approval}/paused/{_pauses(context, approval) + 1}", True)
 
 
 def _pauses(context: TaskContext, approval: str) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from planfold.errors import ConfigurationError
-from planfold.eventstore.port import EventStore, StreamHead
+from planfold.eventstore.port import Due, EventStore, StreamHead
 from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
 
@@ -28,28 +30,32 @@ class RememberingContract(Contract):
         assert await store.head("absent") is None
         assert await store.heads("absent") == []
 
-    async def test_due_streams_come_the_longest_overdue_first(self, store: EventStore) -> None:
+    async def test_streams_that_wait_come_the_earliest_first(self, store: EventStore) -> None:
         for name, at in (("late", 3.0), ("never", None), ("soon", 9.0), ("first", 1.0)):
             await store.append(decision(Counted(1), to=name, due_at=at))
         await store.append(decision(Counted(1), to="foreign", stream="other", due_at=2.0))
-        due, next_due = store.queue.due, store.queue.next_due
-        assert await due(0.9) == []
-        assert await due(3.0) == ["first", "foreign", "late"]
-        assert await due(3.0, stream_id="note") == ["first", "late"]
-        assert await due(3.0, aggregate_id="late") == ["late"]
-        assert await due(3.0, aggregate_id="never") == []
-        assert (await next_due(), await next_due(stream_id="other")) == (1.0, 2.0)
-        assert (await next_due(aggregate_id="soon"), await next_due(aggregate_id="never")) == (
-            9.0,
-            None,
-        )
 
-    async def test_a_due_time_moves_with_the_next_decision(self, store: EventStore) -> None:
+        async def names(limit: int = 9, **which: Any) -> list[str]:
+            return [due.aggregate_id for due in await store.queue.upcoming(limit, **which)]
+
+        assert await names() == ["first", "foreign", "late", "soon"]
+        assert await names(2) == ["first", "foreign"]
+        assert await names(stream_ids=["note"]) == ["first", "late", "soon"]
+        assert await names(stream_ids=["note", "other"], limit=2) == ["first", "foreign"]
+        assert await names(stream_ids=[]) == []
+        assert await names(aggregate_id="late") == ["late"]
+        assert await names(aggregate_id="late", stream_ids=["other"]) == []
+        assert await names(aggregate_id="never") == []
+
+    async def test_a_due_time_moves_with_the_next_decision(self, backend: Backend) -> None:
+        clock = ManualClock(100.0)
+        store = await backend.open(clock=clock)
         await store.append(decision(Counted(1), due_at=1.0))
+        clock.advance(10)
         await store.append(decision(Counted(2), at=1, due_at=5.0))
-        assert await store.queue.due(2.0) == []
+        assert await store.queue.upcoming(9) == [Due("note", "a", 5.0, 110.0)]
         await store.append(decision(Counted(3), at=2))
-        assert await store.queue.next_due() is None
+        assert await store.queue.upcoming(9) == []
 
     async def test_a_checkpoint_is_remembered_by_name(self, backend: Backend) -> None:
         store = await backend.open()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from planfold.errors import CommandRejected, Conflict, CorruptLog
+from planfold.eventstore.consumers import Parked
 from planfold.eventstore.envelope import Query, Undecoded
-from planfold.eventstore.port import CommandRecord, EventStore, Parked
+from planfold.eventstore.port import CommandRecord, EventStore
 from planfold.eventstore.transfer import (
     CommandRow,
     EventRow,
@@ -147,7 +148,7 @@ class TransferringContract(Contract):
         assert [row.version for row in await store.read(Query(aggregate_id="a"))] == [1, 2, 3, 4]
         assert await rows_of(store) == [9, 3]
         assert await store.find_command("c1") == ("a", "hash")
-        assert await store.queue.due(8.0) == ["a"]
+        assert [due.aggregate_id for due in await store.queue.upcoming(9)] == ["a"]
 
     async def test_a_written_stream_goes_on(self, store: EventStore) -> None:
         await store.transfer.write([incoming(stream("a", 2), TaskRow(1, 1, "r", 1, 4, 1, False))])
@@ -279,9 +280,7 @@ class ArchivingContract(Contract):
         await self.end(store)
         await self.archive(store)
         other = asyncio.ensure_future(store.append(decision(Counted(1), to="b")))
-        with pytest.raises(
-            CommandRejected, match=r"was archived; .*`planfold import '/a b/x\.jsonl'`"
-        ):
+        with pytest.raises(CommandRejected, match=r"was archived; import /a b/x\.jsonl to bring"):
             await store.append(decision(Counted(2), commands=[CommandRecord("c", "h")]))
         with pytest.raises(Conflict):
             await store.append(decision(Counted(2), at=1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import re
 import urllib.parse
 from collections.abc import Callable
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planfold.executors.guard.redaction import Redactor
+from planfold.tools.redaction import Redactor
 
 VALUE = 'pa"ss/w&rd+ü \\=%'
 FORMS: list[Callable[[str], str]] = [
@@ -76,20 +78,63 @@ def test_nothing_to_redact() -> None:
     assert stream.feed(b"abc") + stream.end() == b"abc"
 
 
-@given(
-    st.lists(st.sampled_from([b"canary-one", b"canary", b"-", b"o", b"can", b"x" * 40])), st.data()
-)
-def test_pieces_do_not_matter(parts: list[bytes], data: st.DataObject) -> None:
-    whole = b"".join(parts)
-    redactor = Redactor([("A", "canary-one"), ("B", "o-canary-")])
-    stream, out, rest = redactor.stream(), b"", whole
-    while rest:
-        size = data.draw(st.integers(1, len(rest)))
-        out += stream.feed(rest[:size])
-        rest = rest[size:]
-    out += stream.end()
-    assert b"canary-one" not in out
-    assert b"o-canary-" not in out
-    assert out.count(b"x" * 40) == whole.count(b"x" * 40)
-    if b"canary-one" not in whole and b"o-canary-" not in whole:
-        assert out == whole
+OVERLAPPING = [
+    ("A", "abcabcab"),  # overlaps itself
+    ("B", "bcabca"),  # within A
+    ("C", "cabxyz"),  # overlaps the end of A
+    ("D", "abcabcabcd"),  # begins as A does
+    ("E", "xüöxüö"),  # characters of two bytes
+]
+REDACTOR = Redactor(OVERLAPPING)
+TEXTS = st.text(st.sampled_from("abcdxyzüö€")) | st.lists(
+    st.sampled_from([*(value for _, value in OVERLAPPING), "ab", "abc", "cab", "x", "ü", "-"])
+).map("".join)
+
+
+def streamed(redactor: Redactor, whole: bytes, cuts: list[int]) -> bytes:
+    places = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
+    stream = redactor.stream()
+    pieces = [stream.feed(whole[a:b]) for a, b in itertools.pairwise(places)]
+    return b"".join([*pieces, stream.end()])
+
+
+@given(TEXTS, st.lists(st.integers(0, 1_000)))
+def test_a_stream_says_what_the_whole_text_says_wherever_it_is_cut(
+    text: str, cuts: list[int]
+) -> None:
+    assert streamed(REDACTOR, text.encode(), cuts).decode() == REDACTOR.text(text)
+
+
+@given(TEXTS)
+def test_byte_by_byte(text: str) -> None:
+    whole = text.encode()
+    assert streamed(REDACTOR, whole, list(range(len(whole)))) == REDACTOR.data(whole)
+
+
+@given(st.binary() | TEXTS.map(lambda text: text.encode("utf-16-le")), st.lists(st.integers(0)))
+def test_a_stream_of_any_bytes(whole: bytes, cuts: list[int]) -> None:
+    assert streamed(REDACTOR, whole, cuts) == REDACTOR.data(whole)
+
+
+@given(TEXTS)
+def test_no_character_of_a_secret_is_left(text: str) -> None:
+    covered: set[int] = set()
+    for _, value in OVERLAPPING:
+        for start in range(len(text)):
+            if text.startswith(value, start):
+                covered |= set(range(start, start + len(value)))
+    left = "".join(c for i, c in enumerate(text) if i not in covered)
+    assert re.sub(r"\[secret [A-E]\]", "", REDACTOR.text(text)) == left
+
+
+def test_occurrences_that_overlap_get_one_mark() -> None:
+    assert REDACTOR.text("-abcabcabxyz-") == "-[secret A]-"
+    assert REDACTOR.text("-abcabcabcd-") == "-[secret D]-"
+    assert REDACTOR.text("abcabcabcabcab!") == "[secret A]!"
+    assert REDACTOR.text("xüöxüö" * 2) == "[secret E]"
+    assert REDACTOR.text("cabxyz" * 2) == "[secret C][secret C]"
+
+
+def test_the_end_of_a_stream_that_may_be_the_beginning_of_a_secret() -> None:
+    stream = REDACTOR.stream()
+    assert stream.feed(b"1 cabxy") + stream.end() == b"1 cabxy"

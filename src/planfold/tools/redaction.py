@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, AnyStr
 from urllib.parse import quote, quote_plus
 
 from planfold.tools.policy.urls import PATH_SAFE
@@ -16,42 +17,53 @@ LINE = 12  # characters: shorter lines of a value (PEM) are not looked for one b
 
 class Redactor:
     """Replaces the values by ``[secret NAME]``: as they are, and in base64, hexadecimal, URL, JSON
-    and UTF-16 form. False where there are none."""
+    and UTF-16 form. False where there are none.
+
+    Every character that belongs to any occurrence is removed. Occurrences that overlap get one
+    mark, that of the first one (of the longest where several begin together).
+    """
 
     def __init__(self, values: Iterable[tuple[str, str]]) -> None:
         """``values`` are names with values; a name may have several."""
-        values = list(values)
         marks: dict[str, str] = {}
+        wide: dict[bytes, bytes] = {}
         for name, value in values:
+            mark = f"[secret {name}]"
             for form in _forms(value):
-                marks.setdefault(form, f"[secret {name}]")
-        # The longest first, so that a value within another one does not leave the rest behind.
-        self._marks = sorted(marks.items(), key=lambda item: len(item[0]), reverse=True)
-        found = [(_bytes(form), _bytes(mark)) for form, mark in self._marks]
-        for name, value in values:
+                marks.setdefault(form, mark)
             for codec in ("utf-16-le", "utf-16-be"):
-                found.append((value.encode(codec, "ignore"), f"[secret {name}]".encode()))
-        self._byte_marks = sorted(found, key=lambda item: len(item[0]), reverse=True)
+                wide.setdefault(value.encode(codec, "ignore"), mark.encode())
+        found = {_bytes(form): _bytes(mark) for form, mark in marks.items()}
+        for data, data_mark in wide.items():
+            if data:
+                found.setdefault(data, data_mark)
+                with contextlib.suppress(UnicodeDecodeError):
+                    marks.setdefault(data.decode(), data_mark.decode())
+        self._marks, self._byte_marks = list(marks.items()), list(found.items())
+        self.longest = max((len(form) for form in found), default=0)  # bytes
 
     def __bool__(self) -> bool:
         return bool(self._marks)
 
-    @property
-    def longest(self) -> int:
-        """Bytes of the longest form."""
-        return len(self._byte_marks[0][0]) if self._byte_marks else 0
-
     def text(self, text: str) -> str:
-        for form, mark in self._marks:
-            if form in text:
-                text = text.replace(form, mark)
-        return text
+        found = _occurrences(text, self._marks)
+        if not found:
+            return text
+        pieces, end = [], 0
+        for start, stop, mark in found:
+            if start >= end:
+                pieces += [text[end:start], mark]
+            end = max(end, stop)
+        return "".join((*pieces, text[end:]))
 
     def data(self, data: bytes) -> bytes:
-        for form, mark in self._byte_marks:
-            if form in data:
-                data = data.replace(form, mark)
-        return data
+        stream = self.stream()
+        return stream.feed(data) + stream.end()
+
+    def occurrences(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """Start, end and mark of every occurrence, also where they overlap: by start, the longest
+        first."""
+        return _occurrences(data, self._byte_marks)
 
     def tree(self, value: Any) -> Any:
         """A JSON value with all its strings redacted, keys too."""
@@ -72,23 +84,48 @@ class Redactor:
 
 
 class Stream:
-    """Redacts bytes that come in pieces: it holds back what may be the beginning of a secret."""
+    """Redacts bytes that come in pieces: all pieces together give the same as the whole at once,
+    wherever it was cut. Holds back fewer bytes than the longest form has."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._held = b""
+        self._covered = 0  # leading bytes of what is held that the last mark replaces
 
     def feed(self, data: bytes) -> bytes:
-        """What of it, and of what was held back, can go on."""
-        clean = self._redactor.data(self._held + data)
-        keep = min(self._redactor.longest - 1, len(clean))
-        self._held = clean[len(clean) - keep :]
-        return clean[: len(clean) - keep]
+        """What of it, and of what was held back, can no longer be part of a later occurrence."""
+        held = self._held + data
+        # An occurrence that is not complete yet begins in the last longest - 1 bytes.
+        return self._pass_on(held, max(len(held) - max(self._redactor.longest - 1, 0), 0))
 
     def end(self) -> bytes:
         """The rest."""
-        held, self._held = self._held, b""
-        return held
+        return self._pass_on(self._held, len(self._held))
+
+    def _pass_on(self, held: bytes, size: int) -> bytes:
+        pieces, end = [], self._covered
+        for start, stop, mark in self._redactor.occurrences(held):
+            if start >= size:
+                break
+            if start >= end:
+                pieces += [held[end:start], mark]
+            end = max(end, stop)
+        pieces.append(held[end:size])
+        self._held, self._covered = held[size:], max(end - size, 0)
+        return b"".join(pieces)
+
+
+def _occurrences(
+    text: AnyStr, marks: Iterable[tuple[AnyStr, AnyStr]]
+) -> list[tuple[int, int, AnyStr]]:
+    found: list[tuple[int, int, AnyStr]] = []
+    for form, mark in marks:
+        place = text.find(form)
+        while place >= 0:
+            found.append((place, place + len(form), mark))
+            place = text.find(form, place + 1)
+    found.sort(key=lambda occurrence: (occurrence[0], -occurrence[1]))
+    return found
 
 
 def _bytes(text: str) -> bytes:

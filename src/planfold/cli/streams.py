@@ -1,0 +1,115 @@
+"""The standard streams of a command, whichever of them the caller closed, filled or left."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_own: io.TextIOWrapper | None = None
+
+
+class _Descriptor(io.FileIO):
+    """Writes to a descriptor. The first fault is kept and what follows is dropped, so that work
+    is not cut off for the sake of its output."""
+
+    fault: OSError | None = None
+
+    def write(self, data: Buffer, /) -> int:
+        if self.fault is None:
+            try:
+                return super().write(data) or 0
+            except OSError as fault:
+                self.fault = fault
+                self._failed(fault)
+        return memoryview(data).nbytes
+
+    def _failed(self, fault: OSError) -> None:
+        return
+
+
+class _Output(_Descriptor):
+    def _failed(self, fault: OSError) -> None:
+        if isinstance(fault, BrokenPipeError):
+            raise fault  # the reader has left: the command ends, as Unix tools do
+        _complain(f"planfold: standard output: {fault.strerror}\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def open_streams() -> None:
+    """Give every standard stream a descriptor and an object that may be written to.
+
+    Without this, the next file that is opened, such as the database, would become the standard
+    output of a process that was started without one.
+    """
+    global _own
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = _text(_Descriptor(2, "w", closefd=False), sys.stderr)
+    sys.stdout = _own = _text(_Output(os.dup(1), "w"), sys.stdout)
+
+
+def _text(raw: io.FileIO, former: Any) -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(former, "encoding", None) or "utf-8",
+        errors="backslashreplace",  # what a terminal's encoding lacks must not end the command
+        line_buffering=raw.fileno() == 2 or raw.isatty(),
+    )
+
+
+def output() -> TextIO:
+    """Where planfold's own output goes."""
+    return _own or sys.stdout
+
+
+def say(text: str) -> None:
+    """A line on standard output, at once."""
+    stream = output()
+    stream.write(text + "\n")
+    stream.flush()
+
+
+@contextmanager
+def reserved_output() -> Iterator[None]:
+    """Inside the block only planfold writes to standard output. What tools, native code and
+    child processes print goes to standard error."""
+    if _own is None or sys.stdout is not _own:
+        yield  # called inside another program, whose streams are its own
+        return
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = _own
+
+
+def flush_output() -> bool:
+    """Write what is buffered; returns whether all output could be written."""
+    if _own is None:
+        return True
+    with suppress(BrokenPipeError):
+        _own.flush()
+    return _raw(_own).fault is None
+
+
+def _raw(stream: io.TextIOWrapper) -> _Descriptor:
+    raw = stream.buffer.raw  # type: ignore[attr-defined]
+    assert isinstance(raw, _Descriptor)
+    return raw

@@ -1,0 +1,161 @@
+"""``decide``: commands and a handler in, one decision out. Pure: no clock, no I/O, no event loop.
+
+The dispatcher loads the handler, lets :func:`decide` run and appends the decision; nothing else
+happens between a command and its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from planfold.errors import Conflict, PlanfoldError
+from planfold.handler import Handler, Metadata, QueueChange, event_id
+
+SMALL_COMMAND = 256  # bytes of JSON: larger commands are not recorded beside their events
+
+KnownCommands = Mapping[str, tuple[str, str] | None]
+"""Aggregate and body hash of each command id that was recorded before; None: it was not."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Delivery(msgspec.Struct, eq=False):
+    """A command with where it comes from.
+
+    A ``body_hash`` makes the command idempotent: under its ``command_id`` it is decided once.
+    ``recorded``: the command is written beside its first event, where it is small.
+    """
+
+    command: Any
+    command_id: str = ""
+    body_hash: str = ""
+    origin: Metadata = Metadata()
+    recorded: bool = False
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """Whose commands are decided, and the version and correlation id of its stream."""
+
+    aggregate_id: str = ""
+    version: int = 0
+    correlation_id: str = ""
+
+
+NEW: Final = Stream()
+NONE_KNOWN: Final[KnownCommands] = {}
+
+
+class Decision(msgspec.Struct, eq=False):
+    """What the commands of one round lead to: ``events`` with their metadata, in order; ``queue``
+    changes with the version of their event; what the stream's head shows; when it is due; and the
+    answer to each command, in order: its own events, or the error that refused it."""
+
+    now: float
+    correlation_id: str
+    events: list[tuple[Any, Metadata]] = []
+    queue: list[tuple[QueueChange, int]] = []
+    head: dict[str, Any] = {}
+    due_at: float | None = None
+    size: int = 0
+    answers: list[list[Any] | PlanfoldError] = []
+
+
+def decide(
+    handler: Handler[Any, Any],
+    deliveries: Sequence[Delivery],
+    now: float,
+    stream: Stream = NEW,
+    known: KnownCommands = NONE_KNOWN,
+) -> Decision:
+    """Decide commands one after the other on ``handler``, which is advanced in place, then what
+    follows from them (:meth:`Handler.outlook`). ``now``: seconds since the epoch.
+
+    A refused command changes nothing and its error is its answer. Any other exception passes
+    through; the handler must be thrown away then, because it may have taken in a part.
+    """
+    decision = Decision(now, stream.correlation_id)
+    seen: dict[str, tuple[str, str]] = {}
+    for delivery in deliveries:
+        try:
+            repeated = _is_repeated(delivery, stream, known, seen)
+            events = [] if repeated else handler.process(delivery.command)
+        except PlanfoldError as refusal:
+            decision.answers.append(refusal)
+            continue
+        decision.answers.append(events)
+        if events:
+            metadata = _metadata(decision, stream, delivery)
+            first = _with_command(metadata, delivery) if delivery.recorded else metadata
+            _take(handler, decision, events[:1], first)
+            _take(handler, decision, events[1:], metadata)
+    if decision.events:
+        _follow(handler, decision, stream)
+    return decision
+
+
+def _is_repeated(
+    delivery: Delivery,
+    stream: Stream,
+    known: KnownCommands,
+    seen: dict[str, tuple[str, str]],
+) -> bool:
+    if not delivery.body_hash:
+        return False
+    body = (stream.aggregate_id, delivery.body_hash)
+    earlier = seen.get(delivery.command_id) or known.get(delivery.command_id)
+    if earlier not in (None, body):
+        raise Conflict(f"command id {delivery.command_id!r} was used for another command")
+    seen[delivery.command_id] = body
+    return earlier is not None
+
+
+def _metadata(decision: Decision, stream: Stream, delivery: Delivery) -> Metadata:
+    origin = delivery.origin
+    correlation_id = decision.correlation_id or origin.correlation_id or stream.aggregate_id
+    decision.correlation_id = correlation_id
+    at = getattr(delivery.command, "now", decision.now)
+    return msgspec.structs.replace(
+        origin,
+        correlation_id=origin.correlation_id or correlation_id,
+        causation_id=delivery.command_id,
+        now=0.0 if at == decision.now else at,
+    )
+
+
+def _with_command(metadata: Metadata, delivery: Delivery) -> Metadata:
+    data = _encode(delivery.command)
+    if len(data) > SMALL_COMMAND:
+        return metadata
+    command = {type(delivery.command).__name__: msgspec.json.decode(data)}
+    return msgspec.structs.replace(metadata, command=command)
+
+
+def _take(
+    handler: Handler[Any, Any], decision: Decision, events: Sequence[Any], metadata: Metadata
+) -> None:
+    for event in events:
+        handler.apply(event)
+        decision.events.append((event, metadata))
+
+
+def _follow(handler: Handler[Any, Any], decision: Decision, stream: Stream) -> None:
+    """Decide what follows, until nothing does."""
+    events: Sequence[Any] = [event for event, _ in decision.events]
+    while True:
+        outlook = handler.outlook(events, decision.now)
+        last = stream.version + len(decision.events)
+        first = last - len(events) + 1
+        decision.queue += [(change, first + place) for place, change in outlook.queue]
+        command = outlook.command
+        if command is None:
+            decision.head, decision.due_at = outlook.head, outlook.due_at
+            decision.size = outlook.size
+            return
+        events = handler.process(command)
+        if not events:
+            raise RuntimeError(f"{command!r} was to follow but decided nothing")
+        cause = f"{event_id(stream.aggregate_id, last)}/{type(command).__name__}"
+        _take(handler, decision, events, Metadata(decision.correlation_id, cause))

@@ -1,0 +1,183 @@
+"""``Journal``: the durable steps of one attempt, and the questions that end it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from planfold.errors import LeaseLost, PlanfoldError
+from planfold.executors.faults import describe_exception
+from planfold.executors.recordable import as_text, recordable
+from planfold.executors.threads import run_in_thread
+from planfold.planner.commands import (
+    ExecutorEvent,
+    NeedsClarification,
+    StepAbandoned,
+    StepBegun,
+    StepCompleted,
+)
+from planfold.planner.events import Event, StepStarted
+from planfold.planner.spending import Spend
+from planfold.tools.redaction import Redactor
+
+NOTE_LIMIT = 1_000  # characters
+
+Report = Callable[[ExecutorEvent], Awaitable[Sequence[Event] | None]]
+
+
+class Asking(BaseException):
+    """Ends an attempt with a question; the next attempt finds the answer.
+
+    Not an Exception, so that a tool's ``except Exception`` does not take it for a fault.
+    """
+
+    def __init__(self, question: NeedsClarification) -> None:
+        self.question = question
+        super().__init__(question.question)
+
+
+class BudgetUsedUp(Asking):
+    """The plan may not spend what a step would cost; the plan has put the question already."""
+
+
+class Journal:
+    """What an attempt has recorded, and what earlier attempts of its task had recorded.
+
+    ``report`` takes executor events to the log, ``steps`` are the recorded values by key, and
+    ``begun`` are the paid steps whose end no attempt has seen. The copies that :meth:`inner` and
+    :meth:`guarded` make share the records and the locks.
+    """
+
+    def __init__(self, report: Report, steps: dict[str, Any], begun: set[str]) -> None:
+        self.report = report
+        self._steps = steps
+        self._begun = begun
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._prefix = ""
+        self._redactor: Redactor | None = None
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the value of a step is recorded."""
+        return self._prefix + key in self._steps
+
+    def was_cut_off(self, key: str) -> bool:
+        """Whether a paid step began and no attempt saw its end."""
+        return self._prefix + key in self._begun
+
+    async def once(self, key: str, function: Callable[[], Any]) -> Any:
+        """See :meth:`TaskContext.once`."""
+        key = self._prefix + key
+        if key in self._steps:
+            return self._steps[key]
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if key not in self._steps:
+                value = self._recordable(key, await _call(function))
+                await self.report(StepCompleted(key, value))
+                self._steps[key] = value
+            return self._steps[key]
+
+    async def paid(
+        self,
+        key: str,
+        function: Callable[[bool], Awaitable[tuple[Any, Spend]]],
+        begun: StepBegun,
+    ) -> Any:
+        """See :meth:`TaskContext.paid`; ``begun`` is recorded first, under this journal's key."""
+        key = self._prefix + key
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if key in self._steps:
+                return self._steps[key]
+            again = key in self._begun
+            await self._begin(msgspec.structs.replace(begun, key=key))
+            try:
+                value, spent = await function(again)
+                value = self._recordable(key, value)
+            except (Exception, Asking) as fault:
+                await self._abandon(key, fault)
+                raise
+            await self.report(StepCompleted(key, value, spent))
+            self._begun.discard(key)
+            self._steps[key] = value
+            return value
+
+    async def _begin(self, begun: StepBegun) -> None:
+        events = await self.report(begun)
+        if events and not any(isinstance(event, StepStarted) for event in events):
+            raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
+        _require_logged(events)
+        self._begun.add(begun.key)
+
+    async def _abandon(self, key: str, fault: BaseException) -> None:
+        spent = Spend(calls=1) if isinstance(fault, Exception) else Spend()
+        if isinstance(fault, PlanfoldError | Asking):  # its message says it all
+            why = as_text(fault)
+            why = (self._redactor.text(why) if self._redactor is not None else why)[:NOTE_LIMIT]
+        else:
+            why = describe_exception(fault, redactor=self._redactor, limit=NOTE_LIMIT)
+        await self.report(StepAbandoned(key, why, spent))
+        self._begun.discard(key)
+
+    async def claim(self, key: str, value: Any) -> None:
+        """Record a step before what it stands for is done. Raises LeaseLost where the log does
+        not take it, because the attempt is over: then it must not be done."""
+        key = self._prefix + key
+        _require_logged(await self.report(StepCompleted(key, value)))
+        self._steps[key] = value
+
+    def ask(self, key: str, question: NeedsClarification) -> str:
+        """The recorded answer. Raises Asking, which ends the attempt, where there is none yet."""
+        step = f"{self._prefix}ask:{key}"
+        if step in self._steps:
+            return str(self._steps[step])
+        raise Asking(msgspec.structs.replace(question, key=step))
+
+    def inner(self, prefix: str, report: Report | None = None) -> Journal:
+        """The journal of an inner call, whose keys begin with ``prefix``."""
+        journal = copy.copy(self)
+        journal._prefix = f"{self._prefix}{prefix}/"
+        journal.report = report or self.report
+        return journal
+
+    def guarded(self, redactor: Redactor | None) -> Journal:
+        """The same journal; ``redactor`` takes the values of secrets out of what it records."""
+        journal = copy.copy(self)
+        journal._redactor = redactor
+        if redactor is not None:
+            journal.report = functools.partial(_report_redacted, self.report, redactor)
+        return journal
+
+    def _recordable(self, key: str, value: Any) -> Any:
+        value = recordable(value, f"the value of step {key!r}")
+        return self._redactor.tree(value) if self._redactor is not None else value
+
+
+def _require_logged(events: Sequence[Event] | None) -> None:
+    if events is not None and not events:  # what is not in the log must not happen
+        raise LeaseLost("the attempt is over: its task has stopped meanwhile")
+
+
+async def _report_redacted(
+    report: Report, redactor: Redactor, event: ExecutorEvent
+) -> Sequence[Event] | None:
+    texts = {
+        name: redactor.tree(value)
+        for name in event.__struct_fields__
+        if isinstance(value := getattr(event, name), str | list | dict) and name != "key"
+    }
+    return await report(msgspec.structs.replace(event, **texts))
+
+
+async def _call(function: Callable[[], Any]) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function()
+    value = await run_in_thread(function)
+    return await value if inspect.isawaitable(value) else value

@@ -1,0 +1,67 @@
+"""``Chore``: a loop of a worker with one shape of start, stop, wake-up and backoff."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from planfold.errors import PlanfoldError
+from planfold.eventstore.wakeup import WORK, Wakeup
+from planfold.runtime.reporting import as_planfold_error
+
+EVERY_S = 1.0  # without any wake-up: dead owners and lost hints are found after this time
+LONGEST_PAUSE_S = 8.0  # between two rounds that fail
+SHORTEST_PAUSE_S = 0.005  # so that a busy log does not mean a busy loop
+
+
+class Chore:
+    """Runs ``work`` again and again; it returns after how many seconds at most it wants to run
+    next. A wake-up of the store starts the next round at once. A round that fails is reported to
+    ``trouble`` and repeated with exponential backoff, with jitter."""
+
+    def __init__(
+        self,
+        work: Callable[[], Awaitable[float]],
+        wakeup: Wakeup,
+        trouble: Callable[[PlanfoldError], None],
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
+        self._work = work
+        self._wakeup = wakeup
+        self._trouble = trouble
+        self._longest_pause_s = longest_pause_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Returns when the round that runs has been cancelled."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def being_cancelled(self) -> bool:
+        """Whether somebody else stops it: the event loop is shut down."""
+        return self._task is not None and (self._task.done() or self._task.cancelling() > 0)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            ticket = self._wakeup.ticket(WORK)
+            try:
+                pause = await self._work()
+                failures = 0
+            except Exception as fault:  # the store may be well again on the next round
+                self._trouble(as_planfold_error(fault))
+                pause = min(EVERY_S * 2**failures, self._longest_pause_s) * random.uniform(0.5, 1.0)
+                failures += 1
+            await asyncio.sleep(SHORTEST_PAUSE_S)
+            # Not wait_for(): before Python 3.12 it can swallow the cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await ticket.wait()

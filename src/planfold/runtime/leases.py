@@ -1,0 +1,283 @@
+"""``Leases``: what the queue says is this worker's, compared with what runs here.
+
+A lease lives 30 s and is renewed every 10 s, before anything else is claimed. Each answer of the
+queue is compared in both directions: what runs here without its lease stops; what is leased to
+this worker and does not run here, because the answer to a claim or a commit was lost, begins or is
+released. A worker that cannot renew stops its tasks after 24 s, before others may take them over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from planfold.errors import CorruptLog, PlanfoldError, Transient
+from planfold.eventstore.port import EventStore, Lease, WorkerRecord
+from planfold.eventstore.wakeup import WORK
+from planfold.runtime.attempt import Attempt, identity
+from planfold.runtime.chore import EVERY_S
+from planfold.runtime.reporting import as_planfold_error
+from planfold.runtime.runner import Runner
+from planfold.runtime.slots import Key, Reserved, Slots
+
+RENEW_EVERY_S = 10.0
+GIVE_UP_RENEWING_S = 24.0
+SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
+REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
+
+
+class Leases:
+    """The table of leased tasks of one worker. ``record`` describes the worker to others,
+    ``trouble`` gets what does not work."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        slots: Slots,
+        runner: Runner,
+        record: Callable[[], WorkerRecord],
+        trouble: Callable[[PlanfoldError], None],
+    ) -> None:
+        self._store = store
+        self._queue = store.queue
+        self._owner = slots.owner
+        self._slots = slots
+        self._runner = runner
+        self._record = record
+        self._trouble = trouble
+        self._running: dict[Key, Attempt] = {}
+        self._ending: set[Attempt] = set()  # over, but not yet reported or given back
+        self._ended: set[Reserved] = set()  # since the queue was last asked
+        self._barred: set[str] = set()  # plans that cannot be worked on here
+        self._entered = False
+        self._doubt = False
+        self._full = False  # the last claim left tasks behind
+        self._renewed_at = 0.0, 0.0  # loop time and the store's clock
+        self._last_round: float | None = None
+        self._generation = -1
+        self._stopping = False
+        self.shut_down: Callable[[], bool] = lambda: False
+        slots.begin, slots.withdraw, slots.doubt = self._begin_all, self._withdraw, self._doubts
+        runner.decline, runner.done = self._decline, self._done
+
+    @property
+    def attempts(self) -> int:
+        """How many tasks run here, or have ended and are being reported."""
+        return len(self._running) + len(self._ending)
+
+    # --- the chore ----------------------------------------------------------------------------
+
+    async def round(self) -> float:
+        """Renew, compare, give back, claim. Returns the seconds until the next round."""
+        loop = asyncio.get_running_loop()
+        self._note_standstill(loop.time())
+        if self._last_round is None:
+            self._renewed_at = loop.time(), 0.0
+        give_up_at = self._renewed_at[0] + GIVE_UP_RENEWING_S
+        try:
+            async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
+                await self._keep()
+                await self._give_back()
+                await self._claim()
+        except Exception:
+            if loop.time() >= give_up_at:
+                for attempt in self._running.values():
+                    attempt.lose()
+            raise
+        finally:
+            self._last_round = loop.time()
+        return min(EVERY_S, RENEW_EVERY_S)
+
+    def _note_standstill(self, now: float) -> None:
+        passed = now - (self._last_round or now)
+        if passed > RENEW_EVERY_S and self._running:
+            names = ", ".join(sorted({attempt.lease.route for attempt in self._running.values()}))
+            self._trouble(
+                Transient(
+                    f"this process, or its event loop, stood still for {passed:.0f} s while it "
+                    f"ran {names}; a tool that blocks must be a plain function (def), not "
+                    "a coroutine (async def)"
+                )
+            )
+
+    async def _keep(self) -> None:
+        if not self._entered:
+            await self._queue.enter(self._record())
+            self._entered = True
+        if self._is_renewal_due():
+            began = asyncio.get_running_loop().time(), self._store.clock()
+            await self._compare(self._queue.renew)
+            self._renewed_at = began
+        elif self._doubt or self._others_wrote():
+            await self._compare(self._queue.owned)
+
+    def _is_renewal_due(self) -> bool:
+        """By the loop's clock, and by the store's: a machine that slept stops only the first."""
+        renewed, at = self._renewed_at
+        passed = asyncio.get_running_loop().time() - renewed
+        return max(passed, self._store.clock() - at) >= RENEW_EVERY_S
+
+    def _others_wrote(self) -> bool:
+        generation = self._store.generation()
+        before, self._generation = self._generation, generation
+        return before != generation and bool(self._running)
+
+    # --- both directions ------------------------------------------------------------------------
+
+    async def _compare(self, ask: Callable[[str], Awaitable[list[Lease]]]) -> None:
+        """What may change while the queue answers is left to the next comparison."""
+        running = dict(self._running)
+        before = self._known()
+        self._doubt = False
+        self._ended.clear()
+        leases = await ask(self._owner)
+        known = before | self._known() | self._ended
+        self._heed(running, leases)
+        for lease in leases:
+            if _reserved(lease) not in known:
+                await self._adopt(lease)
+
+    def _known(self) -> set[Reserved]:
+        mine = {_reserved(a.lease) for a in (*self._running.values(), *self._ending)}
+        return mine | self._slots.reserved
+
+    @staticmethod
+    def _heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
+        """Stop what is not ours any more, and what was cancelled."""
+        owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}
+        for key, attempt in running.items():
+            lease = owned.get(key)
+            if lease is None or identity(lease) != attempt.identity:
+                attempt.lose()
+            elif lease.cancel:
+                attempt.cancel()
+
+    async def _adopt(self, lease: Lease) -> None:
+        """A task that is leased to this worker but never began here."""
+        if self._slots.open and self._slots.free > 0:
+            self._begin(lease)
+        else:
+            await self._queue.release(self._owner, lease, started=False)
+
+    # --- claim and begin ----------------------------------------------------------------------
+
+    async def _claim(self) -> None:
+        free = self._slots.free
+        self._full = free < 1
+        if free < 1 or not self._slots.open:
+            return  # what is claimed while draining would only be cut off
+        leases = await self._queue.claim(
+            self._owner,
+            free,
+            aggregate_id=self._slots.plan_id,
+            routes=self._slots.routes,
+            without=self._slots.declined,
+            barred=self._barred,
+        )
+        self._full = len(leases) == free
+        self._begin_all(leases)
+
+    def _begin_all(self, leases: Sequence[Lease]) -> None:
+        if self._slots.open:  # else they are given back by stop()
+            for lease in leases:
+                self._begin(lease)
+
+    def _begin(self, lease: Lease) -> None:
+        key = (lease.aggregate_id, lease.task_id)
+        former = self._running.get(key)
+        if former is not None:
+            former.lose()
+            self._ending.add(former)
+        attempt = self._running[key] = Attempt(lease, self._is_stopping)
+        self._slots.running = len(self._running)
+        attempt.running = asyncio.create_task(self._run(attempt))
+
+    async def _run(self, attempt: Attempt) -> None:
+        try:
+            await self._runner.run(attempt)
+        except Exception as fault:
+            self._note(attempt.lease, fault)
+        finally:
+            self._done(attempt)
+            if attempt.to_release is None:
+                self._forget(attempt)
+            elif not self._stopping:
+                self._doubts()  # the next round gives it back
+
+    def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
+        for task_id in task_ids:
+            attempt = self._running.get((aggregate_id, task_id))
+            if attempt is not None:
+                attempt.cancel()
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def _done(self, attempt: Attempt) -> None:
+        """Its slot is free from here on, for what its report leads to."""
+        key = (attempt.lease.aggregate_id, attempt.lease.task_id)
+        self._ending.add(attempt)
+        if self._running.get(key) is attempt:
+            del self._running[key]
+            self._slots.running = len(self._running)
+            if self._full:  # there may be more to claim
+                self._store.wakeup.notify(WORK)
+
+    def _forget(self, attempt: Attempt) -> None:
+        self._ending.discard(attempt)
+        self._ended.add(_reserved(attempt.lease))
+
+    async def _give_back(self) -> None:
+        """Release what ended without a report; again in the next round where that fails."""
+        for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
+            started = attempt.to_release is True
+            await self._queue.release(self._owner, attempt.lease, started=started)
+            self._forget(attempt)
+
+    def _decline(self, lease: Lease) -> None:
+        self._slots.declined.add(lease.route)
+        self._entered = False  # enter again, so that others see what is missing here
+
+    def _doubts(self) -> None:
+        self._doubt = True
+        self._store.wakeup.notify(WORK)
+
+    def _note(self, lease: Lease, fault: Exception) -> None:
+        fault = as_planfold_error(fault, CorruptLog, f"{lease.aggregate_id}: ")
+        if isinstance(fault, CorruptLog):
+            self._barred.add(lease.aggregate_id)
+        self._trouble(fault)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping or self.shut_down()
+
+    async def stop(self, drain_s: float) -> None:
+        """Let what runs end for ``drain_s`` seconds, then cut it off; give all of it back."""
+        running = [a.running for a in self._running.values() if a.running]
+        if drain_s and running:
+            await asyncio.wait(running, timeout=drain_s)
+        reporting = [a.running for a in self._ending if a.running]
+        if reporting:
+            await asyncio.wait(reporting, timeout=REPORT_S)
+        self._stopping = True
+        attempts = [*self._running.values(), *self._ending]
+        tasks = [attempt.running for attempt in attempts if attempt.running]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for attempt in list(self._running.values()):  # cancelled before its first step
+            self._done(attempt)
+
+    async def leave(self) -> None:
+        """Give back what was not reported or never began, and tell the others that it ends."""
+        try:
+            async with asyncio.timeout(REPORT_S):
+                await self._give_back()
+                while self._slots.reserved:  # noqa: ASYNC110 - a commit is on its way
+                    await asyncio.sleep(0.001)
+                await self._compare(self._queue.renew)
+        finally:
+            await self._queue.leave(self._owner)
+
+
+def _reserved(lease: Lease) -> Reserved:
+    return lease.aggregate_id, lease.task_id, lease.attempt

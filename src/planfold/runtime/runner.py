@@ -1,0 +1,113 @@
+"""``Runner``: what happens between a lease and the report of its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from planfold.errors import LeaseLost
+from planfold.eventstore.envelope import version_of
+from planfold.eventstore.port import EventStore, Lease
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Executor, Outcome
+from planfold.executors.registry import Executors
+from planfold.planner.commands import ExecutorEvent, TaskCompleted
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import Task, TaskStatus
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.attempt import Attempt
+from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.reporting import Reporter
+
+
+class Runner:
+    """Finds a lease's task, lets its executor run and reports the outcome.
+
+    ``decline`` is called for a task that no executor here serves, ``done`` when an attempt's work
+    is over and only its report is left.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        dispatcher: Dispatcher,
+        executors: Executors,
+        reporter: Reporter,
+        workspace: Path,
+        files_dir: Path,
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._executors = executors
+        self._reporter = reporter
+        self._workspace = workspace
+        self._files_dir = files_dir
+        self.decline: Callable[[Lease], None]
+        self.done: Callable[[Attempt], None]
+
+    async def run(self, attempt: Attempt) -> None:
+        """Run an attempt and report it. ``attempt.to_release`` is None when it was reported;
+        else the task has to go back to the queue.
+
+        Raises:
+            PlanfoldError: the task cannot be read, or its report cannot be recorded.
+        """
+        lease = attempt.lease
+        task, planner = await self._find(lease)
+        if task is None:
+            return
+        executor = self._executors.for_task(task.spec)
+        if executor is None:
+            self.decline(lease)
+            return
+        outcome = await self._perform(attempt, executor, task, planner)
+        if attempt.lost and not isinstance(outcome, TaskCompleted):
+            return
+        attempt.to_release = None
+        self.done(attempt)
+        try:
+            await self._reporter.report_outcome(lease, outcome, attempt.began_at)
+        except LeaseLost:
+            return  # what its new owner reports counts
+        except BaseException:
+            attempt.to_release = True
+            raise
+
+    async def _perform(
+        self, attempt: Attempt, executor: Executor, task: Task, planner: Planner
+    ) -> Outcome:
+        lease = attempt.lease
+
+        async def report(event: ExecutorEvent) -> Sequence[Any]:
+            return await self._reporter.report(lease, event)
+
+        arguments = task.arguments
+        if arguments is None:
+            arguments = task.spec.tool.arguments if task.spec.tool else {}
+        context = TaskContext(
+            plan_id=lease.aggregate_id,
+            task=task,
+            arguments=arguments,
+            report=report,
+            steps=dict(planner.state.steps(task.id)),
+            workspace=self._workspace,
+            files_dir=self._files_dir,
+            plan=planner.state,
+        )
+        attempt.began_at = self._store.clock()
+        try:
+            return await attempt.perform(executor, context)
+        finally:
+            attempt.to_release = attempt.may_have_acted
+
+    async def _find(self, lease: Lease) -> tuple[Task | None, Planner]:
+        # After another worker had it, the log may hold steps of this attempt that we never saw.
+        seen = version_of(lease.cause) if lease.epoch == 1 else None
+        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen)
+        assert isinstance(planner, Planner)
+        task = planner.state.tasks.get(lease.task_id)
+        current = (
+            task is not None and task.status is TaskStatus.Running and task.attempt == lease.attempt
+        )
+        return (task if current else None), planner

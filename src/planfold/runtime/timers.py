@@ -1,0 +1,68 @@
+"""``Timers``: continues streams when they are due.
+
+A clock may be set back or forward while a stream waits. So a wait ends when the clock has reached
+its time, and at the latest when as many seconds have passed here as the wait was long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from planfold.errors import PlanfoldError
+from planfold.eventstore.port import Due, EventStore
+from planfold.runtime.aggregate import Aggregate
+from planfold.runtime.chore import EVERY_S
+from planfold.runtime.dispatcher import Dispatcher
+
+AT_ONCE = 100  # streams that are looked at in one round
+SHORTEST_PAUSE_S = 0.1  # between two looks at a stream that cannot be continued
+
+
+class Timers:
+    """``aggregates`` are the kinds of streams to continue; ``plan_id`` bounds it to one stream."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        dispatcher: Dispatcher,
+        aggregates: Sequence[Aggregate],
+        plan_id: str | None,
+        trouble: Callable[[PlanfoldError], None],
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._aggregates = {aggregate.stream_id: aggregate for aggregate in aggregates}
+        self._plan_id = plan_id
+        self._trouble = trouble
+        self._ends: dict[Due, float] = {}  # when each wait ends at the latest, in loop time
+
+    async def round(self) -> float:
+        """Continue what is due; returns the seconds until the next stream is due."""
+        waiting = await self._store.queue.upcoming(
+            AT_ONCE, stream_ids=tuple(self._aggregates), aggregate_id=self._plan_id
+        )
+        now, passed = self._store.clock(), asyncio.get_running_loop().time()
+        self._ends = {
+            due: self._ends.get(due, passed + max(0.0, min(due.at - now, due.at - due.since)))
+            for due in waiting
+        }
+        pause = EVERY_S
+        for due, end in self._ends.items():
+            if due.at <= now or end <= passed:
+                await self._continue(due, max(due.at, now))
+                pause = SHORTEST_PAUSE_S if len(waiting) == AT_ONCE else pause
+            else:
+                pause = min(pause, max(min(due.at - now, end - passed), SHORTEST_PAUSE_S))
+        return pause
+
+    async def _continue(self, due: Due, now: float) -> None:
+        aggregate = self._aggregates[due.stream_id]
+        try:
+            handler = await self._dispatcher.view(aggregate, due.aggregate_id)
+            command = handler.outlook((), now).command
+            if command is not None:
+                name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
+                await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
+        except PlanfoldError as fault:  # the others are due all the same
+            self._trouble(fault)

@@ -1,0 +1,263 @@
+"""``App.run`` and ``App.worker``: when they return, what they say, and what they let end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import planfold
+from planfold import PlanDraft, TaskDraft
+from planfold.app import App
+from planfold.errors import ConfigurationError, Transient
+from planfold.executors.registry import Executors
+from planfold.planner.tasks import Effect, PlanStatus
+from planfold.runtime.settings import Settings, load_settings
+from planfold.runtime.troubles import FIRST_PAUSE_S, LoggedTroubles
+
+
+@planfold.tool(effect="safe")
+async def deploy() -> str:
+    return "deployed"
+
+
+@planfold.tool(effect="safe")
+async def build() -> str:
+    return "built"
+
+
+DEPLOYMENT = PlanDraft(
+    tasks=[
+        TaskDraft(label="build", description="build", tool="build"),
+        TaskDraft(label="deploy", description="deploy", tool="deploy", depends_on=["build"]),
+    ]
+)
+
+
+async def submitted(database: str, draft: PlanDraft = DEPLOYMENT) -> str:
+    async with planfold.open_app(database, tools=[build, deploy]) as app:
+        return await app.submit(draft, approved_by="me")
+
+
+async def test_run_says_which_tool_is_missing(database: str) -> None:
+    plan_id = await submitted(database)
+    async with planfold.open_app(database, tools=[build]) as app:
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+    assert plan.status is PlanStatus.Running
+    assert plan.task("build").result == "built"
+    assert plan.stopped_because == (
+        "task 2 waits for a worker with the tool 'deploy'; this process has none: "
+        "add it to tools= or start a worker that has it"
+    )
+
+
+async def test_run_says_which_route_is_missing(database: str) -> None:
+    draft = PlanDraft(tasks=[TaskDraft(description="build", tool="build", route="gpu")])
+    plan_id = await submitted(database, draft)
+    only_here = Executors(serve=["build"])
+    only_here.add_tool(build)
+    async with planfold.open_app(database, executors=only_here, load=False) as app:
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+    assert "a worker that serves the route 'gpu'" in (plan.stopped_because or "")
+
+
+async def test_run_waits_while_another_worker_may_run_it(database: str) -> None:
+    plan_id = await submitted(database)
+    async with (
+        planfold.open_app(database, tools=[build]) as app,
+        planfold.open_app(database, tools=[deploy]) as other,
+        other.worker(concurrency=1),
+    ):
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+    assert plan.status is PlanStatus.Completed
+    assert plan.stopped_because is None
+
+
+async def test_run_waits_for_the_deadline_of_a_question(database: str) -> None:
+    now = [1_000.0]
+    draft = PlanDraft(
+        tasks=[
+            TaskDraft(
+                description="Go on?",
+                kind="clarification",
+                choices=["yes", "no"],
+                default="yes",
+                deadline=3_600.0,
+            )
+        ]
+    )
+    async with planfold.open_app(database, clock=lambda: now[0]) as app:
+        plan_id = await app.submit(draft, approved_by="me")
+        running = asyncio.create_task(app.run(plan_id))
+        async for envelope in app.watch(plan_id):
+            if envelope.event_type == "ClarificationRequested":
+                break
+        assert await app.status(plan_id) is PlanStatus.AwaitingAnswer
+        assert not running.done()
+        now[0] += 4_000.0
+        plan = await asyncio.wait_for(running, 20)
+    assert (plan.status, plan.tasks[0].result) == (PlanStatus.Completed, "yes")
+
+
+@pytest.mark.parametrize(
+    ("draft", "approved_by", "reason"),
+    [
+        (DEPLOYMENT, None, "the plan waits for approval"),
+        (
+            PlanDraft(tasks=[TaskDraft(description="Which?", kind="clarification")]),
+            "me",
+            "task 1 waits for an answer",
+        ),
+        (
+            PlanDraft(tasks=[TaskDraft(description=w, kind="clarification") for w in "ab"]),
+            "me",
+            "tasks 1, 2 wait for answers",
+        ),
+    ],
+)
+async def test_run_says_what_a_person_must_do(
+    database: str, draft: PlanDraft, approved_by: str | None, reason: str
+) -> None:
+    async with planfold.open_app(database, tools=[build, deploy]) as app:
+        plan_id = await app.submit(draft, approved_by=approved_by)
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+    assert plan.stopped_because == reason
+
+
+# --- leaving the worker --------------------------------------------------------------------------
+
+
+class Slow:
+    """A tool that runs until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+        @planfold.tool(effect="once")
+        async def slow() -> str:
+            self.begun.set()
+            await self.go.wait()
+            return "done"
+
+        self.tool = slow
+
+
+async def left_in_the_middle(app: App, slow: Slow, end: Callable[[], object], **more: Any) -> str:
+    draft = PlanDraft(tasks=[TaskDraft(description="slow", tool="slow")])
+    plan_id = await app.submit(draft, approved_by="me")
+    async with app.worker(**more):
+        await slow.begun.wait()
+        end()
+    return plan_id
+
+
+async def test_leaving_a_worker_lets_what_runs_end(database: str) -> None:
+    slow = Slow()
+    async with planfold.open_app(database, tools=[slow.tool]) as app:
+        soon = asyncio.get_running_loop().call_soon
+        plan_id = await left_in_the_middle(app, slow, lambda: soon(soon, slow.go.set))
+        assert await app.status(plan_id) is PlanStatus.Completed
+
+
+async def test_what_does_not_end_in_time_is_cut_off(database: str) -> None:
+    slow = Slow()
+    async with planfold.open_app(database, tools=[slow.tool]) as app:
+        plan_id = await left_in_the_middle(app, slow, lambda: None, drain_s=0.0)
+        assert await app.status(plan_id) is PlanStatus.Running
+        assert slow.tool.tool.effect is Effect.Once
+
+
+def test_the_setting_is_what_a_worker_takes(tmp_path: Path) -> None:
+    (tmp_path / "planfold.toml").write_bytes(b"\xef\xbb\xbfdrain_s = 2.5\n")
+    assert load_settings(tmp_path, {}).drain_s == 2.5
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
+def test_each_fault_is_logged_once_and_again_after_a_growing_pause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    troubles = LoggedTroubles(lambda: now[0])
+    logged_at = []
+    with caplog.at_level(logging.WARNING, "planfold"):
+        for second in range(0, 600, 10):
+            now[0] = float(second)
+            caplog.clear()
+            troubles.trouble(Transient("the disk is full"))
+            if caplog.messages:
+                logged_at.append(second)
+        caplog.clear()
+        troubles.trouble(Transient("another"))
+    assert logged_at == [0, FIRST_PAUSE_S, 3 * FIRST_PAUSE_S, 7 * FIRST_PAUSE_S]
+    assert caplog.messages == ["Transient: another"]
+
+
+async def test_a_worker_without_an_observer_logs(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = asyncio.Event()
+    async with planfold.open_app(database, tools=[build]) as app:
+
+        async def away(*_: Any, **__: Any) -> Any:
+            logged.set()
+            raise Transient("the database is away")
+
+        monkeypatch.setattr(app.store.queue, "claim", away)
+        with caplog.at_level(logging.WARNING, "planfold"):
+            async with app.worker():
+                await asyncio.wait_for(logged.wait(), 10)
+                await asyncio.sleep(0)
+    assert "Transient: the database is away" in caplog.messages
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"concurrency = 0", "concurrency must be at least 1, not 0"),
+        (b"max_parallel = -1", "max_parallel must be at least 1, not -1"),
+        (b"token_budget = 0", "token_budget must be at least 1, not 0"),
+        (b"[route_limits]\nshell = 0", "route_limits.shell must be at least 1, not 0"),
+        (b"attach_bytes = -1", "attach_bytes must be a number from 0 up, not -1"),
+        (b"drain_s = nan", "drain_s must be a number from 0 up, not nan"),
+        (b"drain_s = inf", "drain_s must be a number from 0 up, not inf"),
+        (b'concurrency = "x"', "Expected `int`, got `str` - at `$.concurrency`"),
+        (b"concurency = 1", "unknown field `concurency`"),
+        ("concurrency = 1".encode("utf-16"), "UTF-16 or UTF-32; save the file as UTF-8"),
+        ("concurrency = 1".encode("utf-16-le"), "UTF-16 or UTF-32; save the file as UTF-8"),
+        (b"a = '\xff'", "byte 5 is not valid UTF-8"),
+        (b"= 1", "Invalid"),
+    ],
+)
+def test_settings_that_are_refused_name_their_file(tmp_path: Path, text: bytes, fault: str) -> None:
+    path = tmp_path / "planfold.toml"
+    path.write_bytes(text)
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(tmp_path, {})
+    assert str(refused.value).startswith(f"{path}: ")
+    assert fault in str(refused.value)
+
+
+def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "planfold.toml").mkdir()
+    with pytest.raises(ConfigurationError, match=r"planfold.toml cannot be read: Is a directory"):
+        load_settings(tmp_path, {})
+
+
+def test_an_impossible_value_that_is_given_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="concurrency must be at least 1, not 0"):
+        Settings(concurrency=0)
+
+
+async def test_a_worker_of_no_tasks_is_refused(database: str) -> None:
+    async with planfold.open_app(database) as app:
+        with pytest.raises(ConfigurationError, match="concurrency must be at least 1, not 0"):
+            app.worker(concurrency=0)

@@ -1,0 +1,282 @@
+"""Faults between the queue's table of leases and what a worker runs, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+import planfold
+from planfold.app import App
+from planfold.errors import PlanfoldError, Transient
+from planfold.eventstore.port import Append
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
+from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.testing.clock import ManualClock
+from planfold.testing.proxies import CuttingProxy
+from plans import PLAN_ID, Until, events, finish, processing, submit, task
+
+HOUR_S = 3_600.0
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest) -> str:
+    name = "database" if request.param == "sqlite" else "postgres_database"
+    found: str = request.getfixturevalue(name)
+    return found
+
+
+class Work:
+    """A tool that counts its runs, and returns when the gate is open."""
+
+    def __init__(self, effect: Any = "once", **options: Any) -> None:
+        self.runs = 0
+        self.begun, self.gate = asyncio.Event(), asyncio.Event()
+
+        @planfold.tool(effect=effect, **options)
+        async def work() -> str:
+            self.runs += 1
+            self.begun.set()
+            await self.gate.wait()
+            return "result"
+
+        self.tool = work
+
+
+class Troubles:
+    """An observer that keeps what does not work."""
+
+    def __init__(self) -> None:
+        self.faults: list[PlanfoldError] = []
+
+    def reported(self, aggregate_id: str, events: object) -> None: ...
+
+    def trouble(self, fault: PlanfoldError) -> None:
+        self.faults.append(fault)
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [40.0, HOUR_S, -HOUR_S])
+async def test_a_worker_keeps_its_live_task_when_the_clock_steps(
+    address: str, step: float, until: Until
+) -> None:
+    clock, work = ManualClock(), Work()
+    async with planfold.open_app(address, tools=[work.tool], clock=clock) as app:
+        await submit(app, task("work"))
+        async with app.worker() as worker:
+            await work.begun.wait()
+            clock.advance(step)
+            app.store.wakeup.notify()
+
+            async def renewed() -> bool:
+                (lease,) = await app.store.queue.owned(worker.owner)
+                return lease.expires >= clock() + 29 or step < 0
+
+            await until(renewed)
+            work.gate.set()
+            view = await app.result(PLAN_ID)
+    assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
+
+
+async def test_a_wait_is_not_longer_than_its_pause_when_the_clock_goes_back(
+    address: str,
+) -> None:
+    clock, attempts = ManualClock(), []
+
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=0.2, cap=0.2))
+    async def flaky() -> int:
+        attempts.append(clock())
+        if len(attempts) == 1:
+            clock.advance(-HOUR_S)
+            raise ValueError("not yet")
+        return len(attempts)
+
+    async with planfold.open_app(address, tools=[flaky], clock=clock) as app:
+        await submit(app, task("flaky"))
+        view = await finish(app)
+    assert (view.status, len(attempts)) == (PlanStatus.Completed, 2)
+
+
+async def test_a_wait_is_bounded_too_where_the_process_began_after_the_clock_went_back(
+    address: str,
+) -> None:
+    clock, attempts = ManualClock(), []
+
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=0.2, cap=0.2))
+    async def flaky() -> int:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ValueError("not yet")
+        return len(attempts)
+
+    async with planfold.open_app(address, tools=[flaky], clock=clock) as app:
+        await submit(app, task("flaky"))
+        async with app.worker():
+            async for envelope in app.watch(PLAN_ID):
+                if envelope.event_type == "RetryScheduled":
+                    break
+            clock.advance(-HOUR_S)
+    clock = ManualClock(clock() if not attempts[1:] else 0.0)
+    async with planfold.open_app(address, tools=[flaky], clock=clock) as app:
+        view = await finish(app)
+    assert (view.status, len(attempts)) == (PlanStatus.Completed, 2)
+
+
+async def test_a_standstill_is_reported_with_what_ran(
+    address: str, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    work, troubles = Work("safe"), Troubles()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        await submit(app, task("work"))
+        async with app.worker(observer=troubles):
+            await work.begun.wait()
+            loop = asyncio.get_running_loop()
+            real = loop.time
+            monkeypatch.setattr(loop, "time", lambda: real() + 41.0)
+            app.store.wakeup.notify()
+            await until(lambda: any("stood still for" in str(f) for f in troubles.faults))
+            work.gate.set()
+            view = await app.result(PLAN_ID)
+    assert (view.status, work.runs) == (PlanStatus.Completed, 1)
+    assert any("work" in str(fault) for fault in troubles.faults)
+
+
+# --- lost answers -------------------------------------------------------------------------------
+
+
+def lose_the_answer(app: App, monkeypatch: pytest.MonkeyPatch, *, leased: bool) -> list[Append]:
+    """The next commit that leases a task happens, and its answer does not arrive."""
+    append, lost = app.store.append, list[Append]()
+
+    def cut(decision: Append) -> Awaitable[int]:
+        if lost or bool(decision.leased) is not leased:
+            return append(decision)
+        lost.append(decision)
+
+        async def then_fail() -> int:
+            await append(decision)
+            raise Transient("the connection broke; whether it was written is not known")
+
+        return then_fail()
+
+    monkeypatch.setattr(app.store, "append", cut)
+    return lost
+
+
+async def test_a_task_begins_whose_commit_lost_its_answer(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Work("once"), Work("once")
+    first.gate.set()
+    second.gate.set()
+    second.tool.tool = planfold.tool(name="second", effect="once")(second.tool.function).tool
+    async with planfold.open_app(address, tools=[first.tool, second.tool]) as app:
+        await submit(app, task("work"), task("second", depends_on=[1]))
+        lost = lose_the_answer(app, monkeypatch, leased=True)
+        view = await finish(app)
+    assert lost, "no commit leased a task"
+    assert (view.status, first.runs, second.runs) == (PlanStatus.Completed, 1, 1)
+
+
+async def test_a_task_begins_whose_claim_lost_its_answer(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, lost = Work("once"), []
+    work.gate.set()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        await submit(app, task("work"))
+        claim = app.store.queue.claim
+
+        async def cut(*args: Any, **options: Any) -> Any:
+            leases = await claim(*args, **options)
+            if leases and not lost:
+                lost.extend(leases)
+                raise Transient("the connection broke")
+            return leases
+
+        monkeypatch.setattr(app.store.queue, "claim", cut)
+        view = await finish(app)
+    assert lost
+    assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
+
+
+async def test_an_answer_that_a_proxy_cuts_off_loses_no_task(postgres_database: str) -> None:
+    work = Work("once")
+    work.gate.set()
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(CuttingProxy(postgres_database))
+        app = await stack.enter_async_context(planfold.open_app(proxy.address, tools=[work.tool]))
+        await submit(app, *(task("work", depends_on=[n] if n else []) for n in range(12)))
+        async with app.worker():
+            for _ in range(4):
+                cut = proxy.cut_after_request(lambda m: m.kind == "E" or m.kind == "Q")
+                async with asyncio.timeout(10):
+                    await cut.wait()
+                async with proxy.refusing():
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(60):
+                view = await app.result(PLAN_ID)
+    assert view.status is PlanStatus.Completed
+    assert work.runs == 12
+
+
+@pytest.mark.parametrize("effect", ["once", "safe"])
+async def test_a_task_that_never_began_is_released_as_not_started(
+    address: str, monkeypatch: pytest.MonkeyPatch, effect: str
+) -> None:
+    """The database is away between the claim and the look at the plan, and a while after."""
+    work, faults = Work(effect), []
+    work.gate.set()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        await submit(app, task("work"))
+        look, release = app.dispatcher.view, app.store.queue.release
+
+        def failing(call: Callable[..., Any], times: int) -> Callable[..., Any]:
+            async def fail(*args: Any, **options: Any) -> Any:
+                nonlocal times
+                if times > 0 and options:  # a worker's look says which version it has seen
+                    times -= 1
+                    faults.append(call)
+                    raise Transient("the database is away")
+                return await call(*args, **options)
+
+            return fail
+
+        monkeypatch.setattr(app.store.queue, "release", failing(release, 2))
+        monkeypatch.setattr(app.dispatcher, "view", failing(look, 1))
+        view = await finish(app)
+    assert len(faults) == 3
+    assert (view.status, work.runs) == (PlanStatus.Completed, 1)
+
+
+# --- executors that cancel themselves -----------------------------------------------------------
+
+
+async def raises_cancelled(_: TaskContext) -> Outcome:
+    raise asyncio.CancelledError
+
+
+async def cancels_its_own_task(_: TaskContext) -> Outcome:
+    current = asyncio.current_task()
+    assert current is not None
+    current.cancel()
+    await asyncio.sleep(0)
+    raise AssertionError("it was cancelled")
+
+
+@pytest.mark.parametrize("execute", [raises_cancelled, cancels_its_own_task])
+async def test_an_executor_that_cancels_itself_has_failed(address: str, execute: Any) -> None:
+    retry = RetryPolicy(attempts=3, base=0.0)
+    async with planfold.open_app(address, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="work it out", retry=retry))
+        view = await finish(app)
+        scheduled = await events(app, "RetryScheduled")
+    assert (view.status, view.task(1).attempt) == (PlanStatus.Failed, 3)
+    assert "the executor cancelled itself" in (view.task(1).error or "")
+    assert len(scheduled) == 2
