@@ -22,7 +22,7 @@ from planfold.planner.tasks import NodeKind
 _MARK: Final = "\ue000"  # a private character: stands for an answer while a command is read
 _PREFIX: Final = "ANSWER_"
 
-Result = tuple[str | None, dict[str, Any] | None, list[int]]
+Result = tuple[str | None, dict[str, Any] | None]
 
 
 class Answers:
@@ -64,7 +64,7 @@ class Answers:
 
 
 def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
-    """Tool, arguments, and the questions that the task waits for beside those it refers to."""
+    """The tool to call and its arguments; none where a placeholder cannot be filled in safely."""
 
     def rename(target: str) -> str | None:
         return order.rename(entry, target)
@@ -75,13 +75,13 @@ def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
         case Script(text, shell, cwd):
             return _run(text, shell, cwd, rename, answers, single=False)
         case Request(url, _) if placeholders(url) or is_incomplete(url):
-            return None, None, []
+            return None, None
         case Request(url, method):
-            return "http", {"url": escape_dollars(url, rename), "method": method}, []
+            return "http", {"url": escape_dollars(url, rename), "method": method}
         case Call(tool, arguments):
-            return tool, arguments, []
+            return tool, arguments
         case None:
-            return None, None, []
+            return None, None
 
 
 def _run(
@@ -89,15 +89,15 @@ def _run(
 ) -> Result:
     found = placeholders(text)
     if is_incomplete(text) or (found and _MARK in text):
-        return None, None, []
+        return None, None
     arguments: dict[str, Any] | None = None
     if single and not shell:
         arguments = _argv(text, found, rename, answers)
     if arguments is None:
         arguments = _script(text, found, shell, answers)
     if arguments is None:
-        return None, None, []
-    return "shell", arguments | ({"cwd": cwd} if cwd else {}), []
+        return None, None
+    return "shell", arguments | ({"cwd": cwd} if cwd else {})
 
 
 def _argv(

@@ -12,9 +12,10 @@ from typing import Final
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.text.arguments import Answers, arguments_of
+from planfold.drafting.text.commands import Command, Script
 from planfold.drafting.text.directives import Directives, take_directives
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.items import take_box
+from planfold.drafting.text.items import take_box, without_number
 from planfold.drafting.text.markdown import (
     Block,
     Heading,
@@ -44,10 +45,15 @@ def parse_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
     heading = next((block for block in blocks if isinstance(block, Heading)), None)
     front = next((b for b in blocks[:1] if isinstance(b, Note) and b.title), None)
     titled = heading is not None and (heading.level == 1 or front is None)
-    root, notes = outline(blocks, heading if titled else None, known_tools)
+    numbered = heading is not None and without_number(heading.text) is not None
+    root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
     order = Order(root)
     answers = Answers(order.entries)
     tasks = [_task(entry, order, answers) for entry in order.entries]
+    for task in tasks:
+        known = answers.known(task.description) if task.tool is None else []
+        if known:  # the answer is of use there, too
+            task.depends_on = [*task.depends_on, *known]
     return PlanDraft(
         tasks=[*tasks, *answers.questions()],
         title=_title(blocks, heading if titled else None, front),
@@ -59,15 +65,19 @@ def parse_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
 def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
     reading = entry.reading
     said = reading.directives
-    tool, arguments, asked = arguments_of(entry, order, answers)
+    tool, arguments = arguments_of(entry, order, answers)
+    description = reading.description
+    if tool is None and isinstance(reading.action, (Command, Script)):
+        code = reading.action.line if isinstance(reading.action, Command) else reading.action.text
+        description = description if code in description else f"{description}:\n{code}"
     draft = TaskDraft(
         id=entry.id,
-        description=reading.description,
+        description=description,
         kind=reading.kind if tool or reading.action is None else NodeKind.Processing,
         label=said.label,
         tool=tool,
         arguments=arguments,
-        depends_on=[*entry.depends_on, *asked],
+        depends_on=entry.depends_on,
         attachments=reading.attachments,
         effect=said.effect,
         retry=said.retry,

@@ -128,15 +128,14 @@ class Lists:
         inner = [group for group in inner if group.parts]
         if not inner:
             return entry if reading.description.strip() else None
-        if is_task:
-            group = Group(parts=[entry, *inner], numbering=numbering, head=entry)
-            group.directives = Directives(label=said.label, after=said.after)
-            reading.directives = replace(said, after=None)  # the items wait with their parent
-            return group
-        group = Group(parts=[*inner], directives=said, numbering=numbering)
-        for found in entries(group) if reading.done is not None else ():
-            if found.reading.done is None:
+        for found in entries(Group(parts=[*inner])):
+            if reading.done is not None and found.reading.done is None:
                 found.reading.done = reading.done
+        if not is_task:
+            return Group(parts=[*inner], directives=said, numbering=numbering)
+        group = Group(parts=[entry, *inner], numbering=numbering, head=entry)
+        group.directives = Directives(label=said.label, after=said.after)
+        reading.directives = replace(said, after=None)  # the items wait with their parent
         return group
 
 

@@ -95,9 +95,9 @@ def _joined(blocks: list[Block]) -> list[Block]:
         if isinstance(block, ItemList):
             for item in block.items:
                 item.blocks = _joined(item.blocks)
-            above = [b for b in joined[-2:] if not _is_comment(b)]
-            last = above[-1] if above and _is_comment(joined[-1]) else None
-            if isinstance(last, ItemList) and last.ordered == block.ordered:
+            last = next((b for b in reversed(joined) if not _is_comment(b)), None)
+            apart = bool(joined) and last is not joined[-1]
+            if apart and isinstance(last, ItemList) and last.ordered == block.ordered:
                 last.items += block.items
                 continue
         joined.append(block)

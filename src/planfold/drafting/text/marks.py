@@ -41,7 +41,7 @@ def with_bullets(lines: list[str], paragraphs: Iterable[range]) -> bool:
             if found := list(_read(number, line)):
                 marks.append(found)
     for mark in _sequences(marks):
-        width = len(mark.written) - 1
+        width = max(len(mark.written) - 1, 1)
         written = f"{mark.value:0{width}d}" + (")" if mark.style[0] != "." else ".")
         lines[mark.line] = lines[mark.line].replace(mark.written, written, 1)
         changed = True
@@ -71,7 +71,7 @@ def _read(number: int, line: str) -> Iterator[_Mark]:
         if len(letters) == 1:
             yield _Mark(number, f"{style} {case}", ord(letters.lower()) - ord("a") + 1, written)
     elif match["circled"]:
-        yield _Mark(number, f".{style}", ord(match["circled"]) - ord("①") + 1, written + " ")
+        yield _Mark(number, f".{match[1]!r}", ord(match["circled"]) - ord("①") + 1, written)
     else:
         digits = match["digits"] or match["both"] or match["bold"]
         yield _Mark(number, style, int(digits), written)

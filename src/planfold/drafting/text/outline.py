@@ -35,9 +35,12 @@ from planfold.drafting.text.words import (
     is_label_clean,
     is_statement,
     leads_examples,
+    only_refers,
+    only_tells,
     starts_with_run,
     tells_below,
 )
+from planfold.planner.tasks import NodeKind
 
 
 class Outlined(NamedTuple):
@@ -60,16 +63,16 @@ def outline(blocks: list[Block], title: Heading | None, known_tools: Collection[
         if _has_entry(root):
             return Outlined(root, reader.notes)
     reader = Reader(known_tools, leave_out=False)
-    return Outlined(Group(parts=list(_headings(reader, blocks))), reader.notes)
+    return Outlined(Group(parts=list(_headings(reader, blocks, title))), reader.notes)
 
 
-def _headings(reader: Reader, blocks: list[Block]) -> Iterator[Entry]:
+def _headings(reader: Reader, blocks: list[Block], title: Heading | None) -> Iterator[Entry]:
     """A task for each heading, where there is nothing else; the title only if it is alone."""
     found = [block for block in blocks if isinstance(block, Heading)]
     for block in blocks:
         if not isinstance(block, Heading):
             reader.note(text_of(block))
-    for heading in found[1:] or found:
+    for heading in [h for h in found if h is not title] or found:
         reading = reader.read(without_number(heading.text) or heading.text, _TOP)
         if reading.description.strip():
             yield Entry(reading)
@@ -101,6 +104,7 @@ class _Document:
         group = Group()
         heading = section.heading
         caption: Inline | None = None
+        labelled = False  # its items keep the heading as their label
         if heading is not None:
             text, group.directives = take_directives(heading.text)
             is_title = heading is self._title
@@ -111,15 +115,17 @@ class _Document:
             caption = without_number(text) or text
             if not is_title and (left_out or is_guarding_heading(text.mask)):
                 context = context.within(caption.line.rstrip(":"), guarded=True)
+                labelled = True
             elif not is_title and without_number(text) is not None and _is_step(section):
                 group.parts = [self._reader.entry(self._step(caption, section.blocks, context))]
                 return group
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
-        used = any(isinstance(part, Entry) and part.reading.captioned for part in parts)
-        if heading is not None and heading is not self._title and not used and not context.label:
-            self._reader.notes.insert(noted, text_of(heading))
         group.parts = [*parts, *(self._section(inner, context) for inner in section.sections)]
+        used = any(isinstance(part, Entry) and part.reading.captioned for part in parts)
+        used = used or (labelled and _has_entry(group))
+        if heading is not None and heading is not self._title and not used:
+            self._reader.notes.insert(noted, text_of(heading))
         return group
 
     def _step(self, caption: Inline, blocks: list[Block], context: Context) -> Reading:
@@ -129,6 +135,9 @@ class _Document:
             return self._reader.read(caption, context, blocks)
         if isinstance(first, Paragraph):
             reading = self._reader.read(first.text, context, blocks[1:], raw=first.raw)
+            if not first.text.mask.rstrip().endswith("?") and not reading.choices:
+                kinds = {NodeKind.Clarification: NodeKind.Processing}  # "Ask Ann." is how
+                reading.kind = kinds.get(reading.kind, reading.kind)
         else:
             reading = self._reader.read(_NO_TEXT, context, blocks)
             if reading.action is not None:
@@ -194,7 +203,7 @@ class _Document:
                     while place < len(blocks) and isinstance(more := blocks[place], Code):
                         codes.append(more)
                         place += 1
-                    parts += self._code(codes, lead, caption if first else None, context)
+                    parts += self._code(codes, lead, caption, context, first=first)
                 case ItemList():
                     parts += self._list(block, lead, caption, context)
                 case _:
@@ -217,44 +226,50 @@ class _Document:
             reading.directives |= said
         step = reading.action is not None or starts_with_run(text.mask)
         step = step or (marked and not is_statement(found.text.mask))
-        if step or (self._reader.begun and text.text and not tells_all(text) and not is_name(text)):
+        if step or (self._reader.begun and text.text and _may_ask(text)):
             return [self._reader.entry(reading)]
         self._reader.note(text_of(block))
         return []
 
     def _code(
-        self, codes: list[Code], lead: Paragraph | None, caption: Inline | None, context: Context
+        self,
+        codes: list[Code],
+        lead: Paragraph | None,
+        caption: Inline | None,
+        context: Context,
+        *,
+        first: bool,
     ) -> list[Part]:
         """Code with the paragraph right above it, or with the heading."""
         script = any(block_of(code.language, code.content) for code in codes)
         if lead is not None:
             text, said = take_directives(lead.text)
             found = take_connector(text).text
-            asks = not tells_all(found) and not tells_below([*sentences(found)][-1].mask)
+            asks = _may_ask(found) and not tells_below([*sentences(found)][-1].mask)
             if script or (asks and (self._reader.begun or text.mask.rstrip().endswith(":"))):
                 raw = lead.raw if lead.raw.startswith("**") else None
                 reading = self._reader.read(without_stop(found), context, [*codes], raw=raw)
                 reading.directives |= said
                 return [self._reader.entry(reading)]
             self._reader.note(text_of(lead))
-        elif script or (caption is not None and not codes[0].language):
+        elif script or (first and caption is not None and not codes[0].language):
+            if not first:  # to what does it belong?
+                caption, context = None, context._replace(guarded=True)
             return [self._reader.entry(self._captioned(codes, caption, context))]
         for code in codes:
             self._reader.note(text_of(code))
         return []
 
     def _captioned(self, codes: list[Code], caption: Inline | None, context: Context) -> Reading:
-        """Code that only a heading is above; without one it is not known what it belongs to."""
-        inner = context._replace(label="", guarded=context.guarded or caption is None)
-        reading = self._reader.read(_NO_TEXT, inner, [*codes])
-        if caption is None:
-            above = context.label
-            reading.description = ": ".join(filter(None, [above, reading.description]))
-            return reading
-        if reading.action is not None:
+        """Code that at most a heading is above: it is called by that, or by its first line."""
+        reading = self._reader.read(_NO_TEXT, context._replace(label=""), [*codes])
+        name = context.label
+        if caption is not None and not name.endswith(caption.line.rstrip(":")):
+            name = ": ".join(filter(None, [name, caption.line]))
+        if caption is not None and reading.action is not None:
             reading.description = ""
-        reading.description = "\n".join(filter(None, [caption.line, reading.description]))
-        reading.captioned = True
+        reading.description = "\n".join(filter(None, [name, reading.description]))
+        reading.captioned = caption is not None
         return reading
 
     def _list(
@@ -293,6 +308,11 @@ class _Document:
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
         group.directives = said
         return [group] if group.parts else []
+
+
+def _may_ask(text: Inline) -> bool:
+    told = (only_tells(s.mask) or only_refers(s.mask) for s in sentences(text))
+    return not is_name(text) and not all(told)
 
 
 def _is_step(section: Section) -> bool:

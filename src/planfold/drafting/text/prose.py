@@ -97,7 +97,7 @@ def read_part(part: Inline) -> Iterator[Clause]:
     step = _STEP.match(part.mask)
     found = take_connector(capitalised(part.cut(step.end())) if step else part)
     if found.text.text:
-        yield Clause(found.text, found.beside and not found.then, found.first)
+        yield Clause(found.text, first=found.first)
 
 
 def separate_lines(text: Inline) -> list[Inline]:

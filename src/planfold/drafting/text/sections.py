@@ -10,7 +10,7 @@ from typing import Final
 
 from planfold.drafting.text.commands import call_in
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.items import BOX
+from planfold.drafting.text.items import BOX, without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
@@ -47,6 +47,8 @@ def is_structured(blocks: list[Block], known_tools: Collection[str]) -> bool:
                 lead = above.mask.endswith(":") and not tells_all(above)
                 if lead or block_of(language, content) is not None:
                     return True
+            case Heading(_, text) if without_number(text) is not None:
+                return True
             case Paragraph(_, raw) if is_prompted(raw) or call_in(raw, known_tools):
                 return True
             case Paragraph() if isinstance(as_heading(block), Heading):

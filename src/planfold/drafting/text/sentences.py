@@ -16,7 +16,7 @@ _QUOTED: Final = re.compile(
     r"|\((?!\d{1,3}\))[^()\n]{1,300}\)|\[[^\[\]\n]{1,300}\]"
 )
 _END: Final = re.compile(
-    r"[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]"
+    r"(?<![.!?…])[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]"
     r"|:(?=\s+(?:First|Then|Next|After that|Afterwards|Finally|Lastly|Meanwhile)\b)"
 )
 _WORD_BEFORE: Final = re.compile(r"[\w.&'’-]+$")

@@ -91,9 +91,8 @@ _STATEMENTS: Final = re.compile(
     rf"|{_NOTES}",
     _I,
 )
-_TELLING: Final = re.compile(
-    rf"(?:{_SUBJECTS})\s[\w\0]|see\s(?!that\b|if\b|whether\b|to\b)|\w+(?:\s\w+)?!$|{_NOTES}", _I
-)
+_TELLING: Final = re.compile(rf"(?:{_SUBJECTS})\s[\w\0]|{_NOTES}", _I)
+_REFERENCE: Final = re.compile(r"see\s(?!that\b|if\b|whether\b|to\b)|\w+(?:\s\w+)?!$", _I)
 _FINITE: Final = (
     r"is|are|was|were|will|would|can|cannot|could|must|may|might|should|has|have|had|does|do|needs?"
     r"|means?|takes?|contains?|works?|becomes?|shows?|supports?|includes?|provides?|offers?"
@@ -193,6 +192,11 @@ def is_statement(mask: str) -> bool:
 def is_remark(mask: str) -> bool:
     """A statement or a prohibition: a sentence that asks for nothing to be done."""
     return is_statement(mask) or _PROHIBITIONS.match(mask) is not None or not _has_words(mask)
+
+
+def only_refers(mask: str) -> bool:
+    """Whether a sentence only points somewhere ("See the manual."), or cheers."""
+    return _REFERENCE.match(mask.lstrip("*_ ")) is not None
 
 
 def only_tells(mask: str) -> bool:
