@@ -3,6 +3,7 @@
 ``cases`` holds the texts; SIBLINGS are other texts of the same kinds.
 """
 
+# ruff: noqa: E501 (descriptions are as long as they are)
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """What holds of every text: no exception, no lost character, dependencies that make sense."""
 
-# ruff: noqa: RUF001, RUF005 (people write long dashes too; rows are easier to read)
+# ruff: noqa: E501, RUF001, RUF005 (people write long dashes too; rows are easier to read)
 from __future__ import annotations
 
 import re

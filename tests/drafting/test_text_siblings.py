@@ -318,7 +318,7 @@ def test_parents(text: str, expected: list[str]) -> None:
         "- `make`: builds it\n- `make test`: tests it",
         "- ~~Call Bob~~\n- ~~`make old`~~",
         "See [the manual](https://a.b).",
-        "Deployments usually take an hour.",
+        "Deployments are usually done within an hour.",
     ],
 )
 def test_what_only_tells_is_a_note(beside: str) -> None:

@@ -27,7 +27,7 @@ from planfold.drafting.text.sections import (
     tells,
     tells_all,
 )
-from planfold.drafting.text.sentences import sentences, take_connector, without_stop
+from planfold.drafting.text.sentences import is_connector, sentences, take_connector, without_stop
 from planfold.drafting.text.shell import block_of, is_prompted
 from planfold.drafting.text.words import (
     begins_with_condition,
@@ -35,8 +35,8 @@ from planfold.drafting.text.words import (
     is_label_clean,
     is_statement,
     leads_examples,
-    only_refers,
-    only_tells,
+    only_comments,
+    points_below,
     starts_with_run,
     tells_below,
 )
@@ -171,7 +171,8 @@ class _Document:
         parts: list[Part] = []
         for clause in clauses:
             text, said = take_directives(clause.text)
-            if self._reader.leave_out and tells_all(text) and said == NONE:
+            told = not clause.line and tells_all(text) and said == NONE
+            if told and self._reader.leave_out:
                 self._reader.note(text.line)
                 continue
             text = text if text is clause.text else without_stop(text)
@@ -295,7 +296,8 @@ class _Document:
         guarded = False
         if lead is None and caption is not None and are_names([block]):
             label = as_label(caption)
-        elif lead is not None:
+        before: list[Part] = []
+        if lead is not None and not is_connector(text):
             *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
             colon = last.mask.rstrip().endswith(":")
             guarded = begins_with_condition(last.mask)
@@ -303,16 +305,21 @@ class _Document:
             if guarded or (colon and not block.ordered):
                 label = as_label(last)
                 self._reader.note(" ".join(other.line for other in others))
-            else:
+            elif colon or points_below(last.mask):
                 self._reader.note(text_of(lead))
+            else:
+                before = self._paragraph(lead, context)
+        elif lead is not None:
+            self._reader.note(text_of(lead))
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
+        if before:
+            return [*before, group] if group.parts else before
         group.directives = said
         return [group] if group.parts else []
 
 
 def _may_ask(text: Inline) -> bool:
-    told = (only_tells(s.mask) or only_refers(s.mask) for s in sentences(text))
-    return not is_name(text) and not all(told)
+    return not is_name(text) and not all(only_comments(s.mask) for s in sentences(text))
 
 
 def _is_step(section: Section) -> bool:

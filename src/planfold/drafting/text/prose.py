@@ -57,6 +57,7 @@ _BREAKS_OFF: Final = re.compile(
     r"|as|if|into|your|our|this))$",
     re.IGNORECASE,
 )
+_MOST_SENTENCES: Final = 3  # of a request; what has more is divided into sentences already
 _WRAPPED: Final = 60  # columns: nobody wraps sentences to less
 
 
@@ -67,37 +68,42 @@ class Clause:
     text: Inline
     beside: bool = False
     first: bool = False
+    line: bool = False  # it has a line or a number of its own: it is surely a task
 
 
 def read_request(text: Inline) -> list[Clause]:
     """The clauses of a text of one paragraph, in its order, without what only connects them.
 
-    Here words such as "then" and "meanwhile" split and order sentences: a request is typed on one
-    line, and nothing else could.
+    Words such as "meanwhile" set its sentences beside each other. In a request of few sentences
+    words such as "then" split them: one line has no other structure.
     """
     preface = _PREFACE.match(text.mask)
     if preface:
         text = text.cut(preface.end())
     if parts := numbered_parts(text):
-        return [clause for part in parts for clause in read_part(part)]
+        return [clause for part in parts for clause in _read_part(part, line=True)]
     if lines := separate_lines(text):
-        return [clause for line in lines for clause in read_part(line)]
-    return [clause for sentence in sentences(text) for clause in _clauses(sentence)]
+        return [clause for line in lines for clause in _read_part(line, line=True)]
+    found = list(sentences(text))
+    split = len(found) <= _MOST_SENTENCES
+    return [c for sentence in found for c in (_clauses if split else _whole)(sentence)]
 
 
 def read_sentences(text: Inline) -> list[Clause]:
     """The same for a paragraph of a longer text: its lines, or its sentences as they are."""
-    parts = numbered_parts(text) or separate_lines(text) or list(sentences(text))
-    return [clause for part in parts for clause in read_part(part)]
+    parts = numbered_parts(text) or separate_lines(text)
+    told = [] if parts else list(sentences(text))
+    lines = [clause for part in parts for clause in _read_part(part, line=True)]
+    return lines + [clause for part in told for clause in _read_part(part, line=False)]
 
 
-def read_part(part: Inline) -> Iterator[Clause]:
+def _read_part(part: Inline, *, line: bool) -> Iterator[Clause]:
     """``part`` as one clause, without the connector that it begins with."""
     part = without_stop(part)
     step = _STEP.match(part.mask)
     found = take_connector(capitalised(part.cut(step.end())) if step else part)
     if found.text.text:
-        yield Clause(found.text, first=found.first)
+        yield Clause(found.text, first=found.first, line=line)
 
 
 def separate_lines(text: Inline) -> list[Inline]:
@@ -119,8 +125,9 @@ def _is_wrapped(lines: list[Inline]) -> bool:
     )
     lower = [word[0].islower() for word in words]
     if not full:
-        breaks = any(_BREAKS_OFF.search(line.mask[-12:]) for line in lines[:-1])
-        return breaks and any(lower[1:]) and not all(lower)
+        ends = zip(lines, lower[1:], strict=False)
+        breaks = any(low and _BREAKS_OFF.search(line.mask[-12:]) for line, low in ends)
+        return breaks and not all(lower)
     if not any(lower[1:]):
         return width > _WRAPPED and _has_inner_stop(lines)
     return not all(lower) or _has_inner_stop(lines)
@@ -128,6 +135,12 @@ def _is_wrapped(lines: list[Inline]) -> bool:
 
 def _has_inner_stop(lines: list[Inline]) -> bool:
     return any(len(list(sentences(line))) > 1 for line in lines)
+
+
+def _whole(sentence: Inline) -> Iterator[Clause]:
+    found = take_connector(without_stop(sentence))
+    if found.text.text:
+        yield Clause(found.text, found.beside and not found.then, found.first)
 
 
 def _clauses(sentence: Inline) -> Iterator[Clause]:

@@ -50,6 +50,9 @@ _LEAD: Final = re.compile(
 )
 
 
+_NOTHING_ELSE: Final = re.compile(rf"(?:(?:and )?(?:{THEN}|{WITH}|first|next))\W*", re.IGNORECASE)
+
+
 class Connected(NamedTuple):
     """A text without its connectors: does it come after what precedes it, beside it, or first?"""
 
@@ -57,6 +60,11 @@ class Connected(NamedTuple):
     then: bool = False
     beside: bool = False
     first: bool = False
+
+
+def is_connector(text: Inline) -> bool:
+    """Whether ``text`` is nothing but a connector: "And then:"."""
+    return _NOTHING_ELSE.fullmatch(text.mask) is not None
 
 
 def take_connector(text: Inline) -> Connected:

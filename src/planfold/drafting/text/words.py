@@ -17,8 +17,9 @@ _I: Final = re.IGNORECASE
 # --- what holds only at times --------------------------------------------------------------------
 
 _CONDITIONS: Final = re.compile(
-    r"\b(?:if|unless|when|whenever|once|until|till|while|otherwise|else|alternatively|optional"
-    r"|optionally|either|instead|only|except|depending|depends|assuming|provided|skip|in case"
+    r"\b(?:if|unless|when|whenever|once|until|till|(?<!a )while|otherwise|else|alternatively"
+    r"|optional|optionally|either|instead|only|except|depending|depends|assuming|provided|skip"
+    r"|in case"
     r"|as (?:needed|required|necessary|appropriate)|where (?:needed|necessary))\b"
     r"|(?:^|[.!?:;]\s)\s?should\b",
     _I,
@@ -52,7 +53,7 @@ _EXAMPLE_AT_END: Final = re.compile(
 
 # A lead that points at its block says what to do with the text, unless it says to run it.
 _POINTS_AT: Final = re.compile(
-    r"\b(?:this|these|the following|as follows|below|contents?|snippet|lines?|file|config"
+    r"\b(?:this|these|following|as follows|below|steps|contents?|snippet|lines?|file|config"
     r"|configuration|README)\b",
     _I,
 )
@@ -94,16 +95,15 @@ _STATEMENTS: Final = re.compile(
 _TELLING: Final = re.compile(rf"(?:{_SUBJECTS})\s[\w\0]|{_NOTES}", _I)
 _REFERENCE: Final = re.compile(r"see\s(?!that\b|if\b|whether\b|to\b)|\w+(?:\s\w+)?!$", _I)
 _FINITE: Final = (
-    r"is|are|was|were|will|would|can|cannot|could|must|may|might|should|has|have|had|does|do|needs?"
-    r"|means?|takes?|contains?|works?|becomes?|shows?|supports?|includes?|provides?|offers?"
-    r"|happens?|allows?|requires?|expects?|exists?|depends?|describes?|represents?|lives?"
-    r"|determines?"
+    r"is|are|was|were|will|would|can|cannot|could|must|may|might|should|has|have|had|does|needs"
+    r"|means|takes|contains|works|becomes|shows|supports|includes|provides|offers|happens|allows"
+    r"|requires|expects|exists|depends|describes|represents|determines?"
 )
 _FIRST_VERB: Final = re.compile(rf"\b(?:{_FINITE})\b|n['’]t\b", _I)
 _SUBJECT_AND_VERB: Final = re.compile(rf"[\w'’-]+\s(?:{_FINITE})\b(?!\s?:)", _I)
 _VERB: Final = re.compile(
-    rf"\b(?:{_FINITE}|be|shall|goes|comes|gets?|holds?|apply|applies|fails?|failed|runs|helps?"
-    r"|uses|creates|makes|writes|explains|lets)\b|n['’]t\b",
+    rf"\b(?:{_FINITE}|be|shall|do|need|mean|take|contain|work|goes|comes|gets?|holds?|apply|applies"
+    r"|fails?|failed|runs|helps?|uses|creates|makes|writes|explains|lets)\b|n['’]t\b",
     _I,
 )
 _INTRODUCTION: Final = re.compile(r"\w[^,.:;?!]{1,80},\s")
@@ -179,6 +179,11 @@ def is_lead(mask: str, lines: int = 1) -> bool:
     return not _POINTS_AT.search(mask) and more < max(lines, 1)
 
 
+def points_below(mask: str) -> bool:
+    """Whether a sentence only leads to what is below it: "Follow these steps."."""
+    return _POINTS_AT.search(mask) is not None
+
+
 def starts_with_run(mask: str) -> bool:
     return _RUN_CODE.match(mask) is not None
 
@@ -194,21 +199,23 @@ def is_remark(mask: str) -> bool:
     return is_statement(mask) or _PROHIBITIONS.match(mask) is not None or not _has_words(mask)
 
 
-def only_refers(mask: str) -> bool:
-    """Whether a sentence only points somewhere ("See the manual."), or cheers."""
-    return _REFERENCE.match(mask.lstrip("*_ ")) is not None
-
-
 def only_tells(mask: str) -> bool:
-    """Whether a sentence is surely no task: a statement with a subject and a verb."""
+    """Whether a sentence that may be an item is surely none: it has a pronoun or an article, and
+    a verb."""
     mask = mask.lstrip("*_ ")
     if _OBLIGES.search(mask):
         return False
-    if _TELLING.match(mask) or _has_subject(mask):
-        return True
-    if _THEN_SUBJECT.match(mask) and not is_conditional(mask):
+    if _TELLING.match(mask) or (_THEN_SUBJECT.match(mask) and not is_conditional(mask)):
         return True
     return _STATEMENTS.match(mask) is not None and _VERB.search(mask) is not None
+
+
+def only_comments(mask: str) -> bool:
+    """The same for a sentence of a paragraph, which less often is something to do."""
+    mask = mask.lstrip("*_ ")
+    if only_tells(mask) or _REFERENCE.match(mask):
+        return True
+    return not _OBLIGES.search(mask) and _has_subject(mask)
 
 
 def _has_subject(mask: str) -> bool:
