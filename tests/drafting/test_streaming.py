@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.drafting.model.streaming import TaskReader, Unreadable, read_value
+from planfold.drafting.model.elements import Unreadable, read_value
+from planfold.drafting.model.streaming import TaskReader, find_plan
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 VALUES = st.recursive(
@@ -33,7 +34,8 @@ def read(text: str, cuts: list[int] | None = None) -> tuple[list[Any], str]:
     found: list[Any] = []
     for start, end in pairwise(places):
         found += reader.feed(text[start:end])
-    return found, reader.close()
+    rest, fault = reader.close()
+    return found + rest, fault
 
 
 @given(
@@ -41,7 +43,7 @@ def read(text: str, cuts: list[int] | None = None) -> tuple[list[Any], str]:
     cuts=st.lists(st.integers(0, 5_000), max_size=20),
     indent=st.sampled_from([None, 2]),
     ascii_only=st.booleans(),
-    extra=st.dictionaries(TEXTS.filter(lambda key: key != "tasks"), VALUES, max_size=2),
+    extra=st.dictionaries(TEXTS, VALUES, max_size=2).filter(lambda e: "tasks" not in str(e)),
 )
 def test_any_split_gives_the_same_tasks(
     tasks: list[Any], cuts: list[int], indent: int | None, ascii_only: bool, extra: Any
@@ -62,7 +64,7 @@ def test_garbage_gives_a_clear_fault_and_the_same_one_for_any_split(
         whole = json.loads(text)
     except ValueError:
         whole = None
-    if fault == "" and whole is not None:
+    if fault == "" and isinstance(whole, dict) and isinstance(whole.get("tasks"), list):
         assert found == whole["tasks"]
 
 
@@ -82,7 +84,7 @@ def test_a_task_is_there_at_its_closing_bracket() -> None:
     assert reader.feed("}") == [{"label": "a", "arguments": {"x": "}"}}]
     assert reader.feed(', {"label": "b"}, 5') == [{"label": "b"}]
     assert reader.feed("]") == [5]
-    assert reader.close() == ""
+    assert reader.close() == ([], "")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,9 @@ def test_a_task_is_there_at_its_closing_bracket() -> None:
         ('{"tasks": [1 }', [], "a bracket } closes what was not opened"),
         ('{"tasks": [{"a": 1},]}', [{"a": 1}], ""),  # what many models write
         ('{"tasks": []}', [], ""),
+        ('{"tasks": [{"a": 1}]}{"tasks": [{"b": 2}]}', [{"a": 1}], "it holds several plans"),
+        ('<think>{"tasks": [{"a": 1}]}', [], "it ends within its thinking"),
+        ('Well.\n<think>\n{"tasks": [{"a": 1}]}', [], "it ends within its thinking"),
     ],
 )
 def test_faults_of_the_whole(text: str, found: list[Any], fault: str) -> None:
@@ -109,7 +114,7 @@ def test_faults_of_the_whole(text: str, found: list[Any], fault: str) -> None:
     ("text", "why"),
     [
         ('{"a": }', "expecting value at character 7"),
-        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        ('{"a": 1, "a": 2}', "the key 'a' occurs twice"),
         ('{"a": NaN}', "NaN is not JSON"),
         ("[" * 100_000, "it is nested too deep"),
         ("9" * 5_000, "a number has more than 4,300 digits"),
@@ -127,7 +132,7 @@ def test_an_element_that_is_no_json_does_not_stop_the_rest(text: str, why: str) 
 def test_a_text_without_an_end_is_cut_off() -> None:
     reader = TaskReader(longest=100)
     assert reader.feed('{"tasks": [' + "1, " * 40) == []
-    assert reader.close() == "it has more than 100 characters"
+    assert reader.close() == ([], "it has more than 100 characters")
 
 
 def test_reading_takes_linear_time_however_the_text_is_cut() -> None:
@@ -138,7 +143,160 @@ def test_reading_takes_linear_time_however_the_text_is_cut() -> None:
         begun = time.process_time()
         found = [each for piece in pieces for each in reader.feed(piece)]
         assert len(found) == tasks
+        assert reader.close() == ([], "")
         return time.process_time() - begun
 
     few = min(seconds(200) for _ in range(3))
     assert min(seconds(2_000) for _ in range(2)) < 40 * few
+
+
+# --- what models wrap around a plan ---
+
+OBJECTS = st.lists(
+    st.tuples(TEXTS, TEXTS, VALUES).map(lambda t: {"label": t[0], "description": t[1], "x": t[2]}),
+    min_size=1,
+    max_size=4,
+)
+# Prose as models write it, with all that could be taken for a part of a plan.
+WORDS = ["{your project}", "{", "}", "[", "]", "[x]", '"', '{"', "'", "\\", "```", "\n", " ", "//"]
+WORDS += ['{"status": "ok"}', "src/*", "https://e.org/", "# Plan", "Here is", '"tasks"', "[1]"]
+WORDS += ['{"tasks": [...]}', '{"tasks": []}', '{"tasks": {"type": "array"}}', '["a", ', "{}"]
+PROSE = st.lists(st.sampled_from(WORDS) | st.text(max_size=5), max_size=8).map(" ".join)
+THINKING = [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("", "</think>")]
+THINKING += [("[THINK]", "[/THINK]"), ("\n <Reasoning>", "</Reasoning>"), ("", ""), ("", "")]
+THINKING += [("<|channel|>analysis<|message|>", "<|end|><|channel|>final<|message|>")]
+FENCES = [
+    ("", ""),
+    ("```json\n", "\n```"),
+    ("~~~\n", "\n~~~"),
+    ("```\n", "\n```"),
+    ("```jsonc ", ""),
+]
+
+
+@given(
+    tasks=OBJECTS,
+    prose=st.tuples(PROSE, PROSE, PROSE),
+    thinking=st.sampled_from(THINKING),
+    fence=st.sampled_from(FENCES),
+    bare=st.booleans(),
+    cuts=st.lists(st.integers(0, 5_000), max_size=20),
+)
+def test_a_plan_is_read_in_whatever_is_wrapped_around_it(
+    tasks: list[Any],
+    prose: tuple[str, str, str],
+    thinking: tuple[str, str],
+    fence: tuple[str, str],
+    bare: bool,
+    cuts: list[int],
+) -> None:
+    plan = json.dumps(tasks if bare else {"tasks": tasks})
+    thought = thinking[0] + prose[0] + thinking[1] if thinking[1] else ""
+    text = f"{thought}{prose[1]}\n{fence[0]}{plan}{fence[1]}\n{prose[2]}"
+    assert read(text, cuts) == (tasks, "")
+    assert read(text, list(range(len(text)))) == (tasks, "")
+
+
+@given(
+    tasks=OBJECTS,
+    comments=st.lists(
+        st.sampled_from(["// it's {\n", "/* [, */", '# a "\n', "\n", "/***/", " "]), min_size=20
+    ),
+    comma=st.sampled_from(["", ",", " , "]),
+    cuts=st.lists(st.integers(0, 5_000), max_size=20),
+)
+def test_comments_and_last_commas_change_nothing(
+    tasks: list[Any], comments: list[str], comma: str, cuts: list[int]
+) -> None:
+    place = iter(comments * 200)
+    written = []
+    for task in tasks:
+        fields = [f"{json.dumps(k)}:{next(place)}{json.dumps(v)}" for k, v in task.items()]
+        inner = f",{next(place)}".join(fields)
+        written.append(f"{{{next(place)}{inner}{comma}{next(place)}}}")
+    listed = f"{next(place)},{next(place)}".join(written)
+    gaps = [next(place) for _ in range(6)]
+    text = f'{{{gaps[0]}"tasks"{gaps[1]}:{gaps[2]}[{gaps[3]}{listed}{comma}{gaps[4]}]{gaps[5]}}}'
+    assert read(text, cuts) == (tasks, "")
+    assert read(f"Look:\n{text}", cuts) == (tasks, "")
+
+
+@given(tasks=OBJECTS, place=st.integers(0, 5_000), cut=st.integers(1, 3), lead=st.booleans())
+def test_of_broken_json_no_task_is_read_that_was_not_written(
+    tasks: list[Any], place: int, cut: int, lead: bool
+) -> None:
+    whole = json.dumps({"tasks": tasks})
+    place %= len(whole)
+    text = ("So:\n" if lead else "") + whole[:place] + whole[place + cut :]
+    found, fault = read(text)
+    for each in found:
+        if isinstance(each, dict):
+            said = "".join(json.dumps(each)[1:-1].split()).lower()
+            assert said in "".join(text.split()).lower()  # as it was written, whole
+    assert fault or find_plan(text) == (found, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": "x, ]",}', {"a": "x, ]"}),
+        ('{"a": ["http://e.org/", "/* no */", "# no",], // yes\n}', None),
+        ('{"a": "\\"// no", "b": 1,}', {"a": '"// no', "b": 1}),
+        ('{"a": [1, 2,\n],}', {"a": [1, 2]}),
+    ],
+)
+def test_texts_are_not_touched(text: str, value: Any) -> None:
+    expected = value or {"a": ["http://e.org/", "/* no */", "# no"]}
+    assert read_value(text) == expected
+    assert read(f'{{"tasks": [{text}, {{"b": 1}},]}}') == ([expected, {"b": 1}], "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'a': 1}",
+        "{a: 1}",
+        '{"a": 1,, }',
+        '{"a": [,]}',
+        '{"a": True}',
+        '{"a": 1 "b": 2}',
+        '{"a": ,}',
+    ],
+)
+def test_what_is_not_clear_stays_a_fault(text: str) -> None:
+    assert isinstance(read_value(text), Unreadable)
+    found, fault = read(f'{{"tasks": [{{"b": 1}}, {text}]}}')
+    assert (found[0], fault) == ({"b": 1}, "")
+    assert isinstance(found[1], Unreadable)
+
+
+def test_thinking_that_holds_a_plan_is_no_plan() -> None:
+    draft, plan = '{"tasks": [{"label": "draft"}]}', '{"tasks": [{"label": "a", "n": "</think>"}]}'
+    expected = ([{"label": "a", "n": "</think>"}], "")
+    for text in (
+        f"<think>Perhaps {draft}</think>{plan}",
+        f"Perhaps {draft}\n</think>\n{plan}",
+        f"Perhaps {draft[:-2]} or so\n</think>\n{plan}",
+        f"Sure!\n<think>{draft}</think> And now: {plan} <think>{draft}</think>",
+    ):
+        assert read(text) == expected
+        assert read(text, list(range(len(text)))) == expected
+
+
+def test_of_two_plans_none_is_guessed() -> None:
+    text = 'First: {"tasks": [{"a": 1}]} Better: {"tasks": [{"b": 2}]}'
+    assert read(text) == ([], "it holds several plans")
+    assert read('So: {"tasks": [{"a": 1}]} Again: {"tasks": [{"a": 1}]}') == ([{"a": 1}], "")
+
+
+@pytest.mark.parametrize(
+    "part", ['"tasks": [', "[{", "<think>", "/*", "[//", "# \n[", '{"', "[ /* "]
+)
+def test_looking_for_a_plan_takes_linear_time(part: str) -> None:
+    def seconds(times: int) -> float:
+        begun = time.process_time()
+        read("x" + part * times)
+        return time.process_time() - begun
+
+    few = min(seconds(1_000) for _ in range(3))
+    assert min(seconds(10_000) for _ in range(2)) < 40 * few + 0.01

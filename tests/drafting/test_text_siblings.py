@@ -472,3 +472,12 @@ def test_what_cannot_be_filled_in_safely_is_work(command: str) -> None:
     (task, *_) = parse_text(f"Do it:\n\n```sh\n{command}\n```\n").tasks
     assert task.tool is None
     assert command.split()[0] in task.description
+
+
+def test_a_version_that_the_text_gives_as_an_example_is_asked_for() -> None:
+    text = "# T\n\nUse tags such as `v1.0.23`.\n\n1. `git tag v1.0.23`\n2. `pip install x==1.2.3`\n"
+    assert plan(text) == [
+        "run git tag 'v$3'",
+        "run pip install x==1.2.3",
+        "ask Which value replaces `1.0.23`?",
+    ]

@@ -402,6 +402,61 @@ async def test_answers_that_come_to_nothing_end_the_task(reply: Answer, error: s
     assert run.error == f"the model's answer {error}"
 
 
+CALLS_AS_TEXT = [
+    '<tool_call>{"name": "read", "arguments": {"page": "a"}}</tool_call></output>',
+    'I look.\n<tool_call>\n{"name": "read", "arguments": {"page": "a"}}',
+    '{"name": "read", "arguments": {"page": "a"}}',
+    '```json\n{"tool": "read", "parameters": {"page": "a"}}\n```',
+    'I call it:\n```json\n{"name": "read", "arguments": "{}"}\n```\n',
+    '[{"type": "function", "function": {"name": "read", "arguments": "{}"}}]',
+    '{"tool_calls": [{"name": "read", "arguments": {}}]}',
+    '<function=read>{"page": "a"}</function>',
+    '<function_calls><invoke name="read"><parameter name="page">a</parameter></invoke>',
+    '[TOOL_CALLS][{"name": "read", "arguments": {}}]',
+    '<|python_tag|>{"name": "read", "parameters": {}}',
+    "Thought: look it up\nAction: read\nAction Input: a",
+    'read(page="a")',
+    '{"name": "ask_person", "arguments": {"question": "Which?"}}',
+]
+
+
+@pytest.mark.parametrize("text", CALLS_AS_TEXT)
+async def test_a_call_written_as_text_is_no_result(text: str) -> None:
+    diary = Diary()
+    model = scripted(text, calls(("read", {"page": "a"})), "It says so.")
+    run = await attempt(executor=agent(model, diary))
+    assert (run.result, diary.done) == ("It says so.", ["a"])
+    told = model.requests[1].messages[-1]
+    assert told.role == "user"
+    assert "That called nothing: you wrote a call of " in told.text
+    run = await attempt(*[text] * 4)
+    assert isinstance(run.outcome, TaskFailed)
+    assert "as text 4 times in a row" in run.outcome.error
+
+
+async def test_a_call_as_text_that_comes_in_pieces_is_no_result() -> None:
+    text = CALLS_AS_TEXT[0]
+    model = scripted(Answer(text[:30], finish="length"), text[30:], "Done.")
+    assert (await attempt(executor=agent(model))).result == "Done."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "Ada", "arguments": {"for": "it"}}',
+        '{"name": "read", "title": "a book", "arguments": {}}',
+        '{"tool": "read"}',
+        "Models write `<tool_call>` around a call of read.",
+        'First:\n```json\n{"name": "read", "arguments": {}}\n```\nThis is how read is called.',
+        "I would read(it) and then send it.",
+        "Action: read the page",
+        "<function>f(x)</function> is a tag",
+    ],
+)
+async def test_what_only_looks_like_a_call_is_a_result(text: str) -> None:
+    assert isinstance((await attempt(text)).outcome, TaskCompleted)
+
+
 async def test_too_many_rounds_end_the_task_with_what_there_is() -> None:
     model = scripted(*[calls(("read", {"page": "a"}), text=f"try {n}") for n in range(9)])
     run = await attempt(executor=agent(model, rounds=3))

@@ -16,6 +16,7 @@ from planfold.planner.references import (
     has_references,
     rename_references,
     resolve,
+    step_text,
     whole_reference,
 )
 
@@ -24,6 +25,7 @@ RESULTS: dict[int, Any] = {
     2: "text",
     3: [],
     4: {},
+    5: {"dist.tar-gz": {"a b": [7]}, "": 0, 'é"]': 1},
 }
 
 
@@ -37,6 +39,12 @@ RESULTS: dict[int, Any] = {
         ("see $1.", [Reference("1", (), "$1")]),
         ("$1.x. And $2, too", [Reference("1", ("x",), "$1.x"), Reference("2", (), "$2")]),
         ("$1[x]", [Reference("1", (), "$1")]),
+        ('$1["field name"]', [Reference("1", ("field name",), '$1["field name"]')]),
+        ('$b["a.b"][0]["-"].c', [Reference("b", ("a.b", 0, "-", "c"), '$b["a.b"][0]["-"].c')]),
+        (r'$1["a\"]\u00e9"] x', [Reference("1", ('a"]é',), r'$1["a\"]\u00e9"]')]),
+        ('$1[""]', [Reference("1", ("",), '$1[""]')]),
+        ('$1["x', [Reference("1", (), "$1")]),
+        ('$1["x\n"]', [Reference("1", (), "$1")]),
         ("$1x", [Reference("1", (), "$1")]),
         ("$$1", []),
         ("$$$1", [Reference("1", (), "$1")]),
@@ -82,6 +90,10 @@ def test_literal_keys_are_left_alone_at_the_top_only() -> None:
         ("$2$2", "texttext"),
         ("got $1.items", 'got [{"id":4},null]'),
         ("$$1 costs $$5", "$1 costs $5"),
+        ('$5["dist.tar-gz"]["a b"][0]', 7),
+        ('is $5["dist.tar-gz"]["a b"]-x', "is [7]-x"),
+        (r'$5["\u00e9\"]"]', 1),
+        ('$5[""]', 0),
         ("$$", "$"),
         ("$$$2", "$text"),
         ("5 $", "5 $"),
@@ -110,6 +122,8 @@ def test_what_is_put_in_is_not_scanned_again() -> None:
         ("$1.items[1].x", "$1.items[1] has no field 'x'; it is null"),
         ("$3[0]", "task 3's result has no item [0]; it is a list of 0 items"),
         ("$4.x", "task 4's result has no field 'x'; it is an empty object"),
+        ('$5["x y"]', """task 5's result has no field 'x y'; it has: , dist.tar-gz, é"]"""),
+        ('$5["dist.tar-gz"].x', """$5["dist.tar-gz"] has no field 'x'; it has: a b"""),
         ("$9", "task 9 has no result"),
         ("$" + "9" * 5000, f"there is no task '{'9' * 5000}'"),
         ("$build", "there is no task 'build'"),
@@ -211,3 +225,18 @@ class TestShortenedFields:
     def test_only_a_true_mark_counts(self, mark: Any) -> None:
         found = resolve({"a": "$1.x"}, {1: {"x": "t", "x_shortened": mark}}.__getitem__)
         assert found == {"a": "t"}
+
+
+KEYS = st.text(st.characters(codec="utf-8"), max_size=8)
+
+
+@given(st.lists(KEYS | st.integers(0, 3), max_size=4), st.sampled_from(["", " ", "-x", ".", '"]']))
+def test_every_path_can_be_written_and_is_read_back(path: list[str | int], behind: str) -> None:
+    text = "$1" + "".join(map(step_text, path))
+    (found,) = find_references(f"a {text}{behind}")
+    assert found == Reference("1", tuple(path), text)
+    value: Any = "here"
+    for step in reversed(path):
+        value = {step: value} if isinstance(step, str) else [None] * step + [value]
+    assert resolve({"a": text}, {1: value}.__getitem__) == {"a": "here"}
+    assert rename_references(text.replace("$1", "$x"), {"x": 1}) == text

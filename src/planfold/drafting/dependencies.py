@@ -11,6 +11,7 @@ from planfold.drafting.faults import Faults, listed, printable, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.limits import Limits
 from planfold.drafting.shape import task_name
+from planfold.drafting.slips import find_slips
 from planfold.planner.references import Reference, find_references
 from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec
@@ -105,6 +106,10 @@ class Links:
             if key in literal:
                 continue
             field = f"arguments.{printable(key)}"
+            for slip in find_slips(value, lambda target: self._numbered.find(target) is not None):
+                message = f"{printable(slip.text)}: {slip.why}"
+                name = self._numbered.names[place]
+                self._faults.add(message, task=name, field=field, fix=slip.fix)
             for target, reference in _first_of_each(find_references(value)).items():
                 shown = printable(target) if target.isdecimal() else quoted(target)
                 message = f"{printable(reference.text)}: there is no task {shown}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.drafting.attachments import extract_attachments
+from planfold.drafting.model.answer import answer_form
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
 from planfold.drafting.model.fallback import plan_from_text
@@ -167,7 +168,7 @@ class _Planning:
             return await self._make_anew({"tasks": specs, "rounds": drafted.rounds})
         if drafted.complete:
             await self._send(all_of_them=True)
-            return _summary(len(tasks), drafted.rounds, "model", ())
+            return self._summary(len(tasks), drafted.rounds)
         plan_id = self._context.plan_id
         if self._anew:
             error = f"the plan was not made anew: {drafted.why}. What was planned stands; approve "
@@ -191,7 +192,7 @@ class _Planning:
         await self._replace(specs)
         kept = {spec.id for spec in self._kept}
         made = [spec for spec in specs if spec.id not in kept]
-        return _summary(len(made), recorded["rounds"], "model", ())
+        return self._summary(len(made), recorded["rounds"])
 
     async def _from_text(self, decided: dict[str, Any]) -> Outcome:
         """Plan the request as a text. What the model had proposed has not started, and goes."""
@@ -203,7 +204,7 @@ class _Planning:
         if faults:
             warnings.append(f"The text is not a plan either, so it is one task: {faults[0]}")
         await self._replace(specs)
-        return _summary(len(specs), recorded["rounds"], "text", warnings)
+        return self._summary(len(specs), recorded["rounds"], "text", warnings)
 
     async def _replace(self, specs: Sequence[TaskSpec]) -> None:
         """Put ``specs`` in the place of what has not started; unless that was done before a crash
@@ -316,8 +317,9 @@ class _Planning:
             if i > own and task.spec.proposed and i not in accepted and not blocks(task)
         ]
 
-
-def _summary(tasks: int, rounds: int, drafter: str, warnings: Sequence[str]) -> TaskCompleted:
-    return TaskCompleted(
-        {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
-    )
+    def _summary(
+        self, tasks: int, rounds: int, drafter: str = "model", warnings: Sequence[str] = ()
+    ) -> TaskCompleted:
+        notes = answer_form(self._toolbox).notes if drafter == "model" else ()
+        said = {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
+        return TaskCompleted(said | ({"notes": list(notes)} if notes else {}))

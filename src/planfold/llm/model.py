@@ -40,13 +40,15 @@ class ToolSchema(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model is asked. With a ``schema`` the answer's text is a JSON value of that schema.
+    """What a model is asked. With a ``schema`` the answer's text is a JSON value of that schema, or
+    of the ``plain_schema``, which takes its place where the vendor cannot enforce the first one.
     ``max_tokens`` bounds the answer."""
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSchema, ...] = ()
     schema: dict[str, Any] | None = None
     max_tokens: int = 4_096
+    plain_schema: dict[str, Any] | None = None
 
     def digest(self) -> str:
         """Sixteen hex digits that change with anything in the request."""

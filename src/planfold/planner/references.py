@@ -1,19 +1,21 @@
 """``$`` references in arguments: how a task uses the results of earlier ones.
 
     reference = "$" target path*          target = id | label
-    path      = "." name | "[" int "]"    "$$" is a literal dollar
+    path      = "." name | "[" int "]" | "[" JSON string "]"
+    "$$" is a literal dollar
 
-A ``$`` that no target follows, and a ``.`` that no name follows, are ordinary characters. A string
-that is exactly one reference stands for the value with its JSON type; inside a longer string
-the value is written out: strings as they are, everything else as compact JSON. Values that are
-put in are never scanned again.
+A name that holds anything but letters, digits and ``_`` is quoted: ``$1["field-name"]``. A ``$``
+that no target follows, and a ``.`` that no name follows, are ordinary characters. A string that is
+exactly one reference stands for the value with its JSON type; inside a longer string the value is
+written out: strings as they are, everything else as compact JSON. Values that are put in are never
+scanned again.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,13 +23,15 @@ import msgspec
 _Value = TypeVar("_Value")
 _Path = tuple[str | int, ...]
 
+_QUOTED: Final = r'"(?:[^"\\\x00-\x1f]|\\.)*"'
 LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TOKEN: Final = re.compile(
     r"\$(?:(?P<dollar>\$)"
     r"|(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
-    r"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{1,9}\])*))"
+    rf"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{{1,9}}\]|\[{_QUOTED}\])*))"
 )
-_STEP: Final = re.compile(r"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]")
+_STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
+_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
 
@@ -59,12 +63,19 @@ def find_references(value: object, *, literal: Collection[str] = ()) -> list[Ref
         item = stack.pop()
         if isinstance(item, str):
             if "$" in item:
-                found += [_reference(m) for m in _TOKEN.finditer(item) if not m["dollar"]]
+                found += [reference for reference, _, _ in references_in(item)]
         elif isinstance(item, dict):
             stack.extend(reversed(item.values()))
         elif isinstance(item, (list, tuple)):
             stack.extend(reversed(item))
     return found
+
+
+def references_in(text: str) -> Iterator[tuple[Reference, int, int]]:
+    """The references of one text, each with its start and its end."""
+    for match in _TOKEN.finditer(text):
+        if not match["dollar"]:
+            yield _reference(match), match.start(), match.end()
 
 
 def has_references(arguments: object, *, literal: Collection[str] = ()) -> bool:
@@ -164,8 +175,25 @@ def _reference(match: re.Match[str]) -> Reference:
     steps = match["path"]
     path: _Path = ()
     if steps:
-        path = tuple(name or int(index) for name, index in _STEP.findall(steps))
+        path = tuple(
+            name or (_unquoted(quoted) if quoted else int(index))
+            for name, index, quoted in _STEP.findall(steps)
+        )
     return Reference(match["target"], path, match[0])
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:  # an escape that JSON does not know
+        return text[1:-1]
+
+
+def step_text(step: str | int) -> str:
+    """A step of a path as it is written: ``.name``, ``[0]`` or ``["field name"]``."""
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _NAME.fullmatch(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
 
 
 def _written_out(value: Any) -> str:
@@ -191,7 +219,7 @@ def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
             value = _step(value, step)
         except LookupError as missing:
             raise ReferenceFault(reference.text, f"{place} {missing.args[0]}") from None
-        so_far += f"[{step}]" if isinstance(step, int) else f".{step}"
+        so_far += step_text(step)
         place = so_far
     return value
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from pydantic_ai.exceptions import UserError
+from pydantic_ai.exceptions import ModelRequestRejectedError, UserError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -25,6 +27,8 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from planfold.llm.model import Answer, Finish, Message, Request, ToolRequest, Usage
+
+_log = logging.getLogger("planfold")
 
 FINISH: Mapping[str | None, Finish] = {
     "stop": "stop",
@@ -68,9 +72,17 @@ def _said(message: Message) -> list[ModelResponsePart]:
     return parts
 
 
-def parameters(request: Request, model: Model, settings: ModelSettings) -> ModelRequestParameters:
-    """Tools and schema. The schema is enforced by the vendor where it can be, else it is part of
-    the instructions."""
+def parameters(
+    request: Request,
+    model: Model,
+    settings: ModelSettings,
+    *,
+    strict: bool | None = True,
+    enforced: bool = True,
+) -> ModelRequestParameters:
+    """Tools and schema. The schema is enforced by the vendor where it can be, else the plain one
+    is part of the instructions. ``strict`` is what the vendor is told of a closed schema: with
+    True, what it does not know of it becomes words; with None, all of it is sent."""
     tools = [
         # Not strict: that would close every object, and leave the model only empty ones.
         ToolDefinition(
@@ -86,28 +98,31 @@ def parameters(request: Request, model: Model, settings: ModelSettings) -> Model
     prompted = ModelRequestParameters(
         function_tools=tools,
         output_mode="prompted",
-        output_object=OutputObjectDefinition(request.schema, name="answer", strict=False),
+        output_object=OutputObjectDefinition(
+            request.plain_schema or request.schema, name="answer", strict=False
+        ),
     )
     if (
-        not model.profile.get("supports_json_schema_output")
+        not enforced
+        or not model.profile.get("supports_json_schema_output")
         or request.schema.get("type") != "object"
     ):
         return prompted
-    closed = is_closed(request.schema)
-    native = ModelRequestParameters(
-        function_tools=tools,
-        output_mode="native",
-        output_object=OutputObjectDefinition(
-            request.schema if closed else opened(request.schema),
-            name="answer",
-            strict=None if closed else False,
-        ),
+    native = replace(
+        prompted, output_mode="native", output_object=_enforced(request.schema, strict)
     )
     try:  # some vendors enforce closed schemas only, and not too large ones
         model.prepare_request(settings, native)
-    except UserError:
+    except (UserError, ModelRequestRejectedError) as fault:
+        _log.info("the schema of the answer is part of the instructions: %s", fault)
         return prompted
     return native
+
+
+def _enforced(schema: dict[str, Any], strict: bool | None) -> OutputObjectDefinition:
+    if not is_closed(schema):
+        return OutputObjectDefinition(opened(schema), name="answer", strict=False)
+    return OutputObjectDefinition(schema, name="answer", strict=strict)
 
 
 NAMED = ("properties", "$defs", "definitions", "patternProperties")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -22,15 +23,17 @@ PASSING = frozenset({408, 409, 425, 429})
 """Statuses below 500 after which the same request may be taken."""
 WORDS = 300
 """Characters of a vendor's message that are kept."""
+_SCHEMA = re.compile("schema|grammar|response_format|output_config|output_format", re.I)
 
 
 class Failed(msgspec.Struct, frozen=True):
     """A call that failed. ``again``: it is worth trying again, after ``wait`` seconds where the
-    vendor said so."""
+    vendor said so. ``schema``: the vendor did not take the schema of the answer."""
 
     error: ModelUnavailable | ModelRejected
     again: bool = False
     wait: float | None = None
+    schema: bool = False
 
 
 VENDOR_ERRORS = (ModelAPIError, UnexpectedModelBehavior, UserError, TimeoutError)
@@ -55,7 +58,7 @@ def failed(name: str, fault: Exception, *, timeout: float, text: str, key: str) 
     if _is_rejection(fault):
         if isinstance(fault, ModelContextWindowExceededError):
             message = f"{name}: the request is too long for the model: {words}"
-        return Failed(ModelRejected(message))
+        return Failed(ModelRejected(message), schema=_is_about_schema(fault, words))
     hint = getattr(fault, "provider_retry_hint", None)  # some vendors say whether to try again
     again = not text and hint is not False
     return Failed(ModelUnavailable(message, text=text), again, getattr(fault, "retry_after", None))
@@ -67,6 +70,11 @@ def _is_rejection(fault: Exception) -> bool:
     if isinstance(fault, ModelHTTPError):
         return fault.status_code < 500 and fault.status_code not in PASSING
     return False
+
+
+def _is_about_schema(fault: Exception, words: str) -> bool:
+    refused = isinstance(fault, ModelHTTPError) and fault.status_code in (400, 422)
+    return refused and _SCHEMA.search(words) is not None
 
 
 def _words(fault: Exception) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from typing import Any
 
 import msgspec
 from pydantic_ai.direct import model_request, model_request_stream
@@ -30,6 +32,8 @@ from planfold.providers.prices import price, with_price
 from planfold.providers.vendor_faults import VENDOR_ERRORS, Failed, failed
 from planfold.providers.vendors import Opened
 
+_log = logging.getLogger("planfold")
+
 LONGEST_WAIT = 60.0
 """Seconds: a vendor that asks for a longer one is unavailable."""
 LONGEST_PAUSE = 30.0
@@ -50,6 +54,7 @@ class VendorModel:
         self._endpoint = endpoint
         self._opened = opened
         self._first_pause = first_pause
+        self._refused: list[dict[str, Any]] = []  # schemas that the vendor did not take
 
     async def close(self) -> None:
         """Close the connections."""
@@ -62,12 +67,17 @@ class VendorModel:
         began = clock()
         tries = 0
         while True:
+            enforced = request.schema not in self._refused
             said = await self._try(request, on_text)
             if isinstance(said, Answer):
                 usage = with_price(self._endpoint, said.usage)
                 return msgspec.structs.replace(
                     said, usage=usage, model=self.name, seconds=clock() - began
                 )
+            if said.schema and enforced and request.schema is not None:
+                _log.info("%s; the schema becomes part of the instructions", said.error)
+                self._refused.append(request.schema)
+                continue
             tries += 1
             if not said.again or tries > self._endpoint.retries:
                 raise said.error
@@ -145,7 +155,15 @@ class VendorModel:
             max_retries=0,  # tries are counted here, not in the vendor's library too
             timeout=self._endpoint.timeout,
         )
-        return settings, parameters(request, self._opened.model, settings)
+        wanted = parameters(
+            request,
+            self._opened.model,
+            settings,
+            # Servers that run anybody's models enforce a whole schema, whatever it is called.
+            strict=None if self._endpoint.base_url else True,
+            enforced=request.schema not in self._refused,
+        )
+        return settings, wanted
 
     def _max_tokens(self, request: Request) -> int:
         bound = self._endpoint.max_tokens

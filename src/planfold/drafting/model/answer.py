@@ -9,44 +9,143 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from planfold.drafting.attachments import attachment_for
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, printable, quoted
-from planfold.drafting.model.streaming import Unreadable
+from planfold.drafting.model.elements import Unreadable
+from planfold.drafting.model.strict import (
+    AS_TEXT,
+    NULL,
+    Inexpressible,
+    closed,
+    constant,
+    over_limit,
+    own_arguments,
+    strict_parameters,
+)
 from planfold.drafting.schema import DESCRIPTIONS
 from planfold.drafting.shape import task_from, task_name
 from planfold.planner.tasks import Effect, NodeKind
-from planfold.tools.tool import Toolbox
+from planfold.tools.tool import Tool, Toolbox
 
 MOST_LISTED: Final = 250  # tools that the schema lists; with more of them any name will do
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
+_SOME_TEXTS: Final = {**_TEXTS, "maxItems": 20}  # a small model may write the same for ever
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "label": {**_TEXT, "description": "A short name, unique, such as fetch_page."},
     "description": _TEXT,
-    "kind": {"enum": [str(kind.value) for kind in NodeKind]},
+    "kind": {**_TEXT, "enum": [str(kind.value) for kind in NodeKind]},
     "tool": _TEXT,
     "arguments": {"type": "object", "description": "As the tool's parameters ask."},
     "depends_on": {**_TEXTS, "description": "Labels of tasks that must be completed before."},
-    "choices": {**_TEXTS, "description": "Answers to choose from, for a clarification."},
+    "choices": {**_SOME_TEXTS, "description": "Answers to choose from, for a clarification."},
     "default": {**_TEXT, "description": "The choice that you would take, for a clarification."},
-    "attachments": {**_TEXTS, "description": "Addresses and paths that belong to the task."},
-    "resources": {**_TEXTS, "description": "What else it needs: access, programs, hardware."},
-    "effect": {"enum": [str(effect.value) for effect in Effect]},
-    "on_failure": {"enum": ["stop", "continue"]},
+    "attachments": {**_SOME_TEXTS, "description": "Addresses and paths that belong to the task."},
+    "resources": {**_SOME_TEXTS, "description": "What else it needs: access, programs, hardware."},
+    "effect": {**_TEXT, "enum": [str(effect.value) for effect in Effect]},
+    "on_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
 }
+for _name in ("description", "on_failure"):
+    _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
+_LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
+_LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]{1,200}$"}}
+_WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
+_EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
-def answer_schema(tools: Toolbox) -> dict[str, Any]:
-    """The JSON schema of a plan as a model writes it, with the tools that there are."""
+class AnswerForm(msgspec.Struct, frozen=True):
+    """The ``schema`` that a model's answer is held to, and a ``plain`` one for vendors that cannot
+    enforce it. ``notes`` say where it allows calls that the tool does not take, and why."""
+
+    schema: dict[str, Any]
+    plain: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def answer_form(tools: Toolbox) -> AnswerForm:
+    """The strict schema of a plan, with one alternative per tool, or the plain one where the
+    strict one would exceed what vendors take.
+
+    A tool whose arguments have no fixed form takes them as a text of JSON.
+    """
+    notes: list[str] = []
+    calls = [_call(tool, notes) for tool in tools]
+    schema = _plan({"anyOf": [*calls, _work(), _question()]})
+    plain = plain_schema(tools)
+    if limit := over_limit(schema):
+        return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
+    return AnswerForm(schema, plain, tuple(notes))
+
+
+def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
+    arguments: dict[str, Any]
+    try:
+        arguments = strict_parameters(tool.parameters, tool.literal)
+        if limit := over_limit(arguments):
+            raise Inexpressible(limit)
+    except Inexpressible as fault:
+        notes.append(f"The arguments of {tool.name} are not held to its schema: {fault}")
+        arguments = AS_TEXT
+    stricter = [str(effect.value) for effect in _EFFECTS[_EFFECTS.index(tool.effect) :]]
+    effect = {"effect": {**_TEXT, "enum": stricter}} if len(stricter) > 1 else {}
+    fields = {
+        "tool": constant(tool.name),  # first: vendors tell alternatives apart by their first field
+        "kind": constant(NodeKind.ToolCall.value),
+        **_LABEL,
+        "description": _TEXT,
+        "arguments": arguments,
+        "depends_on": _LABELS,
+        "on_failure": _bare("on_failure"),
+        **effect,
+        "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
+    }
+    return closed(fields)
+
+
+def _work() -> dict[str, Any]:
+    kind = {"kind": constant(NodeKind.Processing.value)}
+    described = _named("description", "on_failure", "attachments", "resources")
+    return closed({**kind, **_LABEL, **described, "depends_on": _LABELS})
+
+
+def _question() -> dict[str, Any]:
+    kind = {"kind": constant(NodeKind.Clarification.value)}
+    said = _named("description", "choices")
+    default = {"anyOf": [_TEXT, NULL], "description": _FIELDS["default"]["description"]}
+    return closed({**kind, **_LABEL, **said, "default": default, "depends_on": _LABELS})
+
+
+def _bare(name: str) -> dict[str, Any]:
+    """A field without its description, which the prompt gives once for all tools."""
+    return {key: value for key, value in _FIELDS[name].items() if key != "description"}
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {name: _FIELDS[name] for name in names}
+
+
+def _plan(task: dict[str, Any]) -> dict[str, Any]:
+    return closed({"tasks": {"type": "array", "items": task, "minItems": 1}})
+
+
+def may_be_empty(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """``schema`` for an answer after which no task may be missing."""
+    tasks = {
+        key: value for key, value in schema["properties"]["tasks"].items() if key != "minItems"
+    }
+    return closed({"tasks": tasks})
+
+
+def plain_schema(tools: Toolbox) -> dict[str, Any]:
+    """A schema that leaves it to the compiler which fields go together."""
     fields = {name: dict(schema) for name, schema in _FIELDS.items()}
-    for name, text in DESCRIPTIONS["TaskDraft"].items():
-        if name in ("description", "on_failure"):
-            fields[name]["description"] = text
     names = [tool.name for tool in tools]
     if 0 < len(names) <= MOST_LISTED:
         fields["tool"] = {"enum": names}
@@ -56,23 +155,19 @@ def answer_schema(tools: Toolbox) -> dict[str, Any]:
         "required": ["label", "description", "kind"],
         "additionalProperties": False,
     }
-    return {
-        "type": "object",
-        "properties": {"tasks": {"type": "array", "items": task}},
-        "required": ["tasks"],
-        "additionalProperties": False,
-    }
+    return _plan(task)
 
 
-def draft_of(value: Any, place: int, faults: Faults) -> TaskDraft:
+def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraft:
     """The task that ``value`` is, as far as it is well-formed; the rest becomes faults.
 
-    Optional fields that are empty count as left out. ``place`` is its place in the list, from 1.
+    Arguments may have the strict form or the tool's own. Optional fields that are empty count as
+    left out. ``place`` is its place in the list, from 1.
     """
     if not isinstance(value, Mapping):
         message, fix = f"is {quoted(value)}, not an object", 'write {"label": ..., ...}'
         if isinstance(value, Unreadable):
-            message, fix = f"{value.text}: {value.why}", "write it anew, as JSON"
+            message, fix = f"{value.text}: {value.why}", "write it again, as JSON"
         faults.add(message, task=str(place), fix=fix)
         return TaskDraft(description="(unreadable)")
     raw = {key: item for key, item in value.items() if _is_said(key, item)}
@@ -81,6 +176,9 @@ def draft_of(value: Any, place: int, faults: Faults) -> TaskDraft:
         del raw[key]
         fix = faults.nearest(key, _FIELDS) or "a task has: " + ", ".join(_FIELDS)
         faults.add("there is no such field", task=name, field=printable(key), fix=fix)
+    tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
+    if tool is not None and "arguments" in raw:
+        raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
     resources = _texts(raw, "resources", name, faults)
     addresses = _texts(raw, "attachments", name, faults)
     if addresses:

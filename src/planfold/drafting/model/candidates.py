@@ -24,6 +24,8 @@ from planfold.tools.tool import Tool, Toolbox
 
 _SEVERITY: Final = {Effect.Safe: 0, Effect.Keyed: 1, Effect.Once: 2}
 _MOST: Final = Limits().tasks
+_ANOTHER: Final = "use another label"
+_LEAVE_OUT: Final = "leave this task out, or give it another label if it is another task"
 
 
 @dataclass(eq=False)
@@ -158,7 +160,7 @@ class Candidates:
     def _candidate(self, value: Any) -> _Candidate:
         faults = Faults()
         place = self.offered
-        draft = draft_of(value, place, faults)
+        draft = draft_of(value, place, self._tools, faults)
         if draft.label is None:
             draft.label = self._free_label(place)
         candidate = _Candidate(draft.label, value, draft, self.round)
@@ -179,17 +181,22 @@ class Candidates:
         if earlier is None:
             waiting = (c for c in self._pending if c.label == label and c.round == candidate.round)
             earlier = next(waiting, None)
-        if earlier is not None and earlier.round == candidate.round:
-            if earlier.value == candidate.value:
-                return True
-            message = f"{quoted(label)} is also the label of an earlier task"
-            self._refuse_label(candidate, message, "use another label")
-            return False
         known = self._ids.get(label)
-        if known is None or known in self.accepted:
-            return known is not None
-        message = f"{quoted(label)} is the label of task {known}, which stays"
-        self._refuse_label(candidate, message, "leave this task out, or give it another label")
+        if earlier is not None:
+            same = earlier.value == candidate.value
+            repeats = same or (earlier.draft == candidate.draft and not candidate.faults)
+        elif known is not None:
+            repeats = known in self.accepted and _is_same(candidate.draft, self._known[known])
+        else:
+            return False
+        if repeats:
+            return True
+        if earlier is not None and earlier.round == candidate.round:
+            message, fix = f"{quoted(label)} is also the label of an earlier task", _ANOTHER
+        else:
+            name = "an accepted task" if known in self.accepted else f"task {known}"
+            message, fix = f"{quoted(label)} is the label of {name}, which stays", _LEAVE_OUT
+        self._refuse_label(candidate, message, fix)
         return False
 
     def _refuse_label(self, candidate: _Candidate, message: str, fix: str) -> None:
@@ -270,6 +277,12 @@ def least_effect(spec: TaskSpec, tool: Tool | None) -> Effect:
         return Effect.Safe
     declared = tool.effect if tool is not None else Effect.Once
     return max(spec.effect, declared, key=_SEVERITY.__getitem__)
+
+
+def _is_same(draft: TaskDraft, spec: TaskSpec) -> bool:
+    """Whether a task that is in the plan from an earlier attempt is written once more."""
+    tool = spec.tool.name if spec.tool else None
+    return draft.description.strip() == spec.description.strip() and draft.tool == tool
 
 
 def _closed_fault(candidate: _Candidate, name: str, reason: str) -> Fault:

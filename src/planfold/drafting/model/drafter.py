@@ -14,7 +14,7 @@ import msgspec
 from planfold.compaction.tokens import estimate_tokens
 from planfold.drafting.draft import Fault
 from planfold.drafting.faults import printable
-from planfold.drafting.model.answer import answer_schema
+from planfold.drafting.model.answer import answer_form, may_be_empty
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.streaming import TaskReader
 from planfold.llm.fencing import fenced
@@ -94,12 +94,14 @@ async def draft_tasks(
     writes, this returns; exceptions of ``ask`` that are not about the model pass through.
     """
     messages = opening(wish, tools)
-    schema = answer_schema(tools)
+    form = answer_form(tools)
     first: tuple[Fault, ...] = ()
     found: list[Fault] = []
     for number in range(1, repairs + 2):
         listener = _Listener(candidates, accept or (lambda _: None))
-        request = Request(messages, schema=schema, max_tokens=ANSWER_TOKENS)
+        request = Request(messages, (), form.schema, ANSWER_TOKENS, form.plain)
+        if number > 1:
+            request = _open_ended(request)
         try:
             answer = await ask(number, request, listener.hear)
         except (ModelUnavailable, ModelRejected) as fault:
@@ -142,7 +144,14 @@ def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
         for spec in existing
     )
     note = Message("user", prompt("again", tasks=lines))
-    return msgspec.structs.replace(request, messages=(*request.messages, note))
+    return _open_ended(msgspec.structs.replace(request, messages=(*request.messages, note)))
+
+
+def _open_ended(request: Request) -> Request:
+    """``request``, to which no task at all is an answer too."""
+    schemas = (request.schema, request.plain_schema)
+    schema, plain = (each and may_be_empty(each) for each in schemas)
+    return msgspec.structs.replace(request, schema=schema, plain_schema=plain)
 
 
 def broken_off(fault: ModelUnavailable, request: Request) -> Answer:
@@ -174,7 +183,10 @@ class _Listener:
 
     def hear(self, piece: str) -> None:
         self._heard.append(piece)
-        for value in self._reader.feed(piece):
+        self._offer(self._reader.feed(piece))
+
+    def _offer(self, values: list[Any]) -> None:
+        for value in values:
             if accepted := self._candidates.offer(value):
                 self._accept(accepted)
 
@@ -187,7 +199,8 @@ class _Listener:
             self._candidates.drop_pending()
             self._reader, self._heard = TaskReader(), []
             self.hear(answer.text)
-        broken = self._reader.close()
+        values, broken = self._reader.close()
+        self._offer(values)
         broke_off = bool(broken) or answer.finish == "length"
         accepted, found = self._candidates.end_round(broke_off=broke_off)
         if accepted:
@@ -196,7 +209,7 @@ class _Listener:
             fix = "go on with the tasks that are missing"
             found.insert(0, Fault("the answer broke off before its end", fix=fix))
         elif broken and answer.finish != "refusal":
-            fix = 'answer with one JSON object, {"tasks": [...]}'
+            fix = 'answer with one JSON object, {"tasks": [...]}, and nothing else'
             found.insert(0, Fault(f"the answer is not a plan: {broken}", fix=fix))
         elif not found and not self._candidates.accepted:
             found = [Fault("has no tasks", field="tasks", fix="add at least one task")]

@@ -1,203 +1,186 @@
-"""``TaskReader``: the tasks of a plan that is still being written, each as soon as it is complete.
+"""``TaskReader``: the tasks of a model's plan, in whatever the model wraps around it.
 
-It reads ``{"tasks": [...]}`` piece by piece and yields every element of the list at its closing
-bracket. Only the outline is followed here (brackets and quotes); each element is then read by the
-JSON parser. Every character is looked at a fixed number of times, however the text is cut.
+An answer that begins with the plan (perhaps behind thinking, or in a code fence) is read while
+it is written. In any other answer an early list may be an example, or part of thinking whose
+opening tag the server kept: there the plan is looked for once the answer is complete.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import msgspec
 
-from planfold.drafting.faults import printable, quoted
+from planfold.drafting.model.elements import Elements, Unreadable
 
 LONGEST: Final = 16 * 1024 * 1024  # characters of one answer
+_OPENING_CHARS: Final = 400  # within which a plan that is streamed begins
+_TAG_CHARS: Final = 40  # no tag is longer
+_MOST_TRIES: Final = 20  # lists that are no plans, so that reading stays linear
 
-_OUTSIDE: Final = re.compile(r'[{}\[\],:"]')
-_IN_TEXT: Final = re.compile(r'["\\]')
-_TASKS: Final = '"tasks"'
+_COMMENT: Final = r"(?://[^\n]{0,500}+\n|\#[^\n]{0,500}+\n|/\*(?:[^*]|\*(?!/)){0,500}+\*/)"
+_GAP: Final = rf"\s*+(?:{_COMMENT}\s*+){{0,20}}+"
+_FIELD: Final = r'"(?:label|description|kind|tool|arguments|depends_on|choices|attachments|effect)"'
+_TASKS: Final = rf'(?<!\\)"tasks"{_GAP}:{_GAP}\['
+_BARE: Final = rf"\[(?={_GAP}\{{{_GAP}{_FIELD}{_GAP}:)"
+_NAMES: Final = (
+    r"(?i:(?:[a-z]{1,12}:)?(?:think(?:ing)?|thoughts?|reasoning|reflection|analysis|scratchpad))"
+)
+_OPEN: Final = rf"<{_NAMES}>|\[THINK\]|◁think▷|<\|channel\|>analysis<\|message\|>"
+_CLOSE: Final = rf"</{_NAMES}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>"
 
-
-class Unreadable(msgspec.Struct, frozen=True):
-    """An element that is not JSON: how it begins, and why it cannot be read."""
-
-    text: str
-    why: str
+_THINKING: Final = re.compile(rf"[\s\ufeff]*+(?:{_OPEN})")
+_BEGUN: Final = re.compile(rf"(?m:^)[ \t]{{0,8}}(?:{_OPEN})")
+_ENDS: Final = re.compile(_CLOSE)
+_OPENING: Final = re.compile(
+    rf"[\s\ufeff]*+(?:(?:```|~~~)[\w+-]*+\s*+)?(?:\{{{_GAP}{_TASKS}(?={_GAP}\{{)|{_BARE})"
+)
+_MARK: Final = re.compile(
+    rf"(?P<open>(?P<line>(?m:^)[ \t]{{0,8}})?(?:{_OPEN}))"
+    rf"|(?P<close>{_CLOSE})|(?P<tasks>{_TASKS})|{_BARE}"
+)
+_NO_LIST: Final = re.compile(rf'(?<!\\)"tasks"{_GAP}:{_GAP}\{{')
 
 
 class TaskReader:
-    """Feed it the text in any pieces; :meth:`close` says whether the list was whole.
+    """Feed it the text in any pieces, then :meth:`close` it: together they return the tasks.
 
-    What stands before the first ``{`` (a greeting, a code fence) and after the list is ignored.
-    Nothing raises: what cannot be read is an :class:`Unreadable`, or the fault of the whole.
+    Prose, code fences, thinking and other JSON around the plan are ignored. Nothing raises: what
+    cannot be read is an :class:`Unreadable`, or the fault of the whole.
     """
 
     def __init__(self, *, longest: int = LONGEST) -> None:
-        self.count = 0  # elements so far
         self._longest = longest
         self._size = 0
-        self._phase: Literal["before", "keys", "items", "over"] = "before"
-        self._fault = ""
-        self._depth = 0
-        self._in_text = False
-        self._escaped = False
-        self._key = ""
-        self._list_next = False  # the value of "tasks" comes next
-        self._had_list = False
-        self._emitted = False  # the element is complete; a comma or the end must follow
-        self._parts: list[str] = []  # what is being kept, as far as earlier pieces held it
-        self._piece = ""
-        self._kept_from: int | None = None  # where in the piece it goes on
+        self._phase: Literal["opening", "thinking", "list", "kept", "over"] = "opening"
+        self._elements = Elements()
+        self._text = ""  # what is looked through for the opening, or for the end of thinking
+        self._kept: list[str] = []  # what is looked through at the end
 
     def feed(self, piece: str) -> list[Any]:
-        """The elements that ``piece`` completes: JSON values or :class:`Unreadable`."""
+        """The tasks that ``piece`` completes: JSON values or :class:`Unreadable`."""
         self._size += len(piece)
         if self._size > self._longest:
-            self._fail(f"it has more than {self._longest:,} characters")
-        found: list[Any] = []
-        self._piece = piece
-        if self._kept_from is not None:
-            self._kept_from = 0
-        for place, mark in self._marks(piece):
-            if self._phase == "keys":
-                self._in_object(place, mark)
-            elif self._phase == "items":
-                self._in_list(place, mark, found)
-        if self._kept_from is not None:
-            self._parts.append(piece[self._kept_from :])
-        return found
+            self._phase = "over"
+        if self._phase == "list":
+            return self._read(piece)
+        if self._phase == "kept":
+            self._kept.append(piece)
+        while self._phase in ("opening", "thinking"):
+            self._text, piece = self._text + piece, ""
+            if self._phase == "opening" and (opening := _OPENING.match(self._text)):
+                self._phase, text = "list", self._text
+                return self._read(text[opening.end() :])
+            if not self._advance():
+                break
+        return []
 
-    def close(self) -> str:
-        """What is wrong with the text as a whole, or "": its tasks are all there."""
-        if self._fault:
-            return self._fault
-        if self._phase == "before":
-            return "it holds no JSON object"
-        if self._phase == "items":
-            return f"it breaks off after {self.count} whole tasks"
-        return "" if self._had_list else 'it has no list "tasks"'
+    def close(self) -> tuple[list[Any], str]:
+        """The tasks that only the end has shown, and what is wrong with the text as a whole, or
+        "": all its tasks were returned."""
+        if self._size > self._longest:
+            return [], f"it has more than {self._longest:,} characters"
+        if self._phase == "thinking":
+            return [], _THOUGHT
+        if self._phase == "opening":
+            self._kept = [self._text]
+        if self._phase != "list":
+            return find_plan("".join(self._kept))
+        found = self._elements.found
+        others = [] if self._elements.whole else _plans("".join(self._kept))
+        others = [plan for plan in others if plan.holds_tasks and plan.found != found]
+        if not others:
+            return [], self._elements.whole
+        if any(isinstance(each, dict) for each in found):
+            return [], _SEVERAL
+        return find_plan("".join(self._kept))
 
-    def _marks(self, piece: str) -> Iterator[tuple[int, str]]:
-        """Brackets, commas and colons outside of texts, and the quotes around texts."""
-        place = 0
-        while place < len(piece) and self._phase != "over":
-            if self._phase == "before":
-                place = piece.find("{", place) + 1
-                if not place:
-                    return
-                self._phase, self._depth = "keys", 1
-            elif self._escaped:
-                self._escaped = False
-                place += 1
+    def _advance(self) -> bool:
+        """Whether there is more to look at: thinking has begun or ended."""
+        if self._phase == "opening":
+            if thinking := _THINKING.match(self._text):
+                self._phase, self._text = "thinking", self._text[thinking.end() :]
+                return True
+            if len(self._text) > _OPENING_CHARS:
+                self._phase, self._kept = "kept", [self._text]
+            return False
+        if end := _ENDS.search(self._text):
+            self._phase, self._text = "opening", self._text[end.end() :]
+            return True
+        self._text = self._text[-_TAG_CHARS:]
+        return False
+
+    def _read(self, piece: str) -> list[Any]:
+        before = len(self._elements.found)
+        end = self._elements.feed(piece)
+        if end < len(piece):
+            self._kept.append(piece[end:])
+        return self._elements.found[before:]
+
+
+_SEVERAL: Final = "it holds several plans"
+_THOUGHT: Final = "it ends within its thinking"
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    found: list[Any]
+    fault: str
+    bare: bool
+
+    @property
+    def holds_tasks(self) -> bool:
+        return not self.fault and any(isinstance(each, dict) for each in self.found)
+
+    @property
+    def tries_to(self) -> bool:
+        """Whether it is meant as tasks, although it cannot be read to its end."""
+        return any(
+            isinstance(each, dict) or (isinstance(each, Unreadable) and each.text[:1] == "{")
+            for each in self.found
+        )
+
+
+def find_plan(text: str) -> tuple[list[Any], str]:
+    """The tasks of the plan in ``text``, and what is wrong with it as a whole, or ""."""
+    plans = _plans(text)
+    whole = [plan for plan in plans if plan.holds_tasks]
+    whole = [plan for plan in whole if not plan.bare] or whole
+    if whole:
+        several = any(plan.found != whole[0].found for plan in whole)
+        return ([], _SEVERAL) if several else (whole[0].found, "")
+    if plans:
+        best = next((plan for plan in plans if plan.tries_to), plans[0])
+        return best.found, best.fault
+    if (begun := _BEGUN.search(text)) and not _ENDS.search(text, begun.end()):
+        return [], _THOUGHT
+    if _NO_LIST.search(text):
+        return [], '"tasks" is not a list'
+    return [], 'it has no list "tasks"' if "{" in text else "it holds no JSON object"
+
+
+def _plans(text: str) -> list[_Plan]:
+    """All lists of tasks in ``text``, but for those in thinking, which a closing tag ends even
+    where the opening one is missing."""
+    plans: list[_Plan] = []
+    last_end = max((end.start() for end in _ENDS.finditer(text)), default=-1)
+    place, tries = 0, 0
+    while tries < _MOST_TRIES and (mark := _MARK.search(text, place)):
+        place = mark.end()
+        if mark["close"]:
+            plans.clear()
+        elif mark["open"]:
+            end = _ENDS.search(text, place) if place <= last_end else None
+            if end is None and mark["line"] is not None:
+                break  # else the tag is only mentioned
+            place = end.end() if end else place
+        else:
+            elements = Elements()
+            end_of_list = elements.feed(text, place)
+            plan = _Plan(elements.found, elements.whole, mark["tasks"] is None)
+            plans.append(plan)
+            if plan.holds_tasks or not (plan.found or plan.fault):
+                place = end_of_list
             else:
-                match = (_IN_TEXT if self._in_text else _OUTSIDE).search(piece, place)
-                if match is None:
-                    return
-                place = match.end()
-                if match[0] == "\\":
-                    self._escaped = True
-                    continue
-                if match[0] == '"':
-                    self._in_text = not self._in_text
-                yield match.start(), match[0]
-
-    def _in_object(self, place: int, mark: str) -> None:
-        if mark == '"' and self._depth == 1:
-            if self._in_text:
-                self._keep(place)
-            else:
-                self._key = self._taken(place + 1)
-        elif mark == ":" and self._depth == 1:
-            self._list_next = self._key == _TASKS
-        elif mark == "," and self._depth == 1:
-            self._list_next = False
-        elif mark == "[" and self._list_next:
-            self._phase, self._depth, self._had_list = "items", 2, True
-            self._keep(place + 1)
-        elif mark in "{[":
-            if self._list_next and self._depth == 1:
-                self._fail('"tasks" is not a list')
-            self._depth += 1
-        elif mark in "}]":
-            self._depth -= 1
-            if self._depth == 0:
-                self._phase = "over"
-
-    def _in_list(self, place: int, mark: str, found: list[Any]) -> None:
-        if mark in "{[":
-            if self._depth == 2 and self._emitted:
-                self._fail(f"a comma is missing after task {self.count}")
-            self._depth += 1
-        elif self._depth > 2:
-            if mark in "}]":
-                self._depth -= 1
-                if self._depth == 2:
-                    self._emit(self._taken(place + 1), found)
-                    self._emitted = True
-                    self._keep(place + 1)
-        elif mark in ",]":
-            text = self._taken(place)
-            if not self._emitted and text.strip():
-                self._emit(text, found)
-            elif self._emitted and text.strip():
-                self._fail(f"{quoted(text.strip())} stands after task {self.count}")
-            self._emitted = False
-            if mark == "]":
-                self._phase = "over"
-            elif not self._fault:
-                self._keep(place + 1)
-        elif mark == "}":
-            self._fail("a bracket } closes what was not opened")
-
-    def _keep(self, place: int) -> None:
-        self._parts, self._kept_from = [], place
-
-    def _taken(self, end: int) -> str:
-        text = "".join(self._parts) + self._piece[self._kept_from or 0 : end]
-        self._parts, self._kept_from = [], None
-        return text
-
-    def _emit(self, text: str, found: list[Any]) -> None:
-        self.count += 1
-        found.append(read_value(text))
-
-    def _fail(self, fault: str) -> None:
-        self._fault = self._fault or fault
-        self._phase = "over"
-        self._parts, self._kept_from = [], None
-
-
-def read_value(text: str) -> Any:
-    """The JSON value that ``text`` is, or :class:`Unreadable`; never raises."""
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        why = f"{error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1}"
-    except RecursionError:
-        why = "it is nested too deep"
-    except ValueError as error:
-        known = isinstance(error, _NotJson)
-        why = str(error) if known else "a number has more than 4,300 digits"
-    return Unreadable(printable(text.strip()), why)
-
-
-class _NotJson(ValueError):
-    pass
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _NotJson(f"the key {quoted(twice)} is there twice")
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise _NotJson(f"{printable(name)} is not JSON")
+                tries += 1
+    return plans

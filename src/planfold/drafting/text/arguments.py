@@ -13,6 +13,7 @@ from planfold.drafting.text.order import Order
 from planfold.drafting.text.parts import Entry
 from planfold.drafting.text.placeholders import (
     Placeholder,
+    example_versions,
     is_incomplete,
     placeholders,
 )
@@ -28,7 +29,8 @@ Result = tuple[str | None, dict[str, Any] | None]
 class Answers:
     """One question for each placeholder of the commands, with ids above those of the tasks."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry], text: str) -> None:
+        self.examples = example_versions(text)
         self._first = len(entries) + 1
         self._asked: dict[str, TaskDraft] = {}
         self.set_somewhere: set[str] = set()
@@ -56,7 +58,7 @@ class Answers:
         """The questions whose placeholders ``text`` mentions."""
         if not self._asked:
             return []
-        names = dict.fromkeys(found.name for found in placeholders(text))
+        names = dict.fromkeys(found.name for found in placeholders(text, self.examples))
         return [self._asked[name].id or 0 for name in names if name in self._asked]
 
     def questions(self) -> list[TaskDraft]:
@@ -87,7 +89,7 @@ def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
 def _run(
     text: str, shell: str, cwd: str, rename: Rename, answers: Answers, *, single: bool
 ) -> Result:
-    found = placeholders(text)
+    found = placeholders(text, answers.examples)
     if is_incomplete(text) or (found and _MARK in text):
         return None, None
     arguments: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from planfold.drafting.paths import is_document
+from planfold.drafting.text.directives import directive_at
 from planfold.drafting.text.inline import Inline, Span
 from planfold.drafting.text.sentences import sentences
 from planfold.drafting.text.shell import names_program, without_prompt
@@ -76,7 +77,7 @@ _FETCH: Final = re.compile(
 )
 _ASK: Final = re.compile(r"(?:please\s+)?ask(?![\w-])", re.IGNORECASE)
 _CALL: Final = re.compile(r"@([A-Za-z_][\w.-]*)\s*")
-_CALL_INSIDE: Final = re.compile(r":\s{1,9}(?=@[A-Za-z_][\w.-]*\s*\{)")
+_CALL_INSIDE: Final = re.compile(r":\s{1,9}(?=@[A-Za-z_][\w.-]{0,200}\s{0,9}(?:\{|$))")
 
 
 def command_in(text: Inline) -> Command | Script | None:
@@ -218,14 +219,16 @@ def call_in(raw: str, known_tools: Collection[str]) -> tuple[Call, str, str] | N
         return None
     name = match[1].rstrip(".-")
     lead = raw[:start].rstrip(" :\n")
-    if raw.startswith("{", match.end()):
+    # Braces may hold a directive, such as {retry=2}, instead of arguments.
+    if raw.startswith("{", match.end()) and directive_at(raw, match.end()) == match.end():
         try:
             arguments, end = _JSON.raw_decode(raw, match.end())
         except (ValueError, RecursionError):
             return None
         return Call(name, arguments), lead, raw[end:].strip()
     if name in known_tools:
-        return Call(name, {}), lead, raw[match.start(1) + len(name) :].strip()
+        behind = raw[match.start(1) + len(name) :].strip()
+        return Call(name, {}), lead, "" if behind == "." else behind
     return None
 
 

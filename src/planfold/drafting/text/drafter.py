@@ -48,7 +48,7 @@ def parse_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
     numbered = heading is not None and without_number(heading.text) is not None
     root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
     order = Order(root)
-    answers = Answers(order.entries)
+    answers = Answers(order.entries, text)
     tasks = [_task(entry, order, answers) for entry in order.entries]
     for task in tasks:
         known = answers.known(task.description) if task.tool is None else []

@@ -22,6 +22,13 @@ _PLACEHOLDER: Final = re.compile(
     r"|(?P<your>\b(?:YOUR|MY)[_-][A-Z][A-Z_-]{1,40}\b|\byour[-_][a-z][a-z_-]{1,40}\b"
     r"|(?<![\w/])/?path/to/[\w./-]{1,60}|\bX{3,8}\b|\bNNN{1,6}\b)"
 )
+# "For example `v1.0.23` is a valid tag": in a command such a version is an example, too.
+_EXAMPLE: Final = re.compile(
+    r"(?:for example|for instance|e\.g\.|such as),?\s{1,3}(?:[a-z]{1,9}\s){0,3}"
+    r"`v?(\d{1,6}(?:\.\d{1,6}){1,3})[\w.-]{0,20}`",
+    re.IGNORECASE,
+)
+_VERSION: Final = re.compile(r"(?<![\d.])\d{1,6}(?:\.\d{1,6}){1,3}(?!\.?\d)")
 _ELLIPSIS: Final = re.compile(r"(?:^|\s)(?:\.\.\.|…)(?=\s|$)|<\.\.\.>|…")
 
 
@@ -37,19 +44,27 @@ class Placeholder(NamedTuple):
         return self.written.strip("<>[]{} ").casefold()
 
 
-def placeholders(command: str) -> list[Placeholder]:
+def example_versions(text: str) -> frozenset[str]:
+    """The versions that a text gives as examples."""
+    return frozenset(match[1] for match in _EXAMPLE.finditer(text))
+
+
+def placeholders(command: str, examples: frozenset[str] = frozenset()) -> list[Placeholder]:
+    """The placeholders of a command, and the ``examples`` that stand in it."""
     found: list[Placeholder] = []
     for match in _PLACEHOLDER.finditer(command):
-        kind = match.lastgroup or ""
         group = next((g for g in ("number", "glued") if match[g]), 0)
         start, end = match.span(group)
         written = command[start:end]
         options: tuple[str, ...] = ()
         if match["choice"] or (match["angle"] and "|" in written):
             options = tuple(dict.fromkeys(part.strip() for part in written[1:-1].split("|")))
-        if kind and written:
-            found.append(Placeholder(start, end, written, options))
-    return found
+        found.append(Placeholder(start, end, written, options))
+    if examples:
+        versions = (m for m in _VERSION.finditer(command) if m[0] in examples)
+        inside = {place for p in found for place in range(p.start, p.end)}
+        found += [Placeholder(*m.span(), m[0], ()) for m in versions if m.start() not in inside]
+    return sorted(found)
 
 
 def is_incomplete(command: str) -> bool:

@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from planfold.executors.registry import Executors
 
 ROUNDS = 50  # calls of the model in one task
-NUDGES = 3  # in a row: answers that were cut off, or empty
+NUDGES = 3  # in a row: answers that were cut off, were empty, or held a call as text
 AT_ONCE = 8  # tool calls of one answer that run side by side
 MOST_CALLS = 32  # of one answer
 GO_ON = "Your answer was cut off. Go on exactly where it stopped, and repeat nothing."
 SAY_SOMETHING = "That was empty. Call a tool, or answer with the task's result."
+CALLED_NOTHING = (
+    "That called nothing: you wrote a call of {tool} as text. Call {tool} as a tool, or answer "
+    "with the task's result."
+)
 
 
 class AgentExecutor:
@@ -166,19 +170,29 @@ class Conversation:
             self._messages.append(Message("assistant", answer.text, calls))
             self._messages += await self._run(calls)
             return None
-        if answer.finish != "length" and answer.text.strip():
-            return TaskCompleted(as_result("".join((*self._said, answer.text))))
-        return await self._nudge(answer)
+        if answer.finish == "length" or not answer.text.strip():
+            return await self._nudge(answer)
+        text = "".join((*self._said, answer.text))
+        if tool := self._tools.written_in(text):
+            return await self._nudge(answer, tool)
+        return TaskCompleted(as_result(text))
 
-    async def _nudge(self, answer: Answer) -> Outcome | None:
+    async def _nudge(self, answer: Answer, tool: str = "") -> Outcome | None:
+        """Tell the model what is wrong with an answer that is no result. ``tool``: the one that
+        it was written to call."""
         self._nudges += 1
         if self._nudges > NUDGES:
             why = "was cut off" if answer.text.strip() else "was empty"
+            why = f"was a call of {tool} as text" if tool else why
             error = f"the model's answer {why} {self._nudges} times in a row{self._so_far()}"
             if outcome := await self._end(error):
                 return outcome
             self._nudges = 0
-        if answer.text.strip():
+        if tool:
+            self._said = []
+            told = CALLED_NOTHING.format(tool=tool)
+            self._messages += (Message("assistant", answer.text), Message("user", told))
+        elif answer.text.strip():
             self._said.append(answer.text)
             self._messages += (Message("assistant", answer.text), Message("user", GO_ON))
         else:

@@ -16,6 +16,7 @@ from planfold.drafting.faults import Faults
 from planfold.drafting.limits import Limits
 from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.executors.agent.brief import as_shown, cut, one_line
+from planfold.executors.agent.textcalls import call_in_text
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome, ToolExecutor
 from planfold.executors.faults import describe_exception
@@ -110,6 +111,12 @@ class ToolCalls:
             for name, executor in self._tools.items()
         )
         return (*BUILT_IN, *offered)
+
+    def written_in(self, text: str) -> str:
+        """The tool that ``text`` is written to call, or "": a call as text calls nothing."""
+        names = {executor.tool.name: name for name, executor in self._tools.items()}
+        names |= {name: name for name in (ASK, GIVE_UP, *self._tools)}
+        return names.get(call_in_text(text, names.keys()), "")
 
     def fault(self, call: ToolRequest) -> str:
         """Why ``call`` cannot be made, for the model, or nothing."""
