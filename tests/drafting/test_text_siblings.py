@@ -481,3 +481,25 @@ def test_a_version_that_the_text_gives_as_an_example_is_asked_for() -> None:
         "run pip install x==1.2.3",
         "ask Which value replaces `1.0.23`?",
     ]
+
+
+@pytest.mark.parametrize("there", ["oc rsh web-1", "ssh web1", "cd live", "docker exec -it db sh"])
+def test_where_work_leads_elsewhere_what_follows_is_work(there: str) -> None:
+    """A person goes there; a command of the plan would still run here."""
+    text = f"""
+    # T
+
+    Before we go on, log in there:
+
+    ```sh
+    {there}
+    ```
+
+    Look around:
+
+    ```sh
+    uptime
+    ```
+    """
+    assert plan(text)[-1] == "work Look around:\nuptime"
+    assert plan(text.replace(there, "true"))[-1] == "run uptime"

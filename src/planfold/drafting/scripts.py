@@ -33,6 +33,11 @@ _SESSION: Final = re.compile(
     r"|(?P<source>(?:source|\.)\s\S{1,200}|(?:conda|mamba|pyenv) activate|(?:nvm|rbenv|sdk) use"
     r"|workon\s|module load|eval\s))"
 )
+_ENTERS: Final = re.compile(
+    r"\s*(?:\$\s)?(?:ssh(?:\s-\w+(?:\s[\w./@-]+)?)*\s[\w.@-]+\s*$|su(?=\s|$)|sudo\s(?:-i|-s|su)(?=\s|$)"
+    r"|(?:oc|kubectl)\srsh\s|(?:docker|podman|kubectl|oc)\s(?:compose\s)?exec\s[^\n]{0,200}?-\w*t"
+    r"|chroot\s|vagrant\sssh)"
+)
 _OPTIONS: Final = re.compile(r"\s*(?:set\s[-+]|shopt\s|alias\s|umask\s)")
 _BACK: Final = re.compile(r"\s*(?:-|\.\.(?:/\.\.)*/?)?\s*$")
 
@@ -72,6 +77,12 @@ def check_scripts(
         folder = _folder_left(lines, name) or (None if sets_folder else folder)
         session = _session_left(lines, name) or session
         variables |= dict.fromkeys(_assigned(script), name)
+
+
+def leads_elsewhere(script: str) -> bool:
+    """Whether whoever types ``script`` is then in another folder, or on another machine."""
+    lines = _lines(script)
+    return _folder_left(lines, "") is not None or any(map(_ENTERS.match, lines))
 
 
 def _check_shell(task: TaskDraft, name: str, absent: Collection[str], faults: Faults) -> None:
