@@ -279,9 +279,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("piece", NASTY)
-@pytest.mark.parametrize(
-    "frame", ["{}", "Run {}x.", "1. Do {}x", "`a {}`", "Do it:\n\n```sh\n{}x\n```\n"]
-)
+@pytest.mark.parametrize("frame", ["{}", "1. Run {}x.", "Do it:\n\n```sh\n{}x\n```\n"])
 def test_time_is_linear_in_the_input(piece: str, frame: str) -> None:
     """Four times the text takes about four times as long; sixteen would be quadratic."""
 
@@ -291,7 +289,7 @@ def test_time_is_linear_in_the_input(piece: str, frame: str) -> None:
         parse_text(text)
         return time.process_time() - begun
 
-    count = 4_000 // len(piece)
+    count = 2_000 // len(piece)
     assert any(seconds(4 * count) < 8 * seconds(count) + 0.05 for _ in range(3))
 
 

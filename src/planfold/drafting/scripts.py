@@ -80,7 +80,7 @@ def check_scripts(
 
 
 def leads_elsewhere(script: str) -> bool:
-    """Whether whoever types ``script`` is then in another folder, or on another machine."""
+    """Whether a person who types ``script`` is then in another folder, or on another machine."""
     lines = _lines(script)
     return _folder_left(lines, "") is not None or any(map(_ENTERS.match, lines))
 

@@ -167,7 +167,7 @@ def continued(blocks: list[Block]) -> list[Block]:
         if isinstance(block, Code) and isinstance(above, ItemList) and _waits(above):
             above.items[-1].blocks.append(block)
             continue
-        if isinstance(block, ItemList) and last is not None and _goes_on(last, block):
+        if isinstance(block, ItemList) and last is not None and _continues(last, block):
             last.items[-1].blocks += since
             last.items += block.items
             del found[len(found) - len(since) :]
@@ -181,7 +181,7 @@ def continued(blocks: list[Block]) -> list[Block]:
     return found
 
 
-def _goes_on(last: ItemList, block: ItemList) -> bool:
+def _continues(last: ItemList, block: ItemList) -> bool:
     return block.ordered and 1 < block.start == last.start + len(last.items)
 
 

@@ -52,7 +52,8 @@ def block_of(language: str, content: str) -> tuple[str, str] | None:
     """The script in a code block and the shell that runs it, or None for all other blocks."""
     lines = content.split("\n")
     code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    prompted = any(_BLOCK_PROMPT.match(line) for line in code)
+    among = code if language in SESSIONS else code[:1]
+    prompted = any(_BLOCK_PROMPT.match(line) for line in among)
     if language in SESSIONS:
         known = prompted
     elif language in ("", "text"):
