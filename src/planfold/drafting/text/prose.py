@@ -58,7 +58,7 @@ _BREAKS_OFF: Final = re.compile(
     re.IGNORECASE,
 )
 _MOST_SENTENCES: Final = 3  # of a request; what has more is divided into sentences already
-_WRAPPED: Final = 60  # columns: nobody wraps sentences to less
+_WRAPPED: Final = 60  # columns: editors wrap no narrower
 
 
 @dataclass(frozen=True)
