@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.outline import name_of, reading_order
+from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
     STATUS_STYLES,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
     from planfold.eventstore.queue import Lease, WorkerRecord
 
-QUESTION_LINES = 12
 NOBODY: Final[Mapping[int, str]] = MappingProxyType({})
 
 
@@ -278,8 +277,6 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
     task = fold.state.tasks[question.task_id]
     text = clean_lines(question.question) or [""]
     parts = [p for line in text for p in (wrapped(line, width, "  ", "  ") or [""])]
-    if len(parts) > QUESTION_LINES:
-        parts[QUESTION_LINES:] = [f"  ... ({len(parts) - QUESTION_LINES} more lines)"]
     lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
     lines += [[(part, "")] for part in parts]
     if question.started_at is not None:
@@ -370,11 +367,19 @@ def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
     return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
 
 
+def approval_lines(fold: PlanFold, width: int) -> list[Line]:
+    """Every line of what an approval would let run, where one is waited for."""
+    if fold.state.status is not PlanStatus.AwaitingApproval:
+        return []
+    return [[], [("What would run", "bold")], *outline(specs_of(fold), width, most=None)]
+
+
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
     """What ``show`` prints."""
     lines = plan_lines(situation, width)
     lines += waiting_lines(situation.fold, db, width)
     lines += revision_lines(situation.fold, width)
+    lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)
     return [*lines, [], [("Next", "bold")], *steps] if steps else lines
 

@@ -101,7 +101,7 @@ class Runner:
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
-        self._paper.lines(outline(specs, self._paper.width))
+        self._paper.lines(outline(specs, self._paper.width, most=None))
         self._paper.lines(revision_lines(fold, self._paper.width))
         if not self._asks:
             return
