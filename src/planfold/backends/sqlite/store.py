@@ -11,7 +11,13 @@ from typing import Any, Self
 import apsw
 import msgspec
 
-from planfold.backends.names import DENSE_KIND, DENSE_TYPES, names_of, of_another_kind, require_storable
+from planfold.backends.names import (
+    DENSE_KIND,
+    DENSE_TYPES,
+    names_of,
+    of_another_kind,
+    require_storable,
+)
 from planfold.backends.rows import envelope_of, events_of, head_of, new_events
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
