@@ -70,7 +70,7 @@ CREATE TABLE planfold.task_queue (
 ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE UNIQUE INDEX task_queue_by_stream ON planfold.task_queue (aggregate_id, task_id);
 CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, priority DESC, turn, id) WHERE owner IS NULL;
-CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 0;
+CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 1;
 CREATE INDEX task_queue_expiring ON planfold.task_queue (expires) WHERE owner IS NOT NULL;
 CREATE INDEX task_queue_owned ON planfold.task_queue (owner) WHERE owner IS NOT NULL;
 

@@ -18,7 +18,7 @@ UPDATE planfold.streams s SET turn = waiting.last FROM (
 DROP INDEX planfold.task_queue_free;
 DROP INDEX planfold.task_queue_free_by_route;
 CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, priority DESC, turn, id) WHERE owner IS NULL;
-CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 0;
+CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 1;
 
 -- New rows of the queue now say what they need and how urgent they are, and get turns.
 DROP FUNCTION planfold.append;
