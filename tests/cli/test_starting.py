@@ -21,6 +21,16 @@ def test_run_a_markdown_plan() -> None:
     assert shown()["title"] == "Release"
 
 
+def test_run_with_a_priority() -> None:
+    plan = write_plan(sh("a", "true"))
+    called("run", "--yes", "--detach", "--priority", "7", plan)
+    called("run", "--yes", "--detach", "--id", "usual", plan)
+    assert [found["priority"] for found in json.loads(called("list", "--json"))] == [7, 0]
+    assert shown("usual")["priority"] == 0
+    for wrong in ("1001", "-1001", "high"):
+        assert "--priority" in called("run", "--priority", wrong, plan, code=2)
+
+
 def test_run_says_each_change_once() -> None:
     out = called("run", "--yes", write_plan(sh("a", "true"), sh("b", "true", "a")))
     events = [line.split(" ", 1)[1] for line in out.splitlines() if re.match(r"\d\d:", line)]
