@@ -327,7 +327,10 @@ class _Planning:
     ) -> TaskCompleted:
         workspace = self._context.workspace.resolve()
         missing = missing_files(tasks, functools.partial(is_there, workspace))
-        said = [*warnings, *(f"Task {i} names {printable(path)}, which is not there" for i, path in missing)]
+        said = [
+            *warnings,
+            *(f"Task {i} names {printable(path)}, which is not there" for i, path in missing),
+        ]
         result = {"tasks": len(tasks), "rounds": rounds, "drafter": drafter, "warnings": said}
         notes = answer_form(self._toolbox).notes if drafter == "model" else ()
         return TaskCompleted(result | ({"notes": list(notes)} if notes else {}))
