@@ -211,3 +211,10 @@ def _texts(path: Path) -> list[str]:
     }
     constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     return [n.value for n in constants if isinstance(n.value, str) and id(n) not in docstrings]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *MODULES], ids=lambda path: path.name)
+def test_nothing_promises_a_package_that_does_not_exist(path: Path) -> None:
+    """planfold is not on PyPI yet: it is installed from a clone or a wheel."""
+    promised = re.compile(r"pip install( -\S+)* '?planfold(?!-)\b")
+    assert promised.findall(path.read_text(encoding="utf-8")) == []

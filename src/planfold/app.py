@@ -17,11 +17,11 @@ from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.errors import CommandRejected, ConfigurationError, NotFound, Permanent
+from planfold.drafting.model.standing import has_started
+from planfold.drafting.revision import check_tasks, compile_revision
+from planfold.errors import CommandRejected, ConfigurationError, Permanent
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.port import EventStore, StreamHead
-from planfold.eventstore.transfer import where_archived
+from planfold.eventstore.port import EventStore
 from planfold.executors.recordable import recordable
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
@@ -32,28 +32,28 @@ from planfold.planner.commands import (
     HandleExecutorEvent,
     Initialize,
     PlannerConfig,
+    RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
-from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.standstill import LOOK_EVERY_S, needed_worker, unserved, waits_for_person
+from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
+from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
 
-ENDED = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
-PAGE = 256  # events that are read at a time
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
-class App:
+class App(PlanReader):
     """planfold for programs: submit plans, follow them, answer, and run workers.
 
     Made by :func:`open_app`; belongs to one event loop.
@@ -65,12 +65,14 @@ class App:
         executors: Executors,
         settings: Settings,
         aggregates: Sequence[Aggregate] = (PLAN,),
+        *,
+        knows_tools: bool = True,
     ) -> None:
-        self.store = store
+        super().__init__(store, Dispatcher(store))
+        self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
-        self.dispatcher = Dispatcher(store)
 
     async def submit(
         self,
@@ -79,24 +81,48 @@ class App:
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
+        priority: int | None = None,
     ) -> str:
         """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
-        own, submitting the same plan again does nothing.
+        own, submitting the same plan again does nothing. Workers take tasks of a higher
+        ``priority`` (-1,000 to 1,000; None: that of ``config``, 0 by default) first.
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` stands for another plan.
+            CommandRejected: ``plan_id`` stands for another plan, or the priority is out of range.
         """
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
         plan_id = plan_id or new_plan_id()
-        command = Initialize(
-            draft.title, tasks, draft.goal, config or self.planner_config(), approved_by
-        )
-        await self.send(plan_id, command)
+        config = config or self.planner_config()
+        if priority is not None:
+            config = replace(config, priority=priority)
+        command = Initialize(draft.title, tasks, draft.goal, config, approved_by)
+        await self._send(plan_id, command)
         return plan_id
+
+    async def revise(
+        self, plan_id: str, plan: PlanDraft | str, *, approved_by: str | None = None
+    ) -> str:
+        """Replace what has not started by a plan (a draft, or text); returns the hash of the
+        revision, which waits for approval unless ``approved_by`` says who gave it.
+
+        The plan may be the whole one, edited, or only what is still to come. What has started
+        stays as it is; see :func:`planfold.drafting.revision.compile_revision`.
+
+        Raises:
+            InvalidPlan: with all faults; nothing is changed.
+            CommandRejected: the plan cannot be revised now.
+            ConfigurationError: the tools are not known, because of ``load=False``.
+            NotFound: there is no such plan.
+        """
+        toolbox = self._toolbox()
+        draft = self.draft(plan) if isinstance(plan, str) else plan
+        tasks = compile_revision(draft, toolbox, (await self.planner(plan_id)).state)
+        await self._send(plan_id, RevisePlan(tasks, approved_by))
+        return (await self.planner(plan_id)).state.revision_hash
 
     async def wish(
         self,
@@ -105,9 +131,11 @@ class App:
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
+        priority: int | None = None,
     ) -> str:
         """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
         plan's id. A worker then plans; ``approved_by`` approves beforehand all that it plans.
+        ``priority`` as for :meth:`submit`.
 
         Raises:
             ConfigurationError: no model is configured.
@@ -119,6 +147,8 @@ class App:
             raise ConfigurationError(
                 'no model is configured; set model = "openai:..." in planfold.toml'
             )
+        if priority is not None:
+            config = replace(config, priority=priority)
         plan_id = plan_id or new_plan_id()
         await self.send(plan_id, begin_with_wish(text, config, approved_by=approved_by))
         return plan_id
@@ -147,7 +177,29 @@ class App:
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
             Conflict: ``command_id`` stands for another command.
+            InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
+            ConfigurationError: there are such tasks, but the tools are not known, because of
+                ``load=False``.
         """
+        if isinstance(command, Initialize):
+            check_tasks(command.tasks, self._toolbox(), {})
+        elif isinstance(command, RevisePlan):
+            tasks = (await self.planner(plan_id)).state.tasks
+            started = {i: task.spec for i, task in tasks.items() if has_started(task)}
+            check_tasks(command.tasks, self._toolbox(), started)
+        return await self._send(plan_id, command, command_id=command_id)
+
+    def _toolbox(self) -> Toolbox:
+        if not self._knows_tools:
+            raise ConfigurationError(
+                "this App was opened with load=False, so it does not know the tools that tasks "
+                "are checked against; open it with load=True to begin or revise a plan"
+            )
+        return self.executors.toolbox
+
+    async def _send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
         return await self.dispatcher.send(
             PLAN,
             plan_id,
@@ -190,82 +242,6 @@ class App:
         revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
         await self.send(plan_id, ApprovePlan(revision, by))
 
-    async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate as it stands, for reading. Raises NotFound."""
-        planner = await self.dispatcher.view(PLAN, plan_id)
-        assert isinstance(planner, Planner)
-        return planner
-
-    async def task_id(self, plan_id: str, key: int | str) -> int:
-        """The id of a task named by id or label. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks
-        for task in tasks.values():
-            if key in (task.id, task.spec.label, str(task.id)):
-                return task.id
-        raise NotFound(f"plan {plan_id} has no task {key!r}")
-
-    async def view(self, plan_id: str) -> PlanView:
-        """The plan as its log says. Raises NotFound, CorruptLog."""
-        envelopes = await self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
-        if not envelopes:
-            raise await self._missing(plan_id)
-        return plan_view(plan_id, envelopes)
-
-    async def plans(self) -> list[StreamHead]:
-        """All plans, oldest first, with title, status and counts in ``head``."""
-        return await self.store.heads(PLAN.stream_id)
-
-    async def status(self, plan_id: str) -> PlanStatus:
-        """Where a plan stands. Raises NotFound."""
-        head = self.dispatcher.head(PLAN, plan_id)
-        if head is None:
-            stream = await self.store.head(plan_id)
-            if stream is None or stream.stream_id != PLAN.stream_id:
-                raise await self._missing(plan_id)
-            head = stream.head
-        return PlanStatus(head["status"])
-
-    async def _missing(self, plan_id: str) -> NotFound:
-        archived = await self.store.transfer.tombstones([plan_id])
-        if archived:
-            return NotFound(where_archived(archived[0])).about("archived")
-        return NotFound(f"there is no plan {plan_id!r}").about("plan")
-
-    async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
-        """The plan's events after a position, then new ones as they happen; ends when the plan
-        has ended. Raises NotFound."""
-        query = Query(aggregate_id=plan_id)
-        while True:
-            ticket = self.store.wakeup.ticket(plan_id)
-            # Asked before reading, so that nothing can be missed.
-            ended = await self.status(plan_id) in ENDED
-            page = await self.store.read(query, after=after, limit=PAGE)
-            for envelope in page:
-                yield envelope
-                after = envelope.position
-            if page:
-                continue
-            if ended:
-                return
-            self.store.watch_other_processes()
-            await ticket.wait()
-
-    async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``.
-
-        Raises:
-            NotFound: there is no such plan.
-            CorruptLog: this version cannot read it, so it would never end here.
-        """
-        await self.planner(plan_id)
-        wanted = ENDED | frozenset(stop_at)
-        while True:
-            ticket = self.store.wakeup.ticket(plan_id)
-            if await self.status(plan_id) in wanted:
-                return await self.view(plan_id)
-            self.store.watch_other_processes()
-            await ticket.wait()
-
     async def run(self, plan_id: str) -> PlanView:
         """Work on one plan here until it has ended, or nothing more can happen without a person
         or a worker that does not live; ``stopped_because`` of the view says then for what it
@@ -303,10 +279,8 @@ class App:
         tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
         if not tasks or await self.store.version(plan_id) != version:
             return None
-        return (
-            f"task {tasks[0].id} waits for {needed_worker(tasks[0].spec)}; this process has none: "
-            "add it to tools= or start a worker that has it"
-        )
+        remedy = "this process has none: add it to tools= or start a worker that has it"
+        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
@@ -319,9 +293,10 @@ class App:
     ) -> Worker:
         """A worker on this process's event loop: ``async with app.worker(): ...``.
 
-        Leaving the block drains it: no more tasks are taken, and those that run get ``drain_s``
-        seconds (``settings.drain_s``) to end before they are cut off. ``observer`` is told what
-        was recorded and what does not work; without one, trouble is logged to "planfold".
+        Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
+        ``observer`` is told what was recorded and what does not work; without one, trouble is
+        logged to "planfold".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
@@ -378,7 +353,7 @@ async def open_app(
         codec = Codec(t for aggregate in kinds for t in aggregate.events)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)
-        yield App(store, chosen, settings, kinds)
+        yield App(store, chosen, settings, kinds, knows_tools=load or executors is not None)
 
 
 def new_plan_id() -> str:

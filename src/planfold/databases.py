@@ -15,8 +15,8 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 
 if TYPE_CHECKING:
-    from planfold.backends.postgres.inspection import ServerReport
-    from planfold.backends.sqlite.inspection import DatabaseReport
+    from planfold.backends.postgres.inspection import ServerReport as ServerReport
+    from planfold.backends.sqlite.inspection import DatabaseReport as DatabaseReport
 
 
 async def open_store(
@@ -79,6 +79,23 @@ async def inspect_database(database: str) -> DatabaseReport | ServerReport:
     from planfold.backends.sqlite.inspection import inspect
 
     return inspect(sqlite_path(database))
+
+
+async def check_writing(database: str) -> None:
+    """Find out whether an existing database can record: a write that is rolled back.
+
+    Raises:
+        ConfigurationError: it may not be written.
+        Transient: its disk is full, it is locked, or its server is away.
+    """
+    if is_postgres(database):
+        from planfold.backends.postgres.inspection import check_writing as check_server
+
+        await check_server(database)
+    else:
+        from planfold.backends.sqlite.inspection import check_writing as check_file
+
+        check_file(sqlite_path(database))
 
 
 async def set_order(database: str, order: str) -> None:

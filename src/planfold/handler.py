@@ -45,11 +45,17 @@ def event_id(aggregate_id: str, version: int) -> str:
 
 
 class Enqueue(msgspec.Struct, frozen=True):
-    """Work for an executor begins: one row in the task queue."""
+    """Work for an executor begins: one row in the task queue.
+
+    ``tool`` is what a worker needs to run it (a tool's name; for a task without one, its route);
+    tasks of a higher ``priority`` are granted first.
+    """
 
     task_id: int
     attempt: int
     route: str
+    tool: str = ""
+    priority: int = 0
 
 
 class Settle(msgspec.Struct, frozen=True):

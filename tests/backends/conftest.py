@@ -16,6 +16,8 @@ from planfold.testing.contracts import Backend
 
 
 class SqliteBackend(Backend):
+    sees_processes = True
+
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path

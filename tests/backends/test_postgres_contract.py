@@ -45,6 +45,10 @@ class TestReading(contracts.ReadingContract):
     pass
 
 
+class TestRecording(contracts.RecordingContract):
+    pass
+
+
 class TestUnreadable(contracts.UnreadableContract):
     pass
 
@@ -54,6 +58,14 @@ class TestClaiming(contracts.ClaimingContract):
 
 
 class TestLeasing(contracts.LeasingContract):
+    pass
+
+
+class TestFairness(contracts.FairnessContract):
+    pass
+
+
+class TestSuspects(contracts.SuspectsContract):
     pass
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from planfold.backends.sqlite.store import SqliteStore
+from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import CODEC, dispatch
 
 HERE = Path(__file__).parent
@@ -63,6 +66,35 @@ async def test_each_task_is_granted_once_among_two_processes(
     by_task = {lease.task_id: lease.owner for lease in await store.queue.queued("a")}
     assert by_task == {task: owner for task, _, _, owner in granted}
     await store.close()
+
+
+async def test_a_stopped_process_keeps_its_tasks_and_a_dead_one_does_not(tmp_path: Path) -> None:
+    """Whatever the clock says: it is long after the leases have run out."""
+    path, clock = tmp_path / "plans.db", ManualClock(time.time())
+    store = SqliteStore.open(str(path), CODEC, clock=clock)
+    await store.append(dispatch(1, 2, 3))
+    process = start("claimers.py", f"sqlite:///{path}", "a", 1)
+    try:
+        assert hear(process) == "ready"
+        tell(process)
+        assert len(json.loads(hear(process))) == 3
+        process.send_signal(signal.SIGSTOP)
+        clock.advance(100_000)
+        assert await store.queue.claim("me", 9) == []
+        assert not await store.queue.waiting_suspects("me")
+        clock.advance(-200_000)
+        process.kill()
+        process.wait(timeout=30)
+        leases = await store.queue.claim("me", 9)
+        assert [(le.task_id, le.epoch, le.crashes) for le in leases] == [
+            (1, 2, 1),
+            (2, 2, 1),
+            (3, 2, 1),
+        ]
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+        await store.close()
 
 
 def test_processes_that_make_one_database_at_once_agree(tmp_path: Path) -> None:

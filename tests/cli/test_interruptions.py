@@ -131,18 +131,29 @@ def test_a_worker_reports_as_json() -> None:
     assert ended(process) == (0, "", "")
 
 
-@pytest.mark.parametrize("served", [["--route", "http"], []])
-def test_a_task_that_nobody_serves_says_what_it_waits_for(served: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("served", "missing"),
+    [
+        (["--route", "http"], "a worker for train: 1 worker here, none serves it"),
+        ([], "a worker with tool train: 1 worker here, none has it"),
+    ],
+)
+def test_a_task_that_no_worker_can_run_says_what_it_waits_for(
+    served: list[str], missing: str
+) -> None:
     plan = write_plan({"description": "train", "tool": "train"})
     Path("trainer.py").write_text("import planfold\n\n@planfold.tool\ndef train(): pass\n")
     called("run", "--yes", "--detach", "--tools", "trainer", plan)
     assert "waits for a worker for train" in called("show")
-    assert "none serves it" not in called("show")
+    assert missing not in called("show")
     process = start("worker", *served)
     try:
-        wait_until(lambda: "none serves it" in called("show"), "the worker is there")
+        wait_until(lambda: missing in called("show"), "the worker is there")
         (task,) = shown()["tasks"]
-        assert task["waits_for"] == "a worker for train: 1 worker here, none serves it"
+        assert task["waits_for"] == missing
+        notes = json.loads(called("doctor", "--json"))["notes"]
+        declines = any("has no tool train" in note for note in notes)
+        assert declines == (not served)
     finally:
         process.terminate()
         ended(process)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import resource
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import apsw
+import asyncpg
 import pytest
-from command_line import call, called, question, sh, shown, statuses, write_plan
+from command_line import (
+    call,
+    called,
+    ended,
+    question,
+    sh,
+    shown,
+    start,
+    statuses,
+    write_plan,
+)
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil\u2066 \x9b2J [bold]b[/bold]\nsecond\rline"
 
@@ -198,6 +212,59 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     out = called("doctor", "--db", "sqlite:///other.db", code=1)
     assert "wrong: " in out
     assert "no_such_tools" in called("doctor", "--tools", "no_such_tools", code=1)
+
+
+def test_doctor_writes_and_changes_nothing() -> None:
+    called("run", "--yes", write_plan(question("q")), code=3)
+    before = called("log", "--json")
+    assert json.loads(called("doctor", "--json"))["can_record"] is True
+    assert called("log", "--json") == before
+    (count,) = apsw.Connection(".planfold/planfold.db").execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'write_check'"
+    )
+    assert count == (0,)
+
+
+def test_doctor_says_that_nothing_can_be_recorded() -> None:
+    called("run", "--yes", write_plan(question("q")), code=3)
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (32_768, 32_768))  # noqa: E731
+    process = start("doctor", "--json", preexec_fn=small)
+    code, out, _ = ended(process)
+    found = json.loads(out)
+    assert (code, found["can_record"], found["ok"]) == (1, False, False)
+    (fault,) = [fault for fault in found["faults"] if "recorded" in fault]
+    assert fault.startswith("nothing can be recorded: ")
+    assert json.loads(called("doctor", "--json"))["ok"]
+
+
+def test_doctor_on_a_server_that_is_read_only(postgres_database: str) -> None:
+    address = ("--db", postgres_database)
+    called("run", "--yes", write_plan(question("q")), *address, code=3)
+    found = json.loads(called("doctor", "--json", *address, code=1))  # the server's fsync is off
+    assert found["can_record"] is True
+    name = postgres_database.rsplit("/", 1)[1].partition("?")[0]
+
+    async def alter(change: str) -> None:
+        connection = await asyncpg.connect(postgres_database)
+        await connection.execute("SET default_transaction_read_only = off")
+        await connection.execute(f'ALTER DATABASE "{name}" {change}')
+        await connection.close()
+
+    asyncio.run(alter("SET default_transaction_read_only = on"))
+    found = json.loads(called("doctor", "--json", *address, code=1))
+    asyncio.run(alter("RESET default_transaction_read_only"))
+    assert found["can_record"] is False
+    assert any("nothing can be recorded" in fault for fault in found["faults"])
+
+
+def test_doctor_names_a_damaged_event() -> None:
+    called("run", "--yes", write_plan(question("q")), code=3)
+    plan_id = shown()["id"]
+    with apsw.Connection(".planfold/planfold.db") as raw:
+        raw.execute("UPDATE events SET recorded_at = recorded_at + 1 WHERE version = 2")
+    found = json.loads(called("doctor", "--json", code=1))
+    assert f"{plan_id}#2 does not match its checksum" in found["integrity"]
+    assert any(f"{plan_id}#2" in fault and "backup" in fault for fault in found["faults"])
 
 
 def test_migrate_and_schema() -> None:

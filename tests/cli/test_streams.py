@@ -29,15 +29,12 @@ COMMANDS = {  # one of each kind: they work, look, decide, move plans, keep hous
     "run": "run --yes new.json",
     "plan": "plan new.json",
     "resume": "resume",
-    "list": "list",
     "show": "show",
     "log": "log",
     "answer": "answer ask yes",
     "export": "export",
-    "import": "import missing.jsonl",
     "schema": "schema",
     "doctor": "doctor",
-    "migrate": "migrate",
 }
 STREAMS = {
     "no stdin": "<&-",
@@ -107,7 +104,7 @@ def test_every_command_with_every_kind_of_stream(name: str) -> None:
         assert codes["no stdout"] == codes["none"] == 0
         assert set(lines_of("ran.txt")) == {"ran"}
         assert len(lines_of("ran.txt")) >= len(STREAMS)  # also where output was full
-    if name in ("list", "show", "log", "plan", "schema"):
+    if name in ("show", "log", "plan", "schema"):
         kinds = ("no stdin", "no stdout", "no stderr", "none", "full stderr")
         assert {codes[kind] for kind in kinds} == {0}
 
@@ -117,7 +114,7 @@ def test_every_command_in_a_folder_that_was_removed(name: str) -> None:
     words = COMMANDS.get(name, name)
     done = shell(f"mkdir gone; cd gone; rmdir ../gone; {PLANFOLD} {words}")
     check(done)
-    if name not in ("import", "schema"):
+    if name != "schema":
         assert done.returncode == (1 if name == "doctor" else 2)
         assert "the present folder: No such file or directory" in done.stdout + done.stderr
 

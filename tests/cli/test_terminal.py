@@ -191,3 +191,25 @@ def test_watch_in_a_terminal() -> None:
         terminal.type("\x03")
         assert terminal.end() == 130
     assert shown()["status"] == "running"
+
+
+NOISY = """
+import os, subprocess, planfold
+@planfold.tool(effect="safe")
+def noisy() -> int:
+    print("from print")
+    os.write(2, b"from os.write\\n")
+    subprocess.run(["echo", "from a \\x1b[31mchild"], check=True)
+    return 1
+"""
+
+
+def test_what_a_tool_prints_stands_above_the_table() -> None:
+    Path("noisy.py").write_text(NOISY)
+    plan = write_plan({"description": "noise", "tool": "noisy"}, question("q", depends_on=[1]))
+    with Terminal("run", "--yes", "--tools", "noisy", plan) as terminal:
+        terminal.expect("> ")
+        terminal.type("fine\n")
+        assert terminal.end() == 0
+    for line in ("from print", "from os.write", r"from a \x1b[31mchild"):
+        assert f"{line}\nA plan\n" in terminal.text, terminal.text  # the table is below it

@@ -18,6 +18,8 @@ import pytest
 from crash_runs import Zygote
 from driver import SHAPES
 
+from planfold.eventstore.metadata import decode_metadata
+
 pytestmark = pytest.mark.crash
 
 SAMPLE = 28  # points of each shape that `make test` tries
@@ -67,9 +69,9 @@ def check(folder: Path, result: dict[str, Any], expected: dict[str, Any]) -> Non
 def recorded(folder: Path) -> Counter[str]:
     """How many events each command caused, as the log says."""
     connection = apsw.Connection(str(folder / "plans.db"))
-    rows = connection.execute("SELECT metadata FROM events").fetchall()
+    rows = connection.execute("SELECT metadata, aggregate_id FROM events").fetchall()
     connection.close()
-    return Counter(json.loads(metadata)["causation_id"] for (metadata,) in rows)
+    return Counter(decode_metadata(*row).causation_id for row in rows)
 
 
 def crash_at(zygote: Zygote, shape: str, point: int, folder: Path) -> dict[str, Any]:

@@ -261,8 +261,9 @@ class TestRunning:
         }
 
     @pytest.mark.parametrize("value", [float("nan"), "\ud800", object()])
-    async def test_a_result_that_is_not_json_is_not_retried(self, value: Any) -> None:
-        @tool
+    @pytest.mark.parametrize("effect", ["safe", "keyed"])
+    async def test_a_result_that_is_not_json_is_not_retried(self, value: Any, effect: Any) -> None:
+        @tool(effect=effect)
         def f() -> Any:
             return value
 
@@ -271,12 +272,32 @@ class TestRunning:
         assert "the result of f is not JSON" in run.error
 
     async def test_a_result_that_is_too_large(self) -> None:
-        @tool
+        @tool(effect="safe")
         def f() -> str:
             return "x" * 100
 
         executor = PythonExecutor(f, result_limit=50)
         assert "too large" in (await run_tool(executor)).error
+
+    @pytest.mark.parametrize("value", [float("nan"), "\ud800", object(), "x" * 100])
+    async def test_an_effect_that_happened_is_no_failure_when_its_result_cannot_be_recorded(
+        self, value: Any
+    ) -> None:
+        @tool
+        def f() -> Any:
+            return value
+
+        @tool(name="f")
+        async def g() -> Any:
+            return value
+
+        for each in (f, g):
+            outcome = (await run_tool(PythonExecutor(each, result_limit=50))).outcome
+            assert isinstance(outcome, OutcomeUnknown)
+            assert outcome.ended
+            assert outcome.reason.startswith(
+                "it ran to its end, but its result cannot be recorded: the result of f is"
+            )
 
 
 class TestErrors:

@@ -142,12 +142,14 @@ def test_a_plan_that_has_ended_cannot_be_cancelled() -> None:
 def test_the_queue_follows_the_tasks() -> None:
     """What each event means for the task queue."""
     policy = RetryPolicy(attempts=2)
-    plan = running(work(1, route="gpu"), work(2, retry=policy), ask(3), work(4), work(5))
+    first = work(1, route="gpu")
+    plan = running(first, work(2, retry=policy), ask(3), work(4), work(5), priority=7)
 
     def changes() -> list[object]:
         return [change for _, change in plan.handler.outlook(plan.events).queue]
 
-    expected = [Enqueue(1, 1, "gpu"), *(Enqueue(i, 1, "processing") for i in (2, 4, 5))]
+    kind = ("processing", "processing")
+    expected = [Enqueue(1, 1, "gpu", "gpu", 7), *(Enqueue(i, 1, *kind, 7) for i in (2, 4, 5))]
     assert sorted(changes(), key=str) == sorted(expected, key=str)
     plan.when(done(1))
     assert changes() == [Settle(1)]

@@ -419,6 +419,7 @@ class PlannerMachine(RuleBasedStateMachine):
                 assert all(
                     self.planner.state.tasks[i].status not in (S.Running, S.Completed)
                     or self.planner.state.tasks[i].outdated
+                    or self.planner.state.tasks[i].spec.done
                     for i in children
                 )
 

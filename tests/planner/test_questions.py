@@ -31,10 +31,12 @@ from planfold.planner.commands import (
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
+    RetryScheduled,
     TaskDispatched,
     TasksReset,
+    TaskStatusUpdated,
 )
-from planfold.planner.tasks import Effect, RetryPolicy
+from planfold.planner.tasks import Effect, RetryPolicy, TaskStatus
 
 # --- tasks that ask ----------------------------------------------------------------------------
 
@@ -216,6 +218,16 @@ def test_each_of_the_three_answers_does_what_it_says(text: str, expected: dict[i
     assert task.attempt == (2 if text == "run it again" else 1)
     if task.error:
         assert task.error == "its outcome was unknown: failed"
+
+
+@pytest.mark.parametrize("effect", [Effect.Safe, Effect.Keyed])
+def test_what_may_run_twice_is_not_asked_about_but_tried_again(effect: Effect) -> None:
+    plan = running(work(1, effect=effect, retry=RetryPolicy(attempts=2, base=0.0)), work(2, 1))
+    plan.when(report(1, OutcomeUnknown("it does not stop"), attempt=1))
+    plan.then(RetryScheduled(1, 0.0, 0.0, "it does not stop")).follow_up()
+    assert plan.handler.state.tasks[1].run == 1  # and so the key is the same
+    plan.when(report(1, OutcomeUnknown("it does not stop"), attempt=2))
+    plan.then(TaskStatusUpdated(1, TaskStatus.Failed, error="it does not stop"), TaskStatusUpdated)
 
 
 def test_done_completes_with_null_unless_a_result_is_given() -> None:

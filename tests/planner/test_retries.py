@@ -23,8 +23,8 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.retries import retry_delay
 from planfold.planner.tasks import RetryPolicy, TaskStatus
+from planfold.retries import retry_delay
 
 POLICY = RetryPolicy(attempts=3, base=2.0, factor=3.0, cap=5.0)
 

@@ -171,11 +171,26 @@ async def test_a_look_waits_for_what_is_being_committed(bench: Bench) -> None:
     assert await sent == [Added(1)]
 
 
-async def test_streams_of_two_kinds_may_have_one_name(bench: Bench) -> None:
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_stream_is_of_one_kind(bench: Bench, where: str) -> None:
     await bench.add(1)
-    assert isinstance(await bench.here.view(OTHER, "t"), Tally)
+    dispatcher = getattr(bench, where)
+    with pytest.raises(CommandRejected, match="'t' is a stream of the kind 'tally', not 'other'"):
+        await dispatcher.send(OTHER, "t", Add(5))
+    with pytest.raises(CommandRejected, match="'t' is a stream of the kind 'tally', not 'other'"):
+        await dispatcher.view(OTHER, "t")
+    assert await dispatcher.send(OTHER, "another", Add(5, "x")) != []
     assert await bench.add(2) == [Added(2)]
     assert {e.stream_id for e in await bench.log()} == {"tally"}
+
+
+async def test_of_two_kinds_that_begin_one_stream_one_is_refused(bench: Bench) -> None:
+    results = await bench.all(
+        bench.add(1), bench.here.send(OTHER, "t", Add(2)), bench.there.send(OTHER, "t", Add(3))
+    )
+    assert results[0] == [Added(1)]
+    assert [type(result) for result in results[1:]] == [CommandRejected, CommandRejected]
+    assert [e.event for e in await bench.log()] == [Added(1)]
 
 
 async def test_a_sender_that_goes_away_does_not_stop_its_command(bench: Bench) -> None:
@@ -340,9 +355,9 @@ async def test_a_long_stream_is_resumed_from_its_snapshot(bench: Bench, until: U
     loads: list[int] = []
     load = bench.stores[1].load
 
-    async def observed(aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def observed(aggregate_id: str, *, after_version: int = 0, **rest: Any) -> list[Any]:
         loads.append(after_version)
-        return await load(aggregate_id, after_version=after_version)
+        return await load(aggregate_id, after_version=after_version, **rest)
 
     bench.stores[1].load = observed  # type: ignore[method-assign]
     assert await bench.add_there(2) == [Added(2)]
@@ -358,10 +373,10 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
     for store in bench.stores:
 
         async def observed(
-            aggregate_id: str, *, after_version: int = 0, load: Any = store.load
+            aggregate_id: str, *, after_version: int = 0, load: Any = store.load, **rest: Any
         ) -> Any:
             loads.append(after_version)
-            return await load(aggregate_id, after_version=after_version)
+            return await load(aggregate_id, after_version=after_version, **rest)
 
         monkeypatch.setattr(store, "load", observed)
         monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell

@@ -54,9 +54,18 @@ def clock() -> ManualClock:
 
 async def die(app: App, clock: ManualClock, times: int = 1) -> None:
     """Lease what waits to workers that die, one after the other."""
-    for _ in range(times):
-        await ghost(app)
+    for number in range(times):
+        await ghost(app, f"ghost-{number}")
         clock.advance(LEASE_S + 1)
+
+
+def without_locks(app: App) -> None:
+    """As on a file system without locks: only leases tell whether the app's workers live."""
+
+    def refuse(*_: object) -> int:
+        raise OSError("no locks here")
+
+    app.store.queue._presence._locked_file = refuse  # type: ignore[attr-defined]
 
 
 # --- after a crash -----------------------------------------------------------------------------
@@ -138,6 +147,7 @@ async def test_the_result_of_a_lost_lease_is_rejected(
         planfold.open_app(database, tools=[calls.tool]) as slow,
         planfold.open_app(database, tools=[calls.tool]) as quick,
     ):
+        without_locks(slow)
         await submit(slow, task("call"), task("call", depends_on=[1]))
         async with slow.worker() as worker:
             await calls.begun.wait()
@@ -170,6 +180,7 @@ async def test_a_lost_lease_is_noticed_and_its_task_told_to_stop(database: str) 
         planfold.open_app(database, tools=[wait]) as slow,
         planfold.open_app(database, tools=[wait]) as quick,
     ):
+        without_locks(slow)
         await submit(slow, task("wait"))
         async with slow.worker() as worker:
             await begun.wait()

@@ -58,7 +58,10 @@ async def test_runs_of_a_once_tool_never_overlap(until: Until) -> None:
             ledger.end()
         return place
 
-    async with planfold.open_app("sqlite:///:memory:", tools=[deploy, tell]) as app, app.worker():
+    async with (
+        planfold.open_app("sqlite:///:memory:", tools=[deploy, tell]) as app,
+        app.worker(drain_s=0),
+    ):
         await app.submit(deployment(), plan_id=PLAN_ID, approved_by="me")
         await until(lambda: waits(app))
         await app.answer(PLAN_ID, "where", "place 0")

@@ -14,6 +14,7 @@ from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import ConfigurationError, Transient
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.planner.tasks import RetryPolicy
 from planfold.subscriptions import consumer as consumer_module
 from planfold.subscriptions import partition
 from planfold.subscriptions.consumer import Consumer
@@ -94,6 +95,24 @@ async def test_only_what_matches_is_handled_and_the_checkpoint_moves_on_all_the_
             return await position(store) == 4
 
         await until(is_past_the_rest)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_that_goes_back_does_not_lengthen_the_pause(
+    store: SqliteStore, clock: ManualClock, restarted: bool
+) -> None:
+    desk = Desk()
+    desk.broken["a"] = 1
+    short = RetryPolicy(attempts=3, base=0.2, cap=0.2)
+    await write(store, "a")
+    async with desk.consumer(store, retries=short):
+        await until(lambda: desk.tried)
+        if not restarted:
+            clock.advance(-3_600)
+            await until(lambda: desk.of("a") == [1])
+    clock.advance(-3_600)
+    async with desk.consumer(store, retries=short):
+        await until(lambda: desk.of("a") == [1])
 
 
 async def test_a_failed_event_is_tried_again_while_other_streams_go_on(

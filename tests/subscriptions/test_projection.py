@@ -18,8 +18,9 @@ from tally import Tally
 
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import ConfigurationError
-from planfold.eventstore.checkpoint import Checkpoint, position_after, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.positions import position_after, subscribe_after
 from planfold.subscriptions.projection import project
 from planfold.testing.contracts.backend import CODEC, Counted, Noted, decision
 

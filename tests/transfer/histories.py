@@ -74,9 +74,9 @@ def _streams(draw: st.DrawFn, number: int) -> tuple[StreamRow, list[OwnRow]]:
     own: list[OwnRow] = [CommandRow(name, "hash", at, draw(times)) for at, name in commands]
     for task_id in draw(st.lists(st.integers(1, 99), unique=True, max_size=3)):
         counts = (draw(versions), draw(st.integers(0, 9)), draw(st.integers(0, 9)))
-        own.append(
-            TaskRow(task_id, draw(st.integers(1, 5)), draw(names), *counts, draw(st.booleans()))
-        )
+        about = (draw(st.integers(1, 5)), draw(names), *counts, draw(st.booleans()))
+        rest = (draw(names), draw(st.integers(-9, 9)), draw(st.none() | times))
+        own.append(TaskRow(task_id, *about, *rest, draw(st.integers(0, 3))))
     for at in range(1, version + 1):
         event_type = draw(st.sampled_from(["Counted", "Noted", "Unheard"]))
         number_of = draw(st.integers(1, 4))

@@ -6,11 +6,14 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import apsw
 import pytest
-from histories import exported, fill, imported, open_sqlite, rows_of, stream
+from histories import body, exported, fill, imported, open_sqlite, rows_of, stream
 
 from planfold.backends.sqlite.store import SqliteStore
-from planfold.errors import CorruptLog
+from planfold.errors import CorruptLog, Transient
+from planfold.eventstore.envelope import Query
+from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import TaskRow
 from planfold.transfer.records import End, decode_line, encode
 
@@ -26,7 +29,7 @@ async def empty() -> AsyncIterator[SqliteStore]:
 async def sound() -> bytes:
     store = open_sqlite(":memory:")
     row, own = stream("a", 3)
-    task = TaskRow(1, 1, "r", 2, 0, 1, True)
+    task = TaskRow(1, 1, "r", 2, 0, 1, True, "t", 5, 99.5, 1)
     await fill(store, [(row, [own[0], task, *own[1:]]), stream("b", 1)])
     data = await exported(store)
     await store.close()
@@ -86,8 +89,8 @@ def change(line: bytes, **fields: object) -> bytes:
 Lines = list[bytes]
 EDITS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "another format": (
-        lambda ls: [change(ls[0], format=2), *ls[1:]],
-        "line 1: its format is 2, this planfold knows 1; upgrade planfold",
+        lambda ls: [change(ls[0], format=3), *ls[1:]],
+        "line 1: its format is 3, this planfold knows 1 to 2; upgrade planfold",
     ),
     "no header": (lambda ls: ls[1:], "line 1: this is not an export of planfold"),
     "a gap": (lambda ls: ls[:5] + ls[6:], "line 6: event 2 of a was to stand here, not 3"),
@@ -169,7 +172,49 @@ def test_the_fields_of_a_line_are_these(sound: bytes) -> None:
     assert list(lines[1]) == ["kind", *about]
     assert list(lines[2]) == ["kind", "command_id", "body_hash", "version", "recorded_at"]
     task = ["task_id", "attempt", "route", "cause", "epoch", "starts", "cancel"]
+    task += ["tool", "priority", "started_at", "crashes"]
     assert list(lines[3]) == ["kind", *task]
     assert list(lines[4]) == ["kind", *event]
     assert list(lines[-1]) == ["kind", "streams", "events", "sha256"]
     assert isinstance(decode_line(sound.split(b"\n")[-2]), End)
+
+
+async def test_a_full_disk_is_said_and_the_import_goes_on_from_there(tmp_path: Path) -> None:
+    source = open_sqlite(":memory:")
+    await fill(source, [stream(f"plan-{number}", 40) for number in range(100)])
+    data = await exported(source)
+    await source.close()
+    store = open_sqlite(tmp_path / "small.db")
+    raw = store._writer.connection
+    raw.pragma("max_page_count", raw.pragma("page_count") + 60)
+    with pytest.raises(Transient, match=r"the disk of .*small\.db is full.*free some space"):
+        await imported(store, data, tmp_path / "x.jsonl")
+    written = len(await store.transfer.versions([f"plan-{number}" for number in range(100)]))
+    raw.pragma("max_page_count", 2**30)
+    found = await imported(store, data, tmp_path / "x.jsonl")
+    assert (found.new, found.already_there) == (100 - written, written)
+    assert body(await exported(store)) == body(data)
+    await store.close()
+
+
+async def test_an_event_that_was_damaged_is_not_exported(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "plans.db")
+    await fill(store, [stream("a", 3), stream("b", 2)])
+    with apsw.Connection(str(tmp_path / "plans.db")) as raw:
+        raw.execute("UPDATE events SET data = data || ' ' WHERE position = 2")
+    with pytest.raises(CorruptLog, match=r"a#2: the row does not match its checksum.*export"):
+        await exported(store)
+    assert b'"b"' in await exported(store, ["b"])
+    await store.close()
+
+
+async def test_an_imported_event_gets_a_checksum(
+    store: EventStore, sound: bytes, tmp_path: Path
+) -> None:
+    await imported(store, sound, tmp_path / "x.jsonl")
+    envelopes = await store.read(Query())
+    assert envelopes
+    if isinstance(store, SqliteStore):
+        count = "SELECT count(*), count(checksum) FROM events"
+        assert store._writer.connection.execute(count).get == (len(envelopes), len(envelopes))
+    assert body(await exported(store)) == body(sound)

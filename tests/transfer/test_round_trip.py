@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,35 @@ async def test_a_lease_is_not_exported_but_counts_as_a_start(
     await imported(other, await exported(store), tmp_path / "x.jsonl")
     [lease] = await other.queue.claim("another", 1)
     assert (lease.epoch, lease.starts) == (2, 2)
+
+
+async def test_what_is_known_of_a_task_moves_with_it(
+    store: EventStore, other: SqliteStore, tmp_path: Path
+) -> None:
+    await store.append(dispatch(1, tool="bash", priority=-4))
+    (before,) = await store.queue.claim("worker", 1)
+    await imported(other, await exported(store), tmp_path / "x.jsonl")
+    (after,) = await other.queue.queued("a")
+    assert (after.tool, after.priority, after.crashes) == ("bash", -4, 0)
+    assert after.started_at == before.started_at
+
+
+async def test_an_export_of_format_1_is_read(other: SqliteStore, tmp_path: Path) -> None:
+    lines = [
+        b'{"planfold":"export","format":1,"store_id":"s","epoch":1,"exported_at":1.0}',
+        b'{"kind":"stream","stream_id":"plan","aggregate_id":"a","version":1,"head":{},'
+        b'"created_at":1.0,"updated_at":1.0}',
+        b'{"kind":"task","task_id":1,"attempt":1,"route":"gpu","cause":1,"epoch":2,"starts":1}',
+        b'{"kind":"event","version":1,"event_type":"Counted","event_version":1,'
+        b'"data":{"number":1},"metadata":{},"recorded_at":1.0}',
+    ]
+    body = b"".join(line + b"\n" for line in lines)
+    digest = hashlib.sha256(body).hexdigest()
+    end = b'{"kind":"end","streams":1,"events":1,"sha256":"%s"}\n' % digest.encode()
+    await imported(other, body + end, tmp_path / "x.jsonl")
+    (row,) = await other.queue.queued("a")
+    assert (row.route, row.tool, row.priority, row.started_at) == ("gpu", "gpu", 0, None)
+    assert (row.epoch, row.starts, row.suspect) == (2, 1, False)
 
 
 async def test_an_archived_stream_comes_back_only_as_it_was(

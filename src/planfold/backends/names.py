@@ -43,10 +43,10 @@ def names_of(append: Append) -> Iterator[tuple[str, str]]:
             yield "route", change.route
 
 
-def of_another_kind(append: Append, stream_id: str) -> CommandRejected:
-    """The refusal of a decision on a stream that is of the kind ``stream_id``. Not a Conflict:
+def of_another_kind(aggregate_id: str, kind: str, wanted: str) -> CommandRejected:
+    """The refusal to use a stream of one kind (``stream_id``) as one of another. Not a Conflict:
     deciding again would not help."""
     return CommandRejected(
-        f"{append.aggregate_id!r} is a stream of the kind {stream_id!r}, not "
-        f"{append.stream_id!r}; an id belongs to one kind, so choose another id"
+        f"{aggregate_id!r} is a stream of the kind {kind!r}, not {wanted!r}; an id belongs to one "
+        "kind, so choose another id"
     )

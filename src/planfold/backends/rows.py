@@ -5,19 +5,21 @@ Texts may come as bytes: SQLite keeps what is not UTF-8, which must be found and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from struct import error as StructError
 from typing import Any, Final
 
 import msgspec
 
+from planfold.backends.names import of_another_kind
 from planfold.errors import CorruptLog
 from planfold.eventstore.checksum import event_checksum, identity_checksum
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.eventstore.metadata import UNREADABLE, decode_metadata, encode_metadata
 from planfold.eventstore.port import Append, StreamHead
-from planfold.eventstore.transfer import EventRow
+from planfold.eventstore.transfer import EventRow, TaskRow
 from planfold.handler import Metadata
 
 DAMAGED: Final = (
@@ -68,59 +70,61 @@ def checksum_of(stream_id: str, aggregate_id: str, row: EventRow) -> int:
 
 
 def is_intact(
-    stream_id: str | bytes,
-    aggregate_id: str | bytes,
-    version: int,
-    name: str | bytes,
-    event_version: int,
-    data: str | bytes,
-    metadata: str | bytes,
-    recorded_at: float,
-    checksum: int | None,
+    stream_id: Any,
+    aggregate_id: Any,
+    version: Any,
+    name: Any,
+    event_version: Any,
+    data: Any,
+    metadata: Any,
+    at: Any,
+    checksum: Any,
 ) -> bool:
-    """Whether these columns of ``events`` match the checksum; rows of older versions have none."""
+    """Whether these columns of ``events``, texts or bytes, match the checksum; rows of older
+    versions have none."""
     if checksum is None:
         return True
     try:
-        identity = identity_checksum(_raw(stream_id), _raw(aggregate_id))
-        about = (_raw(name), event_version, _raw(data), _raw(metadata))
-        return event_checksum(identity, version, *about, recorded_at) == checksum
+        if type(data) is not bytes:
+            stream_id, aggregate_id, name = stream_id.encode(), aggregate_id.encode(), name.encode()
+            data, metadata = data.encode(), metadata.encode()
+        identity = identity_checksum(stream_id, aggregate_id)
+        found = event_checksum(identity, version, name, event_version, data, metadata, at)
     except (StructError, TypeError, AttributeError):  # a value of another type
         return False
+    return bool(found == checksum)
 
 
-def _raw(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else text
-
-
-def _text(text: str | bytes) -> str:
+@lru_cache(1024)
+def shown(text: str | bytes) -> str:
+    """A name as text, even if it is damaged."""
     return text if isinstance(text, str) else text.decode("utf-8", "replace")
 
 
 def events_of(
-    codec: Codec, aggregate_id: str, after_version: int, rows: Iterable[Iterable[Any]]
+    codec: Codec,
+    aggregate_id: str,
+    after_version: int,
+    rows: Iterable[Iterable[Any]],
+    stream_id: str | None = None,
 ) -> list[Any]:
-    """The events of one stream from rows of (head, stream id, version, type, event version,
-    data, metadata, recorded_at, checksum), where ``head`` is the version in the stream's head.
-
-    Raises:
-        CorruptLog: a version is missing, or an event cannot be read.
-    """
+    """The events of one stream from rows of its version as its head has it and the columns of
+    :func:`is_intact`; see :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
     decode = codec.decode
     last = after_version
     events: list[Any] = []
     head: int | None = after_version
-    for stands_at, stream_id, version, name, event_version, data, metadata, at, checksum in rows:
+    for stands_at, stream, its_id, version, name, event_version, data, metadata, at, crc in rows:
         head = stands_at
         last += 1
         if version != last:
             raise CorruptLog(f"{aggregate_id} lacks its event {last}; it is read-only")
-        if not is_intact(
-            stream_id, aggregate_id, version, name, event_version, data, metadata, at, checksum
-        ):
+        if not is_intact(stream, its_id, version, name, event_version, data, metadata, at, crc):
             raise CorruptLog(f"{aggregate_id}#{version}: {DAMAGED}; it is read-only")
+        if stream_id is not None and shown(stream) != stream_id:
+            raise of_another_kind(aggregate_id, shown(stream), stream_id)
         try:
-            events.append(decode(_text(name), event_version, data))
+            events.append(decode(shown(name), event_version, data))
         except CorruptLog as fault:
             raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
     if head != last:
@@ -130,41 +134,63 @@ def events_of(
 
 def envelope_of(codec: Codec, row: Iterable[Any]) -> Envelope:
     """A row of ``events``; an event that cannot be read is ``Undecoded``."""
-    position, stream_id, aggregate_id, version, name, event_version, data, metadata, at, crc = row
-    owner = _text(aggregate_id)
+    position, stream, its_id, version, its_name, event_version, data, metadata, at, crc = row
+    aggregate_id, name = shown(its_id), shown(its_name)
     event: Any
-    if is_intact(stream_id, aggregate_id, version, name, event_version, data, metadata, at, crc):
-        meta = decode_metadata(metadata, owner)
+    if is_intact(stream, its_id, version, its_name, event_version, data, metadata, at, crc):
+        meta = decode_metadata(metadata, aggregate_id)
         try:
-            event = codec.decode(_text(name), event_version, data)
+            event = codec.decode(name, event_version, data)
         except CorruptLog as fault:
-            event = Undecoded(str(fault), _text(data))
+            event = Undecoded(str(fault), _readable(data))
     else:
-        event, meta = Undecoded(DAMAGED, _text(data)), UNREADABLE
+        event, meta = Undecoded(DAMAGED, _readable(data)), UNREADABLE
+    stream_id = shown(stream)
     return Envelope(
-        position, _text(stream_id), owner, version, _text(name), event_version, event, meta, at
+        position, stream_id, aggregate_id, version, name, event_version, event, meta, at
     )
 
 
-def event_row_of(aggregate_id: str, row: Iterable[Any]) -> EventRow:
-    """An event to export, from a row of (version, type, event version, data, metadata,
-    recorded_at, checksum, stream id).
+def _readable(data: str | bytes) -> str:
+    return data if isinstance(data, str) else data.decode("utf-8", "replace")
+
+
+def event_row_of(aggregate_id: str, row: Sequence[Any]) -> EventRow:
+    """An event to export, from the columns of :func:`is_intact`.
 
     Raises:
         CorruptLog: it does not match its checksum, or is not text.
     """
-    version, name, event_version, data, metadata, at, checksum, its_stream = row
+    _, _, version, name, event_version, data, metadata, at, _ = row
+    if not is_intact(*row):
+        raise CorruptLog(f"{aggregate_id}#{version}: {DAMAGED}, or export the others by name")
     try:
-        if not is_intact(
-            its_stream, aggregate_id, version, name, event_version, data, metadata, at, checksum
-        ):
-            raise CorruptLog(f"{aggregate_id}#{version}: {DAMAGED}, or export the others by name")
-        texts = [_raw(text).decode() for text in (name, data, metadata)]
+        name, data, metadata = (
+            text if isinstance(text, str) else text.decode() for text in (name, data, metadata)
+        )
     except UnicodeDecodeError as fault:
-        raise CorruptLog(
-            f"{aggregate_id}#{version} holds text that is not UTF-8: {fault}"
-        ) from None
-    return EventRow(version, texts[0], event_version, texts[1], texts[2], at)
+        raise CorruptLog(f"{aggregate_id}#{version} is not UTF-8: {fault}") from None
+    return EventRow(version, name, event_version, data, metadata, at)
+
+
+Held = tuple[int, int, float | None, int]
+"""Epoch, starts, ``started_at`` and crashes of a row of the queue."""
+
+
+def continuing(row: TaskRow, held: Held | None) -> TaskRow:
+    """``row``, which takes the place of one with these values: what fenced off late results of
+    that one still does."""
+    if held is None:
+        return row
+    epoch, starts, started_at, crashes = held
+    begun = [at for at in (row.started_at, started_at) if at is not None]
+    return msgspec.structs.replace(
+        row,
+        epoch=max(epoch, row.epoch),
+        starts=max(starts, row.starts),
+        started_at=min(begun, default=None),
+        crashes=max(crashes, row.crashes),
+    )
 
 
 def head_of(row: Iterable[Any]) -> StreamHead:

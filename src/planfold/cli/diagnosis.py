@@ -23,15 +23,14 @@ from planfold.cli.access import (
 )
 from planfold.cli.printing import counted
 from planfold.cli.remedies import explained
-from planfold.databases import inspect_database, is_postgres, sqlite_version
+from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
 from planfold.executors.disk import free_bytes, spare_bytes
 from planfold.runtime.settings import SETTINGS_FILE, present_folder
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
-    from planfold.backends.postgres.inspection import ServerReport
-    from planfold.backends.sqlite.inspection import DatabaseReport
+    from planfold.databases import DatabaseReport, ServerReport
     from planfold.runtime.settings import Settings
 
 
@@ -120,7 +119,9 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     found.facts |= _particulars(report)
     found.facts["integrity"] = report.integrity
     if report.integrity != "ok":
-        found.faults.append("the database is damaged; restore it from a backup")
+        found.faults.append(
+            f"the database is damaged ({report.integrity}); restore it from a backup"
+        )
         return
     if report.schema > report.newest_schema:
         found.faults.append("the database was written by a newer planfold; upgrade planfold")
@@ -137,7 +138,18 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     if report.dead_owners:
         held = counted(len(report.dead_owners), "dead worker")
         found.notes.append(f"{held} left tasks behind; `planfold resume` takes over")
+    _look_at_writing(found, settings)
     run_async(_look_at_plans(found, db))
+
+
+def _look_at_writing(found: Diagnosis, settings: Settings) -> None:
+    try:
+        run_async(check_writing(settings.database))
+    except PlanfoldError as fault:
+        found.facts["can_record"] = False
+        found.faults.append(f"nothing can be recorded: {explained(fault)}")
+    else:
+        found.facts["can_record"] = True
 
 
 def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:
@@ -151,6 +163,13 @@ def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:
 
 async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
     async with existing_app(db) as app:
+        for worker in await app.store.queue.workers():
+            if worker.declined:
+                tools = ", ".join(worker.declined)
+                found.notes.append(
+                    f"{worker.owner} has no tool {tools}; start a worker that has it, or give it "
+                    "to this one with --tools"
+                )
         plans = await app.plans()
         open_plans = [plan.aggregate_id for plan in plans if status_of(plan) not in ENDED]
         found.facts["plans"] = len(plans)

@@ -12,7 +12,7 @@ from planfold.eventstore.envelope import Envelope, Undecoded
 
 def envelope_json(envelope: Envelope) -> dict[str, Any]:
     """An event as recorded, as ``log --json`` prints it."""
-    event = envelope.event
+    event, metadata = envelope.event, envelope.metadata
     data: Any
     if isinstance(event, Undecoded):
         try:
@@ -30,6 +30,11 @@ def envelope_json(envelope: Envelope) -> dict[str, Any]:
         "event_type": envelope.event_type,
         "event_version": envelope.event_version,
         "data": data,
-        "metadata": msgspec.to_builtins(msgspec.structs.asdict(envelope.metadata)),
+        "metadata": {
+            "correlation_id": metadata.correlation_id,
+            "causation_id": metadata.causation_id,
+            "extra": metadata.extra,
+            **msgspec.to_builtins(metadata),  # of the other fields those that are set
+        },
         "recorded_at": envelope.recorded_at,
     }

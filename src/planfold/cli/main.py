@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("deciding", "Refuse a plan that waits for approval."),
     "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("deciding", "Plan a task again that did not complete."),
+    "revise": ("revising", "Replace what has not started by another plan."),
     "replan": ("modelling", "Let the model plan anew what has not started."),
     "budget": ("modelling", "What a plan has spent on models; let it spend more."),
     "eval": ("evaluating", "Score a planner against requests whose plans people made."),
@@ -64,6 +65,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"planfold.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        command.short_help = command.short_help or COMMANDS[cmd_name][1]
         return command
 
     def resolve_command(

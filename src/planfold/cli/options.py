@@ -21,15 +21,13 @@ def command(name: str, short_help: str | None = None) -> Callable[[F], click.Com
     """A command with ``--db``; what its function returns is the exit code."""
 
     def decorate(function: F) -> click.Command:
-        from planfold.cli.main import COMMANDS
-
         @wraps(function)
         def reserving(*args: Any, **values: Any) -> Any:
             with reserved_output():
                 return function(*args, **values)
 
         decorated = click.option("--db", metavar="ADDRESS", help=DB_HELP)(reserving)
-        declare = click.command(name, short_help=short_help or COMMANDS[name][1])
+        declare = click.command(name, short_help=short_help)
         declared: click.Command = declare(decorated)
         return declared
 

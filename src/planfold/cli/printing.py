@@ -136,11 +136,7 @@ class Paper:
     def width(self) -> int:
         if not self.is_terminal:
             return PIPE_WIDTH
-        try:
-            columns = int(os.environ.get("COLUMNS", "")) or PIPE_WIDTH
-        except ValueError:
-            columns = _terminal_columns(self._stream)
-        return max(columns, 20)
+        return max(terminal_size(self._stream)[0], 20)
 
     def line(self, *spans: Span | str) -> None:
         """Print one line. Its texts are clean already."""
@@ -196,11 +192,18 @@ def print_json(value: Any) -> None:
     say(in_json(value, indent=2 if output().isatty() else None))
 
 
-def _terminal_columns(stream: IO[str]) -> int:
+def terminal_size(stream: IO[str]) -> tuple[int, int]:
+    """Columns and rows: of COLUMNS and LINES, else of the terminal that ``stream`` is."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns or PIPE_WIDTH
+        columns, rows = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return PIPE_WIDTH
+        columns, rows = 0, 0
+    given = [int(text) if text.isdecimal() else 0 for text in map(_variable, ("COLUMNS", "LINES"))]
+    return given[0] or columns or PIPE_WIDTH, given[1] or rows or 24
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "")
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from planfold.cli.printing import (
     counted,
     cut_line,
     duration,
+    terminal_size,
 )
 from planfold.cli.report import header_line, id_width, specs_of, task_line
 from planfold.cli.streams import output
@@ -155,11 +156,13 @@ class LiveTable:
             self._order.pop(fold.plan_id, None)
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
-        from rich.console import Group
+        from rich.console import ConsoleDimensions, Group
         from rich.text import Text
 
         if not self._live.is_started:
             self._live.start()
+        # Of the stream that is drawn on: the standard ones may be pipes.
+        self._console.size = ConsoleDimensions(*terminal_size(output()))
         width, height = self._console.size
         below = below[-max(height - 4, 1) :]
         room = max(height - 1 - len(below), 2)

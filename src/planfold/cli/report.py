@@ -33,7 +33,8 @@ from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.eventstore.port import WorkerRecord
+    from planfold.drafting.changes import PlanDiff
+    from planfold.eventstore.queue import Lease, WorkerRecord
 
 QUESTION_LINES = 12
 NOBODY: Final[Mapping[int, str]] = MappingProxyType({})
@@ -65,15 +66,19 @@ async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
     dead = await app.store.queue.dead(owners)
     free = [row for row in rows if row.owner is None or row.owner in dead]
     workers = await app.store.queue.workers() if free else []
-    unclaimed = {row.task_id: _missing(workers, row.route) for row in free}
+    unclaimed = {row.task_id: _missing(workers, row) for row in free}
     return unclaimed, bool(owners - dead)
 
 
-def _missing(workers: Sequence[WorkerRecord], route: str) -> str:
-    if any(worker.serves(route) for worker in workers):
+def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
+    if any(worker.serves(row.route, row.tool) for worker in workers):
         return "a worker"
-    where = f"a worker for {clean(route)}"
-    return f"{where}: {counted(len(workers), 'worker')} here, none serves it" if workers else where
+    if not workers:
+        return f"a worker for {clean(row.route)}"
+    here = counted(len(workers), "worker")
+    if any(worker.serves(row.route) for worker in workers):
+        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
+    return f"a worker for {clean(row.route)}: {here} here, none serves it"
 
 
 # --- tasks ------------------------------------------------------------------------------------
@@ -336,7 +341,9 @@ def next_lines(situation: Situation, db: str | None) -> list[Line]:
         if situation.attended:
             steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
         else:
-            steps.append((command_line(db, "resume", fold.plan_id), "goes on; nobody runs it now"))
+            steps.append(
+                (command_line(db, "resume", fold.plan_id), "runs it here; no worker does now")
+            )
     elif status is PlanStatus.Failed:
         failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
@@ -351,10 +358,15 @@ def revision_lines(fold: PlanFold, width: int) -> list[Line]:
         return []
     from planfold.drafting.changes import plan_diff
 
-    styles = {"+": "good", "-": "bad", "~": "ask"}
     diff = plan_diff(fold.approved, specs_of(fold))
-    found = clean_lines(str(diff)) or ["Nothing but what a model did to plan it."]
-    lines: list[Line] = [[], [("What would change", "bold")]]
+    return [[], *change_lines(diff, width, "Nothing but what a model did to plan it.")]
+
+
+def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
+    """What a revision would change; ``without``: what is said where that is nothing."""
+    styles = {"+": "good", "-": "bad", "~": "ask"}
+    found = clean_lines(str(diff)) if diff else [without]
+    lines: list[Line] = [[("What would change", "bold")]]
     return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.asking import Keyboard
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.outline import name_of, outline
+from planfold.cli.outline import outline
 from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.cli.progress import display_for
 from planfold.cli.report import (
@@ -33,7 +33,8 @@ from planfold.cli.session import (
 )
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
-from planfold.runtime.standstill import needed_worker
+from planfold.runtime.reporting import Unobserved
+from planfold.runtime.standstill import waits_for_person, waits_for_worker
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -147,7 +148,8 @@ class Runner:
         )
         session = Session(self._app, plan_ids, display, self._paper, stop, since=self._since)
         plan_id = plan_ids[0] if plan_ids else None
-        worker = self._app.worker(plan_id=plan_id)
+        observer = None if self._json else Unobserved()  # else the session shows its faults
+        worker = self._app.worker(plan_id=plan_id, observer=observer)
         async with at_work(worker, stop):
             await session.follow(worker, ask=self._asks)
             if not stop.asked.is_set():
@@ -180,12 +182,19 @@ class Runner:
     async def _report(self, plan_ids: Sequence[str], *, in_list: bool) -> int:
         situations = [await situation_of(self._app, plan_id) for plan_id in plan_ids]
         if self._json:
-            found = [show_json(situation) for situation in situations]
+            found = [await self._as_json(situation) for situation in situations]
             print_json(found if in_list else found[0])
         else:
             for situation in situations:
                 self._paper.lines(await self._ending(situation))
         return exit_code_of(s.fold.state.status.value for s in situations)
+
+    async def _as_json(self, situation: Situation) -> dict[str, Any]:
+        state = situation.fold.state
+        reason = waits_for_person(state)
+        for task in await unserved_here(self._app, situation.fold):
+            reason = reason or waits_for_worker(task)
+        return show_json(situation) | {"stopped_because": reason}
 
     async def _ending(self, situation: Situation) -> list[Line]:
         fold, width = situation.fold, self._paper.width
@@ -206,7 +215,7 @@ class Runner:
     async def _cannot_run(self, fold: PlanFold) -> list[Line]:
         return [
             [
-                (f"Task {name_of(task.spec)} waits for {clean(needed_worker(task.spec))}", "bad"),
+                (clean(waits_for_worker(task)), "bad"),
                 ("; this process has none. ", "bad"),
                 ("Name its module with --tools, or start a worker that has it.", ""),
             ]

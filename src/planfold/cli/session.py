@@ -6,7 +6,13 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, status_of
@@ -15,6 +21,7 @@ from planfold.cli.outline import name_of
 from planfold.cli.printing import Paper, clean
 from planfold.cli.progress import Display, LiveTable
 from planfold.cli.remedies import explained
+from planfold.cli.streams import captured_lines
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold
@@ -104,7 +111,7 @@ class Session:
         try:
             if keyboard is not None:
                 keyboard.start()
-            with self._suspensions(keyboard):
+            with self._suspensions(keyboard), self._captured_lines():
                 await self._loop(worker)
         finally:
             waker.cancel()
@@ -164,6 +171,16 @@ class Session:
             yield
         finally:
             loop.remove_signal_handler(signal.SIGCONT)
+
+    def _captured_lines(self) -> AbstractContextManager[None]:
+        if not self.display.redraws:
+            return nullcontext()
+        loop = asyncio.get_running_loop()
+
+        def told(line: str) -> None:
+            loop.call_soon_threadsafe(self.display.say, [(clean(line), "dim")])
+
+        return captured_lines(told)
 
     # --- looking --------------------------------------------------------------------------
 

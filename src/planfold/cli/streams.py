@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+LAST_LINES_S = 0.2
 
 _own: io.TextIOWrapper | None = None
 
@@ -98,6 +101,37 @@ def reserved_output() -> Iterator[None]:
         yield
     finally:
         sys.stdout = _own
+
+
+@contextmanager
+def captured_lines(told: Callable[[str], object]) -> Iterator[None]:
+    """Inside the block, what tools print into the terminal is handed to ``told`` by lines, in a
+    thread of its own; so it does not tear what is drawn there."""
+    if _own is None or sys.stdout is _own or not os.isatty(2):
+        yield
+        return
+    reading, writing = os.pipe()
+    kept = os.dup(1), os.dup(2)
+    lines = open(reading, encoding="utf-8", errors="replace")  # noqa: SIM115
+    reader = threading.Thread(target=_hand_over, args=(lines, told), daemon=True)
+    reader.start()
+    for descriptor in (1, 2):
+        os.dup2(writing, descriptor)
+    os.close(writing)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        for descriptor, former in zip((1, 2), kept, strict=True):
+            os.dup2(former, descriptor)
+            os.close(former)
+        reader.join(timeout=LAST_LINES_S)  # a process that a tool left behind may hold the pipe
+
+
+def _hand_over(lines: TextIO, told: Callable[[str], object]) -> None:
+    with lines, suppress(RuntimeError):  # the event loop has been closed
+        for line in lines:
+            told(line)
 
 
 def flush_output() -> bool:

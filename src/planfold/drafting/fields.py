@@ -10,7 +10,7 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
 from planfold.drafting.limits import Limits
 from planfold.planner.references import LABEL
-from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind
+from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 MAX_ID: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9  # about 31 years: beyond it dates leave what databases can store
@@ -112,9 +112,12 @@ def _check_numbers(task: TaskDraft, name: str, faults: Faults) -> None:
         if seconds is not None and not 0 < seconds <= MAX_SECONDS:
             fix = f"use seconds, more than 0 and at most {MAX_SECONDS:,.0f}"
             faults.add(f"{seconds} is out of range", task=name, field=field, fix=fix)
-    if task.retry is None:
-        return
-    retry = task.retry
+    if task.retry is not None:
+        check_retry(task.retry, name, faults)
+
+
+def check_retry(retry: RetryPolicy, name: str, faults: Faults) -> None:
+    """The bounds of a retry policy, of a task or of a tool."""
     if not 1 <= retry.attempts <= 100:
         message = f"{quoted(retry.attempts)} is out of range"
         fix = "use 1 (no retry) to 100"

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from planfold.drafting.draft import Fault, PlanDraft
-from planfold.drafting.encoding import decoded
+from planfold.drafting.encoding import NotUtf8, decoded
 from planfold.drafting.faults import Faults, printable, quoted
 from planfold.drafting.shape import plan_from
 from planfold.errors import InvalidPlan
@@ -90,9 +90,8 @@ def decoded_plan(text: str | bytes, source: str) -> str:
     if isinstance(text, bytes):
         try:
             return decoded(text)
-        except ValueError as error:
-            found, _, fix = str(error).partition("; ")
-            raise InvalidPlan([Fault(f"{source}: {found}", fix=fix)]) from None
+        except NotUtf8 as error:
+            raise InvalidPlan([Fault(f"{source}: {error.found}", fix=error.fix)]) from None
     return text.removeprefix("\ufeff")
 
 

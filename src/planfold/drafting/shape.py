@@ -37,6 +37,7 @@ _WANTED: Final = {
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }
+_CLOSED: Final = ("kind", "effect", "on_failure")  # a text, but one of a few
 
 
 def task_name(task_id: object, label: object, place: int) -> str:
@@ -60,6 +61,12 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
             fix = near or "the fields of a task: " + ", ".join(_TYPES)
             shown = printable(str(field))
             faults.add("there is no such field", task=name, field=shown, fix=fix)
+            continue
+        if field == "retry" and (unknown := _unknown_keys(value)):
+            for key in unknown:
+                place_of = f"retry.{printable(key)}"
+                fix = f"write {_WANTED[field]}"
+                faults.add("there is no such field", task=name, field=place_of, fix=fix)
             continue
         try:
             # Odd keys are left to the check of the arguments, which says where they are.
@@ -154,16 +161,19 @@ def _check_attachments(task: Mapping[str, Any], place: int, faults: Faults) -> N
             faults.add("there is no such field", task=name, field=place_of, fix=fix)
 
 
+def _unknown_keys(retry: object) -> list[str]:
+    if not isinstance(retry, Mapping):
+        return []
+    return sorted(str(key) for key in retry.keys() - set(RetryPolicy.__struct_fields__))
+
+
 def _explain(error: str, task: str, field: str, value: object, faults: Faults) -> None:
     """Turn msgspec's "Expected `int`, got `str` - at `$.attempts`" into a fault of that field."""
     message, _, path = error.partition(" - at `")
     steps = re.fullmatch(r"\$((?:\.\w+|\[\d+\])*)`", path)
     place = field + (steps[1] if steps else "")
-    if message.startswith("Invalid"):
-        message = f"is {quoted(value)}" if place == field else message[:1].lower() + message[1:]
-    elif match := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
-        place += "." + printable(match[1])
-        message = "there is no such field"
+    if place == field and field in _CLOSED and isinstance(value, str):
+        message = f"is {quoted(value)}"
     else:
         message = message[:1].lower() + message[1:]
     faults.add(message, task=task, field=place, fix=f"write {_WANTED[field]}")

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Self
 
 import msgspec
 
 from planfold.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from planfold.eventstore.envelope import Envelope, Query
-    from planfold.eventstore.port import EventStore
 
 _TEXT = re.compile(r"([^:\s]+):([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
 
@@ -72,34 +66,3 @@ def require_same_store(
             "the store was restored from a backup and lacks events that were handled; raise "
             f"the store's epoch, then {remedy}"
         ).about("restored")
-
-
-async def position_after(store: EventStore, after: int | Checkpoint) -> int:
-    """The position to read ``store`` from; a plain number is taken as it is.
-
-    Raises:
-        ConfigurationError: the checkpoint is of another store or another epoch of it, or lies
-            beyond the end of the log.
-    """
-    if isinstance(after, int):
-        return after
-    last = await store.last_position()
-    require_same_store(
-        after,
-        store.store_id,
-        store.epoch,
-        last,
-        whose=f"the checkpoint {after}",
-        remedy="build what rests on it anew, from position 0",
-    )
-    return after.position
-
-
-async def subscribe_after(
-    store: EventStore, query: Query | None, checkpoint: Checkpoint
-) -> AsyncGenerator[Envelope, None]:
-    """``store.subscribe`` from a checkpoint on, once :func:`position_after` has allowed it."""
-    after = await position_after(store, checkpoint)
-    async with aclosing(cast(Any, store.subscribe(query, after=after))) as feed:
-        async for envelope in feed:
-            yield envelope

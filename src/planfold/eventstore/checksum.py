@@ -7,12 +7,15 @@ Numbers enter it at a fixed width and texts between NULs, which no valid name or
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from zlib import crc32
 
 _numbers = Struct(">qqd").pack  # version, event version, recorded_at
+_join = b"\0".join
 
 
+@lru_cache(4096)
 def identity_checksum(stream_id: bytes, aggregate_id: bytes) -> int:
     """What the checksums of all events of a stream begin with."""
     return crc32(b"%b\0%b\0" % (stream_id, aggregate_id))
@@ -28,6 +31,6 @@ def event_checksum(
     recorded_at: float,
 ) -> int:
     """The checksum of one event; ``identity`` is that of its stream."""
-    begun = crc32(_numbers(version, event_version, recorded_at) + event_type, identity)
-    checksum = crc32(data, crc32(b"\0%b\0" % metadata, begun))
-    return checksum - (checksum >> 31 << 32)
+    numbers = _numbers(version, event_version, recorded_at)
+    checksum = crc32(_join((numbers, event_type, metadata, data)), identity)
+    return checksum if checksum < 0x80000000 else checksum - 0x100000000

@@ -83,7 +83,7 @@ class Codec:
                 "that field a value of its type"
             ) from None
         if b"null" in data:
-            _require_finite(name, event)  # msgspec writes NaN and infinity as null
+            require_finite(name, event)  # msgspec writes NaN and infinity as null
         return name, version, data
 
     def decode(self, name: str, version: int, data: str | bytes) -> Any:
@@ -116,12 +116,13 @@ class Codec:
         return msgspec.convert(value, known.event)
 
 
-def _require_finite(name: str, event: Any) -> None:
+def require_finite(what: str, value: Any) -> None:
+    """Raises ValueError where ``value`` holds a number that JSON has not."""
     try:
-        json.dumps(msgspec.to_builtins(event, str_keys=True), allow_nan=False)
+        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)
     except ValueError:
         raise ValueError(
-            f"{name} cannot be recorded: it holds NaN or infinity, which JSON has no number for; "
+            f"{what} cannot be recorded: it holds NaN or infinity, which JSON has no number for; "
             "give it a finite number or a text"
         ) from None
 

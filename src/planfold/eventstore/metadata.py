@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.eventstore.codec import MAX_DEPTH, is_too_deep
+from planfold.eventstore.codec import MAX_DEPTH, is_too_deep, require_finite
 from planfold.handler import Metadata
 
 UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
@@ -57,26 +57,29 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
             f"the metadata of {aggregate_id} cannot be recorded: it nests deeper than "
             f"{MAX_DEPTH} levels"
         )
+    if b"null" in data:
+        require_finite(f"the metadata of {aggregate_id}", metadata)
     return data
 
 
 def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _Stored:
     correlation_id: str | msgspec.UnsetType = metadata.correlation_id
     causation_id, cause = metadata.causation_id, ""
-    if causation_id.startswith(f"{aggregate_id}#"):
+    if causation_id.startswith(aggregate_id) and causation_id[len(aggregate_id) :][:1] == "#":
         causation_id, cause = "", causation_id[len(aggregate_id) :]
     if correlation_id == (aggregate_id if cause else ""):
         correlation_id = msgspec.UNSET
+    now, claimed_at, began_at = metadata.now, metadata.claimed_at, metadata.began_at
     return _Stored(
         cause,
         correlation_id,
         causation_id,
         metadata.extra,
-        None if metadata.now in (0.0, recorded_at) else metadata.now,
+        None if now in (0.0, recorded_at) else now + 0.0,
         metadata.jitter,
         metadata.worker,
-        round(metadata.claimed_at, _TIME_DIGITS) or None,
-        round(metadata.began_at, _TIME_DIGITS) or None,
+        round(claimed_at, _TIME_DIGITS) if claimed_at != 0.0 else None,
+        round(began_at, _TIME_DIGITS) if began_at != 0.0 else None,
         metadata.command,
     )
 
@@ -88,16 +91,16 @@ def decode_metadata(data: str | bytes, aggregate_id: str) -> Metadata:
         stored = _decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return UNREADABLE
-    correlation_id = stored.correlation_id
-    if isinstance(correlation_id, msgspec.UnsetType):
-        correlation_id = aggregate_id if stored.cause else ""
+    cause, correlation_id, extra = stored.cause, stored.correlation_id, stored.extra
+    if correlation_id is msgspec.UNSET:
+        correlation_id = aggregate_id if cause else ""
     return Metadata(
         correlation_id,
-        aggregate_id + stored.cause if stored.cause else stored.causation_id,
-        stored.extra,
+        aggregate_id + cause if cause else stored.causation_id,
+        extra,
         stored.now or 0.0,
         stored.jitter,
-        stored.worker or stored.extra.get("worker", ""),
+        stored.worker or (extra.get("worker", "") if extra else ""),
         stored.claimed_at or 0.0,
         stored.began_at or 0.0,
         stored.command,

@@ -1,5 +1,5 @@
-"""The contract of the log (``EventStore``), of the queue of dispatched tasks that stands beside
-it (``TaskQueue``) and of what readers remember (``Checkpoints``).
+"""The contract of the log (``EventStore``) and of what readers remember (``Checkpoints``); that of
+the queue of dispatched tasks beside it (``TaskQueue``) is in ``queue.py``.
 
 One decision is one transaction: its events, the stream's head, its queue rows and its command
 ids are written together or not at all. Every backend passes ``planfold.testing.contracts``.
@@ -7,7 +7,7 @@ ids are written together or not at all. Every backend passes ``planfold.testing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +16,9 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.consumers import Consumers
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.queue import Lease as Lease
+from planfold.eventstore.queue import TaskQueue as TaskQueue
+from planfold.eventstore.queue import WorkerRecord as WorkerRecord
 from planfold.eventstore.transfer import Transfer
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Enqueue, Metadata, QueueChange, Signal
@@ -61,25 +64,6 @@ class Append(msgspec.Struct, frozen=True):
     now: float | None = None
 
 
-class Lease(msgspec.Struct, frozen=True):
-    """A row of the task queue: ``owner`` may run the task until ``expires`` (seconds since the
-    epoch). ``epoch`` fences its result; ``starts`` counts the claims after which the effect may
-    have begun; ``cause`` is the id of the event that dispatched it.
-    """
-
-    aggregate_id: str
-    task_id: int
-    attempt: int
-    route: str
-    epoch: int
-    starts: int
-    expires: float
-    cause: str
-    cancel: bool = False
-    owner: str | None = None
-    claimed_at: float = 0.0
-
-
 class StreamHead(msgspec.Struct, frozen=True):
     """A stream's latest version, with what its handler wants lists to show."""
 
@@ -92,16 +76,6 @@ class StreamHead(msgspec.Struct, frozen=True):
     due_at: float | None = None
 
 
-class Due(msgspec.Struct, frozen=True):
-    """A stream that asked, when it was last written (``since``), to be continued at ``at``; both
-    in seconds since the epoch."""
-
-    stream_id: str
-    aggregate_id: str
-    at: float
-    since: float
-
-
 def leaves_work(append: Append) -> bool:
     """Whether workers should look at the queue after it: for tasks to claim or to stop, or for
     a stream to continue."""
@@ -110,90 +84,6 @@ def leaves_work(append: Append) -> bool:
         or (isinstance(change, Enqueue) and change.task_id not in append.leased)
         for change, _ in append.queue
     )
-
-
-class WorkerRecord(msgspec.Struct, frozen=True):
-    """A worker that lives, for people to look at; nothing is recovered from it.
-
-    ``routes`` None: all of them but ``declined``, for which it has no tool. ``started_at`` and
-    ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every renewal. ``host`` may
-    end with a mark that says in which boot and container ``pid`` means something.
-    """
-
-    owner: str
-    routes: tuple[str, ...] | None = None
-    concurrency: int = 1
-    host: str = ""
-    pid: int = 0
-    started_at: float = 0.0
-    seen_at: float = 0.0
-    declined: tuple[str, ...] = ()
-
-    def serves(self, route: str) -> bool:
-        return route not in self.declined and (self.routes is None or route in self.routes)
-
-
-class TaskQueue(Protocol):
-    """Dispatched tasks and their leases. Times are by the store's clock."""
-
-    async def enter(self, worker: WorkerRecord) -> None:
-        """A worker begins, or says something new of itself; while it lives nobody takes its
-        tasks before their leases end."""
-        ...
-
-    async def leave(self, owner: str) -> None:
-        """A worker ends."""
-        ...
-
-    async def workers(self) -> list[WorkerRecord]:
-        """Those that were seen during the last lease time, the longest at work first."""
-        ...
-
-    async def dead(self, owners: Iterable[str]) -> frozenset[str]:
-        """Those whose process has certainly ended: their tasks are free for the next claim."""
-        ...
-
-    async def claim(
-        self,
-        owner: str,
-        limit: int,
-        *,
-        aggregate_id: str | None = None,
-        routes: Iterable[str] | None = None,
-        without: Iterable[str] = (),
-        barred: Iterable[str] = (),
-    ) -> list[Lease]:
-        """Lease up to ``limit`` tasks that nobody holds, the longest waiting first; each
-        (task, epoch) is granted once, however many claim at the same time. ``routes`` None
-        means all of them but those in ``without``; ``barred`` are aggregates to leave alone."""
-        ...
-
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
-        """Give a task back; ``started`` says that its effect may have begun. Does nothing when
-        the lease has passed to another."""
-        ...
-
-    async def renew(self, owner: str) -> list[Lease]:
-        """Prolong everything that ``owner`` holds, and return it."""
-        ...
-
-    async def owned(self, owner: str) -> list[Lease]:
-        """What ``owner`` holds; ``cancel`` is set on what it should stop."""
-        ...
-
-    async def queued(self, aggregate_id: str) -> list[Lease]:
-        """The rows of one stream, leased (``owner``) or waiting."""
-        ...
-
-    async def upcoming(
-        self,
-        limit: int,
-        *,
-        stream_ids: Collection[str] | None = None,
-        aggregate_id: str | None = None,
-    ) -> list[Due]:
-        """Streams of these kinds that asked to be continued, the earliest first."""
-        ...
 
 
 class Checkpoints(Protocol):
@@ -274,8 +164,15 @@ class EventStore(Protocol):
         """The position of the newest event, even if it was archived; 0 in an empty store."""
         ...
 
-    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
-        """The events of one stream, oldest first. Raises CorruptLog on one it cannot read."""
+    async def load(
+        self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
+    ) -> list[Any]:
+        """The events of one stream, oldest first.
+
+        Raises:
+            CorruptLog: one cannot be read, is missing or does not match its checksum.
+            CommandRejected: the stream is of another kind than ``stream_id``.
+        """
         ...
 
     def subscribe(

@@ -37,7 +37,7 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
 class TaskRow(msgspec.Struct, frozen=True, gc=False):
     """A row of the task queue without its lease; ``cause`` is the version of the event that
     dispatched it. ``starts`` counts a lease that was held, so that a ``once`` effect which may
-    have begun is not begun again by itself."""
+    have begun is not begun again unasked. The rest is as in :class:`Lease`."""
 
     task_id: int
     attempt: int
@@ -46,6 +46,10 @@ class TaskRow(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     starts: int
     cancel: bool
+    tool: str = ""
+    priority: int = 0
+    started_at: float | None = None
+    crashes: int = 0
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):

@@ -1,9 +1,10 @@
-"""``Wakeup``: a hint that something may have changed. It may be lost, so nobody relies on it."""
+"""``Wakeup``: a hint that something may have changed. It may be lost, so nothing relies on it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
+from weakref import WeakValueDictionary
 
 WORK: Final = "\0work"  # no aggregate id holds NUL
 """The key for changes that a worker should look at: tasks to claim or to stop, due times."""
@@ -12,18 +13,24 @@ WORK: Final = "\0work"  # no aggregate id holds NUL
 class Wakeup:
     """Take a ticket, look, then wait on the ticket: a change in between is not missed.
 
-    A ticket for a key (an aggregate id, ``WORK``) wakes for changes of that key only.
+    A ticket for a key (an aggregate id, ``WORK``) wakes for changes of that key only. It is
+    forgotten when no caller holds it any more.
     """
 
     def __init__(self) -> None:
         self._any = asyncio.Event()
-        self._keyed: dict[str, asyncio.Event] = {}
+        self._keyed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
     def ticket(self, key: str | None = None) -> asyncio.Event:
-        return self._any if key is None else self._keyed.setdefault(key, asyncio.Event())
+        if key is None:
+            return self._any
+        ticket = self._keyed.get(key)
+        if ticket is None:
+            ticket = self._keyed[key] = asyncio.Event()
+        return ticket
 
     def notify(self, *keys: str) -> None:
-        """Wake those who wait for ``keys`` and for anything; without keys everybody."""
+        """Wake the holders of tickets for ``keys`` and for anything; without keys all of them."""
         event, self._any = self._any, asyncio.Event()
         event.set()
         for key in keys or tuple(self._keyed):

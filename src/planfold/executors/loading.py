@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Iterable
+import os
+import traceback
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
 from planfold.errors import ConfigurationError
+from planfold.executors.faults import describe_exception
 from planfold.executors.python import PythonExecutor, PythonTool, load_tools
+from planfold.executors.recordable import as_text
 from planfold.executors.registry import Executors
 
 TOOL_ENTRY_POINTS = "planfold.tools"
+_IMPORTING = ("<frozen", os.path.dirname(importlib.__file__) + os.sep)
 
 
 def add_tools(
@@ -26,10 +32,8 @@ def add_tools(
     from importlib.metadata import entry_points  # slow to import, and not needed to look at plans
 
     for entry in entry_points(group=TOOL_ENTRY_POINTS):
-        try:
+        with _explained(entry.value):
             found = entry.load()
-        except Exception as fault:
-            raise _cannot_import(entry.value, fault) from fault
         _add_tool(executors, found)
     for tool in tools:
         _add_tool(executors, _import(tool) if isinstance(tool, str) else tool)
@@ -43,16 +47,41 @@ def _add_tool(executors: Executors, found: Any) -> None:
         executors.add_tool(PythonExecutor(tool))
     register = getattr(found, "register", None)
     if callable(register):  # a module's own executors
-        register(executors)
+        with _explained(getattr(found, "__name__", repr(found))):
+            register(executors)
 
 
 def _import(name: str) -> ModuleType:
-    try:
+    with _explained(name):
         return importlib.import_module(name)
-    except Exception as fault:  # whatever a module does when it is imported
-        raise _cannot_import(name, fault) from fault
 
 
-def _cannot_import(name: str, fault: Exception) -> ConfigurationError:
-    reason = str(fault) if isinstance(fault, ImportError) else f"{type(fault).__name__}: {fault}"
-    return ConfigurationError(f"cannot import the tools of {name!r}: {reason}")
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """What a module raises while it is imported, as ConfigurationError with its place."""
+    try:
+        yield
+    except ConfigurationError as fault:
+        raise ConfigurationError(f"the tools of {name!r}: {fault}{_place(fault)}") from fault
+    except (Exception, SystemExit) as fault:
+        raise ConfigurationError(
+            f"cannot import the tools of {name!r}: {_reason(fault)}{_place(fault)}"
+        ) from fault
+
+
+def _reason(fault: BaseException) -> str:
+    if isinstance(fault, SystemExit):
+        code = "" if fault.code is None else f"({as_text(fault.code)})"
+        return (
+            f"the module ends the process: sys.exit{code or '()'}; "
+            'put that under if __name__ == "__main__"'
+        )
+    return as_text(fault) if isinstance(fault, ImportError) else describe_exception(fault)
+
+
+def _place(fault: BaseException) -> str:
+    """The line of the module itself, which is the first one beyond the import machinery."""
+    for frame in traceback.extract_tb(fault.__traceback__):
+        if frame.filename != __file__ and not frame.filename.startswith(_IMPORTING):
+            return f" ({frame.filename}, line {frame.lineno})"
+    return ""

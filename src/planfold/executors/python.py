@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.cancellation import OwnSteps, take_back
 from planfold.executors.context import Asking, TaskContext
+from planfold.executors.declaration import (
+    check_options,
+    checked_description,
+    checked_effect,
+    checked_literal,
+    checked_name,
+    checked_retry,
+)
 from planfold.executors.executor import Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.executors.recordable import RESULT_LIMIT, recordable
@@ -25,6 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 EffectName = Literal["safe", "keyed", "once"]
+Retry = int | RetryPolicy | Mapping[str, Any] | None
 
 
 class PythonTool(Generic[P, R]):
@@ -39,14 +48,15 @@ class PythonTool(Generic[P, R]):
         *,
         name: str | None = None,
         effect: Effect | EffectName = Effect.Once,
-        retry: RetryPolicy | None = None,
+        retry: Retry = None,
         description: str | None = None,
-        literal: Iterable[str] = (),
+        literal: Collection[str] = (),
     ) -> None:
-        """Raises ConfigurationError when the function cannot serve as a tool."""
-        name = name or getattr(function, "__name__", "")
-        if not name or name == "<lambda>":
-            raise ConfigurationError("a tool needs a name: @tool(name=...)")
+        """Raises ConfigurationError when the function cannot serve as a tool, or an option is
+        wrong."""
+        if not callable(function):
+            raise ConfigurationError(f"{function!r} is no function; write @tool(name=...)")
+        name = checked_name(getattr(function, "__name__", "") if name is None else name)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise ConfigurationError(f"tool {name!r} is a generator; return one value instead")
         self.function = function
@@ -54,11 +64,13 @@ class PythonTool(Generic[P, R]):
         self.signature = Signature(function, name)
         self.tool = Tool(
             name=name,
-            description=_summary(function) if description is None else description,
+            description=checked_description(
+                _summary(function) if description is None else description, name
+            ),
             parameters=self.signature.schema,
-            effect=Effect(effect),
-            retry=retry or RetryPolicy(),
-            literal=frozenset(literal),
+            effect=checked_effect(effect, name),
+            retry=checked_retry(retry, name),
+            literal=checked_literal(literal, name, self.signature.schema),
         )
         functools.update_wrapper(self, function)
 
@@ -76,9 +88,9 @@ def tool(
     *,
     name: str | None = None,
     effect: Effect | EffectName = Effect.Once,
-    retry: RetryPolicy | None = None,
+    retry: Retry = None,
     description: str | None = None,
-    literal: Iterable[str] = (),
+    literal: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], PythonTool[P, R]]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a tool of a sync or async function: ``@tool``, or ``@tool(effect="safe", ...)``.
@@ -88,10 +100,14 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     attempt's context and is no argument. The docstring's first paragraph describes the tool
     unless ``description`` does. ``effect`` says what a crash in the middle means: "once" (the
     default) is never run again by itself, "keyed" passes ``context.idempotency_key`` on, "safe"
-    changes nothing. ``literal`` names parameters in which ``$`` is an ordinary character.
+    changes nothing. ``retry`` is the number of attempts, a ``RetryPolicy`` or its fields as in a
+    plan file; it holds for tasks that do not say otherwise. ``literal`` names parameters in which
+    ``$`` is an ordinary character.
 
-    Raises ConfigurationError for a type that JSON cannot give, ``*args`` and generators.
+    Raises ConfigurationError for a type that JSON cannot give, ``*args``, generators, and options
+    that are unknown or wrong.
     """
+    check_options(options)
     if function is not None:
         return PythonTool(function)
     return lambda decorated: PythonTool(decorated, **options)
@@ -167,7 +183,7 @@ class PythonExecutor:
             context.cancelled.unwatch(watch.begin)
             watch.end()
             await take_back(steps.cancellations)
-        return self._completed(value)
+        return self._completed(context, value)
 
     async def _in_thread(self, context: TaskContext, call: Callable[[], Any]) -> Outcome:
         done = start_in_thread(call, f"planfold-{self.tool.name}")
@@ -195,13 +211,19 @@ class PythonExecutor:
             return self._failure(context, error)
         if inspect.isawaitable(value):
             return await self._on_loop(context, value)
-        return self._completed(value)
+        return self._completed(context, value)
 
-    def _completed(self, value: Any) -> Outcome:
+    def _completed(self, context: TaskContext, value: Any) -> Outcome:
         try:
             return TaskCompleted(recordable(value, self._what, self._result_limit))
         except Permanent as error:
-            return TaskFailed(str(error), retryable=False)
+            effect = self.tool.effect if context.call else context.task.spec.effect
+            if effect is not Effect.Once:
+                return TaskFailed(str(error), retryable=False)
+            # Its effect has happened: to call it failed would let a retry do it twice.
+            return OutcomeUnknown(
+                f"it ran to its end, but its result cannot be recorded: {error}", ended=True
+            )
 
     def _failure(
         self, context: TaskContext, error: BaseException, *, cancelled_itself: bool = False

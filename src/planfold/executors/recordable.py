@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import Any
 
 import msgspec
@@ -25,19 +25,30 @@ def recordable(value: Any, what: str, limit: int = RESULT_LIMIT) -> Any:
         encoded = msgspec.json.encode(value)
         if len(encoded) > limit:
             raise Permanent(f"{what} is too large: {len(encoded):,} bytes of JSON, limit {limit:,}")
-        if b"null" in encoded:  # msgspec turns NaN and infinity into null
-            json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)
+        if b"null" in encoded and _holds_no_number(value):  # msgspec writes null for those
+            raise Permanent(f"{what} is not JSON: NaN or infinity")
         return msgspec.json.decode(encoded)
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
         raise Permanent(f"{what} is not JSON: text with a lone surrogate (U+{code:04X})") from None
     except RecursionError:
         raise Permanent(f"{what} is not JSON: it is nested too deeply or holds itself") from None
-    except ValueError as error:
-        reason = "NaN or infinity" if "Out of range float" in str(error) else str(error)
-        raise Permanent(f"{what} is not JSON: {reason}") from None
-    except TypeError as error:
+    except (ValueError, TypeError) as error:
         raise Permanent(f"{what} is not JSON: {error}") from None
+
+
+def _holds_no_number(value: Any) -> bool:
+    """Whether a float that JSON has no number for is anywhere in ``value``."""
+    stack = [msgspec.to_builtins(value, str_keys=True)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return True
+        if isinstance(item, dict):
+            stack += item.values()
+        elif isinstance(item, (list, tuple)):
+            stack += item
+    return False
 
 
 def as_text(text: object) -> str:

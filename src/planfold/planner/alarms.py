@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 
 class Alarms:
@@ -16,9 +16,7 @@ class Alarms:
     def __init__(self, holds: Callable[[float, int], bool]) -> None:
         self._holds = holds
         self._heap: list[tuple[float, int]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+        self.pending: Sequence[tuple[float, int]] = self._heap  # empty: there is no alarm
 
     def set(self, at: float, task_id: int) -> None:
         heapq.heappush(self._heap, (at, task_id))

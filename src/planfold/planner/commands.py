@@ -10,6 +10,8 @@ from planfold.compaction.profiles import Profile
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import TaskSpec
 
+MAX_PRIORITY = 1_000  # and as much below 0
+
 
 class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Settings of one plan, fixed when it is initialised.
@@ -19,7 +21,8 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     ``model`` names the language model that plans and works (empty: a person works), ``budget``
     bounds what that may cost. ``approve_as`` is who approved, beforehand, all that the model will
     plan. ``summarise`` leaves the context's compaction to the model. ``profile`` names what
-    compaction keeps; ``own_profile`` is it where it is not built in.
+    compaction keeps; ``own_profile`` is it where it is not built in. Tasks of a plan with a higher
+    ``priority`` (-1,000 to 1,000) are granted to workers first.
     """
 
     system_prompt: str = ""
@@ -33,6 +36,7 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     budget: Budget = Budget()
     approve_as: str | None = None
     summarise: bool = False
+    priority: int = 0
 
 
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------

@@ -51,17 +51,20 @@ def _nothing_holds_back(state: PlannerState) -> bool:
     return any(state.schedule.ready.values())
 
 
-def continue_plan(state: PlannerState, command: Continue) -> Iterator[Event]:
+def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     """Decide ``Continue``."""
+    events: list[Event] = []
     if state.outcome is not None:
-        return
+        return events
     skipped: set[int] = set()
-    for _, task_id in state.schedule.deadlines.due(command.now):
-        yield from answer_by_default(state, state.questions[task_id], skipped)
+    if state.schedule.deadlines.pending:
+        for _, task_id in state.schedule.deadlines.due(command.now):
+            events += answer_by_default(state, state.questions[task_id], skipped)
     for task in _startable(state, command.now):
-        yield from _start(state, task, command.now, skipped)
+        events += _start(state, task, command.now, skipped)
     if _is_over(state):
-        yield _conclusion(state)
+        events.append(_conclusion(state))
+    return events
 
 
 def _is_over(state: PlannerState) -> bool:
@@ -97,7 +100,7 @@ class _Room:
 def next_due(state: PlannerState) -> float | None:
     """When a question's default holds, or a retry's wait is over that has a slot to start in.
     One without a slot starts when a task ends, not when time passes."""
-    if not (state.schedule.delayed or state.schedule.deadlines):
+    if not (state.schedule.delayed or state.schedule.deadlines.pending):
         return None
     times = [state.schedule.deadlines.next()]
     if state.approved and not state.cancelled:
@@ -148,22 +151,23 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
 
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
-    if task.kind is NodeKind.Clarification:
-        prompt = task.spec.prompt or Prompt()
+    spec = task.spec
+    if spec.kind is NodeKind.Clarification:
+        prompt = spec.prompt or Prompt()
         deadline = None if prompt.deadline is None else now + prompt.deadline
         yield ClarificationRequested(
-            task.id, task.description, prompt.choices, prompt.default, deadline
+            spec.id, spec.description, prompt.choices, prompt.default, deadline
         )
         return
     try:
         arguments = _resolved(state, task.spec.tool)
     except ReferenceFault as fault:
         error = compact_error_message(str(fault), state.config.error_char_limit)
-        yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
+        yield TaskStatusUpdated(spec.id, TaskStatus.Failed, error=error)
         if task.spec.on_failure == "stop":
-            yield from skip_dependents(state, [task.id], skipped)
+            yield from skip_dependents(state, [spec.id], skipped)
         return
-    yield TaskDispatched(task.id, task.attempt + 1, arguments)
+    yield TaskDispatched(spec.id, task.attempt + 1, arguments)
 
 
 def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] | None:

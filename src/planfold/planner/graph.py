@@ -82,7 +82,7 @@ class Schedule:
     def idle(self) -> bool:
         """Whether no task is free and no question has a deadline, as while all that can run is
         running: what is asked after every event, so it is cheap."""
-        return not (self.delayed or self.deadlines or any(self.ready.values()))
+        return not (self.delayed or self.deadlines.pending or any(self.ready.values()))
 
     def is_free(self, task_id: int) -> bool:
         return self._unmet[task_id] == 0

@@ -38,11 +38,11 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskStatusUpdated,
 )
-from planfold.planner.retries import retry_delay
 from planfold.planner.revising import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import abandon_step, begin_step, complete_step
 from planfold.planner.tasks import Effect, Task, TaskStatus
+from planfold.retries import retry_delay
 
 _ARGUMENTS = 400  # characters of a call's arguments in a question
 

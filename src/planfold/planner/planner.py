@@ -71,12 +71,13 @@ class Planner(Handler[Command, Event]):
         """
         if isinstance(command, Initialize):
             return list(_initialize(self.state, command))
-        if not self.state.initialized:
+        if not self.state.revision_hash:
             raise NotFound("there is no such plan; it begins with Initialize")
         decide = _DECIDE.get(type(command))
         if decide is None:
             raise TypeError(f"a plan has no command {type(command).__name__}")
-        return list(decide(self.state, command))
+        events = decide(self.state, command)
+        return events if type(events) is list else list(events)
 
     def apply(self, event: Event) -> None:
         """Advance by one event; raises CorruptLog where the event is not legal."""
@@ -98,7 +99,7 @@ class Planner(Handler[Command, Event]):
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state
-        if not state.initialized:
+        if not state.revision_hash:
             return None
         if has_work(state, now):
             return Continue(now)
@@ -125,8 +126,9 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
     for place, event in enumerate(events):
         match event:
             case TaskDispatched(task_id, attempt):
-                route = state.tasks[task_id].spec.queue_route
-                changes.append((place, Enqueue(task_id, attempt, route)))
+                spec, priority = state.tasks[task_id].spec, state.config.priority
+                route, tool = spec.queue_route, spec.needed_tool
+                changes.append((place, Enqueue(task_id, attempt, route, tool, priority)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):
                     changes.append((place, Settle(task_id)))
@@ -146,15 +148,16 @@ def _was_dispatched(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, for lists of plans."""
-    counts = state.schedule.counts
-    return {
+    """Title, status and counts, and a priority other than 0: for lists of plans."""
+    counts, priority = state.schedule.counts, state.config.priority
+    head = {
         "title": state.title,
         "status": state.status.value,
         "total": len(state.tasks),
         "completed": counts[TaskStatus.Completed],
         "questions": len(state.questions),
     }
+    return head | {"priority": priority} if priority else head
 
 
 def _size(state: PlannerState) -> int:

@@ -11,9 +11,17 @@ import msgspec
 from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
 from planfold.planner.cancelling import blocking_parent, find_task, stopped
-from planfold.planner.commands import PlannerConfig, Replan, RetryTask, RevisePlan, TasksProposed
+from planfold.planner.commands import (
+    MAX_PRIORITY,
+    PlannerConfig,
+    Replan,
+    RetryTask,
+    RevisePlan,
+    TasksProposed,
+)
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
+from planfold.planner.references import find_references
 from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import out_of_budget
@@ -35,16 +43,32 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
         graph[spec.id] = spec.depends_on
     if not graph:
         raise CommandRejected("a plan needs at least one task")
+        _check_references(spec)
     for task_id, parent in dangling(graph):
         raise CommandRejected(f"task {task_id} depends on task {parent}, which does not exist")
     for cycle in find_cycles(graph):
         raise CommandRejected(f"tasks wait for each other: {' -> '.join(map(str, cycle))}")
 
 
+def _check_references(spec: TaskSpec) -> None:
+    if spec.tool is None:
+        return
+    for reference in find_references(spec.tool.arguments, literal=spec.tool.literal):
+        target = reference.target
+        if not target.isdecimal() or len(target) > 18 or int(target) not in spec.depends_on:
+            raise CommandRejected(
+                f"task {spec.id} refers to {reference.text}, but does not depend on that task"
+            )
+
+
 def check_config(config: PlannerConfig) -> None:
-    """Raises CommandRejected for limits under which no task could ever start, ConfigurationError
-    for a profile that nobody knows."""
+    """Raises CommandRejected for limits under which no task could ever start, or a priority out of
+    range; ConfigurationError for a profile that nobody knows."""
     find_profile(config.profile, config.own_profile)
+    priority = config.priority
+    if type(priority) is not int or abs(priority) > MAX_PRIORITY:  # True cannot be read back
+        bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
+        raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
     limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
     limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
     for name, limit in limits.items():
@@ -108,6 +132,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
     """Tasks that a drafting task found. Those the plan has already change nothing. Approved
     beforehand is what the task finds that the plan began with; planning anew waits for an
     approval, and takes the place of what did not complete."""
+    if not task.spec.drafts:
+        raise CommandRejected(f"task {task.id} drafts no plan, so it cannot propose tasks")
     if task.outdated:
         return  # what it proposes rests on an answer that was changed
     first, known = task.id == min(state.tasks), state.tasks

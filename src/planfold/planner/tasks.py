@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from planfold.retries import RetryPolicy as RetryPolicy
+
 
 class NodeKind(StrEnum):
     """What kind of work a task is."""
@@ -63,19 +65,6 @@ def place_of(attachment: Attachment) -> str:
             return f"{attachment.title} ({place})" if attachment.title else place
 
 
-class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Exponential backoff with full jitter.
-
-    Before attempt ``n + 1`` planfold waits between 0 and ``min(cap, base * factor ** (n - 1))``
-    seconds. ``attempts`` counts all tries, the first one included.
-    """
-
-    attempts: int = 1
-    base: float = 1.0
-    factor: float = 2.0
-    cap: float = 60.0
-
-
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tool's name and its JSON arguments; strings in them may hold ``$1.field`` references,
     except in the ``literal`` arguments."""
@@ -118,6 +107,11 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     def queue_route(self) -> str:
         """The name that workers and concurrency limits go by: route, else tool, else kind."""
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
+
+    @property
+    def needed_tool(self) -> str:
+        """What a worker needs to run it: the tool, or where it has none what serves its route."""
+        return self.tool.name if self.tool else self.queue_route
 
 
 PLANNING = "planning"  # the route of drafting tasks

@@ -87,7 +87,7 @@ def _made(
         from planfold.providers.mcp_client import McpServer
     except ImportError as fault:
         raise ConfigurationError(
-            f"[mcp.{name}] needs the extra mcp: pip install 'planfold[mcp]' ({fault})"
+            f"[mcp.{name}] needs the extra mcp: install planfold with it ({fault})"
         ) from None
     secrets = secrets or Secrets()
     given = settings.env or settings.headers

@@ -16,7 +16,7 @@ from planfold.llm.model import Model
 if TYPE_CHECKING:
     from planfold.providers.vendor_model import VendorModel
 
-EXTRA = "pip install 'planfold[llm]'"
+EXTRA = "install planfold with the extra llm"
 
 
 class OpenModels:

@@ -71,6 +71,7 @@ class PlanView(msgspec.Struct):
     reserved: Spend = Spend()
     budget: Budget = Budget()
     stopped_because: str | None = None
+    priority: int = 0
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
@@ -143,6 +144,7 @@ class PlanFold:
             spent=state.spent,
             reserved=state.reserved,
             budget=state.budget,
+            priority=state.config.priority,
         )
 
     def _note_times(self, event: Any, at: float) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from planfold.errors import Permanent
-from planfold.eventstore.port import Lease
+from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome
+from planfold.executors.faults import describe_exception, is_permanent
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect, Task
 
 CANCEL_GRACE_S = 10.0
-MAX_STARTS = 5  # workers that may die of a task before it counts as failed
+MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 
 
 class Attempt:
@@ -57,8 +57,8 @@ class Attempt:
         """Run ``executor`` to its outcome."""
         resumable = getattr(executor, "resumable", False)
         once = context.task.spec.effect is Effect.Once and not resumable
-        starts = MAX_STARTS + context.recorded_steps  # a step is progress, and earns a start
-        refused = self._refusal(context.task, once, starts)
+        crashes = MAX_CRASHES + context.recorded_steps  # a step is progress, and earns a crash
+        refused = self._refusal(context.task, once, crashes)
         if refused is not None:
             return refused
         self._context = context
@@ -78,26 +78,26 @@ class Attempt:
         except TimeoutError as fault:
             if timeout is not None and limit.expired():
                 return TaskFailed(f"timed out after {timeout:g} s")
-            return TaskFailed(f"TimeoutError: {fault}")
-        except Permanent as fault:
-            return TaskFailed(str(fault) or "Permanent", retryable=False)
+            return TaskFailed(describe_exception(fault))
         except Exception as fault:
-            return TaskFailed(f"{type(fault).__name__}: {fault}")
+            said = describe_exception(fault).removeprefix("Permanent: ")
+            return TaskFailed(said, retryable=not is_permanent(fault))
         finally:
             self._context = None
             context.close()
 
-    def _refusal(self, task: Task, once: bool, most_starts: int) -> Outcome | None:
+    def _refusal(self, task: Task, once: bool, most_crashes: int) -> Outcome | None:
         """Why this attempt must not start at all, if so."""
         lease = self.lease
         if once and lease.starts > 1:
-            return OutcomeUnknown("the process that ran it ended before it reported")
+            reason = "the process that ran it ended before it reported"
+            return OutcomeUnknown(reason, lease.started_at)
         if self._cancelled or task.cancel_requested:
             return TaskFailed("cancelled before it began", retryable=False)
-        if lease.starts > most_starts:
+        if lease.crashes >= most_crashes:
             work = f"the tool {task.tool.name!r}" if task.tool else "its executor"
             return TaskFailed(
-                f"{most_starts} workers lost it while they ran it: {work} ends the process, or "
+                f"{most_crashes} workers lost it while they ran it: {work} ends the process, or "
                 "blocks its event loop for longer than a lease",
                 retryable=False,
             )

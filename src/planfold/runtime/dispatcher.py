@@ -166,7 +166,8 @@ class Dispatcher:
             self._abandon(mailbox, letters, fault)
             return
         if version == mailbox.version:
-            self._answer(mailbox, letters, decision)
+            self._answer(letters, decision)
+            self._rest(mailbox)
         else:
             self._again(mailbox, letters)
 
@@ -228,14 +229,15 @@ class Dispatcher:
                 reservation.give_back()
             self._not_committed(mailbox, letters, fault)
             return
-        mailbox.committed(decision)
-        self._answer(mailbox, letters, decision)
+        mailbox.committed(decision, self._store)
+        self._answer(letters, decision)
+        if mailbox.waiting:
+            self._schedule(mailbox, asyncio.get_running_loop())
         if decision.queue:
             for slots in self.slots:
                 slots.changed(mailbox.aggregate_id, decision.queue)
         if reservation is not None:
             reservation.grant()
-        mailbox.keep_snapshot(self._store)
 
     def _not_committed(self, mailbox: Mailbox, letters: list[Letter], fault: BaseException) -> None:
         if isinstance(fault, LeaseLost):
@@ -253,7 +255,8 @@ class Dispatcher:
 
     # --- answer -----------------------------------------------------------------------------
 
-    def _answer(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
+    @staticmethod
+    def _answer(letters: list[Letter], decision: Decision) -> None:
         """A refusal waits for the commit too: the state it was decided on may never be
         committed."""
         for letter, answer in zip(letters, decision.answers, strict=True):
@@ -261,7 +264,6 @@ class Dispatcher:
                 letter.fail(answer)
             elif not letter.answer.done():
                 letter.answer.set_result(list(answer))
-        self._rest(mailbox)
 
     def _fail_round(self, mailbox: Mailbox, letters: list[Letter], fault: Exception) -> None:
         if len(letters) > 1:  # one bad command must not take the others with it

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
-from planfold.eventstore.port import EventStore, Lease, WorkerRecord
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.queue import Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
 from planfold.runtime.attempt import Attempt, identity
 from planfold.runtime.chore import EVERY_S
@@ -23,6 +25,8 @@ from planfold.runtime.slots import Key, Reserved, Slots
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
+MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
+MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end meanwhile
 REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
 
 
@@ -54,6 +58,7 @@ class Leases:
         self._full = False  # the last claim left tasks behind
         self._renewed_at = 0.0, 0.0  # loop time and the store's clock
         self._last_round: float | None = None
+        self._made_room_at = float("-inf")  # loop time
         self._generation = -1
         self._stopping = False
         self.shut_down: Callable[[], bool] = lambda: False
@@ -108,6 +113,7 @@ class Leases:
             began = asyncio.get_running_loop().time(), self._store.clock()
             await self._compare(self._queue.renew)
             self._renewed_at = began
+            await self._make_room()
         elif self._doubt or self._others_wrote():
             await self._compare(self._queue.owned)
 
@@ -162,20 +168,53 @@ class Leases:
     # --- claim and begin ----------------------------------------------------------------------
 
     async def _claim(self) -> None:
-        free = self._slots.free
+        slots = self._slots
+        free = slots.free
         self._full = free < 1
-        if free < 1 or not self._slots.open:
+        if not slots.open:
             return  # what is claimed while draining would only be cut off
-        leases = await self._queue.claim(
-            self._owner,
-            free,
-            aggregate_id=self._slots.plan_id,
-            routes=self._slots.routes,
-            without=self._slots.declined,
-            barred=self._barred,
-        )
+        if not (self._running or slots.reserved) and await self._claim_suspect():
+            return
+        if free < 1 or slots.alone:
+            return
+        leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
         self._full = len(leases) == free
+        slots.turns = max(1, slots.concurrency // 2) if self._full else None
         self._begin_all(leases)
+
+    async def _claim_suspect(self) -> bool:
+        """Nothing runs here: run one of the tasks that may have killed a worker, if there are
+        any, and nothing beside it."""
+        self._slots.alone = True
+        try:
+            leases = await self._queue.claim(self._owner, 1, suspects="only", **self._served())
+        except BaseException:
+            self._slots.alone = False
+            raise
+        self._slots.alone = bool(leases)
+        self._begin_all(leases)
+        return bool(leases)
+
+    async def _make_room(self) -> None:
+        """Take no more tasks for a while when a suspect waits for this worker to run nothing."""
+        if not self._running or any(a.lease.suspect for a in self._running.values()):
+            return
+        passed = asyncio.get_running_loop().time() - self._made_room_at
+        if self._slots.alone:
+            self._slots.alone = passed < MAKE_ROOM_S
+        elif passed >= MAKE_ROOM_EVERY_S and await self._queue.waiting_suspects(
+            self._owner, **self._served()
+        ):
+            self._slots.alone = True
+            self._made_room_at = asyncio.get_running_loop().time()
+
+    def _served(self) -> dict[str, Any]:
+        return {
+            "aggregate_id": self._slots.plan_id,
+            "routes": self._slots.routes,
+            "without_tools": self._slots.declined,
+            "barred": self._barred,
+        }
 
     def _begin_all(self, leases: Sequence[Lease]) -> None:
         if self._slots.open:  # else they are given back by stop()
@@ -219,7 +258,7 @@ class Leases:
         if self._running.get(key) is attempt:
             del self._running[key]
             self._slots.running = len(self._running)
-            if self._full:  # there may be more to claim
+            if self._full or self._slots.alone:  # there may be more to claim
                 self._store.wakeup.notify(WORK)
 
     def _forget(self, attempt: Attempt) -> None:
@@ -234,7 +273,7 @@ class Leases:
             self._forget(attempt)
 
     def _decline(self, lease: Lease) -> None:
-        self._slots.declined.add(lease.route)
+        self._slots.declined.add(lease.tool or lease.route)
         self._entered = False  # enter again, so that others see what is missing here
 
     def _doubts(self) -> None:

@@ -15,6 +15,7 @@ from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
+NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
 
 
@@ -144,7 +145,8 @@ class Mailbox:
         return self.aggregate.handler(), 0
 
     async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
-        events = await store.load(self.aggregate_id, after_version=self.version)
+        kind = self.aggregate.stream_id
+        events = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         apply = handler.apply
         for event in events:
             apply(event)
@@ -156,12 +158,15 @@ class Mailbox:
             return False
         return self._generation == store.generation(self.aggregate_id)
 
-    def committed(self, decision: Decision) -> None:
+    def committed(self, decision: Decision, store: EventStore) -> None:
         """The decision is in the log."""
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
         self.head = decision.head
-        self._resize(decision.size)
+        if abs(decision.size - self.size) >= NOTABLE_BYTES:
+            self._resize(decision.size)
+        self._keep_snapshot(store)
+        self.rest()
 
     def _resize(self, size: int) -> None:
         before, self.size = self.size, size
@@ -176,7 +181,7 @@ class Mailbox:
         self.version = 0
         self._resize(0)
 
-    def keep_snapshot(self, store: EventStore) -> None:
+    def _keep_snapshot(self, store: EventStore) -> None:
         """Save the state from time to time, so that folding it again starts from there."""
         since = self.version - self.snapshot_version
         if self.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * self.snapshot_version):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
-from planfold.eventstore.port import EventStore, Fence, Lease
+from planfold.eventstore.port import EventStore, Fence
+from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
 from planfold.executors.recordable import as_text
 from planfold.handler import Metadata
@@ -59,15 +60,22 @@ def as_planfold_error(
 
 
 class Reporter:
-    """Tells ``observer`` what was recorded, and what keeps a report from being recorded."""
+    """Calls ``reported`` with what was recorded, and ``trouble`` with what keeps a report from
+    being recorded: see :class:`Observer`."""
 
     def __init__(
-        self, store: EventStore, dispatcher: Dispatcher, owner: str, observer: Observer
+        self,
+        store: EventStore,
+        dispatcher: Dispatcher,
+        owner: str,
+        reported: Callable[[str, Sequence[Any]], None],
+        trouble: Callable[[PlanfoldError], None],
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._owner = owner
-        self._observer = observer
+        self._reported = reported
+        self._trouble = trouble
 
     async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
         """Report how an attempt ended.
@@ -112,11 +120,11 @@ class Reporter:
                     origin=origin,
                 )
             except Transient as fault:
-                self._observer.trouble(fault)
+                self._trouble(fault)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                self._observer.reported(lease.aggregate_id, events)
+                self._reported(lease.aggregate_id, events)
                 return events
 
 

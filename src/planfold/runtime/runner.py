@@ -8,7 +8,8 @@ from typing import Any
 
 from planfold.errors import LeaseLost
 from planfold.eventstore.envelope import version_of
-from planfold.eventstore.port import EventStore, Lease
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
@@ -90,7 +91,7 @@ class Runner:
             task=task,
             arguments=arguments,
             report=report,
-            steps=dict(planner.state.steps(task.id)),
+            steps=dict(planner.state.steps(lease.task_id)),
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,

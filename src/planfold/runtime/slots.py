@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from planfold.eventstore.port import Lease
+from planfold.eventstore.queue import Lease
 from planfold.handler import Enqueue, QueueChange, Settle, Signal, event_id
 
 Dispatched = Sequence[tuple[QueueChange, int]]
@@ -39,6 +39,8 @@ class Slots:
         self.routes = routes
         self.declined: set[str] = set()  # tools that this worker does not have
         self.open = False
+        self.alone = False  # a suspect runs, or is to run: nothing may run beside it
+        self.turns: int | None = None  # tasks to take before the next claim; None: any number
         self.running = 0
         self.reserved: set[Reserved] = set()
         self.begin: Callable[[Sequence[Lease]], None] = _ignore
@@ -50,14 +52,19 @@ class Slots:
         return self.concurrency - self.running - len(self.reserved)
 
     def reserve(self, aggregate_id: str, change: Enqueue) -> bool:
-        """Take a free place for a task, or return False."""
-        if not self.open or self.free < 1 or change.route in self.declined:
+        """Take a free place for a task, or return False. While other tasks wait in the queue,
+        only so many are taken past it as :attr:`turns` allows."""
+        if not self.open or self.alone or self.free < 1 or self.turns == 0:
+            return False
+        if (change.tool or change.route) in self.declined:
             return False
         if self.plan_id is not None and aggregate_id != self.plan_id:
             return False
         if self.routes is not None and change.route not in self.routes:
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))
+        if self.turns is not None:
+            self.turns -= 1
         return True
 
     def give_back(self, reserved: Iterable[Reserved]) -> None:
@@ -111,6 +118,10 @@ class Reservation:
             expires=0.0,
             cause=event_id(self._aggregate_id, version),
             owner=self.slots.owner,
+            tool=change.tool,
+            priority=change.priority,
+            claimed_at=self._now,
+            started_at=self._now,
         )
 
 

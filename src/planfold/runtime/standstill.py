@@ -57,11 +57,13 @@ async def _others_may_run(store: EventStore, rows: list[Lease], owner: str) -> b
     if owners - await store.queue.dead(owners):
         return True
     others = [worker for worker in await store.queue.workers() if worker.owner != owner]
-    return any(worker.serves(row.route) for worker in others for row in rows)
+    return any(worker.serves(row.route, row.tool) for worker in others for row in rows)
 
 
-def needed_worker(spec: TaskSpec) -> str:
-    """Which worker a task needs: "a worker with the tool 'deploy'"."""
+def waits_for_worker(task: Task) -> str:
+    """Which worker a task needs: "task 3 waits for a worker with the tool 'deploy'"."""
+    spec = task.spec
+    needed = f"that serves the route {spec.queue_route!r}"
     if spec.kind is NodeKind.ToolCall and spec.tool is not None and spec.route is None:
-        return f"a worker with the tool {spec.tool.name!r}"
-    return f"a worker that serves the route {spec.queue_route!r}"
+        needed = f"with the tool {spec.tool.name!r}"
+    return f"task {task.id} waits for a worker {needed}"

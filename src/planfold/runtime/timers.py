@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from planfold.errors import PlanfoldError
-from planfold.eventstore.port import Due, EventStore
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.queue import Due
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.chore import EVERY_S
 from planfold.runtime.dispatcher import Dispatcher

@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from planfold.errors import PlanfoldError
-from planfold.eventstore.port import EventStore, WorkerRecord
+from planfold.eventstore.port import EventStore
+from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.chore import EVERY_S, Chore
@@ -60,7 +61,7 @@ class Worker:
         workspace = workspace or Path.cwd()
         served = executors.routes() if routes is None else frozenset(routes)
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
-        reporter = Reporter(store, dispatcher, self.owner, self)
+        reporter = Reporter(store, dispatcher, self.owner, self._observer.reported, self.trouble)
         files_dir = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
@@ -99,12 +100,8 @@ class Worker:
         """How many tasks run here, or have ended and are being reported."""
         return self._leases.attempts
 
-    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
-        """See :class:`Observer`."""
-        self._observer.reported(aggregate_id, events)
-
     def trouble(self, fault: PlanfoldError) -> None:
-        """See :class:`Observer`."""
+        """Something does not work here; it will be tried again."""
         self.fault = fault
         self._observer.trouble(fault)
 

@@ -17,11 +17,12 @@ from contextlib import aclosing, suppress
 from typing import Any, Final, Self, cast
 
 from planfold.errors import ConfigurationError, PlanfoldError
-from planfold.eventstore.checkpoint import Checkpoint, position_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.consumers import Share, Standing
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import EventStore
-from planfold.planner.tasks import RetryPolicy
+from planfold.eventstore.positions import position_after
+from planfold.retries import RetryPolicy
 from planfold.subscriptions.feed import matches
 from planfold.subscriptions.partition import LAST_WORDS_S, Handle, Handling, PartitionRunner
 from planfold.subscriptions.sharing import partition_of, quota, to_take

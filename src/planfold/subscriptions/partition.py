@@ -19,8 +19,7 @@ from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.consumers import Parked, Share
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
-from planfold.planner.retries import retry_delay
-from planfold.planner.tasks import RetryPolicy
+from planfold.retries import RetryPolicy, retry_delay
 
 Handle = Callable[[Envelope], Awaitable[object]]
 
@@ -63,6 +62,7 @@ class PartitionRunner:
         self._unsaved = 0  # events handled since then
         self._aside: set[str] = set()  # streams that are parked or to be tried again
         self._retrying: dict[str, Parked] = {}
+        self._due: dict[str, float] = {}  # when they are tried, by the event loop's clock
         self._changes: dict[str, Parked | None] = {}  # of parked rows, not written yet
         self._waiting: deque[Envelope] = deque()
         self._room, self._stirred = asyncio.Event(), asyncio.Event()
@@ -209,16 +209,29 @@ class PartitionRunner:
     def _put_aside(self, row: Parked) -> None:
         self._aside.add(row.aggregate_id)
         if row.retry_at is not None:
+            # No longer than the pause that was chosen, also where the clock has gone back since.
+            pause = min(row.retry_at - self._store.clock(), row.retry_at - row.parked_at)
+            self._due[row.aggregate_id] = asyncio.get_running_loop().time() + max(pause, 0.0)
             self._retrying[row.aggregate_id] = row
         else:
-            self._retrying.pop(row.aggregate_id, None)
+            self._forget(row.aggregate_id)
+
+    def _forget(self, aggregate_id: str) -> None:
+        self._retrying.pop(aggregate_id, None)
+        self._due.pop(aggregate_id, None)
+
+    def _until(self, row: Parked) -> float:
+        """Seconds until a stream is tried again: by the store's clock or the event loop's,
+        whichever comes first."""
+        assert row.retry_at is not None
+        here = self._due[row.aggregate_id] - asyncio.get_running_loop().time()
+        return min(row.retry_at - self._store.clock(), here)
 
     # --- streams that are tried again ------------------------------------------------------------
 
     async def _retry_what_is_due(self) -> None:
-        now = self._store.clock()
         for row in list(self._retrying.values()):
-            if row.retry_at is not None and row.retry_at <= now and not self._stopping:
+            if not self._stopping and self._until(row) <= 0:
                 await self._retry(row)
 
     async def _retry(self, row: Parked) -> None:
@@ -248,7 +261,7 @@ class PartitionRunner:
             self._change(aggregate_id, row)
         if len(missed) < batch:
             self._aside.discard(aggregate_id)
-            del self._retrying[aggregate_id]
+            self._forget(aggregate_id)
             self._change(aggregate_id, None)
         await self._save_surely()
 
@@ -297,8 +310,7 @@ class PartitionRunner:
                 await self._save_surely()
 
     def _until_next_try(self) -> float:
-        due = [row.retry_at for row in self._retrying.values() if row.retry_at is not None]
-        return max(min(due) - self._store.clock(), 0.0) if due else 3600.0
+        return max(min(map(self._until, self._retrying.values()), default=3600.0), 0.0)
 
 
 def _in_words(fault: Exception) -> str:

@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Protocol, cast
 
-from planfold.eventstore.checkpoint import Checkpoint, position_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
+from planfold.eventstore.positions import position_after
 from planfold.subscriptions.feed import PAGE, matches
 
 BATCH = 1_000

@@ -21,7 +21,8 @@ from planfold.planner.commands import (
     TaskFailed,
 )
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, Task, TaskSpec, ToolCall
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, ToolCall
+from planfold.tools.tool import Tool
 
 
 class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +51,20 @@ class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome.error
 
 
-def task_for(name: str, arguments: dict[str, Any] | None = None, *, attempt: int = 1) -> Task:
-    """A task that calls the tool ``name``, as it stands when the attempt begins."""
+def task_for(
+    name: str,
+    arguments: dict[str, Any] | None = None,
+    *,
+    attempt: int = 1,
+    effect: Effect = Effect.Once,
+) -> Task:
+    """A task that calls the tool ``name``, in its state when the attempt begins."""
     spec = TaskSpec(
         id=1,
         description=f"call {name}",
         kind=NodeKind.ToolCall,
         tool=ToolCall(name, arguments or {}),
+        effect=effect,
     )
     return Task(spec=spec, attempt=attempt)
 
@@ -90,7 +98,7 @@ async def run_tool(
     )
     given = msgspec.json.decode(msgspec.json.encode(arguments or {}))
     if task is None:
-        task = task_for(_name(executor), given)
+        task = _task_for(executor, given)
     record = _Record(dict(steps or {}), on_event)
     with tempfile.TemporaryDirectory() as scratch:
         root = workspace or Path(scratch)
@@ -149,6 +157,8 @@ async def _attempt(
             watcher.cancel()
 
 
-def _name(executor: Executor | ToolExecutor) -> str:
-    tool = getattr(executor, "tool", None)
-    return tool.name if tool is not None else type(executor).__name__
+def _task_for(executor: Executor | ToolExecutor, arguments: dict[str, Any]) -> Task:
+    tool: Tool | None = getattr(executor, "tool", None)
+    if tool is None:
+        return task_for(type(executor).__name__, arguments)
+    return task_for(tool.name, arguments, effect=tool.effect)

@@ -17,7 +17,7 @@ from planfold.errors import CorruptLog
 from planfold.eventstore.codec import MAX_DEPTH, is_too_deep
 from planfold.eventstore.transfer import CommandRow, EventRow, Row, StreamRow, TaskRow
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1 said less of a task
 
 
 class Header(msgspec.Struct, frozen=True, tag_field="planfold", tag="export"):
@@ -59,6 +59,10 @@ class TaskLine(_Line, frozen=True, tag="task", omit_defaults=True):
     epoch: int
     starts: int
     cancel: bool = False
+    tool: str | msgspec.UnsetType = msgspec.UNSET
+    priority: int = 0
+    started_at: float | None = None
+    crashes: int = 0
 
 
 class EventLine(_Line, frozen=True, tag="event", omit_defaults=True):
@@ -154,9 +158,9 @@ def decode_header(line: bytes) -> Header:
         header = msgspec.json.decode(line, type=Header)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         raise CorruptLog("this is not an export of planfold; name a file that it wrote") from None
-    if header.format != FORMAT:
+    if not 1 <= header.format <= FORMAT:
         raise CorruptLog(
-            f"its format is {header.format}, this planfold knows {FORMAT}; upgrade planfold"
+            f"its format is {header.format}, this planfold knows 1 to {FORMAT}; upgrade planfold"
         )
     return header
 
@@ -188,7 +192,9 @@ def decode_line(line: bytes) -> Row | End:
             case CommandLine():
                 return CommandRow(*msgspec.structs.astuple(found))
             case TaskLine():
-                return TaskRow(*msgspec.structs.astuple(found))
+                row = TaskRow(*msgspec.structs.astuple(found))
+                unset = isinstance(found.tool, msgspec.UnsetType)  # format 1
+                return msgspec.structs.replace(row, tool=row.route) if unset else row
             case End():
                 return found
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:

@@ -6,5 +6,5 @@ try:
     import asyncpg as asyncpg
 except ImportError:
     raise ConfigurationError(
-        "a PostgreSQL database needs asyncpg: pip install planfold[postgres]"
+        "a PostgreSQL database needs asyncpg: install planfold with the extra postgres"
     ) from None

@@ -41,6 +41,8 @@ class PostgresConsumers:
                     ):
                         await session.rows("begin_share", *row)
                 await session.rows("drop_expired_members", consumer, now)
+                # A clock that went back must not lengthen a membership.
+                await session.rows("bound_members", consumer, now + MEMBER_S)
                 await session.rows("renew_member", consumer, owner, now + MEMBER_S)
                 members = await _members(session, consumer, now)
                 for partition in to_take(await _shares(session, consumer), members, owner):

@@ -32,6 +32,8 @@ class Task(msgspec.Struct, gc=False):
     route: str
     cause: int
     owner: str | None
+    tool: str = ""
+    priority: int = 0
     cancel: bool = False
 
 
@@ -91,7 +93,8 @@ class Decision:
             task_id = change.task_id
             if isinstance(change, Enqueue):
                 owner = append.owner if task_id in append.leased else None
-                entered[task_id] = Task(task_id, change.attempt, change.route, version, owner)
+                about = (task_id, change.attempt, change.route, version, owner)
+                entered[task_id] = Task(*about, change.tool, change.priority)
             elif isinstance(change, Settle):
                 entered.pop(task_id, None)
                 settled.add(task_id)
@@ -125,7 +128,10 @@ class Decision:
             lease = (fence.task_id, fence.attempt, fence.epoch, len(self.touches) == 2)
         columns = list(zip(*self.events, strict=True))
         _, types, versions, data, metadata, _, checksums = columns
-        tasks = [(t.task_id, t.attempt, t.route, t.cause, t.owner) for t in self.tasks]
+        tasks = [
+            (t.task_id, t.attempt, t.route, t.cause, t.owner, t.tool, t.priority)
+            for t in self.tasks
+        ]
         return (
             append.aggregate_id,
             append.stream_id,
@@ -136,7 +142,7 @@ class Decision:
             self.decided,
             *(types, versions, data, metadata, checksums),
             *lease,
-            *(zip(*tasks, strict=True) if tasks else [None] * 5),
+            *(zip(*tasks, strict=True) if tasks else [None] * 7),
         )
 
     def answer(self, result: int | PlanfoldError) -> None:
@@ -171,9 +177,10 @@ def arguments(
         *_columns(batch, 5, lambda decision: decision.touches),
         *_columns(
             batch,
-            7,
+            9,
             lambda decision: [
-                (t.task_id, t.attempt, t.route, t.cause, t.owner, t.cancel) for t in decision.tasks
+                (t.task_id, t.attempt, t.route, t.cause, t.owner, t.cancel, t.tool, t.priority)
+                for t in decision.tasks
             ],
         ),
         *_columns(
@@ -229,7 +236,7 @@ def _refused(append: Append, refusal: str) -> int | PlanfoldError:
         case "command":
             return Conflict(f"command {about} was recorded already")
         case "kind":
-            return of_another_kind(append, about)
+            return of_another_kind(aggregate_id, about, append.stream_id)
         case "archived":
             return archived(msgspec.json.decode(about, type=Tombstone))
         case "corrupt":

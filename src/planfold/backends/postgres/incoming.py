@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.backends.postgres.connection import Session
-from planfold.backends.rows import checksum_of
+from planfold.backends.rows import checksum_of, continuing
 from planfold.errors import Conflict
 from planfold.eventstore.transfer import CommandRow, EventRow, Incoming, OwnRow, TaskRow
 
@@ -46,23 +46,21 @@ def _changed(aggregate_id: str) -> Conflict:
     return Conflict(f"{aggregate_id} went on while it was imported; import again")
 
 
-_Tasks = dict[tuple[str, int, int], tuple[int, int]]
+_Tasks = dict[tuple[str, int, int], Any]
 
 
 async def _old_tasks(session: Session, streams: Sequence[Incoming], now: float) -> _Tasks:
-    """Take the rows of the queue away. What fenced off late results goes on to do so."""
+    """Take the rows of the queue away."""
     if not streams:
         return {}
     old: _Tasks = {}
     ids = [incoming.stream.aggregate_id for incoming in streams]
-    for aggregate_id, task_id, attempt, epoch, starts, expires in await session.rows(
-        "drop_tasks", ids
-    ):
+    for aggregate_id, task_id, attempt, expires, *held in await session.rows("drop_tasks", ids):
         if expires is not None and expires > now:
             raise Conflict(
                 f"a worker holds task {task_id} of {aggregate_id}; stop the workers first"
             )
-        old[aggregate_id, task_id, attempt] = (epoch, starts)
+        old[aggregate_id, task_id, attempt] = tuple(held)
     return old
 
 
@@ -99,11 +97,9 @@ class _Writing:
                 self._bytes += len(row.data) + len(row.metadata)
             case CommandRow():
                 self._put("add_commands", (aggregate_id, *_fields(row)))
-            case TaskRow(task_id, attempt, route, cause, epoch, starts, cancel):
-                known = self._old.get((aggregate_id, task_id, attempt), (0, 0))
-                lease = (max(known[0], epoch), max(known[1], starts))
-                about = (aggregate_id, task_id, attempt, route, cause)
-                self._put("add_tasks", (*about, *lease, cancel))
+            case TaskRow():
+                task = continuing(row, self._old.get((aggregate_id, row.task_id, row.attempt)))
+                self._put("add_tasks", (aggregate_id, *_fields(task)))
         if self._count >= ROWS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             await self.flush()
 
@@ -116,6 +112,8 @@ class _Writing:
             added = await self._session.rows(name, *map(list, zip(*rows, strict=True)))
             if name == "add_commands" and len(added) < len(rows):
                 await self._require_same(rows, {row[0] for row in added})
+            if name == "add_tasks":
+                await self._session.rows("set_turns", list({row[0] for row in rows}))
         self._rows.clear()
         self._count = self._bytes = 0
 

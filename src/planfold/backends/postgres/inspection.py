@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from planfold.backends.findings import Findings
 from planfold.backends.postgres.address import parse_address
 from planfold.backends.postgres.connection import Session, connect
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.migration import migrations, read_meta
+from planfold.backends.postgres.queries import SQL
 from planfold.errors import ConfigurationError
+
+EVENTS_AT_ONCE: Final = 500
 
 
 class ServerReport(msgspec.Struct, frozen=True):
@@ -54,7 +60,7 @@ async def inspect(database: str) -> ServerReport:
             schema=facts["schema"],
             newest_schema=len(migrations()),
             order=(await read_meta(session, address)).order,
-            integrity=await _integrity(session),
+            integrity=await _integrity(session, current=facts["schema"] == len(migrations())),
             bytes=facts["bytes"],
             events_bytes=facts["events_bytes"],
             connections=facts["connections"],
@@ -70,10 +76,33 @@ async def inspect(database: str) -> ServerReport:
         await session.close()
 
 
-async def _integrity(session: Session) -> str:
-    """The latest streams only: to look at all of them would take as long as to read the log."""
-    rows = await session.rows("damaged_streams")
-    return (
-        "; ".join(f"{row[0]} stands at {row[1]}, its last event is {row[2]}" for row in rows)
-        or "ok"
-    )
+async def check_writing(database: str) -> None:
+    """Write 64 KiB and roll them back.
+
+    Raises:
+        ConfigurationError: this user may not write, or the server is read-only.
+        Transient: the server is away, or its disk is full.
+    """
+    address = parse_address(database)
+    session = await connect(address)
+    writing = session.connection.transaction()
+    try:
+        await writing.start()
+        await session.rows("write_check")
+        await writing.rollback()
+    except Exception as fault:
+        raise translate(fault, address) from fault
+    finally:
+        await session.close()
+
+
+async def _integrity(session: Session, *, current: bool) -> str:
+    """Of every event and stream; a log of an older schema has no checksums."""
+    if not current:
+        return "ok"
+    findings = Findings()
+    connection = session.connection
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await findings.events_of(connection.cursor(SQL["all_events"], prefetch=EVENTS_AT_ONCE))
+        findings.streams(await session.rows("damaged_streams"))
+    return str(findings)

@@ -1,12 +1,12 @@
 -- name: append
 SELECT positions, refusals, at FROM planfold.append(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35
 )
 -- name: append_one
 SELECT last, at FROM planfold.append_one(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24
+    $21, $22, $23, $24, $25, $26
 )
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
@@ -42,63 +42,124 @@ UPDATE planfold.meta SET value = (value::bigint + 1)::text WHERE key = 'epoch' R
 -- name: find_command
 SELECT aggregate_id, body_hash FROM planfold.commands WHERE command_id = $1
 -- name: claim
-WITH clock AS MATERIALIZED (
+-- Free rows stand in lanes, one for each pair of route and tool, so that a claim passes over what
+-- its worker cannot run without looking at it. $10: fresh rows only.
+WITH RECURSIVE clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), lanes AS (
+    (SELECT route, tool FROM planfold.task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1)
+    UNION ALL
+    SELECT n.route, n.tool FROM lanes l CROSS JOIN LATERAL (
+        SELECT q.route, q.tool FROM planfold.task_queue q
+        WHERE q.owner IS NULL AND (q.route, q.tool) > (l.route, l.tool)
+        ORDER BY q.route, q.tool LIMIT 1
+    ) n
 ), free AS (
-    SELECT id FROM planfold.task_queue
-    WHERE owner IS NULL AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
-    ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
-), expired AS (
-    SELECT id FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND expires < (SELECT at FROM clock)
-      AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
-    ORDER BY expires LIMIT $4 FOR UPDATE SKIP LOCKED
+    SELECT f.id, f.priority, f.turn FROM lanes l CROSS JOIN LATERAL (
+        SELECT id, priority, turn FROM planfold.task_queue q
+        WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+          AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+          AND (crashes = 0 OR NOT $10)
+        ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
+    ) f
+    WHERE ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
+      AND NOT ($10::boolean AND EXISTS (
+          SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 0
+      ))
+), lost AS (
+    SELECT id, priority, turn FROM planfold.task_queue
+    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND NOT $10
+      AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
+      AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
 )
 UPDATE planfold.task_queue
 SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
-    expires = (SELECT at FROM clock) + $3
-WHERE id = ANY (ARRAY(SELECT id FROM (TABLE free UNION ALL TABLE expired) f ORDER BY id LIMIT $4))
-RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
--- name: claim_by_route
-WITH clock AS MATERIALIZED (
-    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
-), free AS (
-    SELECT t.id FROM unnest($8::text[]) AS r (route) CROSS JOIN LATERAL (
-        SELECT id FROM planfold.task_queue q
-        WHERE owner IS NULL AND q.route = r.route AND aggregate_id <> ALL ($6::text[])
-        ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
-    ) t WHERE r.route <> ALL ($5::text[])
-), expired AS (
-    SELECT id FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND expires < (SELECT at FROM clock) AND route = ANY ($8)
-      AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
-    ORDER BY expires LIMIT $4 FOR UPDATE SKIP LOCKED
-)
-UPDATE planfold.task_queue
-SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
-    expires = (SELECT at FROM clock) + $3
-WHERE id = ANY (ARRAY(SELECT id FROM (TABLE free UNION ALL TABLE expired) f ORDER BY id LIMIT $4))
-RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+    crashes = crashes + (owner IS NOT NULL)::integer,
+    expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
+    started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
+WHERE id = ANY (ARRAY(
+    SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT $4
+))
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 -- name: claim_of_stream
+-- The same where the stream has so few rows that they are sorted faster than found in the lanes.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
-), open AS (
-    SELECT id FROM planfold.task_queue
-    WHERE aggregate_id = $9 AND (owner IS NULL OR expires < (SELECT at FROM clock))
-      AND ($8::text[] IS NULL OR route = ANY ($8))
-      AND route <> ALL ($5::text[]) AND aggregate_id <> ALL ($6::text[])
-    ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
+), free AS (
+    SELECT id, priority, turn FROM planfold.task_queue
+    WHERE aggregate_id = $9 AND owner IS NULL AND (crashes = 0 OR NOT $10)
+      AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
+      AND aggregate_id <> ALL ($6::text[])
+      AND NOT ($10::boolean AND EXISTS (
+          SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 0
+      ))
+    ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
+), lost AS (
+    SELECT id, priority, turn FROM planfold.task_queue
+    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND NOT $10
+      AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
+      AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
 )
 UPDATE planfold.task_queue
 SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
-    expires = (SELECT at FROM clock) + $3
-WHERE id = ANY (ARRAY(SELECT id FROM open))
-RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+    crashes = crashes + (owner IS NOT NULL)::integer,
+    expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
+    started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
+WHERE id = ANY (ARRAY(
+    SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT $4
+))
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+-- name: claim_suspect
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), free AS (
+    SELECT id, priority, turn FROM planfold.task_queue
+    WHERE owner IS NULL AND crashes > 0
+      AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
+      AND ($4::text IS NULL OR aggregate_id = $4) AND aggregate_id <> ALL ($6::text[])
+      AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
+    ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
+), lost AS (
+    SELECT id, priority, turn FROM planfold.task_queue
+    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock)
+      AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
+      AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
+      AND ($4::text IS NULL OR aggregate_id = $4) AND aggregate_id <> ALL ($6::text[])
+    ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE planfold.task_queue
+SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+    crashes = crashes + (owner IS NOT NULL)::integer,
+    expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
+    started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
+WHERE id = ANY (ARRAY(
+    SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT 1
+))
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+-- name: waiting_suspects
+SELECT EXISTS (
+    SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 0
+      AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
+      AND ($6::text IS NULL OR aggregate_id = $6) AND aggregate_id <> ALL ($4::text[])
+) OR EXISTS (
+    SELECT FROM planfold.task_queue
+    WHERE owner IS NOT NULL AND owner <> $1
+      AND expires < coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
+      AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
+      AND ($6::text IS NULL OR aggregate_id = $6) AND aggregate_id <> ALL ($4::text[])
+)
+-- name: rows_upto
+SELECT count(*) FROM (SELECT FROM planfold.task_queue WHERE aggregate_id = $1 LIMIT $2) s
 -- name: claimed
-SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM planfold.task_queue WHERE owner = $1 AND claim = $2
 -- name: release
-UPDATE planfold.task_queue SET owner = NULL, expires = NULL, starts = starts - $1
+UPDATE planfold.task_queue
+SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - $1,
+    started_at = CASE WHEN starts > $1 THEN started_at END,
+    turn = greatest(turn, planfold.first_turn(priority, route, tool))
 WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5
 -- name: renew
 WITH clock AS MATERIALIZED (
@@ -111,7 +172,7 @@ WITH clock AS MATERIALIZED (
 )
 UPDATE planfold.task_queue SET expires = (SELECT at FROM clock) + $3
 WHERE id = ANY (ARRAY(SELECT id FROM held))
-RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 -- name: enter
 WITH forgotten AS (
     DELETE FROM planfold.workers
@@ -129,6 +190,17 @@ WITH gone AS (
     SELECT id FROM planfold.task_queue WHERE owner = $1
     ORDER BY aggregate_id, task_id FOR NO KEY UPDATE
 )
+UPDATE planfold.task_queue
+SET owner = NULL, expires = NULL, claimed_at = NULL,
+    turn = greatest(turn, planfold.first_turn(priority, route, tool))
+WHERE id = ANY (ARRAY(SELECT id FROM held))
+-- name: abandon
+WITH gone AS (
+    DELETE FROM planfold.workers WHERE owner = $1
+), held AS (
+    SELECT id FROM planfold.task_queue WHERE owner = $1
+    ORDER BY aggregate_id, task_id FOR NO KEY UPDATE
+)
 UPDATE planfold.task_queue SET expires = 0 WHERE id = ANY (ARRAY(SELECT id FROM held))
 -- name: all_workers
 SELECT owner, host, pid FROM planfold.workers
@@ -140,10 +212,10 @@ ORDER BY started_at, owner
 SELECT owner FROM planfold.task_queue WHERE owner = ANY ($1::text[]) GROUP BY owner
 HAVING max(expires) < coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
 -- name: owned
-SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM planfold.task_queue WHERE owner = $1 ORDER BY id
 -- name: queued
-SELECT id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
 -- name: owners
 SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
@@ -163,8 +235,8 @@ FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id = $1
 -- name: load
-SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id, version,
-       event_type, event_version, data, metadata, recorded_at, checksum
+SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id,
+       aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum
 FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version
 -- name: last_position
 SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
@@ -239,6 +311,8 @@ ORDER BY consumer, owner
 -- name: renew_member
 INSERT INTO planfold.members (consumer, owner, expires) VALUES ($1, $2, $3)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
+-- name: bound_members
+UPDATE planfold.members SET expires = $2 WHERE consumer = $1 AND expires > $2
 -- name: drop_expired_members
 DELETE FROM planfold.members WHERE consumer = $1 AND expires < $2
 -- name: parked
@@ -290,27 +364,32 @@ FROM planfold.streams WHERE aggregate_id = ANY ($1::text[]) ORDER BY created_at,
 SELECT aggregate_id, command_id, body_hash, version, recorded_at FROM planfold.commands
 WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, version, command_id
 -- name: tasks_of
-SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel FROM planfold.task_queue
-WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
+SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority,
+       started_at, crashes
+FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
 -- name: events_of_stream
 -- Rows until their texts are larger than $4 bytes together, at least one.
-SELECT 1, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id FROM (
+SELECT 1, stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at,
+       checksum
+FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+        SELECT stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+               recorded_at, checksum
         FROM planfold.events
         WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3
     ) AS latest
 ) AS sized WHERE coalesce(before, 0) < $4 ORDER BY version
 -- name: events_of_streams
-SELECT place, version, event_type, event_version, data, metadata, recorded_at, checksum, stream_id
+SELECT place, stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+       recorded_at, checksum
 FROM (
     SELECT *, sum(octet_length(data) + octet_length(metadata)) OVER (
         ORDER BY place, version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM (
-        SELECT s.place, e.version, event_type, event_version, data, metadata, recorded_at,
-               checksum, stream_id
+        SELECT s.place, stream_id, aggregate_id, e.version, event_type, event_version, data,
+               metadata, recorded_at, checksum
         FROM unnest($1::text[]) WITH ORDINALITY AS s (id, place)
         JOIN planfold.events e ON e.aggregate_id = s.id
         WHERE s.place >= $2 AND (s.place, e.version) > ($2, $3)
@@ -340,7 +419,7 @@ SELECT aggregate_id, version FROM planfold.streams WHERE aggregate_id = ANY ($1:
 ORDER BY aggregate_id FOR UPDATE
 -- name: drop_tasks
 DELETE FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[])
-RETURNING aggregate_id, task_id, attempt, epoch, starts, expires
+RETURNING aggregate_id, task_id, attempt, expires, epoch, starts, started_at, crashes
 -- name: begin_streams
 INSERT INTO planfold.streams (stream_id, aggregate_id, version, head, due_at, created_at, updated_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::double precision[],
@@ -367,12 +446,23 @@ INSERT INTO planfold.commands (aggregate_id, command_id, body_hash, version, rec
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::double precision[])
 ON CONFLICT DO NOTHING RETURNING command_id
 -- name: add_tasks
-INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel)
-SELECT id, task, attempt, route, cause, epoch, starts, cancel
+INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel,
+                                 tool, priority, started_at, crashes, turn)
+SELECT t.id, task, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes,
+       greatest(s.turn, planfold.first_turn(priority, route, tool) - 1)
+       + row_number() OVER (PARTITION BY t.id ORDER BY k)
 FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[],
-            $7::integer[], $8::boolean[])
-    WITH ORDINALITY AS t (id, task, attempt, route, cause, epoch, starts, cancel, k)
+            $7::integer[], $8::boolean[], $9::text[], $10::integer[], $11::double precision[],
+            $12::integer[])
+    WITH ORDINALITY AS t (id, task, attempt, route, cause, epoch, starts, cancel, tool, priority,
+                          started_at, crashes, k)
+JOIN planfold.streams s ON s.aggregate_id = t.id
 ORDER BY k
+-- name: set_turns
+UPDATE planfold.streams s SET turn = q.last FROM (
+    SELECT aggregate_id, max(turn) AS last FROM planfold.task_queue
+    WHERE aggregate_id = ANY ($1::text[]) GROUP BY aggregate_id
+) AS q WHERE s.aggregate_id = q.aggregate_id
 -- name: tombstones
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, archived_at, file, sha256
 FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])
@@ -406,10 +496,23 @@ SELECT current_setting('server_version') AS server,
 -- name: unsafe_settings
 SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+-- name: all_events
+SELECT stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at,
+       checksum
+FROM planfold.events ORDER BY position
 -- name: damaged_streams
-SELECT aggregate_id, version, last FROM (
-    SELECT s.aggregate_id, s.version, coalesce((
-        SELECT max(e.version) FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id
-    ), 0) AS last
-    FROM planfold.streams s ORDER BY s.aggregate_id DESC LIMIT 1000
-) AS latest WHERE version <> last LIMIT 3
+-- Streams whose head is not their last event, or whose events do not follow each other.
+WITH found AS (
+    SELECT aggregate_id, count(*) AS events, min(version) AS first, max(version) AS last
+    FROM planfold.events GROUP BY aggregate_id
+)
+SELECT f.aggregate_id, s.version, f.events, f.last
+FROM found f LEFT JOIN planfold.streams s ON s.aggregate_id = f.aggregate_id
+WHERE s.version IS DISTINCT FROM f.last OR f.first <> 1 OR f.last <> f.events
+UNION ALL
+SELECT s.aggregate_id, s.version, 0, 0 FROM planfold.streams s
+WHERE NOT EXISTS (SELECT FROM planfold.events e WHERE e.aggregate_id = s.aggregate_id)
+LIMIT 5
+-- name: write_check
+INSERT INTO planfold.meta (key, value)
+SELECT 'write_check', string_agg(md5(number::text), '') FROM generate_series(1, 2048) AS number

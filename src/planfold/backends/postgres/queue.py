@@ -16,18 +16,19 @@ from planfold.backends.postgres.connection import Row, Session
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
 from planfold.backends.postgres.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.port import Due, Lease, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
 from planfold.runtime.machine import has_ended
 
 LEASE_S = 30.0
 ARRIVE_S = 5.0  # how long a renewal waits for appends that lease tasks
+SMALL = 500  # rows of a stream that are sorted faster than found among the others
 DOUBTFUL_S = 300.0  # how long a claim whose answer was lost may come to light
 
 
 class PostgresQueue:
-    """See :class:`planfold.eventstore.port.TaskQueue`."""
+    """See :class:`planfold.eventstore.queue.TaskQueue`."""
 
     def __init__(
         self,
@@ -55,11 +56,12 @@ class PostgresQueue:
         )
         for former in await self._readers.rows("all_workers"):
             if has_ended(former["host"], former["pid"]):
-                await self.leave(former["owner"])
+                with suppress(PlanfoldError):
+                    await self._readers.rows("abandon", former["owner"])
                 self._wakeup.notify(WORK)
 
     async def leave(self, owner: str) -> None:
-        """The worker ends. What it could not give back is open to others at once."""
+        """See :meth:`TaskQueue.leave`."""
         with suppress(PlanfoldError):
             await self._readers.rows("leave", owner)
 
@@ -83,24 +85,24 @@ class PostgresQueue:
         *,
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
-        without: Iterable[str] = (),
+        without_tools: Iterable[str] = (),
         barred: Iterable[str] = (),
+        suspects: Suspects | None = None,
     ) -> list[Lease]:
         """See :meth:`TaskQueue.claim`."""
         require_storable([("owner", owner)])
         only = None if routes is None else _storable(routes)
-        if limit < 1 or only == []:
+        if limit < 1 or only == [] or (aggregate_id is not None and not is_storable(aggregate_id)):
             return []
         if found := await self._come_to_light(owner):
             return found
         token = secrets.randbits(63)
-        wanted = [owner, self._now(), LEASE_S, limit, _storable(without), _storable(barred), token]
-        if aggregate_id is not None:
-            if not is_storable(aggregate_id):
-                return []
-            name, wanted = "claim_of_stream", [*wanted, only, aggregate_id]
-        elif only is not None:
-            name, wanted = "claim_by_route", [*wanted, only]
+        wanted = [owner, self._now(), LEASE_S, limit, _storable(without_tools), _storable(barred)]
+        wanted += [token, only, aggregate_id, suspects == "no"]
+        if suspects == "only":
+            name, wanted = "claim_suspect", [*wanted[:3], aggregate_id, *wanted[4:8]]
+        elif aggregate_id is not None and await self._is_small(aggregate_id):
+            name = "claim_of_stream"
         else:
             name = "claim"
 
@@ -108,10 +110,29 @@ class PostgresQueue:
             return await session.rows(name, *wanted, timeout=STATEMENT_S)
 
         try:
-            return _leases(await self._readers.run(ask, again=False))
+            return _claimed(await self._readers.run(ask, again=False))
         except LostAnswer:
             self._doubtful.append((owner, token, time.monotonic() + DOUBTFUL_S))
             raise
+
+    async def waiting_suspects(
+        self,
+        owner: str,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        without_tools: Iterable[str] = (),
+        barred: Iterable[str] = (),
+    ) -> bool:
+        """See :meth:`TaskQueue.waiting_suspects`."""
+        only = None if routes is None else _storable(routes)
+        without = (_storable(without_tools), _storable(barred))
+        asked = (owner, self._now(), *without, only, aggregate_id)
+        return bool(await self._readers.value("waiting_suspects", *asked))
+
+    async def _is_small(self, aggregate_id: str) -> bool:
+        rows = await self._readers.value("rows_upto", aggregate_id, SMALL + 1)
+        return bool(rows <= SMALL)
 
     async def _come_to_light(self, owner: str) -> list[Lease]:
         """What an earlier claim took whose answer was lost: nobody runs it yet."""
@@ -123,11 +144,11 @@ class PostgresQueue:
             rows = await self._readers.rows("claimed", owner, claim[1])
             if rows:
                 self._doubtful.remove(claim)
-                return _leases(rows)
+                return _claimed(rows)
         return []
 
     async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
-        """Give a task back; ``started`` says that its effect may have begun."""
+        """See :meth:`TaskQueue.release`."""
         uncounted = 0 if started else 1
         of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
         await self._readers.rows("release", uncounted, *of)
@@ -162,13 +183,17 @@ class PostgresQueue:
         return [Due(*row) for row in rows]
 
 
+def _claimed(rows: Iterable[Row]) -> list[Lease]:
+    """In the order of the line: by priority, turn and id."""
+    return [_lease(*row[3:]) for row in sorted(map(tuple, rows))]
+
+
 def _leases(rows: Iterable[Row]) -> list[Lease]:
-    """Longest in the queue first."""
-    return [_lease(*row) for row in sorted(map(tuple, rows))]
+    """In the order in which they entered the queue."""
+    return [_lease(*row[3:]) for row in sorted(map(tuple, rows), key=lambda row: row[2])]
 
 
 def _lease(
-    _id: int,
     aggregate_id: str,
     task_id: int,
     attempt: int,
@@ -179,6 +204,11 @@ def _lease(
     cancel: bool,
     cause: int,
     owner: str | None,
+    tool: str,
+    priority: int,
+    claimed_at: float | None,
+    started_at: float | None,
+    crashes: int,
 ) -> Lease:
     return Lease(
         aggregate_id=aggregate_id,
@@ -191,6 +221,11 @@ def _lease(
         cause=event_id(aggregate_id, cause),
         cancel=cancel,
         owner=owner,
+        tool=tool,
+        priority=priority,
+        claimed_at=claimed_at or 0.0,
+        started_at=started_at,
+        crashes=crashes,
     )
 
 

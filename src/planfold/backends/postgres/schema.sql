@@ -42,7 +42,8 @@ CREATE TABLE planfold.streams (
     head         text             NOT NULL,
     due_at       double precision,
     created_at   double precision NOT NULL,
-    updated_at   double precision NOT NULL
+    updated_at   double precision NOT NULL,
+    turn         bigint           NOT NULL DEFAULT 0  -- the last one that a row of the queue got
 ) WITH (fillfactor = 75);
 CREATE INDEX streams_due ON planfold.streams (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX streams_by_kind ON planfold.streams (stream_id, created_at, aggregate_id);
@@ -59,11 +60,17 @@ CREATE TABLE planfold.task_queue (
     starts       integer          NOT NULL,  -- claims after which the effect may have begun
     expires      double precision,
     cancel       boolean          NOT NULL DEFAULT false,
-    claim        bigint  -- which claim took it, for one who lost the answer
+    claim        bigint,  -- which claim took it, for one who lost the answer
+    tool         text COLLATE "C" NOT NULL DEFAULT '',  -- what a worker needs to run it
+    priority     integer          NOT NULL DEFAULT 0,  -- higher ones are granted first
+    turn         bigint           NOT NULL DEFAULT 0,  -- place in the line of its priority
+    crashes      integer          NOT NULL DEFAULT 0,  -- owners that died of it or lost it
+    claimed_at   double precision,  -- when the present owner got it
+    started_at   double precision   -- when the first owner got it whose effect may have begun
 ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE UNIQUE INDEX task_queue_by_stream ON planfold.task_queue (aggregate_id, task_id);
-CREATE INDEX task_queue_free ON planfold.task_queue (id) WHERE owner IS NULL;
-CREATE INDEX task_queue_free_by_route ON planfold.task_queue (route, id) WHERE owner IS NULL;
+CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, priority DESC, turn, id) WHERE owner IS NULL;
+CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 0;
 CREATE INDEX task_queue_expiring ON planfold.task_queue (expires) WHERE owner IS NOT NULL;
 CREATE INDEX task_queue_owned ON planfold.task_queue (owner) WHERE owner IS NOT NULL;
 
@@ -122,7 +129,7 @@ CREATE TABLE planfold.workers (
     pid         integer          NOT NULL,
     started_at  double precision NOT NULL,
     seen_at     double precision NOT NULL,
-    declined    text[]           NOT NULL  -- routes that it found it has no tool for
+    declined    text[]           NOT NULL  -- tools that it found it does not have
 ) WITH (fillfactor = 50);
 
 CREATE TABLE planfold.snapshots (
@@ -171,7 +178,8 @@ CREATE FUNCTION planfold.append(
     touch_epochs bigint[],
     -- New rows of the queue; those with an owner are leased to it.
     task_of integer[], task_ids bigint[], task_attempts integer[], task_routes text[],
-    task_causes bigint[], task_owners text[], task_cancels boolean[],
+    task_causes bigint[], task_owners text[], task_cancels boolean[], task_tools text[],
+    task_priorities integer[],
     command_of integer[], command_ids text[], command_hashes text[],
     lease_s double precision, strict boolean, clock double precision,
     OUT positions bigint[],  -- of the events that were written, in order
@@ -193,10 +201,34 @@ DECLARE
     noted   text[];
     begun   text[];
     grave   text;
+    frees   integer[] := '{}';  -- by decision: rows of the queue without an owner,
+    firsts  bigint[]  := '{}';  -- the first turn that they may have,
+    befores bigint[]  := '{}';  -- and the turn before theirs
+    turn    bigint;
     d       integer;
     k       integer;
 BEGIN
     at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
+
+    IF array_position(task_owners, NULL) IS NOT NULL THEN
+        FOR d, k, turn IN
+            WITH entering AS (
+                SELECT t.d, t.priority, t.route, t.tool, count(*) AS n
+                FROM unnest(task_of, task_priorities, task_routes, task_tools, task_owners)
+                    AS t (d, priority, route, tool, owner)
+                WHERE t.owner IS NULL GROUP BY t.d, t.priority, t.route, t.tool
+            ), lanes AS MATERIALIZED (
+                SELECT l.priority, l.route, l.tool,
+                       planfold.first_turn(l.priority, l.route, l.tool) AS first
+                FROM (SELECT DISTINCT priority, route, tool FROM entering) l
+            )
+            SELECT e.d, sum(e.n)::integer, min(l.first)
+            FROM entering e JOIN lanes l USING (priority, route, tool) GROUP BY e.d
+        LOOP
+            frees[d] := k;
+            firsts[d] := turn;
+        END LOOP;
+    END IF;
 
     -- One decision that needs no other lock takes its stream's by the UPDATE below.
     IF news < n AND (n > 1 OR touch_of IS NOT NULL OR command_of IS NOT NULL) THEN
@@ -253,8 +285,9 @@ BEGIN
 
     IF news > 0 THEN
         WITH added AS (
-            INSERT INTO planfold.streams (aggregate_id, stream_id, version, head, due_at, created_at, updated_at)
-            SELECT a.id, a.stream, a.count, a.head, a.due, a.decided, a.decided
+            INSERT INTO planfold.streams (aggregate_id, stream_id, version, head, due_at, created_at, updated_at, turn)
+            SELECT a.id, a.stream, a.count, a.head, a.due, a.decided, a.decided,
+                   coalesce(firsts[a.d] - 1 + frees[a.d], 0)
             FROM unnest(aggregates, streams, expected, counts, heads, dues, decided)
                 WITH ORDINALITY AS a (id, stream, version, count, head, due, decided, d)
             WHERE a.version = 0 AND a.d <> ALL (refused) ORDER BY a.id COLLATE "C"
@@ -278,7 +311,8 @@ BEGIN
         NULL;
     ELSIF n > 1 THEN
         UPDATE planfold.streams s
-        SET version = a.version + a.count, head = a.head, due_at = a.due, updated_at = a.decided
+        SET version = a.version + a.count, head = a.head, due_at = a.due, updated_at = a.decided,
+            turn = coalesce(greatest(s.turn, firsts[a.d] - 1) + frees[a.d], s.turn)
         FROM unnest(aggregates, streams, expected, counts, heads, dues, decided)
             WITH ORDINALITY AS a (id, stream, version, count, head, due, decided, d)
         WHERE s.aggregate_id = a.id AND s.version = a.version AND a.version > 0
@@ -286,7 +320,8 @@ BEGIN
     ELSIF refused = '{}' THEN
         UPDATE planfold.streams s
         SET version = expected[1] + counts[1], head = heads[1], due_at = dues[1],
-            updated_at = decided[1]
+            updated_at = decided[1],
+            turn = coalesce(greatest(s.turn, firsts[1] - 1) + frees[1], s.turn)
         WHERE s.aggregate_id = aggregates[1] AND s.version = expected[1]
           AND s.stream_id = streams[1];
         IF NOT FOUND THEN
@@ -346,13 +381,26 @@ BEGIN
           AND t.d <> ALL (refused);
     END IF;
     IF task_of IS NOT NULL THEN
-        INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, cancel)
+        IF frees <> '{}' THEN
+            FOR d, turn IN SELECT a.d, s.turn FROM unnest(aggregates) WITH ORDINALITY AS a (id, d)
+                           JOIN planfold.streams s ON s.aggregate_id = a.id
+                           WHERE frees[a.d] IS NOT NULL LOOP
+                befores[d] := turn - frees[d];
+            END LOOP;
+        END IF;
+        INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, cancel,
+                                         tool, priority, turn, claimed_at, started_at)
         SELECT aggregates[t.d], t.task, t.attempt, t.route, t.cause, t.owner,
-               (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
-               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) + lease_s END,
-               t.cancel
+               (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer, l.at + lease_s,
+               t.cancel, t.tool, t.priority, CASE WHEN t.owner IS NULL THEN befores[t.d]
+               + count(*) FILTER (WHERE t.owner IS NULL) OVER (PARTITION BY t.d ORDER BY t.k)
+               ELSE 0 END, l.at, l.at
         FROM unnest(task_of, task_ids, task_attempts, task_routes, task_causes, task_owners,
-                    task_cancels) WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, k)
+                    task_cancels, task_tools, task_priorities)
+            WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, tool, priority, k)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) END AS at
+        ) l
         WHERE t.d <> ALL (refused) ORDER BY t.k;
     END IF;
 END
@@ -415,7 +463,7 @@ CREATE FUNCTION planfold.append_one(
     its_task bigint, its_attempt integer, its_epoch integer, settled boolean,
     -- New rows of the queue, as in planfold.append.
     task_ids bigint[], task_attempts integer[], task_routes text[], task_causes bigint[],
-    task_owners text[],
+    task_owners text[], task_tools text[], task_priorities integer[],
     lease_s double precision, strict boolean, clock double precision,
     OUT last bigint, OUT at double precision
 )
@@ -425,12 +473,28 @@ SET enable_seqscan = off
 SET lock_timeout = '5s'
 AS $$
 DECLARE
-    n integer := cardinality(event_types);
+    n        integer := cardinality(event_types);
+    frees    integer;  -- rows of the queue without an owner,
+    first    bigint;   -- the first turn that they may have,
+    before   bigint;   -- and the turn before theirs
+    lease_at double precision;
 BEGIN
     at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
+    lease_at := greatest(at, decided);
+    IF array_position(task_owners, NULL) IS NOT NULL THEN
+        SELECT sum(l.n), min(planfold.first_turn(l.priority, l.route, l.tool)) INTO frees, first
+        FROM (
+            SELECT t.priority, t.route, t.tool, count(*) AS n
+            FROM unnest(task_priorities, task_routes, task_tools, task_owners)
+                AS t (priority, route, tool, owner)
+            WHERE t.owner IS NULL GROUP BY t.priority, t.route, t.tool
+        ) l;
+    END IF;
     UPDATE planfold.streams
-    SET version = expected + n, head = new_head, due_at = due, updated_at = decided
-    WHERE aggregate_id = aggregate AND version = expected AND stream_id = stream;
+    SET version = expected + n, head = new_head, due_at = due, updated_at = decided,
+        turn = coalesce(greatest(turn, first - 1) + frees, turn)
+    WHERE aggregate_id = aggregate AND version = expected AND stream_id = stream
+    RETURNING turn - frees INTO before;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -474,14 +538,57 @@ BEGIN
 
     IF task_ids IS NOT NULL THEN
         INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner,
-                                         epoch, starts, expires, cancel)
+                                         epoch, starts, expires, cancel, tool, priority, turn,
+                                         claimed_at, started_at)
         SELECT aggregate, t.task, t.attempt, t.route, t.cause, t.owner,
                (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
-               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided) + lease_s END, false
-        FROM unnest(task_ids, task_attempts, task_routes, task_causes, task_owners)
-            WITH ORDINALITY AS t (task, attempt, route, cause, owner, k)
+               CASE WHEN t.owner IS NOT NULL THEN lease_at + lease_s END, false, t.tool, t.priority,
+               CASE WHEN t.owner IS NULL
+                   THEN before + count(*) FILTER (WHERE t.owner IS NULL) OVER (ORDER BY t.k)
+                   ELSE 0 END,
+               CASE WHEN t.owner IS NOT NULL THEN lease_at END,
+               CASE WHEN t.owner IS NOT NULL THEN lease_at END
+        FROM unnest(task_ids, task_attempts, task_routes, task_causes, task_owners, task_tools,
+                    task_priorities)
+            WITH ORDINALITY AS t (task, attempt, route, cause, owner, tool, priority, k)
         ORDER BY t.k;
     END IF;
+END
+$$;
+
+-- The first turn that is free in a lane of the queue; where there is none, in any lane of this
+-- priority; where there is none either, the position of the next event. See turns.py of SQLite.
+CREATE FUNCTION planfold.first_turn(its_priority integer, its_route text, its_tool text)
+RETURNS bigint LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    found bigint;
+BEGIN
+    SELECT turn INTO found FROM planfold.task_queue
+    WHERE owner IS NULL AND route = its_route AND tool = its_tool AND priority = its_priority
+    ORDER BY turn LIMIT 1;
+    IF found IS NULL THEN
+        WITH RECURSIVE lanes AS (
+            (SELECT route, tool FROM planfold.task_queue WHERE owner IS NULL
+             ORDER BY route, tool LIMIT 1)
+            UNION ALL
+            SELECT n.route, n.tool FROM lanes l CROSS JOIN LATERAL (
+                SELECT q.route, q.tool FROM planfold.task_queue q
+                WHERE q.owner IS NULL AND (q.route, q.tool) > (l.route, l.tool)
+                ORDER BY q.route, q.tool LIMIT 1
+            ) n
+        )
+        SELECT min((
+            SELECT q.turn FROM planfold.task_queue q
+            WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+              AND q.priority = its_priority
+            ORDER BY q.turn LIMIT 1
+        )) INTO found FROM lanes l;
+    END IF;
+    RETURN coalesce(found, (SELECT last_value FROM planfold.events_position_seq) + 1);
 END
 $$;
 

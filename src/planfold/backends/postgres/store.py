@@ -31,11 +31,12 @@ from planfold.backends.postgres.transfer import PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import Writer
 from planfold.backends.rows import envelope_of, events_of, head_of
-from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead
+from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions.feed import Feed
@@ -147,10 +148,12 @@ class PostgresStore:
         """The version of a stream; 0 when there is none."""
         return await self._readers.value("version", aggregate_id) or 0
 
-    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def load(
+        self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
+    ) -> list[Any]:
         """See :meth:`EventStore.load`."""
         rows = await self._readers.rows("load", aggregate_id, after_version)
-        return events_of(self.codec, aggregate_id, after_version, rows)
+        return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None

@@ -201,7 +201,7 @@ async def _events(session: Session, ids: Sequence[str]) -> AsyncGenerator[Sequen
         if not rows:
             return
         yield rows
-        place, version = rows[-1][0], rows[-1][1]
+        place, version = rows[-1][0], rows[-1][3]
 
 
 def _grouped(rows: Sequence[Any]) -> dict[str, list[Any]]:

@@ -45,6 +45,8 @@ class SqliteConsumers:
                 rows = first_shares(consumer, partitions, self._store_id, epoch, after, now)
                 connection.executemany(SQL["begin_share"], rows)
             connection.execute(SQL["drop_expired_members"], (consumer, now))
+            # A clock that went back must not lengthen a membership.
+            connection.execute(SQL["bound_members"], (consumer, now + MEMBER_S))
             dead[:] = self._dead(connection, consumer, now)
             connection.executemany(SQL["drop_member"], [(consumer, member) for member in dead])
             connection.execute(SQL["renew_member"], (consumer, owner, now + MEMBER_S))

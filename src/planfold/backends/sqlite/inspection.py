@@ -5,7 +5,8 @@ from __future__ import annotations
 import apsw
 import msgspec
 
-from planfold.backends.sqlite.connection import APPLICATION_ID, migrations, translated
+from planfold.backends.findings import Findings
+from planfold.backends.sqlite.connection import APPLICATION_ID, BUSY_MS, migrations, translated
 from planfold.backends.sqlite.presence import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.errors import ConfigurationError
@@ -34,19 +35,52 @@ def inspect(path: str) -> DatabaseReport:
         try:
             if connection.pragma("application_id") != APPLICATION_ID:
                 raise ConfigurationError(f"{path} is not a database of planfold")
-            rows = connection.execute("PRAGMA quick_check(3)").fetchall()
             owners = tuple(row[0] for row in connection.execute(SQL["owners"]))
             presence = Presence(workers_folder(path))
             return DatabaseReport(
                 schema=connection.pragma("user_version"),
                 newest_schema=len(migrations()),
                 journal_mode=connection.pragma("journal_mode"),
-                integrity="; ".join(str(row[0]) for row in rows),
+                integrity=_integrity(connection),
                 owners=owners,
                 dead_owners=tuple(sorted(filter(presence.is_dead, owners))),
             )
         finally:
             connection.close()
+
+
+def check_writing(path: str) -> None:
+    """Write 64 KiB to the write-ahead log and roll them back.
+
+    Raises:
+        ConfigurationError: the database may not be written.
+        Transient: the disk is full, or another program locks the database.
+    """
+    with translated(path):
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.set_busy_timeout(BUSY_MS)
+            connection.pragma("cache_size", 1)  # pages: the rest is written before the rollback
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE write_check (data)")
+            connection.execute("INSERT INTO write_check VALUES (zeroblob(65536))")
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+
+def _integrity(connection: apsw.Connection) -> str:
+    """Of the file; if that is sound, of every event. A log of an older schema has no checksums."""
+    said = "; ".join(str(row[0]) for row in connection.execute("PRAGMA quick_check(3)"))
+    if said != "ok" or connection.pragma("user_version") != len(migrations()):
+        return said
+    connection.execute("BEGIN")  # one moment of the log for all of it
+    findings = Findings()
+    findings.events(connection.execute(SQL["all_events"]))
+    findings.streams(connection.execute(SQL["damaged_streams"]))
+    findings.positions(connection.execute(SQL["damaged_positions"]))
+    connection.execute("COMMIT")
+    return str(findings)
 
 
 def sqlite_version() -> str:

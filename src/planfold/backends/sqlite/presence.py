@@ -1,7 +1,8 @@
 """Who is alive: every worker holds a lock on a small file of its own beside the database.
 
 The kernel drops the lock when the process dies, however it dies, so that its tasks can be taken
-over at once instead of when their leases run out. Where locks cannot be had, leases still do.
+over at once. While the lock is held they are never taken over, whatever the clock says. Where
+locks cannot be had, leases decide.
 """
 
 from __future__ import annotations
@@ -20,64 +21,79 @@ def workers_folder(path: str) -> Path | None:
 
 
 class Presence:
-    """``folder`` None (a database in memory): nobody else can be there."""
+    """``folder`` None (a database in memory): every owner is in this process."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._held: dict[str, int] = {}
+        self._held: dict[str, int | None] = {}  # the locked descriptor; None without a folder
 
     def enter(self, owner: str) -> None:
-        """Say that ``owner`` is alive until :meth:`leave` or the end of this process."""
+        """Say that ``owner`` is alive until :meth:`leave` or the end of this process. Does
+        nothing when it was said before."""
+        if owner in self._held:
+            return
         if self._folder is None:
+            self._held[owner] = None
             return
-        try:
-            descriptor = self._create(self._folder, owner)
-        except OSError:
-            return
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.forget(owner)
-            os.close(descriptor)
-        else:
-            self._held[owner] = descriptor
+        with suppress(OSError):  # without a lock its leases decide
+            self._held[owner] = self._locked_file(self._folder, owner)
 
     @staticmethod
-    def _create(folder: Path, owner: str) -> int:
+    def _locked_file(folder: Path, owner: str) -> int:
+        """The file gets its name once it is locked: under that name, without a lock, it would say
+        that its owner is dead."""
+        unnamed = folder / f".{owner}"
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         folder.mkdir(exist_ok=True)
         try:
-            return os.open(folder / owner, flags, 0o600)
+            descriptor = os.open(unnamed, flags, 0o600)
         except FileNotFoundError:  # the last one to leave has just removed the folder
             folder.mkdir(exist_ok=True)
-            return os.open(folder / owner, flags, 0o600)
+            descriptor = os.open(unnamed, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unnamed.rename(folder / owner)
+        except OSError:
+            unnamed.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def leave(self, owner: str, *, holds: bool = False) -> None:
         """``owner`` ends. When it still ``holds`` tasks it leaves its file, unlocked, so that
         others see that it is dead and take them over."""
         descriptor = self._held.pop(owner, None)
-        if descriptor is not None and self._folder is not None:
+        if descriptor is not None:
             if not holds:
                 self.forget(owner)
             os.close(descriptor)
             if not self._held:
                 self._remove_folder()
 
-    def is_dead(self, owner: str) -> bool:
-        """Whether the process of ``owner`` has certainly ended; False when nobody can tell."""
-        if self._folder is None or owner in self._held:
-            return False
+    def is_alive(self, owner: str) -> bool | None:
+        """Whether the process of ``owner`` lives; None when that cannot be told."""
+        if owner in self._held:
+            return True
+        if self._folder is None:
+            return None
         try:
             descriptor = os.open(self._folder / owner, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
+        except (OSError, ValueError):
+            return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, so that two who look at the same time do not take each other for the owner.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
         except OSError:
-            return False
+            return None
         finally:
             os.close(descriptor)
-        return True
+        return False
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the process of ``owner`` has certainly ended."""
+        return self.is_alive(owner) is False
 
     def forget(self, owner: str) -> None:
         """Remove what a dead owner left behind."""

@@ -3,49 +3,114 @@ SELECT 1 FROM task_queue WHERE aggregate_id = ? AND task_id = ? AND attempt = ? 
 -- name: find_command
 SELECT aggregate_id, body_hash FROM commands WHERE command_id = ?
 -- name: advance_stream
-UPDATE streams SET version = ?, head = ?, due_at = ?, updated_at = ?
+UPDATE streams SET version = ?, head = ?, due_at = ?, updated_at = ?, turn = ifnull(?, turn)
 WHERE aggregate_id = ? AND version = ? AND stream_id = ?
 -- name: begin_stream
-INSERT INTO streams (version, head, due_at, updated_at, created_at, aggregate_id, stream_id)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?6)
+INSERT INTO streams (version, head, due_at, updated_at, turn, created_at, aggregate_id, stream_id)
+SELECT ?1, ?2, ?3, ?4, ifnull(?5, 0), ?6, ?7, ?8
+WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE aggregate_id = ?7)
 ON CONFLICT (aggregate_id) DO NOTHING
+-- name: last_turn
+SELECT turn FROM streams WHERE aggregate_id = ?
+-- name: set_turn
+UPDATE streams SET turn = ? WHERE aggregate_id = ?
 -- name: add_event
 INSERT INTO events (stream_id, aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: add_command
 INSERT INTO commands (command_id, aggregate_id, body_hash, version, recorded_at) VALUES (?, ?, ?, ?, ?)
 -- name: enqueue
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, epoch, starts, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)
+-- name: enqueue_leased
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, epoch, starts, owner, expires, claimed_at, started_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, ?8, ?9, ?10, ?10)
+-- name: first_turn
+SELECT min(turn) FROM task_queue WHERE priority = ? AND route = ? AND tool = ? AND owner IS NULL
+-- name: first_turn_of_all
+WITH RECURSIVE lanes (route, tool) AS (
+    SELECT * FROM (
+        SELECT route, tool FROM task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1
+    )
+    UNION ALL
+    SELECT q.route, q.tool FROM lanes JOIN task_queue q ON q.id = coalesce((
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
+        ORDER BY n.tool LIMIT 1
+    ), (
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool LIMIT 1
+    ))
+)
+SELECT min((
+    SELECT min(q.turn) FROM task_queue q
+    WHERE q.priority = ?1 AND q.route = lanes.route AND q.tool = lanes.tool AND q.owner IS NULL
+)), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) + 1
+FROM lanes
 -- name: settle
 DELETE FROM task_queue WHERE aggregate_id = ? AND task_id = ?
 -- name: signal
 UPDATE task_queue SET cancel = 1 WHERE aggregate_id = ? AND task_id = ?
+-- name: lanes
+WITH RECURSIVE lanes (route, tool) AS (
+    SELECT * FROM (
+        SELECT route, tool FROM task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1
+    )
+    UNION ALL
+    SELECT q.route, q.tool FROM lanes JOIN task_queue q ON q.id = coalesce((
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
+        ORDER BY n.tool LIMIT 1
+    ), (
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool LIMIT 1
+    ))
+)
+SELECT route, tool FROM lanes
+-- name: free
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free
+WHERE owner IS NULL AND route = ?2 AND tool = ?3
+  AND (?4 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?4)))
+  AND (?5 IS NULL OR aggregate_id = ?5) AND crashes <= ?6
+ORDER BY priority DESC, turn, id LIMIT ?1
+-- name: rows_upto
+SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ? LIMIT ?)
+-- name: free_of_stream
+SELECT -priority, turn, id FROM task_queue
+WHERE aggregate_id = ?3 AND owner IS NULL AND crashes <= ?6
+  AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
+  AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
+  AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+ORDER BY priority DESC, turn, id LIMIT ?1
+-- name: free_suspects
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_suspects
+WHERE owner IS NULL AND crashes > 0
+  AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
+  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
+  AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+ORDER BY priority DESC, turn, id LIMIT ?1
+-- name: lost
+SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_owned
+WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7
+  AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
+  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
+  AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: claim
-UPDATE task_queue SET owner = ?1, epoch = epoch + 1, starts = starts + 1, expires = ?2
-WHERE id IN (
-    SELECT id FROM task_queue
-    WHERE (owner IS NULL OR expires < ?3)
-      AND (?4 IS NULL OR aggregate_id = ?4)
-      AND (?5 IS NULL OR route IN (SELECT value FROM json_each(?5)))
-      AND route NOT IN (SELECT value FROM json_each(?6))
-      AND aggregate_id NOT IN (SELECT value FROM json_each(?7))
-    ORDER BY id LIMIT ?8
-)
-RETURNING id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
--- name: claimable
-SELECT EXISTS (
-    SELECT 1 FROM task_queue
-    WHERE (owner IS NULL OR expires < ?1)
-      AND (?2 IS NULL OR aggregate_id = ?2)
-      AND (?3 IS NULL OR route IN (SELECT value FROM json_each(?3)))
-      AND route NOT IN (SELECT value FROM json_each(?4))
-      AND aggregate_id NOT IN (SELECT value FROM json_each(?5))
-)
+UPDATE task_queue
+SET owner = ?1, epoch = epoch + 1, starts = starts + 1, crashes = crashes + (owner IS NOT NULL),
+    expires = ?2, claimed_at = ?3, started_at = iif(starts = 0, ?3, started_at)
+WHERE id IN (SELECT value FROM json_each(?4))
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+-- name: held_crashes
+SELECT max(crashes) FROM task_queue WHERE owner = ?
 -- name: release
-UPDATE task_queue SET owner = NULL, expires = NULL, starts = starts - ?
-WHERE aggregate_id = ? AND task_id = ? AND owner = ? AND epoch = ?
+UPDATE task_queue
+SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - ?1,
+    started_at = iif(starts = ?1, NULL, started_at), turn = max(turn, ?2)
+WHERE aggregate_id = ?3 AND task_id = ?4 AND owner = ?5 AND epoch = ?6
 -- name: renew
 UPDATE task_queue SET expires = ? WHERE owner = ?
 -- name: forget_workers
@@ -62,13 +127,19 @@ DELETE FROM workers WHERE owner = ?
 SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined FROM workers
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
-FROM task_queue WHERE owner = ?
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+FROM task_queue WHERE owner = ? ORDER BY id
 -- name: queued
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: owners
-SELECT DISTINCT owner FROM task_queue WHERE owner IS NOT NULL
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM task_queue WHERE owner IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(q.owner) FROM task_queue q WHERE q.owner > owners.owner) FROM owners
+    WHERE owners.owner IS NOT NULL
+)
+SELECT owner FROM owners WHERE owner IS NOT NULL
 -- name: abandon
 UPDATE task_queue SET expires = 0 WHERE owner = ?
 -- name: upcoming
@@ -90,8 +161,8 @@ SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?
 -- name: load
 -- Texts of events come as bytes, here and below: damaged ones need not be UTF-8.
-SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB), version,
-       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB),
+       CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
        recorded_at, checksum
 FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version
 -- name: read_stream
@@ -162,6 +233,8 @@ INSERT INTO members (consumer, owner, expires) VALUES (?, ?, ?)
 ON CONFLICT (consumer, owner) DO UPDATE SET expires = excluded.expires
 -- name: drop_member
 DELETE FROM members WHERE consumer = ? AND owner = ?
+-- name: bound_members
+UPDATE members SET expires = ?2 WHERE consumer = ?1 AND expires > ?2
 -- name: drop_expired_members
 DELETE FROM members WHERE consumer = ? AND expires < ?
 -- name: parked
@@ -206,12 +279,39 @@ FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?)) ORDER BY cre
 SELECT command_id, body_hash, version, recorded_at FROM commands
 WHERE aggregate_id = ? ORDER BY version, command_id
 -- name: tasks_of
-SELECT task_id, attempt, route, cause, epoch, starts, cancel FROM task_queue
-WHERE aggregate_id = ? ORDER BY id
+SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes
+FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
-SELECT version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB),
-       CAST(metadata AS BLOB), recorded_at, checksum, CAST(stream_id AS BLOB)
+SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
+       event_version, CAST(data AS BLOB), CAST(metadata AS BLOB), recorded_at, checksum
 FROM events WHERE aggregate_id = ? ORDER BY version
+-- name: all_events
+SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
+       event_version, CAST(data AS BLOB), CAST(metadata AS BLOB), recorded_at, checksum
+FROM events ORDER BY position
+-- name: damaged_streams
+-- Streams whose head is not their last event, or whose events do not follow each other.
+WITH found AS (
+    SELECT aggregate_id, count(*) AS events, min(version) AS first, max(version) AS last
+    FROM events GROUP BY aggregate_id
+)
+SELECT CAST(f.aggregate_id AS BLOB), s.version, f.events, f.last
+FROM found f LEFT JOIN streams s ON s.aggregate_id = f.aggregate_id
+WHERE s.version IS NOT f.last OR f.first <> 1 OR f.last <> f.events
+UNION ALL
+SELECT CAST(s.aggregate_id AS BLOB), s.version, 0, 0 FROM streams s
+WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.aggregate_id = s.aggregate_id)
+LIMIT 5
+-- name: damaged_positions
+-- Events that stand before an earlier one of their stream, or where no event can be.
+SELECT CAST(aggregate_id AS BLOB), version, position FROM (
+    SELECT aggregate_id, version, position, lag(position, 1, 0) OVER (
+        PARTITION BY aggregate_id ORDER BY version
+    ) AS before FROM events
+)
+WHERE position <= before
+   OR position > ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+LIMIT 5
 -- name: versions_of
 SELECT aggregate_id, version FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?))
 -- name: owners_of_commands
@@ -228,12 +328,13 @@ SELECT s.version, s.head, (SELECT count(*) FROM events WHERE aggregate_id = s.ag
        (SELECT consumer FROM parked WHERE aggregate_id = s.aggregate_id ORDER BY consumer LIMIT 1)
 FROM streams s WHERE s.aggregate_id = ?
 -- name: held_tasks
-SELECT task_id, attempt, epoch, starts, expires FROM task_queue WHERE aggregate_id = ?
+SELECT task_id, attempt, expires, epoch, starts, started_at, crashes FROM task_queue
+WHERE aggregate_id = ?
 -- name: drop_tasks
 DELETE FROM task_queue WHERE aggregate_id = ?
 -- name: add_task
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: drop_events
 DELETE FROM events WHERE aggregate_id = ?
 -- name: drop_commands

@@ -10,22 +10,23 @@ from typing import Any
 import apsw
 import msgspec
 
+from planfold.backends.sqlite.claimable import Claimable, Rows
 from planfold.backends.sqlite.presence import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.turns import LEASE_S, Turns
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import PlanfoldError
-from planfold.eventstore.port import Due, Lease, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
 
-LEASE_S = 30.0
-
 
 class SqliteQueue:
-    """See :class:`planfold.eventstore.port.TaskQueue`."""
+    """See :class:`planfold.eventstore.queue.TaskQueue`."""
 
-    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup) -> None:
+    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup, turns: Turns) -> None:
+        self._turns = turns
         self._reader = reader
         self._writer = writer
         self._wakeup = wakeup
@@ -47,11 +48,11 @@ class SqliteQueue:
         await self._writer.submit(work)
 
     async def leave(self, owner: str) -> None:
-        """The worker ends. What it could not give back is open to others at once."""
+        """See :meth:`TaskQueue.leave`."""
         holds = True
         with suppress(PlanfoldError):
-            await self._execute("leave", (owner,))
-            holds = bool(await self.owned(owner))
+            await self._writer.submit(lambda connection: self._release_all(connection, owner))
+            holds = False
         self._presence.leave(owner, holds=holds)
 
     async def workers(self) -> list[WorkerRecord]:
@@ -70,29 +71,61 @@ class SqliteQueue:
         *,
         aggregate_id: str | None = None,
         routes: Iterable[str] | None = None,
-        without: Iterable[str] = (),
+        without_tools: Iterable[str] = (),
         barred: Iterable[str] = (),
+        suspects: Suspects | None = None,
     ) -> list[Lease]:
         """See :meth:`TaskQueue.claim`."""
-        await self._abandon_the_dead()
-        only = None if routes is None else _json(routes)
-        wanted = (aggregate_id, only, _json(without), _json(barred))
+        if limit < 1:
+            return []
+        lost = await self._lost_owners(owner)
         now = self._reader.clock()
-        if limit < 1 or not self._reader.value("claimable", (now, *wanted)):
+        wanted = Claimable(aggregate_id, routes, without_tools, barred, lost, now)
+        if not wanted.exist(self._reader.rows):
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
-            bindings = (owner, now + LEASE_S, now, *wanted, limit)
-            rows = sorted(connection.execute(SQL["claim"], bindings))
-            return [_lease(row[1:]) for row in rows]
+            self._turns.forget()
+            ids = wanted.ids(_rows_of(connection), owner, limit, suspects)
+            bindings = (owner, now + LEASE_S, now, msgspec.json.encode(ids).decode())
+            return [_lease(row[3:]) for row in sorted(connection.execute(SQL["claim"], bindings))]
 
         return await self._writer.submit(work)
 
+    async def waiting_suspects(
+        self,
+        owner: str,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        without_tools: Iterable[str] = (),
+        barred: Iterable[str] = (),
+    ) -> bool:
+        """See :meth:`TaskQueue.waiting_suspects`."""
+        lost = await self._lost_owners(owner)
+        now = self._reader.clock()
+        wanted = Claimable(aggregate_id, routes, without_tools, barred, lost, now)
+        return bool(wanted.suspects(self._reader.rows))
+
     async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
-        """Give a task back; ``started`` says that its effect may have begun."""
-        bindings = (0 if started else 1, lease.aggregate_id, lease.task_id, owner, lease.epoch)
-        await self._execute("release", bindings)
+        """See :meth:`TaskQueue.release`."""
+        await self._writer.submit(
+            lambda connection: self._release(connection, owner, lease, started)
+        )
         self._wakeup.notify(lease.aggregate_id, WORK)
+
+    def _release(
+        self, connection: apsw.Connection, owner: str, lease: Lease, started: bool
+    ) -> None:
+        turn = self._turns.first((lease.priority, lease.route, lease.tool))
+        of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
+        connection.execute(SQL["release"], (0 if started else 1, turn, *of))
+        self._turns.forget()
+
+    def _release_all(self, connection: apsw.Connection, owner: str) -> None:
+        for row in connection.execute(SQL["owned"], (owner,)).fetchall():
+            self._release(connection, owner, _lease(row), started=True)
+        connection.execute(SQL["leave"], (owner,))
 
     async def renew(self, owner: str) -> list[Lease]:
         """See :meth:`TaskQueue.renew`."""
@@ -124,13 +157,19 @@ class SqliteQueue:
         kinds = None if stream_ids is None else _json(stream_ids)
         return [Due(*row) for row in self._reader.rows("upcoming", (kinds, aggregate_id, limit))]
 
-    async def _abandon_the_dead(self) -> None:
-        owners = [row[0] for row in self._reader.rows("owners", ())]
-        for owner in owners:
-            if self._presence.is_dead(owner):
-                await self._execute("abandon", (owner,))
-                await self._execute("leave", (owner,))
-                self._presence.forget(owner)
+    async def _lost_owners(self, owner: str) -> list[str]:
+        """Owners whose tasks ``owner`` may get once the leases are over: that of the dead are."""
+        lost: list[str] = []
+        for other in [row[0] for row in self._reader.rows("owners", ())]:
+            alive = self._presence.is_alive(other)
+            if other == owner or alive:
+                continue
+            lost.append(other)
+            if alive is False:
+                await self._execute("abandon", (other,))
+                await self._execute("leave", (other,))
+                self._presence.forget(other)
+        return lost
 
     def _execute(self, name: str, bindings: Sequence[Any]) -> asyncio.Future[None]:
         def work(connection: apsw.Connection) -> None:
@@ -139,8 +178,13 @@ class SqliteQueue:
         return self._writer.submit(work)
 
 
+def _rows_of(connection: apsw.Connection) -> Rows:
+    return lambda name, bindings: connection.execute(SQL[name], bindings).fetchall()
+
+
 def _lease(row: tuple[Any, ...]) -> Lease:
-    aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner = row
+    aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, *rest = row
+    tool, priority, claimed_at, started_at, crashes = rest
     return Lease(
         aggregate_id=aggregate_id,
         task_id=task_id,
@@ -152,6 +196,11 @@ def _lease(row: tuple[Any, ...]) -> Lease:
         cause=event_id(aggregate_id, cause),
         cancel=bool(cancel),
         owner=owner,
+        tool=tool,
+        priority=priority,
+        claimed_at=claimed_at or 0.0,
+        started_at=started_at,
+        crashes=crashes,
     )
 
 

@@ -29,7 +29,8 @@ CREATE TABLE streams (
     head         TEXT    NOT NULL,
     due_at       REAL,
     created_at   REAL    NOT NULL,
-    updated_at   REAL    NOT NULL
+    updated_at   REAL    NOT NULL,
+    turn         INTEGER NOT NULL DEFAULT 0  -- the last one that a row of the queue got, see turns.py
 );
 CREATE INDEX streams_due ON streams (due_at) WHERE due_at IS NOT NULL;
 
@@ -45,10 +46,17 @@ CREATE TABLE task_queue (
     starts       INTEGER NOT NULL,  -- claims after which the effect may have begun
     expires      REAL,
     cancel       INTEGER NOT NULL DEFAULT 0,
+    tool         TEXT    NOT NULL DEFAULT '',  -- what a worker needs to run it
+    priority     INTEGER NOT NULL DEFAULT 0,  -- higher ones are granted first
+    turn         INTEGER NOT NULL DEFAULT 0,  -- place in the line of its priority, see turns.py
+    crashes      INTEGER NOT NULL DEFAULT 0,  -- owners that died of it or lost it
+    claimed_at   REAL,  -- when the present owner got it
+    started_at   REAL,  -- when the first owner got it whose effect may have begun
     UNIQUE (aggregate_id, task_id)
 );
-CREATE INDEX task_queue_free ON task_queue (id) WHERE owner IS NULL;
-CREATE INDEX task_queue_owned ON task_queue (owner) WHERE owner IS NOT NULL;
+CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WHERE owner IS NULL;
+CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 0;
+CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;
 
 CREATE TABLE commands (
     command_id   TEXT    PRIMARY KEY,
@@ -112,7 +120,7 @@ CREATE TABLE workers (
     pid         INTEGER NOT NULL,
     started_at  REAL    NOT NULL,
     seen_at     REAL    NOT NULL,
-    declined    TEXT    NOT NULL  -- JSON list of routes that it found it has no tool for
+    declined    TEXT    NOT NULL  -- JSON list of tools that it found it does not have
 ) WITHOUT ROWID;
 
 -- What is left here of a stream that was moved to an archive.

@@ -16,18 +16,20 @@ from planfold.backends.rows import envelope_of, events_of, head_of, new_events
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.queue import LEASE_S, SqliteQueue
+from planfold.backends.sqlite.queue import SqliteQueue
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
+from planfold.backends.sqlite.turns import Changes, Turns
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
-from planfold.eventstore.checkpoint import Checkpoint, subscribe_after
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead, leaves_work
+from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import WORK, Wakeup
-from planfold.handler import Enqueue, Metadata, Settle
+from planfold.handler import Metadata
 from planfold.subscriptions.feed import PAGE as PAGE
 from planfold.subscriptions.feed import Feed, Horizon
 
@@ -49,7 +51,8 @@ class SqliteStore:
         self.wakeup = Wakeup()
         self.store_id: str = reader.value("meta", ("store_id",))
         self.epoch = int(reader.value("meta", ("epoch",)))
-        self.queue = SqliteQueue(reader, writer, self.wakeup)
+        self._turns = Turns(writer)
+        self.queue = SqliteQueue(reader, writer, self.wakeup, self._turns)
         self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id, self.epoch)
         self.transfer = SqliteTransfer(reader, writer, self.wakeup)
         self._reader = reader
@@ -105,29 +108,24 @@ class SqliteStore:
         events = new_events(self.codec, append, now)
         rows = [(stream_id, aggregate_id, *event) for event in events]
         head = self._encode_json(append.head).decode()
+        changes = Changes(append)
 
         def work(connection: apsw.Connection) -> int:
             self._check(connection, append)
             version = append.expected_version + len(rows)
             execute = connection.execute
+            turn = changes.last_turn(self._turns)
+            about = (version, head, append.due_at, now, turn)
             if append.expected_version:
-                execute(
-                    SQL["advance_stream"],
-                    (
-                        *(version, head, append.due_at, now),
-                        *(aggregate_id, append.expected_version, stream_id),
-                    ),
-                )
+                key = (aggregate_id, append.expected_version, stream_id)
+                execute(SQL["advance_stream"], (*about, *key))
             else:
-                execute(
-                    SQL["begin_stream"],
-                    (version, head, append.due_at, now, now, aggregate_id, stream_id),
-                )
+                execute(SQL["begin_stream"], (*about, now, aggregate_id, stream_id))
             if not connection.changes():
                 raise self._conflict(connection, append)
             connection.executemany(SQL["add_event"], rows)
             position = connection.last_insert_rowid()
-            self._change_queue(connection, append, max(now, self.clock()))
+            changes.make(connection, max(now, self.clock()))
             for record in append.commands:
                 execute(
                     SQL["add_command"],
@@ -163,25 +161,12 @@ class SqliteStore:
         aggregate_id = append.aggregate_id
         head, last, kind = connection.execute(SQL["versions"], (aggregate_id,)).get
         if kind is not None and kind != append.stream_id:
-            return of_another_kind(append, kind)
+            return of_another_kind(aggregate_id, kind, append.stream_id)
         if head != last:  # deciding anew would never help
             return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
         if not append.expected_version and (refusal := refusal_to_begin(connection, aggregate_id)):
             return refusal
         return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")
-
-    @staticmethod
-    def _change_queue(connection: apsw.Connection, append: Append, now: float) -> None:
-        aggregate_id = append.aggregate_id
-        for change, version in append.queue:
-            if isinstance(change, Enqueue):
-                leased = change.task_id in append.leased
-                lease = (append.owner, 1, 1, now + LEASE_S) if leased else (None, 0, 0, None)
-                row = (aggregate_id, change.task_id, change.attempt, change.route, version, *lease)
-                connection.execute(SQL["enqueue"], row)
-            else:
-                name = "settle" if isinstance(change, Settle) else "signal"
-                connection.execute(SQL[name], (aggregate_id, change.task_id))
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -189,10 +174,12 @@ class SqliteStore:
         """The version of a stream; 0 when there is none."""
         return self._reader.value("version", (aggregate_id,)) or 0
 
-    async def load(self, aggregate_id: str, *, after_version: int = 0) -> list[Any]:
+    async def load(
+        self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
+    ) -> list[Any]:
         """See :meth:`EventStore.load`."""
         rows = self._reader.rows("load", (aggregate_id, after_version))
-        return events_of(self.codec, aggregate_id, after_version, rows)
+        return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None

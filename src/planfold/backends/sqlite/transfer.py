@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from planfold.backends.rows import checksum_of, event_row_of
+from planfold.backends.rows import checksum_of, continuing, event_row_of
 from planfold.backends.sqlite.connection import MEMORY, connect, translated
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.turns import Turns
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, PlanfoldError
 from planfold.eventstore.transfer import (
@@ -98,8 +99,9 @@ class SqliteTransfer:
         """See :meth:`Transfer.write`."""
 
         def work(connection: apsw.Connection) -> None:
+            turns = Turns(self._writer)
             for incoming in streams:
-                _write(connection, incoming, self._reader.clock())
+                _write(connection, incoming, self._reader.clock(), turns)
 
         await self._writer.submit(_all_or_nothing(work))
         self._tell()
@@ -128,12 +130,13 @@ def _all_or_nothing(work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Conn
     def guarded(connection: apsw.Connection) -> T:
         connection.execute("SAVEPOINT work")
         try:
-            return work(connection)
+            result = work(connection)
         except PlanfoldError:
             connection.execute("ROLLBACK TO work")
-            raise
-        finally:
             connection.execute("RELEASE work")
+            raise  # after an error of SQLite's the whole transaction is rolled back
+        connection.execute("RELEASE work")
+        return result
 
     return guarded
 
@@ -160,8 +163,8 @@ def _rows(connection: apsw.Connection, aggregate_ids: Sequence[str] | None) -> I
 
 
 def _task(row: tuple[Any, ...]) -> TaskRow:
-    task_id, attempt, route, cause, epoch, starts, cancel = row
-    return TaskRow(task_id, attempt, route, cause, epoch, starts, bool(cancel))
+    task_id, attempt, route, cause, epoch, starts, cancel, *rest = row
+    return TaskRow(task_id, attempt, route, cause, epoch, starts, bool(cancel), *rest)
 
 
 def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -180,42 +183,44 @@ def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _write(connection: apsw.Connection, incoming: Incoming, now: float) -> None:
+def _write(connection: apsw.Connection, incoming: Incoming, now: float, turns: Turns) -> None:
     row, after = incoming.stream, incoming.after
     execute = connection.execute
     version = execute(SQL["version"], (row.aggregate_id,)).get or 0
     if version != after:
         raise Conflict(f"{row.aggregate_id} went on while it was imported; import again")
     old = _old_tasks(connection, row.aggregate_id, now) if after else {}
-    head = (row.version, row.head, row.due_at, row.updated_at)
+    head = (row.version, row.head, row.due_at, row.updated_at, None)
     if after:
         execute(SQL["advance_stream"], (*head, row.aggregate_id, after, row.stream_id))
     else:
         execute(SQL["lift_tombstone"], (row.aggregate_id,))
         execute(SQL["begin_stream"], (*head, row.created_at, row.aggregate_id, row.stream_id))
-    _write_rows(connection, row, incoming.rows, old)
+    _write_rows(connection, row, incoming.rows, old, turns)
 
 
 def _old_tasks(connection: apsw.Connection, aggregate_id: str, now: float) -> _Tasks:
-    """Take the rows of the queue away. What fenced off late results goes on to do so."""
+    """Take the rows of the queue away."""
     old: _Tasks = {}
-    for task_id, attempt, epoch, starts, expires in connection.execute(
-        SQL["held_tasks"], (aggregate_id,)
-    ):
+    for task_id, attempt, expires, *held in connection.execute(SQL["held_tasks"], (aggregate_id,)):
         if expires is not None and expires > now:
             raise Conflict(
                 f"a worker holds task {task_id} of {aggregate_id}; stop the workers first"
             )
-        old[task_id, attempt] = (epoch, starts)
+        old[task_id, attempt] = tuple(held)
     connection.execute(SQL["drop_tasks"], (aggregate_id,))
     return old
 
 
-_Tasks = dict[tuple[int, int], tuple[int, int]]
+_Tasks = dict[tuple[int, int], Any]
 
 
 def _write_rows(
-    connection: apsw.Connection, stream: StreamRow, rows: Iterable[OwnRow], old: _Tasks
+    connection: apsw.Connection,
+    stream: StreamRow,
+    rows: Iterable[OwnRow],
+    old: _Tasks,
+    turns: Turns,
 ) -> None:
     aggregate_id = stream.aggregate_id
 
@@ -233,10 +238,11 @@ def _write_rows(
             case CommandRow():
                 _add_command(connection, aggregate_id, row)
             case TaskRow():
-                epoch, starts = old.get((row.task_id, row.attempt), (0, 0))
-                lease = (max(epoch, row.epoch), max(starts, row.starts))
-                about = (aggregate_id, row.task_id, row.attempt, row.route, row.cause)
-                connection.execute(SQL["add_task"], (*about, *lease, row.cancel))
+                task = continuing(row, old.get((row.task_id, row.attempt)))
+                turn = turns.take(aggregate_id, [(task.priority, task.route, task.tool)], 1)
+                about = (aggregate_id, *msgspec.structs.astuple(task), turn)
+                connection.execute(SQL["add_task"], about)
+                connection.execute(SQL["set_turn"], (turn, aggregate_id))
 
 
 def _add_command(connection: apsw.Connection, aggregate_id: str, row: CommandRow) -> None:

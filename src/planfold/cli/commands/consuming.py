@@ -181,7 +181,7 @@ def _lines(view: ConsumerView, db: str | None) -> list[Line]:
         lines.append([(f"    {command_line(db, 'consumers', 'accept', view.name)}", "busy")])
     if len(view.shares) > 1:
         for share in view.shares:
-            owner = view.owner_of(share) or "nobody"
+            owner = view.owner_of(share) or "no member"
             behind = view.behind_of(share.position)
             text = f"  partition {share.partition}  {behind:,} behind  {clean(owner)}"
             lines.append([(text, "dim")])

@@ -12,7 +12,6 @@ import click
 import msgspec
 
 from planfold.cli.exits import COMPLETED, FAILED, INTERRUPTED, WAITS
-from planfold.cli.main import COMMANDS
 from planfold.cli.options import DB_HELP, command
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from planfold.runtime.settings import Settings
 
 
-@click.group("eval", short_help=COMMANDS["eval"][1])
+@click.group("eval")
 @click.option("--db", metavar="ADDRESS", help=DB_HELP)
 def eval_command(db: str | None) -> None:
     """Score a planner against requests whose plans people made.

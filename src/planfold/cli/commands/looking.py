@@ -52,6 +52,7 @@ def list_command(as_json: bool, db: str | None) -> int:
 def _plan_json(plan: StreamHead) -> dict[str, Any]:
     return {
         "id": plan.aggregate_id,
+        "priority": 0,
         **plan.head,
         "created_at": plan.created_at,
         "updated_at": plan.updated_at,

@@ -43,6 +43,14 @@ parallel_option = click.option(
     help="At most N tasks of this plan run at once.",
 )
 
+priority_option = click.option(
+    "--priority",
+    type=click.IntRange(-1_000, 1_000),
+    default=0,
+    metavar="N",
+    help="Workers take tasks of plans with a higher priority first (0 unless set).",
+)
+
 
 @command("run")
 @click.argument("source", metavar="PLAN")
@@ -58,6 +66,7 @@ parallel_option = click.option(
     help="Bound: tokens, cost (US dollars), calls, seconds or tasks; see `planfold budget`.",
 )
 @parallel_option
+@priority_option
 @tools_option
 @json_option("the plan as it ends")
 def run_command(
@@ -69,6 +78,7 @@ def run_command(
     as_written: bool,
     budget: tuple[str, ...],
     max_parallel: int | None,
+    priority: int,
     tools: tuple[str, ...],
     as_json: bool,
     db: str | None,
@@ -93,9 +103,8 @@ def run_command(
         from planfold.cli.commands.modelling import read_budget
 
         settings = _with(settings, budget=read_budget(budget))
-    return run_async(
-        _run(source, yes, detach, plan_id, settings, as_written, tools, as_json=as_json, db=db)
-    )
+    about = (settings, as_written, priority)
+    return run_async(_run(source, yes, detach, plan_id, *about, tools, as_json=as_json, db=db))
 
 
 async def _run(
@@ -105,6 +114,7 @@ async def _run(
     plan_id: str | None,
     settings: Settings,
     as_written: bool,
+    priority: int,
     tools: tuple[str, ...],
     *,
     as_json: bool,
@@ -124,6 +134,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
         begin = _begun(source, settings, executors.toolbox, as_written, approver)
+        begin = _with(begin, config=_with(begin.config, priority=priority))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # a model that nobody knows is told of now
         # Only now: a plan that is not right must not even make a database.

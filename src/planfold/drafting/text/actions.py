@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from planfold.drafting.paths import is_document
+from planfold.drafting.text.directives import directive_at
 from planfold.drafting.text.inline import Inline, Span
 from planfold.drafting.text.shell import names_program, without_prompt
 from planfold.planner.tasks import Link
@@ -83,7 +84,7 @@ _LEAD_ANY_CASE: Final = re.compile(_LEAD, re.IGNORECASE)
 _HEAD: Final = re.compile(r"\bHEAD\b")
 _ASK: Final = re.compile(rf"{_LEAD}(?:ask|confirm|choose|decide)(?![\w-])", re.IGNORECASE)
 _CALL: Final = re.compile(r"@([A-Za-z_][\w.-]*)\s*")
-_CALL_INSIDE: Final = re.compile(r":\s+(?=@[A-Za-z_][\w.-]*\s*\{)")
+_CALL_INSIDE: Final = re.compile(r":\s+(?=@[A-Za-z_][\w.-]*\s*(?:\{|$))")
 _ONLY_CODE: Final = re.compile(r"\0+[.;:,]?")
 
 
@@ -188,14 +189,16 @@ def call_in(raw: str, known_tools: Collection[str]) -> tuple[Call, str, str] | N
         return None
     name = match[1].rstrip(".-")
     lead = raw[:start].rstrip(" :\n")
-    if raw.startswith("{", match.end()):
+    # Braces may hold a directive, such as {retry=2}, instead of arguments.
+    if raw.startswith("{", match.end()) and directive_at(raw, match.end()) == match.end():
         try:
             arguments, end = _JSON.raw_decode(raw, match.end())
         except (ValueError, RecursionError):
             return None
         return Call(name, arguments), lead, raw[end:].strip()
     if name in known_tools:
-        return Call(name, {}), lead, raw[match.start(1) + len(name) :].strip()
+        behind = raw[match.start(1) + len(name) :].strip()
+        return Call(name, {}), lead, "" if behind == "." else behind
     return None
 
 

@@ -13,8 +13,10 @@ import pytest
 pytest.register_assert_rewrite(
     "planfold.testing.contracts.appending",
     "planfold.testing.contracts.consuming",
+    "planfold.testing.contracts.fairness",
     "planfold.testing.contracts.reading",
     "planfold.testing.contracts.queueing",
+    "planfold.testing.contracts.recording",
     "planfold.testing.contracts.remembering",
     "planfold.testing.contracts.subscribing",
     "planfold.testing.contracts.transferring",
@@ -23,8 +25,10 @@ pytest.register_assert_rewrite(
 from planfold.testing.contracts.appending import AppendingContract  # noqa: E402
 from planfold.testing.contracts.backend import Backend  # noqa: E402
 from planfold.testing.contracts.consuming import ConsumingContract  # noqa: E402
+from planfold.testing.contracts.fairness import FairnessContract, SuspectsContract  # noqa: E402
 from planfold.testing.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
 from planfold.testing.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
+from planfold.testing.contracts.recording import RecordingContract  # noqa: E402
 from planfold.testing.contracts.remembering import RememberingContract  # noqa: E402
 from planfold.testing.contracts.subscribing import (  # noqa: E402
     FanOutContract,
@@ -42,12 +46,15 @@ __all__ = [
     "Backend",
     "ClaimingContract",
     "ConsumingContract",
+    "FairnessContract",
     "FanOutContract",
     "LeasingContract",
     "OutOfOrderContract",
     "ReadingContract",
+    "RecordingContract",
     "RememberingContract",
     "SubscribingContract",
+    "SuspectsContract",
     "TransferringContract",
     "UnreadableContract",
 ]

@@ -31,11 +31,14 @@ class Backend(ABC):
     """One database for the length of one test.
 
     ``shared`` says whether further stores can be opened on it, as other processes would;
+    ``sees_processes`` whether an owner that has entered keeps its tasks while its process lives,
+    also when the clock says that its leases are over;
     ``concurrent_writers`` whether several transactions can write events at the same time, so that
     a position may become visible after a higher one.
     """
 
     shared = True
+    sees_processes = False
     concurrent_writers = False
 
     def __init__(self) -> None:
@@ -115,11 +118,19 @@ def decision(
 
 
 def dispatch(
-    *tasks: int, to: str = "a", at: int = 0, route: str = "r", attempt: int = 1, **rest: Any
+    *tasks: int,
+    to: str = "a",
+    at: int = 0,
+    route: str = "r",
+    attempt: int = 1,
+    tool: str = "t",
+    priority: int = 0,
+    **rest: Any,
 ) -> Append:
     """One event per task, which enters the queue with it."""
     changes: list[tuple[QueueChange, int]] = [
-        (Enqueue(task, attempt, route), version) for version, task in enumerate(tasks, at + 1)
+        (Enqueue(task, attempt, route, tool, priority), version)
+        for version, task in enumerate(tasks, at + 1)
     ]
     return decision(*map(Counted, tasks), to=to, at=at, queue=changes, **rest)
 

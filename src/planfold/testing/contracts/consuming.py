@@ -12,7 +12,7 @@ from planfold.errors import ConfigurationError, Conflict, LeaseLost
 from planfold.eventstore.consumers import Consumers, Parked, Share
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
-from planfold.planner.tasks import RetryPolicy
+from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
@@ -114,6 +114,18 @@ class ConsumingContract(Contract):
                 await consumers.advance(old, 8, parked=[parked("p")], release=release)
         assert (await share_of(consumers)).position == 0
         assert await consumers.parked() == []
+
+    async def test_a_clock_that_goes_back_does_not_lengthen_a_membership(
+        self, consumers: Consumers, clock: ManualClock
+    ) -> None:
+        await consumers.attend("mail", "ann", 1, after=0)
+        clock.advance(-3_600)
+        standing = await consumers.attend("mail", "bob", 1, after=0)
+        assert standing.members == ("ann", "bob")
+        clock.advance(MEMBER_S + 1)
+        standing = await consumers.attend("mail", "bob", 1, after=0)
+        assert standing.members == ("bob",)
+        assert [share.owner for share in standing.shares] == ["bob"]
 
     async def test_one_who_is_late_but_was_not_taken_over_from_may_save(
         self, consumers: Consumers, clock: ManualClock

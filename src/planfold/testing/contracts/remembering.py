@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from planfold.errors import ConfigurationError
-from planfold.eventstore.port import Due, EventStore, StreamHead
+from planfold.eventstore.port import EventStore, StreamHead
+from planfold.eventstore.queue import Due
 from planfold.testing.clock import ManualClock
 from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
 

@@ -62,7 +62,7 @@ class TransferringContract(Contract):
     async def test_rows_are_what_is_stored_the_oldest_stream_first(self, backend: Backend) -> None:
         clock = ManualClock(100.0)
         store = await backend.open(clock=clock)
-        await store.append(dispatch(7, 8, to="z", head={"n": 1}, due_at=9.5))
+        await store.append(dispatch(7, 8, to="z", priority=3, head={"n": 1}, due_at=9.5))
         clock.advance(0.25)
         await store.append(
             decision(
@@ -78,8 +78,8 @@ class TransferringContract(Contract):
         )
         expected: list[Row] = [
             StreamRow("note", "z", 2, '{"n":1}', 9.5, 100.0, 100.0),
-            TaskRow(7, 1, "r", 1, lease.epoch, 1, False),
-            TaskRow(8, 1, "r", 2, 0, 0, False),
+            TaskRow(7, 1, "r", 1, lease.epoch, 1, False, "t", 3, started_at=100.25),
+            TaskRow(8, 1, "r", 2, 0, 0, False, "t", 3),
             EventRow(1, "Counted", 1, '{"number":7}', META, 100.0),
             EventRow(2, "Counted", 1, '{"number":8}', META, 100.0),
             StreamRow("other", "a", 2, "{}", None, 100.25, 100.25),
@@ -128,7 +128,7 @@ class TransferringContract(Contract):
         rows: list[Row] = [
             StreamRow("note", "a", 4, '{"b": 1, "a":2.50}', 7.125, 3.0000001, 4.0),
             CommandRow("c1", "hash", 2, 3.5),
-            TaskRow(9, 2, "route", 1, 5, 3, True),
+            TaskRow(9, 2, "route", 1, 5, 3, True, "tool", -5, 2.5, 2),
             TaskRow(3, 1, "route", 3, 0, 0, False),
             EventRow(
                 1, "Unheard", 7, '{"nul":"\\u0000", "n":123456789012345678901234567890}', "{}", 1.5
@@ -156,6 +156,13 @@ class TransferringContract(Contract):
         assert (lease.epoch, lease.starts, lease.cause) == (5, 2, "a#1")
         await store.append(decision(Counted(3), at=2))
         assert await store.load("a") == [Counted(1), Counted(2), Counted(3)]
+
+    async def test_a_written_stream_takes_its_turns(self, store: EventStore) -> None:
+        tasks = [TaskRow(task, 1, "r", task, 0, 0, False) for task in (1, 2)]
+        await store.append(dispatch(1, 2, 3, to="b"))
+        await store.transfer.write([incoming(stream("a", 2), *tasks)])
+        leases = await store.queue.claim("worker", 9)
+        assert [le.aggregate_id for le in leases] == ["b", "a", "b", "a", "b"]
 
     async def test_a_refusal_leaves_nothing_behind(self, store: EventStore) -> None:
         await store.append(decision(Counted(1), to="there", commands=[CommandRecord("c", "h")]))
@@ -199,14 +206,15 @@ class TransferringContract(Contract):
         own = (
             CommandRow("c", "h", 1, 1.0),
             CommandRow("d", "h", 4, 1.0),
-            TaskRow(1, 1, "r", 1, 1, 1, False),
+            TaskRow(1, 1, "r", 1, 1, 1, False, started_at=5.0),
             TaskRow(3, 1, "r", 4, 0, 0, False),
         )
         await store.transfer.write([incoming(longer, *own, after=2)])
         assert await all_rows(store) == [
             longer,
             *own[:2],
-            TaskRow(1, 1, "r", 1, 3, 3, False),  # what fences off late results is kept
+            # what fences off late results is kept
+            TaskRow(1, 1, "r", 1, 3, 3, False, started_at=5.0),
             own[3],
             *map(counted, range(1, 5)),
         ]

@@ -1,8 +1,21 @@
-"""How long to wait before the next attempt."""
+"""How often something is tried, and how long to wait before the next attempt."""
 
 from __future__ import annotations
 
-from planfold.planner.tasks import RetryPolicy
+import msgspec
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Exponential backoff with full jitter.
+
+    Before attempt ``n + 1`` planfold waits between 0 and ``min(cap, base * factor ** (n - 1))``
+    seconds. ``attempts`` counts all tries, the first one included.
+    """
+
+    attempts: int = 1
+    base: float = 1.0
+    factor: float = 2.0
+    cap: float = 60.0
 
 
 def retry_delay(policy: RetryPolicy, failures: int, jitter: float) -> float:

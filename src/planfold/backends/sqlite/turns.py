@@ -1,0 +1,121 @@
+"""Rows that enter the task queue, and the turns they get in it.
+
+Claims take free rows by turn. The rows of a stream have turns one after the other; those of a
+stream that comes later begin at the first turn that is still free, where the others are now. So
+every round of turns has one row of each stream. Where no row is free, a stream begins at the
+position of its events: turns never rise faster than positions, so all that was granted before
+lies below.
+See docs/decisions/0020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import apsw
+
+from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.writer import Writer
+from planfold.eventstore.port import Append
+from planfold.handler import Enqueue, Settle
+
+LEASE_S = 30.0
+MOST_STREAMS = 10_000  # whose last turn is remembered
+
+Lane = tuple[int, str, str]
+"""Priority, route and tool."""
+
+
+class Turns:
+    """Where streams stand in the line. It is asked for within transactions, and remembers what it
+    found until this process claims or gives back a task, or another process writes."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._generation = writer.generation
+        self._first: dict[Lane, int] = {}
+        self._last: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Tasks were claimed or given back."""
+        self._first.clear()
+
+    def first(self, lane: Lane) -> int:
+        """The first turn that is free in this lane; where there is none, in any lane of this
+        priority; where there is none either, the position of the next event."""
+        self._look_for_foreign_writes()
+        turn = self._first.get(lane)
+        if turn is None:
+            execute = self._writer.connection.execute
+            turn = execute(SQL["first_turn"], lane).get
+            if turn is None:
+                ((turn, end),) = execute(SQL["first_turn_of_all"], lane[:1])
+                return int(end if turn is None else turn)
+            self._first[lane] = turn
+        return turn
+
+    def take(self, aggregate_id: str, lanes: Collection[Lane], count: int) -> int:
+        """``count`` turns for the next rows of a stream; returns the last of them."""
+        first = min(map(self.first, lanes))
+        last = self._last.get(aggregate_id)
+        if last is None:
+            last = self._writer.connection.execute(SQL["last_turn"], (aggregate_id,)).get or 0
+            if len(self._last) >= MOST_STREAMS:
+                self._last.clear()
+        last = self._last[aggregate_id] = max(first - 1, last) + count
+        return last
+
+    def _look_for_foreign_writes(self) -> None:
+        if self._generation != self._writer.generation:
+            self._generation = self._writer.generation
+            self._first.clear()
+            self._last.clear()
+
+
+class Changes:
+    """An append's changes of the queue, in their order, as rows to write."""
+
+    def __init__(self, append: Append) -> None:
+        self._aggregate_id = append.aggregate_id
+        self._lanes: set[Lane] = set()
+        self._owner = append.owner
+        self._free: list[list[Any]] = []
+        self._leased: list[list[Any]] = []
+        self._steps: list[tuple[str, list[Any]]] = []
+        aggregate_id, leased = append.aggregate_id, append.leased
+        for change, version in append.queue:
+            if not isinstance(change, Enqueue):
+                name = "settle" if isinstance(change, Settle) else "signal"
+                self._add(name, (aggregate_id, change.task_id))
+                continue
+            about = (change.attempt, change.route, change.tool, change.priority, version)
+            row = [aggregate_id, change.task_id, *about, 0]  # the last is set once it is known
+            if change.task_id in leased:
+                self._leased.append(row)
+                self._add("enqueue_leased", row)
+            else:
+                self._lanes.add((change.priority, change.route, change.tool))
+                self._free.append(row)
+                self._add("enqueue", row)
+
+    def _add(self, name: str, row: Any) -> None:
+        if not self._steps or self._steps[-1][0] != name:
+            self._steps.append((name, []))
+        self._steps[-1][1].append(row)
+
+    def last_turn(self, turns: Turns) -> int | None:
+        """Give turns to the rows without an owner; returns the last one, None without any."""
+        if not self._free:
+            return None
+        last = turns.take(self._aggregate_id, self._lanes, len(self._free))
+        for turn, row in enumerate(self._free, last - len(self._free) + 1):
+            row[-1] = turn
+        return last
+
+    def make(self, connection: apsw.Connection, now: float) -> None:
+        """Write them."""
+        for row in self._leased:
+            row[-1:] = (self._owner, now + LEASE_S, now)
+        for name, rows in self._steps:
+            connection.executemany(SQL[name], rows)

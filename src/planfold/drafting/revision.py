@@ -1,0 +1,181 @@
+"""``compile_revision``: a draft of what is still to come becomes the tasks of a ``RevisePlan``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from planfold.drafting.compiler import compile_plan
+from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.faults import Faults, quoted
+from planfold.drafting.model.standing import has_started, standing
+from planfold.drafting.shape import checked_tasks
+from planfold.planner.references import rename_references
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import TaskSpec
+from planfold.tools.tool import Toolbox
+
+_LASTING = ("description", "kind", "tool", "depends_on")  # of a task that has started
+
+
+def compile_revision(draft: PlanDraft, tools: Toolbox, plan: PlannerState) -> tuple[TaskSpec, ...]:
+    """Check ``draft`` against the plan in its present state, and return the tasks that take the
+    place of all that have not started.
+
+    The draft may be the whole plan, edited, or only what is still to come. Its tasks are those of
+    the plan with the same label, else with the same description and tool, else with the same id;
+    all others are new and get ids of their own. Tasks that have started stay: the draft may leave
+    them out, but not change them. Numbers and labels name tasks of the draft, else of the plan.
+
+    Raises InvalidPlan with all faults.
+    """
+    faults = Faults()
+    tasks, _ = checked_tasks(draft, faults)
+    faults.raise_any()
+    staying = _staying(plan)
+    ids = _identify(tasks, plan, staying, faults)
+    faults.raise_any()
+    numbers = {str(t.id): i for t, i in zip(tasks, ids, strict=True) if t.id is not None}
+    renamed = [_renamed(t, i, numbers) for t, i in zip(tasks, ids, strict=True)]
+    given = set(ids)
+    compiled = compile_plan(
+        msgspec.structs.replace(draft, tasks=renamed),
+        tools,
+        existing={i: spec for i, spec in staying.items() if i not in given},
+    )
+    _check_unchanged(compiled, staying, faults)
+    faults.raise_any()
+    new = [spec for spec in compiled if spec.id not in staying]
+    waited_for = [s for i, s in staying.items() if not has_started(plan.tasks[i])]
+    return (*waited_for, *new)
+
+
+def check_tasks(
+    tasks: Iterable[TaskSpec], tools: Toolbox, existing: Mapping[int, TaskSpec]
+) -> None:
+    """Pass tasks that are compiled already through the compiler once more, because anybody can
+    make them by hand. ``existing``: tasks that they may depend on.
+
+    Raises InvalidPlan with all faults.
+    """
+    specs = tuple(tasks)
+    faults = Faults()
+    for place, spec in enumerate(specs, start=1):
+        if not isinstance(spec, TaskSpec):
+            message = f"is a {type(spec).__name__}, not a TaskSpec"
+            fix = "give a PlanDraft to App.submit or App.revise: they make them"
+            faults.add(message, task=str(place), fix=fix)
+    faults.raise_any()
+    checked = [spec for spec in specs if not spec.drafts]
+    if not checked:
+        return
+    known = {**existing, **{spec.id: spec for spec in specs if spec.drafts}}
+    draft = PlanDraft(tasks=[_draft_of(spec) for spec in checked])
+    for spec, compiled in zip(checked, compile_plan(draft, tools, existing=known), strict=True):
+        name = quoted(spec.id)
+        if set(spec.depends_on) != set(compiled.depends_on):
+            missing = sorted(set(compiled.depends_on) - set(spec.depends_on))
+            message = f"its arguments refer to task {missing[0]}, on which it does not depend"
+            faults.add(message, task=name, field="depends_on", fix=f"add {missing[0]}")
+        if spec.tool is not None and compiled.tool != spec.tool:
+            message = "its arguments refer to tasks by label, or its literal arguments differ"
+            fix = "refer by id, and take the literal arguments from the tool"
+            faults.add(message, task=name, field="tool", fix=fix)
+    faults.raise_any()
+
+
+def _staying(plan: PlannerState) -> dict[int, TaskSpec]:
+    """Tasks that a revision leaves as they are: they have started, or one that has started waits
+    for them."""
+    kept = {spec.id for spec in standing(plan, 0).kept}
+    return {i: t.spec for i, t in plan.tasks.items() if i in kept or has_started(t)}
+
+
+def _identify(
+    tasks: list[TaskDraft], plan: PlannerState, staying: Mapping[int, TaskSpec], faults: Faults
+) -> list[int]:
+    """The id in the plan of each task of a draft."""
+    free = {i: task.spec for i, task in plan.tasks.items() if not task.spec.drafts}
+    found: dict[int, int] = {}  # place -> id
+
+    def match(names: dict[Any, list[int]], place: int, name: Any) -> None:
+        near = tasks[place].id
+        ids = [i for i in names.get(name, ()) if i in free]
+        if place not in found and ids:
+            found[place] = near if near in ids else ids[0]
+            del free[found[place]]
+
+    labels = _index((spec.label, i) for i, spec in free.items() if spec.label)
+    texts = _index(((s.description, s.tool.name if s.tool else None), i) for i, s in free.items())
+    for place, task in enumerate(tasks):
+        match(labels, place, task.label)
+    for place, task in enumerate(tasks):
+        match(texts, place, (task.description, task.tool))
+    above = max([*plan.tasks, *(t.id for t in tasks if t.id is not None)])
+    for place, task in enumerate(tasks):
+        if place in found:
+            continue
+        if task.id in free and task.id in staying:
+            message = "it has started, or is needed by one that has, so it stays as it is"
+            fix = "leave it out of the revision, or give the new task another id"
+            faults.add(message, task=quoted(task.id), fix=fix)
+        if task.id is not None and (task.id in free or task.id not in plan.tasks):
+            found[place] = task.id
+            free.pop(task.id, None)
+        else:
+            above += 1
+            found[place] = above
+    return [found[place] for place in range(len(tasks))]
+
+
+def _index(pairs: Iterable[tuple[Any, int]]) -> dict[Any, list[int]]:
+    index: dict[Any, list[int]] = {}
+    for name, task_id in pairs:
+        index.setdefault(name, []).append(task_id)
+    return index
+
+
+def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskDraft:
+    """The task under its id in the plan, with the draft's own numbers replaced."""
+    arguments = task.arguments
+    if arguments is not None:
+        arguments = rename_references(arguments, numbers)
+    depends_on: list[int | str] = [numbers.get(str(name), name) for name in task.depends_on]
+    return msgspec.structs.replace(task, id=task_id, arguments=arguments, depends_on=depends_on)
+
+
+def _check_unchanged(
+    compiled: Iterable[TaskSpec], staying: Mapping[int, TaskSpec], faults: Faults
+) -> None:
+    for spec in compiled:
+        was = staying.get(spec.id)
+        changed = [f for f in _LASTING if was and getattr(was, f) != getattr(spec, f)]
+        if changed:
+            message = "it has started, or is needed by one that has, so it stays as it is"
+            fix = f"leave it out of the revision, or undo the change of {', '.join(changed)}"
+            faults.add(message, task=quoted(spec.id), fix=fix)
+
+
+def _draft_of(spec: TaskSpec) -> TaskDraft:
+    prompt = spec.prompt
+    return TaskDraft(
+        description=spec.description,
+        id=spec.id,
+        label=spec.label,
+        kind=spec.kind,
+        tool=spec.tool.name if spec.tool else None,
+        arguments=spec.tool.arguments if spec.tool else None,
+        depends_on=list(spec.depends_on),
+        attachments=list(spec.attachments),
+        effect=spec.effect,
+        retry=spec.retry,
+        timeout=spec.timeout,
+        route=spec.route,
+        on_failure=spec.on_failure,
+        choices=list(prompt.choices) if prompt else [],
+        default=prompt.default if prompt else None,
+        deadline=prompt.deadline if prompt else None,
+        done=spec.done,
+    )

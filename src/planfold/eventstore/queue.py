@@ -1,0 +1,171 @@
+"""The contract of the queue of dispatched tasks, and of the leases on them (``TaskQueue``)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Literal, Protocol
+
+import msgspec
+
+Suspects = Literal["only", "no"]
+"""Which tasks a claim takes, see :meth:`TaskQueue.claim`."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A row of the task queue: ``owner`` got the task at ``claimed_at`` and may run it until
+    ``expires`` (seconds since the epoch; 0 where no worker holds it). ``epoch`` fences its result;
+    ``cause`` is the id of the event that dispatched it.
+
+    ``starts`` counts the claims after which the effect may have begun; the first of them was at
+    ``started_at``. ``crashes`` counts the owners that it was taken from because they had died or
+    let their leases run out: with any of them the task is a :attr:`suspect`.
+    """
+
+    aggregate_id: str
+    task_id: int
+    attempt: int
+    route: str
+    epoch: int
+    starts: int
+    expires: float
+    cause: str
+    cancel: bool = False
+    owner: str | None = None
+    tool: str = ""
+    priority: int = 0
+    claimed_at: float = 0.0
+    started_at: float | None = None
+    crashes: int = 0
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the task may be what killed a worker, so that it should run alone."""
+        return self.crashes > 0
+
+
+class WorkerRecord(msgspec.Struct, frozen=True):
+    """A worker that lives, for people to look at; nothing is recovered from it.
+
+    ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
+    ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
+    renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
+    something.
+    """
+
+    owner: str
+    routes: tuple[str, ...] | None = None
+    concurrency: int = 1
+    host: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+    seen_at: float = 0.0
+    declined: tuple[str, ...] = ()
+
+    def serves(self, route: str, tool: str = "") -> bool:
+        """Whether it would claim a task of this route that needs this tool."""
+        return tool not in self.declined and (self.routes is None or route in self.routes)
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A stream that asked, when it was last written (``since``), to be continued at ``at``; both
+    in seconds since the epoch."""
+
+    stream_id: str
+    aggregate_id: str
+    at: float
+    since: float
+
+
+class TaskQueue(Protocol):
+    """Dispatched tasks and their leases. Times are by the store's clock."""
+
+    async def enter(self, worker: WorkerRecord) -> None:
+        """A worker begins, or updates what it declines; calling it again is harmless. While the
+        worker lives no other takes its tasks before their leases end; where the store can see
+        that the process lives (SQLite on one machine), not even after that."""
+        ...
+
+    async def leave(self, owner: str) -> None:
+        """A worker ends; what it still holds is free at once, with its start counted."""
+        ...
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Those that were seen during the last lease time, the longest at work first."""
+        ...
+
+    async def dead(self, owners: Iterable[str]) -> frozenset[str]:
+        """Those whose process has certainly ended: their tasks are free for the next claim."""
+        ...
+
+    async def claim(
+        self,
+        owner: str,
+        limit: int,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        without_tools: Iterable[str] = (),
+        barred: Iterable[str] = (),
+        suspects: Suspects | None = None,
+    ) -> list[Lease]:
+        """Lease up to ``limit`` tasks: those that no owner holds, and those whose owner has died
+        or let the lease run out. Each (task, epoch) is granted once, however many claim at the
+        same time; what ``owner`` itself holds is never granted to it again.
+
+        Higher priorities come first. Within one, streams take turns, each with its oldest task:
+        a stream that has just come waits for one task at most of every other. ``routes`` None
+        means all; ``without_tools`` and ``barred`` (aggregates) are left alone.
+
+        ``suspects`` keeps tasks apart that may have killed a worker: those with ``crashes``, and
+        those whose owner has died or lost them. "no": fresh tasks only, and none while ``owner``
+        holds a suspect. "only": one suspect (``limit`` counts as 1), and only while ``owner``
+        holds nothing. None: both kinds in one line. So that a suspect takes no neighbour with it,
+        and neither kind waits for ever, a worker
+
+        - claims "only" when it runs nothing, and runs what it gets alone: until it has ended,
+          the worker claims nothing and takes nothing in the commit that dispatches it;
+        - else claims "no"; when :meth:`waiting_suspects` says that one waits, it takes no more
+          tasks until those that run have ended, then claims "only" once, then "no" again.
+        """
+        ...
+
+    async def waiting_suspects(
+        self,
+        owner: str,
+        *,
+        aggregate_id: str | None = None,
+        routes: Iterable[str] | None = None,
+        without_tools: Iterable[str] = (),
+        barred: Iterable[str] = (),
+    ) -> bool:
+        """Whether there is a suspect that ``owner`` could claim if it held nothing; see
+        :meth:`claim`."""
+        ...
+
+    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+        """Give a task back; ``started`` says that its effect may have begun. It stands at the
+        head of the line again. Does nothing when the lease has passed to another."""
+        ...
+
+    async def renew(self, owner: str) -> list[Lease]:
+        """Prolong everything that ``owner`` holds, and return it: also what had run out, as long
+        as no other owner has it."""
+        ...
+
+    async def owned(self, owner: str) -> list[Lease]:
+        """What ``owner`` holds; ``cancel`` is set on what it should stop."""
+        ...
+
+    async def queued(self, aggregate_id: str) -> list[Lease]:
+        """The rows of one stream, leased (``owner``) or waiting."""
+        ...
+
+    async def upcoming(
+        self,
+        limit: int,
+        *,
+        stream_ids: Collection[str] | None = None,
+        aggregate_id: str | None = None,
+    ) -> list[Due]:
+        """Streams of these kinds that asked to be continued, the earliest first."""
+        ...

@@ -1,0 +1,63 @@
+"""Outcomes that a worker cannot know, or cannot record: what is asked, and what is tried again."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import PurePosixPath
+from typing import Any
+
+import planfold
+from planfold.executors.python import PythonExecutor
+from planfold.executors.registry import Executors
+from planfold.planner.tasks import RetryPolicy
+from plans import PLAN_ID, finish, submit, task
+
+
+async def test_a_safe_tool_over_its_timeout_is_tried_again() -> None:
+    calls, let_go = [], threading.Event()
+
+    @planfold.tool(effect="safe")
+    def look() -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            let_go.wait(30)  # a thread that cannot be stopped
+        return len(calls)
+
+    executors = Executors()
+    executors.add_tool(PythonExecutor(look, grace_s=0.05))
+    async with planfold.open_app("sqlite:///:memory:", executors=executors, load=False) as app:
+        retry = RetryPolicy(attempts=3, base=0.01, cap=0.01)
+        await submit(app, task("look", timeout=0.2, retry=retry))
+        view = await finish(app)
+        let_go.set()
+    assert (view.status, view.questions) == ("completed", [])
+    assert view.task(1).result == 2
+
+
+async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about() -> None:
+    charged = []
+
+    @planfold.tool(retry=3)
+    def charge(cents: int) -> Any:
+        charged.append(cents)
+        return PurePosixPath("/receipts/1")
+
+    @planfold.tool(effect="safe")
+    def note(receipt: str) -> str:
+        return receipt
+
+    async with planfold.open_app("sqlite:///:memory:", tools=[charge, note]) as app:
+        await submit(
+            app,
+            task("charge", label="charge", arguments={"cents": 5}),
+            task("note", arguments={"receipt": "$charge.receipt"}),
+        )
+        view = await finish(app)
+        (question,) = view.questions
+        assert 'Was this done? charge (called with {"cents":5}; it ran to its' in question.question
+        assert "cannot be recorded: the result of charge is not JSON" in question.question
+        await app.answer(PLAN_ID, "charge", "done", result={"receipt": "/receipts/1"})
+        view = await finish(app)
+    assert view.status == "completed"
+    assert view.task(2).result == "/receipts/1"
+    assert charged == [5]
