@@ -357,7 +357,7 @@ async def test_a_stream_that_was_archived_does_not_begin_anew(
     )
     results = await outcomes(*(store.append(decision(Counted(1), to=to)) for to in ("a", "b", "c")))
     assert isinstance(results[1], CommandRejected)
-    assert "'the file'" in str(results[1])
+    assert "import the file to bring it back" in str(results[1])
     assert [await store.version(to) for to in ("a", "b", "c")] == [1, 0, 1]
     assert await store.head("b") is None
 

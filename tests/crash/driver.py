@@ -85,7 +85,7 @@ def _tools(ledger: Ledger) -> list[Any]:
     @planfold.tool(effect="once")
     async def once(number: int, inputs: list[Any], context: planfold.TaskContext) -> str:
         ledger.effect("once", number, context.idempotency_key)
-        return "done"  # as the answer to "was this done?" says
+        return None  # as the answer "done" says
 
     @planfold.tool(effect="keyed")
     async def keyed(number: int, inputs: list[Any], context: planfold.TaskContext) -> Any:

@@ -15,6 +15,9 @@ from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import Append
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
+from planfold.planner.commands import TaskCompleted
+from planfold.planner.events import StepStarted
+from planfold.planner.spending import Spend
 from planfold.planner.tasks import PlanStatus, RetryPolicy
 from planfold.testing.clock import ManualClock
 from planfold.testing.proxies import CuttingProxy
@@ -280,3 +283,39 @@ async def test_an_executor_that_cancels_itself_has_failed(address: str, execute:
     assert (view.status, view.task(1).attempt) == (PlanStatus.Failed, 3)
     assert "the executor cancelled itself" in (view.task(1).error or "")
     assert len(scheduled) == 2
+
+
+async def test_a_paid_step_whose_begin_lost_its_answer_is_charged_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bool] = []
+
+    async def execute(context: TaskContext) -> Outcome:
+        async def call(again: bool) -> tuple[str, Spend]:
+            calls.append(again)
+            return "answer", Spend(calls=1, tokens=5)
+
+        return TaskCompleted(await context.paid("ask", call, reserve=Spend(calls=1, tokens=9)))
+
+    async with planfold.open_app(address, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="work it out"))
+        append, lost = app.store.append, list[Append]()
+
+        def cut(decision: Append) -> Awaitable[int]:
+            if lost or not any(isinstance(event, StepStarted) for event, _ in decision.events):
+                return append(decision)
+            lost.append(decision)
+
+            async def then_fail() -> int:
+                await append(decision)
+                raise Transient("the connection broke; whether it was written is not known")
+
+            return then_fail()
+
+        monkeypatch.setattr(app.store, "append", cut)
+        view = await finish(app)
+        spent = (await app.planner(PLAN_ID)).state.spent
+        started = await events(app, "StepStarted")
+    assert lost
+    assert (view.status, view.task(1).result, calls) == (PlanStatus.Completed, "answer", [False])
+    assert (spent.calls, spent.tokens, len(started)) == (1, 5, 1)

@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+SUSPECT_CRASHES = 2  # owners that lost a task before it has to run alone
+
 Suspects = Literal["only", "no"]
 """Which tasks a claim takes, see :meth:`TaskQueue.claim`."""
 
@@ -18,7 +20,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     ``starts`` counts the claims after which the effect may have begun; the first of them was at
     ``started_at``. ``crashes`` counts the owners that it was taken from because they had died or
-    let their leases run out: with any of them the task is a :attr:`suspect`.
+    let their leases run out: with two of them the task is a :attr:`suspect`.
     """
 
     aggregate_id: str
@@ -40,7 +42,7 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def suspect(self) -> bool:
         """Whether the task may be what killed a worker, so that it should run alone."""
-        return self.crashes > 0
+        return self.crashes >= SUSPECT_CRASHES
 
 
 class WorkerRecord(msgspec.Struct, frozen=True):
@@ -116,9 +118,10 @@ class TaskQueue(Protocol):
         a stream that has just come waits for one task at most of every other. ``routes`` None
         means all; ``without_tools`` and ``barred`` (aggregates) are left alone.
 
-        ``suspects`` keeps tasks apart that may have killed a worker: those with ``crashes``, and
-        those whose owner has died or lost them. "no": fresh tasks only, and none while ``owner``
-        holds a suspect. "only": one suspect (``limit`` counts as 1), and only while ``owner``
+        ``suspects`` keeps tasks apart that may have killed a worker: those that two owners have
+        lost. One does not count, because when a machine ends, all that ran on it is lost once.
+        "no": no suspects, and nothing while ``owner`` holds a suspect. "only": one suspect
+        (``limit`` counts as 1), and only while ``owner``
         holds nothing. None: both kinds in one line. So that a suspect takes no neighbour with it,
         and neither kind waits for ever, a worker
 

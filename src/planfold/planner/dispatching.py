@@ -123,7 +123,7 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     for task_id in ready.get("", ()):
         yield state.tasks[task_id]
     yield from _due_retries(state, now, room)
-    lanes = {route: iter(lane) for route, lane in ready.items() if route and lane}
+    lanes = _in_turn(state)
     while lanes and room.total > 0:
         for route in list(lanes):
             task = next(lanes[route], None) if room.has(route) else None
@@ -132,6 +132,17 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
             else:
                 room.take(route)
                 yield state.tasks[task]
+
+
+def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
+    """Free tasks by route; first the route of which the fewest are running, then the one with the
+    smallest id: an order that rests on nothing but the state."""
+    schedule = state.schedule
+    lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane}
+    if len(lanes) <= 1:
+        return lanes
+    heads = sorted((schedule.running[r], next(iter(schedule.ready[r])), r) for r in lanes)
+    return {route: lanes[route] for _, _, route in heads}
 
 
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:

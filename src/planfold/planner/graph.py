@@ -1,16 +1,17 @@
 """``Schedule``: which tasks can start now, kept up to date at O(out-degree) per change.
 
 It is derived from the tasks and never stored. A task is *free* when all its parents are
-satisfied; free planned tasks stand in ``ready`` by route, in the order in which they became free,
-or in ``delayed`` while a retry has to wait.
+satisfied; free planned tasks are in ``ready`` by route, smallest id first, or in ``delayed`` while
+a retry has to wait.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from planfold.planner.alarms import Alarms
+from planfold.planner.lanes import Lane
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
 
@@ -38,7 +39,7 @@ class Schedule:
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
         self._lanes: dict[int, str] = {}
-        self.ready: dict[str, OrderedDict[int, None]] = {}
+        self.ready: dict[str, Lane] = {}
         self.running: Counter[str] = Counter()
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
@@ -133,7 +134,10 @@ class Schedule:
                 self.waits[lane] = Alarms(self._still_waits)
             self.waits[lane].set(task.not_before, spec.id)
         else:
-            self.ready.setdefault(self._lanes[spec.id], OrderedDict())[spec.id] = None
+            lane = self._lanes[spec.id]
+            if lane not in self.ready:
+                self.ready[lane] = Lane()
+            self.ready[lane].add(spec.id)
 
     def _still_waits(self, at: float, task_id: int) -> bool:
         return task_id in self.delayed and self._tasks[task_id].not_before == at
@@ -142,4 +146,4 @@ class Schedule:
         self.delayed.discard(spec.id)
         lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
-            lane.pop(spec.id, None)
+            lane.discard(spec.id)

@@ -92,7 +92,7 @@ class Attempt:
         if once and lease.starts > 1:
             reason = "the process that ran it ended before it reported"
             return OutcomeUnknown(reason, lease.started_at)
-        if self._cancelled or task.cancel_requested:
+        if self._cancelled or task.stopping:
             return TaskFailed("cancelled before it began", retryable=False)
         if lease.crashes >= most_crashes:
             work = f"the tool {task.tool.name!r}" if task.tool else "its executor"
@@ -111,7 +111,7 @@ class Attempt:
             return TaskFailed("CancelledError: the executor cancelled itself")
         message = f"it did not stop within {CANCEL_GRACE_S:g} s and was cut off"
         if once:
-            return OutcomeUnknown(message)
+            return OutcomeUnknown(message, self.lease.started_at, ended=True)
         return TaskFailed(message, retryable=False)
 
     def _force(self) -> None:

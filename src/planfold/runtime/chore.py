@@ -46,7 +46,7 @@ class Chore:
 
     @property
     def being_cancelled(self) -> bool:
-        """Whether somebody else stops it: the event loop is shut down."""
+        """Whether it is being stopped from outside, as when the event loop is shut down."""
         return self._task is not None and (self._task.done() or self._task.cancelling() > 0)
 
     async def _run(self) -> None:

@@ -23,6 +23,8 @@ from planfold.planner.commands import (
     TaskCompleted,
     TaskFailed,
 )
+from planfold.planner.events import StepStarted
+from planfold.planner.planner import Planner
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import TIME_DIGITS, Dispatcher
 
@@ -101,14 +103,14 @@ class Reporter:
             name += f":{event.key}"
         now = round(self._store.clock(), TIME_DIGITS)
         jitter = round(random.random(), JITTER_DIGITS)
-        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter)
+        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
         origin = Metadata(
             worker=self._owner,
             claimed_at=lease.claimed_at,
             began_at=began_at,
             jitter=jitter if isinstance(event, TaskFailed) else None,
         )
-        pause = 0.05
+        pause, repeated = 0.05, False
         while True:
             try:
                 events = await self._dispatcher.send(
@@ -121,18 +123,28 @@ class Reporter:
                 )
             except Transient as fault:
                 self._trouble(fault)
+                repeated = True
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
+                if repeated and not events and isinstance(event, StepBegun):
+                    events = await self._begun_before(lease, event)
                 self._reported(lease.aggregate_id, events)
                 return events
+
+    async def _begun_before(self, lease: Lease, event: StepBegun) -> list[Any]:
+        """What an earlier delivery led to whose answer was lost."""
+        planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
+        assert isinstance(planner, Planner)
+        if planner.state.has_begun(lease.task_id, event.key, lease.epoch):
+            return [StepStarted(lease.task_id, event.key, epoch=lease.epoch)]
+        return []
 
 
 def _unrecordable(lease: Lease, outcome: Outcome, fault: Exception) -> Outcome:
     """An outcome that the log can hold. A task that completed has had its effect, so it must not
     count as failed."""
     if isinstance(outcome, TaskCompleted):
-        return OutcomeUnknown(
-            f"it ran to its end, but its result cannot be recorded: {as_text(fault)}"
-        )
+        reason = f"it ran to its end, but its result cannot be recorded: {as_text(fault)}"
+        return OutcomeUnknown(reason, lease.started_at, ended=True)
     return TaskFailed(f"its outcome cannot be recorded: {as_text(fault)}", retryable=False)

@@ -35,6 +35,7 @@ class Task(msgspec.Struct, gc=False):
     tool: str = ""
     priority: int = 0
     cancel: bool = False
+    rank: int | None = None  # among those without an owner
 
 
 class Decision:
@@ -104,6 +105,8 @@ class Decision:
                 signalled.add(task_id)
         self.touches += [(task_id, "settle", None, None) for task_id in settled]
         self.touches += [(task_id, "signal", None, None) for task_id in signalled - settled]
+        for rank, task in enumerate((t for t in entered.values() if t.owner is None), 1):
+            task.rank = rank
         self.tasks += entered.values()
 
     @property
@@ -129,7 +132,7 @@ class Decision:
         columns = list(zip(*self.events, strict=True))
         _, types, versions, data, metadata, _, checksums = columns
         tasks = [
-            (t.task_id, t.attempt, t.route, t.cause, t.owner, t.tool, t.priority)
+            (t.task_id, t.attempt, t.route, t.cause, t.owner, t.tool, t.priority, t.rank)
             for t in self.tasks
         ]
         return (
@@ -142,7 +145,7 @@ class Decision:
             self.decided,
             *(types, versions, data, metadata, checksums),
             *lease,
-            *(zip(*tasks, strict=True) if tasks else [None] * 7),
+            *(zip(*tasks, strict=True) if tasks else [None] * 8),
         )
 
     def answer(self, result: int | PlanfoldError) -> None:
@@ -177,9 +180,12 @@ def arguments(
         *_columns(batch, 5, lambda decision: decision.touches),
         *_columns(
             batch,
-            9,
+            10,
             lambda decision: [
-                (t.task_id, t.attempt, t.route, t.cause, t.owner, t.cancel, t.tool, t.priority)
+                (
+                    *(t.task_id, t.attempt, t.route, t.cause, t.owner),
+                    *(t.cancel, t.tool, t.priority, t.rank),
+                )
                 for t in decision.tasks
             ],
         ),

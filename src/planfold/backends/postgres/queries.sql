@@ -1,12 +1,12 @@
 -- name: append
 SELECT positions, refusals, at FROM planfold.append(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36
 )
 -- name: append_one
 SELECT last, at FROM planfold.append_one(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26
+    $21, $22, $23, $24, $25, $26, $27
 )
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
@@ -43,7 +43,8 @@ UPDATE planfold.meta SET value = (value::bigint + 1)::text WHERE key = 'epoch' R
 SELECT aggregate_id, body_hash FROM planfold.commands WHERE command_id = $1
 -- name: claim
 -- Free rows stand in lanes, one for each pair of route and tool, so that a claim passes over what
--- its worker cannot run without looking at it. $10: fresh rows only.
+-- its worker cannot run without looking at it. $10: no suspects, which are rows that
+-- two owners have lost.
 WITH RECURSIVE clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
 ), lanes AS (
@@ -54,21 +55,32 @@ WITH RECURSIVE clock AS MATERIALIZED (
         WHERE q.owner IS NULL AND (q.route, q.tool) > (l.route, l.tool)
         ORDER BY q.route, q.tool LIMIT 1
     ) n
+), shares AS (  -- how many of the first rows are in each lane: no more are locked
+    SELECT f.route, f.tool, count(*) AS rows FROM (
+        SELECT l.route, l.tool FROM lanes l CROSS JOIN LATERAL (
+            SELECT id, priority, turn FROM planfold.task_queue q
+            WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+              AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+              AND (crashes <= 1 OR NOT $10)
+            ORDER BY priority DESC, turn, id LIMIT $4
+        ) f
+        WHERE ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
+          AND NOT ($10::boolean AND EXISTS (
+              SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 1
+          ))
+        ORDER BY f.priority DESC, f.turn, f.id LIMIT $4
+    ) f GROUP BY f.route, f.tool
 ), free AS (
-    SELECT f.id, f.priority, f.turn FROM lanes l CROSS JOIN LATERAL (
+    SELECT f.id, f.priority, f.turn FROM shares s CROSS JOIN LATERAL (
         SELECT id, priority, turn FROM planfold.task_queue q
-        WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+        WHERE q.owner IS NULL AND q.route = s.route AND q.tool = s.tool
           AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
-          AND (crashes = 0 OR NOT $10)
-        ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
+          AND (crashes <= 1 OR NOT $10)
+        ORDER BY priority DESC, turn, id LIMIT s.rows FOR UPDATE SKIP LOCKED
     ) f
-    WHERE ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
-      AND NOT ($10::boolean AND EXISTS (
-          SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 0
-      ))
 ), lost AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND NOT $10
+    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND (crashes = 0 OR NOT $10)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
@@ -88,16 +100,18 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
 ), free AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE aggregate_id = $9 AND owner IS NULL AND (crashes = 0 OR NOT $10)
+    WHERE aggregate_id = $9
+      -- Not a condition of its own, so that no index of all free rows is read for it.
+      AND CASE WHEN owner IS NULL THEN crashes <= 1 OR NOT $10 ELSE false END
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND aggregate_id <> ALL ($6::text[])
       AND NOT ($10::boolean AND EXISTS (
-          SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 0
+          SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 1
       ))
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
 ), lost AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND NOT $10
+    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND (crashes = 0 OR NOT $10)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
@@ -116,14 +130,14 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
 ), free AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE owner IS NULL AND crashes > 0
+    WHERE owner IS NULL AND crashes > 1
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($4::text IS NULL OR aggregate_id = $4) AND aggregate_id <> ALL ($6::text[])
       AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
     ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), lost AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock)
+    WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND crashes > 0
       AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($4::text IS NULL OR aggregate_id = $4) AND aggregate_id <> ALL ($6::text[])
@@ -140,12 +154,12 @@ WHERE id = ANY (ARRAY(
 RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 -- name: waiting_suspects
 SELECT EXISTS (
-    SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 0
+    SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
       AND ($6::text IS NULL OR aggregate_id = $6) AND aggregate_id <> ALL ($4::text[])
 ) OR EXISTS (
     SELECT FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND owner <> $1
+    WHERE owner IS NOT NULL AND owner <> $1 AND crashes > 0
       AND expires < coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
       AND ($6::text IS NULL OR aggregate_id = $6) AND aggregate_id <> ALL ($4::text[])

@@ -70,7 +70,7 @@ CREATE TABLE planfold.task_queue (
 ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE UNIQUE INDEX task_queue_by_stream ON planfold.task_queue (aggregate_id, task_id);
 CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, priority DESC, turn, id) WHERE owner IS NULL;
-CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 0;
+CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 1;
 CREATE INDEX task_queue_expiring ON planfold.task_queue (expires) WHERE owner IS NOT NULL;
 CREATE INDEX task_queue_owned ON planfold.task_queue (owner) WHERE owner IS NOT NULL;
 
@@ -176,10 +176,11 @@ CREATE FUNCTION planfold.append(
     -- 'signal'.
     touch_of integer[], touch_tasks bigint[], touch_kinds text[], touch_attempts integer[],
     touch_epochs bigint[],
-    -- New rows of the queue; those with an owner are leased to it.
+    -- New rows of the queue; those with an owner are leased to it, the others are counted by
+    -- "ranks", from 1 in each decision.
     task_of integer[], task_ids bigint[], task_attempts integer[], task_routes text[],
     task_causes bigint[], task_owners text[], task_cancels boolean[], task_tools text[],
-    task_priorities integer[],
+    task_priorities integer[], task_ranks integer[],
     command_of integer[], command_ids text[], command_hashes text[],
     lease_s double precision, strict boolean, clock double precision,
     OUT positions bigint[],  -- of the events that were written, in order
@@ -214,9 +215,9 @@ BEGIN
         FOR d, k, turn IN
             WITH entering AS (
                 SELECT t.d, t.priority, t.route, t.tool, count(*) AS n
-                FROM unnest(task_of, task_priorities, task_routes, task_tools, task_owners)
-                    AS t (d, priority, route, tool, owner)
-                WHERE t.owner IS NULL GROUP BY t.d, t.priority, t.route, t.tool
+                FROM unnest(task_of, task_priorities, task_routes, task_tools, task_ranks)
+                    AS t (d, priority, route, tool, rank)
+                WHERE t.rank > 0 GROUP BY t.d, t.priority, t.route, t.tool
             ), lanes AS MATERIALIZED (
                 SELECT l.priority, l.route, l.tool,
                        planfold.first_turn(l.priority, l.route, l.tool) AS first
@@ -391,16 +392,14 @@ BEGIN
         INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, cancel,
                                          tool, priority, turn, claimed_at, started_at)
         SELECT aggregates[t.d], t.task, t.attempt, t.route, t.cause, t.owner,
-               (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer, l.at + lease_s,
-               t.cancel, t.tool, t.priority, CASE WHEN t.owner IS NULL THEN befores[t.d]
-               + count(*) FILTER (WHERE t.owner IS NULL) OVER (PARTITION BY t.d ORDER BY t.k)
-               ELSE 0 END, l.at, l.at
+               (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
+               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) + lease_s END,
+               t.cancel, t.tool, t.priority, coalesce(befores[t.d] + t.rank, 0),
+               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) END,
+               CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) END
         FROM unnest(task_of, task_ids, task_attempts, task_routes, task_causes, task_owners,
-                    task_cancels, task_tools, task_priorities)
-            WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, tool, priority, k)
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) END AS at
-        ) l
+                    task_cancels, task_tools, task_priorities, task_ranks)
+            WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, tool, priority, rank, k)
         WHERE t.d <> ALL (refused) ORDER BY t.k;
     END IF;
 END
@@ -463,7 +462,7 @@ CREATE FUNCTION planfold.append_one(
     its_task bigint, its_attempt integer, its_epoch integer, settled boolean,
     -- New rows of the queue, as in planfold.append.
     task_ids bigint[], task_attempts integer[], task_routes text[], task_causes bigint[],
-    task_owners text[], task_tools text[], task_priorities integer[],
+    task_owners text[], task_tools text[], task_priorities integer[], task_ranks integer[],
     lease_s double precision, strict boolean, clock double precision,
     OUT last bigint, OUT at double precision
 )
@@ -481,13 +480,22 @@ DECLARE
 BEGIN
     at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
     lease_at := greatest(at, decided);
-    IF array_position(task_owners, NULL) IS NOT NULL THEN
+    IF cardinality(task_ids) = 1 AND task_owners[1] IS NULL THEN  -- the same, but quicker
+        frees := 1;
+        SELECT turn INTO first FROM planfold.task_queue
+        WHERE owner IS NULL AND route = task_routes[1] AND tool = task_tools[1]
+          AND priority = task_priorities[1]
+        ORDER BY turn LIMIT 1;
+        IF first IS NULL THEN
+            first := planfold.first_turn(task_priorities[1], task_routes[1], task_tools[1]);
+        END IF;
+    ELSIF array_position(task_owners, NULL) IS NOT NULL THEN
         SELECT sum(l.n), min(planfold.first_turn(l.priority, l.route, l.tool)) INTO frees, first
         FROM (
             SELECT t.priority, t.route, t.tool, count(*) AS n
-            FROM unnest(task_priorities, task_routes, task_tools, task_owners)
-                AS t (priority, route, tool, owner)
-            WHERE t.owner IS NULL GROUP BY t.priority, t.route, t.tool
+            FROM unnest(task_priorities, task_routes, task_tools, task_ranks)
+                AS t (priority, route, tool, rank)
+            WHERE t.rank > 0 GROUP BY t.priority, t.route, t.tool
         ) l;
     END IF;
     UPDATE planfold.streams
@@ -543,14 +551,12 @@ BEGIN
         SELECT aggregate, t.task, t.attempt, t.route, t.cause, t.owner,
                (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
                CASE WHEN t.owner IS NOT NULL THEN lease_at + lease_s END, false, t.tool, t.priority,
-               CASE WHEN t.owner IS NULL
-                   THEN before + count(*) FILTER (WHERE t.owner IS NULL) OVER (ORDER BY t.k)
-                   ELSE 0 END,
+               coalesce(before + t.rank, 0),
                CASE WHEN t.owner IS NOT NULL THEN lease_at END,
                CASE WHEN t.owner IS NOT NULL THEN lease_at END
         FROM unnest(task_ids, task_attempts, task_routes, task_causes, task_owners, task_tools,
-                    task_priorities)
-            WITH ORDINALITY AS t (task, attempt, route, cause, owner, tool, priority, k)
+                    task_priorities, task_ranks)
+            WITH ORDINALITY AS t (task, attempt, route, cause, owner, tool, priority, rank, k)
         ORDER BY t.k;
     END IF;
 END

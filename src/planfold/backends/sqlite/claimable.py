@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from planfold.backends.names import is_storable
-from planfold.eventstore.queue import Suspects
+from planfold.eventstore.queue import SUSPECT_CRASHES, Suspects
 
 Rows = Callable[[str, Sequence[Any]], Iterable[tuple[Any, ...]]]
 """The rows of a named query."""
@@ -24,6 +24,7 @@ Place = tuple[int, int, int]
 
 SMALL = 500  # rows of a stream that are sorted faster than found among the others
 ANY = 2**62  # crashes
+ONE = SUSPECT_CRASHES - 1  # crashes of a free row that is no suspect yet
 
 
 class Claimable:
@@ -57,23 +58,25 @@ class Claimable:
         about = (self._barred, self._aggregate_id, ANY)
         self._lanes = [lane for lane in rows("lanes", ()) if self._serves(*lane)]
         free = any(rows("free", (1, *lane, *about)) for lane in self._lanes)
-        return free or bool(self._taken(rows, 1))
+        return free or bool(self._taken(rows, 1, 0, ANY))
 
     def ids(self, rows: Rows, owner: str, limit: int, suspects: Suspects | None) -> list[int]:
         """The first rows of the line, at most ``limit``."""
         found: Iterable[Place]
         if suspects is None:
-            found = merge(self._free(rows, limit, ANY), self._taken(rows, limit))
+            found = merge(self._free(rows, limit, ANY), self._taken(rows, limit, 0, ANY))
         elif suspects == "only":
             found = self.suspects(rows) if _held_crashes(rows, owner) is None else []
-        else:
-            found = [] if _held_crashes(rows, owner) else self._free(rows, limit, 0)
+        elif (_held_crashes(rows, owner) or 0) > ONE:
+            found = []
+        else:  # losing its owner makes one crash more
+            found = merge(self._free(rows, limit, ONE), self._taken(rows, limit, 0, ONE - 1))
         return [row_id for _, _, row_id in islice(found, limit)]
 
     def suspects(self, rows: Rows) -> list[Place]:
         """The first row that may have killed a worker, if there is one."""
         free = rows("free_suspects", (1, *self._filters))
-        return sorted([*free, *self._taken(rows, 1)])[:1]
+        return sorted([*free, *self._taken(rows, 1, ONE, ANY)])[:1]
 
     def _free(self, rows: Rows, limit: int, crashes: int) -> Iterable[Place]:
         if self._is_small_stream(rows):
@@ -98,11 +101,11 @@ class Claimable:
         ((count,),) = rows("rows_upto", (self._aggregate_id, SMALL + 1))
         return bool(count <= SMALL)
 
-    def _taken(self, rows: Rows, limit: int) -> Iterable[Place]:
-        """Those whose owner has died or lost them."""
+    def _taken(self, rows: Rows, limit: int, least: int, most: int) -> Iterable[Place]:
+        """Those whose owner has died or lost them, with so many crashes before."""
         if self._lost is None:
             return []
-        return rows("lost", (limit, *self._filters, *self._lost))
+        return rows("lost", (limit, *self._filters, *self._lost, least, most))
 
 
 def _held_crashes(rows: Rows, owner: str) -> int | None:

@@ -84,7 +84,7 @@ WHERE aggregate_id = ?3 AND owner IS NULL AND crashes <= ?6
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: free_suspects
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_suspects
-WHERE owner IS NULL AND crashes > 0
+WHERE owner IS NULL AND crashes > 1
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3)
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
@@ -92,7 +92,7 @@ WHERE owner IS NULL AND crashes > 0
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: lost
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_owned
-WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7
+WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7 AND crashes BETWEEN ?8 AND ?9
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3)
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))

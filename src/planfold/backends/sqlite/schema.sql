@@ -55,7 +55,7 @@ CREATE TABLE task_queue (
     UNIQUE (aggregate_id, task_id)
 );
 CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WHERE owner IS NULL;
-CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 0;
+CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 1;
 CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;
 
 CREATE TABLE commands (

@@ -154,18 +154,31 @@ class SuspectsContract(Contract):
 
     @pytest.fixture
     async def crashed(self, backend: Backend, clock: ManualClock) -> EventStore:
-        """A worker has lost tasks 1 to 3 of "a"; task 1 of "b" waits."""
+        """Two workers have lost tasks 1 to 3 of "a"; task 1 of "b" waits."""
+        store = await backend.open(CODEC, clock)
+        await store.append(dispatch(1, 2, 3))
+        for owner in ("gone", "gone too"):
+            await store.queue.claim(owner, 9)
+            clock.advance(LEASE_S + 1)
+        await store.append(dispatch(1, to="b", tool="bash"))
+        return store
+
+    async def test_one_crash_makes_no_suspect(self, backend: Backend, clock: ManualClock) -> None:
         store = await backend.open(CODEC, clock)
         await store.append(dispatch(1, 2, 3))
         await store.queue.claim("gone", 9)
-        await store.append(dispatch(1, to="b", tool="bash"))
         clock.advance(LEASE_S + 1)
-        return store
+        assert not await store.queue.waiting_suspects("me")
+        assert await store.queue.claim("me", 9, suspects="only") == []
+        leases = await store.queue.claim("me", 9, suspects="no")
+        assert [(le.task_id, le.crashes, le.suspect) for le in leases] == [
+            (task, 1, False) for task in (1, 2, 3)
+        ]
 
     async def test_crashes_count_the_owners_that_lost_it(
         self, crashed: EventStore, clock: ManualClock
     ) -> None:
-        for crashes in range(1, 4):
+        for crashes in range(2, 5):
             leases = await crashed.queue.claim(f"w{crashes}", 3, aggregate_id="a")
             assert [(le.crashes, le.suspect) for le in leases] == [(crashes, True)] * 3
             clock.advance(LEASE_S + 1)
@@ -205,13 +218,13 @@ class SuspectsContract(Contract):
         await crashed.queue.release("me", suspect, started=True)
         assert names(await crashed.queue.claim("you", 9, suspects="no")) == "b1"
         tried = [(await crashed.queue.claim(w, 1, suspects="only"))[0] for w in ("x", "y", "z")]
-        assert {(le.task_id, le.crashes) for le in tried} == {(1, 1), (2, 1), (3, 1)}
+        assert {(le.task_id, le.crashes) for le in tried} == {(1, 2), (2, 2), (3, 2)}
 
     async def test_suspects_that_wait_are_known(self, crashed: EventStore) -> None:
         waiting, claim = crashed.queue.waiting_suspects, crashed.queue.claim
         assert await waiting("me")
         assert await waiting("me", aggregate_id="a", routes=["r"], without_tools=["bash"])
-        assert not await waiting("gone")
+        assert not await waiting("gone too")
         for excluded in (
             {"aggregate_id": "b"},
             {"routes": ["x"]},

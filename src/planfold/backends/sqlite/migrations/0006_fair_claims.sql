@@ -16,6 +16,6 @@ UPDATE streams SET turn = waiting.last FROM (
 
 DROP INDEX task_queue_free;
 CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WHERE owner IS NULL;
-CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 0;
+CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 1;
 DROP INDEX task_queue_owned;
 CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;

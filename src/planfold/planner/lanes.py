@@ -1,0 +1,49 @@
+"""``Lane``: the tasks of one route that can start, smallest id first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+
+class Lane:
+    """A set of task ids in order. Changing it costs O(log n); iterating looks no further than it
+    is asked to. The order is that of ids, and not of coming, so that what starts next is the same
+    for a plan that was restored or folded again."""
+
+    __slots__ = ("_heap", "_ids")
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+        self._heap: list[int] = []  # with ids that have left since
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, task_id: int) -> None:
+        if task_id not in self._ids:
+            self._ids.add(task_id)
+            heapq.heappush(self._heap, task_id)
+
+    def discard(self, task_id: int) -> None:
+        self._ids.discard(task_id)
+        if not self._ids:
+            self._heap.clear()
+
+    def __iter__(self) -> Iterator[int]:
+        heap, ids = self._heap, self._ids
+        if len(ids) <= 1:  # nearly always
+            yield from tuple(ids)
+            return
+        while heap and heap[0] not in ids:
+            heapq.heappop(heap)
+        frontier = [(heap[0], 0)] if heap else []
+        last = None
+        while frontier:
+            task_id, place = heapq.heappop(frontier)
+            for below in (2 * place + 1, 2 * place + 2):
+                if below < len(heap):
+                    heapq.heappush(frontier, (heap[below], below))
+            if task_id != last and task_id in ids:  # it may have left and come back
+                yield task_id
+            last = task_id
