@@ -244,6 +244,20 @@ def test_a_dry_run_writes_nothing() -> None:
     called("plan", write_plan(sh("a", "true", "a")), code=2)
 
 
+def test_a_dry_run_says_which_files_are_not_there() -> None:
+    Path("there.md").touch()
+    Path("plan.md").write_text("1. Read there.md and other.md\n2. Draw out.png, as other.md says\n")
+    assert "Not in the workspace: other.md (task 1), out.png (task 2)" in called("plan", "plan.md")
+    found = json.loads(called("plan", "plan.md", "--json"))
+    assert found["missing_files"] == [
+        {"task": 1, "path": "other.md"},
+        {"task": 2, "path": "out.png"},
+    ]
+    Path("other.md").touch()
+    Path("out.png").touch()
+    assert "Not in the workspace" not in called("plan", "plan.md")
+
+
 def test_a_long_command_is_shown_whole_before_it_is_approved() -> None:
     word = "x" * 300
     out = called(

@@ -205,7 +205,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
     from planfold.cli.outline import note_lines, outline, shape_json, shape_lines
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.printing import Paper, clean, print_json
     from planfold.planner.revising import hash_revision
 
     settings = settings_for(db)
@@ -216,8 +216,10 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
             return _compiled(source, executors.toolbox)
 
     plan, notes = run_async(compiled())
+    missing = _missing(plan, settings)
     if as_json:
-        print_json(_plan_json(plan) | {"notes": notes} | shape_json(plan.tasks))
+        files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
+        print_json(_plan_json(plan) | {"notes": notes} | shape_json(plan.tasks) | files)
         return COMPLETED
     paper = Paper()
     paper.lines([title_line(plan.title, len(plan.tasks)), []])
@@ -225,8 +227,22 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])
     paper.lines([[], *shape_lines(plan.tasks, paper.width)])
+    if missing:
+        named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
+        paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])
     paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
     return COMPLETED
+
+
+def _missing(plan: Initialize, settings: Settings) -> list[tuple[int, str]]:
+    """Files that the plan names and that are not in the workspace."""
+    import functools
+
+    from planfold.assembly import workspace_of
+    from planfold.drafting.attachments import missing_files
+    from planfold.executors.files.attached import is_there
+
+    return missing_files(plan.tasks, functools.partial(is_there, workspace_of(settings)))
 
 
 def _plan_json(plan: Initialize) -> dict[str, Any]:
