@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.drafting.model.elements import Unreadable, read_value
+from planfold.drafting.model.elements import Unreadable, read_value, without_last_commas
 from planfold.drafting.model.streaming import TaskReader, find_plan
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -237,6 +237,7 @@ def test_of_broken_json_no_task_is_read_that_was_not_written(
     place %= len(whole)
     text = ("So:\n" if lead else "") + whole[:place] + whole[place + cut :]
     found, fault = read(text)
+    text = without_last_commas(text)  # a value that was cut out may leave one
     written = [whole_object(text, place) for place, mark in enumerate(text) if mark == "{"]
     assert all(each in written for each in found if isinstance(each, dict))
     assert fault or find_plan(text) == (found, "")
