@@ -24,6 +24,7 @@ from planfold.runtime.slots import Key, Reserved, Slots
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
+ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in time
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
 MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end meanwhile
@@ -82,12 +83,15 @@ class Leases:
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
                 await self._keep()
-                await self._give_back()
-                await self._claim()
-        except Exception:
-            if loop.time() >= give_up_at:
+                async with asyncio.timeout(ANSWER_S):
+                    await self._give_back()
+                    await self._claim()
+        except Exception as fault:
+            if loop.time() >= self._renewed_at[0] + GIVE_UP_RENEWING_S:
                 for attempt in self._running.values():
                     attempt.lose()
+            if isinstance(fault, TimeoutError):
+                raise Transient("the task queue gave no answer in time") from None
             raise
         finally:
             self._last_round = loop.time()
