@@ -36,7 +36,9 @@ class Timers:
         self._aggregates = {aggregate.stream_id: aggregate for aggregate in aggregates}
         self._plan_id = plan_id
         self._trouble = trouble
-        self._ends: dict[Due, float] = {}  # when each wait ends at the latest, in loop time
+        # When each wait ends at the latest, in loop time. What a stream waits for stays the same
+        # while it is written for other reasons.
+        self._ends: dict[tuple[str, float], float] = {}
 
     async def round(self) -> float:
         """Continue what is due; returns the seconds until the next stream is due."""
@@ -45,11 +47,14 @@ class Timers:
         )
         now, passed = self._store.clock(), asyncio.get_running_loop().time()
         self._ends = {
-            due: self._ends.get(due, passed + max(0.0, min(due.at - now, due.at - due.since)))
+            _wait(due): self._ends.get(
+                _wait(due), passed + max(0.0, min(due.at - now, due.at - due.since))
+            )
             for due in waiting
         }
         pause = EVERY_S
-        for due, end in self._ends.items():
+        for due in waiting:
+            end = self._ends[_wait(due)]
             if due.at <= now or end <= passed:
                 await self._continue(due, max(due.at, now))
                 pause = SHORTEST_PAUSE_S if len(waiting) == AT_ONCE else pause
@@ -67,3 +72,7 @@ class Timers:
                 await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
         except PlanfoldError as fault:  # the others are due all the same
             self._trouble(fault)
+
+
+def _wait(due: Due) -> tuple[str, float]:
+    return due.aggregate_id, due.at
