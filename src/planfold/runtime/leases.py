@@ -9,6 +9,7 @@ released. A worker that cannot renew stops its tasks after 24 s, before others m
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from planfold.runtime.slots import Key, Reserved, Slots
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
+ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in time
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
 MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end meanwhile
@@ -52,6 +54,7 @@ class Leases:
         self._running: dict[Key, Attempt] = {}
         self._ending: set[Attempt] = set()  # over, but not yet reported or given back
         self._ended: set[Reserved] = set()  # since the queue was last asked
+        self._surplus: deque[Lease] = deque()  # claimed, but commits took their places meanwhile
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._entered = False
         self._doubt = False
@@ -82,12 +85,15 @@ class Leases:
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
                 await self._keep()
-                await self._give_back()
-                await self._claim()
-        except Exception:
-            if loop.time() >= give_up_at:
+                async with asyncio.timeout(ANSWER_S):
+                    await self._give_back()
+                    await self._claim()
+        except Exception as fault:
+            if loop.time() >= self._renewed_at[0] + GIVE_UP_RENEWING_S:
                 for attempt in self._running.values():
                     attempt.lose()
+            if isinstance(fault, TimeoutError):
+                raise Transient("the task queue gave no answer in time") from None
             raise
         finally:
             self._last_round = loop.time()
@@ -143,13 +149,15 @@ class Leases:
             raise
         known = before | self._known() | self._ended
         self._heed(running, leases)
+        kept = set(map(identity, self._surplus))
+        self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
             if _reserved(lease) not in known:
                 await self._adopt(lease)
 
     def _known(self) -> set[Reserved]:
         mine = {_reserved(a.lease) for a in (*self._running.values(), *self._ending)}
-        return mine | self._slots.reserved
+        return mine | set(map(_reserved, self._surplus)) | self._slots.reserved
 
     @staticmethod
     def _heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
@@ -173,6 +181,7 @@ class Leases:
 
     async def _claim(self) -> None:
         slots = self._slots
+        self._begin_surplus()
         free = slots.free
         self._full = free < 1
         if not slots.open:
@@ -184,7 +193,8 @@ class Leases:
         leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
         self._full = len(leases) == free
         slots.turns = max(1, slots.concurrency // 2) if self._full else None
-        self._begin_all(leases)
+        self._surplus.extend(leases)
+        self._begin_surplus()
 
     async def _claim_suspect(self) -> bool:
         """Nothing runs here: run one of the tasks that may have killed a worker, if there are
@@ -225,6 +235,13 @@ class Leases:
             for lease in leases:
                 self._begin(lease)
 
+    def _begin_surplus(self) -> None:
+        if self._surplus and not self._slots.open:
+            self._surplus.clear()  # the next comparison gives it back
+            self._doubt = True
+        while self._surplus and self._slots.open and self._slots.free > 0:
+            self._begin(self._surplus.popleft())
+
     def _begin(self, lease: Lease) -> None:
         key = (lease.aggregate_id, lease.task_id)
         former = self._running.get(key)
@@ -262,6 +279,7 @@ class Leases:
         if self._running.get(key) is attempt:
             del self._running[key]
             self._slots.running = len(self._running)
+            self._begin_surplus()
             if self._full or self._slots.alone:  # there may be more to claim
                 self._store.wakeup.notify(WORK)
 
@@ -314,6 +332,7 @@ class Leases:
         """Give back what was not reported or never began, and tell the others that it ends."""
         try:
             async with asyncio.timeout(REPORT_S):
+                self._begin_surplus()
                 await self._give_back()
                 while self._slots.reserved:  # noqa: ASYNC110 - a commit is on its way
                     await asyncio.sleep(0.001)
