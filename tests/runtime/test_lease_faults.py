@@ -285,6 +285,54 @@ async def test_an_executor_that_cancels_itself_has_failed(address: str, execute:
     assert len(scheduled) == 2
 
 
+class Abort(BaseException):
+    """As the cancellation of other event loops, and the exits of test runners, are."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Abort("enough"),
+        SystemExit(0),
+        GeneratorExit("enough"),
+        BaseExceptionGroup("enough", [asyncio.CancelledError(), ValueError("enough")]),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+@pytest.mark.parametrize("as_tool", [False, True], ids=["executor", "tool"])
+async def test_what_is_no_exception_fails_the_attempt_too(
+    database: str, fault: BaseException, as_tool: bool
+) -> None:
+    async def execute(_: TaskContext) -> Outcome:
+        raise fault
+
+    @planfold.tool(effect="once")
+    async def work() -> None:
+        raise fault
+
+    draft = task("work") if as_tool else planfold.TaskDraft(description="work it out")
+    executors = None if as_tool else processing(execute)
+    async with planfold.open_app(database, tools=[work], executors=executors) as app:
+        await submit(app, draft)
+        view = await finish(app)
+    assert view.status is PlanStatus.Failed
+    assert type(fault).__name__ in (view.task(1).error or "")
+
+
+async def test_a_question_that_is_asked_in_a_group_is_asked(database: str) -> None:
+    async def execute(context: TaskContext) -> Outcome:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(context.ask("which", "Which one?"))
+        return TaskCompleted(asked.result())
+
+    async with planfold.open_app(database, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="work it out"))
+        view = await finish(app)
+        assert view.status is PlanStatus.AwaitingAnswer
+        await app.answer(PLAN_ID, 1, "that one")
+        assert (await finish(app)).task(1).result == "that one"
+
+
 async def test_a_paid_step_whose_begin_lost_its_answer_is_charged_once(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
