@@ -39,6 +39,11 @@ class Attempt:
         """Aggregate, task, attempt and epoch: what the lease is for."""
         return identity(self.lease)
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether its worker stops and has cancelled it, whatever became of the cancellation."""
+        return self._stopping() and self.running is not None and self.running.cancelling() > 0
+
     def cancel(self) -> None:
         """Ask the executor to stop; after a grace of 10 s it is made to."""
         if self._cancelled and self._context is None:
