@@ -14,12 +14,10 @@ from planfold.cli.outline import outline
 from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.cli.progress import display_for
 from planfold.cli.report import (
-    Situation,
     next_lines,
     plan_lines,
     revision_lines,
     show_json,
-    situation_of,
     specs_of,
     waiting_lines,
 )
@@ -31,6 +29,7 @@ from planfold.cli.session import (
     tell_interruption,
     unserved_here,
 )
+from planfold.cli.situation import Situation, situation_of
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.reporting import Unobserved
