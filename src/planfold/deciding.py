@@ -6,6 +6,7 @@ happens between a command and its events.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,12 @@ class Delivery(msgspec.Struct, eq=False):
     body_hash: str = ""
     origin: Metadata = Metadata()
     recorded: bool = False
+
+
+def body_hash(aggregate_id: str, command: Any) -> str:
+    """What tells a command from others that are sent under its id: 32 hexadecimal digits."""
+    body = _encode((aggregate_id, type(command).__name__, command))
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
 class Stream(msgspec.Struct, frozen=True):
