@@ -411,3 +411,16 @@ async def test_a_cancellation_that_is_not_committed_stops_nothing(
             result = await app.result(PLAN_ID)
     assert looked.is_set()
     assert (result.status, runs) == (PlanStatus.Completed, [1])
+
+
+async def test_a_worker_may_be_entered_again(database: str) -> None:
+    async with planfold.open_app(database, tools=[echo]) as app:
+        worker = app.worker()
+        for plan_id in ("first", "second"):
+            await submit(app, task("echo"), plan_id=plan_id)
+            async with worker:
+                assert (await app.result(plan_id)).status is PlanStatus.Completed
+                assert [record.owner for record in await app.store.queue.workers()] == [
+                    worker.owner
+                ]
+            assert not await app.store.queue.workers()
