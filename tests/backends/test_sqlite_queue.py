@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -74,6 +76,20 @@ def test_a_name_is_never_seen_without_its_lock(
     mine.enter("me")
     assert len(seen) >= 2
     assert False not in seen
+
+
+def test_a_forked_child_does_not_keep_its_parent_alive(folder: Path) -> None:
+    mine, other = Presence(folder), Presence(folder)
+    mine.enter("me")
+    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    child.start()
+    try:
+        assert other.is_alive("me") is True
+        mine.leave("me", holds=True)
+        assert other.is_alive("me") is False
+    finally:
+        child.kill()
+        child.join()
 
 
 @pytest.mark.parametrize("name", ["absent", "nul\0", "a/b/c", "x" * 300])

@@ -105,6 +105,25 @@ def proposed(run: ToolRun) -> list[TaskSpec]:
     return [spec for e in run.events if isinstance(e, TasksProposed) for spec in e.tasks]
 
 
+async def test_it_says_which_files_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "there.md").touch()
+    named = ["there.md", "missing.md", "../outside.md", "https://e.org/x.md", "a.png"]
+    task = {"label": "a", "kind": "processing", "description": "x", "attachments": named}
+    run = await attempt(ScriptedModel([text_of(task)]), workspace=tmp_path)
+    assert run.result["warnings"] == [
+        "Task 2 names missing.md, which is not there",
+        "Task 2 names a.png, which is not there",
+    ]
+
+
+async def test_it_notes_what_the_model_was_not_held_to() -> None:
+    toolbox = Toolbox([SHELL, Tool(name="odd")])
+    run = await attempt(ScriptedModel([text_of(echo("a"))]), toolbox=toolbox)
+    assert run.result["notes"] == [
+        "The arguments of odd are not held to its schema: the arguments have no fixed names"
+    ]
+
+
 async def test_it_proposes_and_sums_up() -> None:
     run = await attempt(ScriptedModel([text_of(echo("a"), echo("b", "a"))]))
     assert run.result == {"tasks": 2, "rounds": 1, "drafter": "model", "warnings": []}

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -601,3 +604,30 @@ def test_tools_are_typed_like_their_functions() -> None:
     result: int = double(4)
     assert result == 8
     assert isinstance(double, PythonTool)
+
+
+def _end_of(child: int) -> int:
+    """The exit code of a child, which gets five seconds for it."""
+    ends = time.monotonic() + 5
+    while time.monotonic() < ends:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("the child came back from the tool and ran on as a second worker")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(lambda: 1, 0), (lambda: sys.exit(3), 3), (lambda: sys.exit(), 0)]
+)
+async def test_a_child_that_a_tool_forks_ends_with_the_tool(
+    end: Callable[[], object], code: int
+) -> None:
+    @tool
+    async def forks() -> object:
+        child = os.fork()
+        return _end_of(child) if child else end()
+
+    assert (await run_tool(forks)).result == code

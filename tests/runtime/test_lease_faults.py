@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
 import pytest
 
 import planfold
@@ -21,7 +22,7 @@ from planfold.planner.spending import Spend
 from planfold.planner.tasks import PlanStatus, RetryPolicy
 from planfold.testing.clock import ManualClock
 from planfold.testing.proxies import CuttingProxy
-from plans import PLAN_ID, Until, events, finish, processing, submit, task
+from plans import PLAN_ID, Until, completed, events, finish, processing, submit, task
 
 HOUR_S = 3_600.0
 
@@ -285,6 +286,54 @@ async def test_an_executor_that_cancels_itself_has_failed(address: str, execute:
     assert len(scheduled) == 2
 
 
+class Abort(BaseException):
+    """As the cancellation of other event loops, and the exits of test runners, are."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Abort("enough"),
+        SystemExit(0),
+        GeneratorExit("enough"),
+        BaseExceptionGroup("enough", [asyncio.CancelledError(), ValueError("enough")]),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+@pytest.mark.parametrize("as_tool", [False, True], ids=["executor", "tool"])
+async def test_what_is_no_exception_fails_the_attempt_too(
+    database: str, fault: BaseException, as_tool: bool
+) -> None:
+    async def execute(_: TaskContext) -> Outcome:
+        raise fault
+
+    @planfold.tool(effect="once")
+    async def work() -> None:
+        raise fault
+
+    draft = task("work") if as_tool else planfold.TaskDraft(description="work it out")
+    executors = None if as_tool else processing(execute)
+    async with planfold.open_app(database, tools=[work], executors=executors) as app:
+        await submit(app, draft)
+        view = await finish(app)
+    assert view.status is PlanStatus.Failed
+    assert type(fault).__name__ in (view.task(1).error or "")
+
+
+async def test_a_question_that_is_asked_in_a_group_is_asked(database: str) -> None:
+    async def execute(context: TaskContext) -> Outcome:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(context.ask("which", "Which one?"))
+        return TaskCompleted(asked.result())
+
+    async with planfold.open_app(database, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="work it out"))
+        view = await finish(app)
+        assert view.status is PlanStatus.AwaitingAnswer
+        await app.answer(PLAN_ID, 1, "that one")
+        assert (await finish(app)).task(1).result == "that one"
+
+
 async def test_a_paid_step_whose_begin_lost_its_answer_is_charged_once(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,3 +368,71 @@ async def test_a_paid_step_whose_begin_lost_its_answer_is_charged_once(
     assert lost
     assert (view.status, view.task(1).result, calls) == (PlanStatus.Completed, "answer", [False])
     assert (spent.calls, spent.tokens, len(started)) == (1, 5, 1)
+
+
+# --- the end of a worker ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("effect", "status"),
+    [("safe", PlanStatus.Completed), ("once", PlanStatus.AwaitingAnswer)],
+)
+async def test_a_failure_that_comes_of_the_workers_end_is_none(
+    address: str, effect: Any, status: PlanStatus
+) -> None:
+    runs: list[int] = []
+    begun = asyncio.Event()
+
+    @planfold.tool(effect=effect)
+    async def work() -> str:
+        runs.append(1)
+        begun.set()
+        if len(runs) == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise ConnectionError("interrupted") from None
+        return "result"
+
+    async with planfold.open_app(address, tools=[work]) as app:
+        await submit(app, task("work"))
+        async with app.worker():
+            await begun.wait()
+        assert (await finish(app)).status is status
+        assert not await events(app, "TaskStatusUpdated") or status is PlanStatus.Completed
+
+
+# --- a store that cannot be written for a while ------------------------------------------------
+
+
+async def test_a_result_outlasts_a_failover_to_a_server_that_is_read_only_at_first(
+    postgres_database: str, until: Until
+) -> None:
+    work, observer = Work(), Troubles()
+    name = postgres_database.rpartition("/")[2]
+    direct = await asyncpg.connect(postgres_database)
+    await direct.execute("SET default_transaction_read_only = off")
+
+    async def fail_over(setting: str) -> None:
+        """Connections are cut only now: those of the read-only time must be given up unasked."""
+        await direct.execute(f"ALTER DATABASE {name} {setting}")
+
+    async def cut() -> None:
+        await direct.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = $1 AND pid <> pg_backend_pid()",
+            name,
+        )
+
+    async with planfold.open_app(postgres_database, tools=[work.tool]) as app:
+        await submit(app, task("work"))
+        async with app.worker(observer=observer):
+            await work.begun.wait()
+            await fail_over("SET default_transaction_read_only = on")
+            await cut()
+            work.gate.set()
+            await until(lambda: any("read-only" in str(fault) for fault in observer.faults))
+            await fail_over("RESET default_transaction_read_only")
+            await until(lambda: completed(app, 1))
+    await direct.close()
+    assert work.runs == 1

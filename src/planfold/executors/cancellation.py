@@ -63,6 +63,8 @@ class OwnSteps:
                     waits_for = self._coroutine.throw(thrown)
             except StopIteration as stop:
                 return stop.value
+            except GeneratorExit as fault:  # its own; one from outside arrives at the yield below
+                raise RuntimeError("coroutine raised GeneratorExit") from fault
             finally:
                 # Below zero: it took back a cancellation of another origin (asyncio.timeout).
                 self.cancellations += task.cancelling() - before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
@@ -163,7 +164,7 @@ class PythonExecutor:
         # The function runs in the worker's own task: no second one unless it must be stopped.
         watch = _Watch(self._grace_s)
         context.cancelled.watch(watch.begin)
-        steps = OwnSteps(call)
+        steps = OwnSteps(_in_process(os.getpid(), call))
         try:
             value = await steps
         except asyncio.CancelledError as error:
@@ -240,6 +241,21 @@ class PythonExecutor:
             )
             text += f"\n{self.tool.name} {how}"
         return TaskFailed(text, retryable=not is_permanent(error))
+
+
+async def _in_process(pid: int, call: Awaitable[Any]) -> Any:
+    """A child that the tool forked must not come back from it: it would be a copy of the worker
+    with the same lease. It ends where the tool's code does."""
+    try:
+        value = await call
+    except BaseException as error:
+        if os.getpid() != pid:
+            code = error.code if isinstance(error, SystemExit) else 1
+            os._exit(code if isinstance(code, int) else int(code is not None))
+        raise
+    if os.getpid() != pid:
+        os._exit(0)
+    return value
 
 
 class _Watch:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome
-from planfold.executors.faults import describe_exception, is_permanent
+from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect, Task
 
@@ -38,6 +38,11 @@ class Attempt:
     def identity(self) -> tuple[str, int, int, int]:
         """Aggregate, task, attempt and epoch: what the lease is for."""
         return identity(self.lease)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its worker stops and has cancelled it, whatever became of the cancellation."""
+        return self._stopping() and self.running is not None and self.running.cancelling() > 0
 
     def cancel(self) -> None:
         """Ask the executor to stop; after a grace of 10 s it is made to."""
@@ -79,9 +84,10 @@ class Attempt:
             if timeout is not None and limit.expired():
                 return TaskFailed(f"timed out after {timeout:g} s")
             return TaskFailed(describe_exception(fault))
-        except Exception as fault:
-            said = describe_exception(fault).removeprefix("Permanent: ")
-            return TaskFailed(said, retryable=not is_permanent(fault))
+        except BaseException as fault:
+            if not isinstance(fault, Exception) and self._ends_with(fault):
+                raise
+            return _failure(fault)
         finally:
             self._context = None
             context.close()
@@ -114,10 +120,29 @@ class Attempt:
             return OutcomeUnknown(message, self.lease.started_at, ended=True)
         return TaskFailed(message, retryable=False)
 
+    def _ends_with(self, fault: BaseException) -> bool:
+        """Whether the process, the worker or the event loop ends, and not just the executor."""
+        if isinstance(fault, KeyboardInterrupt):
+            return True
+        if any(isinstance(member, asyncio.CancelledError) for member in leaves(fault)):
+            return self._stopping()
+        try:  # a coroutine that is thrown away is closed from outside its task
+            return asyncio.current_task() is not self.running
+        except RuntimeError:
+            return True
+
     def _force(self) -> None:
         if self._context is not None and self.running is not None:
             self._forced = True
             self.running.cancel()
+
+
+def _failure(fault: BaseException) -> Outcome:
+    asking = [member for member in leaves(fault) if isinstance(member, Asking)]
+    if asking:  # raised within an asyncio.TaskGroup
+        return asking[0].question
+    said = describe_exception(fault).removeprefix("Permanent: ")
+    return TaskFailed(said, retryable=not is_permanent(fault))
 
 
 def identity(lease: Lease) -> tuple[str, int, int, int]:

@@ -145,7 +145,11 @@ class Leases:
         before = self._known()
         self._doubt = False
         self._ended.clear()
-        leases = await ask(self._owner)
+        try:
+            leases = await ask(self._owner)
+        except BaseException:
+            self._doubt = True
+            raise
         known = before | self._known() | self._ended
         self._heed(running, leases)
         kept = set(map(identity, self._surplus))

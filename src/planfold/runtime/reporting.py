@@ -84,11 +84,11 @@ class Reporter:
 
         Raises:
             LeaseLost: the task has passed to another worker.
-            CorruptLog, ConfigurationError: the plan cannot be written here.
+            CorruptLog: the plan cannot be written here.
         """
         try:
             await self.report(lease, outcome, began_at)
-        except (LeaseLost, CorruptLog, ConfigurationError):
+        except (LeaseLost, CorruptLog):
             raise
         except Exception as fault:  # what cannot be recorded must not leave the task hanging
             await self.report(lease, _unrecordable(lease, outcome, fault), began_at)
@@ -97,7 +97,8 @@ class Reporter:
         self, lease: Lease, event: ExecutorEvent, began_at: float = 0.0
     ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
-        Returns the events that it caused."""
+        What an operator has to put right (a server that is read-only since a failover, a password
+        that was changed) counts as that. Returns the events that it caused."""
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
@@ -121,7 +122,7 @@ class Reporter:
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
                     origin=origin,
                 )
-            except Transient as fault:
+            except (Transient, ConfigurationError) as fault:
                 self._trouble(fault)
                 repeated = True
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))

@@ -13,7 +13,7 @@ from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import ExecutorEvent, TaskCompleted
+from planfold.planner.commands import ExecutorEvent, TaskCompleted, TaskFailed
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
@@ -65,6 +65,8 @@ class Runner:
         outcome = await self._perform(attempt, executor, task, planner)
         if attempt.lost and not isinstance(outcome, TaskCompleted):
             return
+        if attempt.cut_off and isinstance(outcome, TaskFailed):
+            return  # by the end of this worker, and not by itself
         attempt.to_release = None
         self.done(attempt)
         try:

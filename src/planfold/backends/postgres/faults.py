@@ -43,6 +43,12 @@ def is_lost(fault: BaseException) -> bool:
     return isinstance(fault, _LOST) and not isinstance(fault, ValueError)
 
 
+def is_of_replica(fault: BaseException) -> bool:
+    """Whether this connection cannot write but a new one may: after a failover the address leads
+    to another server."""
+    return isinstance(fault, asyncpg.ReadOnlySQLTransactionError)
+
+
 def is_passing(fault: BaseException) -> bool:
     """Whether nothing was done, and doing the same again at once may succeed."""
     return isinstance(fault, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError))

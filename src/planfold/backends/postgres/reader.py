@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from planfold.backends.names import is_storable
 from planfold.backends.postgres.address import Address
 from planfold.backends.postgres.connection import Row, Session
-from planfold.backends.postgres.faults import is_lost, is_passing, translate
+from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
 from planfold.errors import PlanfoldError, Transient
 
 T = TypeVar("T")
@@ -99,9 +99,9 @@ class Readers:
                 raise
             except Exception as fault:
                 lost = is_lost(fault)
-                if asked and lost:
+                if asked and (lost or is_of_replica(fault)):
                     session.terminate()
-                    if not again:
+                    if lost and not again:
                         raise LostAnswer(str(translate(fault, self.address))) from fault
                 passing = lost or is_passing(fault)
                 if self._closed or not passing or not await backoff.pause():

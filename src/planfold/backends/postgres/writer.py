@@ -19,7 +19,7 @@ import asyncpg
 from planfold.backends.postgres.address import Address
 from planfold.backends.postgres.connection import DatabaseClock, Row, Session, elapsed
 from planfold.backends.postgres.decisions import Decision, answers, arguments
-from planfold.backends.postgres.faults import is_lost, is_passing, translate
+from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
 from planfold.backends.postgres.reader import Backoff
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import leaves_work
@@ -163,6 +163,8 @@ class Writer:
             except Exception as fault:
                 lost = is_lost(fault)
                 unknown |= lost and session is not None
+                if is_of_replica(fault):
+                    self._disconnect()
                 if not (lost or unknown or is_passing(fault)):
                     raise
                 if lost:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Presence:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._held: dict[str, int | None] = {}  # the locked descriptor; None without a folder
+        _PRESENCES.add(self)
 
     def enter(self, owner: str) -> None:
         """Say that ``owner`` is alive until :meth:`leave` or the end of this process. Does
@@ -101,7 +103,26 @@ class Presence:
             with suppress(OSError):
                 (self._folder / owner).unlink(missing_ok=True)
 
+    def disown(self) -> None:
+        """Give the locks up in a forked child: a lock lives until the last copy of its descriptor
+        is closed, so a child that outlives the worker would keep its tasks for ever."""
+        held, self._held = self._held, {}
+        for descriptor in held.values():
+            if descriptor is not None:
+                os.close(descriptor)
+
     def _remove_folder(self) -> None:
         assert self._folder is not None
         with suppress(OSError):  # others are in there
             self._folder.rmdir()
+
+
+_PRESENCES: weakref.WeakSet[Presence] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for presence in list(_PRESENCES):
+        presence.disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)
