@@ -133,7 +133,10 @@ def _metadata(decision: Decision, stream: Stream, delivery: Delivery) -> Metadat
 
 
 def _with_command(metadata: Metadata, delivery: Delivery) -> Metadata:
-    data = _encode(delivery.command)
+    try:
+        data = _encode(delivery.command)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # your own kind of command
+        return metadata
     if len(data) > SMALL_COMMAND:
         return metadata
     command = {type(delivery.command).__name__: msgspec.json.decode(data)}
