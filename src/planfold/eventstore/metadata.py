@@ -100,6 +100,12 @@ def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _St
     )
 
 
+def _worker_of_old_row(extra: dict[str, str]) -> str:
+    """Older versions had it in ``extra``, alone."""
+    worker = extra.get("worker", "") if len(extra) == 1 else ""
+    return worker if worker.startswith("worker-") else ""
+
+
 def decode_metadata(data: str | bytes, aggregate_id: str) -> Metadata:
     """Metadata from a row of this aggregate, of this version or an older one, which had the
     worker in ``extra``; :data:`UNREADABLE` where it cannot be read."""
@@ -116,7 +122,7 @@ def decode_metadata(data: str | bytes, aggregate_id: str) -> Metadata:
         extra,
         stored.now or 0.0,
         stored.jitter,
-        stored.worker or (extra.get("worker", "") if extra else ""),
+        stored.worker or _worker_of_old_row(extra),
         stored.claimed_at or 0.0,
         stored.began_at or 0.0,
         stored.command,

@@ -89,6 +89,7 @@ class Leases:
                     await self._give_back()
                     await self._claim()
         except Exception as fault:
+            self._doubt = True  # its answer may be lost: compare in the next round
             if loop.time() >= self._renewed_at[0] + GIVE_UP_RENEWING_S:
                 for attempt in self._running.values():
                     attempt.lose()
