@@ -317,7 +317,7 @@ class Leases:
             self._trouble(Transient(f"{said}; a tool has to raise it again"))
             for task in stubborn:
                 with suppress(RuntimeError):  # it catches this too
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
             await _cancelled(stubborn, CLOSED_S)
 
     async def leave(self) -> None:
