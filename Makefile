@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## run the tests, without the soak tests
 	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup
 
 test-llm: $(VENV)/.dev $(LLM)/.llm ## plan with a small real model (130 MB; minutes long)
-	LLM_PYTHON=$(CURDIR)/$(LLM)/bin/python $(BIN)/pytest -m llm tests/llm_real
+	LLM_PYTHON=$(CURDIR)/$(LLM)/bin/python $(BIN)/pytest -m llm -s tests/llm_real
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .

@@ -21,6 +21,16 @@ def test_run_a_markdown_plan() -> None:
     assert shown()["title"] == "Release"
 
 
+def test_run_with_a_priority() -> None:
+    plan = write_plan(sh("a", "true"))
+    called("run", "--yes", "--detach", "--priority", "7", plan)
+    called("run", "--yes", "--detach", "--id", "usual", plan)
+    assert [found["priority"] for found in json.loads(called("list", "--json"))] == [7, 0]
+    assert shown("usual")["priority"] == 0
+    for wrong in ("1001", "-1001", "high"):
+        assert "--priority" in called("run", "--priority", wrong, plan, code=2)
+
+
 def test_run_says_each_change_once() -> None:
     out = called("run", "--yes", write_plan(sh("a", "true"), sh("b", "true", "a")))
     events = [line.split(" ", 1)[1] for line in out.splitlines() if re.match(r"\d\d:", line)]
@@ -234,6 +244,20 @@ def test_a_dry_run_writes_nothing() -> None:
     called("plan", write_plan(sh("a", "true", "a")), code=2)
 
 
+def test_a_dry_run_says_which_files_are_not_there() -> None:
+    Path("there.md").touch()
+    Path("plan.md").write_text("1. Read there.md and other.md\n2. Draw out.png, as other.md says\n")
+    assert "Not in the workspace: other.md (task 1), out.png (task 2)" in called("plan", "plan.md")
+    found = json.loads(called("plan", "plan.md", "--json"))
+    assert found["missing_files"] == [
+        {"task": 1, "path": "other.md"},
+        {"task": 2, "path": "out.png"},
+    ]
+    Path("other.md").touch()
+    Path("out.png").touch()
+    assert "Not in the workspace" not in called("plan", "plan.md")
+
+
 def test_a_long_command_is_shown_whole_before_it_is_approved() -> None:
     word = "x" * 300
     out = called(
@@ -241,3 +265,50 @@ def test_a_long_command_is_shown_whole_before_it_is_approved() -> None:
         write_plan({"description": "d", "tool": "shell", "arguments": {"argv": ["e", word]}}),
     )
     assert word in re.sub(r"\s", "", out)
+
+
+# --- what is approved is shown ------------------------------------------------------------------
+
+LONG = "# Tidy up\n\n```sh\n" + "".join(f"echo {n}\n" for n in range(1, 40)) + "rm -rf old\n```\n"
+
+
+@pytest.mark.parametrize("language", ["sh", "bash"])
+def test_every_line_of_a_script_is_shown_before_it_is_approved(language: str) -> None:
+    Path("plan.md").write_text(LONG.replace("```sh", f"```{language}"))
+    told = called("plan", "plan.md")
+    asked = called("run", "plan.md", code=3)
+    waiting = called("show")
+    for out in (told, asked, waiting):
+        lines = [line.strip().removeprefix("$ ") for line in out.splitlines()]
+        assert [f"echo {n}" in lines for n in range(1, 40)] == [True] * 39
+        assert "rm -rf old" in lines
+
+
+def test_every_task_and_all_of_its_text_is_shown_before_it_is_approved() -> None:
+    items = "".join(f"{n}. Do {n} {'very ' * 200}well {n}\n" for n in range(1, 251))
+    Path("plan.md").write_text(items)
+    asked = called("run", "plan.md", code=3)
+    assert all(f"well {n}" in asked for n in range(1, 251))
+
+
+def test_plan_says_what_it_did_not_take_as_a_task() -> None:
+    Path("plan.md").write_text("# T\n\nThis is slow.\n\n1. Begin\n\n## Rollback\n\n- `rm -rf x`\n")
+    out = called("plan", "plan.md")
+    assert "Not taken as tasks:" in out
+    assert "This is slow." in out
+    assert "rm -rf x" in out.partition("Not taken as tasks:")[2]
+    notes = json.loads(called("plan", "plan.md", "--json"))["notes"]
+    assert notes == ["This is slow.", "Rollback\n- `rm -rf x`"]
+
+
+def test_an_answer_never_becomes_a_part_of_the_shells_syntax() -> None:
+    Path("plan.md").write_text(
+        "1. Run `printf '%s|' \"a <name> b\" | cat`\n2. `printf %s <name>`\n"
+    )
+    called("run", "--yes", "plan.md", code=3)
+    called("answer", "3", '"; echo $(touch hacked) `touch hacked` \' "')
+    called("resume")
+    first, second, _ = shown()["tasks"]
+    assert first["result"]["stdout"] == 'a "; echo $(touch hacked) `touch hacked` \' " b|'
+    assert second["result"]["stdout"] == '"; echo $(touch hacked) `touch hacked` \' "'
+    assert not Path("hacked").exists()

@@ -216,8 +216,6 @@ def test_a_decoder_that_is_held_to_the_schema_writes_no_invalid_call(task: dict[
     _, faults = candidates.end_round()
     assert not faults
     assert len(accepted) == 1
-    if accepted[0].tool is not None:
-        assert None not in accepted[0].tool.arguments.values() or "needed" in str(task)
 
 
 def test_alternatives_differ_in_their_first_field_or_its_value() -> None:

@@ -81,6 +81,13 @@ def test_limits_under_which_nothing_could_run_are_rejected(config: dict) -> None
     given(Planner).when(initialize(work(1), **config)).then_rejected("must be at least 1")
 
 
+@pytest.mark.parametrize("priority", [1_001, -1_001, True, 0.5, "high", None])
+def test_a_priority_out_of_range_is_rejected(priority: object) -> None:
+    """Also one that could not be read back."""
+    expected = "priority must be an integer from -1000 to 1000, not"
+    given(Planner).when(initialize(work(1), priority=priority)).then_rejected(expected)
+
+
 def test_approval_is_for_an_exact_revision() -> None:
     plan = given(Planner, initialize(work(1), approved_by=None))
     plan.when(ApprovePlan("0123456789ab", "ada")).then_rejected("look at it again")

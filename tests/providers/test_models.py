@@ -12,9 +12,12 @@ pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
 from vendor_cases import KEY, VENDORS, asked, endpoint, opened, served
 
-from planfold.llm.model import Message, Request, ToolRequest, ToolSchema, Usage
+from planfold.drafting.model.answer import answer_form
+from planfold.executors.files.tools import READ_FILE, WRITE_FILE
+from planfold.llm.model import Message, ModelRejected, Request, ToolRequest, ToolSchema, Usage
 from planfold.planner.spending import Spend
 from planfold.testing.model_server import Fault, ModelServer, Reply
+from planfold.tools.tool import Toolbox
 
 pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 
@@ -118,6 +121,62 @@ async def test_a_closed_schema_is_enforced_by_the_vendor(vendor: str) -> None:
     else:
         sent = body["output_config"]["format"]["schema"]
     assert sent["properties"]["city"]["type"] == "string"
+
+
+PLAIN = {"type": "object", "properties": {"plainly": {"type": "string"}}, "required": ["plainly"]}
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_a_schema_that_the_vendor_refuses_becomes_part_of_the_instructions(
+    vendor: str,
+) -> None:
+    refusal = Fault(400, body='{"error": {"message": "Invalid schema for response_format"}}')
+    request = asked("capital?", schema=CLOSED, plain_schema=PLAIN)
+    async with served(vendor, [refusal, '{"city": "Paris"}', '{"city": "Rome"}']) as (
+        model,
+        server,
+    ):
+        assert json.loads((await model.ask(request)).text) == {"city": "Paris"}
+        assert json.loads((await model.ask(request)).text) == {"city": "Rome"}
+    bodies = [json.dumps(body) for body in server.requests]
+    assert ["plainly" in body for body in bodies] == [False, True, True]
+    assert ["json_schema" in body for body in bodies] == [True, False, False]
+
+
+async def test_a_request_that_is_refused_for_another_reason_is_not_made_again() -> None:
+    refusal = Fault(400, body='{"error": {"message": "unknown model"}}')
+    async with served("openai", [refusal]) as (model, server):
+        with pytest.raises(ModelRejected, match="unknown model"):
+            await model.ask(asked("capital?", schema=CLOSED, plain_schema=PLAIN))
+    assert server.calls == 1
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_the_schema_of_a_plan_is_enforced(vendor: str) -> None:
+    form = answer_form(Toolbox([READ_FILE, WRITE_FILE]))
+    request = asked("go", schema=form.schema, plain_schema=form.plain)
+    async with served(vendor, ['{"tasks": []}']) as (model, server):
+        await model.ask(request)
+    body = server.requests[0]
+    sent = body["response_format"] if vendor == "openai" else body["output_config"]["format"]
+    sent = sent.get("json_schema", sent)["schema"]
+    alternatives = sent["properties"]["tasks"]["items"]["anyOf"]
+    first = alternatives[0]["properties"]
+    assert first["tool"].get("const", first["tool"].get("enum")) in ("read_file", ["read_file"])
+    assert first["arguments"]["required"] == ["path", "first_line", "last_line"]
+    assert first["arguments"]["additionalProperties"] is False
+    assert len(alternatives) == 4
+
+
+async def test_a_schema_beyond_the_vendors_limits_becomes_part_of_the_instructions() -> None:
+    union = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    properties = {f"a{i}": union for i in range(17)}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    request = asked("go", schema=schema | {"additionalProperties": False}, plain_schema=PLAIN)
+    async with served("anthropic", ["{}"]) as (model, server):
+        await model.ask(request)
+    assert "output_config" not in server.requests[0]
+    assert "plainly" in json.dumps(server.requests[0])
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

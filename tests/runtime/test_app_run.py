@@ -13,11 +13,15 @@ import pytest
 import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.app import App
-from planfold.errors import ConfigurationError, Transient
+from planfold.errors import CommandRejected, ConfigurationError, Transient
+from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.tasks import Effect, PlanStatus
+from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.tasks import Effect, NodeKind, PlanStatus, TaskSpec, ToolCall
+from planfold.runtime.aggregate import PLAN
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.troubles import FIRST_PAUSE_S, LoggedTroubles
+from plans import processing
 
 
 @planfold.tool(effect="safe")
@@ -261,3 +265,54 @@ async def test_a_worker_of_no_tasks_is_refused(database: str) -> None:
     async with planfold.open_app(database) as app:
         with pytest.raises(ConfigurationError, match="concurrency must be at least 1, not 0"):
             app.worker(concurrency=0)
+
+
+async def test_plans_with_a_higher_priority_are_worked_on_first(database: str) -> None:
+    order: list[str] = []
+
+    @planfold.tool(effect="safe")
+    async def note(name: str) -> None:
+        order.append(name)
+
+    async with planfold.open_app(database, tools=[note]) as app:
+        plans = []
+        for name, priority in (("usual", None), ("urgent", 5), ("idle", -5)):
+            draft = PlanDraft(
+                tasks=[TaskDraft(description=name, tool="note", arguments={"name": name})]
+            )
+            plans.append(await app.submit(draft, approved_by="me", priority=priority))
+        assert [(await app.view(plan)).priority for plan in plans] == [0, 5, -5]
+        async with app.worker(concurrency=1):
+            for plan in plans:
+                await app.result(plan)
+    assert order == ["urgent", "usual", "idle"]
+
+
+async def test_a_priority_out_of_range_is_refused(database: str) -> None:
+    draft = PlanDraft(tasks=[TaskDraft(description="x")])
+    async with planfold.open_app(database) as app:
+        with pytest.raises(CommandRejected, match="priority must be an integer from -1000"):
+            await app.submit(draft, priority=1_001)
+        with pytest.raises(CommandRejected, match="priority must be an integer from -1000"):
+            await app.wish("do it", config=PlannerConfig(model="m"), priority=-1_001)
+        assert await app.plans() == []
+
+
+async def test_two_runs_that_serve_one_plan_each_do_not_wait_for_each_other(database: str) -> None:
+    async def execute(_: planfold.TaskContext) -> Outcome:
+        raise AssertionError("there is nothing for it")
+
+    def needs(tool: str) -> Initialize:
+        spec = TaskSpec(id=1, description=tool, kind=NodeKind.ToolCall, tool=ToolCall(tool))
+        return Initialize(tool, (spec,), approved_by="me")
+
+    async with (
+        planfold.open_app(database, executors=processing(execute)) as one,
+        planfold.open_app(database, executors=processing(execute)) as other,
+    ):
+        for plan_id, tool in (("a", "alpha"), ("b", "beta")):
+            await one.dispatcher.send(PLAN, plan_id, needs(tool))
+        async with asyncio.timeout(20):
+            views = await asyncio.gather(one.run("a"), other.run("b"))
+    reasons = [view.stopped_because or "" for view in views]
+    assert ["alpha" in reasons[0], "beta" in reasons[1]] == [True, True]

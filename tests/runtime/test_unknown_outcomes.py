@@ -7,10 +7,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import planfold
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
 from planfold.executors.python import PythonExecutor
 from planfold.executors.registry import Executors
+from planfold.planner.commands import TaskCompleted
 from planfold.planner.tasks import RetryPolicy
-from plans import PLAN_ID, finish, submit, task
+from planfold.retries import retry_delay
+from plans import PLAN_ID, finish, processing, submit, task
 
 
 async def test_a_safe_tool_over_its_timeout_is_tried_again() -> None:
@@ -61,3 +65,18 @@ async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about() -> N
     assert view.status == "completed"
     assert view.task(2).result == "/receipts/1"
     assert charged == [5]
+
+
+async def test_the_jitter_of_every_retry_is_recorded() -> None:
+    policy = RetryPolicy(attempts=2, base=0.01, cap=0.01)
+
+    async def execute(_: TaskContext) -> Outcome:
+        return TaskCompleted("\ud800")  # cannot be recorded
+
+    async with planfold.open_app("sqlite:///:memory:", executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="look", effect="safe", retry=policy))
+        await finish(app)
+        (scheduled,) = await app.store.read(planfold.Query(event_type="RetryScheduled"))
+    jitter = scheduled.metadata.jitter
+    assert jitter is not None
+    assert scheduled.event.delay == retry_delay(policy, 1, jitter)

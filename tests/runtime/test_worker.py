@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 import planfold
-from planfold.errors import Permanent
+from planfold.errors import Permanent, Transient
+from planfold.eventstore.port import Append
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import CancelPlan, CancelTask, NeedsClarification, TaskCompleted
+from planfold.planner.commands import (
+    ApprovePlan,
+    CancelPlan,
+    CancelTask,
+    NeedsClarification,
+    TaskCompleted,
+)
+from planfold.planner.events import CancelRequested
 from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import attempt as attempt_module
 from plans import PLAN_ID, Until, completed, events, finish, processing, running, submit, task
@@ -354,3 +363,62 @@ async def test_what_is_cut_off_by_the_end_of_its_worker_counts_as_started(
         (question,) = view.questions
     assert view.status is PlanStatus.AwaitingAnswer
     assert question.choices == ("done", "run it again", "failed")
+
+
+async def test_a_cancellation_that_is_not_committed_stops_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker looks at a task while the cancellation is on its way to the log."""
+    runs: list[int] = []
+
+    @planfold.tool(effect="safe")
+    async def work() -> int:
+        runs.append(1)
+        return 1
+
+    async with planfold.open_app(database, tools=[work]) as app:
+        append, view = app.store.append, app.dispatcher.view
+        on_its_way, looked = asyncio.Event(), asyncio.Event()
+
+        def failing(decision: Append) -> Awaitable[int]:
+            if not any(isinstance(event, CancelRequested) for event, _ in decision.events):
+                return append(decision)
+            on_its_way.set()
+
+            async def fail() -> int:
+                await looked.wait()
+                raise Transient("the database is away")
+
+            return fail()
+
+        async def looking(*args: Any, **options: Any) -> Any:
+            if options:  # a worker's look says which version it has seen
+                await on_its_way.wait()
+                looked.set()
+            return await view(*args, **options)
+
+        monkeypatch.setattr(app.store, "append", failing)
+        draft = planfold.PlanDraft(title="a plan", tasks=[task("work")])
+        async with app.worker():
+            await app.submit(draft, plan_id=PLAN_ID)
+            revision = (await app.view(PLAN_ID)).revision_hash
+            monkeypatch.setattr(app.dispatcher, "view", looking)
+            await app.send(PLAN_ID, ApprovePlan(revision, "me"))
+            with pytest.raises(Transient):
+                await app.send(PLAN_ID, CancelTask(1))
+            result = await app.result(PLAN_ID)
+    assert looked.is_set()
+    assert (result.status, runs) == (PlanStatus.Completed, [1])
+
+
+async def test_a_worker_may_be_entered_again(database: str) -> None:
+    async with planfold.open_app(database, tools=[echo]) as app:
+        worker = app.worker()
+        for plan_id in ("first", "second"):
+            await submit(app, task("echo"), plan_id=plan_id)
+            async with worker:
+                assert (await app.result(plan_id)).status is PlanStatus.Completed
+                assert [record.owner for record in await app.store.queue.workers()] == [
+                    worker.owner
+                ]
+            assert not await app.store.queue.workers()

@@ -8,6 +8,11 @@ from planfold.errors import CommandRejected
 from planfold.eventstore.port import Append
 from planfold.handler import Enqueue
 
+# Most of a log consists of these. Reading on finds them as fast as an index would, and an index of
+# them would cost every commit two pages. The migrations name them too.
+DENSE_TYPES = frozenset(("TaskDispatched", "TaskStatusUpdated", "StepStarted", "StepRecorded"))
+DENSE_KIND = "plan"
+
 
 def is_storable(name: str) -> bool:
     """Whether there can be a row with this name: PostgreSQL's text holds neither NUL nor what is

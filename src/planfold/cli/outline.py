@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from planfold.cli.printing import Line, clean, clean_lines, cut, duration, in_json, wrapped
+from planfold.cli.printing import Line, clean, clean_lines, duration, in_json, wrapped
+from planfold.planner.references import unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
 
-SCRIPT_LINES: Final = 12
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
 
@@ -54,7 +54,7 @@ def task_names(specs: Iterable[TaskSpec]) -> dict[int, str]:
 
 
 def command_of(spec: TaskSpec) -> list[str]:
-    """What a tool call will do, line by line, nothing left out but the end of long scripts."""
+    """What a tool call will do, line by line, and nothing left out: a person approves it."""
     if spec.tool is None:
         return []
     arguments = dict(spec.tool.arguments)
@@ -63,12 +63,14 @@ def command_of(spec: TaskSpec) -> list[str]:
     argv, script = arguments.pop("argv", None), arguments.pop("script", None)
     lines: list[str] = []
     if isinstance(argv, (list, tuple)):
-        lines.append("$ " + clean(shlex.join(map(str, argv))))
+        *words, last = [str(word) for word in argv] or [""]
+        if "\n" in last:  # a script for a shell that is named: bash -ec "..."
+            lines.append("$ " + clean(shlex.join(words)))
+            lines += [f"  {line}" for line in clean_lines(unescape(last))]
+        else:
+            lines.append("$ " + clean(shlex.join([*words, last])))
     elif isinstance(script, str):
-        found = clean_lines(script)
-        lines += [f"$ {line}" for line in found[:SCRIPT_LINES]]
-        if len(found) > SCRIPT_LINES:
-            lines.append(f"... and {len(found) - SCRIPT_LINES} more lines")
+        lines += [f"$ {line}" for line in clean_lines(script)]
     if arguments:
         lines.append("with " + in_json(arguments))
     return lines
@@ -132,14 +134,14 @@ def outline(specs: Iterable[TaskSpec], width: int, *, most: int | None = MOST_TA
 
 def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
     head = f"{spec.id:>{pad}}"
-    text = clean(spec.description)
-    if spec.label:
-        text = f"{clean(spec.label)}: {text}"
+    label = f"{clean(spec.label)}: " if spec.label else ""
     room = width - pad - 2
     indent = " " * (pad + 2)
+    texts = clean_lines(label + spec.description) or [""]
+    parts = [part for text in texts for part in (wrapped(text, room) or [""])]
     lines: list[Line] = [
         [(f"{head}  " if index == 0 else indent, "bold"), (part, "")]
-        for index, part in enumerate(wrapped(cut(text, 600), room) or [""])
+        for index, part in enumerate(parts)
     ]
     commands = command_of(spec)
     if not (len(commands) == 1 and _says(spec.description, commands[0].removeprefix("$ "))):
@@ -186,6 +188,20 @@ def fact_lines(facts: Mapping[str, str], width: int) -> list[Line]:
         parts = wrapped(value, width - pad) or [""]
         lines.append([(f"{name}:".ljust(pad), "dim"), (parts[0], "")])
         lines += [[(" " * pad + part, "")] for part in parts[1:]]
+    return lines
+
+
+def note_lines(notes: Sequence[str], width: int) -> list[Line]:
+    """What a text says beside its tasks, so that a reader sees that none is missing."""
+    if not notes:
+        return []
+    lines: list[Line] = [[("Not taken as tasks:", "dim")]]
+    for note in notes:
+        parts = [part for line in clean_lines(note) for part in wrapped(line, width - 4) or [""]]
+        lines += [
+            [("  - " if index == 0 else "    ", "dim"), (part, "dim")]
+            for index, part in enumerate(parts)
+        ]
     return lines
 
 

@@ -147,6 +147,7 @@ class LiveTable:
         self._since = since
         self._begun = time.time()
         self._order: dict[str, tuple[str, list[int]]] = {}
+        self._said: Sequence[Line] = ()
 
     def goes_on(self, fold: PlanFold, task: Task) -> None:
         return
@@ -164,7 +165,12 @@ class LiveTable:
         # Of the stream that is drawn on: the standard ones may be pipes.
         self._console.size = ConsoleDimensions(*terminal_size(output()))
         width, height = self._console.size
-        below = below[-max(height - 4, 1) :]
+        most = max(height - 4, 1)
+        if len(below) > most and below[:-1] != self._said:
+            self._said = below[:-1]  # a question that is higher than the terminal: all of it, above
+            for line in self._said:
+                self.say(line)
+        below = below[-most:]
         room = max(height - 1 - len(below), 2)
         texts = []
         for line in (*self._table(folds, width, room), *below):

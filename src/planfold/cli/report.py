@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.outline import name_of, reading_order
+from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
     STATUS_STYLES,
@@ -24,67 +23,20 @@ from planfold.cli.printing import (
     width_of,
     wrapped,
 )
+from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
-from planfold.eventstore.envelope import Query
 from planfold.planner.answering import DONE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
-    from planfold.app import App
     from planfold.drafting.changes import PlanDiff
-    from planfold.eventstore.queue import Lease, WorkerRecord
-
-QUESTION_LINES = 12
-NOBODY: Final[Mapping[int, str]] = MappingProxyType({})
-
-
-class Situation(NamedTuple):
-    """A plan with who holds its tasks: ``unclaimed`` wait, with the words for what;
-    ``attended`` says whether a living worker holds any."""
-
-    fold: PlanFold
-    unclaimed: Mapping[int, str]
-    attended: bool
-
-
-async def situation_of(app: App, plan_id: str) -> Situation:
-    """Raises NotFound, CorruptLog."""
-    fold = PlanFold(plan_id)
-    await app.status(plan_id)
-    for envelope in await app.store.read(Query(aggregate_id=plan_id)):
-        fold.apply(envelope)
-    return Situation(fold, *await holders(app, plan_id))
-
-
-async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
-    """Tasks that wait for a worker with what they wait for, and whether a living worker holds
-    any."""
-    rows = await app.store.queue.queued(plan_id)
-    owners = {row.owner for row in rows if row.owner}
-    dead = await app.store.queue.dead(owners)
-    free = [row for row in rows if row.owner is None or row.owner in dead]
-    workers = await app.store.queue.workers() if free else []
-    unclaimed = {row.task_id: _missing(workers, row) for row in free}
-    return unclaimed, bool(owners - dead)
-
-
-def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
-    if any(worker.serves(row.route, row.tool) for worker in workers):
-        return "a worker"
-    if not workers:
-        return f"a worker for {clean(row.route)}"
-    here = counted(len(workers), "worker")
-    if any(worker.serves(row.route) for worker in workers):
-        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
-    return f"a worker for {clean(row.route)}: {here} here, none serves it"
-
 
 # --- tasks ------------------------------------------------------------------------------------
 
 
-def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NOBODY) -> Line:
+def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line:
     """Status and counts: "running, 3 of 7 tasks completed, 2 running"."""
     state = fold.state
     status = state.status.value
@@ -122,7 +74,7 @@ def task_line(
     pad: int,
     now: float,
     since: float = 0.0,
-    unclaimed: Mapping[int, str] = NOBODY,
+    unclaimed: Mapping[int, str] = NO_TASKS,
 ) -> Line:
     """One task on one line: mark, name, description, and on the right its time or why it waits.
 
@@ -278,8 +230,6 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
     task = fold.state.tasks[question.task_id]
     text = clean_lines(question.question) or [""]
     parts = [p for line in text for p in (wrapped(line, width, "  ", "  ") or [""])]
-    if len(parts) > QUESTION_LINES:
-        parts[QUESTION_LINES:] = [f"  ... ({len(parts) - QUESTION_LINES} more lines)"]
     lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
     lines += [[(part, "")] for part in parts]
     if question.started_at is not None:
@@ -370,11 +320,19 @@ def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
     return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
 
 
+def approval_lines(fold: PlanFold, width: int) -> list[Line]:
+    """Every line of what an approval would let run, where one is waited for."""
+    if fold.state.status is not PlanStatus.AwaitingApproval:
+        return []
+    return [[], [("What would run", "bold")], *outline(specs_of(fold), width, most=None)]
+
+
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
     """What ``show`` prints."""
     lines = plan_lines(situation, width)
     lines += waiting_lines(situation.fold, db, width)
     lines += revision_lines(situation.fold, width)
+    lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)
     return [*lines, [], [("Next", "bold")], *steps] if steps else lines
 

@@ -14,12 +14,10 @@ from planfold.cli.outline import outline
 from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.cli.progress import display_for
 from planfold.cli.report import (
-    Situation,
     next_lines,
     plan_lines,
     revision_lines,
     show_json,
-    situation_of,
     specs_of,
     waiting_lines,
 )
@@ -31,6 +29,7 @@ from planfold.cli.session import (
     tell_interruption,
     unserved_here,
 )
+from planfold.cli.situation import Situation, situation_of
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.reporting import Unobserved
@@ -101,7 +100,7 @@ class Runner:
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
-        self._paper.lines(outline(specs, self._paper.width))
+        self._paper.lines(outline(specs, self._paper.width, most=None))
         self._paper.lines(revision_lines(fold, self._paper.width))
         if not self._asks:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from planfold.drafting.text.inline import Inline
@@ -16,7 +16,7 @@ from planfold.drafting.text.markdown import (
     Quote,
     read_blocks,
 )
-from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link
+from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, TaskSpec
 
 _IMAGE: Final = re.compile(r"\.(?:avif|bmp|gif|heic|jpe?g|png|svg|tiff?|webp)(?:[?#].*)?$", re.I)
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
@@ -42,6 +42,25 @@ def extract_attachments(text: str) -> list[Attachment]:
                 case Link(url=address) | ImageRef(source=address) | FileRef(path=address):
                     found.setdefault(address, _by_ending(attachment, address))
     return list(found.values())
+
+
+def missing_files(
+    tasks: Iterable[TaskSpec], exists: Callable[[str], bool]
+) -> list[tuple[int, str]]:
+    """Files that tasks name and that are not there, each with the id of the first such task.
+
+    It may be a slip, or a file that the plan makes; so it is not a fault.
+    """
+    found: dict[str, int] = {}
+    for task in tasks:
+        for attachment in task.attachments:
+            match attachment:
+                case ImageRef(source=path) | FileRef(path=path) if not _SCHEME.match(path):
+                    if path not in found and not exists(path):
+                        found[path] = task.id
+                case _:
+                    pass
+    return [(task_id, path) for path, task_id in found.items()]
 
 
 def _by_ending(attachment: Attachment, address: str) -> Attachment:

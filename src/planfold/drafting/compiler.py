@@ -18,6 +18,7 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, listed, printable, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.limits import Limits
+from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.references import rename_references
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, ToolCall
@@ -62,6 +63,7 @@ def compile_plan(
         links.add_explicit(place)
         if place not in malformed:
             size += _check_task(place, numbered, links, checks, tools, limits, faults)
+    check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
     if size > limits.plan_bytes:
         message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"

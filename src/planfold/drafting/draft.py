@@ -53,8 +53,10 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
 
 
 class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole plan as written; ``goal`` is the request it came from, if any."""
+    """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
+    that request says beside the tasks; they are shown with the plan and are not part of it."""
 
     tasks: list[TaskDraft]
     title: str = ""
     goal: str = ""
+    notes: list[str] = []

@@ -16,6 +16,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "tasks": "The tasks, in any order. At least one.",
         "title": "What the plan is called.",
         "goal": "The request that the plan came from.",
+        "notes": "What that request says beside the tasks. Shown with the plan, and never run.",
     },
     "TaskDraft": {
         "description": "What the task does; for a clarification, the question. Not empty.",

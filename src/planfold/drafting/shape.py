@@ -85,7 +85,9 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
 def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
     for field in raw.keys() - _PLAN_FIELDS:
-        fix = faults.nearest(field, _PLAN_FIELDS) or "the fields of a plan: title, goal, tasks"
+        fix = (
+            faults.nearest(field, _PLAN_FIELDS) or "the fields of a plan: title, goal, notes, tasks"
+        )
         faults.add("there is no such field", field=printable(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
@@ -106,7 +108,11 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
         else:
             fix = 'write an object, {"description": "..."}'
             faults.add(f"is {quoted(task)}, not an object", task=str(place), fix=fix)
-    return PlanDraft(tasks=drafts, **texts)
+    notes = raw.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
+        notes = []
+    return PlanDraft(tasks=drafts, notes=notes, **texts)
 
 
 def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], set[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from planfold.executors.guard.guard import Guard
 from planfold.executors.http import HttpExecutor
 from planfold.executors.human import HumanExecutor
 from planfold.executors.registry import Executors
-from planfold.executors.shell import ShellExecutor
+from planfold.executors.shell import SHELLS, ShellExecutor
 from planfold.llm.model import Models
 from planfold.planner.tasks import PLANNING, NodeKind
 
@@ -38,6 +39,7 @@ def builtin_executors(
     """
     executors = Executors(guard=guard)
     executors.add_tool(ShellExecutor(env_allow=env_allow))
+    executors.toolbox.absent = frozenset(name for name in SHELLS if shutil.which(name) is None)
     executors.add_tool(HttpExecutor(allow_private=allow_private))
     for files in files_in(database):
         executors.add_tool(files)

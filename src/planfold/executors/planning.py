@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.drafting.attachments import extract_attachments
+from planfold.drafting.attachments import extract_attachments, missing_files
+from planfold.drafting.faults import printable
 from planfold.drafting.model.answer import answer_form
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
@@ -23,7 +24,7 @@ from planfold.drafting.model.standing import Standing, has_started, standing
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
-from planfold.executors.files.attached import read_attached
+from planfold.executors.files.attached import is_there, read_attached
 from planfold.executors.files.workspace import Workspace
 from planfold.executors.guard.guard import Guard
 from planfold.executors.threads import run_in_thread
@@ -168,7 +169,7 @@ class _Planning:
             return await self._make_anew({"tasks": specs, "rounds": drafted.rounds})
         if drafted.complete:
             await self._send(all_of_them=True)
-            return self._summary(len(tasks), drafted.rounds)
+            return self._summary(tasks, drafted.rounds)
         plan_id = self._context.plan_id
         if self._anew:
             error = f"the plan was not made anew: {drafted.why}. What was planned stands; approve "
@@ -192,7 +193,7 @@ class _Planning:
         await self._replace(specs)
         kept = {spec.id for spec in self._kept}
         made = [spec for spec in specs if spec.id not in kept]
-        return self._summary(len(made), recorded["rounds"])
+        return self._summary(made, recorded["rounds"])
 
     async def _from_text(self, decided: dict[str, Any]) -> Outcome:
         """Plan the request as a text. What the model had proposed has not started, and goes."""
@@ -204,7 +205,7 @@ class _Planning:
         if faults:
             warnings.append(f"The text is not a plan either, so it is one task: {faults[0]}")
         await self._replace(specs)
-        return self._summary(len(specs), recorded["rounds"], "text", warnings)
+        return self._summary(specs, recorded["rounds"], "text", warnings)
 
     async def _replace(self, specs: Sequence[TaskSpec]) -> None:
         """Put ``specs`` in the place of what has not started; unless that was done before a crash
@@ -318,8 +319,18 @@ class _Planning:
         ]
 
     def _summary(
-        self, tasks: int, rounds: int, drafter: str = "model", warnings: Sequence[str] = ()
+        self,
+        tasks: Sequence[TaskSpec],
+        rounds: int,
+        drafter: str = "model",
+        warnings: Sequence[str] = (),
     ) -> TaskCompleted:
+        workspace = self._context.workspace.resolve()
+        missing = missing_files(tasks, functools.partial(is_there, workspace))
+        said = [
+            *warnings,
+            *(f"Task {i} names {printable(path)}, which is not there" for i, path in missing),
+        ]
+        result = {"tasks": len(tasks), "rounds": rounds, "drafter": drafter, "warnings": said}
         notes = answer_form(self._toolbox).notes if drafter == "model" else ()
-        said = {"tasks": tasks, "rounds": rounds, "drafter": drafter, "warnings": list(warnings)}
-        return TaskCompleted(said | ({"notes": list(notes)} if notes else {}))
+        return TaskCompleted(result | ({"notes": list(notes)} if notes else {}))

@@ -23,6 +23,7 @@ from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect
 from planfold.tools.tool import Tool
 
+SHELLS = ("bash", "zsh", "ksh", "fish")  # what a plan may name beside /bin/sh
 KEEP = 16 * 1024  # bytes of each stream that the result shows
 FILE_LIMIT = 1024 * 1024 * 1024  # bytes of each stream that go to a file
 ERROR_TAIL = 2_000  # characters

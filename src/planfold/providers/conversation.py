@@ -120,6 +120,8 @@ def parameters(
 
 
 def _enforced(schema: dict[str, Any], strict: bool | None) -> OutputObjectDefinition:
+    # Vendors' libraries change a schema in place, which must not share its parts.
+    schema = msgspec.json.decode(msgspec.json.encode(schema))
     if not is_closed(schema):
         return OutputObjectDefinition(opened(schema), name="answer", strict=False)
     return OutputObjectDefinition(schema, name="answer", strict=strict)

@@ -9,6 +9,7 @@ released. A worker that cannot renew stops its tasks after 24 s, before others m
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,7 @@ from planfold.runtime.slots import Key, Reserved, Slots
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
+ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in time
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
 MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end meanwhile
@@ -55,6 +57,7 @@ class Leases:
         self._running: dict[Key, Attempt] = {}
         self._ending: set[Attempt] = set()  # over, but not yet reported or given back
         self._ended: set[Reserved] = set()  # since the queue was last asked
+        self._surplus: deque[Lease] = deque()  # claimed, but commits took their places meanwhile
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._entered = False
         self._doubt = False
@@ -85,12 +88,16 @@ class Leases:
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
                 await self._keep()
-                await self._give_back()
-                await self._claim()
-        except Exception:
-            if loop.time() >= give_up_at:
+                async with asyncio.timeout(ANSWER_S):
+                    await self._give_back()
+                    await self._claim()
+        except Exception as fault:
+            self._doubt = True  # its answer may be lost: compare in the next round
+            if loop.time() >= self._renewed_at[0] + GIVE_UP_RENEWING_S:
                 for attempt in self._running.values():
                     attempt.lose()
+            if isinstance(fault, TimeoutError):
+                raise Transient("the task queue gave no answer in time") from None
             raise
         finally:
             self._last_round = loop.time()
@@ -129,7 +136,10 @@ class Leases:
     def _others_wrote(self) -> bool:
         generation = self._store.generation()
         before, self._generation = self._generation, generation
-        return before != generation and bool(self._running)
+        if before == generation:
+            return False
+        self._slots.waiting = self._slots.waiting or before >= 0
+        return bool(self._running)
 
     # --- both directions ------------------------------------------------------------------------
 
@@ -139,16 +149,22 @@ class Leases:
         before = self._known()
         self._doubt = False
         self._ended.clear()
-        leases = await ask(self._owner)
+        try:
+            leases = await ask(self._owner)
+        except BaseException:
+            self._doubt = True
+            raise
         known = before | self._known() | self._ended
         self._heed(running, leases)
+        kept = set(map(identity, self._surplus))
+        self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
             if _reserved(lease) not in known:
                 await self._adopt(lease)
 
     def _known(self) -> set[Reserved]:
         mine = {_reserved(a.lease) for a in (*self._running.values(), *self._ending)}
-        return mine | self._slots.reserved
+        return mine | set(map(_reserved, self._surplus)) | self._slots.reserved
 
     @staticmethod
     def _heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
@@ -163,7 +179,10 @@ class Leases:
 
     async def _adopt(self, lease: Lease) -> None:
         """A task that is leased to this worker but never began here."""
-        if self._slots.open and self._slots.free > 0:
+        slots = self._slots
+        busy = bool(self._running or slots.reserved)
+        if slots.open and slots.free > 0 and not (busy and (lease.suspect or slots.alone)):
+            slots.alone = slots.alone or lease.suspect
             self._begin(lease)
         else:
             await self._queue.release(self._owner, lease, started=False)
@@ -172,18 +191,26 @@ class Leases:
 
     async def _claim(self) -> None:
         slots = self._slots
+        self._begin_surplus()
         free = slots.free
         self._full = free < 1
         if not slots.open:
             return  # what is claimed while draining would only be cut off
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
+        if free < 1 and slots.waiting and slots.turns is None:
+            slots.turns = self._half()  # else commits fill every place before the next claim
         if free < 1 or slots.alone:
             return
         leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
         self._full = len(leases) == free
-        slots.turns = max(1, slots.concurrency // 2) if self._full else None
-        self._begin_all(leases)
+        slots.waiting = self._full
+        slots.turns = self._half() if self._full else None
+        self._surplus.extend(leases)
+        self._begin_surplus()
+
+    def _half(self) -> int:
+        return max(1, self._slots.concurrency // 2)
 
     async def _claim_suspect(self) -> bool:
         """Nothing runs here: run one of the tasks that may have killed a worker, if there are
@@ -224,6 +251,13 @@ class Leases:
             for lease in leases:
                 self._begin(lease)
 
+    def _begin_surplus(self) -> None:
+        if self._surplus and not self._slots.open:
+            self._surplus.clear()  # the next comparison gives it back
+            self._doubt = True
+        while self._surplus and self._slots.open and self._slots.free > 0:
+            self._begin(self._surplus.popleft())
+
     def _begin(self, lease: Lease) -> None:
         key = (lease.aggregate_id, lease.task_id)
         former = self._running.get(key)
@@ -261,6 +295,7 @@ class Leases:
         if self._running.get(key) is attempt:
             del self._running[key]
             self._slots.running = len(self._running)
+            self._begin_surplus()
             if self._full or self._slots.alone:  # there may be more to claim
                 self._store.wakeup.notify(WORK)
 
@@ -324,11 +359,14 @@ class Leases:
         """Give back what was not reported or never began, and tell the others that it ends."""
         try:
             async with asyncio.timeout(REPORT_S):
+                self._begin_surplus()
                 await self._give_back()
                 while self._slots.reserved:  # noqa: ASYNC110 - a commit is on its way
                     await asyncio.sleep(0.001)
                 await self._compare(self._queue.renew)
         finally:
+            self._entered = self._stopping = False  # the worker may be entered again
+            self._last_round = None
             await self._queue.leave(self._owner)
 
 

@@ -109,7 +109,7 @@ class Reporter:
             worker=self._owner,
             claimed_at=lease.claimed_at,
             began_at=began_at,
-            jitter=jitter if isinstance(event, TaskFailed) else None,
+            jitter=jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None,
         )
         pause, repeated = 0.05, False
         while True:

@@ -108,9 +108,18 @@ class Runner:
         # After another worker had it, the log may hold steps of this attempt that we never saw.
         seen = version_of(lease.cause) if lease.epoch == 1 else None
         planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen)
+        task = _current(planner, lease)
+        if task is None or task.stopping:  # perhaps by a command that is not committed yet
+            planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
+            task = _current(planner, lease)
         assert isinstance(planner, Planner)
-        task = planner.state.tasks.get(lease.task_id)
-        current = (
-            task is not None and task.status is TaskStatus.Running and task.attempt == lease.attempt
-        )
-        return (task if current else None), planner
+        return task, planner
+
+
+def _current(planner: object, lease: Lease) -> Task | None:
+    """The task of a lease, while the attempt that it is for may run."""
+    assert isinstance(planner, Planner)
+    task = planner.state.tasks.get(lease.task_id)
+    if task is None or task.status is not TaskStatus.Running or task.attempt != lease.attempt:
+        return None
+    return task

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from planfold.errors import PlanfoldError
+from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Due
 from planfold.runtime.aggregate import Aggregate
@@ -17,7 +17,8 @@ from planfold.runtime.chore import EVERY_S
 from planfold.runtime.dispatcher import Dispatcher
 
 AT_ONCE = 100  # streams that are looked at in one round
-SHORTEST_PAUSE_S = 0.1  # between two looks at a stream that cannot be continued
+SHORTEST_PAUSE_S = 0.1  # between two rounds
+STUCK_PAUSE_S = 60.0  # between two tries to continue a stream that cannot be, unless it is written
 
 
 class Timers:
@@ -36,23 +37,32 @@ class Timers:
         self._aggregates = {aggregate.stream_id: aggregate for aggregate in aggregates}
         self._plan_id = plan_id
         self._trouble = trouble
-        self._ends: dict[Due, float] = {}  # when each wait ends at the latest, in loop time
+        self._stuck: dict[Due, float] = {}  # when to try again, in loop time
+        # When each wait ends at the latest, in loop time. What a stream waits for stays the same
+        # while it is written for other reasons.
+        self._ends: dict[tuple[str, float], float] = {}
 
     async def round(self) -> float:
         """Continue what is due; returns the seconds until the next stream is due."""
-        waiting = await self._store.queue.upcoming(
-            AT_ONCE, stream_ids=tuple(self._aggregates), aggregate_id=self._plan_id
+        limit = AT_ONCE + len(self._stuck)  # so that the stuck ones do not hide the others
+        found = await self._store.queue.upcoming(
+            limit, stream_ids=tuple(self._aggregates), aggregate_id=self._plan_id
         )
         now, passed = self._store.clock(), asyncio.get_running_loop().time()
+        self._stuck = {due: self._stuck[due] for due in found if self._stuck.get(due, 0) > passed}
+        waiting = [due for due in found if due not in self._stuck]
         self._ends = {
-            due: self._ends.get(due, passed + max(0.0, min(due.at - now, due.at - due.since)))
+            _wait(due): self._ends.get(
+                _wait(due), passed + max(0.0, min(due.at - now, due.at - due.since))
+            )
             for due in waiting
         }
         pause = EVERY_S
-        for due, end in self._ends.items():
+        for due in waiting:
+            end = self._ends[_wait(due)]
             if due.at <= now or end <= passed:
                 await self._continue(due, max(due.at, now))
-                pause = SHORTEST_PAUSE_S if len(waiting) == AT_ONCE else pause
+                pause = SHORTEST_PAUSE_S if len(found) == limit else pause
             else:
                 pause = min(pause, max(min(due.at - now, end - passed), SHORTEST_PAUSE_S))
         return pause
@@ -66,4 +76,10 @@ class Timers:
                 name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
                 await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
         except PlanfoldError as fault:  # the others are due all the same
+            if not isinstance(fault, Transient):
+                self._stuck[due] = asyncio.get_running_loop().time() + STUCK_PAUSE_S
             self._trouble(fault)
+
+
+def _wait(due: Due) -> tuple[str, float]:
+    return due.aggregate_id, due.at

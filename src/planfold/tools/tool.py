@@ -40,10 +40,12 @@ class Toolbox:
     """The tools that a plan may name. Iterating yields them by name.
 
     ``failures`` says by foreign server why its tools are not there, ``left_out`` the same by tool,
-    ``warnings`` what else the operator should know of where they come from.
+    ``warnings`` what else the operator should know of where they come from. ``absent`` are the
+    shells that are not installed on this machine: a plan that names one of them has a fault.
     """
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self.absent: frozenset[str] = frozenset()
         self.failures: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []

@@ -116,15 +116,15 @@ UPDATE task_queue SET expires = ? WHERE owner = ?
 -- name: forget_workers
 DELETE FROM workers WHERE seen_at < ? - 86400
 -- name: enter
-INSERT INTO workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at, declined = excluded.declined
 -- name: seen
 UPDATE workers SET seen_at = ? WHERE owner = ?
 -- name: leave
 DELETE FROM workers WHERE owner = ?
 -- name: workers
-SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined FROM workers
+SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined, plan_id FROM workers
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
@@ -179,20 +179,22 @@ SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
        recorded_at, checksum
 FROM events
 WHERE event_type = ?4 AND position > ?2 AND (?3 IS NULL OR +stream_id = ?3)
+  AND event_type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded')
 ORDER BY position LIMIT ?5
 -- name: read_kind
 SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
        CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
        recorded_at, checksum
 FROM events
-WHERE stream_id = ?3 AND position > ?2
+WHERE stream_id = ?3 AND position > ?2 AND stream_id <> 'plan'
 ORDER BY position LIMIT ?5
 -- name: read_log
 SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
        CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
        recorded_at, checksum
 FROM events
-WHERE position > ?2 ORDER BY position LIMIT ?5
+WHERE position > ?2 AND (?3 IS NULL OR +stream_id = ?3) AND (?4 IS NULL OR +event_type = ?4)
+ORDER BY position LIMIT ?5
 -- name: last_position
 SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)  -- the newest may be archived
 -- name: first_metadata

@@ -19,8 +19,9 @@ CREATE TABLE events (
     checksum      INTEGER  -- see planfold/eventstore/checksum.py; NULL in rows that are older
 );
 CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, version);
-CREATE INDEX events_by_type ON events (event_type);  -- and by position, the row's id
-CREATE INDEX events_by_kind ON events (stream_id);
+CREATE INDEX events_by_type ON events (event_type)
+WHERE event_type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded');
+CREATE INDEX events_by_kind ON events (stream_id) WHERE stream_id <> 'plan';
 
 CREATE TABLE streams (
     aggregate_id TEXT    PRIMARY KEY,
@@ -120,7 +121,8 @@ CREATE TABLE workers (
     pid         INTEGER NOT NULL,
     started_at  REAL    NOT NULL,
     seen_at     REAL    NOT NULL,
-    declined    TEXT    NOT NULL  -- JSON list of tools that it found it does not have
+    declined    TEXT    NOT NULL, -- JSON list of tools that it found it does not have
+    plan_id     TEXT  -- the only plan that it serves; NULL: all
 ) WITHOUT ROWID;
 
 -- What is left here of a stream that was moved to an archive.

@@ -11,7 +11,13 @@ from typing import Any, Self
 import apsw
 import msgspec
 
-from planfold.backends.names import names_of, of_another_kind, require_storable
+from planfold.backends.names import (
+    DENSE_KIND,
+    DENSE_TYPES,
+    names_of,
+    of_another_kind,
+    require_storable,
+)
 from planfold.backends.rows import envelope_of, events_of, head_of, new_events
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
@@ -187,10 +193,12 @@ class SqliteStore:
         """See :meth:`EventStore.read`."""
         if query.aggregate_id is not None:
             name = "read_stream"
-        elif query.event_type is not None:
+        elif query.event_type is not None and query.event_type not in DENSE_TYPES:
             name = "read_type"
+        elif query.event_type is None and query.stream_id not in (None, DENSE_KIND):
+            name = "read_kind"
         else:
-            name = "read_log" if query.stream_id is None else "read_kind"
+            name = "read_log"
         bindings = (
             query.aggregate_id,
             after,

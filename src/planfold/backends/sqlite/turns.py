@@ -5,7 +5,7 @@ stream that comes later begin at the first turn that is still free, where the ot
 every round of turns has one row of each stream. Where no row is free, a stream begins at the
 position of its events: turns never rise faster than positions, so all that was granted before
 lies below.
-See docs/decisions/0020.
+See docs/decisions/0022.
 """
 
 from __future__ import annotations
@@ -55,15 +55,19 @@ class Turns:
             self._first[lane] = turn
         return turn
 
-    def take(self, aggregate_id: str, lanes: Collection[Lane], count: int) -> int:
+    def take(
+        self, aggregate_id: str, lanes: Collection[Lane], count: int, *, begins: bool = False
+    ) -> int:
         """``count`` turns for the next rows of a stream; returns the last of them."""
         first = min(map(self.first, lanes))
-        last = self._last.get(aggregate_id)
+        last = 0 if begins else self._last.get(aggregate_id)
         if last is None:
             last = self._writer.connection.execute(SQL["last_turn"], (aggregate_id,)).get or 0
             if len(self._last) >= MOST_STREAMS:
                 self._last.clear()
-        last = self._last[aggregate_id] = max(first - 1, last) + count
+        last = max(first - 1, last) + count
+        if not begins:
+            self._last[aggregate_id] = last
         return last
 
     def _look_for_foreign_writes(self) -> None:
@@ -78,6 +82,7 @@ class Changes:
 
     def __init__(self, append: Append) -> None:
         self._aggregate_id = append.aggregate_id
+        self._begins = not append.expected_version
         self._lanes: set[Lane] = set()
         self._owner = append.owner
         self._free: list[list[Any]] = []
@@ -108,8 +113,9 @@ class Changes:
         """Give turns to the rows without an owner; returns the last one, None without any."""
         if not self._free:
             return None
-        last = turns.take(self._aggregate_id, self._lanes, len(self._free))
-        for turn, row in enumerate(self._free, last - len(self._free) + 1):
+        count = len(self._free)
+        last = turns.take(self._aggregate_id, self._lanes, count, begins=self._begins)
+        for turn, row in enumerate(self._free, last - count + 1):
             row[-1] = turn
         return last
 
@@ -118,4 +124,7 @@ class Changes:
         for row in self._leased:
             row[-1:] = (self._owner, now + LEASE_S, now)
         for name, rows in self._steps:
-            connection.executemany(SQL[name], rows)
+            if len(rows) == 1:
+                connection.execute(SQL[name], rows[0])
+            else:
+                connection.executemany(SQL[name], rows)

@@ -108,7 +108,8 @@ async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> 
 async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """What a decision led to, and what can be done next."""
     from planfold.cli.printing import Line, Paper, clean, print_json
-    from planfold.cli.report import header_line, next_lines, show_json, situation_of
+    from planfold.cli.report import header_line, next_lines, show_json
+    from planfold.cli.situation import situation_of
 
     situation = await situation_of(app, plan_id)
     if as_json:

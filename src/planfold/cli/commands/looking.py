@@ -95,7 +95,8 @@ def show_command(
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.printing import Paper, clean_lines, print_json
-    from planfold.cli.report import show_json, situation_of, task_lines, whole_report
+    from planfold.cli.report import show_json, task_lines, whole_report
+    from planfold.cli.situation import situation_of
     from planfold.planner.context import render_context
 
     if context and (task is not None or as_json):
@@ -137,8 +138,9 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.printing import Paper, print_json
     from planfold.cli.progress import PlainLines, display_for
-    from planfold.cli.report import header_line, plan_lines, show_json, situation_of
+    from planfold.cli.report import header_line, plan_lines, show_json
     from planfold.cli.session import Session, Stop
+    from planfold.cli.situation import situation_of
 
     async def watch() -> int:
         async with existing_app(db) as app:
@@ -299,7 +301,8 @@ def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str 
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.drawing import dot, svg
     from planfold.cli.printing import Paper, print_json
-    from planfold.cli.report import situation_of, specs_of
+    from planfold.cli.report import specs_of
+    from planfold.cli.situation import situation_of
 
     async def graph() -> None:
         async with existing_app(db) as app:

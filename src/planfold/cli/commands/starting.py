@@ -174,10 +174,11 @@ def _begun(
         if not is_data(text, name):
             wish = decoded_plan(text, name)
             return begin_with_wish(wish, config, approved_by=approver)
-    return _with(_compiled(source, toolbox), config=config, approved_by=approver)
+    return _with(_compiled(source, toolbox)[0], config=config, approved_by=approver)
 
 
-def _compiled(source: str, toolbox: Toolbox) -> Initialize:
+def _compiled(source: str, toolbox: Toolbox) -> tuple[Initialize, list[str]]:
+    """The checked plan, and what its text says beside the tasks."""
     from planfold.cli.sources import read_source
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.files import load_plan
@@ -185,7 +186,7 @@ def _compiled(source: str, toolbox: Toolbox) -> Initialize:
 
     text, name = read_source(source)
     draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
-    return Initialize(draft.title, compile_plan(draft, toolbox), draft.goal)
+    return Initialize(draft.title, compile_plan(draft, toolbox), draft.goal), draft.notes
 
 
 # --- plan ---------------------------------------------------------------------------------------
@@ -203,27 +204,45 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     """
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
-    from planfold.cli.outline import outline, shape_json, shape_lines
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.outline import note_lines, outline, shape_json, shape_lines
+    from planfold.cli.printing import Paper, clean, print_json
     from planfold.planner.revising import hash_revision
 
     settings = settings_for(db)
     let_tools_be_found(settings, tools)
 
-    async def compiled() -> Initialize:
+    async def compiled() -> tuple[Initialize, list[str]]:
         async with assembled(settings, tools) as executors:
             return _compiled(source, executors.toolbox)
 
-    plan = run_async(compiled())
+    plan, notes = run_async(compiled())
+    missing = _missing(plan, settings)
     if as_json:
-        print_json(_plan_json(plan) | shape_json(plan.tasks))
+        files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
+        print_json(_plan_json(plan) | {"notes": notes} | shape_json(plan.tasks) | files)
         return COMPLETED
     paper = Paper()
     paper.lines([title_line(plan.title, len(plan.tasks)), []])
     paper.lines(outline(plan.tasks, paper.width, most=None))
+    if notes:
+        paper.lines([[], *note_lines(notes, paper.width)])
     paper.lines([[], *shape_lines(plan.tasks, paper.width)])
+    if missing:
+        named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
+        paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])
     paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
     return COMPLETED
+
+
+def _missing(plan: Initialize, settings: Settings) -> list[tuple[int, str]]:
+    """Files that the plan names and that are not in the workspace."""
+    import functools
+
+    from planfold.assembly import workspace_of
+    from planfold.drafting.attachments import missing_files
+    from planfold.executors.files.attached import is_there
+
+    return missing_files(plan.tasks, functools.partial(is_there, workspace_of(settings)))
 
 
 def _plan_json(plan: Initialize) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Elements:
         return f"it breaks off after {len(self.found)} whole tasks"
 
     def _skip(self, piece: str, place: int) -> int:
-        """Go on inside of a text or a comment; returns the next place to look at."""
+        """Continue inside of a text or a comment; returns the next place to look at."""
         mode, char = self._mode, piece[place]
         if mode == "escape":
             self._mode = "text"

@@ -1,4 +1,4 @@
-"""``TaskReader``: the tasks of a model's plan, in whatever the model wraps around it.
+"""``TaskReader``: the tasks of a model's plan, with anything that the model wraps around it.
 
 An answer that begins with the plan (perhaps behind thinking, or in a code fence) is read while
 it is written. In any other answer an early list may be an example, or part of thinking whose

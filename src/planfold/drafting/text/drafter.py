@@ -1,30 +1,34 @@
 """The text drafter: plain text or Markdown becomes a plan, by fixed rules and offline.
 
-    blocks (markdown) > outline (items, prose, actions) > order > PlanDraft
+    blocks (markdown) > outline (items, prose, commands) > order > placeholders > PlanDraft
 
 docs/reference/plan-text.md is the language; its examples are tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Iterator
+from typing import Final
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.text.actions import Action, Call, Command, Request, Script
+from planfold.drafting.text.arguments import Answers, arguments_of
+from planfold.drafting.text.commands import Command, Script
 from planfold.drafting.text.directives import Directives, take_directives
+from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.items import take_box, without_number
 from planfold.drafting.text.markdown import (
     Block,
     Heading,
     Item,
     ItemList,
+    Note,
     Paragraph,
     Quote,
     read_blocks,
 )
 from planfold.drafting.text.order import Order
-from planfold.drafting.text.outline import Entry, outline
-from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
+from planfold.drafting.text.outline import outline
+from planfold.drafting.text.parts import Entry
 from planfold.planner.tasks import NodeKind
 
 _TITLE: Final = 80  # characters of a title that is only the first line
@@ -35,21 +39,41 @@ def parse_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
     """Read ``text`` as a plan. Never raises; a text without anything to do has no tasks.
 
     ``known_tools`` makes ``@name`` without JSON a call of that tool; ``@name {...}`` always is.
+    The draft's ``notes`` are what the text says beside its tasks.
     """
     blocks = read_blocks(text)
-    order = Order(outline(blocks, known_tools))
-    tasks = [_task(entry, order) for entry in order.entries]
-    return PlanDraft(tasks=tasks, title=_title(blocks), goal=text.replace("\0", "\ufffd"))
+    heading = next((block for block in blocks if isinstance(block, Heading)), None)
+    front = next((b for b in blocks[:1] if isinstance(b, Note) and b.title), None)
+    titled = heading is not None and (heading.level == 1 or front is None)
+    numbered = heading is not None and without_number(heading.text) is not None
+    root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
+    order = Order(root)
+    answers = Answers(order.entries, text)
+    tasks = [_task(entry, order, answers) for entry in order.entries]
+    for task in tasks:
+        known = answers.known(task.description) if task.tool is None else []
+        if known:  # the answer is of use there, too
+            task.depends_on = [*task.depends_on, *known]
+    return PlanDraft(
+        tasks=[*tasks, *answers.questions()],
+        title=_title(blocks, heading if titled else None, front),
+        goal=text.replace("\0", "\ufffd"),
+        notes=[*notes, *_comments(text)],
+    )
 
 
-def _task(entry: Entry, order: Order) -> TaskDraft:
+def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
     reading = entry.reading
     said = reading.directives
-    tool, arguments = _call(reading.action, lambda target: order.rename(entry, target))
+    tool, arguments = arguments_of(entry, order, answers)
+    description = reading.description
+    if tool is None and isinstance(reading.action, (Command, Script)):
+        code = reading.action.line if isinstance(reading.action, Command) else reading.action.text
+        description = description if code in description else f"{description}:\n{code}"
     draft = TaskDraft(
         id=entry.id,
-        description=reading.description,
-        kind=reading.kind,
+        description=description,
+        kind=reading.kind if tool or reading.action is None else NodeKind.Processing,
         label=said.label,
         tool=tool,
         arguments=arguments,
@@ -69,20 +93,6 @@ def _task(entry: Entry, order: Order) -> TaskDraft:
     return draft
 
 
-def _call(action: Action | None, rename: Rename) -> tuple[str | None, dict[str, Any] | None]:
-    match action:
-        case Command(line):
-            return "shell", shell_arguments(line, rename)
-        case Script(text):
-            return "shell", {"script": text}
-        case Request(url, method):
-            return "http", {"url": escape_dollars(url, rename), "method": method}
-        case Call(tool, arguments):
-            return tool, arguments
-        case None:
-            return None, None
-
-
 def _default(said: Directives, choices: list[str]) -> str | None:
     """The default as the choice spells it: {default=yes} means "Yes"."""
     if said.default is None:
@@ -91,10 +101,20 @@ def _default(said: Directives, choices: list[str]) -> str | None:
     return next(same, said.default)
 
 
-def _title(blocks: list[Block]) -> str:
-    heading = next((block for block in blocks if isinstance(block, Heading)), None)
+def _comments(text: str) -> Iterator[str]:
+    """What the HTML comments of a text say."""
+    start = text.find("<!--")
+    while start >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        if comment := text[start + 4 : end].strip():
+            yield comment
+        start = text.find("<!--", end)
+
+
+def _title(blocks: list[Block], heading: Heading | None, front: Note | None) -> str:
     if heading is not None:
         return _shortened(take_directives(heading.text)[0].line, _LONGEST_TITLE)
+    if front is not None:
+        return _shortened(front.title, _LONGEST_TITLE)
     return _shortened(_first_line(blocks), _TITLE)
 
 
@@ -103,9 +123,10 @@ def _first_line(blocks: list[Block]) -> str:
     while inner:
         block = inner.pop(0)
         match block:
-            case Paragraph(text) if text.text.strip():
-                line = take_directives(text.cut(0, (text.text + "\n").index("\n")))[0]
-                return line.line.removeprefix("[ ] ").removesuffix(":")
+            case Paragraph(text, raw) if text.text.strip():
+                text = take_box(text, raw)[0]
+                first = text.cut(0, (text.text + "\n").index("\n"))
+                return _plain(take_directives(first)[0])
             case ItemList(items=items):
                 inner = [*items, *inner]
             case Item() | Quote():
@@ -113,6 +134,10 @@ def _first_line(blocks: list[Block]) -> str:
             case _:
                 pass
     return ""
+
+
+def _plain(text: Inline) -> str:
+    return text.line.removesuffix(":")
 
 
 def _shortened(text: str, length: int) -> str:

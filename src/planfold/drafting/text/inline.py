@@ -25,6 +25,7 @@ _TAG = re.compile(
     r"|span|strong|sub|summary|sup|u|var)\b[^>]*>",
     re.IGNORECASE,
 )
+_BLANKS = re.compile(r"[^\S\n]{2,}")
 _WORD = re.compile(r"[^\s\0,;()<>\"'`|]+")
 
 
@@ -86,6 +87,11 @@ class Inline:
         return [span.start for span in self.spans]
 
     @property
+    def is_struck(self) -> bool:
+        """Whether all of the text is struck out, or part of it where it holds nothing else."""
+        return self.text.startswith("~~") and not self.mask.strip(HIDDEN + " .,:;\n")
+
+    @property
     def line(self) -> str:
         """The text on one line."""
         return self.text.replace("\n", " ").strip()
@@ -133,13 +139,14 @@ class _Writer:
         self.mask: list[str] = []
         self.spans: list[Span] = []
         self._length = 0
+        self._struck = 0  # open ~~: what is struck out is shown, but never read as code
         self._links: list[tuple[int, Token, int]] = []
         self._visible = _visible_emphasis(tokens)
 
     def add(self, place: int, token: Token) -> None:
         match token.type:
             case "text":
-                self._write(token.content)
+                self._write(_BLANKS.sub(" ", token.content))
             case "softbreak" | "hardbreak":
                 self._write("\n")
             case "code_inline":
@@ -152,11 +159,17 @@ class _Writer:
                 self._link()
             case "image":
                 self._image(token)
+            case "s_open" | "s_close":
+                self._struck += token.nesting > 0
+                self._write("~~")
+                self._struck -= token.nesting < 0
             case _ if place in self._visible:
                 self._write(token.markup)
 
     def _write(self, text: str, mask: str | None = None) -> None:
         self.text.append(text)
+        if self._struck:
+            mask = HIDDEN * len(text)
         self.mask.append(text.replace(HIDDEN, "\ufffd") if mask is None else mask)
         self._length += len(text)
 
@@ -166,7 +179,8 @@ class _Writer:
         written = f"{token.markup}{pad}{content}{pad}{token.markup}"
         start = self._length
         self._write(written, HIDDEN * len(written))
-        self.spans.append(Span(start, self._length, code=content))
+        if not self._struck:
+            self.spans.append(Span(start, self._length, code=content))
 
     def _html(self, content: str) -> None:
         if content.lower().startswith("<br"):

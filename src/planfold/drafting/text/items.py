@@ -1,4 +1,7 @@
-"""One item of a text (a list item, a sentence, a paragraph) as a task."""
+"""One item of a text (a list item, a numbered heading, a sentence) as a task.
+
+An item is a command only if all that it asks for is that command; else it is work.
+"""
 
 # ruff: noqa: RUF001 (people write curly quotes and long dashes too)
 from __future__ import annotations
@@ -9,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from planfold.drafting.text import markdown
-from planfold.drafting.text.actions import (
+from planfold.drafting.text.commands import (
     Action,
     Call,
     Command,
@@ -17,20 +20,40 @@ from planfold.drafting.text.actions import (
     call_in,
     command_in,
     is_question,
+    lead_folder,
+    only_code,
     request_in,
 )
 from planfold.drafting.text.directives import NONE, Directives, take_directives, take_trailing
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.shell import is_prompted, script_of, without_prompt
+from planfold.drafting.text.sentences import sentences, take_connector
+from planfold.drafting.text.shell import (
+    block_of,
+    comments_of,
+    count_commands,
+    is_prompted,
+    printed,
+    without_prompt,
+)
+from planfold.drafting.text.words import (
+    is_conditional,
+    is_example,
+    is_guarding_heading,
+    is_lead,
+    is_remark,
+)
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, NodeKind
 
-_BOX: Final = re.compile(r"\[([ xX✓✔]?)\](?:\s+|$)")
+BOX: Final = re.compile(r"\[([ xX✓✔]?)\](?:\s+|$)")
 _NUMBERED: Final = re.compile(
-    r"(?:(?:step|phase|stage|task|part)\s+\d{1,3}(?:\.\d{1,3})*(?:\s*[.:)]|\s*[—–-](?=\s))?"
-    r"|\d{1,3}(?:\.\d{1,3})*(?:[.:)]|\s*[—–-](?=\s)))\s+(?=\S)",
+    r"(?:(?:step|phase|stage|task|part)\s+\d{1,3}(?:\.\d{1,3})*(?:\s?[.:)]|\s?[—–-](?=\s))?"
+    r"|\d{1,3}(?:\.\d{1,3})*(?:[.:)]|\s?[—–-](?=\s))|(?:[a-zA-Z]|[ivx]{2,5}|[IVX]{2,5})[.)])"
+    r"\s+(?=\S)",
     re.IGNORECASE,
 )
-_ALONE: Final = re.compile(r"\S*[./]\S*|\0+")  # a name, not an instruction
+_IN_BRACKETS: Final = re.compile(r"[?？]\s?[(\[]([^()\[\]\n]{1,200})[)\]]\.?$")
+_PRINTED: Final = frozenset(["console", "log", "output", "text", "txt"])
+_SAID: Final = re.compile(r"\s?(?:[/|,]|\bor\b)\s?")
 
 
 @dataclass
@@ -44,8 +67,8 @@ class Reading:
     attachments: list[Attachment] = field(default_factory=list)
     choices: list[str] = field(default_factory=list)
     done: bool | None = None  # as its check box says
-    bare: bool = False  # the name of something: needs what stands above it to make sense
-    only_code: bool = False
+    notes: list[str] = field(default_factory=list)  # what is not part of the task
+    captioned: bool = False  # it is called by its heading
 
 
 def read_item(
@@ -53,49 +76,183 @@ def read_item(
     raw: str | None,
     known_tools: Collection[str],
     more: Sequence[markdown.Block] = (),
+    *,
+    guarded: bool = False,
 ) -> Reading:
-    """``text`` is what the item says, ``raw`` the same as written, ``more`` what else is in it."""
-    done: bool | None = None
-    if box := _BOX.match(text.mask):
-        done = box[1] not in ("", " ")
-        text = text.cut(box.end())
-        raw = None if raw is None else _BOX.sub("", raw, count=1)
-    reading = _read_raw(raw, text, known_tools, more) if raw is not None else None
-    reading = reading or _read_inline(text, known_tools)
-    reading.done = done
-    _add_blocks(reading, more)
-    if reading.action is not None:
+    """``text`` is what the item says, ``raw`` the same as written, ``more`` what else is in it.
+
+    ``guarded``: what it stands in holds only at times, so nothing in it is an action.
+    """
+    more = _flattened(more)
+    reading = _read_raw(raw, text, known_tools, more, guarded) if raw is not None else None
+    reading = reading or _read_text(text, more, guarded)
+    if guarded:
+        reading.action = None
+        reading.kind = NodeKind.Processing
+    elif reading.action is not None:
         reading.kind = NodeKind.ToolCall
     return reading
 
 
+def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> Reading:
+    text, said = take_directives(text)
+    reading = Reading(text.line, directives=said, attachments=text.attachments())
+    chosen = bracketed_choices(text)
+    if not guarded and (chosen or is_question(text)):
+        reading.kind = NodeKind.Clarification
+        reading.choices = chosen
+        if chosen:
+            reading.description = text.cut(0, text.mask.rindex("?") + 1).line
+    elif not guarded and "~~" not in text.text:
+        reading.action = _action_of(text, more)
+        if isinstance(reading.action, Command) and only_code(text) is not None:
+            reading.description = reading.action.line  # called by it, without the backticks
+            reading.attachments = []
+    script = isinstance(reading.action, Script) and bool(_scripts(more))
+    if script:
+        reading.description = reading.description.removesuffix(":")
+    _add_blocks(reading, more, shown_as_script=script)
+    if not reading.description and isinstance(reading.action, Script):
+        reading.description = first_line(reading.action.text)
+    return reading
+
+
+def bracketed_choices(text: Inline) -> list[str]:
+    """The choices in "Do we deploy? (yes/no)"."""
+    match = _IN_BRACKETS.search(text.mask[-250:])
+    found = [part.strip() for part in _SAID.split(match[1])] if match else []
+    return list(dict.fromkeys(filter(None, found))) if len(found) > 1 else []
+
+
+# --- actions -------------------------------------------------------------------------------------
+
+
+def _action_of(text: Inline, more: Sequence[markdown.Block]) -> Action | None:
+    if _scripts(more):
+        return script_in(text, more)
+    if _has_input(text, more) or not _only_remarks(more):
+        return None
+    return command_in(text) or request_in(text)
+
+
+def _scripts(more: Sequence[markdown.Block]) -> list[tuple[str, str]]:
+    code = [block for block in more if isinstance(block, markdown.Code)]
+    return [found for block in code if (found := block_of(block.language, block.content))]
+
+
+def _has_input(text: Inline, more: Sequence[markdown.Block]) -> bool:
+    """Whether a block that is no script is more to do, and not what a command prints."""
+    above = text
+    for block in more:
+        match block:
+            case markdown.Paragraph(said):
+                above = said
+            case markdown.Code(language, content) if not block_of(language, content):
+                told = [*sentences(above)][-1:]
+                shown = told and told[0].mask.endswith(":") and is_remark(told[0].mask)
+                if language not in _PRINTED and not shown:
+                    return True
+            case _:
+                pass
+    return False
+
+
+def _only_remarks(more: Sequence[markdown.Block]) -> bool:
+    notes = [block.text for block in more if isinstance(block, markdown.Paragraph)]
+    told = [s for note in notes for s in sentences(take_directives(note)[0])]
+    return all(is_remark(s.mask) and not is_conditional(s.mask) for s in told)
+
+
+def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
+    """The script in the shell blocks of an item, where the item asks for nothing else.
+
+    Every block may have one sentence above it that asks for what it does; all other sentences
+    are remarks, and no sentence or comment sets a condition.
+    """
+    script: list[str] = []
+    shells: set[str] = set()
+    folders: set[str] = set()
+    asked: list[Inline] = []
+    bare = False  # two scripts with no text between them: which of them?
+    leads = not text.mask.strip()
+    blocks = [markdown.Paragraph(text, ""), *more]
+    for block, below in zip(blocks, [*blocks[1:], None], strict=True):
+        if isinstance(block, markdown.Paragraph):
+            said, folder = lead_folder(take_connector(take_directives(block.text)[0]).text)
+            folders |= {folder} if folder else set()
+            found = _asking(said, block.raw.startswith("**"), isinstance(below, markdown.Code))
+            if found is None:
+                return None
+            asked += found
+            leads = leads or bool(found or folder)
+            bare = False
+        elif isinstance(block, markdown.Code) and (code := block_of(block.language, block.content)):
+            lines = count_commands(code[0])
+            if (
+                bare
+                or len(asked) > 1
+                or not all(is_lead(sentence.mask, lines) for sentence in asked)
+            ):
+                return None
+            if any(map(is_guarding_heading, comments_of(code[0]))):
+                return None
+            asked, bare = [], True
+            script.append(code[0])
+            shells.add(code[1])
+    if asked or not leads or len(shells) != 1 or len(folders) > 1 or _has_input(text, more):
+        return None
+    return Script("\n".join(script), shells.pop(), next(iter(folders), ""))
+
+
+def _asking(text: Inline, bold: bool, above: bool) -> list[Inline] | None:
+    """The sentences that ask for something; None where one says that a block is no step.
+
+    ``bold``: it begins with a bold label ("**Careful**: ..."); ``above``: a block is below it.
+    """
+    if is_conditional(text.mask) or is_example(text.mask) or "~~" in text.text:
+        return None
+    found = list(sentences(text))
+    asked = [take_connector(s).text for s in found if not is_remark(s.mask)]
+    if bold and len(found) == 1 and 0 < text.mask.find(":") < 40:
+        return []
+    if above and found and found[-1].mask.endswith(":") and is_remark(found[-1].mask):
+        return None  # For example: ...
+    return asked
+
+
 def _read_raw(
-    raw: str, text: Inline, known_tools: Collection[str], more: Sequence[markdown.Block]
+    raw: str,
+    text: Inline,
+    known_tools: Collection[str],
+    more: Sequence[markdown.Block],
+    guarded: bool,
 ) -> Reading | None:
     """Items in which every character counts: ``$ command`` and ``@tool {...}``."""
     if is_prompted(raw):
-        return _read_prompt(raw)
-    if not raw.lstrip("`").startswith("@") and ": @" not in raw:
+        return _read_prompt(raw, more)
+    if guarded or (not raw.lstrip("`").startswith("@") and ": @" not in raw):
         return None
     only = text.codes[0].code if len(text.codes) == 1 and not text.mask.strip("\0. ") else None
     fence = next((b for b in more if isinstance(b, markdown.Code) and b.language == "json"), None)
     source = f"{raw} {fence.content}" if fence and raw.startswith("@") else only or raw
     found = call_in(source, known_tools)
-    if found is None:
+    if found is None or (found[1] and not is_lead(found[1])):
         return None
     call, before, behind = found
     behind, said = take_trailing(" " + behind)
     description = " ".join(part for part in (before, behind.strip()) if part)
     shown = source.strip()[: 200 if fence else None]
-    return Reading(
+    reading = Reading(
         description=(description or take_trailing(shown)[0]).replace("\n", " "),
         action=call,
         directives=said,
         attachments=[a for a in text.attachments() if not _is_argument(a, call)],
     )
+    _add_blocks(reading, [block for block in more if block is not fence])
+    return reading
 
 
-def _read_prompt(raw: str) -> Reading:
+def _read_prompt(raw: str, more: Sequence[markdown.Block]) -> Reading:
     lines = raw.split("\n")
     lines[-1], said = take_trailing(lines[-1])
     commands: list[str] = []
@@ -109,8 +266,11 @@ def _read_prompt(raw: str) -> Reading:
             notes.append(line.strip())
     single = len(commands) == 1 and "\n" not in commands[0]
     action = Command(commands[0]) if single else Script("\n".join(commands))
-    description = "\n".join([*commands, *notes])
-    return Reading(description, action=action, directives=said, only_code=True)
+    alone = not notes and not _scripts(more) and _only_remarks(more)
+    reading = Reading("\n".join([*commands, *notes]), directives=said)
+    reading.action = action if alone else None
+    _add_blocks(reading, more)
+    return reading
 
 
 def _is_argument(attachment: Attachment, call: Call) -> bool:
@@ -123,67 +283,39 @@ def _is_argument(attachment: Attachment, call: Call) -> bool:
             return False
 
 
-def _read_inline(text: Inline, known_tools: Collection[str]) -> Reading:
-    text, said = take_directives(text)
-    reading = Reading(text.line, directives=said, attachments=text.attachments())
-    reading.bare = _ALONE.fullmatch(text.mask) is not None
-    command = command_in(text)
-    reading.action = command or request_in(text)
-    if command is not None and not text.mask.strip("\0.;:, "):
-        reading.only_code = True
-        reading.description = command.line if isinstance(command, Command) else command.text
-        reading.attachments = []
-    if is_question(text):
-        reading.kind = NodeKind.Clarification
-    return reading
-
-
-def _add_blocks(reading: Reading, more: Sequence[markdown.Block]) -> None:
-    """Commands and further text that stand below the item's first paragraph."""
-    scripts: list[str] = []
-    notes: list[str] = []
-    for block in _flattened(more):
+def _add_blocks(
+    reading: Reading, more: Sequence[markdown.Block], *, shown_as_script: bool = False
+) -> None:
+    """What stands below the item's first paragraph is part of its description."""
+    parts = [reading.description]
+    for block in more:
         match block:
-            case markdown.Code(language, content):
-                script = script_of(language, content)
-                if script is not None and not isinstance(reading.action, Call):
-                    scripts.append(script)
-                elif not (isinstance(reading.action, Call) and language == "json"):
-                    notes.append(content.strip("\n"))
             case markdown.Paragraph(text):
                 text, said = take_directives(text)
                 reading.directives |= said
                 reading.attachments += [
                     a for a in text.attachments() if a not in reading.attachments
                 ]
-                notes.append(text.line)
+                parts.append(text.line)
+            case markdown.Code(language, content):
+                script = block_of(language, content) if shown_as_script else None
+                if script is None:
+                    parts.append(content.strip("\n"))
+                else:
+                    reading.notes += printed(content, script[0])
+            case markdown.Note(note):
+                reading.notes.append(note)
             case _:
-                pass
-    if scripts:
-        reading.description = reading.description.removesuffix(":")
-        earlier = [_source(reading.action)] if reading.only_code else []
-        reading.action = Script("\n".join([*filter(None, earlier), *scripts]))
-    reading.description = "\n".join(filter(None, [reading.description, *notes]))
-    if not reading.description:
-        reading.description = first_line("\n".join(scripts))
+                parts.append(markdown.text_of(block))
+    reading.description = "\n".join(filter(None, parts))
 
 
 def _flattened(blocks: Sequence[markdown.Block]) -> list[markdown.Block]:
-    """Quotes inside an item are only a way to set its commands off."""
+    """Quotes inside an item are only a way to set its text off."""
     flat: list[markdown.Block] = []
     for block in blocks:
         flat += _flattened(block.blocks) if isinstance(block, markdown.Quote) else [block]
     return flat
-
-
-def _source(action: Action | None) -> str:
-    match action:
-        case Command(line):
-            return line
-        case Script(text):
-            return text
-        case _:
-            return ""
 
 
 def first_line(script: str) -> str:
@@ -192,21 +324,15 @@ def first_line(script: str) -> str:
     return next((line for line in lines if not line.startswith("#")), lines[0] if lines else "")
 
 
+def take_box(text: Inline, raw: str) -> tuple[Inline, str, bool | None]:
+    """``text`` without its check box, and whether that is ticked."""
+    box = BOX.match(text.mask)
+    if box is None:
+        return text, raw, None
+    return text.cut(box.end()), BOX.sub("", raw, count=1), box[1] not in ("", " ")
+
+
 def without_number(text: Inline) -> Inline | None:
-    """What follows "Step 2:" or "2." at the beginning, or None when there is no number."""
+    """What follows "Step 2:", "2." or "b)" at the beginning, or None when there is no number."""
     match = _NUMBERED.match(text.mask)
     return text.cut(match.end()) if match else None
-
-
-def capitalised(text: Inline) -> Inline:
-    """With a capital first letter, but for names, paths and commands."""
-    first = text.text[:1]
-    word = re.match(r"[^\s\0]*", text.mask)
-    if not first.islower() or word is None or not re.fullmatch(r"[^\W\d_]+[,:;.]?", word[0]):
-        return text
-    if word[0] != word[0].lower() or text.mask[:1] != first:
-        return text
-    upper = first.upper()
-    if len(upper) != 1:
-        return text
-    return Inline(upper + text.text[1:], upper + text.mask[1:], text.spans)

@@ -1,6 +1,5 @@
 """The blocks of a Markdown text (headings, paragraphs, lists, code), as markdown-it sees them."""
 
-# ruff: noqa: RUF001 (people write curly quotes and long dashes too)
 from __future__ import annotations
 
 import re
@@ -10,6 +9,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from planfold.drafting.text.inline import Inline, from_tokens
+from planfold.drafting.text.marks import with_bullets
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 _NESTING = 100  # as deep as anybody writes; keeps the recursion of parser and drafter bounded
 
-# Bullets that people use and Markdown does not know; a check box needs no bullet either.
-_BULLET = re.compile(r"^([ \t]*)(?:([•◦▪▫‣⁃●○–—·∙])(?=[ \t])|(?=\[[ xX]\][ \t]))")
-_BOX = re.compile(r"^([ \t]*(?:[-*+][ \t]+)?)([☐☑☒✅])[ \t]+")
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?=[\w-]+[ \t]*:)(?:.*\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)"
 )
+_FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s<>\"'`|\\^\0]+")
 _SCHEME_AT_END = re.compile(r"(?<![A-Za-z0-9+.-])https?$")
 
@@ -63,19 +61,51 @@ class Quote:
     blocks: list[Block] = field(default_factory=list)
 
 
-Block = Heading | Paragraph | Code | ItemList | Quote
+@dataclass
+class Note:
+    """What is shown beside the plan: a table, HTML, the front matter (which may have a title)."""
+
+    text: str
+    title: str = ""
+
+
+Block = Heading | Paragraph | Code | ItemList | Quote | Note
 
 
 def read_blocks(text: str) -> list[Block]:
-    """The blocks of ``text``; tables, HTML, rules and front matter are left out."""
+    """The blocks of ``text``, in its order."""
     source = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    found: list[Block] = []
     if match := _FRONT_MATTER.match(source):
+        title = _FRONT_TITLE.search(match[0])
+        found.append(Note(match[0].strip("-. \n"), title[1].strip("\"'") if title else ""))
         source = source[match.end() :]
     tokens = _parser().parse(source)
-    plain_lists = _with_bullets(source, tokens)
-    if plain_lists is not None:
-        tokens = _parser().parse(plain_lists)
-    return _blocks(tokens)
+    lines = source.split("\n")
+    inline = (token for token in tokens if token.type == "inline" and token.map is not None)
+    if with_bullets(lines, (range(*token.map) for token in inline if token.map)):
+        tokens = _parser().parse("\n".join(lines))
+    return _joined([*found, *_blocks(tokens, lines)])
+
+
+def _joined(blocks: list[Block]) -> list[Block]:
+    """Lists that only a comment keeps apart are one list."""
+    joined: list[Block] = []
+    for block in blocks:
+        if isinstance(block, ItemList):
+            for item in block.items:
+                item.blocks = _joined(item.blocks)
+            last = next((b for b in reversed(joined) if not _is_comment(b)), None)
+            apart = bool(joined) and last is not joined[-1]
+            if apart and isinstance(last, ItemList) and last.ordered == block.ordered:
+                last.items += block.items
+                continue
+        joined.append(block)
+    return joined
+
+
+def _is_comment(block: Block) -> bool:
+    return isinstance(block, Note) and block.text.startswith("<!--")
 
 
 @cache
@@ -135,29 +165,7 @@ def trimmed_url(url: str) -> str:
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
 
-def _with_bullets(source: str, tokens: list[Token]) -> str | None:
-    """``source`` with every odd bullet that stands in a paragraph made a Markdown one."""
-    lines = source.split("\n")
-    changed = False
-    for token in tokens:
-        if token.type == "inline" and token.map is not None:
-            for number in range(*token.map):
-                line = _BOX.sub(_box, _BULLET.sub(_bullet, lines[number]))
-                changed = changed or line != lines[number]
-                lines[number] = line
-    return "\n".join(lines) if changed else None
-
-
-def _bullet(match: re.Match[str]) -> str:
-    return match[1] + ("-" if match[2] else "- ")  # nested items keep their columns
-
-
-def _box(match: re.Match[str]) -> str:
-    mark = " " if match[2] == "☐" else "x"
-    return f"{match[1] if match[1].strip() else match[1] + '- '}[{mark}] "
-
-
-def _blocks(tokens: list[Token]) -> list[Block]:
+def _blocks(tokens: list[Token], lines: list[str]) -> list[Block]:
     root: list[Block] = []
     inside: list[list[Block]] = [root]  # the block lists that are open
     lists: list[ItemList] = []
@@ -167,6 +175,8 @@ def _blocks(tokens: list[Token]) -> list[Block]:
         kind = token.type
         if kind in ("table_open", "table_close"):
             table += token.nesting
+            if token.nesting > 0 and token.map:
+                inside[-1].append(Note("\n".join(lines[slice(*token.map)])))
         elif table:
             continue
         elif kind in ("bullet_list_open", "ordered_list_open"):
@@ -185,6 +195,8 @@ def _blocks(tokens: list[Token]) -> list[Block]:
             inside.pop()
         elif kind in ("heading_open", "heading_close"):
             heading = int(token.tag[1:]) if token.nesting > 0 else 0
+        elif kind == "html_block":
+            inside[-1].append(Note(token.content.strip()))
         elif kind in ("fence", "code_block"):
             language = token.info.strip().split(maxsplit=1)[0] if token.info.strip() else ""
             # A tab after a bullet leaves some of its width before the code.
@@ -201,3 +213,23 @@ def _list(token: Token) -> ItemList:
     start = token.attrGet("start")
     ordered = token.type == "ordered_list_open"
     return ItemList(ordered, int(start) if start is not None else 1)
+
+
+def text_of(block: Block) -> str:
+    """What a reader sees of ``block``, as lines."""
+    match block:
+        case Heading(_, text):
+            return text.line
+        case Paragraph(text, raw):
+            return text.line or raw
+        case Code(_, text) | Note(text):
+            return text.strip("\n")
+        case Quote(blocks):
+            return "\n".join(map(text_of, blocks))
+        case ItemList(ordered, start, items):
+            marks = (f"{start + place}." if ordered else "-" for place in range(len(items)))
+            texts = ("\n".join(map(text_of, item.blocks)) for item in items)
+            return "\n".join(
+                f"{mark} " + text.replace("\n", "\n  ")
+                for mark, text in zip(marks, texts, strict=True)
+            )

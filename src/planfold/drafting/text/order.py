@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Final, cast
 
-from planfold.drafting.text.outline import Entry, Group, Numbering, Part
+from planfold.drafting.text.commands import Request
+from planfold.drafting.text.parts import Entry, Group, Numbering, Part
+from planfold.planner.tasks import Effect
 
 # Lists of this many links in all are written out; beyond it (two sections of thousands of
 # bullets each) tasks share one list, or a megabyte of text would become gigabytes.
@@ -28,6 +31,7 @@ class Order:
         self._judged: tuple[list[int], bool] = [], True
         self._links = 0
         self._number(root)
+        self._effects = list(accumulate(map(_has_effect, self.entries), initial=0))
         self._wire(root, [])
         for entry in self.entries:
             self._add_mentioned(entry)
@@ -79,12 +83,17 @@ class Order:
             return [part.id], names is None
         start = before if names is None else self._known(names)
         unknown = [name for name in names or () if name not in start]
-        last, waits = self._in_order(part, start) if part.ordered else self._beside(part, start)
+        ordered = part.ordered if part.ordered is not None else self._has_effects(part.ids)
+        last, waits = self._in_order(part, start) if ordered else self._beside(part, start)
         part.last = self._open(last, part)
         if unknown and part.ids:  # for the compiler to report, once
             first = self.entries[part.ids.start - 1]
             first.depends_on = [*first.depends_on, *unknown]
         return part.last, waits and names is None
+
+    def _has_effects(self, ids: range) -> bool:
+        """Whether one of these tasks changes something: a call that is not said to be safe."""
+        return bool(ids) and self._effects[ids.stop - 1] > self._effects[ids.start - 1]
 
     def _in_order(self, group: Group, before: list[int]) -> tuple[list[int], bool]:
         base, last, waits = before, list[int](), False
@@ -197,6 +206,12 @@ class Order:
                 seen.add(parent)
                 stack += self._known(self.entries[parent - 1].depends_on)
         return False
+
+
+def _has_effect(entry: Entry) -> bool:
+    action = entry.reading.action
+    called = action is not None and not isinstance(action, Request)
+    return called and entry.directives.effect is not Effect.Safe and not entry.reading.done
 
 
 def _text_of(entry: Entry) -> str:

@@ -2,396 +2,331 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
-from planfold.drafting.text.directives import NONE, Directives, take_directives
+from planfold.drafting.text.commands import is_question
+from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.items import Reading, first_line, read_item, without_number
-from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph, Quote
-from planfold.drafting.text.prose import (
-    Clause,
-    Connected,
-    is_statement,
-    read_prose,
-    sentences,
-    take_connector,
-    without_stop,
-)
+from planfold.drafting.text.items import Reading, without_number
+from planfold.drafting.text.lists import Lists, as_label
+from planfold.drafting.text.markdown import Block, Code, Heading, ItemList, Paragraph, text_of
+from planfold.drafting.text.parts import Context, Entry, Group, Part, append
+from planfold.drafting.text.prose import Clause, read_request, read_sentences
+from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
     Section,
-    are_choices,
-    are_details,
-    choices,
+    are_names,
+    continued,
     is_contents,
-    is_enumeration,
+    is_glossary,
     is_left_out,
+    is_name,
     is_structured,
     sections,
-    split_items,
-    step_as_heading,
+    tells,
+    tells_all,
 )
-from planfold.drafting.text.shell import is_prompted, script_of
+from planfold.drafting.text.sentences import is_connector, sentences, take_connector, without_stop
+from planfold.drafting.text.shell import block_of, is_prompted
+from planfold.drafting.text.words import (
+    begins_with_condition,
+    is_guarding_heading,
+    is_label_clean,
+    is_statement,
+    leads_examples,
+    only_comments,
+    points_below,
+    starts_with_run,
+    tells_below,
+)
 from planfold.planner.tasks import NodeKind
 
 
-@dataclass(eq=False)
-class Entry:
-    """A task-to-be."""
-
-    reading: Reading
-    numbering: Numbering | None = None
-    id: int = 0
-    depends_on: list[int | str] = field(default_factory=list)
-
-    @property
-    def directives(self) -> Directives:
-        return self.reading.directives
+class Outlined(NamedTuple):
+    root: Group
+    notes: list[str]  # what is no task, in the order of the text
 
 
-@dataclass(eq=False)
-class Group:
-    """Parts in sequence or side by side. ``head`` is the parent task, when the parent is one."""
-
-    ordered: bool = True
-    parts: list[Part] = field(default_factory=list)
-    directives: Directives = NONE
-    head: Entry | None = None
-    numbering: Numbering | None = None
-    ids: range = range(0)
-    last: list[int] | None = None  # the tasks that nothing in the group waits for
+_NO_TEXT: Final = Inline("", "")
+_TOP: Final = Context()
 
 
-Part = Entry | Group
-
-
-@dataclass(eq=False)
-class Numbering:
-    """The numbers that a reader sees in one numbered list, and what they stand for."""
-
-    outer: Numbering | None = None
-    parts: dict[int, Part] = field(default_factory=dict)
-
-
-_ONE_BY_ONE: Final = re.compile(
-    r"\bin (?:this|the following|that) order\b|\bone (?:by|after)", re.I
-)
-_SIDE_BY_SIDE: Final = re.compile(r"\bin (?:parallel|any order)\b|\bat the same time\b", re.I)
-_STARTS_COMMAND: Final = re.compile(r"(?:please\s+)?(?:re-?)?(?:run|execute)\b", re.IGNORECASE)
-_RUN_BELOW: Final = re.compile(r"(?:then )?(?:run|execute|enter|type)\b[^`]*", re.IGNORECASE)
-_LONGEST_CAPTION: Final = 160
-
-
-def outline(blocks: list[Block], known_tools: Collection[str]) -> Group:
+def outline(blocks: list[Block], title: Heading | None, known_tools: Collection[str]) -> Outlined:
     """The tasks in ``blocks``. A document of sentences alone is read as prose."""
-    for structured, leave_out in ((True, True), (True, False), (False, False)):
-        if structured and not is_structured(blocks, known_tools):
+    structured = is_structured(blocks, known_tools)
+    for lists, leave_out in ((True, True), (True, False), (False, True), (False, False)):
+        if lists and not structured:
             continue
-        root = _Reader(known_tools, structured, leave_out).document(blocks)
+        reader = Reader(known_tools, leave_out=leave_out)
+        root = _Document(reader, lists, title).read(blocks)
         if _has_entry(root):
-            return root
-    return Group(parts=list(_headings(blocks, known_tools)))
+            return Outlined(root, reader.notes)
+    reader = Reader(known_tools, leave_out=False)
+    return Outlined(Group(parts=list(_headings(reader, blocks, title))), reader.notes)
+
+
+def _headings(reader: Reader, blocks: list[Block], title: Heading | None) -> Iterator[Entry]:
+    """A task for each heading, where there is nothing else; the title only if it is alone."""
+    found = [block for block in blocks if isinstance(block, Heading)]
+    for block in blocks:
+        if not isinstance(block, Heading):
+            reader.note(text_of(block))
+    for heading in [h for h in found if h is not title] or found:
+        reading = reader.read(without_number(heading.text) or heading.text, _TOP)
+        if reading.description.strip():
+            yield Entry(reading)
 
 
 def _has_entry(part: Part) -> bool:
     return isinstance(part, Entry) or any(map(_has_entry, part.parts))
 
 
-def _headings(blocks: list[Block], known_tools: Collection[str]) -> Iterator[Entry]:
-    """A task for each heading, where there is nothing else; the title only by itself."""
-    found = [block for block in blocks if isinstance(block, Heading)]
-    for heading in found[1:] or found:
-        text = without_number(heading.text) or heading.text
-        reading = read_item(text, None, known_tools)
-        if reading.description.strip():
-            yield Entry(reading)
+class _Document:
+    """``structured``: with lists or commands, so that paragraphs are commentary at first."""
 
-
-class _Reader:
-    """``structured``: with lists or commands. ``leave_out``: what only tells about something."""
-
-    def __init__(self, known_tools: Collection[str], structured: bool, leave_out: bool) -> None:
-        self._known_tools = known_tools
+    def __init__(self, reader: Reader, structured: bool, title: Heading | None) -> None:
+        self._reader = reader
+        self._lists = Lists(reader)
         self._structured = structured
-        self.leave_out = leave_out
+        self._title = title
+        self._is_request = False
 
-    def document(self, blocks: list[Block]) -> Group:
-        title = next((b for b in blocks if isinstance(b, Heading)), None)
-        if self._structured:
-            blocks = [step_as_heading(block) for block in blocks]
-        return self._section(sections(blocks), title)
+    def read(self, blocks: list[Block]) -> Group:
+        root = sections(blocks)
+        paragraphs = [block for block in blocks if isinstance(block, Paragraph)]
+        self._is_request = len(paragraphs) == 1 and len(root.sections) < 2
+        return self._section(root, _TOP)
 
-    def _section(self, section: Section, title: Heading | None) -> Group:
+    # --- sections --------------------------------------------------------------------------------
+
+    def _section(self, section: Section, context: Context) -> Group:
         group = Group()
         heading = section.heading
+        caption: Inline | None = None
+        labelled = False  # its items keep the heading as their label
         if heading is not None:
             text, group.directives = take_directives(heading.text)
-            if self.leave_out and heading is not title and is_left_out(section, text):
+            is_title = heading is self._title
+            left_out = not is_title and is_left_out(section, text)
+            if left_out and self._reader.leave_out:
+                self._note_section(section)
                 return group
-        group.parts = self._parts(section)
-        numbered = without_number(heading.text) if heading and heading is not title else None
-        if not group.parts and not section.sections and numbered is not None:
-            group.parts = self._numbered_heading(numbered, section)
-        group.parts += [self._section(inner, title) for inner in section.sections]
+            caption = without_number(text) or text
+            if not is_title and (left_out or is_guarding_heading(text.mask)):
+                context = context.within(caption.line.rstrip(":"), guarded=True)
+                labelled = True
+            elif not is_title and without_number(text) is not None and _is_step(section):
+                group.parts = [self._reader.entry(self._step(caption, section.blocks, context))]
+                return group
+        noted = len(self._reader.notes)
+        parts = self._parts(section, caption, context)
+        group.parts = [*parts, *(self._section(inner, context) for inner in section.sections)]
+        used = any(isinstance(part, Entry) and part.reading.captioned for part in parts)
+        used = used or (labelled and _has_entry(group))
+        if heading is not None and heading is not self._title and not used:
+            self._reader.notes.insert(noted, text_of(heading))
         return group
 
-    def _numbered_heading(self, text: Inline, section: Section) -> list[Part]:
-        notes = [block for block in section.blocks if isinstance(block, (Paragraph, Code))]
-        reading = read_item(text, None, self._known_tools, notes)
-        return [Entry(reading)] if reading.description.strip() else []
+    def _step(self, caption: Inline, blocks: list[Block], context: Context) -> Reading:
+        """A numbered heading with what is below it: the heading names the step."""
+        first = next(iter(blocks), None)
+        if is_question(caption) or first is None:
+            return self._reader.read(caption, context, blocks)
+        if isinstance(first, Paragraph):
+            reading = self._reader.read(first.text, context, blocks[1:], raw=first.raw)
+            if not first.text.mask.rstrip().endswith("?") and not reading.choices:
+                kinds = {NodeKind.Clarification: NodeKind.Processing}  # "Ask Ann." is how
+                reading.kind = kinds.get(reading.kind, reading.kind)
+        else:
+            reading = self._reader.read(_NO_TEXT, context, blocks)
+            if reading.action is not None:
+                reading.description = ""
+        reading.description = "\n".join(filter(None, [caption.line, reading.description]))
+        return reading
 
-    def _parts(self, section: Section) -> list[Part]:
-        if not self._structured:
-            texts = [block.text for block in section.blocks if isinstance(block, Paragraph)]
-            return self.prose([clause for text in texts for clause in read_prose(text)])
-        return _Flow(self, section).parts()
+    def _note_section(self, section: Section) -> None:
+        blocks = [section.heading, *section.blocks] if section.heading else section.blocks
+        self._reader.note("\n".join(map(text_of, blocks)))
+        for inner in section.sections:
+            self._note_section(inner)
 
-    def prose(self, clauses: list[Clause]) -> list[Part]:
+    def _note(self, text: str) -> None:
+        if text.strip() and not text.startswith("<!--"):
+            self._reader.notes.append(text.strip())
+
+    def _parts(self, section: Section, caption: Inline | None, context: Context) -> list[Part]:
+        if self._structured:
+            return self._flow(section.blocks, caption, context)
+        parts: list[Part] = []
+        for block in section.blocks:
+            if isinstance(block, Paragraph):
+                read = read_request if self._is_request else read_sentences
+                parts += self._prose(read(block.text), context)
+            else:
+                self._reader.note(text_of(block))
+        return parts
+
+    def _prose(self, clauses: list[Clause], context: Context) -> list[Part]:
         parts: list[Part] = []
         for clause in clauses:
             text, said = take_directives(clause.text)
+            told = not clause.line and tells_all(text) and said == NONE
+            if told and self._reader.leave_out:
+                self._reader.note(text.line)
+                continue
             text = text if text is clause.text else without_stop(text)
-            reading = read_item(text, None, self._known_tools)
+            reading = self._reader.read(text, context)
             reading.directives = said
             if reading.description.strip():
-                _append(parts, Entry(reading), clause.beside)
+                append(parts, Entry(reading), clause.beside)
         return parts
 
-    def list(self, block: ItemList, lead: str, outer: Numbering | None) -> Group:
-        """``lead`` is the text that introduces the list."""
-        ordered = block.ordered or bool(_ONE_BY_ONE.search(lead))
-        ordered = ordered and not _SIDE_BY_SIDE.search(lead)
-        numbering = Numbering(outer) if block.ordered else outer
-        group = Group(ordered, numbering=numbering)
-        number = block.start
-        for item in split_items(block):
-            found, part = self._item(item, numbering)
-            if part is None:
-                continue
-            if block.ordered and numbering is not None:
-                numbering.parts[number] = part
-            number += 1
-            if ordered:
-                _append(group.parts, part, found.beside and not found.then)
-            elif found.then and group.parts:
-                group.parts = [Group(parts=[Group(False, group.parts), part])]
-            else:
-                group.parts.append(part)
-        return group
+    # --- blocks of one section, from top to bottom -----------------------------------------------
 
-    def _item(self, item: Item, numbering: Numbering | None) -> tuple[Connected, Part | None]:
-        head = next((b for b in item.blocks if isinstance(b, Paragraph)), None)
-        if item.blocks and not isinstance(item.blocks[0], Paragraph):
-            head = None
-        lists = [block for block in item.blocks if isinstance(block, ItemList)]
-        more = [b for b in item.blocks if b is not head and not isinstance(b, ItemList)]
-        found = take_connector(head.text) if head else Connected(_EMPTY)
-        text, raw = found.text, head.raw if head else ""
-        reading = read_item(text, raw, self._known_tools, more)
-        if lists and reading.kind is NodeKind.Clarification and are_choices(lists):
-            reading.choices = choices(lists)
-            reading.description = reading.description.removesuffix(":")
-            lists = []
-        lead = reading.description
-        if lists and are_details(lists):
-            reading.description = "\n".join([lead, *choices(lists)])
-            lists = []
-        inner = [self.list(block, lead, numbering) for block in lists if not is_contents(block)]
-        inner = [group for group in inner if group.parts]
-        entry = Entry(reading, numbering)
-        if not inner:
-            return found, entry if reading.description.strip() else None
-        group = Group(parts=[*inner], directives=reading.directives, numbering=numbering)
-        if reading.action is not None:
-            group = Group(parts=[entry, *inner], numbering=numbering, head=entry)
-            said = reading.directives
-            group.directives = Directives(label=said.label, after=said.after)
-            reading.directives = replace(said, after=None)  # the items wait with their parent
-        else:
-            _pass_down(group, reading)
-        return found, group
-
-
-_EMPTY: Final = Inline("", "")
-
-
-class _Flow:
-    """The blocks of one section in a document with lists or commands, from top to bottom."""
-
-    def __init__(self, reader: _Reader, section: Section) -> None:
-        self._reader = reader
-        self._heading = section.heading
-        self._blocks = section.blocks
-        self._found: list[Part] = []
-        self._lead: Paragraph | None = None  # the paragraph right above
-        self._numbering: Numbering | None = None  # of the last list, which may go on
-        self._next_number = 1
-
-    def parts(self) -> list[Part]:
-        for place, block in enumerate(self._blocks):
+    def _flow(self, blocks: list[Block], caption: Inline | None, context: Context) -> list[Part]:
+        parts: list[Part] = []
+        lead: Paragraph | None = None
+        blocks = continued(blocks)
+        place = 0
+        while place < len(blocks):
+            block, first = blocks[place], place == 0
+            place += 1
+            following = blocks[place] if place < len(blocks) else None
             match block:
+                case Paragraph(text) if text.text and isinstance(following, (Code, ItemList)):
+                    lead = block
+                    continue
                 case Paragraph():
-                    self._paragraph(block)
-                    continue
-                case ItemList() if not is_contents(block):
-                    self._list(block)
-                case Code(language, content):
-                    following = self._blocks[place + 1 : place + 2]
-                    self._code(block, script_of(language, content), following)
-                case Quote():
-                    continue
+                    parts += self._paragraph(block, context)
+                case Code():
+                    codes = [block]
+                    while place < len(blocks) and isinstance(more := blocks[place], Code):
+                        codes.append(more)
+                        place += 1
+                    parts += self._code(codes, lead, caption, context, first=first)
+                case ItemList():
+                    parts += self._list(block, lead, caption, context)
                 case _:
-                    pass
-            self._lead = None
-        return self._found
+                    self._reader.note(text_of(block))
+            lead = None
+        return parts
 
-    def _paragraph(self, block: Paragraph) -> None:
-        self._lead = None
-        tools = self._reader._known_tools
+    def _paragraph(self, block: Paragraph, context: Context) -> list[Part]:
+        """A paragraph is a task where it is a command or begins with a connector; from the first
+        task on also where it may ask for something: it may be what the next command waits for."""
         text, said = take_directives(block.text)
-        if is_prompted(block.raw) or block.raw.startswith("@"):
-            reading = read_item(block.text, block.raw, tools)
-            if reading.action is not None:
-                self._found.append(Entry(reading))
-                return
-        if text.mask.rstrip().endswith(":"):
-            self._lead = block
-            return
         if said.label or said.after is not None:
-            self._found += self._reader.prose(read_prose(block.text))
-            return
-        clauses = [clause for clause in read_prose(block.text) if self._is_instruction(clause)]
-        for part in self._reader.prose(clauses):
-            self._found.append(part)
-        if not clauses:
-            self._lead = block
+            return self._prose(read_sentences(block.text), context)
+        found = take_connector(text)
+        marked = found.then or found.first or found.beside
+        if is_prompted(block.raw) or block.raw.startswith("@"):
+            reading = self._reader.read(block.text, context, raw=block.raw)
+        else:
+            reading = self._reader.read(without_stop(found.text if marked else text), context)
+            reading.directives |= said
+        step = reading.action is not None or starts_with_run(text.mask)
+        step = step or (marked and not is_statement(found.text.mask))
+        if step or (self._reader.begun and text.text and _may_ask(text)):
+            return [self._reader.entry(reading)]
+        self._reader.note(text_of(block))
+        return []
 
-    def _is_instruction(self, clause: Clause) -> bool:
-        """Paragraphs beside lists are commentary, unless they clearly tell what to do when."""
-        if clause.connected:
-            return not is_statement(clause.text)
-        reading = read_item(clause.text, None, self._reader._known_tools)
-        if reading.action is None:
-            return False
-        return reading.only_code or _STARTS_COMMAND.match(clause.text.mask) is not None
+    def _code(
+        self,
+        codes: list[Code],
+        lead: Paragraph | None,
+        caption: Inline | None,
+        context: Context,
+        *,
+        first: bool,
+    ) -> list[Part]:
+        """Code with the paragraph right above it, or with the heading."""
+        script = any(block_of(code.language, code.content) for code in codes)
+        if lead is not None:
+            text, said = take_directives(lead.text)
+            found = take_connector(text).text
+            asks = _may_ask(found) and not tells_below([*sentences(found)][-1].mask)
+            if script or (asks and (self._reader.begun or text.mask.rstrip().endswith(":"))):
+                raw = lead.raw if lead.raw.startswith("**") else None
+                reading = self._reader.read(without_stop(found), context, [*codes], raw=raw)
+                reading.directives |= said
+                return [self._reader.entry(reading)]
+            self._reader.note(text_of(lead))
+        elif script or (first and caption is not None and not codes[0].language):
+            if not first:  # to what does it belong?
+                caption, context = None, context._replace(guarded=True)
+            return [self._reader.entry(self._captioned(codes, caption, context))]
+        for code in codes:
+            self._reader.note(text_of(code))
+        return []
 
-    def _list(self, block: ItemList) -> None:
-        lead = self._lead.text if self._lead else _EMPTY
-        if self._reader.leave_out and is_enumeration(block, lead):
-            return
-        text, said = take_directives(lead)
-        group = self._reader.list(block, text.text, None)
-        group.directives = said
-        if not group.parts:
-            return
-        if block.ordered and group.numbering:
-            if self._numbering and block.start == self._next_number and block.start > 1:
-                self._numbering.parts |= group.numbering.parts
-                _renumber(group, group.numbering, self._numbering)
+    def _captioned(self, codes: list[Code], caption: Inline | None, context: Context) -> Reading:
+        """Code that at most a heading is above: it is called by that, or by its first line."""
+        reading = self._reader.read(_NO_TEXT, context._replace(label=""), [*codes])
+        name = context.label
+        if caption is not None and not name.endswith(caption.line.rstrip(":")):
+            name = ": ".join(filter(None, [name, caption.line]))
+        if caption is not None and reading.action is not None:
+            reading.description = ""
+        reading.description = "\n".join(filter(None, [name, reading.description]))
+        reading.captioned = caption is not None
+        return reading
+
+    def _list(
+        self, block: ItemList, lead: Paragraph | None, caption: Inline | None, context: Context
+    ) -> list[Part]:
+        text, said = take_directives(lead.text if lead else _NO_TEXT)
+        named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
+        told = self._reader.leave_out and (tells(text, block) or is_glossary(block) or named)
+        if is_contents(block) or told:
+            if lead is not None:
+                self._reader.note(text_of(lead))
+            self._reader.note(text_of(block))
+            return []
+        if lead is not None and leads_examples(text.mask) and not block.ordered:
+            if tells_all(text):
+                self._reader.note(text_of(lead))
+                self._reader.note(text_of(block))
+                return []
+            reading = self._reader.read(text, context, [block])
+            reading.directives |= said
+            return [self._reader.entry(reading)]
+        label = ""
+        guarded = False
+        if lead is None and caption is not None and are_names([block]):
+            label = as_label(caption)
+        before: list[Part] = []
+        if lead is not None and not is_connector(text):
+            *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
+            colon = last.mask.rstrip().endswith(":")
+            guarded = begins_with_condition(last.mask)
+            guarded = guarded or (colon and not is_label_clean(last.mask))
+            if guarded or (colon and not block.ordered):
+                label = as_label(last)
+                self._reader.note(" ".join(other.line for other in others))
+            elif colon or points_below(last.mask):
+                self._reader.note(text_of(lead))
             else:
-                self._numbering = group.numbering
-            self._next_number = block.start + len(block.items)
-        self._found.append(group)
-
-    def _code(self, block: Code, script: str | None, following: list[Block]) -> None:
-        if script is None:
-            return
-        tools = self._reader._known_tools
-        last = self._last_item()
-        if self._lead is None and last is not None and _waits_for_code(last, following):
-            merged = read_item(_EMPTY, None, tools, [block])
-            last.reading.action = merged.action
-            last.reading.kind = NodeKind.ToolCall
-            last.reading.description = last.reading.description.removesuffix(":")
-            return
-        reading = read_item(_caption(self._lead), None, tools, [block])
-        if self._lead is None and self._heading is not None and not self._found:
-            text = without_number(self._heading.text) or self._heading.text
-            reading = read_item(take_directives(text)[0], None, tools, [block])
-        reading.kind = NodeKind.ToolCall
-        if self._lead is not None:
-            reading.directives |= take_directives(self._lead.text)[1]
-        self._found.append(Entry(reading))
-
-    def _last_item(self) -> Entry | None:
-        part: Part | None = self._found[-1] if self._found else None
-        if not isinstance(part, Group):
-            return None
-        last = part.parts[-1] if part.parts else None
-        return last if isinstance(last, Entry) else None
+                before = self._paragraph(lead, context)
+        elif lead is not None:
+            self._reader.note(text_of(lead))
+        group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
+        if before:
+            return [*before, group] if group.parts else before
+        group.directives = said
+        return [group] if group.parts else []
 
 
-def _append(parts: list[Part], part: Part, beside: bool) -> None:
-    """Put ``part`` after the others, or beside the last one of them."""
-    if not beside or not parts:
-        parts.append(part)
-        return
-    last = parts[-1]
-    if isinstance(last, Group) and not last.ordered and last.numbering is None:
-        last.parts.append(part)
-    else:
-        parts[-1] = Group(False, [last, part])
+def _may_ask(text: Inline) -> bool:
+    return not is_name(text) and not all(only_comments(s.mask) for s in sentences(text))
 
 
-def _waits_for_code(entry: Entry, following: list[Block]) -> bool:
-    """Whether a block that is not indented still belongs to the list item above it."""
-    if entry.reading.kind is not NodeKind.Processing:
-        return False
-    goes_on = bool(following) and isinstance(following[0], ItemList)
-    text = entry.reading.description
-    return goes_on or text.endswith(":") or _RUN_BELOW.fullmatch(text) is not None
-
-
-def _caption(lead: Paragraph | None) -> Inline:
-    if lead is None:
-        return _EMPTY
-    text, _ = take_directives(lead.text)
-    found = list(sentences(text))
-    last = take_connector(found[-1]).text if found else _EMPTY
-    stripped = last.mask.rstrip(":. ")
-    return last.cut(0, len(stripped)) if len(stripped) <= _LONGEST_CAPTION else _EMPTY
-
-
-def _pass_down(group: Group, parent: Reading) -> None:
-    """What a label says of its items: that they are done, and what they are items of."""
-    for entry in _entries(group, deep=True) if parent.done is not None else ():
-        if entry.reading.done is None:
-            entry.reading.done = parent.done
-    context = first_line(parent.description)
-    named = list(_entries(group, deep=False))
-    names_only = context.endswith(":") and _are_names([entry.reading for entry in named])
-    for entry in named:
-        if context and entry.reading.action is None and (names_only or entry.reading.bare):
-            entry.reading.description = f"{context.rstrip(': ')}: {entry.reading.description}"
-
-
-def _are_names(readings: list[Reading]) -> bool:
-    """Whether the items are words such as "mail" or "chat", not instructions."""
-    words = [reading.description.split() for reading in readings]
-    return any(len(found) == 1 for found in words) and all(
-        len(found) <= 3 and found[0].islower() and len(found[0]) > 2 for found in words if found
-    )
-
-
-def _entries(group: Group, deep: bool) -> Iterator[Entry]:
-    for listed in group.parts:
-        for part in listed.parts if isinstance(listed, Group) else [listed]:
-            if isinstance(part, Entry):
-                yield part
-            elif deep:
-                yield from _entries(Group(parts=[part]), deep)
-
-
-def _renumber(group: Group, old: Numbering, new: Numbering) -> None:
-    """Make a list that goes on after a paragraph or a block one with what came before it."""
-    stack: list[Part] = [group]
-    while stack:
-        part = stack.pop()
-        if part.numbering is old:
-            part.numbering = new
-        elif part.numbering is not None and part.numbering.outer is old:
-            part.numbering.outer = new
-        if isinstance(part, Group):
-            stack += part.parts
+def _is_step(section: Section) -> bool:
+    """Whether a numbered heading is one task: it has no items of its own."""
+    lead = _NO_TEXT
+    for block in section.blocks:
+        if isinstance(block, ItemList) and not tells(lead, block) and not is_contents(block):
+            return False
+        lead = block.text if isinstance(block, Paragraph) else _NO_TEXT
+    return not section.sections

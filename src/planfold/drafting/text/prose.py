@@ -1,4 +1,4 @@
-"""Running text as a sequence: sentences, and the words that put them in order."""
+"""Texts without lists and blocks: a request in one paragraph, lines, or sentences."""
 
 # ruff: noqa: RUF001 (people write curly quotes and long dashes too)
 from __future__ import annotations
@@ -6,57 +6,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from planfold.drafting.text.directives import directive_at
-from planfold.drafting.text.inline import HIDDEN, Inline
-from planfold.drafting.text.items import capitalised
+from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.sentences import (
+    THEN,
+    WITH,
+    capitalised,
+    hidden,
+    numbered_parts,
+    sentences,
+    take_connector,
+    without_stop,
+)
+from planfold.drafting.text.words import is_conditional, is_statement
 
-_QUOTED: Final = re.compile(
-    r"(?<![\w\"”])\"(?=\S)[^\"\n]{1,300}?(?<=\S)\"(?!\w)|“[^“”\n]{1,300}”|«[^«»\n]{1,300}»"
-    r"|(?<![\w'’])'(?=\S)[^'\n]{1,200}?(?<=\S)'(?!\w)|‘[^‘’\n]{1,200}’(?!\w)"
-    r"|\((?!\d{1,3}\))[^()\n]{1,300}\)|\[[^\[\]\n]{1,300}\]"
-)
-_END: Final = re.compile(
-    r"[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]|\n\s*\n"
-    r"|:(?=\s+(?:First|Then|Next|After that|Afterwards|Finally|Lastly|Meanwhile)\b)"
-)
-_WORD_BEFORE: Final = re.compile(r"[\w.&'’-]+$")
-_NEVER: Final = frozenset(
-    ("e.g", "i.e", "eg", "ie", "vs", "cf", "dr", "mr", "mrs", "ms", "prof", "st", "mt", "al", "viz")
-)
-_ABBREVIATIONS: Final = """
-    a.m approx aug co corp dec dept ed est etc feb ft hr hrs in inc jan jr lb lbs ltd max min no
-    nov nr oct oz p.m pp sec sep sept sr tbsp tsp u.k u.s vol
-"""
-_SOMETIMES: Final = frozenset(_ABBREVIATIONS.split())
-_STEP: Final = re.compile(r"(?:^|(?<=\s))(?:step|phase|stage)\s+(\d{1,3})\s*[:.)—–-]\s*", re.I)
-_BRACKET: Final = re.compile(r"(?:^|(?<=\s))\(?(\d{1,3})\)\s+(?=\S)")
-_DOT: Final = re.compile(r"(?:^|(?<=\s))(\d{1,3})\.\s+(?=\S)")
-
-_THEN: Final = (
-    r"after (?:that|this|which)|afterwards?|then|finally|lastly|subsequently|thereafter|and then"
-    r"|and finally|once (?:that|this) is done|when (?:that|this) is done"
-)
-_WITH: Final = (
-    r"meanwhile|in the meantime|(?:and )?at the same time|simultaneously|concurrently"
-    r"|(?:and )?in parallel(?: (?:with|to) (?:that|this|it))?"
-)
-_LEAD: Final = re.compile(
-    rf"(?:(?P<then>{_THEN})\b,?|(?:first|next)(?= [a-z]+\b(?<!aid)(?<!to)(?<!day)(?<!week)"
-    r"(?<!month)(?<!year)(?<!time)(?<!name)(?<!class)(?<!draft)(?<!version)(?<!of)(?<!door))"
-    r"|(?P<comma>first(?:ly)?(?: of all)?|first off|to (?:start|begin)(?: with)?|second(?:ly)?"
-    r"|third(?:ly)?|fourth(?:ly)?|fifth(?:ly)?|next(?: up)?|last(?: of all)?)[,:]"
-    rf"|(?P<with>{_WITH})\b,?)\s+(?=\S)",
-    re.IGNORECASE,
-)
-_PREFACE: Final = re.compile(r"[^:.\n]{1,150}:\s+(?=first(?:ly)?\b|to start\b)", re.IGNORECASE)
+_PREFACE: Final = re.compile(r"[^:.\n]{1,150}:\s(?=first(?:ly)?\b|to start\b)", re.IGNORECASE)
+_STEP: Final = re.compile(r"(?:step|phase|stage)\s(\d{1,3})\s?[:.)—–-]\s?", re.IGNORECASE)
 _INNER: Final = re.compile(
-    rf"(?:[,;]\s+(?:and\s+|but\s+)?(?={_THEN}|{_WITH}|next(?:,|\s(?!to\b|door|week|month|year|day)))"
-    r"|\s+and\s+(?=then\b|finally\b|lastly\b|after that\b|afterwards\b|meanwhile\b)"
-    r"|\s+(?P<bare>(?=then\b)))",
+    rf"(?:[,;]\s(?:and\s|but\s)?(?={THEN}|{WITH}|next(?:,|\s(?!to\b|door|week|month|year|day)))"
+    r"|\sand\s(?=then\b|finally\b|lastly\b|after that\b|afterwards\b|meanwhile\b)"
+    r"|\s(?P<bare>(?=then\b)))",
     re.IGNORECASE,
 )
+# "..., in parallel." belongs to what is before it.
+_ONLY_CONNECTED: Final = re.compile(rf"(?:{WITH}|{THEN})[.!?]?\s?$", re.IGNORECASE)
 _NOT_ORDER: Final = re.compile(
     r"(?:\b(?:if|when|whenever|unless|since|by|until|till|even|back|just|only|or|than|as|now and)"
     r"|\bevery now and)$|\b(?:if|when|whenever|unless|once)\b",
@@ -65,26 +39,26 @@ _NOT_ORDER: Final = re.compile(
 _CONDITION: Final = re.compile(
     r"(?:if|when|whenever|unless|once|in case|as soon as|should)\b", re.IGNORECASE
 )
-_STATEMENT: Final = re.compile(
-    r"(?:you|we|it|this|that|these|those|there|the|a|an|i|they|he|she|your|our|if|when|note|all"
-    r"|some|most|everything|nothing)\b",
-    re.IGNORECASE,
-)
 _TOGETHER: Final = re.compile(
-    r",?\s+(?:all |both )?(?:in parallel|at the same time|simultaneously|concurrently)[.!]?$",
+    r",?\s(?:all |both )?(?:in parallel|at the same time|simultaneously|concurrently)[.!]?$",
     re.IGNORECASE,
 )
-_AND: Final = re.compile(r",?\s+(?:and|&)\s+|,\s+", re.IGNORECASE)
+_AND: Final = re.compile(r",?\s(?:and|&)\s|,\s", re.IGNORECASE)
+_FINITE: Final = re.compile(
+    r"\b(?:is|are|was|were|be|can|could|may|might|must|should|will|would|cannot)\b", re.IGNORECASE
+)
 _NOUN_PHRASE: Final = re.compile(
     r"(?:the|a|an|your|our|my|its|their|his|her|this|that|these|those|both|all|each|every"
     r"|some|two|three|\d+)\s|\S+$",
     re.IGNORECASE,
 )
 _BREAKS_OFF: Final = re.compile(
-    r"(?:[,:;(–—-]|\b(?:a|an|the|to|of|in|on|at|by|for|with|from|and|or|but|that|which|is|are|be"
+    r"(?:[,(–—-]|\b(?:a|an|the|to|of|in|on|at|by|for|with|from|and|or|but|that|which|is|are|be"
     r"|as|if|into|your|our|this))$",
     re.IGNORECASE,
 )
+_MOST_SENTENCES: Final = 3  # of a request; what has more is divided into sentences already
+_WRAPPED: Final = 60  # columns: editors wrap no narrower
 
 
 @dataclass(frozen=True)
@@ -93,167 +67,84 @@ class Clause:
 
     text: Inline
     beside: bool = False
-    connected: bool = False  # a word such as "then" said where it belongs
     first: bool = False
+    line: bool = False  # it has a line or a number of its own: it is surely a task
 
 
-class Connected(NamedTuple):
-    """A text without its connectors: does it come after what precedes it, beside it, or first?"""
+def read_request(text: Inline) -> list[Clause]:
+    """The clauses of a text of one paragraph, in its order, without what only connects them.
 
-    text: Inline
-    then: bool = False
-    beside: bool = False
-    first: bool = False
-
-
-def is_statement(text: Inline) -> bool:
-    """Whether ``text`` begins like a sentence about something, and not like an instruction."""
-    return _STATEMENT.match(text.mask) is not None
-
-
-def read_prose(text: Inline) -> list[Clause]:
-    """The clauses of a paragraph, in its order, without the words that only connect them."""
+    Words such as "meanwhile" set its sentences beside each other. In a request of few sentences
+    words such as "then" split them: one line has no other structure.
+    """
     preface = _PREFACE.match(text.mask)
     if preface:
         text = text.cut(preface.end())
-    parts = numbered_parts(text)
-    if parts:
-        return [clause for part in parts for clause in _whole(part)]
-    lines = separate_lines(text)
-    clauses = [c for line in lines for sentence in sentences(line) for c in _clauses(sentence)]
-    first = next((place for place, clause in enumerate(clauses) if clause.first), 0)
-    return [c for place, c in enumerate(clauses) if place >= first or not is_statement(c.text)]
+    if parts := numbered_parts(text):
+        return [clause for part in parts for clause in _read_part(part, line=True)]
+    if lines := separate_lines(text):
+        return [clause for line in lines for clause in _read_part(line, line=True)]
+    found = list(sentences(text))
+    split = len(found) <= _MOST_SENTENCES
+    return [c for sentence in found for c in (_clauses if split else _whole)(sentence)]
 
 
-def take_connector(text: Inline) -> Connected:
-    """``text`` without the connectors it begins with, and what they say."""
-    then = beside = first = False
-    for _ in range(4):
-        match = _LEAD.match(text.mask)
-        if match is None:
-            break
-        beside = beside or match["with"] is not None
-        then = then or match["with"] is None
-        first = first or match[0].lower().startswith("first")
-        text = capitalised(text.cut(match.end()))
-    return Connected(text, then, beside, first)
+def read_sentences(text: Inline) -> list[Clause]:
+    """The same for a paragraph of a longer text: its lines, or its sentences as they are."""
+    parts = numbered_parts(text) or separate_lines(text)
+    told = [] if parts else list(sentences(text))
+    lines = [clause for part in parts for clause in _read_part(part, line=True)]
+    return lines + [clause for part in told for clause in _read_part(part, line=False)]
 
 
-def numbered_parts(text: Inline, first: int | None = None) -> list[Inline]:
-    """The parts of "1) a 2) b" or "Step 1: a Step 2: b"; [] when the text is not numbered.
-
-    With ``first`` the text itself is the part before that number.
-    """
-    mask = _hidden(text.mask)
-    for pattern in (_STEP, _BRACKET, _DOT):
-        marks: list[re.Match[str]] = []
-        for match in pattern.finditer(mask):
-            wanted = int(marks[-1][1]) + 1 if marks else first
-            if int(match[1]) == wanted or (wanted is None and int(match[1]) in (0, 1)):
-                marks.append(match)
-        if first is None and (len(marks) < 2 or not _may_precede(mask[: marks[0].start()])):
-            continue
-        if not marks:
-            continue
-        starts = [0] if first is not None else []
-        starts += [match.end() for match in marks]
-        ends = [*(match.start() for match in marks[0 if first is not None else 1 :]), None]
-        parts = [text.cut(start, end) for start, end in zip(starts, ends, strict=True)]
-        return [part for part in parts if part.text]
-    return []
-
-
-def _may_precede(text: str) -> bool:
-    return not text.strip() or text.rstrip().endswith((":", ".", "!", "-", "—")) or len(text) < 200
+def _read_part(part: Inline, *, line: bool) -> Iterator[Clause]:
+    """``part`` as one clause, without the connector that it begins with."""
+    part = without_stop(part)
+    step = _STEP.match(part.mask)
+    found = take_connector(capitalised(part.cut(step.end())) if step else part)
+    if found.text.text:
+        yield Clause(found.text, first=found.first, line=line)
 
 
 def separate_lines(text: Inline) -> list[Inline]:
-    """The lines, where each is an instruction of its own and not a wrapped sentence."""
+    """The lines, where each is a task of its own and not a part of a wrapped sentence."""
     places = [0, *(m.end() for m in re.finditer(r"\n", text.mask))]
     lines = [text.cut(a, b) for a, b in zip(places, [*places[1:], None], strict=True)]
     lines = [line for line in lines if line.text]
-    shorter = all(len(line.text) <= 80 for line in lines)
-    breaks = any(_BREAKS_OFF.search(line.mask) for line in lines[:-1])
-    if len(lines) < 2 or not shorter or breaks or any(not _starts(line) for line in lines):
-        return [text]
+    if len(lines) < 2 or _is_wrapped(lines):
+        return []
     return lines
 
 
-def _starts(line: Inline) -> bool:
-    first = line.text[0]
-    return not first.islower() and (first.isalnum() or line.mask[0] == HIDDEN)
+def _is_wrapped(lines: list[Inline]) -> bool:
+    """Whether an editor broke the lines: then no line had room for the first word of the next."""
+    width = max(len(line.text) for line in lines)
+    words = [line.text.split(maxsplit=1)[0] for line in lines]
+    full = all(
+        len(line.text) + 1 + len(word) > width for line, word in zip(lines, words[1:], strict=False)
+    )
+    lower = [word[0].islower() for word in words]
+    if not full:
+        ends = zip(lines, lower[1:], strict=False)
+        breaks = any(low and _BREAKS_OFF.search(line.mask[-12:]) for line, low in ends)
+        return breaks and not all(lower)
+    if not any(lower[1:]):
+        return width > _WRAPPED and _has_inner_stop(lines)
+    return not all(lower) or _has_inner_stop(lines)
 
 
-def sentences(text: Inline) -> Iterator[Inline]:
-    """The sentences of ``text``; code, addresses, quotations and brackets stay whole."""
-    mask = _hidden(text.mask)
-    start = 0
-    for match in _END.finditer(mask):
-        end = match.end()
-        if match.start() < start or not _is_end(mask, match, start):
-            continue
-        behind = _skip_blanks(mask, end)
-        while (closed := directive_at(text.mask, behind)) > behind:
-            end = closed
-            behind = _skip_blanks(mask, end)
-        yield from _with_words(text.cut(start, end))
-        start = end
-    yield from _with_words(text.cut(start))
+def _has_inner_stop(lines: list[Inline]) -> bool:
+    return any(len(list(sentences(line))) > 1 for line in lines)
 
 
-def _skip_blanks(mask: str, place: int) -> int:
-    while place < len(mask) and mask[place].isspace():
-        place += 1
-    return place
-
-
-def _with_words(text: Inline) -> Iterator[Inline]:
-    if HIDDEN in text.mask or any(char.isalnum() for char in text.mask):
-        yield text
-
-
-def _hidden(mask: str) -> str:
-    """``mask`` with quotations and brackets hidden too, but for how they end."""
-
-    def hide(match: re.Match[str]) -> str:
-        inside = match[0][1:-1]
-        last = inside[-1] if inside[-1] in ".!?…" else HIDDEN
-        return match[0][0] + HIDDEN * (len(inside) - 1) + last + match[0][-1]
-
-    return _QUOTED.sub(hide, mask)
-
-
-def _is_end(mask: str, match: re.Match[str], start: int) -> bool:
-    behind = _skip_blanks(mask, match.end())
-    following = mask[behind : behind + 40]
-    lower = following[:1].islower() and not _LEAD.match(following)
-    if lower and match[0][-1] not in ".!?…。！？:\n":
-        return False  # it goes on after the quotation
-    if not following or match[0][0] not in ".…":
-        return True
-    if match[0].startswith(("..", "…")):
-        return not lower
-    before = _WORD_BEFORE.search(mask, max(start, match.start() - 40), match.start())
-    word = before[0].lower().strip("'’") if before else ""
-    if word in _NEVER or (word.isdecimal() and not mask[start : match.start() - len(word)].strip()):
-        return False
-    if word in _SOMETIMES:
-        return following[:1].isupper() or _LEAD.match(following) is not None
-    initials = re.fullmatch(r"(?:\w\.)+\w", word)
-    return not (lower and initials)
-
-
-def _whole(part: Inline) -> Iterator[Clause]:
-    found = take_connector(without_stop(part))
+def _whole(sentence: Inline) -> Iterator[Clause]:
+    found = take_connector(without_stop(sentence))
     if found.text.text:
-        yield Clause(found.text, found.beside and not found.then, True)
+        yield Clause(found.text, found.beside and not found.then, found.first)
 
 
 def _clauses(sentence: Inline) -> Iterator[Clause]:
     sentence = without_stop(sentence)
-    step = _STEP.match(sentence.mask)
-    if step:
-        sentence = capitalised(sentence.cut(step.end()))
     lead = take_connector(sentence)
     pieces = list(_split(lead.text))
     for place, piece in enumerate(pieces):
@@ -261,56 +152,43 @@ def _clauses(sentence: Inline) -> Iterator[Clause]:
         text = capitalised(found.text) if place else found.text
         together = _TOGETHER.search(text.mask)
         beside = found.beside and not found.then
-        if together and not _CONDITION.match(text.mask):
+        if together and not _tells(text.mask):
             parts = _parallel_parts(text.cut(0, together.start()))
             alone = len(parts) == 1
-        elif found.beside and found.then:
+        elif found.beside and found.then and not _tells(text.mask):
             parts, alone = _parallel_parts(text), False
         else:
             parts, alone = [text], False
         for number, part in enumerate(parts):
-            connected = found.then or found.beside
-            yield Clause(part, beside or number > 0 or alone, connected, found.first)
-
-
-def without_stop(sentence: Inline) -> Inline:
-    """``sentence`` without its full stop: descriptions are not sentences."""
-    mask = sentence.mask
-    if mask.endswith(".") and not mask.endswith("..") and not re.search(r"\b\w\.\w\.$", mask):
-        word = _WORD_BEFORE.search(mask[:-1])
-        if word is None or word[0].lower() not in ("etc", "inc", "ltd"):
-            return sentence.cut(0, len(mask) - 1)
-    return sentence
+            yield Clause(part, beside or number > 0 or alone, found.first)
 
 
 def _split(sentence: Inline) -> Iterator[Inline]:
     """Cut before every "then" that puts things in order."""
-    mask = _hidden(sentence.mask)
-    if _CONDITION.match(mask):
+    mask = hidden(sentence.mask)
+    if _CONDITION.match(mask) or (sentence.codes and is_conditional(mask)):
         yield sentence
         return
-    start = 0
+    start, last = 0, len(mask.rstrip())
     for match in _INNER.finditer(mask):
-        before = mask[start : match.start()]
-        if not before.strip() or not mask[match.end() :].strip():
+        before = mask[max(start, match.start() - 200) : match.start()]
+        if not before.strip() or match.end() >= last or _ONLY_CONNECTED.match(mask, match.end()):
             continue
-        if match["bare"] is not None and _NOT_ORDER.search(before[-200:]):
-            continue
-        if _ends_so(mask, match.end()):
+        if match["bare"] is not None and _NOT_ORDER.search(before):
             continue
         yield sentence.cut(start, match.start())
         start = match.end()
     yield sentence.cut(start)
 
 
-def _ends_so(mask: str, place: int) -> bool:
-    """Whether only the connector is left: "..., in parallel." belongs to what is before it."""
-    return re.fullmatch(rf"(?:{_WITH}|{_THEN})[.!?]?\s*", mask[place:], re.IGNORECASE) is not None
+def _tells(mask: str) -> bool:
+    """Whether a sentence tells about something, so that "and" does not join things to do."""
+    return is_statement(mask) or is_conditional(mask) or _FINITE.search(mask) is not None
 
 
 def _parallel_parts(text: Inline) -> list[Inline]:
     """ "Lint the code and the docs" as "Lint the code", "Lint the docs"."""
-    mask = _hidden(text.mask)
+    mask = hidden(text.mask)
     parts: list[Inline] = []
     start = 0
     for match in _AND.finditer(mask):

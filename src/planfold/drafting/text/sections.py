@@ -8,52 +8,54 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from planfold.drafting.text.actions import call_in
-from planfold.drafting.text.directives import take_directives
+from planfold.drafting.text.commands import call_in
 from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.items import BOX, without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
-from planfold.drafting.text.prose import is_statement, numbered_parts, sentences
-from planfold.drafting.text.shell import is_prompted, script_of
+from planfold.drafting.text.sentences import numbered_parts, sentences
+from planfold.drafting.text.shell import block_of, is_prompted
+from planfold.drafting.text.words import is_cut_short, only_tells, tells_below
 
-_CONTENTS: Final = re.compile(r"(?:table of )?contents|toc|on this page|index", re.IGNORECASE)
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
-    r"(?:key |main )?features|highlights|licen[cs]e|licensing|authors?|contributors|credits"
-    r"|acknowledge?ments|references|links|see also|further reading|related (?:work|docs"
+    r"(?:table of )?contents|toc|on this page|index"
+    r"|(?:key |main )?features|highlights|licen[cs]e|licensing|authors?|contributors|credits"
+    r"|acknowledge?ments|references?|links|see also|further reading|related (?:work|docs"
     r"|documents|documentation|projects)|contacts?|glossary|faq|badges|why .{1,40}\?"
-    r"|(?:release )?history|what is .{1,40}\??|about .{1,40}",
+    r"|(?:release )?history|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
+    r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
+    r"|change ?log|release notes|community|support|sponsors?|resources|appendix.{0,40}",
     re.IGNORECASE,
 )
 _IN_CASE: Final = re.compile(  # sections for when something has gone wrong
-    r"roll(?:ing)?[ -]?back(?: (?:plan|procedure|steps))?|troubleshooting|known issues"
-    r"|if (?:something|anything|things|it) (?:goes|go|went) wrong|if .{1,60} fails?|escalation"
-    r"|in case of .{1,60}",
-    re.IGNORECASE,
-)
-_VERB: Final = re.compile(
-    r"\b(?:is|are|was|were|be|must|should|shall|will|can|could|may|might|has|have|had|do|does|needs?"
-    r"|means?|takes?|contains?|works?|goes|comes|gets?|becomes?|shows?|holds?|applies|apply)\b"
-    r"|n['’]t\b",
-    re.IGNORECASE,
-)
-_TELLS: Final = re.compile(
-    r"\b(?:automatically|supports?|includes?|provides?|offers?|contains?|consists?|features?)\b",
+    r"roll(?:ing)?[ -]?back(?: .{1,40})?|.{0,40}troubleshooting.{0,40}|known issues|escalation"
+    r"|(?:common )?(?:problems|errors|pitfalls|issues)|uninstall(?:ing|ation)?(?: .{1,40})?"
+    r"|debugging(?: .{1,40})?|recovery|undo(?:ing)?(?: .{1,40})?",
     re.IGNORECASE,
 )
 _STEP: Final = re.compile(r"(?:step|phase|stage)\s+\d{1,3}\s*[:.)—–-]\s*\S", re.IGNORECASE)
+_BOLD: Final = re.compile(r"\*\*(?!\s)(?:[^*\n]|(?<=\w)\*(?=\w)){1,120}(?<![\s.!?,;])\*\*:?")
 
 
 def is_structured(blocks: list[Block], known_tools: Collection[str]) -> bool:
     """Whether there are lists or commands: if so, paragraphs are commentary."""
+    above = Inline("", "")
     for block in blocks:
         match block:
             case ItemList():
                 return True
-            case Code(language, content) if script_of(language, content) is not None:
+            case Code(language, content):
+                lead = above.mask.endswith(":") and not tells_all(above)
+                if lead or block_of(language, content) is not None:
+                    return True
+            case Heading(_, text) if without_number(text) is not None:
                 return True
             case Paragraph(_, raw) if is_prompted(raw) or call_in(raw, known_tools):
                 return True
+            case Paragraph() if isinstance(as_heading(block), Heading):
+                return True
             case _:
                 pass
+        above = block.text if isinstance(block, Paragraph) else Inline("", "")
     return False
 
 
@@ -67,7 +69,7 @@ class Section:
 def sections(blocks: list[Block]) -> Section:
     root = Section(None)
     open_sections = [root]
-    for block in blocks:
+    for block in map(as_heading, blocks):
         if isinstance(block, Heading):
             while (top := open_sections[-1].heading) and top.level >= block.level:
                 open_sections.pop()
@@ -79,26 +81,27 @@ def sections(blocks: list[Block]) -> Section:
     return root
 
 
-def step_as_heading(block: Block) -> Block:
-    """ "Step 2: ..." on a line of its own heads what follows it, as a heading would."""
-    if isinstance(block, Paragraph) and "\n" not in block.text.text:
+def as_heading(block: Block) -> Block:
+    """ "Step 2: ..." and "**Build**" on a line of their own head what follows them."""
+    if isinstance(block, Paragraph) and "\n" not in block.raw:
         text = block.text
-        if _STEP.match(text.mask) and not numbered_parts(text):
+        step = _STEP.match(text.mask) and not numbered_parts(text)
+        bold = _BOLD.fullmatch(block.raw) and not block.raw.endswith(":") and not text.codes
+        if step or bold:
             return Heading(7, text)
     return block
 
 
 def is_left_out(section: Section, text: Inline) -> bool:
-    name = text.line.strip(" :").lower()
-    name = re.sub(r"^[^\w]+|[^\w?]+$", "", name)
-    if _CONTENTS.fullmatch(name) or _IN_CASE.fullmatch(name):
+    name = re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
+    if _IN_CASE.fullmatch(name):
         return True
     return _ABOUT.fullmatch(name) is not None and not has_boxes(section.blocks)
 
 
 def has_boxes(blocks: list[Block]) -> bool:
     return any(
-        isinstance(block, Paragraph) and re.match(r"\[[ xX]\]", block.text.mask)
+        isinstance(block, Paragraph) and BOX.match(block.text.mask)
         for listed in blocks
         if isinstance(listed, ItemList)
         for item in listed.items
@@ -108,16 +111,30 @@ def has_boxes(blocks: list[Block]) -> bool:
 
 def is_contents(block: ItemList) -> bool:
     """A table of contents: every item is a link to a place in the document."""
-    return bool(block.items) and all(
-        any(
-            isinstance(b, Paragraph)
-            and b.text.spans[:1]
-            and b.text.spans[0].anchor
-            and b.text.spans[0].start == 0
-            and b.text.spans[0].end == len(b.text.text)
-            for b in item.blocks[:1]
+    heads = [next(iter(item.blocks), None) for item in block.items]
+    return bool(heads) and all(
+        isinstance(head, Paragraph)
+        and bool(head.text.spans[:1])
+        and head.text.spans[0].anchor
+        and head.text.spans[0].start == 0
+        and head.text.spans[0].end == len(head.text.text)
+        for head in heads
+    )
+
+
+def is_glossary(block: ItemList) -> bool:
+    """Whether bullets tell what things are: each begins with code and a colon or a dash."""
+    heads = [next(iter(item.blocks), None) for item in block.items]
+    return (
+        not block.ordered
+        and bool(heads)
+        and all(
+            isinstance(head, Paragraph)
+            and bool(head.text.codes)
+            and head.text.codes[0].start == 0
+            and re.match(r"\s?(?::|[-–—]|is\b|are\b)\s", head.text.mask[head.text.codes[0].end :])
+            for head in heads
         )
-        for item in block.items
     )
 
 
@@ -136,6 +153,45 @@ def split_items(block: ItemList) -> Iterator[Item]:
         yield Item([Paragraph(part, part.text)])
 
 
+def continued(blocks: list[Block]) -> list[Block]:
+    """``blocks`` with what stands inside a numbered list, or right below a list, in its items.
+
+    What is between 1. and 2. belongs to 1, although it is not indented; so does a block of code
+    right below the last item.
+    """
+    found: list[Block] = []
+    last: ItemList | None = None  # the numbered list that may continue
+    since: list[Block] = []
+    for block in blocks:
+        above = found[-1] if found else None
+        if isinstance(block, Code) and isinstance(above, ItemList) and _waits(above):
+            above.items[-1].blocks.append(block)
+            continue
+        if isinstance(block, ItemList) and last is not None and _continues(last, block):
+            last.items[-1].blocks += since
+            last.items += block.items
+            del found[len(found) - len(since) :]
+            since = []
+            continue
+        found.append(block)
+        if isinstance(block, ItemList) and block.ordered:
+            last, since = block, []
+        elif last is not None:
+            since.append(block)
+    return found
+
+
+def _continues(last: ItemList, block: ItemList) -> bool:
+    return block.ordered and 1 < block.start == last.start + len(last.items)
+
+
+def _waits(block: ItemList) -> bool:
+    """Whether the last item may have the code that is right below it, and not indented."""
+    head = block.items[-1].blocks[-1:] if block.items else []
+    text = head[0].text if head and isinstance(head[0], Paragraph) else Inline("", "")
+    return text.mask.rstrip().endswith(":") or (block.ordered and not are_names([block]))
+
+
 def are_choices(lists: list[ItemList]) -> bool:
     return not has_boxes([*lists]) and all(
         len(item.blocks) == 1 and isinstance(item.blocks[0], Paragraph)
@@ -144,32 +200,46 @@ def are_choices(lists: list[ItemList]) -> bool:
     )
 
 
-def are_details(lists: list[ItemList]) -> bool:
-    """Whether nested bullets only say more about the item above them: "The first number is ..."."""
+def tells(lead: Inline, block: ItemList) -> bool:
+    """Whether items complete a statement above them: "It has these causes: ..."."""
+    last = [*sentences(lead)][-1:]
+    if not last or has_boxes([block]):
+        return False
+    return is_cut_short(last[0].mask) or (not block.ordered and tells_below(last[0].mask))
+
+
+def are_remarks(lists: list[ItemList]) -> bool:
+    """Whether nested bullets only say more about the item above them."""
     heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
     return (
         bool(heads)
         and are_choices(lists)
-        and all(
-            isinstance(head, Paragraph) and is_statement(head.text) and _VERB.search(head.text.mask)
-            for head in heads
-        )
+        and all(isinstance(head, Paragraph) and tells_all(head.text) for head in heads)
     )
 
 
-def is_enumeration(block: ItemList, lead: Inline) -> bool:
-    """Whether bullets only complete a statement above them: "It will automatically: ..."."""
-    last = [*sentences(lead)][-1:]
-    told = any(is_statement(text) and _TELLS.search(text.mask) for text in last)
-    return told and not block.ordered and not has_boxes([block])
+def tells_all(text: Inline) -> bool:
+    return all(only_tells(sentence.mask) for sentence in sentences(text))
 
 
-def choices(lists: list[ItemList]) -> list[str]:
-    heads = (item.blocks[0] for block in lists for item in block.items)
-    texts = (take_directives(b.text)[0] for b in heads if isinstance(b, Paragraph))
-    return list(dict.fromkeys(line for text in texts if (line := _as_choice(text))))
+def are_names(lists: list[ItemList]) -> bool:
+    """Whether items are only links, code and names: things or people, and nothing to do."""
+    heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
+    return bool(heads) and all(
+        isinstance(head, Paragraph) and is_name(head.text) and len(item.blocks) == 1
+        for block in lists
+        for item in block.items
+        for head in item.blocks[:1]
+    )
 
 
-def _as_choice(text: Inline) -> str:
-    only = text.codes[0].code if len(text.codes) == 1 and not text.mask.strip("\0") else None
-    return (only or text.line).strip()
+def is_name(text: Inline) -> bool:
+    """Only links and code, with capitalised words beside links ("Ann Lee [@ann](...)")."""
+    if box := BOX.match(text.mask):
+        text = text.cut(box.end())
+    place, rest = 0, ""
+    for span in text.spans:
+        rest += text.text[place : span.start]
+        place = max(place, span.end)
+    words = re.findall(r"\w[\w'’-]*", rest + text.text[place:])
+    return bool(text.spans) and all(word[:1].isupper() for word in words) and len(words) < 6

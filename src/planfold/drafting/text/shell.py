@@ -1,4 +1,6 @@
-"""Shell commands in a text: what is one, and how it becomes arguments of the tool ``shell``."""
+"""Shell commands in a text: what looks like one, and how it becomes arguments of ``shell``."""
+
+# ruff: noqa: RUF001 (prompts have arrows)
 
 from __future__ import annotations
 
@@ -7,10 +9,12 @@ import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
-_SHELL_NAMES: Final = """
-    bash console sh sh-session shell shell-session shellsession terminal zsh
+# The program that runs a block of this language; "" is the tool's own, /bin/sh.
+SHELLS: Final = {"sh": "", "shell": "", "bash": "bash", "zsh": "zsh", "ksh": "ksh", "fish": "fish"}
+_SESSION_NAMES: Final = """
+    bash-session console session sh-session shell-session shellsession terminal
 """
-SHELLS: Final = frozenset(_SHELL_NAMES.split())
+SESSIONS: Final = frozenset(_SESSION_NAMES.split())  # prompts, commands, and what they printed
 # What a block without a language must start with, on each line, to be read as commands.
 _PROGRAM_NAMES: Final = """
     ansible ansible-playbook apt apt-get aws az bazel black brew bun bundle cabal cargo cd chmod
@@ -31,6 +35,12 @@ _BUILTIN_NAMES: Final = """
 _BUILTINS: Final = frozenset(_BUILTIN_NAMES.split())
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=")
 _PROMPT: Final = re.compile(r"[ \t]*\$[ \t]+(?=\S)")
+_BLOCK_PROMPT: Final = re.compile(
+    r"[ \t]*(?:\([\w.-]{1,40}\) ?)?"
+    r"(?:\[?[\w.-]{1,40}@[\w.-]{1,60}[^$#%\n]{0,80}[$#%]|[$%❯➜])(?:[ \t]+(?=\S)|[ \t]*$)"
+)
+_COMMENT: Final = re.compile(r"(?:^|\s)#+[ \t]*(\S.*)$")
+_PROGRAM: Final = re.compile(r"(?:\.{1,2}|~)?[\w.+/@-]*[\w+/]|\.|\[\[?|:|!")
 _DOLLAR: Final = re.compile(r"\$(?:(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)|(?=\$))")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -38,29 +48,47 @@ Rename = Callable[[str], str | None]
 """The id that a reference's target means, or None when no task is called so."""
 
 
-def script_of(language: str, content: str) -> str | None:
-    """The script in a code block, or None when the block is something else."""
+def block_of(language: str, content: str) -> tuple[str, str] | None:
+    """The script in a code block and the shell that runs it, or None for all other blocks."""
     lines = content.split("\n")
     code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    prompted = [line for line in code if _PROMPT.match(line)]
-    if language not in SHELLS and not (language in ("", "text") and _reads_as_commands(code)):
+    among = code if language in SESSIONS else code[:1]
+    prompted = any(_BLOCK_PROMPT.match(line) for line in among)
+    if language in SESSIONS:
+        known = prompted
+    elif language in ("", "text"):
+        known = bool(code) and (_BLOCK_PROMPT.match(code[0]) is not None or _are_commands(code))
+    else:
+        known = language in SHELLS and bool(code)
+    if not known:
         return None
-    if not code:
-        return None
-    if prompted:
-        return _without_prompts(lines)
-    return content[:-1] if content.endswith("\n") else content
+    script = _without_prompts(lines) if prompted else content.removesuffix("\n")
+    return (script, SHELLS.get(language, "")) if script.strip() else None
 
 
-def _reads_as_commands(code: list[str]) -> bool:
-    if not code:
-        return False
-    if _PROMPT.match(code[0]):
-        return True
+def count_commands(script: str) -> int:
+    lines = [line for line in script.replace("\\\n", " ").split("\n") if line.strip()]
+    return sum(not line.lstrip().startswith("#") for line in lines)
+
+
+def printed(content: str, script: str) -> list[str]:
+    """What a terminal session shows beside its commands."""
+    kept = set(script.split("\n"))
+    lines = (line for line in content.strip("\n").split("\n") if line.strip())
+    shown = [line for line in lines if line not in kept and not _BLOCK_PROMPT.match(line)]
+    return ["\n".join(shown)] if shown else []
+
+
+def comments_of(script: str) -> list[str]:
+    """What the comments of a script say, those of its first line for the system left out."""
+    lines = (line for line in script.split("\n") if not line.startswith("#!"))
+    return [match[1] for line in lines if (match := _COMMENT.search(line[:1000]))]
+
+
+def _are_commands(code: list[str]) -> bool:
     continued = False
     for line in code:
-        first = line.split(maxsplit=1)[0]
-        if not continued and first not in PROGRAMS:
+        if not continued and line.split(maxsplit=1)[0] not in PROGRAMS:
             return False
         continued = line.rstrip().endswith("\\")
     return True
@@ -72,7 +100,7 @@ def _without_prompts(lines: list[str]) -> str:
     goes_on = False
     keep_all = any("<<" in line for line in lines)
     for line in lines:
-        match = _PROMPT.match(line)
+        match = _BLOCK_PROMPT.match(line)
         if match:
             kept.append(line[match.end() :])
         elif goes_on:
@@ -82,7 +110,7 @@ def _without_prompts(lines: list[str]) -> str:
         else:
             continue
         goes_on = kept[-1].rstrip().endswith("\\")
-    return "\n".join(kept).rstrip("\n")
+    return "\n".join(line for line in kept if line).rstrip("\n")
 
 
 def without_prompt(code: str) -> str:
@@ -96,12 +124,20 @@ def is_prompted(text: str) -> bool:
     return match is not None and not text[match.end()].isdecimal()
 
 
-def names_program(code: str) -> bool:
-    """Whether ``code`` is surely a command: a prompt, or a known program with arguments."""
-    words = code.split()
-    return is_prompted(code) or (
-        len(words) > 1 and (words[0] in PROGRAMS or words[0].startswith("./"))
-    )
+def names_program(code: str, *, surely: bool) -> bool:
+    """Whether ``code`` looks like a command line. ``surely``: no word or title that only stands
+    in backticks, so with arguments, a known program or a path."""
+    words = without_prompt(code).split()
+    while len(words) > 1 and _ASSIGNMENT.match(words[0]):
+        del words[0]
+    if not words or (_PROGRAM.fullmatch(words[0]) is None and not _ASSIGNMENT.match(words[0])):
+        return False
+    first = words[0]
+    if len(first) > 1 and first.isupper():
+        return False  # SELECT, TODO, README
+    known = first in PROGRAMS or first.startswith(("./", "../", "/", "~/"))
+    known = known or "/" in first or is_prompted(code) or _ASSIGNMENT.match(first) is not None
+    return known or not surely or (len(words) > 1 and not first[:1].isupper())
 
 
 def shell_arguments(command: str, rename: Rename) -> dict[str, Any]:

@@ -6,7 +6,9 @@ only what the policy lets a model read without being asked.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from planfold.errors import Permanent
@@ -15,6 +17,15 @@ from planfold.executors.files.workspace import NotThere, Workspace
 from planfold.planner.tasks import Attachment, FileRef
 
 ALL_LIMIT: Final = 65_536  # bytes of all attached files together
+
+
+def is_there(workspace: Path, path: str) -> bool:
+    """Whether ``path`` is in the workspace. True for what lies outside, which is not looked at."""
+    try:
+        place = Path(os.path.normpath(workspace / path))
+        return not place.is_relative_to(workspace) or place.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 class Attached(NamedTuple):

@@ -2,8 +2,9 @@
 ALTER TABLE planfold.events ADD COLUMN checksum integer;
 
 -- Reads of one event type or of one kind of stream do not scan the log.
-CREATE INDEX events_by_type ON planfold.events (event_type, position);
-CREATE INDEX events_by_kind ON planfold.events (stream_id, position);
+CREATE INDEX events_by_type ON planfold.events (event_type, position)
+WHERE event_type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded');
+CREATE INDEX events_by_kind ON planfold.events (stream_id, position) WHERE stream_id <> 'plan';
 
 -- The writer now says when a decision was made, because the checksum covers it, and of which kind
 -- the stream is.
@@ -355,18 +356,21 @@ SET enable_sort = off
 AS $$
 BEGIN
     upto := coalesce(upto, 9223372036854775807);
-    IF aggregate IS NULL AND type IS NOT NULL THEN
+    IF aggregate IS NULL AND type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded') THEN
         RETURN QUERY SELECT * FROM planfold.events
         WHERE event_type = type AND position > after AND position <= upto
+          AND event_type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded')
           AND (stream IS NULL OR stream_id = stream)
         ORDER BY event_type, position LIMIT most;
-    ELSIF aggregate IS NULL AND stream IS NOT NULL THEN
+    ELSIF aggregate IS NULL AND type IS NULL AND stream <> 'plan' THEN
         RETURN QUERY SELECT * FROM planfold.events
-        WHERE stream_id = stream AND position > after AND position <= upto
+        WHERE stream_id = stream AND position > after AND position <= upto AND stream_id <> 'plan'
         ORDER BY stream_id, position LIMIT most;
     ELSIF aggregate IS NULL THEN
         RETURN QUERY SELECT * FROM planfold.events
-        WHERE position > after AND position <= upto ORDER BY position LIMIT most;
+        WHERE position > after AND position <= upto
+          AND (stream IS NULL OR stream_id = stream) AND (type IS NULL OR event_type = type)
+        ORDER BY position LIMIT most;
     ELSE
         RETURN QUERY SELECT * FROM planfold.events
         WHERE aggregate_id = aggregate AND position > after AND position <= upto

@@ -1,0 +1,165 @@
+"""The items of lists, and the items in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from planfold.drafting.text.directives import Directives, take_directives
+from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.items import Reading, take_box
+from planfold.drafting.text.markdown import Block, Item, ItemList, Note, Paragraph, text_of
+from planfold.drafting.text.parts import (
+    Context,
+    Entry,
+    Group,
+    Numbering,
+    Part,
+    append,
+    entries,
+)
+from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.sections import (
+    are_choices,
+    are_names,
+    are_remarks,
+    has_boxes,
+    is_glossary,
+    split_items,
+    tells,
+    tells_all,
+)
+from planfold.drafting.text.sentences import take_connector, without_stop
+from planfold.drafting.text.words import is_label_clean
+from planfold.planner.tasks import NodeKind
+
+_ONE_BY_ONE: Final = re.compile(
+    r"\bin (?:this|the following|that) order\b|\bone (?:by|after)", re.IGNORECASE
+)
+_SIDE_BY_SIDE: Final = re.compile(
+    r"\bin (?:parallel|any order)\b|\bat the same time\b", re.IGNORECASE
+)
+_CHOOSE: Final = re.compile(r"(?:please\s+)?(?:choose|decide|select|pick)(?![\w-])", re.IGNORECASE)
+_NO_TEXT: Final = Inline("", "")
+
+
+class Lists:
+    """Reads lists, with ``reader`` for their items."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def items(
+        self, block: ItemList, lead: Inline, outer: Numbering | None, context: Context
+    ) -> Group:
+        """The items of a list; ``lead`` is the text that introduces it."""
+        ordered: bool | None = block.ordered or bool(_ONE_BY_ONE.search(lead.mask)) or None
+        if _SIDE_BY_SIDE.search(lead.mask):
+            ordered = False
+        numbering = Numbering(outer) if block.ordered else outer
+        group = Group(ordered, numbering=numbering)
+        number = block.start
+        plain = not block.ordered and not has_boxes([block])
+        for item in split_items(block):
+            then, beside, part = self._item(item, numbering, context, plain=plain)
+            if part is None:
+                number += block.ordered
+                continue
+            if block.ordered and numbering is not None:
+                numbering.parts[number] = part
+            number += 1
+            if ordered:
+                append(group.parts, part, beside and not then)
+            elif then and group.parts:
+                group.parts = [Group(parts=[Group(group.ordered, group.parts), part])]
+            else:
+                group.parts.append(part)
+        return group
+
+    def _item(
+        self, item: Item, numbering: Numbering | None, context: Context, *, plain: bool
+    ) -> tuple[bool, bool, Part | None]:
+        first = next(iter(item.blocks), None)
+        head = first if isinstance(first, Paragraph) else Paragraph(_NO_TEXT, "")
+        blocks = item.blocks[1:] if head is first else item.blocks
+        text, raw, done = take_box(head.text, head.raw)
+        found = take_connector(text)
+        text = found.text
+        lists = [block for block in blocks if isinstance(block, ItemList)]
+        more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
+        only_tells = plain and not blocks and self._reader.leave_out and tells_all(text)
+        if text.is_struck or only_tells:
+            self._reader.note(": ".join(filter(None, [context.label, text.text])))
+            for block in blocks:
+                self._reader.note(text_of(block))
+            return found.then, found.beside, None
+        above = next((b.text for b in reversed(more) if isinstance(b, Paragraph)), text)
+        if lists and (are_remarks(lists) or any(tells(above, b) or is_glossary(b) for b in lists)):
+            lists, more = [], blocks
+        reading = self._reader.read(text, context, more, raw=raw)
+        reading.done = done
+        asks = reading.kind is NodeKind.Clarification or _CHOOSE.match(text.mask) is not None
+        if lists and asks and are_choices(lists) and not context.guarded and not more:
+            reading.kind = NodeKind.Clarification
+            reading.action = None
+            reading.choices = _choices(lists)
+            reading.description = reading.description.removesuffix(":")
+            lists = []
+        entry = self._reader.entry(reading, numbering)
+        if not lists:
+            return found.then, found.beside, entry if reading.description.strip() else None
+        is_task = _is_task(reading, text, lists, more)
+        part = self._parent(entry, text, lists, context, is_task=is_task)
+        return found.then, found.beside, part
+
+    def _parent(
+        self, entry: Entry, text: Inline, lists: list[ItemList], context: Context, *, is_task: bool
+    ) -> Part | None:
+        """An item with items: a task that comes before them, or a label that they keep."""
+        reading = entry.reading
+        said = reading.directives
+        guarded = not is_label_clean(text.mask)
+        label = "" if is_task and not guarded else as_label(take_directives(text)[0])
+        inside = context.within(label, guarded=guarded)
+        numbering = entry.numbering
+        inner = [self.items(block, text, numbering, inside) for block in lists]
+        inner = [group for group in inner if group.parts]
+        if not inner:
+            return entry if reading.description.strip() else None
+        for found in entries(Group(parts=[*inner])):
+            if reading.done is not None and found.reading.done is None:
+                found.reading.done = reading.done
+        if not is_task:
+            return Group(parts=[*inner], directives=said, numbering=numbering)
+        group = Group(parts=[entry, *inner], numbering=numbering, head=entry)
+        group.directives = Directives(label=said.label, after=said.after)
+        reading.directives = replace(said, after=None)  # the items wait with their parent
+        return group
+
+
+def _is_task(reading: Reading, text: Inline, lists: list[ItemList], more: Sequence[Block]) -> bool:
+    """Whether an item with items is a task of its own."""
+    visible = [block for block in more if not isinstance(block, Note)]
+    if reading.action is not None or reading.kind is NodeKind.Clarification or visible:
+        return True
+    if text.codes and not any(map(str.isalpha, text.mask)):
+        return True  # only code: a command, or what is guarded
+    label = text.mask.rstrip().endswith(":") or are_names(lists)
+    return reading.done is not None and not label and has_boxes([*lists])
+
+
+def as_label(text: Inline) -> str:
+    return without_stop(text).line.rstrip(":,;. ")
+
+
+def _choices(lists: list[ItemList]) -> list[str]:
+    heads = (item.blocks[0] for block in lists for item in block.items)
+    texts = (take_directives(b.text)[0] for b in heads if isinstance(b, Paragraph))
+    return list(dict.fromkeys(line for text in texts if (line := _as_choice(text))))
+
+
+def _as_choice(text: Inline) -> str:
+    only = text.codes[0].code if len(text.codes) == 1 and not text.mask.strip("\0") else None
+    return (only or text.line).strip()

@@ -1,0 +1,52 @@
+"""Reads items of one text, and keeps what in it is no task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from planfold.drafting.scripts import leads_elsewhere
+from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.items import Reading, read_item
+from planfold.drafting.text.markdown import Block, Code
+from planfold.drafting.text.parts import Context, Entry, Numbering
+from planfold.drafting.text.words import is_conditional
+
+
+class Reader:
+    """``leave_out``: what only tells about something becomes a note and no task."""
+
+    def __init__(self, known_tools: Collection[str], *, leave_out: bool) -> None:
+        self._known_tools = known_tools
+        self.leave_out = leave_out
+        self.notes: list[str] = []
+        self.begun = False  # there is a task already
+        self._elsewhere = False  # work has led to another folder or machine
+
+    def note(self, text: str) -> None:
+        if any(map(str.isalnum, text)) and not text.startswith("<!--"):
+            self.notes.append(text.strip())
+
+    def entry(self, reading: Reading, numbering: Numbering | None = None) -> Entry:
+        self.begun = True
+        return Entry(reading, numbering)
+
+    def read(
+        self,
+        text: Inline,
+        context: Context,
+        more: Sequence[Block] = (),
+        raw: str | None = None,
+    ) -> Reading:
+        """An item in its context: what it is an item of stands before its description."""
+        reading = read_item(text, raw, self._known_tools, more, guarded=context.guarded)
+        if self._elsewhere and reading.action is not None:
+            reading = read_item(text, raw, self._known_tools, more, guarded=True)
+        if reading.action is None and not context.guarded and not is_conditional(text.mask):
+            codes = [code.code or "" for code in text.codes if not text.mask.strip("\0 ")]
+            codes += [block.content for block in more if isinstance(block, Code)]
+            self._elsewhere = self._elsewhere or any(map(leads_elsewhere, codes))
+        if context.label and reading.description:
+            reading.description = f"{context.label}: {reading.description}"
+        for note in reading.notes:
+            self.note(note)
+        return reading

@@ -1,0 +1,247 @@
+"""Words that keep text from being a command, or a statement from being a task.
+
+None of them makes a command: a text that holds none of these words is read by its structure.
+All of them are read in a mask, in which code and addresses are hidden.
+"""
+
+# ruff: noqa: RUF001 (people write curly quotes too)
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from planfold.drafting.text.inline import HIDDEN
+
+_I: Final = re.IGNORECASE
+
+# --- what holds only at times --------------------------------------------------------------------
+
+_CONDITIONS: Final = re.compile(
+    r"\b(?:if|unless|when|whenever|once|until|till|(?<!a )while|otherwise|else|alternatively"
+    r"|optional|optionally|either|instead|only|except|depending|depends|assuming|provided|skip"
+    r"|in case"
+    r"|as (?:needed|required|necessary|appropriate)|where (?:needed|necessary))\b"
+    r"|(?:^|[.!?:;]\s)\s?should\b",
+    _I,
+)
+_PLATFORMS: Final = (
+    r"windows|mac|macos|os ?x|linux|ubuntu|debian|fedora|rhel|centos|arch|alpine|freebsd|wsl"
+    r"|powershell"
+)
+# In the sentence that asks, these say that there is more, less or something else to do.
+_ASIDES: Final = re.compile(
+    r"\b(?:or|then|before|after|afterwards|not|never|avoid|without|each|every|per|examples?|e\.g"
+    r"|for instance|such as|like this|looks? like|warning|danger|caution|bad|wrong|deprecated"
+    r"|legacy|previously|formerly|usage|outputs?|prints?|response|expected|results?|you can|could"
+    r"|might|may|useful|handy|available|common|cheat ?sheet|aliases|options|flags|waits?"
+    r"|approval|approved|document|describe|explain|mention|schedule|cron|crontab|ask|tell|say"
+    rf"|{_PLATFORMS})\b|n['’]t\b|\bon (?:the|your|a|an) ",
+    _I,
+)
+_HEADINGS: Final = re.compile(
+    r"(?:or|and/or|alternatives?|options?|variants?|method|examples?|usage|e\.g\.|expected|output)"
+    rf"(?!\w)|.*\b(?:{_PLATFORMS}|examples?|not|never|avoid|deprecated|commands|cheat ?sheet)\b",
+    _I,
+)
+_OR: Final = re.compile(r"or\b", _I)
+_EXAMPLES: Final = re.compile(r"\b(?:examples?|e\.g|for instance|something like)\b", _I)
+_EXAMPLE_AT_END: Final = re.compile(
+    r"\b(?:examples?|e\.g\.|for instance|such as|something like|like)\s?[:.,]*$", _I
+)
+
+# --- what a sentence above a block asks for ------------------------------------------------------
+
+# A lead that points at its block says what to do with the text, unless it says to run it.
+_POINTS_AT: Final = re.compile(
+    r"\b(?:this|these|following|as follows|below|steps|contents?|snippet|lines?|file|config"
+    r"|configuration|README)\b",
+    _I,
+)
+_RUN_VERB: Final = re.compile(
+    r"(?:please\s)?(?:re-?)?(?:run|execute|enter|type|issue|use|invoke|do|follow)\b", _I
+)
+_RUN_CODE: Final = re.compile(
+    r"(?:please\s)?(?:re-?)?(?:run|execute)\b[^\0.!?]{0,60}\0", re.IGNORECASE
+)
+_MORE_VERBS: Final = re.compile(
+    r"(?:,|;|\band\b|&)\s(?!(?:the|a|an|your|its|all|any|their|up)\b|\0|(?-i:[A-Z\d]))", _I
+)
+_HERE: Final = re.compile(
+    r"(?:in|from) (?:a|an|the|your|that|this)(?: new| second| same)?"
+    r" (?:terminal|shell|console|command line|command prompt)(?: window)?$",
+    _I,
+)
+_PREPOSITIONS: Final = re.compile(
+    r"(?:to|on|in|at|from|for|with|as|by|under|within|inside|via|using|during|while|through|per"
+    r"|between|among|against|like|of)\b",
+    _I,
+)
+
+# --- what tells about something ------------------------------------------------------------------
+
+_SUBJECTS: Final = r"you|we|it|it['’]s|they|he|she|there|here"
+_NOTES: Final = (
+    r"(?:notes?|notice|nb|n\.b\.|careful|caution|warning|attention|important|tip|hint|info"
+    r"|remember|beware|danger|reminder|fyi|expected|result|output|example)(?: that\b|\s?[:!,.(–—-])"
+    r"|(?:see also|for example|for instance|e\.g\.|i\.e\.|please note|remember that)(?!\w)|\((?!\d)"
+)
+_STATEMENTS: Final = re.compile(
+    rf"(?:{_SUBJECTS}|its|this|that|these|those|i|the|a|an|your|our|their|my|his|her|all|some|most"
+    r"|many|both|everything|nothing|any|as|since|because|although|though|by default|at this point"
+    r"|examples?|expected|sample|see (?:the|[\0(h])|however|such|now you|what|how|why)(?![\w-])"
+    rf"|{_NOTES}",
+    _I,
+)
+_TELLING: Final = re.compile(rf"(?:{_SUBJECTS})\s[\w\0]|{_NOTES}", _I)
+_REFERENCE: Final = re.compile(r"see\s(?!that\b|if\b|whether\b|to\b)|\w+(?:\s\w+)?!$", _I)
+_FINITE: Final = (
+    r"is|are|was|were|will|would|can|cannot|could|must|may|might|should|has|have|had|does|needs"
+    r"|means|takes|contains|works|becomes|shows|supports|includes|provides|offers|happens|allows"
+    r"|requires|expects|exists|depends|describes|represents|determines?"
+)
+_FIRST_VERB: Final = re.compile(rf"\b(?:{_FINITE})\b|n['’]t\b", _I)
+_SUBJECT_AND_VERB: Final = re.compile(rf"[\w'’-]+\s(?:{_FINITE})\b(?!\s?:)", _I)
+_VERB: Final = re.compile(
+    rf"\b(?:{_FINITE}|be|shall|do|need|mean|take|contain|work|goes|comes|gets?|holds?|apply|applies"
+    r"|fails?|failed|runs|helps?|uses|creates|makes|writes|explains|lets)\b|n['’]t\b",
+    _I,
+)
+_INTRODUCTION: Final = re.compile(r"\w[^,.:;?!]{1,80},\s")
+# "Based on that, here are ...": after an introduction, a subject.
+_THEN_SUBJECT: Final = re.compile(
+    r"[^,.:;?!\0]{2,100},\s(?:here|there|we|it|they|this|these|those)\s", _I
+)
+_OBLIGES: Final = re.compile(
+    r"\b(?:you|we|they|one)\b[^.:;]{0,30}"
+    r"\b(?:must|should|shall|have to|needs? to|are to|want to)\b",
+    _I,
+)
+_CUT_SHORT: Final = re.compile(r"\b(?:it|which|that|will|would|can|automatically)\s?:$", _I)
+# Verbs that a clause may follow without "that": "Ensure CI is green" tells nothing.
+_CLAUSE_VERB_NAMES: Final = """
+    after assert assume before check confirm decide double-check ensure expect find if know look
+    make monitor note once please prove remember review say see show tell test until validate
+    verify wait watch when
+"""
+_CLAUSE_VERBS: Final = frozenset(_CLAUSE_VERB_NAMES.split())
+_CLAUSE_NAMES: Final = "how if sure that until what when where whether which who"
+_CLAUSES: Final = frozenset(_CLAUSE_NAMES.split())
+_OBJECT_NAMES: Final = """
+    a all an any each every it its one our that the them these this those two your
+"""
+_OBJECTS: Final = frozenset(_OBJECT_NAMES.split())
+_PROHIBITIONS: Final = re.compile(r"(?:please\s)?(?:do not|don['’]t|never|avoid)\b", _I)
+
+
+def is_conditional(mask: str) -> bool:
+    """Whether ``mask`` says that something holds only at times."""
+    return _CONDITIONS.search(mask) is not None
+
+
+def begins_with_condition(mask: str) -> bool:
+    return _CONDITIONS.match(mask) is not None or _OR.match(mask) is not None
+
+
+def is_clean(mask: str) -> bool:
+    """Whether a sentence asks for one thing, now, here, and without a condition."""
+    return not is_conditional(mask) and _ASIDES.search(mask) is None
+
+
+def is_label_clean(mask: str) -> bool:
+    """The same for what stands above several items."""
+    mask = mask.strip(" :.\n")
+    return is_clean(mask) and _PREPOSITIONS.match(mask) is None
+
+
+def is_guarding_heading(mask: str) -> bool:
+    return is_conditional(mask) or _HEADINGS.match(mask) is not None
+
+
+def is_example(mask: str) -> bool:
+    return _EXAMPLES.search(mask) is not None
+
+
+def leads_examples(mask: str) -> bool:
+    """Whether what is below is only an example of what a text asks for."""
+    return _EXAMPLE_AT_END.search(mask[-40:]) is not None
+
+
+def is_lead(mask: str, lines: int = 1) -> bool:
+    """Whether a sentence above a block asks for what its ``lines`` do, and for nothing else."""
+    mask = mask.strip(" :.\n")
+    if _HERE.match(mask):
+        return True
+    if not any(map(str.isalpha, mask)) or not is_label_clean(mask) or is_statement(mask):
+        return False
+    more = len(_MORE_VERBS.findall(mask))
+    if _RUN_VERB.match(mask):
+        return not more
+    return not _POINTS_AT.search(mask) and more < max(lines, 1)
+
+
+def points_below(mask: str) -> bool:
+    """Whether a sentence only leads to what is below it: "Follow these steps."."""
+    return _POINTS_AT.search(mask) is not None
+
+
+def starts_with_run(mask: str) -> bool:
+    return _RUN_CODE.match(mask) is not None
+
+
+def is_statement(mask: str) -> bool:
+    """Whether a sentence begins like a statement, so that it does not ask for more."""
+    mask = mask.lstrip("*_ ")
+    return _STATEMENTS.match(mask) is not None or _SUBJECT_AND_VERB.match(mask) is not None
+
+
+def is_remark(mask: str) -> bool:
+    """A statement or a prohibition: a sentence that asks for nothing to be done."""
+    return is_statement(mask) or _PROHIBITIONS.match(mask) is not None or not _has_words(mask)
+
+
+def only_tells(mask: str) -> bool:
+    """Whether a sentence that may be an item is surely none: it has a pronoun or an article, and
+    a verb."""
+    mask = mask.lstrip("*_ ")
+    if _OBLIGES.search(mask):
+        return False
+    if _TELLING.match(mask) or (_THEN_SUBJECT.match(mask) and not is_conditional(mask)):
+        return True
+    return _STATEMENTS.match(mask) is not None and _VERB.search(mask) is not None
+
+
+def only_comments(mask: str) -> bool:
+    """The same for a sentence of a paragraph, which less often is something to do."""
+    mask = mask.lstrip("*_ ")
+    if only_tells(mask) or _REFERENCE.match(mask):
+        return True
+    return not _OBLIGES.search(mask) and _has_subject(mask)
+
+
+def _has_subject(mask: str) -> bool:
+    """Whether the first words are what a verb is said of ("Pushed tags are ..."), not an order."""
+    if (intro := _INTRODUCTION.match(mask)) and not is_conditional(intro[0]):
+        mask = mask[intro.end() :]
+    verb = _FIRST_VERB.search(mask[:160])
+    before = re.findall(r"[\w\0'’-]+", mask[: verb.start()].lower()) if verb else []
+    if not 1 <= len(before) <= 9 or before[0] in _CLAUSE_VERBS or _CLAUSES & set(before):
+        return False
+    return before[0].endswith("ing") or len(before) < 2 or before[1] not in _OBJECTS
+
+
+def tells_below(mask: str) -> bool:
+    """Whether bullets below this sentence are things that it tells about: "It has these: ..."."""
+    mask = mask.strip("*_ \n")
+    if not mask.endswith(":") or _OBLIGES.search(mask):
+        return False
+    introduced = _THEN_SUBJECT.match(mask) is not None and not is_conditional(mask)
+    return introduced or is_statement(mask)
+
+
+def is_cut_short(mask: str) -> bool:
+    """Whether what is below says what something does, also with numbers: "Then it will: ..."."""
+    return _CUT_SHORT.search(mask.rstrip()[-40:]) is not None and not is_conditional(mask[-200:])
+
+
+def _has_words(mask: str) -> bool:
+    return HIDDEN in mask or any(char.isalnum() for char in mask)
