@@ -462,3 +462,21 @@ async def test_a_result_outlasts_a_failover_to_a_server_that_is_read_only_at_fir
             await until(lambda: completed(app, 1))
     await direct.close()
     assert work.runs == 1
+
+
+async def test_a_worker_whose_parts_are_cancelled_from_outside_says_so(
+    address: str, until: Until
+) -> None:
+    """As a tool does that cancels every task of the event loop."""
+    work, troubles = Work("safe"), Troubles()
+    work.gate.set()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        before = asyncio.all_tasks()
+        async with app.worker(observer=troubles):
+            await submit(app, task("work"))
+            await app.result(PLAN_ID)
+            for other in asyncio.all_tasks() - before:
+                if "Chore" in repr(other):
+                    other.cancel()
+            await until(lambda: len(troubles.faults) == 2)
+    assert "cancelled from outside" in str(troubles.faults[0])
