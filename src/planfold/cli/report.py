@@ -10,6 +10,7 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.outline import name_of, outline, reading_order
+from planfold.cli.outcomes import needs_of
 from planfold.cli.printing import (
     MARKS,
     STATUS_STYLES,
@@ -268,7 +269,9 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
         if DONE in question.choices and question.then == "outcome":
-            lines.append([("  # with --result JSON, if it has a result that others need", "dim")])
+            needs = needs_of(fold.state, question)
+            why = f"{needs}: give its result" if needs else "if it has a result that others need"
+            lines.append([(f"  # with --result JSON: {why}", "dim")])
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 
