@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.outcomes import needs_of
+from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
     STATUS_STYLES,
