@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.outcomes import needs_of
 from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
@@ -268,7 +269,9 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
         if DONE in question.choices and question.then == "outcome":
-            lines.append([("  # with --result JSON, if it has a result that others need", "dim")])
+            needs = needs_of(fold.state, question)
+            why = f"{needs}: give its result" if needs else "if it has a result that others need"
+            lines.append([(f"  # with --result JSON: {why}", "dim")])
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 
@@ -277,23 +280,22 @@ def _is_plain(text: str) -> bool:
     return text.isprintable() and "'" not in text and "\\" not in text
 
 
-def next_lines(situation: Situation, db: str | None) -> list[Line]:
-    """What a person can do now, as commands to copy."""
+def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
+    """What a person can do now, as commands to copy; ``more``: options of ``resume``."""
     fold, status = situation.fold, situation.fold.state.status
+    resume = command_line(db, "resume", fold.plan_id, *more)
     steps: list[tuple[str, str]] = []
     if status is PlanStatus.AwaitingApproval:
         steps.append((command_line(db, "approve", fold.plan_id), "let it begin"))
-        steps.append((command_line(db, "resume", fold.plan_id), "then run it"))
+        steps.append((resume, "then run it"))
         steps.append((command_line(db, "reject", fold.plan_id), "or refuse it"))
     elif status is PlanStatus.AwaitingAnswer:
-        steps.append((command_line(db, "resume", fold.plan_id), "goes on, once answered"))
+        steps.append((resume, "continues, once answered"))
     elif status in (PlanStatus.Running, PlanStatus.Cancelling):
         if situation.attended:
             steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
         else:
-            steps.append(
-                (command_line(db, "resume", fold.plan_id), "runs it here; no worker does now")
-            )
+            steps.append((resume, "runs it here; no worker does now"))
     elif status is PlanStatus.Failed:
         failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")

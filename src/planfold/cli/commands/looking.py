@@ -30,7 +30,7 @@ def list_command(as_json: bool, db: str | None) -> int:
     planfold list --json
     """
     from planfold.cli.access import existing_app, run_async
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.printing import Paper, clean, print_json
 
     async def plans() -> list[StreamHead]:
         async with existing_app(db) as app:
@@ -42,7 +42,8 @@ def list_command(as_json: bool, db: str | None) -> int:
     elif found:
         paper = Paper()
         narrow = paper.width < NARROW
-        lines = [line for plan in found for line in _plan_lines(plan, narrow)]
+        pad = 0 if narrow else max(len(clean(plan.aggregate_id)) for plan in found)
+        lines = [line for plan in found for line in _plan_lines(plan, narrow, pad)]
         paper.lines(lines, width=paper.width)
     else:
         say("No plans yet; `planfold run` makes one.")
@@ -60,14 +61,14 @@ def _plan_json(plan: StreamHead) -> dict[str, Any]:
     }
 
 
-def _plan_lines(plan: StreamHead, narrow: bool) -> list[Line]:
+def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
     from planfold.cli.printing import STATUS_STYLES, clean, counted
 
     head = plan.head
     status = clean(str(head.get("status", "")))
     done = f"{head.get('completed', 0)}/{head.get('total', 0)}"
     line: Line = [
-        (clean(plan.aggregate_id) + "  ", ""),
+        (f"{clean(plan.aggregate_id):<{pad}}  ", ""),
         (f"{status.replace('_', ' '):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
         (f"{done:>{0 if narrow else 5}}  ", ""),
     ]
