@@ -103,8 +103,10 @@ def test_questions_stay_open_then_answer_then_resume() -> None:
 
 
 def test_a_question_with_a_deadline_is_waited_for() -> None:
-    name = write_plan(question("go", default="no", deadline=0.3), sh("a", "true", "go"))
-    called("run", "--yes", name)
+    name = write_plan(question("go", default="no", deadline=1), sh("a", "true", "go"))
+    out = called("run", "--yes", name)
+    assert out.count("waits for 1 go until") == 1
+    assert f"`planfold answer {shown()['id']} 1 TEXT`" in out
     assert shown()["tasks"][0]["result"] == "no"
 
 

@@ -247,6 +247,14 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
     return lines
 
 
+def waiting_line(fold: PlanFold, question: Question) -> Line:
+    """A question that its default answers at the deadline, for a log of changes."""
+    task, until = fold.state.tasks[question.task_id], date_and_time(question.deadline or 0)
+    rest = f" until {until}, then the answer is {clean(question.default or '')}"
+    words = f"`planfold answer {clean(fold.plan_id)} {question.task_id} TEXT` answers earlier"
+    return [("waits", "ask"), (f" for {name_of(task.spec)}{rest}; {words}", "")]
+
+
 def is_work(fold: PlanFold, question: Question) -> bool:
     """Whether a person is asked to do something, and not just to decide."""
     kind = fold.state.tasks[question.task_id].kind

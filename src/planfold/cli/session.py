@@ -21,6 +21,7 @@ from planfold.cli.outline import name_of
 from planfold.cli.printing import Paper, clean
 from planfold.cli.progress import Display, LiveTable
 from planfold.cli.remedies import explained
+from planfold.cli.report import waiting_line
 from planfold.cli.streams import captured_lines
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
@@ -96,6 +97,7 @@ class Session:
         self._looked_for_plans = 0.0
         self._moved = time.monotonic()
         self._fault: BaseException | None = None
+        self._told_waits: set[tuple[str, int, float]] = set()
 
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
         """Until nothing more can happen, or a signal came."""
@@ -139,6 +141,7 @@ class Session:
                 await self._asker.step(folds)
                 below = self._asker.lines(folds, self._paper.width)
             self.display.draw(folds, below)
+            self._tell_waits()
             self._tell_fault(worker)
             if self._stop.asked.is_set() or await self._is_settled(worker):
                 return
@@ -231,6 +234,21 @@ class Session:
         will_go_on = has_deadline(fold.state)
         asking = self._asker is not None and not self._asker.gave_up
         return not (will_go_on or asking)
+
+    def _tell_waits(self) -> None:
+        """Where no person can be asked here: which answer a plan waits for, and until when."""
+        if self._asker is not None or self._to_the_end:
+            return
+        for fold in self.folds.values():
+            if fold.state.status is not PlanStatus.AwaitingAnswer:
+                continue
+            for question in fold.state.questions.values():
+                if question.deadline is None:
+                    continue
+                wait = (fold.plan_id, question.task_id, question.deadline)
+                if wait not in self._told_waits:
+                    self._told_waits.add(wait)
+                    self.display.say(waiting_line(fold, question))
 
     def _tell_fault(self, worker: Worker | None) -> None:
         fault = worker.fault if worker is not None else None

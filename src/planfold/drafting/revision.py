@@ -119,7 +119,10 @@ def _identify(
             continue
         if task.id in free and task.id in staying:
             message = "it has started, or is needed by one that has, so it stays as it is"
-            fix = "leave it out of the revision, or give the new task another id"
+            fix = (
+                "leave it out of the revision, or give the new task another id; "
+                "in a text, which is numbered from 1, keep the items that have started"
+            )
             faults.add(message, task=quoted(task.id), fix=fix)
         if task.id is not None and (task.id in free or task.id not in plan.tasks):
             found[place] = task.id

@@ -295,7 +295,10 @@ async def _planfold_database(server: Postgres) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     if len(arguments) < 3 or arguments[1] != "--":
-        sys.stderr.write("usage: python -m planfold.testing.postgres FOLDER -- COMMAND...\n")
+        sys.stderr.write(
+            "usage: python -m planfold.testing.postgres FOLDER -- COMMAND...\n"
+            "Runs COMMAND with PLANFOLD_DB set to a PostgreSQL server with its data in FOLDER.\n"
+        )
         return 2
     folder, _, *command = arguments
     try:
