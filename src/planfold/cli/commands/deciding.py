@@ -42,7 +42,6 @@ def answer_command(
     planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
     from planfold.cli.access import existing_app, only_plan, person, run_async
-    from planfold.cli.outcomes import require_result
     from planfold.planner.commands import ChangeAnswer
 
     given = _given(words, failed=failed, change=change, result=result)
@@ -61,15 +60,24 @@ def answer_command(
                 command = ChangeAnswer(await app.task_id(found, task), text, person())
                 said = "Changed" if await app.send(found, command) else "That was the answer"
             else:
-                await _refuse_second_answer(app, found, task, text)
-                if not failed and result is None:
-                    state = (await app.planner(found)).state
-                    require_result(state, await app.task_id(found, task), text)
-                await app.answer(found, task, text, by=person(), failed=failed, **given)
+                await _answer(app, found, task, text, failed=failed, given=given)
                 said = "Answered"
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(answer())
+
+
+async def _answer(
+    app: App, plan_id: str, task: str, text: str, *, failed: bool, given: dict[str, Any]
+) -> None:
+    from planfold.cli.access import person
+    from planfold.cli.outcomes import require_result
+
+    await _refuse_second_answer(app, plan_id, task, text)
+    if not failed and not given:
+        state = (await app.planner(plan_id)).state
+        require_result(state, await app.task_id(plan_id, task), text)
+    await app.answer(plan_id, task, text, by=person(), failed=failed, **given)
 
 
 def _given(
