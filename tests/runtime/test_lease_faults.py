@@ -396,7 +396,7 @@ async def test_a_failure_that_comes_of_the_workers_end_is_none(
 
     async with planfold.open_app(address, tools=[work]) as app:
         await submit(app, task("work"))
-        async with app.worker():
+        async with app.worker(drain_s=0):
             await begun.wait()
         assert (await finish(app)).status is status
         assert not await events(app, "TaskStatusUpdated") or status is PlanStatus.Completed

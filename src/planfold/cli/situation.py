@@ -48,11 +48,11 @@ async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
 
 
 def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
-    if any(worker.serves(row.route, row.tool) for worker in workers):
+    if any(worker.serves(row.route, row.tool, row.aggregate_id) for worker in workers):
         return "a worker"
     if not workers:
         return f"a worker for {clean(row.route)}"
     here = counted(len(workers), "worker")
-    if any(worker.serves(row.route) for worker in workers):
+    if any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in workers):
         return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
     return f"a worker for {clean(row.route)}: {here} here, none serves it"

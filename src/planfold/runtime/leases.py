@@ -89,6 +89,7 @@ class Leases:
                     await self._give_back()
                     await self._claim()
         except Exception as fault:
+            self._doubt = True  # its answer may be lost: compare in the next round
             if loop.time() >= self._renewed_at[0] + GIVE_UP_RENEWING_S:
                 for attempt in self._running.values():
                     attempt.lose()
@@ -132,7 +133,10 @@ class Leases:
     def _others_wrote(self) -> bool:
         generation = self._store.generation()
         before, self._generation = self._generation, generation
-        return before != generation and bool(self._running)
+        if before == generation:
+            return False
+        self._slots.waiting = self._slots.waiting or before >= 0
+        return bool(self._running)
 
     # --- both directions ------------------------------------------------------------------------
 
@@ -172,7 +176,10 @@ class Leases:
 
     async def _adopt(self, lease: Lease) -> None:
         """A task that is leased to this worker but never began here."""
-        if self._slots.open and self._slots.free > 0:
+        slots = self._slots
+        busy = bool(self._running or slots.reserved)
+        if slots.open and slots.free > 0 and not (busy and (lease.suspect or slots.alone)):
+            slots.alone = slots.alone or lease.suspect
             self._begin(lease)
         else:
             await self._queue.release(self._owner, lease, started=False)
@@ -188,13 +195,19 @@ class Leases:
             return  # what is claimed while draining would only be cut off
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
+        if free < 1 and slots.waiting and slots.turns is None:
+            slots.turns = self._half()  # else commits fill every place before the next claim
         if free < 1 or slots.alone:
             return
         leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
         self._full = len(leases) == free
-        slots.turns = max(1, slots.concurrency // 2) if self._full else None
+        slots.waiting = self._full
+        slots.turns = self._half() if self._full else None
         self._surplus.extend(leases)
         self._begin_surplus()
+
+    def _half(self) -> int:
+        return max(1, self._slots.concurrency // 2)
 
     async def _claim_suspect(self) -> bool:
         """Nothing runs here: run one of the tasks that may have killed a worker, if there are
@@ -338,6 +351,8 @@ class Leases:
                     await asyncio.sleep(0.001)
                 await self._compare(self._queue.renew)
         finally:
+            self._entered = self._stopping = False  # the worker may be entered again
+            self._last_round = None
             await self._queue.leave(self._owner)
 
 
