@@ -439,7 +439,7 @@ def test_titles(text: str, title: str) -> None:
     [
         ("git tag v1.X.0", "git tag 'v$2'"),
         ("git tag release-YYYY-MM-DD", "git tag 'release-$2'"),
-        ("ssh <user>@<host>", "ssh '$2@$3'"),
+        ("ping <user>@<host>", "ping '$2@$3'"),
         ("curl -H YOUR_TOKEN x", "curl -H '$2' x"),
         ("cp path/to/file x", "cp '$2' x"),
         ("make release VERSION={version}", "make release 'VERSION=$2'"),
@@ -503,3 +503,121 @@ def test_where_work_leads_elsewhere_what_follows_is_work(there: str) -> None:
     """
     assert plan(text)[-1] == "work Look around:\nuptime"
     assert plan(text.replace(there, "true"))[-1] == "run uptime"
+
+
+# --- what needs a person, another case, or only a shell ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("block", "runs"),
+    [
+        ("sudo -u deploy psql", False),
+        ("psql -c 'select 1'", True),
+        ("su - deploy", False),
+        ("sudo -i", False),
+        ("gh auth login", False),
+        ("vim settings.toml", False),
+        ("$EDITOR settings.toml", False),
+        ("git commit -a", False),
+        ("git commit -am 'next'", True),
+        ("kubectl debug node/n1", False),
+        ("kubectl edit deploy web", False),
+        ("ssh web1", False),
+        ("ssh web1 uptime", True),
+        ("python manage.py createsuperuser", False),
+        ("export A=1\nexport B=2", False),
+        ("cd web", False),
+        ("source .venv/bin/activate", False),
+        ("export A=1\nmake", True),
+        ("exit", False),
+    ],
+)
+def test_a_block_runs_without_a_person_and_outlasts_its_shell(block: str, runs: bool) -> None:
+    (line, *_) = plan(f"# T\n\nGo ahead:\n\n```sh\n{block}\n```\n")
+    assert line == (f"run {block}" if runs else f"work Go ahead:\n{block}")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "You will be prompted for the number.",
+        "The tool asks for your password.",
+        "(or `nox -s bump`) You'll be prompted to enter the number.",
+        "This starts an interactive wizard.",
+    ],
+)
+def test_a_command_that_asks_a_person_is_work(said: str) -> None:
+    text = f"# T\n\nBump it using:\n\n```sh\nmake bump\n```\n\n{said}\n\nThen push:\n\n"
+    first, second = plan(text + "```sh\ngit push\n```\n")
+    assert first == f"work Bump it using:\nmake bump\n{said}"
+    assert second == "run git push"
+    assert plan(f"1. Run `make bump`. {said}\n2. Rest\n")[0].startswith("work ")
+
+
+def test_a_block_that_only_shows_is_not_the_change_that_is_asked_for() -> None:
+    text = "# T\n\nBe sure to bump `src/version.go`.\n\n```sh\n$ git diff src\n- 1\n+ 2\n```\n"
+    assert plan(text) == ["work Be sure to bump `src/version.go`\n$ git diff src\n- 1\n+ 2"]
+    assert plan("Look at the change:\n\n```sh\ngit diff\n```\n") == ["run git diff"]
+    assert plan("Update the lock:\n\n```sh\nuv lock\n```\n") == ["run uv lock"]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("# T\n\n- Tag in this style: `frob-3_11_0`\n- `./dist 3.11.0`", ["3.11.0"]),
+        ("# T\n\nThe tags look like `v8.1.2`.\n\n1. `git push x v8.1.2`", ["8.1.2"]),
+        ("# How to make a release\n\n1. `git tag v5.0.1`\n2. `git push x v5.0.1`", ["5.0.1"]),
+        ("# Release checklist\n\n1. `make VERSION=5.0.1`\n2. `pip install b==1.0.0`", ["5.0.1"]),
+        ("# Release checklist of 5.0.1\n\n1. `git tag v5.0.1`", []),
+        ("# Tidy up\n\n1. `git tag v5.0.1`", []),
+        ("# Releasing frob\n\n1. `ping 10.0.0.1`", []),
+        ("# T\n\n1. `frob restore BACKUP_ID`", ["BACKUP_ID"]),
+        ("# T\n\n1. `docker pull frob:v0.x.0`", ["0.x.0"]),
+        ("# T\n\n1. `make BUILD_ID=7`\n2. `echo $BUILD_ID | wc`", []),
+    ],
+)
+def test_versions_of_a_procedure_are_asked_for_once(text: str, asked: list[str]) -> None:
+    questions = [line for line in plan(text) if line.startswith("ask")]
+    assert questions == [f"ask Which value replaces `{name}`?" for name in asked]
+
+
+def test_what_has_to_be_worked_out_is_work() -> None:
+    assert plan("1. Run `git tag vX.Y.Z+1`\n") == ["work Run `git tag vX.Y.Z+1`"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There are two independent workflows:\n\n- [Nightly build](#nightly-build)\n"
+        "- [Stable build](#stable-build)\n\n## Nightly build\n\n1. `make a`\n\n"
+        "## Stable build\n\n1. `make b`\n",
+        "## Cutting a minor release\n\n1. `make a`\n\n## Cutting a patch release\n\n1. `make b`\n",
+        "## Windows workflow\n\n1. `make a`\n\n## Tablet workflow\n\n1. `make b`\n",
+        "## Upgrading to v2\n\n1. `make a`\n\n## Upgrading to v3\n\n1. `make b`\n",
+        "## From 1.x to 2.0\n\n1. `make a`\n\n## From 2.x to 3.0\n\n1. `make b`\n",
+    ],
+)
+def test_sections_for_different_cases_are_work(text: str) -> None:
+    draft = parse_text(f"# T\n\n{text}")
+    first, second = short(draft)
+    assert first.startswith("work ") and first.endswith(": `make a`") or first.endswith(": make a")
+    assert second.startswith("work ")
+    assert [task.depends_on for task in draft.tasks][0] == []
+
+
+def test_a_heading_alone_orders_nothing() -> None:
+    block = "```sh\nmake drain\n```\n"
+    assert plan(f"# Worker\n\n## Drain the queue\n\n{block}") == [
+        "work Drain the queue\nmake drain"
+    ]
+    assert plan(f"# Worker\n\n## 1. Drain the queue\n\n{block}") == ["run make drain"]
+    assert plan(f"# Drain the queue\n\n{block}") == ["run make drain"]
+    assert plan(f"# Worker\n\n## Queue\n\nDrain it:\n\n{block}") == ["run make drain"]
+
+
+def test_check_marks_of_a_gate_are_not_done() -> None:
+    text = (
+        "# T\n\nOnly proceed if you have confirmed:\n\n- ✅ The backup is there\n- ✅ Ann agrees\n"
+    )
+    assert all(not task.done for task in parse_text(text).tasks)
+    assert len(parse_text(text).tasks) == 2

@@ -31,16 +31,21 @@ from planfold.drafting.text.shell import (
     block_of,
     comments_of,
     count_commands,
+    ends_with_shell,
+    is_interactive,
     is_prompted,
+    only_looks,
     printed,
     without_prompt,
 )
 from planfold.drafting.text.words import (
+    asks_for_change,
     is_conditional,
     is_example,
     is_guarding_heading,
     is_lead,
     is_remark,
+    says_prompted,
 )
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, NodeKind
 
@@ -130,9 +135,14 @@ def bracketed_choices(text: Inline) -> list[str]:
 def _action_of(text: Inline, more: Sequence[markdown.Block]) -> Action | None:
     if _scripts(more):
         return script_in(text, more)
-    if _has_input(text, more) or not _only_remarks(more):
+    if _has_input(text, more) or not _only_remarks(more) or says_prompted(text.mask):
         return None
-    return command_in(text) or request_in(text)
+    action = command_in(text) or request_in(text)
+    match action:
+        case Command(line) | Script(line) if is_interactive(line):
+            return None
+        case _:
+            return action
 
 
 def _scripts(more: Sequence[markdown.Block]) -> list[tuple[str, str]]:
@@ -160,7 +170,9 @@ def _has_input(text: Inline, more: Sequence[markdown.Block]) -> bool:
 def _only_remarks(more: Sequence[markdown.Block]) -> bool:
     notes = [block.text for block in more if isinstance(block, markdown.Paragraph)]
     told = [s for note in notes for s in sentences(take_directives(note)[0])]
-    return all(is_remark(s.mask) and not is_conditional(s.mask) for s in told)
+    return all(
+        is_remark(s.mask) and not is_conditional(s.mask) and not says_prompted(s.mask) for s in told
+    )
 
 
 def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
@@ -194,14 +206,22 @@ def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
                 or not all(is_lead(sentence.mask, lines) for sentence in asked)
             ):
                 return None
-            if any(map(is_guarding_heading, comments_of(code[0]))):
+            changes = any(asks_for_change(sentence.mask) for sentence in asked)
+            if (changes and only_looks(code[0])) or not _runs_alone(code[0]):
                 return None
             asked, bare = [], True
             script.append(code[0])
             shells.add(code[1])
     if asked or not leads or len(shells) != 1 or len(folders) > 1 or _has_input(text, more):
         return None
+    if ends_with_shell("\n".join(script)):
+        return None
     return Script("\n".join(script), shells.pop(), next(iter(folders), ""))
+
+
+def _runs_alone(code: str) -> bool:
+    """Whether a block needs no person to be there, and sets no condition."""
+    return not is_interactive(code) and not any(map(is_guarding_heading, comments_of(code)))
 
 
 def _asking(text: Inline, bold: bool, above: bool) -> list[Inline] | None:
@@ -210,6 +230,8 @@ def _asking(text: Inline, bold: bool, above: bool) -> list[Inline] | None:
     ``bold``: it begins with a bold label ("**Careful**: ..."); ``above``: a block is below it.
     """
     if is_conditional(text.mask) or is_example(text.mask) or "~~" in text.text:
+        return None
+    if says_prompted(text.mask):
         return None
     found = list(sentences(text))
     asked = [take_connector(s).text for s in found if not is_remark(s.mask)]
@@ -266,7 +288,12 @@ def _read_prompt(raw: str, more: Sequence[markdown.Block]) -> Reading:
             notes.append(line.strip())
     single = len(commands) == 1 and "\n" not in commands[0]
     action = Command(commands[0]) if single else Script("\n".join(commands))
-    alone = not notes and not _scripts(more) and _only_remarks(more)
+    alone = (
+        not notes
+        and not is_interactive("\n".join(commands))
+        and not _scripts(more)
+        and _only_remarks(more)
+    )
     reading = Reading("\n".join([*commands, *notes]), directives=said)
     reading.action = action if alone else None
     _add_blocks(reading, more)

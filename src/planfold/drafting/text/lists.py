@@ -99,7 +99,7 @@ class Lists:
         if lists and (are_remarks(lists) or any(tells(above, b) or is_glossary(b) for b in lists)):
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
-        reading.done = done
+        reading.done = None if context.guarded else done
         asks = reading.kind is NodeKind.Clarification or _CHOOSE.match(text.mask) is not None
         if lists and asks and are_choices(lists) and not context.guarded and not more:
             reading.kind = NodeKind.Clarification

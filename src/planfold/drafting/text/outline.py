@@ -16,6 +16,8 @@ from planfold.drafting.text.prose import Clause, read_request, read_sentences
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
     Section,
+    alternative_names,
+    alternatives,
     are_names,
     continued,
     is_contents,
@@ -37,6 +39,7 @@ from planfold.drafting.text.words import (
     leads_examples,
     only_comments,
     points_below,
+    says_prompted,
     starts_with_run,
     tells_below,
 )
@@ -91,16 +94,20 @@ class _Document:
         self._structured = structured
         self._title = title
         self._is_request = False
+        self._is_name = False  # the heading of the section is only a name: it orders nothing
+        self._alternatives: frozenset[str] = frozenset()
 
     def read(self, blocks: list[Block]) -> Group:
         root = sections(blocks)
+        self._alternatives = alternative_names(blocks)
         paragraphs = [block for block in blocks if isinstance(block, Paragraph)]
         self._is_request = len(paragraphs) == 1 and len(root.sections) < 2
         return self._section(root, _TOP)
 
     # --- sections --------------------------------------------------------------------------------
 
-    def _section(self, section: Section, context: Context) -> Group:
+    def _section(self, section: Section, context: Context, *, case: bool = False) -> Group:
+        """``case``: one of several sections for different cases."""
         group = Group()
         heading = section.heading
         caption: Inline | None = None
@@ -113,15 +120,23 @@ class _Document:
                 self._note_section(section)
                 return group
             caption = without_number(text) or text
-            if not is_title and (left_out or is_guarding_heading(text.mask)):
+            case = case or caption.line.lower() in self._alternatives
+            if not is_title and (left_out or case or is_guarding_heading(text.mask)):
                 context = context.within(caption.line.rstrip(":"), guarded=True)
                 labelled = True
             elif not is_title and without_number(text) is not None and _is_step(section):
                 group.parts = [self._reader.entry(self._step(caption, section.blocks, context))]
                 return group
+            self._is_name = not is_title and without_number(text) is None
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
-        group.parts = [*parts, *(self._section(inner, context) for inner in section.sections)]
+        others = alternatives(section.sections)
+        group.parts = [*parts]
+        apart = False  # the section before is another case
+        for inner in section.sections:
+            other = inner in others
+            append(group.parts, self._section(inner, context, case=other), apart and other)
+            apart = other
         used = any(isinstance(part, Entry) and part.reading.captioned for part in parts)
         used = used or (labelled and _has_entry(group))
         if heading is not None and heading is not self._title and not used:
@@ -204,7 +219,11 @@ class _Document:
                     while place < len(blocks) and isinstance(more := blocks[place], Code):
                         codes.append(more)
                         place += 1
-                    parts += self._code(codes, lead, caption, context, first=first)
+                    behind = blocks[place : place + 1]
+                    behind = [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
+                    place += len(behind)
+                    more = [*codes, *behind]
+                    parts += self._code(more, lead, caption, context, first=first)
                 case ItemList():
                     parts += self._list(block, lead, caption, context)
                 case _:
@@ -234,14 +253,15 @@ class _Document:
 
     def _code(
         self,
-        codes: list[Code],
+        blocks: list[Code | Paragraph],
         lead: Paragraph | None,
         caption: Inline | None,
         context: Context,
         *,
         first: bool,
     ) -> list[Part]:
-        """Code with the paragraph right above it, or with the heading."""
+        """Code, and what belongs to it, with the paragraph right above it, or with the heading."""
+        codes = [block for block in blocks if isinstance(block, Code)]
         script = any(block_of(code.language, code.content) for code in codes)
         if lead is not None:
             text, said = take_directives(lead.text)
@@ -249,21 +269,25 @@ class _Document:
             asks = _may_ask(found) and not tells_below([*sentences(found)][-1].mask)
             if script or (asks and (self._reader.begun or text.mask.rstrip().endswith(":"))):
                 raw = lead.raw if lead.raw.startswith("**") else None
-                reading = self._reader.read(without_stop(found), context, [*codes], raw=raw)
+                reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
                 reading.directives |= said
                 return [self._reader.entry(reading)]
             self._reader.note(text_of(lead))
         elif script or (first and caption is not None and not codes[0].language):
             if not first:  # to what does it belong?
                 caption, context = None, context._replace(guarded=True)
-            return [self._reader.entry(self._captioned(codes, caption, context))]
-        for code in codes:
-            self._reader.note(text_of(code))
+            elif caption is not None and self._is_name:
+                context = context._replace(guarded=True)
+            return [self._reader.entry(self._captioned(blocks, caption, context))]
+        for block in blocks:
+            self._reader.note(text_of(block))
         return []
 
-    def _captioned(self, codes: list[Code], caption: Inline | None, context: Context) -> Reading:
+    def _captioned(
+        self, blocks: list[Code | Paragraph], caption: Inline | None, context: Context
+    ) -> Reading:
         """Code that at most a heading is above: it is called by that, or by its first line."""
-        reading = self._reader.read(_NO_TEXT, context._replace(label=""), [*codes])
+        reading = self._reader.read(_NO_TEXT, context._replace(label=""), [*blocks])
         name = context.label
         if caption is not None and not name.endswith(caption.line.rstrip(":")):
             name = ": ".join(filter(None, [name, caption.line]))
@@ -316,6 +340,11 @@ class _Document:
             return [*before, group] if group.parts else before
         group.directives = said
         return [group] if group.parts else []
+
+
+def _continues(block: Paragraph) -> bool:
+    """Whether a paragraph behind code says what else belongs to running it."""
+    return says_prompted(block.text.mask[:300])
 
 
 def _may_ask(text: Inline) -> bool:

@@ -16,20 +16,37 @@ _PLACEHOLDER: Final = re.compile(
     r"|(?P<brace>\{\{ ?[A-Za-z_][\w-]{0,40} ?\}\}|(?<![$@{\\])\{(?!print\})[A-Za-z_][\w-]{1,40}\})"
     r"|(?P<version>(?<![A-Za-z0-9.])[vV]?(?P<number>"
     r"(?:[Xx]\.[Yy](?:\.[Zz])?|[Nn]\.[Nn](?:\.[Nn])?|[Xx]\.[Xx](?:\.[Xx])?"
-    r"|\d{1,4}\.[Xx]\.[YyZz]|\d{1,4}(?:\.\d{1,4})?\.(?:[XYZN]|NN)(?:\.\d{1,4})?)(?![A-Za-z0-9]))"
+    r"|\d{1,4}\.[Xx]\.(?:[XxYyZz]|\d{1,4})|\d{1,4}(?:\.\d{1,4})?\.(?:[XYZN]|NN)(?:\.\d{1,4})?)(?![A-Za-z0-9]))"
     r"|(?P<glued>[Xx]\.[Yy]\.[Zz])(?=(?:rc|a|b|dev|post)))"
     r"|(?P<date>\bYYYY(?:[-._/]?MM(?:[-._/]?DD)?)?\b|\bYYMMDD\b|\bDD[-._/]MM[-._/]YYYY\b)"
     r"|(?P<your>\b(?:YOUR|MY)[_-][A-Z][A-Z_-]{1,40}\b|\byour[-_][a-z][a-z_-]{1,40}\b"
+    r"|(?<![\w$/.{-])[A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]{1,20}){0,3}_(?:ID|NAME|IP|HOST|URL|TOKEN|KEY|VERSION|NUMBER"
+    r"|DATE|TAG|SHA|HASH|PASSWORD|USER|REGION|PROJECT)(?![\w=./-])"
     r"|(?<![\w/])/?path/to/[\w./-]{1,60}|\bX{3,8}\b|\bNNN{1,6}\b)"
 )
-# "For example `v1.0.23` is a valid tag": in a command such a version is an example, too.
+# "Tags such as `v1.0.23`", "in this style: `tag-1_0_23`": the version is an example everywhere.
 _EXAMPLE: Final = re.compile(
-    r"(?:for example|for instance|e\.g\.|such as),?\s{1,3}(?:[a-z]{1,9}\s){0,3}"
-    r"`v?(\d{1,6}(?:\.\d{1,6}){1,3})[\w.-]{0,20}`",
+    r"(?:for example|for instance|e\.g\.|such as|like|style|format|assuming|say)[,:]?\s{1,3}"
+    r"(?:[a-z]{1,9}\s){0,6}`(?:[^`\n]{0,60}?[^`\n\d._])?(\d{1,6}(?:[._]\d{1,6}){1,3})[^`\n]{0,30}`",
     re.IGNORECASE,
 )
-_VERSION: Final = re.compile(r"(?<![\d.])\d{1,6}(?:\.\d{1,6}){1,3}(?!\.?\d)")
+_VERSION: Final = re.compile(r"(?<![\d._])\d{1,6}(?:[._]\d{1,6}){1,3}(?![._]?\d)")
+# A heading of a text that is followed for one release after the other.
+_PROCEDURE: Final = re.compile(
+    r"^(?:#{1,6}|title:)\s[^\n]{0,80}?\b(?:releas\w{1,4}|version|tag|publish\w{0,3})\b[^\n]{0,40}?"
+    r"\b(?:process|procedure|checklist|guide|runbook|playbook|instructions|steps|workflow)\b"
+    r"|^(?:#{1,6}|title:)\s[^\n]{0,80}?\b(?:releasing\b|how to (?:\w+\s){0,3}release\b"
+    r"|(?:cut|mak|creat|do|publish|prepar)\w{0,4}\s(?:an?|the)?\s?(?:new\s|next\s)?(?:\w+\s)?(?:releases?|versions?)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_INLINE_CODE: Final = re.compile(r"`[^`\n]{0,300}`")
+# A version that is a word of a command, and not that of something it installs ("x==1.2.3").
+_WORD_VERSION: Final = re.compile(
+    r"(?<![^\s\"'`])(?:[A-Za-z_-]{1,30}[=_-])?v?(?P<version>\d{1,6}[._]\d{1,6}[._]\d{1,6})(?![^\s\"'`])"
+)
 _ELLIPSIS: Final = re.compile(r"(?:^|\s)(?:\.\.\.|…)(?=\s|$)|<\.\.\.>|…")
+
+_SUM: Final = re.compile(r"\b[XYZNxyzn](?:\.[XYZxyz])?\}?\+1\b|\{[XYZ]\+1\}")
 
 
 class Placeholder(NamedTuple):
@@ -45,8 +62,31 @@ class Placeholder(NamedTuple):
 
 
 def example_versions(text: str) -> frozenset[str]:
-    """The versions that a text gives as examples."""
-    return frozenset(match[1] for match in _EXAMPLE.finditer(text))
+    """The versions that a text gives as examples, in a procedure for any release all of them.
+
+    A version that such a text names outside code is meant as it is.
+    """
+    found = {_dotted(match[1]) for match in _EXAMPLE.finditer(text)}
+    if _PROCEDURE.search(text):
+        told = {_dotted(match[0]) for match in _VERSION.finditer(_prose(text))}
+        found |= {_dotted(m["version"]) for m in _WORD_VERSION.finditer(text)} - told
+    return frozenset(found)
+
+
+def _prose(text: str) -> str:
+    """``text`` without its code."""
+    kept: list[str] = []
+    fenced = False
+    for line in text.split("\n"):
+        fence = line.lstrip().startswith(("```", "~~~"))
+        fenced = fenced is not fence
+        if not fenced and not fence and not line.startswith(("    ", "\t")):
+            kept.append(_INLINE_CODE.sub("", line))
+    return "\n".join(kept)
+
+
+def _dotted(version: str) -> str:
+    return version.replace("_", ".")
 
 
 def placeholders(command: str, examples: frozenset[str] = frozenset()) -> list[Placeholder]:
@@ -61,12 +101,12 @@ def placeholders(command: str, examples: frozenset[str] = frozenset()) -> list[P
             options = tuple(dict.fromkeys(part.strip() for part in written[1:-1].split("|")))
         found.append(Placeholder(start, end, written, options))
     if examples:
-        versions = (m for m in _VERSION.finditer(command) if m[0] in examples)
+        versions = (m for m in _VERSION.finditer(command) if _dotted(m[0]) in examples)
         inside = {place for p in found for place in range(p.start, p.end)}
         found += [Placeholder(*m.span(), m[0], ()) for m in versions if m.start() not in inside]
     return sorted(found)
 
 
 def is_incomplete(command: str) -> bool:
-    """Whether an ellipsis says that something is left out."""
-    return _ELLIPSIS.search(command) is not None
+    """Whether something is left out ("...") or has to be worked out ("X.Y.Z+1")."""
+    return _ELLIPSIS.search(command) is not None or _SUM.search(command) is not None

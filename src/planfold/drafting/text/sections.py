@@ -99,6 +99,50 @@ def is_left_out(section: Section, text: Inline) -> bool:
     return _ABOUT.fullmatch(name) is not None and not has_boxes(section.blocks)
 
 
+_SEVERAL: Final = re.compile(
+    r"\b(?:independent|alternative|separate|different)\s(?:workflows?|ways?|methods?|procedures?|options?)"
+    r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?(?:ways|methods|options|alternatives|workflows)",
+    re.IGNORECASE,
+)
+_WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
+_KINDS: Final = re.compile(r"\b(?:minor|major|patch|hot ?fix|emergency|regular)\b", re.IGNORECASE)
+
+
+def alternative_names(blocks: list[Block]) -> frozenset[str]:
+    """The headings of sections that a text says to be alternatives, or workflows of their own."""
+    names: set[str] = set()
+    lead = Inline("", "")
+    for block in blocks:
+        if isinstance(block, ItemList) and _SEVERAL.search(lead.mask):
+            names |= {name for item in block.items if (name := _anchored(item))}
+        lead = block.text if isinstance(block, Paragraph) else Inline("", "")
+    return frozenset(names)
+
+
+def _anchored(item: Item) -> str:
+    """What a link to a place in the document says."""
+    head = item.blocks[0] if item.blocks else None
+    spans = head.text.spans if isinstance(head, Paragraph) else ()
+    link = next((span for span in spans if span.anchor), None)
+    return (
+        head.text.text[link.start : link.end].lower()
+        if link and isinstance(head, Paragraph)
+        else ""
+    )
+
+
+def alternatives(found: list[Section]) -> list[Section]:
+    """Sections side by side that are the same for different cases: "Minor release", "Patch
+    release"."""
+    named: dict[str, list[Section]] = {}
+    for section in found:
+        words = section.heading.text.line.lower().split() if section.heading else []
+        kind = section.heading is not None and _KINDS.search(section.heading.text.mask)
+        if kind or (len(words) > 1 and words[-1].rstrip(":") in _WAYS):
+            named.setdefault("" if kind else words[-1], []).append(section)
+    return [section for same in named.values() if len(same) > 1 for section in same]
+
+
 def has_boxes(blocks: list[Block]) -> bool:
     return any(
         isinstance(block, Paragraph) and BOX.match(block.text.mask)

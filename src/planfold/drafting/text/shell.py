@@ -44,6 +44,30 @@ _PROGRAM: Final = re.compile(r"(?:\.{1,2}|~)?[\w.+/@-]*[\w+/]|\.|\[\[?|:|!")
 _DOLLAR: Final = re.compile(r"\$(?:(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)|(?=\$))")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+# Programs that talk to a person: without a terminal they fail, wait, or do nothing.
+_INTERACTIVE: Final = re.compile(
+    r"\s*(?:sudo\s(?:-\w+\s){0,3}(?:[\w-]{1,30}\s)?)?(?:"
+    r"(?:su|visudo|passwd|vi|vim|nvim|nano|emacs|less|more|man|top|htop|screen|tmux|ssh-keygen|vipw"
+    r"|\$\{?(?:EDITOR|VISUAL)\}?)(?=\s|$)|sudo\s(?:-i|-s|su)(?=\s|$)"
+    r"|(?:psql|mysql|mongosh?|redis-cli|sqlite3|python3?|node|irb|bash|sh|zsh)"
+    r"(?:\s-{1,2}[UhdpDu]\s?[\w.@-]{1,60})*\s*$"
+    r"|ssh(?:\s-\w+(?:\s[\w./@-]+)?)*\s(?:[\w.-]{1,60}@)?[\w.<>@-]{1,80}\s*$"
+    r"|(?:gh|gcloud|npm|az|oc|heroku|fly|vercel|docker|firebase)\s(?:auth\s)?login\s*$|npm\sadduser"
+    r"|aws\sconfigure\s*$|gpg\s[^|\n]{0,60}--(?:full-)?gen(?:erate)?-key|crontab\s-e|\S+\sedit\s"
+    r"|git\s(?:rebase\s(?:-i|--interactive)|add\s(?:-p|-i|--patch)|commit(?:\s-[as]+|\s--amend)*\s*$)"
+    r"|(?:python3?\s)?(?:\S*/)?(?:rails|bin/console|manage\.py)\s(?:console|c|shell|dbshell|createsuperuser)\b"
+    r"|(?:docker|podman|kubectl|oc)\s(?:compose\s)?(?:exec|run)\s(?:-\S+\s){0,9}-(?:it|ti)\s|(?:oc|kubectl)\s(?:rsh|debug)\s|chroot\s"
+    r")"
+)
+_LOOKS: Final = re.compile(
+    r"\s*(?:git\s(?:--no-pager\s)?(?:diff|status|log|show|branch\s*$|remote\s-v)|ls|cat|less|head|tail|grep"
+    r"|diff|tree|pwd|which)(?=\s|$)"
+)
+_OF_THE_SHELL: Final = re.compile(
+    r"\s*(?:(?:export|cd|pushd|popd|su|source|\.|alias|unset|umask|exit|logout|conda\sactivate|deactivate"
+    r"|workon|newgrp)(?=\s|$)|sudo\s(?:-i|-s|su)(?=\s|$))(?![^\n]*(?:&&|;|\|))"
+)
+
 Rename = Callable[[str], str | None]
 """The id that a reference's target means, or None when no task is called so."""
 
@@ -67,8 +91,32 @@ def block_of(language: str, content: str) -> tuple[str, str] | None:
 
 
 def count_commands(script: str) -> int:
+    return len(_commands(script))
+
+
+def _commands(script: str) -> list[str]:
     lines = [line for line in script.replace("\\\n", " ").split("\n") if line.strip()]
-    return sum(not line.lstrip().startswith("#") for line in lines)
+    return [line for line in lines if not line.lstrip().startswith("#")]
+
+
+def is_interactive(script: str) -> bool:
+    """Whether a person has to be there: an editor, a login, a prompt of a database."""
+    return any(_INTERACTIVE.match(line[:1000]) for line in script.split("\n"))
+
+
+def only_looks(script: str) -> bool:
+    """Whether all commands only show something."""
+    return all(map(_LOOKS.match, _commands(script)))
+
+
+def ends_with_shell(script: str) -> bool:
+    """Whether nothing of what a script does outlasts its shell: ``cd``, ``export``, ``su``."""
+    lines = _commands(script)
+    return (
+        any(line.strip() for line in lines)
+        and all(_OF_THE_SHELL.match(line) or _ASSIGNMENT.match(line.lstrip()) for line in lines)
+        and any(map(_OF_THE_SHELL.match, lines))
+    )
 
 
 def printed(content: str, script: str) -> list[str]:

@@ -43,6 +43,11 @@ _HEADINGS: Final = re.compile(
     rf"(?!\w)|.*\b(?:{_PLATFORMS}|examples?|not|never|avoid|deprecated|commands|cheat ?sheet)\b",
     _I,
 )
+# "Upgrading to v3.2", "From 4 to 5": for those who come from there.
+_VERSION_CHANGE: Final = re.compile(
+    r"(?:upgrad|migrat|updat|mov)\w{1,6}\s[^.]{0,60}?\bto\s(?:\w+\s){0,3}v?\d|from\s(?:\w+\s){0,3}v?\d[\w.]{0,20}\sto\s",
+    _I,
+)
 _OR: Final = re.compile(r"or\b", _I)
 _EXAMPLES: Final = re.compile(r"\b(?:examples?|e\.g|for instance|something like)\b", _I)
 _EXAMPLE_AT_END: Final = re.compile(
@@ -59,6 +64,17 @@ _POINTS_AT: Final = re.compile(
 )
 _RUN_VERB: Final = re.compile(
     r"(?:please\s)?(?:re-?)?(?:run|execute|enter|type|issue|use|invoke|do|follow)\b", _I
+)
+# Who asks for a change does not mean a command that only shows something.
+_CHANGE: Final = re.compile(
+    r"(?:please\s|(?:make|be) sure (?:to|you)\s|remember to\s|ensure (?:to|you)\s)?(?:update|edit|change|modify|bump"
+    r"|adjust|replace|rename|set|increase|increment|add|insert|remove|delete|write|create|fix)\b",
+    _I,
+)
+_PROMPTS: Final = re.compile(
+    r"\b(?:prompted|prompts? (?:you|for)|(?:be asked|asks you|will ask|asks for)|wizard"
+    r"|(?:your|an|the) editor (?:opens|will open)|enter your|(?<!non-)interactive(?:ly)?)\b",
+    _I,
 )
 _RUN_CODE: Final = re.compile(
     r"(?:please\s)?(?:re-?)?(?:run|execute)\b[^\0.!?]{0,60}\0", re.IGNORECASE
@@ -154,7 +170,9 @@ def is_label_clean(mask: str) -> bool:
 
 
 def is_guarding_heading(mask: str) -> bool:
-    return is_conditional(mask) or _HEADINGS.match(mask) is not None
+    if is_conditional(mask) or _HEADINGS.match(mask) is not None:
+        return True
+    return _VERSION_CHANGE.match(mask) is not None
 
 
 def is_example(mask: str) -> bool:
@@ -177,6 +195,15 @@ def is_lead(mask: str, lines: int = 1) -> bool:
     if _RUN_VERB.match(mask):
         return not more
     return not _POINTS_AT.search(mask) and more < max(lines, 1)
+
+
+def asks_for_change(mask: str) -> bool:
+    return _CHANGE.match(mask) is not None
+
+
+def says_prompted(mask: str) -> bool:
+    """Whether a text says that a person is asked something while a command runs."""
+    return _PROMPTS.search(mask) is not None
 
 
 def points_below(mask: str) -> bool:
