@@ -49,3 +49,26 @@ def test_what_is_no_call(text: str) -> None:
     task = only(text)
     assert task.kind is NodeKind.Processing
     assert task.tool is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '@one {"n": 1}\n@two {"n": 2}',
+        '- @one {"n": 1}\n  @two {"n": 2}',
+        '1. Do it: @one {"n": 1} and then @two {}',
+        "1. @one and @one",
+        '1. @two {"n": 1}, then @one.',
+    ],
+)
+def test_an_item_with_two_calls_runs_neither(text: str) -> None:
+    tasks = parse_text(text, known_tools={"one"}).tasks
+    assert [task.tool for task in tasks] == [None] * len(tasks)
+    said = " ".join(task.description for task in tasks)
+    assert "@one" in said
+    assert said.count("@") == 2
+
+
+@pytest.mark.parametrize("text", ['1. @one {"n": 1} for @ann', "1. @one, see a@one.example"])
+def test_a_name_behind_a_call_is_no_second_call(text: str) -> None:
+    assert only(text).tool == "one"

@@ -17,6 +17,7 @@ from planfold.cli.printing import (
     Line,
     clean,
     clean_lines,
+    clock,
     counted,
     cut,
     date_and_time,
@@ -252,7 +253,8 @@ def waiting_line(fold: PlanFold, question: Question) -> Line:
     task, until = fold.state.tasks[question.task_id], date_and_time(question.deadline or 0)
     rest = f" until {until}, then the answer is {clean(question.default or '')}"
     words = f"`planfold answer {clean(fold.plan_id)} {question.task_id} TEXT` answers earlier"
-    return [("waits", "ask"), (f" for {name_of(task.spec)}{rest}; {words}", "")]
+    now = (clock(time.time()) + " ", "dim")
+    return [now, ("waits", "ask"), (f" for {name_of(task.spec)}{rest}; {words}", "")]
 
 
 def is_work(fold: PlanFold, question: Question) -> bool:
@@ -278,8 +280,11 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             text = "stop"
         if DONE in question.choices and question.then == "outcome":
             needs = needs_of(fold.state, question)
-            why = f"{needs}: give its result" if needs else "if it has a result that others need"
-            lines.append([(f"  # with --result JSON: {why}", "dim")])
+            why = needs or "with --result JSON, if it has a result that others need"
+            lines.append([(f"  # {why}", "dim")])
+            text = f"{DONE} --result JSON" if needs else DONE
+            lines.append([(f"  {words} {text}", "busy")])
+            continue
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 

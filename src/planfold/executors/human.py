@@ -16,7 +16,7 @@ class HumanExecutor:
         lines = [context.task.description]
         lines += [f"Attached: {place_of(item)}" for item in context.task.attachments]
         lines.append(
-            "Nobody is configured to work on this by themselves. Please do it, then answer with "
+            "No model is set up to do this. Please do it, then answer with "
             "the result; if it cannot be done, report it as failed and say why."
         )
         return NeedsClarification(question="\n\n".join(lines), completes=True)

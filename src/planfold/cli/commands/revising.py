@@ -26,8 +26,8 @@ def revise_command(
 ) -> int:
     """Replace what has not started by another plan; what has started stays.
 
-    PLAN is the whole plan, edited (text), or also only what is still to come (JSON, YAML): a file,
-    a text in quotes, or - for standard input. Shows what would change, and asks. Without a
+    PLAN is the whole plan, edited (text), or also only what is still to come (JSON, YAML): a
+    file, a text in quotes, or - for standard input. Shows what would change, and asks. Without a
     terminal and without --yes the revision is recorded and waits for approval (exit code 3). ID
     may be left out where only one plan is not completed.
 

@@ -77,6 +77,9 @@ _FETCH: Final = re.compile(
 )
 _ASK: Final = re.compile(r"(?:please\s+)?ask(?![\w-])", re.IGNORECASE)
 _CALL: Final = re.compile(r"@([A-Za-z_][\w.-]*)\s*")
+_CALL_BEHIND: Final = re.compile(
+    r"(?<![\w.@])@([A-Za-z_][\w.-]{0,200})([ \t\n]{0,9}\{[ \t\n]{0,9}[\"}])?"
+)
 _CALL_INSIDE: Final = re.compile(r":\s{1,9}(?=@[A-Za-z_][\w.-]{0,200}\s{0,9}(?:\{|$))")
 
 
@@ -225,11 +228,20 @@ def call_in(raw: str, known_tools: Collection[str]) -> tuple[Call, str, str] | N
             arguments, end = _JSON.raw_decode(raw, match.end())
         except (ValueError, RecursionError):
             return None
-        return Call(name, arguments), lead, raw[end:].strip()
+        behind = raw[end:].strip()
+        return None if _calls(behind, known_tools) else (Call(name, arguments), lead, behind)
     if name in known_tools:
         behind = raw[match.start(1) + len(name) :].strip()
+        if _calls(behind, known_tools):
+            return None
         return Call(name, {}), lead, "" if behind == "." else behind
     return None
+
+
+def _calls(behind: str, known_tools: Collection[str]) -> bool:
+    """Whether another call follows: an item that asks for two calls must not run only the first."""
+    found = _CALL_BEHIND.finditer(behind)
+    return any(match[2] or match[1].rstrip(".-") in known_tools for match in found)
 
 
 def _refuse(constant: str) -> None:
