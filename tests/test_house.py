@@ -196,7 +196,11 @@ def test_the_library_does_not_speak_of_the_command_line() -> None:
     found = []
     for path in sorted((ROOT / "src/planfold").rglob("*.py")):
         if {"cli", "testing"}.isdisjoint(path.parts):
-            found += [f"{path}: {text!r}" for text in _texts(path) if words.search(text)]
+            found += [
+                f"{path}: {text!r}"
+                for text in _texts(path)
+                if words.search(text) and r"\s" not in text  # that is a pattern
+            ]
     own = [text for text in found if "createdb --encoding" not in text]  # PostgreSQL's command
     assert own == []
 
