@@ -23,8 +23,10 @@ from planfold.drafting.text.parts import (
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
     are_choices,
+    are_comments,
     are_names,
     are_remarks,
+    comments_all,
     has_boxes,
     is_glossary,
     split_items,
@@ -62,8 +64,12 @@ class Lists:
         group = Group(ordered, numbering=numbering)
         number = block.start
         plain = not block.ordered and not has_boxes([block])
+        # A lead may ask for what its bullets say; among steps a statement may be one, too.
+        comments = plain and not lead.text and are_comments(block)
         for item in split_items(block):
-            then, beside, part = self._item(item, numbering, context, plain=plain)
+            then, beside, part = self._item(
+                item, numbering, context, plain=plain, comments=comments
+            )
             if part is None:
                 number += block.ordered
                 continue
@@ -79,7 +85,13 @@ class Lists:
         return group
 
     def _item(
-        self, item: Item, numbering: Numbering | None, context: Context, *, plain: bool
+        self,
+        item: Item,
+        numbering: Numbering | None,
+        context: Context,
+        *,
+        plain: bool,
+        comments: bool,
     ) -> tuple[bool, bool, Part | None]:
         first = next(iter(item.blocks), None)
         head = first if isinstance(first, Paragraph) else Paragraph(_NO_TEXT, "")
@@ -89,7 +101,8 @@ class Lists:
         text = found.text
         lists = [block for block in blocks if isinstance(block, ItemList)]
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
-        only_tells = plain and not blocks and self._reader.leave_out and tells_all(text)
+        only_tells = plain and not blocks and self._reader.leave_out
+        only_tells = only_tells and (tells_all(text) or (comments and comments_all(text)))
         if text.is_struck or only_tells:
             self._reader.note(": ".join(filter(None, [context.label, text.text])))
             for block in blocks:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
-from planfold.drafting.text.commands import is_question
+from planfold.drafting.text.commands import Script, is_question
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.items import Reading, without_number
+from planfold.drafting.text.items import Reading, first_line, without_number
 from planfold.drafting.text.lists import Lists, as_label
 from planfold.drafting.text.markdown import Block, Code, Heading, ItemList, Paragraph, text_of
 from planfold.drafting.text.parts import Context, Entry, Group, Part, append
@@ -19,6 +19,7 @@ from planfold.drafting.text.sections import (
     alternative_names,
     alternatives,
     are_names,
+    comments_all,
     continued,
     is_contents,
     is_glossary,
@@ -33,11 +34,12 @@ from planfold.drafting.text.sentences import is_connector, sentences, take_conne
 from planfold.drafting.text.shell import block_of, is_prompted
 from planfold.drafting.text.words import (
     begins_with_condition,
+    is_announcement,
     is_guarding_heading,
+    is_imperative_heading,
     is_label_clean,
     is_statement,
     leads_examples,
-    only_comments,
     points_below,
     says_prompted,
     starts_with_run,
@@ -121,13 +123,17 @@ class _Document:
                 return group
             caption = without_number(text) or text
             case = case or caption.line.lower() in self._alternatives
-            if not is_title and (left_out or case or is_guarding_heading(text.mask)):
+            guarding = is_guarding_heading(text.mask)
+            numbered = without_number(text) is not None
+            apart = left_out or case or (guarding and (numbered or not _is_sentence(text)))
+            if not is_title and apart:
                 context = context.within(caption.line.rstrip(":"), guarded=True)
                 labelled = True
-            elif not is_title and without_number(text) is not None and _is_step(section):
+            elif not is_title and (numbered or _is_sentence(text)) and _is_step(section):
+                context = context._replace(guarded=context.guarded or guarding)
                 group.parts = [self._reader.entry(self._step(caption, section.blocks, context))]
                 return group
-            self._is_name = not is_title and without_number(text) is None
+            self._is_name = not is_title and not numbered
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
         others = alternatives(section.sections)
@@ -137,11 +143,25 @@ class _Document:
             other = inner in others
             append(group.parts, self._section(inner, context, case=other), apart and other)
             apart = other
+        if caption is not None and heading is not self._title and not _has_entry(group):
+            parts = self._ordered(section, caption, context, noted)
+            group.parts = [*parts]
         used = any(isinstance(part, Entry) and part.reading.captioned for part in parts)
         used = used or (labelled and _has_entry(group))
         if heading is not None and heading is not self._title and not used:
             self._reader.notes.insert(noted, text_of(heading))
         return group
+
+    def _ordered(
+        self, section: Section, caption: Inline, context: Context, noted: int
+    ) -> list[Part]:
+        """ "Update the site" above prose alone is a task, and the prose its description."""
+        if not self._reader.begun or section.sections or not is_imperative_heading(caption.mask):
+            return []
+        del self._reader.notes[noted:]
+        reading = self._step(caption, section.blocks, context._replace(guarded=True))
+        reading.captioned = True
+        return [self._reader.entry(reading)]
 
     def _step(self, caption: Inline, blocks: list[Block], context: Context) -> Reading:
         """A numbered heading with what is below it: the heading names the step."""
@@ -155,7 +175,7 @@ class _Document:
                 reading.kind = kinds.get(reading.kind, reading.kind)
         else:
             reading = self._reader.read(_NO_TEXT, context, blocks)
-            if reading.action is not None:
+            if _is_named_by_script(reading):
                 reading.description = ""
         reading.description = "\n".join(filter(None, [caption.line, reading.description]))
         return reading
@@ -246,7 +266,9 @@ class _Document:
             reading.directives |= said
         step = reading.action is not None or starts_with_run(text.mask)
         step = step or (marked and not is_statement(found.text.mask))
-        if step or (self._reader.begun and text.text and _may_ask(text)):
+        if step or (
+            self._reader.begun and text.text and _may_ask(text) and not is_announcement(text.mask)
+        ):
             return [self._reader.entry(reading)]
         self._reader.note(text_of(block))
         return []
@@ -291,7 +313,7 @@ class _Document:
         name = context.label
         if caption is not None and not name.endswith(caption.line.rstrip(":")):
             name = ": ".join(filter(None, [name, caption.line]))
-        if caption is not None and reading.action is not None:
+        if caption is not None and _is_named_by_script(reading):
             reading.description = ""
         reading.description = "\n".join(filter(None, [name, reading.description]))
         reading.captioned = caption is not None
@@ -342,13 +364,22 @@ class _Document:
         return [group] if group.parts else []
 
 
+def _is_sentence(text: Inline) -> bool:
+    return text.mask.rstrip()[-1:] in (".", "?", "!")
+
+
+def _is_named_by_script(reading: Reading) -> bool:
+    action = reading.action
+    return isinstance(action, Script) and reading.description == first_line(action.text)
+
+
 def _continues(block: Paragraph) -> bool:
     """Whether a paragraph behind code says what else belongs to running it."""
     return says_prompted(block.text.mask[:300])
 
 
 def _may_ask(text: Inline) -> bool:
-    return not is_name(text) and not all(only_comments(s.mask) for s in sentences(text))
+    return not is_name(text) and not comments_all(text)
 
 
 def _is_step(section: Section) -> bool:

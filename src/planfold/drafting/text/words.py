@@ -115,7 +115,30 @@ _FINITE: Final = (
     r"|means|takes|contains|works|becomes|shows|supports|includes|provides|offers|happens|allows"
     r"|requires|expects|exists|depends|describes|represents|determines?"
 )
-_FIRST_VERB: Final = re.compile(rf"\b(?:{_FINITE})\b|n['’]t\b", _I)
+_MAIN_VERB: Final = re.compile(
+    rf"\b(?:{_FINITE}|stores|follows|defaults|continues|introduces|raises|enables|ensures|refuses"
+    r"|omits|recommends|needs? to|allow|remains|creates|writes|fails|makes|correspond|automatically)\b|n['’]t\b",
+    _I,
+)
+_LEADING: Final = re.compile(
+    r"(?:if|when|whenever|unless|once|until|while|after|before|since|because|as|where|although"
+    r"|though|in case|by default|currently|otherwise|alternatively|for|in|on|at|to|from|with|by|during)\b",
+    _I,
+)
+_BEFORE: Final = re.compile(
+    r"^(?:an?|the|one|two|at least)\s[^,]{0,60}\b(?:before|after|until)\b", _I
+)
+_RELATIVE: Final = re.compile(r"(?:that|which|who|and|or|e\.g\.|i\.e\.)(?!\w)", _I)
+_MAY_NOW: Final = re.compile(r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\s", _I)
+# Shortcodes of site generators, and what only announces: "Consequences:".
+_MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?")
+_LABEL: Final = re.compile(r"[^\W\d_]+(?:\s[^\W\d_]+)?:", re.IGNORECASE)
+_ORDERING: Final = re.compile(
+    r"(?:update|check|create|tag|push|publish|merge|announce|notify|write|bump|sign|upload|verify"
+    r"|review|close|open|send|prepare|commit|put|run|remove|delete|add|contact|draft"
+    r"|finalize|re-?provision|double-check|wait|email)\s(?!(?:notes?|process|steps?|list|plan)\b)[\w\0]",
+    _I,
+)
 _SUBJECT_AND_VERB: Final = re.compile(rf"[\w'’-]+\s(?:{_FINITE})\b(?!\s?:)", _I)
 _VERB: Final = re.compile(
     rf"\b(?:{_FINITE}|be|shall|do|need|mean|take|contain|work|goes|comes|gets?|holds?|apply|applies"
@@ -238,22 +261,57 @@ def only_tells(mask: str) -> bool:
 
 
 def only_comments(mask: str) -> bool:
-    """The same for a sentence of a paragraph, which less often is something to do."""
-    mask = mask.lstrip("*_ ")
-    if only_tells(mask) or _REFERENCE.match(mask):
+    """The same for a sentence of a paragraph: what is no order is a comment.
+
+    It is judged by its main clause: "If the build fails, the bot writes a mail" orders nothing,
+    "If the build fails, write a mail" does.
+    """
+    mask = _MARKUP.sub("", mask).lstrip("*_ ")
+    if _OBLIGES.search(mask):
+        return False
+    if _REFERENCE.match(mask) or not mask:
         return True
-    return not _OBLIGES.search(mask) and _has_subject(mask)
+    main = _main_clause(mask)
+    if _MAY_NOW.match(mask):
+        return False
+    if only_tells(main) or (main is mask and only_tells(mask)):
+        return True
+    if len(main.split(maxsplit=3)) > 3 and _STATEMENTS.match(main) and not main.startswith("("):
+        return True
+    return _has_subject(main)
+
+
+def is_announcement(mask: str) -> bool:
+    """Whether a paragraph is only the name of what is below it: "Consequences:"."""
+    return _LABEL.fullmatch(mask.strip("*_ ")) is not None
+
+
+def _main_clause(mask: str) -> str:
+    """``mask`` without the clauses in front that say when, where or what for."""
+    while intro := _INTRODUCTION.match(mask):
+        clause, rest = intro[0], mask[intro.end() :]
+        if not (_LEADING.match(clause) or _BEFORE.search(clause)) or _RELATIVE.match(rest):
+            break
+        mask = rest.removeprefix("then ")
+    return mask
 
 
 def _has_subject(mask: str) -> bool:
     """Whether the first words are what a verb is said of ("Pushed tags are ..."), not an order."""
-    if (intro := _INTRODUCTION.match(mask)) and not is_conditional(intro[0]):
+    if (intro := _INTRODUCTION.match(mask)) and len(intro[0].split()) < 3:
         mask = mask[intro.end() :]
-    verb = _FIRST_VERB.search(mask[:160])
+    verb = _MAIN_VERB.search(mask[:160])
     before = re.findall(r"[\w\0'’-]+", mask[: verb.start()].lower()) if verb else []
     if not 1 <= len(before) <= 9 or before[0] in _CLAUSE_VERBS or _CLAUSES & set(before):
         return False
-    return before[0].endswith("ing") or len(before) < 2 or before[1] not in _OBJECTS
+    if before[0].endswith("ing") or len(before) < 2:
+        return True
+    return before[1] not in _OBJECTS and HIDDEN not in before[1]
+
+
+def is_imperative_heading(mask: str) -> bool:
+    """Whether a heading is a thing to do, so that a section without items is that task."""
+    return _ORDERING.match(mask) is not None
 
 
 def tells_below(mask: str) -> bool:
