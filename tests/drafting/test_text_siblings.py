@@ -693,3 +693,50 @@ def test_a_heading_that_is_a_sentence_or_an_order_is_a_task() -> None:
 def test_sections_about_rules_are_notes(name: str) -> None:
     text = f"# T\n\n1. Begin\n\n## {name}\n\n- Numbers grow\n- No break within a year\n"
     assert plan(text) == ["work Begin"]
+
+
+# --- order, warnings, details --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [
+        ("# Release\n\n- Create a branch\n- Get it reviewed\n- Merge it", [[], [1], [2]]),
+        ("# Upgrade\n\n- [ ] Tell all\n- [ ] Restart the server", [[], [1]]),
+        ("# Release\n\n- Write to the list\n- Post in the forum", [[], []]),
+        ("# Party\n\n- Cut the cake\n- Press the juice", [[], []]),
+        ("# Release\n\nIn parallel:\n\n- Merge this\n- Merge that", [[], []]),
+    ],
+)
+def test_bullets_of_a_procedure_run_in_order(text: str, waits: list[list[int]]) -> None:
+    assert [task.depends_on for task in parse_text(text).tasks] == waits
+
+
+@pytest.mark.parametrize(
+    "mark", ["> WARNING: it cannot be undone", "PLEASE BE CAREFUL: it is final"]
+)
+def test_a_warning_belongs_to_the_step_beside_it(mark: str) -> None:
+    said = mark.removeprefix("> ")
+    step = "Drop the table:\n\n```sql\nDROP TABLE a\n```\n"
+    expected = ["work Begin", f"work Drop the table:\nDROP TABLE a\n{said}"]
+    assert plan(f"# T\n\n1. Begin\n\n## S\n\n{mark}\n\n{step}") == expected
+    assert plan(f"# T\n\n1. Begin\n\n## S\n\n{step}\n{mark}\n") == expected
+
+
+def test_a_warning_with_a_condition_keeps_a_command_from_running() -> None:
+    text = "# T\n\nWarning: never do this if users are online.\n\nPurge it:\n\n"
+    assert plan(text + "```sh\nmake purge\n```\n")[0].startswith("work Purge it")
+    text = "# T\n\nCaution: this is slow.\n\nBuild it:\n\n```sh\nmake\n```\n"
+    assert plan(text) == ["run make"]
+
+
+def test_a_section_named_like_an_item_is_its_detail() -> None:
+    text = "# T\n\n- [ ] Fill the shelf\n- [ ] Lock up\n\n## Fill the shelf\n\n1. Fetch\n2. Place\n"
+    draft = parse_text(text)
+    assert short(draft) == ["work Fill the shelf", "work Fetch", "work Place", "work Lock up"]
+    assert [task.depends_on for task in draft.tasks] == [[], [1], [2], []]
+
+
+def test_sections_for_different_cases_do_not_wait_for_each_other() -> None:
+    text = "# T\n\n1. x\n\n## Minor release\n\n1. a\n\n## Patch release\n\n1. b\n\n## End\n\n1. c\n"
+    assert [task.depends_on for task in parse_text(text).tasks] == [[], [1], [1], [2, 3]]

@@ -26,6 +26,7 @@ from planfold.drafting.text.sections import (
     are_comments,
     are_names,
     are_remarks,
+    are_steps,
     comments_all,
     has_boxes,
     is_glossary,
@@ -58,6 +59,8 @@ class Lists:
     ) -> Group:
         """The items of a list; ``lead`` is the text that introduces it."""
         ordered: bool | None = block.ordered or bool(_ONE_BY_ONE.search(lead.mask)) or None
+        if ordered is None and self._reader.stepwise and are_steps(block):
+            ordered = True
         if _SIDE_BY_SIDE.search(lead.mask):
             ordered = False
         numbering = Numbering(outer) if block.ordered else outer

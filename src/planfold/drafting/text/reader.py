@@ -13,9 +13,13 @@ from planfold.drafting.text.words import is_conditional
 
 
 class Reader:
-    """``leave_out``: what only tells about something becomes a note and no task."""
+    """``leave_out``: what only tells about something becomes a note and no task. ``stepwise``: the
+    text is the procedure of a release, an upgrade or the like."""
 
-    def __init__(self, known_tools: Collection[str], *, leave_out: bool) -> None:
+    def __init__(
+        self, known_tools: Collection[str], *, leave_out: bool, stepwise: bool = False
+    ) -> None:
+        self.stepwise = stepwise
         self._known_tools = known_tools
         self.leave_out = leave_out
         self.notes: list[str] = []

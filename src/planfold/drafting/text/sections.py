@@ -14,7 +14,13 @@ from planfold.drafting.text.items import BOX, without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
-from planfold.drafting.text.words import is_cut_short, only_comments, only_tells, tells_below
+from planfold.drafting.text.words import (
+    changes_something,
+    is_cut_short,
+    only_comments,
+    only_tells,
+    tells_below,
+)
 
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
     r"(?:table of )?contents|toc|on this page|index"
@@ -24,7 +30,8 @@ _ABOUT: Final = re.compile(  # sections that tell about something instead of ask
     r"|(?:release )?history|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
     r"|change ?log|release notes|community|support|sponsors?|resources|appendix.{0,40}"
-    r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions|notes? (?:on|about) .{1,80}",
+    r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
+    r"|notes? (?:on|about) .{1,80}",
     re.IGNORECASE,
 )
 _RULES: Final = re.compile(  # the same, where they have no numbered items
@@ -112,8 +119,9 @@ def is_left_out(section: Section, text: Inline) -> bool:
 
 
 _SEVERAL: Final = re.compile(
-    r"\b(?:independent|alternative|separate|different)\s(?:workflows?|ways?|methods?|procedures?|options?)"
-    r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?(?:ways|methods|options|alternatives|workflows)",
+    r"\b(?:independent|alternative|separate|different)\s(?:workflow|way|method|procedure|option)s?\b"
+    r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?"
+    r"(?:ways|methods|options|alternatives|workflows)",
     re.IGNORECASE,
 )
 _WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
@@ -280,6 +288,18 @@ def tells_all(text: Inline) -> bool:
 
 def comments_all(text: Inline) -> bool:
     return all(only_comments(sentence.mask) for sentence in sentences(text))
+
+
+def are_steps(block: ItemList) -> bool:
+    """Whether an item of a list changes something that the next one may need."""
+    heads = [item.blocks[0] for item in block.items if item.blocks]
+    return any(isinstance(head, Paragraph) and _is_step(head.text) for head in heads)
+
+
+def _is_step(text: Inline) -> bool:
+    if box := BOX.match(text.mask):
+        text = text.cut(box.end())
+    return changes_something(text.mask)
 
 
 def are_comments(block: ItemList) -> bool:

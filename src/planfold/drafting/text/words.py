@@ -67,8 +67,8 @@ _RUN_VERB: Final = re.compile(
 )
 # Who asks for a change does not mean a command that only shows something.
 _CHANGE: Final = re.compile(
-    r"(?:please\s|(?:make|be) sure (?:to|you)\s|remember to\s|ensure (?:to|you)\s)?(?:update|edit|change|modify|bump"
-    r"|adjust|replace|rename|set|increase|increment|add|insert|remove|delete|write|create|fix)\b",
+    r"(?:please\s|(?:make|be) sure (?:to|you)\s|remember to\s|ensure (?:to|you)\s)?"
+    r"(?:update|edit|change|modify|bump|adjust|replace|rename|set|increase|increment|add|insert|remove|delete|write|create|fix)\b",
     _I,
 )
 _PROMPTS: Final = re.compile(
@@ -117,12 +117,14 @@ _FINITE: Final = (
 )
 _MAIN_VERB: Final = re.compile(
     rf"\b(?:{_FINITE}|stores|follows|defaults|continues|introduces|raises|enables|ensures|refuses"
-    r"|omits|recommends|needs? to|allow|remains|creates|writes|fails|makes|correspond|automatically)\b|n['’]t\b",
+    r"|omits|recommends|needs? to|allow|remains|creates|writes|fails|makes|correspond"
+    r"|automatically)\b|n['’]t\b",
     _I,
 )
 _LEADING: Final = re.compile(
     r"(?:if|when|whenever|unless|once|until|while|after|before|since|because|as|where|although"
-    r"|though|in case|by default|currently|otherwise|alternatively|for|in|on|at|to|from|with|by|during)\b",
+    r"|though|in case|by default|currently|otherwise|alternatively|for|in|on"
+    r"|at|to|from|with|by|during)\b",
     _I,
 )
 _BEFORE: Final = re.compile(
@@ -133,6 +135,21 @@ _MAY_NOW: Final = re.compile(r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\
 # Shortcodes of site generators, and what only announces: "Consequences:".
 _MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?")
 _LABEL: Final = re.compile(r"[^\W\d_]+(?:\s[^\W\d_]+)?:", re.IGNORECASE)
+_EFFECTS: Final = re.compile(
+    r"(?:please\s)?(?:merge|push|tag|upload|deploy|cut|commit|gpg sign|click|press|upgrade|migrate"
+    r"|restart|shut down"
+    r"|run|execute|switch|clone|check ?out|publish|create (?:a |an |the )?(?:new |small |signed )?"
+    r"(?:tag|release|branch|pr|pull request|git\S*)|open (?:a |an |the )?(?:pr|pull request))\b",
+    _I,
+)
+_PROCEDURES: Final = re.compile(
+    r"\b(?:releas|upgrad|deploy|migrat|publish|roll(?:ing)? ?back|fail ?over|restor)\w{0,6}\b", _I
+)
+_WARNING: Final = re.compile(
+    r"\W{0,6}(?:please\s)?(?:(?P<loud>(?:be\s)?(?:very\s)?careful|warning|caution|danger|beware)"
+    r"|attention|important)\b",
+    _I,
+)
 _ORDERING: Final = re.compile(
     r"(?:update|check|create|tag|push|publish|merge|announce|notify|write|bump|sign|upload|verify"
     r"|review|close|open|send|prepare|commit|put|run|remove|delete|add|contact|draft"
@@ -307,6 +324,25 @@ def _has_subject(mask: str) -> bool:
     if before[0].endswith("ing") or len(before) < 2:
         return True
     return before[1] not in _OBJECTS and HIDDEN not in before[1]
+
+
+def changes_something(mask: str) -> bool:
+    """Whether an item is a step of a release or an upgrade, which the next one may need."""
+    return _EFFECTS.match(mask.lstrip("*_ ")) is not None
+
+
+def is_procedure(mask: str) -> bool:
+    """Whether a heading speaks of a release, an upgrade or the like."""
+    return _PROCEDURES.search(mask) is not None
+
+
+def is_warning(mask: str) -> bool:
+    """Whether a paragraph warns of the step beside it."""
+    found = _WARNING.match(mask)
+    if found is None or found["loud"]:
+        return found is not None
+    said = mask[found.end() :].lstrip("*: !")
+    return only_tells(said) or _OBLIGES.match(said) is not None
 
 
 def is_imperative_heading(mask: str) -> bool:
