@@ -8,6 +8,7 @@ import pytest
 from short_plans import short
 
 from planfold.drafting.text.drafter import parse_text
+from planfold.planner.tasks import Link
 
 
 def plan(text: str) -> list[str]:
@@ -740,3 +741,36 @@ def test_a_section_named_like_an_item_is_its_detail() -> None:
 def test_sections_for_different_cases_do_not_wait_for_each_other() -> None:
     text = "# T\n\n1. x\n\n## Minor release\n\n1. a\n\n## Patch release\n\n1. b\n\n## End\n\n1. c\n"
     assert [task.depends_on for task in parse_text(text).tasks] == [[], [1], [1], [2, 3]]
+
+
+# --- links and headings as context ---------------------------------------------------------------
+
+
+def test_links_are_kept_in_notes_and_with_their_tasks() -> None:
+    draft = parse_text(
+        "# T\n\nIt is [here](https://a.example/x).\n\n"
+        "1. Begin\n   - Example: [old](https://a.example/y)\n"
+        "2. Mark [**the calendar**](https://a.example/z)\n"
+    )
+    assert draft.notes == ["It is here (https://a.example/x)."]
+    first, second = draft.tasks
+    assert first.attachments == [Link("https://a.example/y", "old")]
+    assert second.attachments == [Link("https://a.example/z", "the calendar")]
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"),
+    [
+        ("Turning the lamp off", "work Turning the lamp off: Press it"),
+        ("In the other repo", "work In the other repo: Press it"),
+        ("For pre-releases", "work For pre-releases: Press it"),
+        ("Security releases", "work Press it"),
+        ("Making a new release", "work Press it"),
+        ("For maintainers", "work Press it"),
+        ("Setup", "work Press it"),
+    ],
+)
+def test_a_heading_that_names_a_case_or_a_thing_stays_with_its_tasks(
+    heading: str, expected: str
+) -> None:
+    assert plan(f"# T\n\n1. Begin\n\n## {heading}\n\n1. Press it\n")[1] == expected

@@ -64,7 +64,7 @@ class Flow:
             text, said = take_directives(clause.text)
             told = not clause.line and tells_all(text) and said == NONE
             if told and self._reader.leave_out:
-                self._reader.note(text.line)
+                self._reader.note(text.with_targets)
                 continue
             text = text if text is clause.text else without_stop(text)
             reading = self._reader.read(text, context)
@@ -105,7 +105,7 @@ class Flow:
                 case ItemList():
                     parts += self._list(block, lead, caption, context)
                 case _:
-                    self._reader.note(text_of(block))
+                    self._reader.note_block(block)
             lead = None
             if len(parts) > before and warnings:
                 _warn(parts[before], warnings)
@@ -135,7 +135,7 @@ class Flow:
             self._reader.begun and text.text and _may_ask(text) and not is_announcement(text.mask)
         ):
             return [self._reader.entry(reading)]
-        self._reader.note(text_of(block))
+        self._reader.note_block(block)
         return []
 
     def _code(
@@ -159,7 +159,7 @@ class Flow:
                 reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
                 reading.directives |= said
                 return [self._reader.entry(reading)]
-            self._reader.note(text_of(lead))
+            self._reader.note_block(lead)
         elif script or (first and caption is not None and not codes[0].language):
             if not first:  # to what does it belong?
                 caption, context = None, context._replace(guarded=True)
@@ -167,7 +167,7 @@ class Flow:
                 context = context._replace(guarded=True)
             return [self._reader.entry(self._captioned(blocks, caption, context))]
         for block in blocks:
-            self._reader.note(text_of(block))
+            self._reader.note_block(block)
         return []
 
     def _captioned(self, blocks: list[Block], caption: Inline | None, context: Context) -> Reading:
@@ -190,13 +190,13 @@ class Flow:
         told = self._reader.leave_out and (tells(text, block) or is_glossary(block) or named)
         if is_contents(block) or told:
             if lead is not None:
-                self._reader.note(text_of(lead))
-            self._reader.note(text_of(block))
+                self._reader.note_block(lead)
+            self._reader.note_block(block)
             return []
         if lead is not None and leads_examples(text.mask) and not block.ordered:
             if tells_all(text):
-                self._reader.note(text_of(lead))
-                self._reader.note(text_of(block))
+                self._reader.note_block(lead)
+                self._reader.note_block(block)
                 return []
             reading = self._reader.read(text, context, [block])
             reading.directives |= said
@@ -213,13 +213,13 @@ class Flow:
             guarded = guarded or (colon and not is_label_clean(last.mask))
             if guarded or (colon and not block.ordered):
                 label = as_label(last)
-                self._reader.note(" ".join(other.line for other in others))
+                self._reader.note(" ".join(other.with_targets for other in others))
             elif colon or points_below(last.mask):
-                self._reader.note(text_of(lead))
+                self._reader.note_block(lead)
             else:
                 before = self._paragraph(lead, context)
         elif lead is not None:
-            self._reader.note(text_of(lead))
+            self._reader.note_block(lead)
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
         if before:
             return [*before, group] if group.parts else before

@@ -10,7 +10,7 @@ from typing import Final
 from planfold.drafting.text.directives import Directives, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, take_box
-from planfold.drafting.text.markdown import Block, Item, ItemList, Note, Paragraph, text_of
+from planfold.drafting.text.markdown import Block, Item, ItemList, Note, Paragraph
 from planfold.drafting.text.parts import (
     Context,
     Entry,
@@ -107,9 +107,9 @@ class Lists:
         only_tells = plain and not blocks and self._reader.leave_out
         only_tells = only_tells and (tells_all(text) or (comments and comments_all(text)))
         if text.is_struck or only_tells:
-            self._reader.note(": ".join(filter(None, [context.label, text.text])))
+            self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
             for block in blocks:
-                self._reader.note(text_of(block))
+                self._reader.note_block(block)
             return found.then, found.beside, None
         above = next((b.text for b in reversed(more) if isinstance(b, Paragraph)), text)
         if lists and (are_remarks(lists) or any(tells(above, b) or is_glossary(b) for b in lists)):

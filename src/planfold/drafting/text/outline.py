@@ -33,6 +33,7 @@ from planfold.drafting.text.sections import (
 from planfold.drafting.text.words import (
     is_guarding_heading,
     is_imperative_heading,
+    is_object_heading,
     is_procedure,
 )
 from planfold.planner.tasks import NodeKind
@@ -67,7 +68,7 @@ def _headings(reader: Reader, blocks: list[Block], title: Heading | None) -> Ite
     found = [block for block in blocks if isinstance(block, Heading)]
     for block in blocks:
         if not isinstance(block, Heading):
-            reader.note(text_of(block))
+            reader.note_block(block)
     for heading in [h for h in found if h is not title] or found:
         reading = reader.read(without_number(heading.text) or heading.text, _TOP)
         if reading.description.strip():
@@ -129,6 +130,9 @@ class _Document:
                 context = context._replace(guarded=context.guarded or guarding)
                 group.parts = [self._reader.entry(self._step(caption, section.blocks, context))]
                 return group
+            elif not is_title and not section.sections and _carries(text):
+                context = context.within(caption.line.rstrip(":"), guarded=False)
+                labelled = True
             self._flow.is_name = not is_title and not numbered
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
@@ -150,7 +154,7 @@ class _Document:
         used = any(isinstance(part, Entry) and part.reading.captioned for part in parts)
         used = used or (labelled and _has_entry(group))
         if heading is not None and heading is not self._title and not used:
-            self._reader.notes.insert(noted, text_of(heading))
+            self._reader.notes.insert(noted, text_of(heading, targets=True))
         return group
 
     def _ordered(
@@ -183,7 +187,7 @@ class _Document:
 
     def _note_section(self, section: Section) -> None:
         blocks = [section.heading, *section.blocks] if section.heading else section.blocks
-        self._reader.note("\n".join(map(text_of, blocks)))
+        self._reader.note("\n".join(text_of(block, targets=True) for block in blocks))
         for inner in section.sections:
             self._note_section(inner)
 
@@ -200,8 +204,13 @@ class _Document:
                 read = read_request if self._is_request else read_sentences
                 parts += self._flow.prose(read(block.text), context)
             else:
-                self._reader.note(text_of(block))
+                self._reader.note_block(block)
         return parts
+
+
+def _carries(text: Inline) -> bool:
+    """Whether tasks need the heading above them, because it names what they are done to."""
+    return is_object_heading(text.mask) and not is_procedure(text.mask)
 
 
 def _is_sentence(text: Inline) -> bool:

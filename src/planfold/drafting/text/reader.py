@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from planfold.drafting.scripts import leads_elsewhere
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, read_item
-from planfold.drafting.text.markdown import Block, Code
+from planfold.drafting.text.markdown import Block, Code, text_of
 from planfold.drafting.text.parts import Context, Entry, Numbering
 from planfold.drafting.text.words import is_conditional
 
@@ -29,6 +29,9 @@ class Reader:
     def note(self, text: str) -> None:
         if any(map(str.isalnum, text)) and not text.startswith("<!--"):
             self.notes.append(text.strip())
+
+    def note_block(self, block: Block) -> None:
+        self.note(text_of(block, targets=True))
 
     def entry(self, reading: Reading, numbering: Numbering | None = None) -> Entry:
         self.begun = True

@@ -125,7 +125,9 @@ _SEVERAL: Final = re.compile(
     re.IGNORECASE,
 )
 _WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
-_KINDS: Final = re.compile(r"\b(?:minor|major|patch|hot ?fix|emergency|regular)\b", re.IGNORECASE)
+_KINDS: Final = re.compile(
+    r"\b(?:minor|major|patch|hot ?fix|emergency|regular|security)\b", re.IGNORECASE
+)
 
 
 def alternative_names(blocks: list[Block]) -> frozenset[str]:

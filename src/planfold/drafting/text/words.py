@@ -48,6 +48,12 @@ _VERSION_CHANGE: Final = re.compile(
     r"(?:upgrad|migrat|updat|mov)\w{1,6}\s[^.]{0,60}?\bto\s(?:\w+\s){0,3}v?\d|from\s(?:\w+\s){0,3}v?\d[\w.]{0,20}\sto\s",
     _I,
 )
+_CASE_HEADING: Final = re.compile(
+    r"(?:for|in|on|from|with|without)\s"
+    r"(?!(?:\w+\s)?(?:maintainers|developers|contributors|users|everyone|short|brief)\b)",
+    _I,
+)
+_OBJECT_HEADING: Final = re.compile(r"[^\W\d_]{2,}ing\s(?:\S+\s){2,}\S+$", _I)
 _OR: Final = re.compile(r"or\b", _I)
 _EXAMPLES: Final = re.compile(r"\b(?:examples?|e\.g|for instance|something like)\b", _I)
 _EXAMPLE_AT_END: Final = re.compile(
@@ -209,10 +215,15 @@ def is_label_clean(mask: str) -> bool:
     return is_clean(mask) and _PREPOSITIONS.match(mask) is None
 
 
+def is_object_heading(mask: str) -> bool:
+    """Whether the tasks below a heading need it to be understood: "Switching the app off"."""
+    return _OBJECT_HEADING.match(mask) is not None
+
+
 def is_guarding_heading(mask: str) -> bool:
     if is_conditional(mask) or _HEADINGS.match(mask) is not None:
         return True
-    return _VERSION_CHANGE.match(mask) is not None
+    return _VERSION_CHANGE.match(mask) is not None or _CASE_HEADING.match(mask) is not None
 
 
 def is_example(mask: str) -> bool:
