@@ -6,6 +6,7 @@ happens between a command and its events.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,12 @@ class Delivery(msgspec.Struct, eq=False):
     body_hash: str = ""
     origin: Metadata = Metadata()
     recorded: bool = False
+
+
+def body_hash(aggregate_id: str, command: Any) -> str:
+    """What tells a command from others that are sent under its id: 32 hexadecimal digits."""
+    body = _encode((aggregate_id, type(command).__name__, command))
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -126,7 +133,10 @@ def _metadata(decision: Decision, stream: Stream, delivery: Delivery) -> Metadat
 
 
 def _with_command(metadata: Metadata, delivery: Delivery) -> Metadata:
-    data = _encode(delivery.command)
+    try:
+        data = _encode(delivery.command)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # your own kind of command
+        return metadata
     if len(data) > SMALL_COMMAND:
         return metadata
     command = {type(delivery.command).__name__: msgspec.json.decode(data)}

@@ -81,9 +81,17 @@ def test_a_name_is_never_seen_without_its_lock(
 def test_a_forked_child_does_not_keep_its_parent_alive(folder: Path) -> None:
     mine, other = Presence(folder), Presence(folder)
     mine.enter("me")
-    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    forked = multiprocessing.get_context("fork")
+    ready = forked.Event()
+
+    def outlive() -> None:
+        ready.set()
+        signal.pause()
+
+    child = forked.Process(target=outlive)
     child.start()
     try:
+        assert ready.wait(20)
         assert other.is_alive("me") is True
         mine.leave("me", holds=True)
         assert other.is_alive("me") is False

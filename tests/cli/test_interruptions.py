@@ -71,6 +71,27 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
     assert lines_of(LEDGER) == ["a", "b-began", "c"]
 
 
+def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
+    user = sh("c", "true", "b") | {"arguments": {"argv": ["echo", "$b.id"]}}
+    plan = json.loads(Path(waiting_plan(effect="once")).read_text())
+    process = start("run", "--yes", write_plan(*plan["tasks"][:2], user))
+    wait_for_task("b-began")
+    process.kill()
+    ended(process)
+    assert "task 3 uses $2.id: give its result" in called("resume", code=3)
+    refusal = called("answer", "b", "done", code=2)
+    assert "task 3 uses $2.id" in refusal
+    assert "--result JSON" in refusal
+    called("answer", "b", "1", code=2)
+    assert "cannot be changed later" in called(
+        "answer", shown()["id"], "b", "done", "--change", "--result", "3", code=2
+    )
+    assert statuses(shown())[1] == "needs_clarification"
+    called("answer", "b", "done", "--result", '{"id": 3}')
+    called("resume")
+    assert statuses(shown()) == ["completed"] * 3
+
+
 def test_kill_then_resume_does_nothing_twice() -> None:
     process = start("run", "--yes", waiting_plan())
     wait_for_task("b-began")

@@ -97,6 +97,14 @@ def test_list() -> None:
     assert "awaiting answer" in called("list")
 
 
+def test_list_has_columns() -> None:
+    for plan_id in ("x", "a-long-id"):
+        called("run", "--yes", "--id", plan_id, write_plan(question("q")), code=3)
+    first, second = called("list").splitlines()
+    assert first.index("awaiting") == second.index("awaiting")
+    assert first.index("A plan") == second.index("A plan")
+
+
 def test_log() -> None:
     called("run", "--yes", write_plan(sh("a", "echo hi"), sh("b", "exit 2", "a")), code=1)
     plan_id = shown()["id"]

@@ -146,11 +146,16 @@ def test_tools_from_a_module_in_this_folder() -> None:
         "import planfold\n\n@planfold.tool\ndef greet(name: str) -> str:\n    return 'hi ' + name\n"
     )
     name = write_plan({"description": "greet", "tool": "greet", "arguments": {"name": "bob"}})
-    assert "there is no tool 'greet'" in called("run", "--yes", name, code=2)
+    out = called("run", "--yes", name, code=2)
+    assert "there is no tool 'greet'" in out
+    assert "--tools MODULE" in out
     assert not Path(".planfold").exists()
-    called("run", "--yes", "--detach", "--tools", "greeting_tools", name)
+    out = called("run", "--yes", "--detach", "--tools", "greeting_tools", name)
+    assert "planfold worker --tools greeting_tools" in out
+    assert f"resume {shown()['id']} --tools greeting_tools" in out
     out = called("resume", code=1)
     assert "waits for a worker with the tool" in out
+    assert f"resume {shown()['id']} --tools MODULE" in out
     called("resume", "--tools", "greeting_tools")
     assert shown()["tasks"][0]["result"] == "hi bob"
 

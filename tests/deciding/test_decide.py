@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from planfold.deciding import Decision, Delivery, Stream, decide
 from planfold.errors import CommandRejected, Conflict, PlanfoldError
-from planfold.handler import Enqueue, Metadata, Settle, Signal
+from planfold.handler import Enqueue, Handler, Metadata, Settle, Signal
 from planfold.planner import commands as c
 from planfold.planner.events import TaskDispatched, TasksPlanned, TaskStatusUpdated
 from planfold.planner.planner import Planner
@@ -247,3 +248,24 @@ def test_events_of_a_plan_begin_with_its_tasks() -> None:
     kinds = [type(event) for event, _ in decision.events]
     assert kinds[0] is TasksPlanned
     assert TaskStatusUpdated not in kinds, "a report of an attempt that was never made"
+
+
+class Plain:
+    """A command that cannot be written as JSON."""
+
+
+class Counted(msgspec.Struct):
+    pass
+
+
+class Counter(Handler[Plain, Counted]):
+    def process(self, command: Plain) -> list[Counted]:
+        return [Counted()]
+
+    def apply(self, event: Counted) -> None: ...
+
+
+def test_a_command_that_json_cannot_hold_is_decided_and_not_recorded() -> None:
+    decision = decide(Counter(), [Delivery(Plain(), "c", recorded=True)], 1.0)
+    ((event, metadata),) = decision.events
+    assert (event, metadata.command, metadata.causation_id) == (Counted(), None, "c")

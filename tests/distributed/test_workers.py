@@ -110,6 +110,43 @@ async def test_the_late_result_of_a_stopped_worker_is_rejected(
     assert len(updates) == 1
 
 
+async def test_a_stopped_worker_that_comes_back_keeps_its_task(
+    app: planfold.App, postgres_database: str, tmp_path: Path
+) -> None:
+    """Its lease has run out on the server, no other worker is there, and it runs the task once."""
+    ledger, go = tmp_path / "ledger", tmp_path / "go"
+    task = TaskDraft(description="wait", tool="linger", arguments={"until": str(go)})
+    with workers(1, postgres_database, ledger, 1.0) as (stopped,):
+        plan_id = await app.submit(PlanDraft(tasks=[task]), approved_by="me")
+
+        async def has_begun() -> bool:
+            return bool(began(ledger))
+
+        await until(has_begun, "it runs")
+        stopped.send_signal(signal.SIGSTOP)
+
+        async def has_run_out() -> bool:
+            (row,) = await app.store.queue.queued(plan_id)
+            return app.store.clock() > row.expires + 1.0
+
+        await until(has_run_out, "the lease has run out")
+        stopped.send_signal(signal.SIGCONT)
+        (before,) = await app.store.queue.queued(plan_id)
+
+        async def renewed() -> bool:
+            (row,) = await app.store.queue.queued(plan_id)
+            return row.expires > app.store.clock()
+
+        await until(renewed, "it has renewed its lease")
+        (row,) = await app.store.queue.queued(plan_id)
+        assert (row.epoch, row.starts) == (before.epoch, before.starts)
+        go.touch()
+        async with asyncio.timeout(PATIENCE_S):
+            view = await app.result(plan_id)
+        assert (view.status, view.tasks[0].result) == (PlanStatus.Completed, stopped.pid)
+    assert len(began(ledger)) == 1
+
+
 async def test_a_worker_that_is_killed_is_succeeded(
     app: planfold.App, postgres_database: str, tmp_path: Path
 ) -> None:

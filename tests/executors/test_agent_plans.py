@@ -253,7 +253,7 @@ async def test_a_task_can_be_cancelled_while_the_model_thinks(tmp_path: Path) ->
     asked = asyncio.Event()
     async with opened(tmp_path, Slow(asked.set)) as app:
         await submit(app, task())
-        async with app.worker(), asyncio.timeout(10):
+        async with app.worker(drain_s=0), asyncio.timeout(10):
             await asked.wait()
             await app.send(PLAN, CancelTask(1))
             view = await app.result(PLAN)
@@ -265,7 +265,7 @@ async def test_a_worker_that_stops_leaves_it_to_the_next(tmp_path: Path) -> None
     asked = asyncio.Event()
     async with opened(tmp_path, Slow(asked.set)) as app:
         await submit(app, task())
-        async with app.worker(), asyncio.timeout(10):
+        async with app.worker(drain_s=0), asyncio.timeout(10):
             await asked.wait()
     async with opened(tmp_path, scripted("done")) as app:
         assert result(await app.run(PLAN)) == "done"

@@ -277,7 +277,7 @@ async def history(app: App, *types: type) -> list[Any]:
 
 async def test_the_first_task_runs_while_the_model_writes(tmp_path: Path, until: Until) -> None:
     model = HeldModel(text_of(echo("a"))[:-2], ", " + text_of(echo("b", "a"))[11:])
-    async with planning_app(tmp_path, model) as app, app.worker():
+    async with planning_app(tmp_path, model) as app, app.worker(drain_s=0):
         await begin(app)
         state = (await app.planner("p")).state
         await until(lambda: 2 in state.tasks and state.tasks[2].status is TaskStatus.Completed)
@@ -318,7 +318,7 @@ async def test_questions_instead_of_guesses(tmp_path: Path) -> None:
 
 async def test_a_crash_in_the_stream_keeps_what_was_proposed(tmp_path: Path, until: Until) -> None:
     first = HeldModel(text_of(echo("a"), echo("b"))[:-2] + ', {"label": "ha')
-    async with planning_app(tmp_path, first) as app, app.worker():
+    async with planning_app(tmp_path, first) as app, app.worker(drain_s=0):
         await begin(app)
         state = (await app.planner("p")).state
         await until(lambda: [t.status for t in state.tasks.values()].count(DONE) == 2)
@@ -350,7 +350,7 @@ async def test_a_crash_after_any_answer_asks_nothing_twice(
                 await asyncio.Event().wait()
             return await super().ask(request, **options)
 
-    async with planning_app(tmp_path, Counting(replies)) as app, app.worker():
+    async with planning_app(tmp_path, Counting(replies)) as app, app.worker(drain_s=0):
         await begin(app)
         state = (await app.planner("p")).state
         await until(lambda: len(asked) == steps_kept and state.tasks[2].status is DONE)
@@ -380,7 +380,7 @@ async def test_a_worker_that_takes_over_knows_what_was_recorded(
 
     model = Twice(replies[0])
     async with planning_app(tmp_path, model) as one, planning_app(tmp_path, second) as other:
-        async with one.worker():
+        async with one.worker(drain_s=0):
             await begin(one)
             await until(lambda: model.requests)
             await other.planner("p")
@@ -388,7 +388,7 @@ async def test_a_worker_that_takes_over_knows_what_was_recorded(
             await until(lambda: len(model.requests) == 2)
             state = (await one.planner("p")).state
             await until(lambda: state.tasks[2].status is DONE)
-        async with other.worker():
+        async with other.worker(drain_s=0):
             view = await other.result("p")
         recorded = [event.key for event in await history(other, StepRecorded)]
     assert view.status is PlanStatus.Completed
@@ -439,7 +439,7 @@ async def test_a_plan_that_broke_off_after_tasks_began_says_so(
             raise ModelUnavailable("connection lost", text=self.texts[0])
 
     model = Broken(*half.texts)
-    async with planning_app(tmp_path, model) as app, app.worker():
+    async with planning_app(tmp_path, model) as app, app.worker(drain_s=0):
         await begin(app)
         state = (await app.planner("p")).state
         await until(lambda: 2 in state.tasks and state.tasks[2].status is TaskStatus.Completed)
@@ -491,7 +491,7 @@ async def test_too_many_tasks_are_asked_about_once_the_answer_is_recorded(tmp_pa
 
 async def test_cancelling_the_plan_stops_the_planning(tmp_path: Path, until: Until) -> None:
     model = HeldModel('{"tasks": [')
-    async with planning_app(tmp_path, model) as app, app.worker():
+    async with planning_app(tmp_path, model) as app, app.worker(drain_s=0):
         await begin(app)
         await until(lambda: model.requests)
         await app.send("p", CancelPlan("enough"))

@@ -14,11 +14,14 @@ import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.app import App
 from planfold.errors import CommandRejected, ConfigurationError, Transient
+from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import PlannerConfig
-from planfold.planner.tasks import Effect, PlanStatus
+from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.tasks import Effect, NodeKind, PlanStatus, TaskSpec, ToolCall
+from planfold.runtime.aggregate import PLAN
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.troubles import FIRST_PAUSE_S, LoggedTroubles
+from plans import processing
 
 
 @planfold.tool(effect="safe")
@@ -293,3 +296,23 @@ async def test_a_priority_out_of_range_is_refused(database: str) -> None:
         with pytest.raises(CommandRejected, match="priority must be an integer from -1000"):
             await app.wish("do it", config=PlannerConfig(model="m"), priority=-1_001)
         assert await app.plans() == []
+
+
+async def test_two_runs_that_serve_one_plan_each_do_not_wait_for_each_other(database: str) -> None:
+    async def execute(_: planfold.TaskContext) -> Outcome:
+        raise AssertionError("there is nothing for it")
+
+    def needs(tool: str) -> Initialize:
+        spec = TaskSpec(id=1, description=tool, kind=NodeKind.ToolCall, tool=ToolCall(tool))
+        return Initialize(tool, (spec,), approved_by="me")
+
+    async with (
+        planfold.open_app(database, executors=processing(execute)) as one,
+        planfold.open_app(database, executors=processing(execute)) as other,
+    ):
+        for plan_id, tool in (("a", "alpha"), ("b", "beta")):
+            await one.dispatcher.send(PLAN, plan_id, needs(tool))
+        async with asyncio.timeout(20):
+            views = await asyncio.gather(one.run("a"), other.run("b"))
+    reasons = [view.stopped_because or "" for view in views]
+    assert ["alpha" in reasons[0], "beta" in reasons[1]] == [True, True]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import asyncpg
@@ -20,6 +20,7 @@ from planfold.planner.commands import TaskCompleted
 from planfold.planner.events import StepStarted
 from planfold.planner.spending import Spend
 from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from planfold.testing.proxies import CuttingProxy
 from plans import PLAN_ID, Until, completed, events, finish, processing, submit, task
@@ -396,10 +397,35 @@ async def test_a_failure_that_comes_of_the_workers_end_is_none(
 
     async with planfold.open_app(address, tools=[work]) as app:
         await submit(app, task("work"))
-        async with app.worker():
+        async with app.worker(drain_s=0.0):
             await begun.wait()
+        assert not await events(app, "TaskStatusUpdated")
         assert (await finish(app)).status is status
-        assert not await events(app, "TaskStatusUpdated") or status is PlanStatus.Completed
+
+
+async def test_a_worker_ends_although_a_tool_catches_its_cancellation(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases_module, "UNSTOPPABLE_S", 0.05)
+    begun, observer, runs = asyncio.Event(), Troubles(), []
+
+    @planfold.tool(effect="safe")
+    async def stubborn() -> str:
+        runs.append(1)
+        begun.set()
+        while len(runs) == 1:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return "result"
+
+    async with planfold.open_app(address, tools=[stubborn]) as app:
+        await submit(app, task("stubborn"))
+        async with asyncio.timeout(20):
+            async with app.worker(drain_s=0.0, observer=observer):
+                await begun.wait()
+        assert "stubborn caught CancelledError" in str(observer.faults)
+        assert (await finish(app)).status is PlanStatus.Completed
+    assert len(runs) == 2
 
 
 # --- a store that cannot be written for a while ------------------------------------------------
@@ -413,8 +439,7 @@ async def test_a_result_outlasts_a_failover_to_a_server_that_is_read_only_at_fir
     direct = await asyncpg.connect(postgres_database)
     await direct.execute("SET default_transaction_read_only = off")
 
-    async def fail_over(setting: str) -> None:
-        """Connections are cut only now: those of the read-only time must be given up unasked."""
+    async def set_up(setting: str) -> None:
         await direct.execute(f"ALTER DATABASE {name} {setting}")
 
     async def cut() -> None:
@@ -428,11 +453,30 @@ async def test_a_result_outlasts_a_failover_to_a_server_that_is_read_only_at_fir
         await submit(app, task("work"))
         async with app.worker(observer=observer):
             await work.begun.wait()
-            await fail_over("SET default_transaction_read_only = on")
+            await set_up("SET default_transaction_read_only = on")
             await cut()
             work.gate.set()
             await until(lambda: any("read-only" in str(fault) for fault in observer.faults))
-            await fail_over("RESET default_transaction_read_only")
+            # Connections of the read-only time stay as they are: the worker must give them up.
+            await set_up("RESET default_transaction_read_only")
             await until(lambda: completed(app, 1))
     await direct.close()
     assert work.runs == 1
+
+
+async def test_a_worker_whose_parts_are_cancelled_from_outside_says_so(
+    address: str, until: Until
+) -> None:
+    """As a tool does that cancels every task of the event loop."""
+    work, troubles = Work("safe"), Troubles()
+    work.gate.set()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        before = asyncio.all_tasks()
+        async with app.worker(observer=troubles):
+            await submit(app, task("work"))
+            await app.result(PLAN_ID)
+            for other in asyncio.all_tasks() - before:
+                if "Chore" in repr(other):
+                    other.cancel()
+            await until(lambda: len(troubles.faults) == 2)
+    assert "cancelled from outside" in str(troubles.faults[0])

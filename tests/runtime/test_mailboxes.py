@@ -65,3 +65,18 @@ async def test_a_state_is_estimated_near_what_it_takes(database: str) -> None:
         mailbox = app.dispatcher._mailboxes.find(PLAN, "p")
         assert mailbox is not None
         assert 50_000 < mailbox.size < 300_000
+
+
+async def test_a_state_that_is_loaded_after_it_was_dropped_takes_no_room(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailboxes_module, "CACHED_STATES", 1)
+    async with planfold.open_app(database, tools=[big]) as app:
+        await submit(app, task("big", arguments={"kb": 1}))
+        mailboxes = Mailboxes()
+        loading = mailboxes.open(PLAN, "p")
+        mailboxes.open(PLAN, "other")
+        assert mailboxes.find(PLAN, "p") is None
+        await loading.load(app.store)
+    assert loading.size > 0
+    assert mailboxes._bytes == 0

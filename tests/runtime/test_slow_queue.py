@@ -123,3 +123,28 @@ async def test_what_was_claimed_and_did_not_begin_is_given_back_as_not_started(
             plans = [await app.result(plan_id) for plan_id in (PLAN_ID, "waiting")]
     assert [view.status for view in plans] == [PlanStatus.Completed] * 2
     assert len(runs) == 2
+
+
+async def test_a_full_worker_that_left_work_in_the_queue_soon_claims_it(
+    database: str, until: Until
+) -> None:
+    """Each commit of a report takes the place that the task had; without a bound no claim would
+    find one free while a long plan runs."""
+    gate = asyncio.Event()
+
+    @planfold.tool(effect="safe")
+    async def work() -> int:
+        await gate.wait()
+        return 1
+
+    async with planfold.open_app(database, tools=[work]) as app:
+        await submit(app, task("work"), plan_id="long")
+        async with app.worker(concurrency=1) as worker:
+            await until(lambda: worker.running == 1)
+            (slots,) = app.dispatcher.slots
+            slots.turns = None
+            await submit(app, task("work"), plan_id="short")
+            await until(lambda: slots.turns == 1)
+            gate.set()
+            for plan_id in ("long", "short"):
+                assert (await app.result(plan_id)).status is PlanStatus.Completed

@@ -11,6 +11,8 @@ import pytest
 from suspect_process import tools
 
 import planfold
+from planfold.errors import Transient
+from planfold.eventstore.queue import Lease
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
@@ -165,3 +167,36 @@ async def test_a_plan_with_many_tasks_does_not_keep_another_waiting(
             await app.result("long")
     assert len(order) == 401
     assert place < 300, "the short plan waited for the long one"
+
+
+async def test_a_suspect_whose_claim_lost_its_answer_runs_alone_too(
+    database: str, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(leases_module, "RENEW_EVERY_S", 0.02)
+    suspect, gate, runs = blocking("suspect")
+    other, other_gate, other_runs = blocking("other")
+    other_gate.set()
+    async with planfold.open_app(database, tools=[suspect, other], clock=ManualClock()) as app:
+        await submit(app, task("suspect"), plan_id="bad")
+        await crashed(app, "bad", 3)
+        claim, lost = app.store.queue.claim, list[Lease]()
+
+        async def cut(*args: Any, **options: Any) -> Any:
+            leases = await claim(*args, **options)
+            if leases and not lost:
+                lost.extend(leases)
+                raise Transient("the connection broke")
+            return leases
+
+        monkeypatch.setattr(app.store.queue, "claim", cut)
+        async with app.worker():
+            await until(lambda: runs)
+            await submit(app, task("other"), plan_id="good")
+            (slots,) = app.dispatcher.slots
+            assert slots.alone
+            assert not slots.reserved
+            gate.set()
+            for plan_id in ("bad", "good"):
+                assert (await app.result(plan_id)).status is PlanStatus.Completed
+    assert [lease.suspect for lease in lost] == [True]
+    assert (len(runs), len(other_runs)) == (1, 1)

@@ -392,7 +392,8 @@ async def test_a_cancellation_that_is_not_committed_stops_nothing(
             return fail()
 
         async def looking(*args: Any, **options: Any) -> Any:
-            if on_its_way.is_set():
+            if options:  # a worker's look says which version it has seen
+                await on_its_way.wait()
                 looked.set()
             return await view(*args, **options)
 
@@ -402,12 +403,22 @@ async def test_a_cancellation_that_is_not_committed_stops_nothing(
             await app.submit(draft, plan_id=PLAN_ID)
             revision = (await app.view(PLAN_ID)).revision_hash
             monkeypatch.setattr(app.dispatcher, "view", looking)
-            approve = asyncio.ensure_future(app.send(PLAN_ID, ApprovePlan(revision, "me")))
-            await asyncio.sleep(0)  # so that the approval is being decided
-            cancel = asyncio.ensure_future(app.send(PLAN_ID, CancelTask(1)))
-            await approve
+            await app.send(PLAN_ID, ApprovePlan(revision, "me"))
             with pytest.raises(Transient):
-                await cancel
+                await app.send(PLAN_ID, CancelTask(1))
             result = await app.result(PLAN_ID)
     assert looked.is_set()
     assert (result.status, runs) == (PlanStatus.Completed, [1])
+
+
+async def test_a_worker_may_be_entered_again(database: str) -> None:
+    async with planfold.open_app(database, tools=[echo]) as app:
+        worker = app.worker()
+        for plan_id in ("first", "second"):
+            await submit(app, task("echo"), plan_id=plan_id)
+            async with worker:
+                assert (await app.result(plan_id)).status is PlanStatus.Completed
+                assert [record.owner for record in await app.store.queue.workers()] == [
+                    worker.owner
+                ]
+            assert not await app.store.queue.workers()

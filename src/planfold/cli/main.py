@@ -124,6 +124,8 @@ def _report(fault: Exception) -> int:
         count = len(fault.faults)
         lines = [f"the plan has {count} faults:" if count > 1 else "the plan has a fault:"]
         lines += [f"  {clean(str(found))}" for found in fault.faults]
+        if any(found.message.startswith("there is no tool ") for found in fault.faults):
+            lines.append("--tools MODULE, or `tools` in planfold.toml, loads tools of your own.")
     elif isinstance(fault, PlanfoldError):
         lines = clean_lines(explained(fault)) or [type(fault).__name__]
     else:

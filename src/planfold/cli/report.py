@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.outcomes import needs_of
 from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
@@ -24,66 +24,20 @@ from planfold.cli.printing import (
     width_of,
     wrapped,
 )
+from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
-from planfold.eventstore.envelope import Query
 from planfold.planner.answering import DONE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
-    from planfold.app import App
     from planfold.drafting.changes import PlanDiff
-    from planfold.eventstore.queue import Lease, WorkerRecord
-
-NOBODY: Final[Mapping[int, str]] = MappingProxyType({})
-
-
-class Situation(NamedTuple):
-    """A plan with who holds its tasks: ``unclaimed`` wait, with the words for what;
-    ``attended`` says whether a living worker holds any."""
-
-    fold: PlanFold
-    unclaimed: Mapping[int, str]
-    attended: bool
-
-
-async def situation_of(app: App, plan_id: str) -> Situation:
-    """Raises NotFound, CorruptLog."""
-    fold = PlanFold(plan_id)
-    await app.status(plan_id)
-    for envelope in await app.store.read(Query(aggregate_id=plan_id)):
-        fold.apply(envelope)
-    return Situation(fold, *await holders(app, plan_id))
-
-
-async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
-    """Tasks that wait for a worker with what they wait for, and whether a living worker holds
-    any."""
-    rows = await app.store.queue.queued(plan_id)
-    owners = {row.owner for row in rows if row.owner}
-    dead = await app.store.queue.dead(owners)
-    free = [row for row in rows if row.owner is None or row.owner in dead]
-    workers = await app.store.queue.workers() if free else []
-    unclaimed = {row.task_id: _missing(workers, row) for row in free}
-    return unclaimed, bool(owners - dead)
-
-
-def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
-    if any(worker.serves(row.route, row.tool) for worker in workers):
-        return "a worker"
-    if not workers:
-        return f"a worker for {clean(row.route)}"
-    here = counted(len(workers), "worker")
-    if any(worker.serves(row.route) for worker in workers):
-        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
-    return f"a worker for {clean(row.route)}: {here} here, none serves it"
-
 
 # --- tasks ------------------------------------------------------------------------------------
 
 
-def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NOBODY) -> Line:
+def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line:
     """Status and counts: "running, 3 of 7 tasks completed, 2 running"."""
     state = fold.state
     status = state.status.value
@@ -121,7 +75,7 @@ def task_line(
     pad: int,
     now: float,
     since: float = 0.0,
-    unclaimed: Mapping[int, str] = NOBODY,
+    unclaimed: Mapping[int, str] = NO_TASKS,
 ) -> Line:
     """One task on one line: mark, name, description, and on the right its time or why it waits.
 
@@ -315,7 +269,9 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
         if DONE in question.choices and question.then == "outcome":
-            lines.append([("  # with --result JSON, if it has a result that others need", "dim")])
+            needs = needs_of(fold.state, question)
+            why = f"{needs}: give its result" if needs else "if it has a result that others need"
+            lines.append([(f"  # with --result JSON: {why}", "dim")])
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
     return lines
 
@@ -324,23 +280,22 @@ def _is_plain(text: str) -> bool:
     return text.isprintable() and "'" not in text and "\\" not in text
 
 
-def next_lines(situation: Situation, db: str | None) -> list[Line]:
-    """What a person can do now, as commands to copy."""
+def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
+    """What a person can do now, as commands to copy; ``more``: options of ``resume``."""
     fold, status = situation.fold, situation.fold.state.status
+    resume = command_line(db, "resume", fold.plan_id, *more)
     steps: list[tuple[str, str]] = []
     if status is PlanStatus.AwaitingApproval:
         steps.append((command_line(db, "approve", fold.plan_id), "let it begin"))
-        steps.append((command_line(db, "resume", fold.plan_id), "then run it"))
+        steps.append((resume, "then run it"))
         steps.append((command_line(db, "reject", fold.plan_id), "or refuse it"))
     elif status is PlanStatus.AwaitingAnswer:
-        steps.append((command_line(db, "resume", fold.plan_id), "goes on, once answered"))
+        steps.append((resume, "continues, once answered"))
     elif status in (PlanStatus.Running, PlanStatus.Cancelling):
         if situation.attended:
             steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
         else:
-            steps.append(
-                (command_line(db, "resume", fold.plan_id), "runs it here; no worker does now")
-            )
+            steps.append((resume, "runs it here; no worker does now"))
     elif status is PlanStatus.Failed:
         failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")

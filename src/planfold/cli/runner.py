@@ -14,12 +14,10 @@ from planfold.cli.outline import outline
 from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.cli.progress import display_for
 from planfold.cli.report import (
-    Situation,
     next_lines,
     plan_lines,
     revision_lines,
     show_json,
-    situation_of,
     specs_of,
     waiting_lines,
 )
@@ -31,6 +29,7 @@ from planfold.cli.session import (
     tell_interruption,
     unserved_here,
 )
+from planfold.cli.situation import Situation, situation_of
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.reporting import Unobserved
@@ -50,11 +49,18 @@ class Runner:
     """Runs plans in this process and tells the terminal, or a program, how it goes."""
 
     def __init__(
-        self, app: App, *, db: str | None, as_json: bool, since: float | None = None
+        self,
+        app: App,
+        *,
+        db: str | None,
+        as_json: bool,
+        since: float | None = None,
+        tools: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._db = db
         self._json = as_json
+        self._tools = [word for module in tools for word in ("--tools", module)]
         self._paper = Paper()
         self._asks = not as_json and can_ask()
         self._since = since or time.time()
@@ -70,7 +76,8 @@ class Runner:
                 status = await self._app.status(plan_id)
                 if stop.asked.is_set():
                     self._paper.line("Nothing more was started." if started else NOTHING)
-                    self._paper.lines(next_lines(await situation_of(self._app, plan_id), self._db))
+                    situation = await situation_of(self._app, plan_id)
+                    self._paper.lines(next_lines(situation, self._db, self._tools))
                     return INTERRUPTED
                 if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
                     return await self._detached(plan_id)
@@ -160,7 +167,7 @@ class Runner:
                 self._paper.lines([[(f"Stopping {what}; again to force it ...", "dim")]])
         await session.look()
         if not self._json:
-            tell_interruption(self._paper, session, held, self._db)
+            tell_interruption(self._paper, session, held, self._db, self._tools)
         return None
 
     # --- report -----------------------------------------------------------------------------
@@ -169,11 +176,11 @@ class Runner:
         if self._json:
             print_json(show_json(await situation_of(self._app, plan_id)))
             return COMPLETED
-        resume = command_line(self._db, "resume", plan_id)
+        resume = command_line(self._db, "resume", plan_id, *self._tools)
         self._paper.lines(
             [
                 [("Recorded ", ""), (plan_id, "bold"), (". Any worker runs it:", "")],
-                [(f"  {command_line(self._db, 'worker')}", "busy")],
+                [(f"  {command_line(self._db, 'worker', *self._tools)}", "busy")],
                 [(f"  {resume}", "busy"), ("   # or run it here", "dim")],
             ]
         )
@@ -206,8 +213,10 @@ class Runner:
                 lines += [[(f"It took {duration(fold.updated_at - fold.created_at)}.", "dim")]]
         if fold.state.questions:
             lines += waiting_lines(fold, self._db, width)
-        lines += await self._cannot_run(fold)
-        steps = next_lines(situation, self._db)
+        cannot = await self._cannot_run(fold)
+        lines += cannot
+        tools = [*self._tools, "--tools", "MODULE"] if cannot else self._tools
+        steps = next_lines(situation, self._db, tools)
         if steps:
             lines += [[], [(_standing(fold), "bold")], *steps]
         return lines

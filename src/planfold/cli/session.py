@@ -269,9 +269,13 @@ async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncI
 
 
 def tell_interruption(
-    paper: Paper, session: Session, held: Sequence[tuple[str, int]], db: str | None
+    paper: Paper,
+    session: Session,
+    held: Sequence[tuple[str, int]],
+    db: str | None,
+    more: Sequence[str] = (),
 ) -> None:
-    """What was cut off, and how to go on."""
+    """What was cut off, and how to continue; ``more``: options of ``resume``."""
     for plan_id, task_id in held:
         fold = session.folds.get(plan_id)
         task = fold.state.tasks.get(task_id) if fold is not None else None
@@ -282,7 +286,9 @@ def tell_interruption(
         paper.line((f"cut off: {name_of(task.spec)}{rest}", "dim"))
     unfinished = [f for f in session.folds.values() if f.state.status.value not in ENDED]
     names = [unfinished[0].plan_id] if len(unfinished) == 1 else []
-    paper.line(("Interrupted. Go on with: ", ""), (command_line(db, "resume", *names), "busy"))
+    paper.line(
+        ("Interrupted. Go on with: ", ""), (command_line(db, "resume", *names, *more), "busy")
+    )
     paper.flush()
 
 

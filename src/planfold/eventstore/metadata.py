@@ -44,6 +44,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
     Raises:
         ValueError: it holds something that could not be read back.
     """
+    if (short := _follow_up(metadata, aggregate_id)) is not None:
+        return short
     try:
         data = _encode(_shortened(metadata, aggregate_id, recorded_at))
         _decode(data)
@@ -60,6 +62,20 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
     if b"null" in data:
         require_finite(f"the metadata of {aggregate_id}", metadata)
     return data
+
+
+def _follow_up(metadata: Metadata, aggregate_id: str) -> bytes | None:
+    """The JSON of metadata that names a cause within its stream and nothing else: about half of
+    all. None: it is not of that kind."""
+    cause = metadata.causation_id
+    if metadata.correlation_id != aggregate_id or type(cause) is not str:
+        return None
+    if metadata != Metadata(aggregate_id, cause) or not cause.startswith(f"{aggregate_id}#"):
+        return None
+    try:
+        return b'{"cause":%b}' % _encode(cause[len(aggregate_id) :])
+    except ValueError:
+        return None  # the other way says what is wrong
 
 
 def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _Stored:
@@ -84,6 +100,12 @@ def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _St
     )
 
 
+def _worker_of_old_row(extra: dict[str, str]) -> str:
+    """Older versions had it in ``extra``, alone."""
+    worker = extra.get("worker", "") if len(extra) == 1 else ""
+    return worker if worker.startswith("worker-") else ""
+
+
 def decode_metadata(data: str | bytes, aggregate_id: str) -> Metadata:
     """Metadata from a row of this aggregate, of this version or an older one, which had the
     worker in ``extra``; :data:`UNREADABLE` where it cannot be read."""
@@ -100,7 +122,7 @@ def decode_metadata(data: str | bytes, aggregate_id: str) -> Metadata:
         extra,
         stored.now or 0.0,
         stored.jitter,
-        stored.worker or (extra.get("worker", "") if extra else ""),
+        stored.worker or _worker_of_old_row(extra),
         stored.claimed_at or 0.0,
         stored.began_at or 0.0,
         stored.command,

@@ -49,6 +49,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that lives, for people to look at; nothing is recovered from it.
 
     ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
+    ``plan_id``: the only plan that it serves; None: all.
     ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
     renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
     something.
@@ -62,10 +63,13 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     started_at: float = 0.0
     seen_at: float = 0.0
     declined: tuple[str, ...] = ()
+    plan_id: str | None = None
 
-    def serves(self, route: str, tool: str = "") -> bool:
-        """Whether it would claim a task of this route that needs this tool."""
-        return tool not in self.declined and (self.routes is None or route in self.routes)
+    def serves(self, route: str, tool: str = "", plan_id: str | None = None) -> bool:
+        """Whether it would claim a task of this route, tool and plan (None: any plan)."""
+        if tool in self.declined or not (plan_id is None or self.plan_id in (None, plan_id)):
+            return False
+        return self.routes is None or route in self.routes
 
 
 class Due(msgspec.Struct, frozen=True):

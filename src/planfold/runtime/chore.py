@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from planfold.errors import PlanfoldError
+from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.runtime.reporting import as_planfold_error
 
@@ -36,6 +36,7 @@ class Chore:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Returns when the round that runs has been cancelled."""
@@ -48,6 +49,11 @@ class Chore:
     def being_cancelled(self) -> bool:
         """Whether it is being stopped from outside, as when the event loop is shut down."""
         return self._task is not None and (self._task.done() or self._task.cancelling() > 0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:  # not by stop()
+            said = "a part of the worker was cancelled from outside, so it does no more work"
+            self._trouble(Transient(f"{said}; stop it and start it again"))
 
     async def _run(self) -> None:
         failures = 0

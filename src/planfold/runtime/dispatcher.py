@@ -8,13 +8,10 @@ aggregates that wait at the same time share a commit in the store.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import msgspec
-
-from planfold.deciding import Decision, KnownCommands, Stream, decide
+from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
 from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
 from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
 from planfold.handler import Handler, Metadata
@@ -71,7 +68,7 @@ class Dispatcher:
         letter = Letter(
             command,
             command_id,
-            _body_hash(aggregate_id, command) if idempotent else "",
+            body_hash(aggregate_id, command) if idempotent else "",
             origin or Metadata(correlation_id, extra=extra or {}),
             origin is None,
             answer=loop.create_future(),
@@ -103,8 +100,6 @@ class Dispatcher:
         if mailbox is None or not mailbox.is_current(self._store):
             return None
         return mailbox.head or None
-
-    # --- load -------------------------------------------------------------------------------
 
     def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
         if not mailbox.busy:
@@ -141,8 +136,6 @@ class Dispatcher:
             self._decide(mailbox, letters, known)
         self._flush()
 
-    # --- decide -----------------------------------------------------------------------------
-
     def _decide(self, mailbox: Mailbox, letters: list[Letter], known: KnownCommands) -> None:
         handler = mailbox.handler
         assert handler is not None
@@ -170,8 +163,6 @@ class Dispatcher:
             self._rest(mailbox)
         else:
             self._again(mailbox, letters)
-
-    # --- append -----------------------------------------------------------------------------
 
     def _append(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
         honoured = [
@@ -253,8 +244,6 @@ class Dispatcher:
         else:
             self._abandon(mailbox, letters, fault)
 
-    # --- answer -----------------------------------------------------------------------------
-
     @staticmethod
     def _answer(letters: list[Letter], decision: Decision) -> None:
         """A refusal waits for the commit too: the state it was decided on may never be
@@ -288,8 +277,3 @@ class Dispatcher:
         mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox, asyncio.get_running_loop())
-
-
-def _body_hash(aggregate_id: str, command: Any) -> str:
-    body = msgspec.json.encode((aggregate_id, type(command).__name__, command))
-    return hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
@@ -29,6 +30,8 @@ ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in 
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
 MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end meanwhile
+UNSTOPPABLE_S = 20.0  # longer than the grace that executors give what they run
+CLOSED_S = 1.0
 REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
 
 
@@ -89,6 +92,7 @@ class Leases:
                     await self._give_back()
                     await self._claim()
         except Exception as fault:
+            self._doubt = True  # its answer may be lost: compare in the next round
             if loop.time() >= self._renewed_at[0] + GIVE_UP_RENEWING_S:
                 for attempt in self._running.values():
                     attempt.lose()
@@ -132,7 +136,10 @@ class Leases:
     def _others_wrote(self) -> bool:
         generation = self._store.generation()
         before, self._generation = self._generation, generation
-        return before != generation and bool(self._running)
+        if before == generation:
+            return False
+        self._slots.waiting = self._slots.waiting or before >= 0
+        return bool(self._running)
 
     # --- both directions ------------------------------------------------------------------------
 
@@ -172,7 +179,10 @@ class Leases:
 
     async def _adopt(self, lease: Lease) -> None:
         """A task that is leased to this worker but never began here."""
-        if self._slots.open and self._slots.free > 0:
+        slots = self._slots
+        busy = bool(self._running or slots.reserved)
+        if slots.open and slots.free > 0 and not (busy and (lease.suspect or slots.alone)):
+            slots.alone = slots.alone or lease.suspect
             self._begin(lease)
         else:
             await self._queue.release(self._owner, lease, started=False)
@@ -188,13 +198,19 @@ class Leases:
             return  # what is claimed while draining would only be cut off
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
+        if free < 1 and slots.waiting and slots.turns is None:
+            slots.turns = self._half()  # else commits fill every place before the next claim
         if free < 1 or slots.alone:
             return
         leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
         self._full = len(leases) == free
-        slots.turns = max(1, slots.concurrency // 2) if self._full else None
+        slots.waiting = self._full
+        slots.turns = self._half() if self._full else None
         self._surplus.extend(leases)
         self._begin_surplus()
+
+    def _half(self) -> int:
+        return max(1, self._slots.concurrency // 2)
 
     async def _claim_suspect(self) -> bool:
         """Nothing runs here: run one of the tasks that may have killed a worker, if there are
@@ -322,11 +338,22 @@ class Leases:
         self._stopping = True
         attempts = [*self._running.values(), *self._ending]
         tasks = [attempt.running for attempt in attempts if attempt.running]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._end(tasks)
         for attempt in list(self._running.values()):  # cancelled before its first step
             self._done(attempt)
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Cancel them. An executor that catches its cancellation is closed where it waits."""
+        stubborn = await _cancelled(tasks, UNSTOPPABLE_S)
+        if stubborn:
+            leases = [attempt.lease for attempt in self._running.values()]
+            names = ", ".join(sorted({lease.tool or lease.route for lease in leases}))
+            said = f"{names} caught CancelledError and did not end within {UNSTOPPABLE_S:g} s"
+            self._trouble(Transient(f"{said}; a tool has to raise it again"))
+            for task in stubborn:
+                with suppress(RuntimeError):  # it catches this too
+                    task.get_coro().close()
+            await _cancelled(stubborn, CLOSED_S)
 
     async def leave(self) -> None:
         """Give back what was not reported or never began, and tell the others that it ends."""
@@ -338,7 +365,24 @@ class Leases:
                     await asyncio.sleep(0.001)
                 await self._compare(self._queue.renew)
         finally:
+            self._entered = self._stopping = False  # the worker may be entered again
+            self._last_round = None
             await self._queue.leave(self._owner)
+
+
+async def _cancelled(
+    tasks: Sequence[asyncio.Task[None]], within: float
+) -> list[asyncio.Task[None]]:
+    """Those that have not ended ``within`` seconds of their cancellation."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return []
+    ended, pending = await asyncio.wait(tasks, timeout=within)
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # it was reported, or says that its coroutine is closed
+    return list(pending)
 
 
 def _reserved(lease: Lease) -> Reserved:

@@ -46,7 +46,7 @@ class Mailbox:
         self.correlation_id = ""
         self.head: dict[str, Any] = {}  # as committed
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
-        self._grew = grew
+        self.grew = grew
         self.snapshot_version = 0
         self.one_by_one = False
         self._generation = -1
@@ -171,7 +171,7 @@ class Mailbox:
     def _resize(self, size: int) -> None:
         before, self.size = self.size, size
         if size != before:
-            self._grew(size - before)
+            self.grew(size - before)
 
     def forget(self) -> None:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""

@@ -36,8 +36,8 @@ class Mailboxes:
         """There is no such stream."""
         if not mailbox.busy:
             key = (mailbox.aggregate.stream_id, mailbox.aggregate_id)
-            if self._all.pop(key, None) is not None:
-                self._bytes -= mailbox.size
+            if self._all.get(key) is mailbox:
+                self._forget(key, mailbox)
 
     def _grew(self, size: int) -> None:
         self._bytes += size
@@ -49,5 +49,9 @@ class Mailboxes:
             key, oldest = next(iter(self._all.items()))
             if oldest.busy or oldest.waiting:
                 return
-            del self._all[key]
-            self._bytes -= oldest.size
+            self._forget(key, oldest)
+
+    def _forget(self, key: tuple[str, str], mailbox: Mailbox) -> None:
+        del self._all[key]
+        self._bytes -= mailbox.size
+        mailbox.grew = lambda _: None  # a load under way may still end in it

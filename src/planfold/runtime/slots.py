@@ -41,6 +41,7 @@ class Slots:
         self.open = False
         self.alone = False  # a suspect runs, or is to run: nothing may run beside it
         self.turns: int | None = None  # tasks to take before the next claim; None: any number
+        self.waiting = False  # tasks for it may be in the queue
         self.running = 0
         self.reserved: set[Reserved] = set()
         self.begin: Callable[[Sequence[Lease]], None] = _ignore
@@ -54,13 +55,14 @@ class Slots:
     def reserve(self, aggregate_id: str, change: Enqueue) -> bool:
         """Take a free place for a task, or return False. While other tasks wait in the queue,
         only so many are taken past it as :attr:`turns` allows."""
-        if not self.open or self.alone or self.free < 1 or self.turns == 0:
-            return False
-        if (change.tool or change.route) in self.declined:
+        if not self.open or (change.tool or change.route) in self.declined:
             return False
         if self.plan_id is not None and aggregate_id != self.plan_id:
             return False
         if self.routes is not None and change.route not in self.routes:
+            return False
+        if self.alone or self.free < 1 or self.turns == 0:
+            self.waiting = True
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))
         if self.turns is not None:

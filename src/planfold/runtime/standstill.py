@@ -57,7 +57,9 @@ async def _others_may_run(store: EventStore, rows: list[Lease], owner: str) -> b
     if owners - await store.queue.dead(owners):
         return True
     others = [worker for worker in await store.queue.workers() if worker.owner != owner]
-    return any(worker.serves(row.route, row.tool) for worker in others for row in rows)
+    return any(
+        worker.serves(row.route, row.tool, row.aggregate_id) for worker in others for row in rows
+    )
 
 
 def waits_for_worker(task: Task) -> str:

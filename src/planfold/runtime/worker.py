@@ -114,4 +114,5 @@ class Worker:
             this_machine(),
             os.getpid(),
             declined=tuple(sorted(self._slots.declined)),
+            plan_id=self._slots.plan_id,
         )

@@ -17,6 +17,7 @@ from planfold.errors import ConfigurationError
 
 CONNECT_S = 10.0
 OLDEST_SERVER = 14
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 Row = asyncpg.Record
 
 
@@ -102,25 +103,31 @@ def _require_suitable(connection: asyncpg.Connection[Any], address: Address) -> 
         )
 
 
+def elapsed() -> float:
+    """Seconds that never go back, those included that this host slept, where the system counts
+    them (Linux)."""
+    return time.clock_gettime(_CLOCK)
+
+
 class DatabaseClock:
-    """The server's time without asking it: its clock as last heard, and the time since by the
-    monotonic clock of this host, whose wall clock may jump."""
+    """The server's time without asking it: its clock as last heard, and the time since by
+    :func:`elapsed`, because the wall clock of this host may jump."""
 
     KEEP_S = 60.0
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._offset = time.time() - elapsed()
         self._doubt = float("inf")
         self._heard_at = 0.0
 
     def __call__(self) -> float:
         """Seconds since the epoch."""
-        return time.monotonic() + self._offset
+        return elapsed() + self._offset
 
     def heard(self, at: float, asked: float) -> None:
         """The server said ``at`` in answer to what was ``asked`` at that time of
-        ``time.monotonic()``."""
-        now = time.monotonic()
+        ``elapsed()``."""
+        now = elapsed()
         doubt = (now - asked) / 2
         offset = at - (asked + now) / 2
         jumped = abs(offset - self._offset) > doubt + self._doubt

@@ -192,8 +192,8 @@ WITH forgotten AS (
     DELETE FROM planfold.workers
     WHERE seen_at < coalesce($6, extract(epoch FROM clock_timestamp())::double precision) - 86400
 )
-INSERT INTO planfold.workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined)
-SELECT $1, $2, $3, $4, $5, c.at, c.at, $7 FROM (
+INSERT INTO planfold.workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id)
+SELECT $1, $2, $3, $4, $5, c.at, c.at, $7, $8 FROM (
     SELECT coalesce($6, extract(epoch FROM clock_timestamp())::double precision) AS at
 ) c
 ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at, declined = excluded.declined
@@ -219,7 +219,7 @@ UPDATE planfold.task_queue SET expires = 0 WHERE id = ANY (ARRAY(SELECT id FROM 
 -- name: all_workers
 SELECT owner, host, pid FROM planfold.workers
 -- name: workers
-SELECT owner, routes, concurrency, host, pid, started_at, seen_at, declined FROM planfold.workers
+SELECT owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id FROM planfold.workers
 WHERE seen_at >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision) - $2
 ORDER BY started_at, owner
 -- name: dead

@@ -52,7 +52,9 @@ class PostgresQueue:
         routes = None if worker.routes is None else sorted(worker.routes)
         about = (worker.concurrency, worker.host, worker.pid)
         await self._readers.rows(
-            "enter", worker.owner, routes, *about, self._now(), sorted(worker.declined)
+            "enter",
+            *(worker.owner, routes, *about, self._now()),
+            *(sorted(worker.declined), worker.plan_id),
         )
         for former in await self._readers.rows("all_workers"):
             if has_ended(former["host"], former["pid"]):
@@ -230,10 +232,10 @@ def _lease(
 
 
 def _worker(row: Row) -> WorkerRecord:
-    owner, routes, concurrency, host, pid, started_at, seen_at, declined = row
+    owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id = row
     served = None if routes is None else tuple(routes)
     about = (owner, served, concurrency, host, pid, started_at, seen_at)
-    return WorkerRecord(*about, tuple(declined))
+    return WorkerRecord(*about, tuple(declined), plan_id)
 
 
 def _storable(names: Iterable[str]) -> list[str]:

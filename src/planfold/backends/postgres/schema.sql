@@ -130,7 +130,8 @@ CREATE TABLE planfold.workers (
     pid         integer          NOT NULL,
     started_at  double precision NOT NULL,
     seen_at     double precision NOT NULL,
-    declined    text[]           NOT NULL  -- tools that it found it does not have
+    declined    text[]           NOT NULL, -- tools that it found it does not have
+    plan_id     text  -- the only plan that it serves; NULL: all
 ) WITH (fillfactor = 50);
 
 CREATE TABLE planfold.snapshots (

@@ -19,6 +19,7 @@ from planfold.backends.postgres.connection import (
     DatabaseClock,
     Session,
     connect,
+    elapsed,
 )
 from planfold.backends.postgres.decisions import Decision
 from planfold.backends.postgres.faults import translate
@@ -111,7 +112,7 @@ class PostgresStore:
             await migrate(session, address, create=create)
             meta = await read_meta(session, address)
             heard = DatabaseClock()
-            asked = asyncio.get_running_loop().time()
+            asked = elapsed()
             heard.heard(await session.value("clock"), asked)
             return cls(codec, address, session, meta, heard, clock)
         except BaseException:

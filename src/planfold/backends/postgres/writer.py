@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from planfold.backends.postgres.address import Address
-from planfold.backends.postgres.connection import DatabaseClock, Row, Session
+from planfold.backends.postgres.connection import DatabaseClock, Row, Session, elapsed
 from planfold.backends.postgres.decisions import Decision, answers, arguments
 from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
 from planfold.backends.postgres.reader import Backoff
@@ -189,7 +189,7 @@ class Writer:
         return answers(batch, await self._call(session, "append", given))
 
     async def _call(self, session: Session, name: str, given: Sequence[Any]) -> Row:
-        asked = time.monotonic()
+        asked = elapsed()
         (row,) = await session.rows(name, *given, timeout=ANSWER_S)
         if self._clock is None:
             self._heard.heard(row["at"], asked)

@@ -68,6 +68,8 @@ class Presence:
         if descriptor is not None:
             if not holds:
                 self.forget(owner)
+            with suppress(OSError):  # a child that was forked may hold the descriptor too
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
             if not self._held:
                 self._remove_folder()

@@ -116,15 +116,15 @@ UPDATE task_queue SET expires = ? WHERE owner = ?
 -- name: forget_workers
 DELETE FROM workers WHERE seen_at < ? - 86400
 -- name: enter
-INSERT INTO workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO workers (owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at, declined = excluded.declined
 -- name: seen
 UPDATE workers SET seen_at = ? WHERE owner = ?
 -- name: leave
 DELETE FROM workers WHERE owner = ?
 -- name: workers
-SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined FROM workers
+SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined, plan_id FROM workers
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes

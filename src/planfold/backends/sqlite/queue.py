@@ -39,7 +39,7 @@ class SqliteQueue:
         now = self._reader.clock()
         about = (worker.concurrency, worker.host, worker.pid)
         declined = _json(worker.declined)
-        row = (worker.owner, routes, *about, now, now, declined)
+        row = (worker.owner, routes, *about, now, now, declined, worker.plan_id)
 
         def work(connection: apsw.Connection) -> None:
             connection.execute(SQL["forget_workers"], (now,))
@@ -205,12 +205,13 @@ def _lease(row: tuple[Any, ...]) -> Lease:
 
 
 def _worker(row: tuple[Any, ...]) -> WorkerRecord:
-    *about, routes, declined = row
+    *about, routes, declined, plan_id = row
     names = tuple[str, ...]
     served = None if routes is None else msgspec.json.decode(routes, type=names)
     lacking = msgspec.json.decode(declined, type=names)
     owner, concurrency, host, pid, started_at, seen_at = about
-    return WorkerRecord(owner, served, concurrency, host, pid, started_at, seen_at, lacking)
+    times = (started_at, seen_at)
+    return WorkerRecord(owner, served, concurrency, host, pid, *times, lacking, plan_id)
 
 
 def _json(names: Iterable[str]) -> str:

@@ -121,7 +121,8 @@ CREATE TABLE workers (
     pid         INTEGER NOT NULL,
     started_at  REAL    NOT NULL,
     seen_at     REAL    NOT NULL,
-    declined    TEXT    NOT NULL  -- JSON list of tools that it found it does not have
+    declined    TEXT    NOT NULL, -- JSON list of tools that it found it does not have
+    plan_id     TEXT  -- the only plan that it serves; NULL: all
 ) WITHOUT ROWID;
 
 -- What is left here of a stream that was moved to an archive.

@@ -124,4 +124,7 @@ class Changes:
         for row in self._leased:
             row[-1:] = (self._owner, now + LEASE_S, now)
         for name, rows in self._steps:
-            connection.executemany(SQL[name], rows)
+            if len(rows) == 1:
+                connection.execute(SQL[name], rows[0])
+            else:
+                connection.executemany(SQL[name], rows)

@@ -42,6 +42,7 @@ def answer_command(
     planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
     from planfold.cli.access import existing_app, only_plan, person, run_async
+    from planfold.cli.outcomes import require_result
     from planfold.planner.commands import ChangeAnswer
 
     given = _given(words, failed=failed, change=change, result=result)
@@ -61,6 +62,9 @@ def answer_command(
                 said = "Changed" if await app.send(found, command) else "That was the answer"
             else:
                 await _refuse_second_answer(app, found, task, text)
+                if not failed and result is None:
+                    state = (await app.planner(found)).state
+                    require_result(state, await app.task_id(found, task), text)
                 await app.answer(found, task, text, by=person(), failed=failed, **given)
                 said = "Answered"
             return await tell(app, found, said, as_json=as_json, db=db)
@@ -76,8 +80,12 @@ def _given(
         raise click.UsageError("give a task and one text: put several words in quotes")
     if failed and change:
         raise click.UsageError("--failed and --change exclude each other")
-    if result is not None and (failed or change):
-        raise click.UsageError("--result goes with the answer `done` only")
+    if result is not None and failed:
+        raise click.UsageError("--result goes with the answer `done`, not with --failed")
+    if result is not None and change:
+        raise click.UsageError(
+            "--result goes with the first answer `done`; a result cannot be changed later"
+        )
     return {} if result is None else {"result": _json(result)}
 
 
@@ -108,7 +116,8 @@ async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> 
 async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """What a decision led to, and what can be done next."""
     from planfold.cli.printing import Line, Paper, clean, print_json
-    from planfold.cli.report import header_line, next_lines, show_json, situation_of
+    from planfold.cli.report import header_line, next_lines, show_json
+    from planfold.cli.situation import situation_of
 
     situation = await situation_of(app, plan_id)
     if as_json:

@@ -30,7 +30,7 @@ def list_command(as_json: bool, db: str | None) -> int:
     planfold list --json
     """
     from planfold.cli.access import existing_app, run_async
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.printing import Paper, clean, print_json
 
     async def plans() -> list[StreamHead]:
         async with existing_app(db) as app:
@@ -42,7 +42,8 @@ def list_command(as_json: bool, db: str | None) -> int:
     elif found:
         paper = Paper()
         narrow = paper.width < NARROW
-        lines = [line for plan in found for line in _plan_lines(plan, narrow)]
+        pad = 0 if narrow else max(len(clean(plan.aggregate_id)) for plan in found)
+        lines = [line for plan in found for line in _plan_lines(plan, narrow, pad)]
         paper.lines(lines, width=paper.width)
     else:
         say("No plans yet; `planfold run` makes one.")
@@ -60,14 +61,14 @@ def _plan_json(plan: StreamHead) -> dict[str, Any]:
     }
 
 
-def _plan_lines(plan: StreamHead, narrow: bool) -> list[Line]:
+def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
     from planfold.cli.printing import STATUS_STYLES, clean, counted
 
     head = plan.head
     status = clean(str(head.get("status", "")))
     done = f"{head.get('completed', 0)}/{head.get('total', 0)}"
     line: Line = [
-        (clean(plan.aggregate_id) + "  ", ""),
+        (f"{clean(plan.aggregate_id):<{pad}}  ", ""),
         (f"{status.replace('_', ' '):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
         (f"{done:>{0 if narrow else 5}}  ", ""),
     ]
@@ -95,7 +96,8 @@ def show_command(
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.printing import Paper, clean_lines, print_json
-    from planfold.cli.report import show_json, situation_of, task_lines, whole_report
+    from planfold.cli.report import show_json, task_lines, whole_report
+    from planfold.cli.situation import situation_of
     from planfold.planner.context import render_context
 
     if context and (task is not None or as_json):
@@ -137,8 +139,9 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.printing import Paper, print_json
     from planfold.cli.progress import PlainLines, display_for
-    from planfold.cli.report import header_line, plan_lines, show_json, situation_of
+    from planfold.cli.report import header_line, plan_lines, show_json
     from planfold.cli.session import Session, Stop
+    from planfold.cli.situation import situation_of
 
     async def watch() -> int:
         async with existing_app(db) as app:
@@ -299,7 +302,8 @@ def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str 
     from planfold.cli.access import existing_app, latest_plan, run_async
     from planfold.cli.drawing import dot, svg
     from planfold.cli.printing import Paper, print_json
-    from planfold.cli.report import situation_of, specs_of
+    from planfold.cli.report import specs_of
+    from planfold.cli.situation import situation_of
 
     async def graph() -> None:
         async with existing_app(db) as app:

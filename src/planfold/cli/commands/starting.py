@@ -145,7 +145,7 @@ async def _run(
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
         from planfold.cli.runner import Runner
 
-        runner = Runner(app, db=db, as_json=as_json, since=since)
+        runner = Runner(app, db=db, as_json=as_json, since=since, tools=tools)
         return await runner.run(plan_id, detach=detach)
 
 
@@ -305,7 +305,7 @@ async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db:
     require_database(settings)
     let_tools_be_found(settings, tools)
     async with open_app(settings, tools=tools, create=False) as app:
-        runner = Runner(app, db=db, as_json=as_json)
+        runner = Runner(app, db=db, as_json=as_json, tools=tools)
         if key is not None:
             return await runner.run(await find_plan(app, key))
         plans = await unfinished_plans(app)

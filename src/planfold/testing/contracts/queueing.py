@@ -139,6 +139,15 @@ class ClaimingContract(Contract):
         await store.queue.leave("first")
         assert await store.queue.workers() == []
 
+    async def test_a_worker_says_which_plan_it_serves(self, store: EventStore) -> None:
+        await store.queue.enter(WorkerRecord("of one", plan_id="a"))
+        await store.queue.enter(WorkerRecord("of all"))
+        workers = {worker.owner: worker for worker in await store.queue.workers()}
+        assert workers["of one"].plan_id == "a"
+        assert workers["of all"].plan_id is None
+        assert [workers["of one"].serves("r", "", plan) for plan in ("a", "b")] == [True, False]
+        assert [workers["of all"].serves("r", "", plan) for plan in ("a", "b")] == [True, True]
+
     async def test_an_owner_that_leaves_with_tasks_is_succeeded(self, backend: Backend) -> None:
         clock = ManualClock()
         first, second = await backend.open(clock=clock), await backend.open(clock=clock)

@@ -46,9 +46,14 @@ class RecordingContract(Contract):
     async def test_the_worker_in_extra_of_older_events_is_understood(
         self, store: EventStore
     ) -> None:
-        await store.append(decision(Counted(1), metadata=Metadata("a", "a#1", {"worker": "w"})))
+        await store.append(
+            decision(Counted(1), metadata=Metadata("a", "a#1", {"worker": "worker-1"}))
+        )
         (envelope,) = await store.read(Query())
-        assert (envelope.metadata.worker, envelope.metadata.extra) == ("w", {"worker": "w"})
+        assert (envelope.metadata.worker, envelope.metadata.extra) == (
+            "worker-1",
+            {"worker": "worker-1"},
+        )
 
     async def test_times_of_an_attempt_are_kept_to_a_tenth_of_a_millisecond(
         self, store: EventStore

@@ -6,6 +6,7 @@ ALTER TABLE planfold.task_queue
     ADD COLUMN claimed_at double precision,
     ADD COLUMN started_at double precision;
 ALTER TABLE planfold.streams ADD COLUMN turn bigint NOT NULL DEFAULT 0;
+ALTER TABLE planfold.workers ADD COLUMN plan_id text;
 UPDATE planfold.task_queue SET tool = route;
 UPDATE planfold.task_queue q SET turn = waiting.turn FROM (
     SELECT id, row_number() OVER (PARTITION BY aggregate_id ORDER BY id) AS turn

@@ -19,3 +19,5 @@ CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WH
 CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 1;
 DROP INDEX task_queue_owned;
 CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;
+
+ALTER TABLE workers ADD COLUMN plan_id TEXT;
