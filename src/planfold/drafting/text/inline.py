@@ -97,6 +97,22 @@ class Inline:
         return self.text.replace("\n", " ").strip()
 
     @property
+    def with_targets(self) -> str:
+        """The text with the addresses of its links, which a note has no other place for."""
+        parts: list[str] = []
+        place = 0
+        for span in self.spans:
+            target = span.attachment
+            if target is None or span.end < place:
+                continue
+            address = _address(target)
+            parts.append(self.text[place : span.end])
+            place = span.end
+            if address not in self.text[span.start : span.end]:
+                parts.append(f" ({address})")
+        return "".join([*parts, self.text[place:]]).replace("\n", " ").strip()
+
+    @property
     def codes(self) -> list[Span]:
         return [span for span in self.spans if span.code is not None]
 

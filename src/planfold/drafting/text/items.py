@@ -333,6 +333,8 @@ def _add_blocks(
             case markdown.Note(note):
                 reading.notes.append(note)
             case _:
+                found = [a for p in markdown.paragraphs(block) for a in p.text.attachments()]
+                reading.attachments += [a for a in found if a not in reading.attachments]
                 parts.append(markdown.text_of(block))
     reading.description = "\n".join(filter(None, parts))
 

@@ -10,7 +10,7 @@ from typing import Final
 from planfold.drafting.text.directives import Directives, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, take_box
-from planfold.drafting.text.markdown import Block, Item, ItemList, Note, Paragraph, text_of
+from planfold.drafting.text.markdown import Block, Item, ItemList, Note, Paragraph
 from planfold.drafting.text.parts import (
     Context,
     Entry,
@@ -23,8 +23,11 @@ from planfold.drafting.text.parts import (
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
     are_choices,
+    are_comments,
     are_names,
     are_remarks,
+    are_steps,
+    comments_all,
     has_boxes,
     is_glossary,
     split_items,
@@ -56,14 +59,20 @@ class Lists:
     ) -> Group:
         """The items of a list; ``lead`` is the text that introduces it."""
         ordered: bool | None = block.ordered or bool(_ONE_BY_ONE.search(lead.mask)) or None
+        if ordered is None and self._reader.stepwise and are_steps(block):
+            ordered = True
         if _SIDE_BY_SIDE.search(lead.mask):
             ordered = False
         numbering = Numbering(outer) if block.ordered else outer
         group = Group(ordered, numbering=numbering)
         number = block.start
         plain = not block.ordered and not has_boxes([block])
+        # A lead may ask for what its bullets say; among steps a statement may be one, too.
+        comments = plain and not lead.text and are_comments(block)
         for item in split_items(block):
-            then, beside, part = self._item(item, numbering, context, plain=plain)
+            then, beside, part = self._item(
+                item, numbering, context, plain=plain, comments=comments
+            )
             if part is None:
                 number += block.ordered
                 continue
@@ -79,7 +88,13 @@ class Lists:
         return group
 
     def _item(
-        self, item: Item, numbering: Numbering | None, context: Context, *, plain: bool
+        self,
+        item: Item,
+        numbering: Numbering | None,
+        context: Context,
+        *,
+        plain: bool,
+        comments: bool,
     ) -> tuple[bool, bool, Part | None]:
         first = next(iter(item.blocks), None)
         head = first if isinstance(first, Paragraph) else Paragraph(_NO_TEXT, "")
@@ -89,11 +104,12 @@ class Lists:
         text = found.text
         lists = [block for block in blocks if isinstance(block, ItemList)]
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
-        only_tells = plain and not blocks and self._reader.leave_out and tells_all(text)
+        only_tells = plain and not blocks and self._reader.leave_out
+        only_tells = only_tells and (tells_all(text) or (comments and comments_all(text)))
         if text.is_struck or only_tells:
-            self._reader.note(": ".join(filter(None, [context.label, text.text])))
+            self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
             for block in blocks:
-                self._reader.note(text_of(block))
+                self._reader.note_block(block)
             return found.then, found.beside, None
         above = next((b.text for b in reversed(more) if isinstance(b, Paragraph)), text)
         if lists and (are_remarks(lists) or any(tells(above, b) or is_glossary(b) for b in lists)):

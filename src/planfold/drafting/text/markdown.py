@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from textwrap import dedent
@@ -215,21 +216,40 @@ def _list(token: Token) -> ItemList:
     return ItemList(ordered, int(start) if start is not None else 1)
 
 
-def text_of(block: Block) -> str:
-    """What a reader sees of ``block``, as lines."""
+def text_of(block: Block, *, targets: bool = False) -> str:
+    """What a reader sees of ``block``, as lines; with the ``targets`` of its links."""
+
+    def inner(blocks: list[Block]) -> str:
+        return "\n".join(text_of(block, targets=targets) for block in blocks)
+
     match block:
         case Heading(_, text):
-            return text.line
+            return text.with_targets if targets else text.line
         case Paragraph(text, raw):
-            return text.line or raw
-        case Code(_, text) | Note(text):
-            return text.strip("\n")
+            return (text.with_targets if targets else text.line) or raw
+        case Code(_, content) | Note(content):
+            return content.strip("\n")
         case Quote(blocks):
-            return "\n".join(map(text_of, blocks))
+            return inner(blocks)
         case ItemList(ordered, start, items):
             marks = (f"{start + place}." if ordered else "-" for place in range(len(items)))
-            texts = ("\n".join(map(text_of, item.blocks)) for item in items)
             return "\n".join(
-                f"{mark} " + text.replace("\n", "\n  ")
-                for mark, text in zip(marks, texts, strict=True)
+                f"{mark} " + inner(item.blocks).replace("\n", "\n  ")
+                for mark, item in zip(marks, items, strict=True)
             )
+
+
+def paragraphs(block: Block) -> Iterator[Paragraph]:
+    """The paragraphs in ``block``."""
+    match block:
+        case Paragraph():
+            yield block
+        case Quote(blocks):
+            for inside in blocks:
+                yield from paragraphs(inside)
+        case ItemList(items=items):
+            for item in items:
+                for inside in item.blocks:
+                    yield from paragraphs(inside)
+        case _:
+            pass

@@ -7,15 +7,19 @@ from collections.abc import Collection, Sequence
 from planfold.drafting.scripts import leads_elsewhere
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, read_item
-from planfold.drafting.text.markdown import Block, Code
+from planfold.drafting.text.markdown import Block, Code, text_of
 from planfold.drafting.text.parts import Context, Entry, Numbering
 from planfold.drafting.text.words import is_conditional
 
 
 class Reader:
-    """``leave_out``: what only tells about something becomes a note and no task."""
+    """``leave_out``: what only tells about something becomes a note and no task. ``stepwise``: the
+    text is the procedure of a release, an upgrade or the like."""
 
-    def __init__(self, known_tools: Collection[str], *, leave_out: bool) -> None:
+    def __init__(
+        self, known_tools: Collection[str], *, leave_out: bool, stepwise: bool = False
+    ) -> None:
+        self.stepwise = stepwise
         self._known_tools = known_tools
         self.leave_out = leave_out
         self.notes: list[str] = []
@@ -25,6 +29,9 @@ class Reader:
     def note(self, text: str) -> None:
         if any(map(str.isalnum, text)) and not text.startswith("<!--"):
             self.notes.append(text.strip())
+
+    def note_block(self, block: Block) -> None:
+        self.note(text_of(block, targets=True))
 
     def entry(self, reading: Reading, numbering: Numbering | None = None) -> Entry:
         self.begun = True

@@ -14,7 +14,13 @@ from planfold.drafting.text.items import BOX, without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
-from planfold.drafting.text.words import is_cut_short, only_tells, tells_below
+from planfold.drafting.text.words import (
+    changes_something,
+    is_cut_short,
+    only_comments,
+    only_tells,
+    tells_below,
+)
 
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
     r"(?:table of )?contents|toc|on this page|index"
@@ -23,7 +29,14 @@ _ABOUT: Final = re.compile(  # sections that tell about something instead of ask
     r"|documents|documentation|projects)|contacts?|glossary|faq|badges|why .{1,40}\?"
     r"|(?:release )?history|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
-    r"|change ?log|release notes|community|support|sponsors?|resources|appendix.{0,40}",
+    r"|change ?log|release notes|community|support|sponsors?|resources|appendix.{0,40}"
+    r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
+    r"|notes? (?:on|about) .{1,80}",
+    re.IGNORECASE,
+)
+_RULES: Final = re.compile(  # the same, where they have no numbered items
+    r"(?:.{1,40}\s)?(?:features|polic(?:y|ies)|compatibility|guarantees|principles|goals|versioning"
+    r"|criteria|stability|conventions|philosophy)",
     re.IGNORECASE,
 )
 _IN_CASE: Final = re.compile(  # sections for when something has gone wrong
@@ -96,16 +109,25 @@ def is_left_out(section: Section, text: Inline) -> bool:
     name = re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
     if _IN_CASE.fullmatch(name):
         return True
-    return _ABOUT.fullmatch(name) is not None and not has_boxes(section.blocks)
+    if has_boxes(section.blocks):
+        return False
+    asks = any(
+        isinstance(block, Code) or (isinstance(block, ItemList) and block.ordered)
+        for block in section.blocks
+    )
+    return _ABOUT.fullmatch(name) is not None or (not asks and bool(_RULES.fullmatch(name)))
 
 
 _SEVERAL: Final = re.compile(
-    r"\b(?:independent|alternative|separate|different)\s(?:workflows?|ways?|methods?|procedures?|options?)"
-    r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?(?:ways|methods|options|alternatives|workflows)",
+    r"\b(?:independent|alternative|separate|different)\s(?:workflow|way|method|procedure|option)s?\b"
+    r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?"
+    r"(?:ways|methods|options|alternatives|workflows)",
     re.IGNORECASE,
 )
 _WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
-_KINDS: Final = re.compile(r"\b(?:minor|major|patch|hot ?fix|emergency|regular)\b", re.IGNORECASE)
+_KINDS: Final = re.compile(
+    r"\b(?:minor|major|patch|hot ?fix|emergency|regular|security)\b", re.IGNORECASE
+)
 
 
 def alternative_names(blocks: list[Block]) -> frozenset[str]:
@@ -264,6 +286,29 @@ def are_remarks(lists: list[ItemList]) -> bool:
 
 def tells_all(text: Inline) -> bool:
     return all(only_tells(sentence.mask) for sentence in sentences(text))
+
+
+def comments_all(text: Inline) -> bool:
+    return all(only_comments(sentence.mask) for sentence in sentences(text))
+
+
+def are_steps(block: ItemList) -> bool:
+    """Whether an item of a list changes something that the next one may need."""
+    heads = [item.blocks[0] for item in block.items if item.blocks]
+    return any(isinstance(head, Paragraph) and _is_step(head.text) for head in heads)
+
+
+def _is_step(text: Inline) -> bool:
+    if box := BOX.match(text.mask):
+        text = text.cut(box.end())
+    return changes_something(text.mask)
+
+
+def are_comments(block: ItemList) -> bool:
+    """Whether most of the items of a list only tell about something."""
+    heads = [item.blocks[0] for item in block.items if item.blocks]
+    told = [head for head in heads if isinstance(head, Paragraph) and comments_all(head.text)]
+    return 2 * len(told) > len(heads)
 
 
 def are_names(lists: list[ItemList]) -> bool:

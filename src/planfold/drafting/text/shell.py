@@ -53,7 +53,7 @@ _INTERACTIVE: Final = re.compile(
     r"(?:\s-{1,2}[UhdpDu]\s?[\w.@-]{1,60})*\s*$"
     r"|ssh(?:\s-\w+(?:\s[\w./@-]+)?)*\s(?:[\w.-]{1,60}@)?[\w.<>@-]{1,80}\s*$"
     r"|(?:gh|gcloud|npm|az|oc|heroku|fly|vercel|docker|firebase)\s(?:auth\s)?login\s*$|npm\sadduser"
-    r"|aws\sconfigure\s*$|gpg\s[^|\n]{0,60}--(?:full-)?gen(?:erate)?-key|crontab\s-e|\S+\sedit\s"
+    r"|gcloud\sauth\sconfigure-docker\s*$|aws\sconfigure\s*$|gpg\s[^|\n]{0,60}--(?:full-)?gen(?:erate)?-key|crontab\s-e|\S+\sedit\s"
     r"|git\s(?:rebase\s(?:-i|--interactive)|add\s(?:-p|-i|--patch)|commit(?:\s-[as]+|\s--amend)*\s*$)"
     r"|(?:python3?\s)?(?:\S*/)?(?:rails|bin/console|manage\.py)\s(?:console|c|shell|dbshell|createsuperuser)\b"
     r"|(?:docker|podman|kubectl|oc)\s(?:compose\s)?(?:exec|run)\s(?:-\S+\s){0,9}-(?:it|ti)\s|(?:oc|kubectl)\s(?:rsh|debug)\s|chroot\s"

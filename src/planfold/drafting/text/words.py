@@ -48,6 +48,12 @@ _VERSION_CHANGE: Final = re.compile(
     r"(?:upgrad|migrat|updat|mov)\w{1,6}\s[^.]{0,60}?\bto\s(?:\w+\s){0,3}v?\d|from\s(?:\w+\s){0,3}v?\d[\w.]{0,20}\sto\s",
     _I,
 )
+_CASE_HEADING: Final = re.compile(
+    r"(?:for|in|on|from|with|without)\s"
+    r"(?!(?:\w+\s)?(?:maintainers|developers|contributors|users|everyone|short|brief)\b)",
+    _I,
+)
+_OBJECT_HEADING: Final = re.compile(r"[^\W\d_]{2,}ing\s(?:\S+\s){2,}\S+$", _I)
 _OR: Final = re.compile(r"or\b", _I)
 _EXAMPLES: Final = re.compile(r"\b(?:examples?|e\.g|for instance|something like)\b", _I)
 _EXAMPLE_AT_END: Final = re.compile(
@@ -67,8 +73,8 @@ _RUN_VERB: Final = re.compile(
 )
 # Who asks for a change does not mean a command that only shows something.
 _CHANGE: Final = re.compile(
-    r"(?:please\s|(?:make|be) sure (?:to|you)\s|remember to\s|ensure (?:to|you)\s)?(?:update|edit|change|modify|bump"
-    r"|adjust|replace|rename|set|increase|increment|add|insert|remove|delete|write|create|fix)\b",
+    r"(?:please\s|(?:make|be) sure (?:to|you)\s|remember to\s|ensure (?:to|you)\s)?"
+    r"(?:update|edit|change|modify|bump|adjust|replace|rename|set|increase|increment|add|insert|remove|delete|write|create|fix)\b",
     _I,
 )
 _PROMPTS: Final = re.compile(
@@ -115,7 +121,47 @@ _FINITE: Final = (
     r"|means|takes|contains|works|becomes|shows|supports|includes|provides|offers|happens|allows"
     r"|requires|expects|exists|depends|describes|represents|determines?"
 )
-_FIRST_VERB: Final = re.compile(rf"\b(?:{_FINITE})\b|n['’]t\b", _I)
+_MAIN_VERB: Final = re.compile(
+    rf"\b(?:{_FINITE}|stores|follows|defaults|continues|introduces|raises|enables|ensures|refuses"
+    r"|omits|recommends|needs? to|allow|remains|creates|writes|fails|makes|correspond"
+    r"|automatically)\b|n['’]t\b",
+    _I,
+)
+_LEADING: Final = re.compile(
+    r"(?:if|when|whenever|unless|once|until|while|after|before|since|because|as|where|although"
+    r"|though|in case|by default|currently|otherwise|alternatively|for|in|on"
+    r"|at|to|from|with|by|during)\b",
+    _I,
+)
+_BEFORE: Final = re.compile(
+    r"^(?:an?|the|one|two|at least)\s[^,]{0,60}\b(?:before|after|until)\b", _I
+)
+_RELATIVE: Final = re.compile(r"(?:that|which|who|and|or|e\.g\.|i\.e\.)(?!\w)", _I)
+_MAY_NOW: Final = re.compile(r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\s", _I)
+# Shortcodes of site generators, and what only announces: "Consequences:".
+_MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?")
+_LABEL: Final = re.compile(r"[^\W\d_]+(?:\s[^\W\d_]+)?:", re.IGNORECASE)
+_EFFECTS: Final = re.compile(
+    r"(?:please\s)?(?:merge|push|tag|upload|deploy|cut|commit|gpg sign|click|press|upgrade|migrate"
+    r"|restart|shut down"
+    r"|run|execute|switch|clone|check ?out|publish|create (?:a |an |the )?(?:new |small |signed )?"
+    r"(?:tag|release|branch|pr|pull request|git\S*)|open (?:a |an |the )?(?:pr|pull request))\b",
+    _I,
+)
+_PROCEDURES: Final = re.compile(
+    r"\b(?:releas|upgrad|deploy|migrat|publish|roll(?:ing)? ?back|fail ?over|restor)\w{0,6}\b", _I
+)
+_WARNING: Final = re.compile(
+    r"\W{0,6}(?:please\s)?(?:(?P<loud>(?:be\s)?(?:very\s)?careful|warning|caution|danger|beware)"
+    r"|attention|important)\b",
+    _I,
+)
+_ORDERING: Final = re.compile(
+    r"(?:update|check|create|tag|push|publish|merge|announce|notify|write|bump|sign|upload|verify"
+    r"|review|close|open|send|prepare|commit|put|run|remove|delete|add|contact|draft"
+    r"|finalize|re-?provision|double-check|wait|email)\s(?!(?:notes?|process|steps?|list|plan)\b)[\w\0]",
+    _I,
+)
 _SUBJECT_AND_VERB: Final = re.compile(rf"[\w'’-]+\s(?:{_FINITE})\b(?!\s?:)", _I)
 _VERB: Final = re.compile(
     rf"\b(?:{_FINITE}|be|shall|do|need|mean|take|contain|work|goes|comes|gets?|holds?|apply|applies"
@@ -169,10 +215,15 @@ def is_label_clean(mask: str) -> bool:
     return is_clean(mask) and _PREPOSITIONS.match(mask) is None
 
 
+def is_object_heading(mask: str) -> bool:
+    """Whether the tasks below a heading need it to be understood: "Switching the app off"."""
+    return _OBJECT_HEADING.match(mask) is not None
+
+
 def is_guarding_heading(mask: str) -> bool:
     if is_conditional(mask) or _HEADINGS.match(mask) is not None:
         return True
-    return _VERSION_CHANGE.match(mask) is not None
+    return _VERSION_CHANGE.match(mask) is not None or _CASE_HEADING.match(mask) is not None
 
 
 def is_example(mask: str) -> bool:
@@ -238,22 +289,76 @@ def only_tells(mask: str) -> bool:
 
 
 def only_comments(mask: str) -> bool:
-    """The same for a sentence of a paragraph, which less often is something to do."""
-    mask = mask.lstrip("*_ ")
-    if only_tells(mask) or _REFERENCE.match(mask):
+    """The same for a sentence of a paragraph: what is no order is a comment.
+
+    It is judged by its main clause: "If the build fails, the bot writes a mail" orders nothing,
+    "If the build fails, write a mail" does.
+    """
+    mask = _MARKUP.sub("", mask).lstrip("*_ ")
+    if _OBLIGES.search(mask):
+        return False
+    if _REFERENCE.match(mask) or not mask:
         return True
-    return not _OBLIGES.search(mask) and _has_subject(mask)
+    main = _main_clause(mask)
+    if _MAY_NOW.match(mask):
+        return False
+    if only_tells(main) or (main is mask and only_tells(mask)):
+        return True
+    if len(main.split(maxsplit=3)) > 3 and _STATEMENTS.match(main) and not main.startswith("("):
+        return True
+    return _has_subject(main)
+
+
+def is_announcement(mask: str) -> bool:
+    """Whether a paragraph is only the name of what is below it: "Consequences:"."""
+    return _LABEL.fullmatch(mask.strip("*_ ")) is not None
+
+
+def _main_clause(mask: str) -> str:
+    """``mask`` without the clauses in front that say when, where or what for."""
+    while intro := _INTRODUCTION.match(mask):
+        clause, rest = intro[0], mask[intro.end() :]
+        if not (_LEADING.match(clause) or _BEFORE.search(clause)) or _RELATIVE.match(rest):
+            break
+        mask = rest.removeprefix("then ")
+    return mask
 
 
 def _has_subject(mask: str) -> bool:
     """Whether the first words are what a verb is said of ("Pushed tags are ..."), not an order."""
-    if (intro := _INTRODUCTION.match(mask)) and not is_conditional(intro[0]):
+    if (intro := _INTRODUCTION.match(mask)) and len(intro[0].split()) < 3:
         mask = mask[intro.end() :]
-    verb = _FIRST_VERB.search(mask[:160])
+    verb = _MAIN_VERB.search(mask[:160])
     before = re.findall(r"[\w\0'’-]+", mask[: verb.start()].lower()) if verb else []
     if not 1 <= len(before) <= 9 or before[0] in _CLAUSE_VERBS or _CLAUSES & set(before):
         return False
-    return before[0].endswith("ing") or len(before) < 2 or before[1] not in _OBJECTS
+    if before[0].endswith("ing") or len(before) < 2:
+        return True
+    return before[1] not in _OBJECTS and HIDDEN not in before[1]
+
+
+def changes_something(mask: str) -> bool:
+    """Whether an item is a step of a release or an upgrade, which the next one may need."""
+    return _EFFECTS.match(mask.lstrip("*_ ")) is not None
+
+
+def is_procedure(mask: str) -> bool:
+    """Whether a heading speaks of a release, an upgrade or the like."""
+    return _PROCEDURES.search(mask) is not None
+
+
+def is_warning(mask: str) -> bool:
+    """Whether a paragraph warns of the step beside it."""
+    found = _WARNING.match(mask)
+    if found is None or found["loud"]:
+        return found is not None
+    said = mask[found.end() :].lstrip("*: !")
+    return only_tells(said) or _OBLIGES.match(said) is not None
+
+
+def is_imperative_heading(mask: str) -> bool:
+    """Whether a heading is a thing to do, so that a section without items is that task."""
+    return _ORDERING.match(mask) is not None
 
 
 def tells_below(mask: str) -> bool:

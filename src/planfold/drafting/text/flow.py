@@ -1,0 +1,257 @@
+"""The blocks of one section, from top to bottom: paragraphs, code and lists as parts of a plan."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from planfold.drafting.text.commands import Script
+from planfold.drafting.text.directives import NONE, take_directives
+from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.items import Reading, first_line
+from planfold.drafting.text.lists import Lists, as_label
+from planfold.drafting.text.markdown import (
+    Block,
+    Code,
+    ItemList,
+    Paragraph,
+    Quote,
+    text_of,
+)
+from planfold.drafting.text.parts import Context, Entry, Part, append, entries
+from planfold.drafting.text.prose import Clause, read_sentences
+from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.sections import (
+    are_names,
+    comments_all,
+    continued,
+    is_contents,
+    is_glossary,
+    is_name,
+    tells,
+    tells_all,
+)
+from planfold.drafting.text.sentences import is_connector, sentences, take_connector, without_stop
+from planfold.drafting.text.shell import block_of, is_prompted
+from planfold.drafting.text.words import (
+    begins_with_condition,
+    is_announcement,
+    is_conditional,
+    is_label_clean,
+    is_statement,
+    is_warning,
+    leads_examples,
+    points_below,
+    says_prompted,
+    starts_with_run,
+    tells_below,
+)
+from planfold.planner.tasks import NodeKind
+
+_NO_TEXT: Final = Inline("", "")
+
+
+class Flow:
+    """Reads the blocks of a section. ``is_name``: its heading is a name, and orders nothing."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lists = Lists(reader)
+        self.is_name = False
+
+    def prose(self, clauses: list[Clause], context: Context) -> list[Part]:
+        parts: list[Part] = []
+        for clause in clauses:
+            text, said = take_directives(clause.text)
+            told = not clause.line and tells_all(text) and said == NONE
+            if told and self._reader.leave_out:
+                self._reader.note(text.with_targets)
+                continue
+            text = text if text is clause.text else without_stop(text)
+            reading = self._reader.read(text, context)
+            reading.directives = said
+            if reading.description.strip():
+                append(parts, Entry(reading), clause.beside)
+        return parts
+
+    def read(self, blocks: list[Block], caption: Inline | None, context: Context) -> list[Part]:
+        parts: list[Part] = []
+        lead: Paragraph | None = None
+        warnings: list[str] = []  # for the step below them
+        blocks = continued(blocks)
+        place = 0
+        while place < len(blocks):
+            block, first = blocks[place], place == 0
+            place += 1
+            if _warns(block) and lead is None:
+                warnings.append(text_of(block))
+                continue
+            before = len(parts)
+            following = blocks[place] if place < len(blocks) else None
+            match block:
+                case Paragraph(text) if text.text and isinstance(following, (Code, ItemList)):
+                    lead = block
+                    continue
+                case Paragraph():
+                    parts += self._paragraph(block, context)
+                case Code():
+                    codes: list[Block] = [block]
+                    while place < len(blocks) and isinstance(more := blocks[place], Code):
+                        codes.append(more)
+                        place += 1
+                    behind = blocks[place : place + 1]
+                    behind = [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
+                    place += len(behind)
+                    parts += self._code([*codes, *behind], lead, caption, context, first=first)
+                case ItemList():
+                    parts += self._list(block, lead, caption, context)
+                case _:
+                    self._reader.note_block(block)
+            lead = None
+            if len(parts) > before and warnings:
+                _warn(parts[before], warnings)
+                warnings = []
+        if warnings and parts:  # behind the last step
+            _warn(parts[-1], warnings)
+        for warning in warnings if not parts else ():
+            self._reader.note(warning)
+        return parts
+
+    def _paragraph(self, block: Paragraph, context: Context) -> list[Part]:
+        """A paragraph is a task where it is a command or begins with a connector; from the first
+        task on also where it may ask for something: it may be what the next command waits for."""
+        text, said = take_directives(block.text)
+        if said.label or said.after is not None:
+            return self.prose(read_sentences(block.text), context)
+        found = take_connector(text)
+        marked = found.then or found.first or found.beside
+        if is_prompted(block.raw) or block.raw.startswith("@"):
+            reading = self._reader.read(block.text, context, raw=block.raw)
+        else:
+            reading = self._reader.read(without_stop(found.text if marked else text), context)
+            reading.directives |= said
+        step = reading.action is not None or starts_with_run(text.mask)
+        step = step or (marked and not is_statement(found.text.mask))
+        if step or (
+            self._reader.begun and text.text and _may_ask(text) and not is_announcement(text.mask)
+        ):
+            return [self._reader.entry(reading)]
+        self._reader.note_block(block)
+        return []
+
+    def _code(
+        self,
+        blocks: list[Block],
+        lead: Paragraph | None,
+        caption: Inline | None,
+        context: Context,
+        *,
+        first: bool,
+    ) -> list[Part]:
+        """Code, and what belongs to it, with the paragraph right above it, or with the heading."""
+        codes = [block for block in blocks if isinstance(block, Code)]
+        script = any(block_of(code.language, code.content) for code in codes)
+        if lead is not None:
+            text, said = take_directives(lead.text)
+            found = take_connector(text).text
+            asks = _may_ask(found) and not tells_below([*sentences(found)][-1].mask)
+            if script or (asks and (self._reader.begun or text.mask.rstrip().endswith(":"))):
+                raw = lead.raw if lead.raw.startswith("**") else None
+                reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
+                reading.directives |= said
+                return [self._reader.entry(reading)]
+            self._reader.note_block(lead)
+        elif script or (first and caption is not None and not codes[0].language):
+            if not first:  # to what does it belong?
+                caption, context = None, context._replace(guarded=True)
+            elif caption is not None and self.is_name:
+                context = context._replace(guarded=True)
+            return [self._reader.entry(self._captioned(blocks, caption, context))]
+        for block in blocks:
+            self._reader.note_block(block)
+        return []
+
+    def _captioned(self, blocks: list[Block], caption: Inline | None, context: Context) -> Reading:
+        """Code that at most a heading is above: it is called by that, or by its first line."""
+        reading = self._reader.read(_NO_TEXT, context._replace(label=""), [*blocks])
+        name = context.label
+        if caption is not None and not name.endswith(caption.line.rstrip(":")):
+            name = ": ".join(filter(None, [name, caption.line]))
+        if caption is not None and is_named_by_script(reading):
+            reading.description = ""
+        reading.description = "\n".join(filter(None, [name, reading.description]))
+        reading.captioned = caption is not None
+        return reading
+
+    def _list(
+        self, block: ItemList, lead: Paragraph | None, caption: Inline | None, context: Context
+    ) -> list[Part]:
+        text, said = take_directives(lead.text if lead else _NO_TEXT)
+        named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
+        told = self._reader.leave_out and (tells(text, block) or is_glossary(block) or named)
+        if is_contents(block) or told:
+            if lead is not None:
+                self._reader.note_block(lead)
+            self._reader.note_block(block)
+            return []
+        if lead is not None and leads_examples(text.mask) and not block.ordered:
+            if tells_all(text):
+                self._reader.note_block(lead)
+                self._reader.note_block(block)
+                return []
+            reading = self._reader.read(text, context, [block])
+            reading.directives |= said
+            return [self._reader.entry(reading)]
+        label = ""
+        guarded = False
+        if lead is None and caption is not None and are_names([block]):
+            label = as_label(caption)
+        before: list[Part] = []
+        if lead is not None and not is_connector(text):
+            *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
+            colon = last.mask.rstrip().endswith(":")
+            guarded = begins_with_condition(last.mask)
+            guarded = guarded or (colon and not is_label_clean(last.mask))
+            if guarded or (colon and not block.ordered):
+                label = as_label(last)
+                self._reader.note(" ".join(other.with_targets for other in others))
+            elif colon or points_below(last.mask):
+                self._reader.note_block(lead)
+            else:
+                before = self._paragraph(lead, context)
+        elif lead is not None:
+            self._reader.note_block(lead)
+        group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
+        if before:
+            return [*before, group] if group.parts else before
+        group.directives = said
+        return [group] if group.parts else []
+
+
+def is_named_by_script(reading: Reading) -> bool:
+    action = reading.action
+    return isinstance(action, Script) and reading.description == first_line(action.text)
+
+
+def _warns(block: Block) -> bool:
+    first = block.blocks[0] if isinstance(block, Quote) and block.blocks else block
+    return isinstance(first, Paragraph) and is_warning(first.text.mask)
+
+
+def _warn(part: Part, warnings: list[str]) -> None:
+    """Add the warnings beside a step to it; one with a condition keeps the step from running."""
+    entry = next(entries(part), None)
+    if entry is None:
+        return
+    reading = entry.reading
+    reading.description = "\n".join([reading.description, *warnings])
+    if reading.action is not None and any(map(is_conditional, warnings)):
+        reading.action, reading.kind = None, NodeKind.Processing
+
+
+def _continues(block: Paragraph) -> bool:
+    """Whether a paragraph behind code says what else belongs to running it."""
+    return says_prompted(block.text.mask[:300])
+
+
+def _may_ask(text: Inline) -> bool:
+    return not is_name(text) and not comments_all(text)
