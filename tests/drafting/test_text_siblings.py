@@ -774,3 +774,16 @@ def test_a_heading_that_names_a_case_or_a_thing_stays_with_its_tasks(
     heading: str, expected: str
 ) -> None:
     assert plan(f"# T\n\n1. Begin\n\n## {heading}\n\n1. Press it\n")[1] == expected
+
+
+def test_the_links_of_a_label_are_those_of_its_items() -> None:
+    link = Link("https://a.example/z", "here")
+    draft = parse_text("- Mark it [here](https://a.example/z):\n  - the day\n  - the hour\n")
+    assert [task.attachments for task in draft.tasks] == [[link], [link]]
+    draft = parse_text("Mark it [here](https://a.example/z):\n\n- the day\n- the hour\n")
+    assert [task.attachments for task in draft.tasks] == [[link], [link]]
+
+
+def test_a_paragraph_that_only_leads_on_is_a_note() -> None:
+    text = "# T\n\n1. Begin\n\nThen continue to [End](#end).\n\n## End\n\n1. Stop\n"
+    assert plan(text) == ["work Begin", "work Stop"]

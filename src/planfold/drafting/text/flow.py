@@ -17,7 +17,7 @@ from planfold.drafting.text.markdown import (
     Quote,
     text_of,
 )
-from planfold.drafting.text.parts import Context, Entry, Part, append, entries
+from planfold.drafting.text.parts import Context, Entry, Part, append, entries, point_to
 from planfold.drafting.text.prose import Clause, read_sentences
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
@@ -40,6 +40,7 @@ from planfold.drafting.text.words import (
     is_statement,
     is_warning,
     leads_examples,
+    leads_on,
     points_below,
     says_prompted,
     starts_with_run,
@@ -122,6 +123,9 @@ class Flow:
         text, said = take_directives(block.text)
         if said.label or said.after is not None:
             return self.prose(read_sentences(block.text), context)
+        if _jumps(text):
+            self._reader.note_block(block)
+            return []
         found = take_connector(text)
         marked = found.then or found.first or found.beside
         if is_prompted(block.raw) or block.raw.startswith("@"):
@@ -221,6 +225,8 @@ class Flow:
         elif lead is not None:
             self._reader.note_block(lead)
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
+        if label:
+            point_to([group], text.attachments())
         if before:
             return [*before, group] if group.parts else before
         group.directives = said
@@ -254,4 +260,11 @@ def _continues(block: Paragraph) -> bool:
 
 
 def _may_ask(text: Inline) -> bool:
-    return not is_name(text) and not comments_all(text)
+    return not (is_name(text) or comments_all(text))
+
+
+def _jumps(text: Inline) -> bool:
+    """Whether a paragraph only leads to another place of the text."""
+    last = text.spans[-1] if text.spans else None
+    ends = last is not None and last.anchor and last.end >= len(text.text) - 1
+    return ends and leads_on(text.mask)

@@ -19,6 +19,7 @@ from planfold.drafting.text.parts import (
     Part,
     append,
     entries,
+    point_to,
 )
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
@@ -148,6 +149,7 @@ class Lists:
             if reading.done is not None and found.reading.done is None:
                 found.reading.done = reading.done
         if not is_task:
+            point_to(inner, reading.attachments)
             return Group(parts=[*inner], directives=said, numbering=numbering)
         group = Group(parts=[entry, *inner], numbering=numbering, head=entry)
         group.directives = Directives(label=said.label, after=said.after)

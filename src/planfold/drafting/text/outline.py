@@ -113,41 +113,21 @@ class _Document:
         labelled = False  # its items keep the heading as their label
         if heading is not None:
             text, group.directives = take_directives(heading.text)
-            is_title = heading is self._title
-            left_out = not is_title and is_left_out(section, text)
-            if left_out and self._reader.leave_out:
-                self._note_section(section)
-                return group
             caption = without_number(text) or text
-            case = case or caption.line.lower() in self._alternatives
-            guarding = is_guarding_heading(text.mask)
-            numbered = without_number(text) is not None
-            apart = left_out or case or (guarding and (numbered or not _is_sentence(text)))
-            if not is_title and apart:
-                context = context.within(caption.line.rstrip(":"), guarded=True)
-                labelled = True
-            elif not is_title and (numbered or _is_sentence(text)) and _is_step(section):
-                context = context._replace(guarded=context.guarded or guarding)
-                group.parts = [self._reader.entry(self._step(caption, section.blocks, context))]
-                return group
-            elif not is_title and not section.sections and _carries(text):
-                context = context.within(caption.line.rstrip(":"), guarded=False)
-                labelled = True
-            self._flow.is_name = not is_title and not numbered
+            if heading is not self._title:
+                if is_left_out(section, text) and self._reader.leave_out:
+                    self._note_section(section)
+                    return group
+                if (step := self._numbered(section, text, context, case=case)) is not None:
+                    group.parts = [self._reader.entry(step)]
+                    return group
+                inside = self._within(section, text, context, case=case)
+                context, labelled = inside, inside is not context
+            self._flow.is_name = heading is not self._title and without_number(text) is None
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
-        others = alternatives(section.sections)
         group.parts = [*parts]
-        apart = False  # the section before is another case
-        for inner in section.sections:
-            other = inner in others
-            append(group.parts, self._section(inner, context, case=other), apart and other)
-            apart = other
-            if inner.heading is not None and not other:
-                name = _name(inner.heading.text.line)
-                part = group.parts[-1]
-                if isinstance(part, Group) and part.parts and name not in self._details:
-                    self._details[name] = (part, group)
+        self._add_sections(group, section, context)
         if caption is not None and heading is not self._title and not _has_entry(group):
             parts = self._ordered(section, caption, context, noted)
             group.parts = [*parts]
@@ -156,6 +136,48 @@ class _Document:
         if heading is not None and heading is not self._title and not used:
             self._reader.notes.insert(noted, text_of(heading, targets=True))
         return group
+
+    def _numbered(
+        self, section: Section, text: Inline, context: Context, *, case: bool
+    ) -> Reading | None:
+        """A heading that is an item: it has a number, or is a sentence of its own."""
+        guarding = is_guarding_heading(text.mask)
+        caption = without_number(text)
+        if caption is None and not _is_sentence(text):
+            return None
+        apart = case or self._is_case(text) or is_left_out(section, text)
+        if apart or (guarding and caption is not None) or not _is_step(section):
+            return None
+        context = context._replace(guarded=context.guarded or guarding)
+        return self._step(caption or text, section.blocks, context)
+
+    def _within(self, section: Section, text: Inline, context: Context, *, case: bool) -> Context:
+        """The context of a section: a heading that names a case or a thing is its label."""
+        label = (without_number(text) or text).line.rstrip(":")
+        if case or self._is_case(text) or is_left_out(section, text):
+            return context.within(label, guarded=True)
+        numbered = without_number(text) is not None
+        if is_guarding_heading(text.mask) and (numbered or not _is_sentence(text)):
+            return context.within(label, guarded=True)
+        if not section.sections and _carries(text):
+            return context.within(label, guarded=False)
+        return context
+
+    def _is_case(self, text: Inline) -> bool:
+        return (without_number(text) or text).line.lower() in self._alternatives
+
+    def _add_sections(self, group: Group, section: Section, context: Context) -> None:
+        """Add the sections in ``section``; those for different cases do not wait for each other."""
+        others = alternatives(section.sections)
+        apart = False  # the section before is another case
+        for inner in section.sections:
+            other = any(inner is found for found in others)
+            part = self._section(inner, context, case=other)
+            append(group.parts, part, apart and other)
+            apart = other
+            name = _name(inner.heading.text.line) if inner.heading is not None else ""
+            if not other and part.parts and name not in self._details:
+                self._details[name] = (part, group)
 
     def _ordered(
         self, section: Section, caption: Inline, context: Context, noted: int
@@ -170,9 +192,11 @@ class _Document:
 
     def _step(self, caption: Inline, blocks: list[Block], context: Context) -> Reading:
         """A numbered heading with what is below it: the heading names the step."""
+        name = ": ".join(filter(None, [context.label, caption.line]))
         first = next(iter(blocks), None)
         if is_question(caption) or first is None:
             return self._reader.read(caption, context, blocks)
+        context = context._replace(label="")
         if isinstance(first, Paragraph):
             reading = self._reader.read(first.text, context, blocks[1:], raw=first.raw)
             if not first.text.mask.rstrip().endswith("?") and not reading.choices:
@@ -182,7 +206,7 @@ class _Document:
             reading = self._reader.read(_NO_TEXT, context, blocks)
             if is_named_by_script(reading):
                 reading.description = ""
-        reading.description = "\n".join(filter(None, [caption.line, reading.description]))
+        reading.description = "\n".join(filter(None, [name, reading.description]))
         return reading
 
     def _note_section(self, section: Section) -> None:

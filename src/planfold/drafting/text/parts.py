@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from planfold.drafting.text.directives import NONE, Directives
 from planfold.drafting.text.items import Reading
+from planfold.planner.tasks import Attachment
+
+_MOST_TARGETS: Final = 20
 
 
 @dataclass(eq=False)
@@ -73,6 +76,14 @@ def append(parts: list[Part], part: Part, beside: bool) -> None:
         last.parts.append(part)
     else:
         parts[-1] = Group(False, [last, part])
+
+
+def point_to(parts: Sequence[Part], targets: Sequence[Attachment]) -> None:
+    """Attach what a label points to to the tasks that have it in front."""
+    if 0 < len(targets) <= _MOST_TARGETS:  # else a megabyte of text could become gigabytes
+        for entry in entries(Group(parts=[*parts])):
+            own = entry.reading.attachments
+            entry.reading.attachments = own + [target for target in targets if target not in own]
 
 
 def entries(part: Part) -> Iterator[Entry]:

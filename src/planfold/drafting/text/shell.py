@@ -54,13 +54,13 @@ _INTERACTIVE: Final = re.compile(
     r"|ssh(?:\s-\w+(?:\s[\w./@-]+)?)*\s(?:[\w.-]{1,60}@)?[\w.<>@-]{1,80}\s*$"
     r"|(?:gh|gcloud|npm|az|oc|heroku|fly|vercel|docker|firebase)\s(?:auth\s)?login\s*$|npm\sadduser"
     r"|gcloud\sauth\sconfigure-docker\s*$|aws\sconfigure\s*$|gpg\s[^|\n]{0,60}--(?:full-)?gen(?:erate)?-key|crontab\s-e|\S+\sedit\s"
-    r"|git\s(?:rebase\s(?:-i|--interactive)|add\s(?:-p|-i|--patch)|commit(?:\s-[as]+|\s--amend)*\s*$)"
+    r"|git\s(?:rebase\s(?:-i|-{2}interactive)|add\s(?:-p|-i|-{2}patch)|commit(?:\s-[as]+|\s-{2}amend)*\s*$)"
     r"|(?:python3?\s)?(?:\S*/)?(?:rails|bin/console|manage\.py)\s(?:console|c|shell|dbshell|createsuperuser)\b"
     r"|(?:docker|podman|kubectl|oc)\s(?:compose\s)?(?:exec|run)\s(?:-\S+\s){0,9}-(?:it|ti)\s|(?:oc|kubectl)\s(?:rsh|debug)\s|chroot\s"
     r")"
 )
 _LOOKS: Final = re.compile(
-    r"\s*(?:git\s(?:--no-pager\s)?(?:diff|status|log|show|branch\s*$|remote\s-v)|ls|cat|less|head|tail|grep"
+    r"\s*(?:git\s(?:-{2}no-pager\s)?(?:diff|status|log|show|branch\s*$|remote\s-v)|ls|cat|less|head|tail|grep"
     r"|diff|tree|pwd|which)(?=\s|$)"
 )
 _OF_THE_SHELL: Final = re.compile(

@@ -141,6 +141,9 @@ _MAY_NOW: Final = re.compile(r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\
 # Shortcodes of site generators, and what only announces: "Consequences:".
 _MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?")
 _LABEL: Final = re.compile(r"[^\W\d_]+(?:\s[^\W\d_]+)?:", re.IGNORECASE)
+_ONWARD: Final = re.compile(
+    r"(?:then\s|now\s|next,\s)?(?:continue|proceed|go|skip|return|jump)\s(?:on\s)?(?:to|with)\s", _I
+)
 _EFFECTS: Final = re.compile(
     r"(?:please\s)?(?:merge|push|tag|upload|deploy|cut|commit|gpg sign|click|press|upgrade|migrate"
     r"|restart|shut down"
@@ -307,6 +310,11 @@ def only_comments(mask: str) -> bool:
     if len(main.split(maxsplit=3)) > 3 and _STATEMENTS.match(main) and not main.startswith("("):
         return True
     return _has_subject(main)
+
+
+def leads_on(mask: str) -> bool:
+    """Whether a paragraph only leads to another place of the text: "Then continue to Part 2"."""
+    return _ONWARD.match(mask) is not None
 
 
 def is_announcement(mask: str) -> bool:
