@@ -268,11 +268,13 @@ def _identifier(name: str) -> str:
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command to its end, pass signals on to it, and give its exit code as a shell does."""
     process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # signals while the command was started
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         if process is None:
-            sys.exit(128 + number)
-        process.send_signal(number)
+            early.append(number)
+        else:
+            process.send_signal(number)
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGHUP, pass_on)
@@ -283,6 +285,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return 127
+    for number in early:
+        process.send_signal(number)
     code = process.wait()
     return 128 - code if code < 0 else code
 
