@@ -1,4 +1,4 @@
-"""Replay: whoever has a plan's commands can decide them again, and gets every event as it was."""
+"""Replay: deciding the commands of a plan again yields every event as it was."""
 
 from __future__ import annotations
 

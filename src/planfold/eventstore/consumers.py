@@ -36,7 +36,7 @@ class Standing(msgspec.Struct, frozen=True):
 class Parked(msgspec.Struct, frozen=True):
     """A stream that a consumer has put aside: the handler failed on it ``attempts`` times, last
     with ``error``, and nothing of it is handled from ``position`` on. It is tried again at
-    ``retry_at`` (seconds since the epoch); None: when somebody asks for it.
+    ``retry_at`` (seconds since the epoch); None: when it is asked for.
     """
 
     consumer: str

@@ -63,7 +63,7 @@ def _check_references(spec: TaskSpec) -> None:
 
 def check_config(config: PlannerConfig) -> None:
     """Raises CommandRejected for limits under which no task could ever start, or a priority out of
-    range; ConfigurationError for a profile that nobody knows."""
+    range; ConfigurationError for an unknown profile."""
     find_profile(config.profile, config.own_profile)
     priority = config.priority
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:  # True cannot be read back
