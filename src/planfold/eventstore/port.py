@@ -48,6 +48,9 @@ class Append(msgspec.Struct, frozen=True):
 
     ``now`` is the time that the decision was made at: its events are recorded at it, and leases
     count from it unless the store's clock is later. None: the store's clock.
+
+    ``quiet``: the ``status`` in ``head`` is the one before, so those who wait for another status
+    need not look.
     """
 
     stream_id: str
@@ -62,6 +65,7 @@ class Append(msgspec.Struct, frozen=True):
     owner: str | None = None
     leased: frozenset[int] = frozenset()
     now: float | None = None
+    quiet: bool = False
 
 
 class StreamHead(msgspec.Struct, frozen=True):

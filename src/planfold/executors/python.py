@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
@@ -162,9 +161,12 @@ class PythonExecutor:
 
     async def _on_loop(self, context: TaskContext, call: Awaitable[Any]) -> Outcome:
         # The function runs in the worker's own task: no second one unless it must be stopped.
-        watch = _Watch(self._grace_s)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a tool runs in an asyncio task")
+        watch = _Watch(task, self._grace_s)
         context.cancelled.watch(watch.begin)
-        steps = OwnSteps(_in_process(os.getpid(), call))
+        steps = OwnSteps(call, task)
         try:
             value = await steps
         except asyncio.CancelledError as error:
@@ -183,7 +185,8 @@ class PythonExecutor:
         finally:
             context.cancelled.unwatch(watch.begin)
             watch.end()
-            await take_back(steps.cancellations)
+            if steps.cancellations:
+                await take_back(steps.cancellations, task)
         return self._completed(context, value)
 
     async def _in_thread(self, context: TaskContext, call: Callable[[], Any]) -> Outcome:
@@ -243,30 +246,12 @@ class PythonExecutor:
         return TaskFailed(text, retryable=not is_permanent(error))
 
 
-async def _in_process(pid: int, call: Awaitable[Any]) -> Any:
-    """A child that the tool forked must not come back from it: it would be a copy of the worker
-    with the same lease. It ends where the tool's code does."""
-    try:
-        value = await call
-    except BaseException as error:
-        if os.getpid() != pid:
-            code = error.code if isinstance(error, SystemExit) else 1
-            os._exit(code if isinstance(code, int) else int(code is not None))
-        raise
-    if os.getpid() != pid:
-        os._exit(0)
-    return value
-
-
 class _Watch:
     """Cancels the current task once the grace is over, and tells that from other cancellations."""
 
     __slots__ = ("_before", "_grace_s", "_task", "_timer", "fired")
 
-    def __init__(self, grace_s: float) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a tool runs in an asyncio task")
+    def __init__(self, task: asyncio.Task[Any], grace_s: float) -> None:
         self._task = task
         self._before = task.cancelling()
         self._grace_s = grace_s

@@ -48,7 +48,7 @@ def _nothing_holds_back(state: PlannerState) -> bool:
     limited = state.config.max_parallel is not None or state.config.route_limits
     if limited or not state.approved or state.cancelled:
         return False
-    return any(state.schedule.ready.values())
+    return state.schedule.startable > 0
 
 
 def continue_plan(state: PlannerState, command: Continue) -> list[Event]:

@@ -40,6 +40,7 @@ class Schedule:
         self._unmet: dict[int, int] = {}
         self._lanes: dict[int, str] = {}
         self.ready: dict[str, Lane] = {}
+        self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
@@ -83,7 +84,7 @@ class Schedule:
     def idle(self) -> bool:
         """Whether no task is free and no question has a deadline, as while all that can run is
         running: what is asked after every event, so it is cheap."""
-        return not (self.delayed or self.deadlines.pending or any(self.ready.values()))
+        return not (self.startable or self.delayed or self.deadlines.pending)
 
     def is_free(self, task_id: int) -> bool:
         return self._unmet[task_id] == 0
@@ -137,7 +138,7 @@ class Schedule:
             lane = self._lanes[spec.id]
             if lane not in self.ready:
                 self.ready[lane] = Lane()
-            self.ready[lane].add(spec.id)
+            self.startable += self.ready[lane].add(spec.id)
 
     def _still_waits(self, at: float, task_id: int) -> bool:
         return task_id in self.delayed and self._tasks[task_id].not_before == at
@@ -146,4 +147,4 @@ class Schedule:
         self.delayed.discard(spec.id)
         lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
-            lane.discard(spec.id)
+            self.startable -= lane.discard(spec.id)

@@ -20,15 +20,22 @@ class Lane:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, task_id: int) -> None:
-        if task_id not in self._ids:
-            self._ids.add(task_id)
-            heapq.heappush(self._heap, task_id)
+    def add(self, task_id: int) -> bool:
+        """Returns False when it is in the lane already."""
+        if task_id in self._ids:
+            return False
+        self._ids.add(task_id)
+        heapq.heappush(self._heap, task_id)
+        return True
 
-    def discard(self, task_id: int) -> None:
-        self._ids.discard(task_id)
+    def discard(self, task_id: int) -> bool:
+        """Returns False when it is not in the lane."""
+        if task_id not in self._ids:
+            return False
+        self._ids.remove(task_id)
         if not self._ids:
             self._heap.clear()
+        return True
 
     def __iter__(self) -> Iterator[int]:
         heap, ids = self._heap, self._ids

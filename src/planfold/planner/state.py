@@ -71,7 +71,7 @@ class PlannerState(msgspec.Struct, dict=True):
         if not self.approved:
             return self._before_approval()
         waits = self.questions and not counts[TaskStatus.Running]
-        if waits and not any(self.schedule.ready.values()) and not self.schedule.delayed:
+        if waits and not self.schedule.startable and not self.schedule.delayed:
             return PlanStatus.AwaitingAnswer
         return PlanStatus.Running
 

@@ -53,7 +53,7 @@ class Mailbox:
         self._contended = False
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
-        self._rested = asyncio.Event()
+        self._rested: asyncio.Event | None = None  # of those who wait for that
 
     def take(self) -> list[Letter]:
         """The letters of the next round: all that wait, or one after a round went wrong."""
@@ -68,6 +68,8 @@ class Mailbox:
         """The state as it stands in the log, for a reader: without what is not committed yet."""
         while True:
             if self.busy:
+                if self._rested is None:
+                    self._rested = asyncio.Event()
                 await self._rested.wait()
                 if self.handler is not None:  # what was just committed was decided on all of it
                     return self.handler
@@ -89,8 +91,9 @@ class Mailbox:
     def rest(self) -> None:
         """The decision is committed, or given up."""
         self.busy = False
-        rested, self._rested = self._rested, asyncio.Event()
-        rested.set()
+        rested, self._rested = self._rested, None
+        if rested is not None:
+            rested.set()
 
     async def _refresh(self, store: EventStore) -> Handler[Any, Any]:
         assert self.handler is not None

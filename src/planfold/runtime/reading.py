@@ -96,7 +96,7 @@ class PlanReader:
         await self.planner(plan_id)
         wanted = ENDED | frozenset(stop_at)
         while True:
-            ticket = self.store.wakeup.ticket(plan_id)
+            ticket = self.store.wakeup.status_ticket(plan_id)
             if await self.status(plan_id) in wanted:
                 return await self.view(plan_id)
             self.store.watch_other_processes()

@@ -77,7 +77,9 @@ class PostgresStore:
             lease_s=LEASE_S,
             strict=strict,
             clock=clock,
-            committed=lambda streams, work: self.others.committed(streams, work=work),
+            committed=lambda streams, work, quiet: self.others.committed(
+                streams, work=work, quiet=quiet
+            ),
         )
         self.queue = PostgresQueue(self._readers, self._writer, self.wakeup, clock)
         self.checkpoints = PostgresCheckpoints(self._readers, self.store_id, self.epoch, clock)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -204,12 +204,15 @@ class OtherProcesses:
             self._generations.rise_all()  # whatever this process has in its caches may be stale
         return self._generations.of(aggregate_id)
 
-    def committed(self, streams: Mapping[str, int], *, work: bool) -> None:
+    def committed(
+        self, streams: Mapping[str, int], *, work: bool, quiet: Collection[str] = ()
+    ) -> None:
         """This process has written: wake who waits here, and tell the others. ``streams`` are
-        the new versions; ``work`` says that workers should look at the queue."""
+        the new versions; ``work`` says that workers should look at the queue; those in ``quiet``
+        have the status that they had before."""
         for aggregate_id, version in streams.items():
             self._is_news(aggregate_id, version)
-        self._wakeup.notify(*streams, *_work(work))
+        self._wakeup.notify(*streams, *_work(work), quiet=quiet)
         self.notifier.tell(streams, work=work)
 
     def watch(self) -> None:

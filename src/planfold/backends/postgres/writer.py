@@ -44,7 +44,7 @@ class Writer:
         lease_s: float,
         strict: bool,
         clock: Callable[[], float] | None,
-        committed: Callable[[dict[str, int], bool], None],
+        committed: Callable[[dict[str, int], bool, set[str]], None],
     ) -> None:
         self._address = address
         self._heard = heard
@@ -94,6 +94,7 @@ class Writer:
 
     def _deliver(self, batch: Sequence[Decision], results: Sequence[int | PlanfoldError]) -> None:
         streams: dict[str, int] = {}
+        quiet: set[str] = set()
         work = False
         for decision, result in zip(batch, results, strict=True):
             decision.answer(result)
@@ -101,8 +102,10 @@ class Writer:
                 append = decision.append
                 streams[append.aggregate_id] = append.expected_version + len(append.events)
                 work = work or leaves_work(append)
+                if append.quiet:
+                    quiet.add(append.aggregate_id)
         if streams:
-            self._committed(streams, work)
+            self._committed(streams, work, quiet)
 
     def _fail(self, batch: Sequence[Decision], fault: BaseException) -> None:
         waiting, self._waiting = self._waiting, []

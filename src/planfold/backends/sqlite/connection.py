@@ -27,6 +27,7 @@ from planfold.errors import (
 APPLICATION_ID = 0x706C6664  # "plfd": tells a planfold database from any other SQLite file
 BUSY_MS = 10_000
 MEMORY = ":memory:"
+PAGE_BYTES = 2048  # of a new file: a commit changes a few bytes on each of about seven pages
 
 
 def connect(path: str, *, create: bool = True) -> apsw.Connection:
@@ -57,6 +58,7 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
 def _use_wal(connection: apsw.Connection, path: str) -> None:
     # The journal mode is written into the file, so first make sure that the file is ours.
     _schema_version(connection, path)
+    connection.pragma("page_size", PAGE_BYTES)
     deadline = time.monotonic() + BUSY_MS / 1000
     while connection.pragma("journal_mode") != "wal":
         try:

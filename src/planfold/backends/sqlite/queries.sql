@@ -179,7 +179,8 @@ SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
        recorded_at, checksum
 FROM events
 WHERE event_type = ?4 AND position > ?2 AND (?3 IS NULL OR +stream_id = ?3)
-  AND event_type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded')
+  AND event_type <> 'TaskDispatched' AND event_type <> 'TaskStatusUpdated'
+  AND event_type <> 'StepStarted' AND event_type <> 'StepRecorded'
 ORDER BY position LIMIT ?5
 -- name: read_kind
 SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,

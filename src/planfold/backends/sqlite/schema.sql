@@ -20,7 +20,8 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, version);
 CREATE INDEX events_by_type ON events (event_type)
-WHERE event_type NOT IN ('TaskDispatched', 'TaskStatusUpdated', 'StepStarted', 'StepRecorded');
+WHERE event_type <> 'TaskDispatched' AND event_type <> 'TaskStatusUpdated'
+  AND event_type <> 'StepStarted' AND event_type <> 'StepRecorded';
 CREATE INDEX events_by_kind ON events (stream_id) WHERE stream_id <> 'plan';
 
 CREATE TABLE streams (

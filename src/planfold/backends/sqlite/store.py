@@ -139,10 +139,9 @@ class SqliteStore:
                 )
             return position
 
-        future = self._writer.submit(work)
         keys = (aggregate_id, WORK) if leaves_work(append) else (aggregate_id,)
-        future.add_done_callback(lambda _: self.wakeup.notify(*keys))
-        return future
+        quiet = (aggregate_id,) if append.quiet else ()
+        return self._writer.submit(work, lambda: self.wakeup.notify(*keys, quiet=quiet))
 
     def flush(self) -> None:
         """See :meth:`EventStore.flush`."""

@@ -24,6 +24,8 @@ T = TypeVar("T")
 Work = Callable[[apsw.Connection], Any]
 """Runs inside a transaction. If it raises PlanfoldError it must not have written anything."""
 
+_Waiting = tuple[Work, asyncio.Future[Any], Callable[[], None] | None]
+
 SLOW_COMMIT_S = 0.0015
 
 
@@ -31,8 +33,8 @@ class Writer:
     def __init__(self, connection: apsw.Connection, path: str, *, threads: bool) -> None:
         self._connection = connection
         self._path = path
-        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
-        self._scheduled = False
+        self._waiting: list[_Waiting] = []
+        self._scheduled: asyncio.Handle | None = None
         self._committing = False
         self._commit_s = 0.0
         self._took: deque[float] = deque(maxlen=9)
@@ -42,14 +44,19 @@ class Writer:
         self._reported = 0
         self._closed = False
 
-    def submit(self, work: Callable[[apsw.Connection], T]) -> asyncio.Future[T]:
-        """Run ``work`` in the next transaction; the future is done once it is durable."""
+    def submit(
+        self,
+        work: Callable[[apsw.Connection], T],
+        over: Callable[[], None] | None = None,
+    ) -> asyncio.Future[T]:
+        """Run ``work`` in the next transaction; the future is done once it is durable. ``over``
+        is called then, or when it has failed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._closed:
             future.set_exception(ConfigurationError(f"{self._path} was closed; open it again"))
             return future
-        self._waiting.append((work, future))
+        self._waiting.append((work, future, over))
         self._schedule(loop)
         return future
 
@@ -81,17 +88,18 @@ class Writer:
         self._connection.close()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not (self._scheduled or self._committing):
-            self._scheduled = True
-            loop.call_soon(self.flush)
+        if self._scheduled is None and not self._committing:
+            self._scheduled = loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Commit what waits now, unless a commit is under way: that one goes on with it."""
-        self._scheduled = False
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
         if self._committing or not self._waiting:
             return
         batch, self._waiting = self._waiting, []
-        works = [work for work, _ in batch]
+        works = [work for work, _, _ in batch]
         if self._thread is None or self._commit_s < SLOW_COMMIT_S:
             if self._thread is not None:
                 self._connection.set_busy_timeout(0)  # the event loop must not wait for a lock
@@ -115,7 +123,7 @@ class Writer:
     def _committed(
         self,
         loop: asyncio.AbstractEventLoop,
-        batch: list[tuple[Work, asyncio.Future[Any]]],
+        batch: list[_Waiting],
         results: list[Any],
     ) -> None:
         self._committing = False
@@ -124,14 +132,15 @@ class Writer:
             self._schedule(loop)
 
     @staticmethod
-    def _deliver(batch: list[tuple[Work, asyncio.Future[Any]]], results: list[Any]) -> None:
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.cancelled():
-                continue
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+    def _deliver(batch: list[_Waiting], results: list[Any]) -> None:
+        for (_, future, over), result in zip(batch, results, strict=True):
+            if not future.cancelled():
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            if over is not None:
+                over()
 
     def _commit_waiting_for_locks(self, works: list[Work]) -> list[Any]:
         try:
