@@ -83,6 +83,7 @@ def decide(
     A refused command changes nothing and its error is its answer. Any other exception passes
     through; the handler must be thrown away then, because it may have taken in a part.
     """
+    handler.recorded_at = now
     decision = Decision(now, stream.correlation_id)
     seen: dict[str, tuple[str, str]] = {}
     for delivery in deliveries:

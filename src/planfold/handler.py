@@ -98,7 +98,12 @@ class Handler(Generic[C, E]):
 
     Subclasses implement :meth:`process` and :meth:`apply`; the other methods are hooks with
     defaults that suit an aggregate without tasks, timers or snapshots.
+
+    ``recorded_at`` is when the event that is applied was recorded, in seconds since the epoch;
+    0.0 where it is not known. The caller of :meth:`apply` sets it.
     """
+
+    recorded_at: float = 0.0
 
     def process(self, command: C) -> list[E]:
         """Decide. Returns the events that ``command`` causes in the present state, without

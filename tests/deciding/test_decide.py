@@ -17,6 +17,7 @@ from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, Prompt, RetryPolicy, TaskSpec, TaskStatus
 
 DECISIONS = 100_000
+STEPS = 40  # of one plan
 SEED = 20_261_129
 NOW = 1_700_000_000.0
 
@@ -138,12 +139,14 @@ class Plans:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.decisions = 0
+        self.folded = 0
         self.start()
 
     def start(self) -> None:
         self.planner, self.now = Planner(), NOW
         self.version, self.correlation_id = 0, ""
-        self.history: list[Any] = []
+        self.steps = 0
+        self.history: list[tuple[Any, float]] = []
         self.rows: dict[int, int] = {}
         self.send([self.new_plan()])
 
@@ -199,8 +202,13 @@ class Plans:
     def step(self) -> None:
         self.now = round(self.now + self.random.choice([0.0, 0.5, 10.0, 70.0]), 4)
         self.send([self.command() for _ in range(self.random.choice([1, 1, 1, 2, 3]))])
-        if len(self.history) > 80:
-            assert Planner.fold(self.history).snapshot() == self.planner.snapshot()
+        self.steps += 1
+        if self.steps == STEPS:
+            folded = Planner()
+            for event, folded.recorded_at in self.history:
+                folded.apply(event)
+            assert folded.snapshot() == self.planner.snapshot()
+            self.folded += 1
             self.start()
 
     def send(self, commands: list[Any]) -> None:
@@ -228,7 +236,7 @@ class Plans:
                 assert change.task_id in self.rows
         self.version += len(events)
         self.correlation_id = decision.correlation_id
-        self.history += events
+        self.history += [(event, decision.now) for event in events]
         tasks = self.planner.state.tasks.values()
         running = {t.id: t.attempt for t in tasks if t.status is TaskStatus.Running}
         assert self.rows == running, "the queue does not hold exactly what runs"
@@ -241,6 +249,7 @@ def test_100_000_random_decisions_keep_queue_and_plan_equal() -> None:
     plans = Plans(SEED)
     while plans.decisions < DECISIONS:
         plans.step()
+    assert plans.folded > DECISIONS / STEPS / 2
 
 
 def test_events_of_a_plan_begin_with_its_tasks() -> None:

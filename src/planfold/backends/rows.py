@@ -16,7 +16,7 @@ from planfold.backends.names import of_another_kind
 from planfold.errors import CorruptLog
 from planfold.eventstore.checksum import event_checksum, identity_checksum
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Undecoded
+from planfold.eventstore.envelope import Envelope, History, Undecoded
 from planfold.eventstore.metadata import UNREADABLE, decode_metadata, encode_metadata
 from planfold.eventstore.port import Append, StreamHead
 from planfold.eventstore.transfer import EventRow, TaskRow
@@ -107,12 +107,13 @@ def events_of(
     after_version: int,
     rows: Iterable[Iterable[Any]],
     stream_id: str | None = None,
-) -> list[Any]:
+) -> History:
     """The events of one stream from rows of its version as its head has it and the columns of
     :func:`is_intact`; see :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
     decode = codec.decode
     last = after_version
     events: list[Any] = []
+    times: list[float] = []
     head: int | None = after_version
     for stands_at, stream, its_id, version, name, event_version, data, metadata, at, crc in rows:
         head = stands_at
@@ -125,11 +126,12 @@ def events_of(
             raise of_another_kind(aggregate_id, shown(stream), stream_id)
         try:
             events.append(decode(shown(name), event_version, data))
+            times.append(at)
         except CorruptLog as fault:
             raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
     if head != last:
         raise CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
-    return events
+    return History(events, times)
 
 
 def envelope_of(codec: Codec, row: Iterable[Any]) -> Envelope:

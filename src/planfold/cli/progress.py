@@ -108,8 +108,8 @@ class PlainLines:
             detail = words.detail
             if words.verb == "started" and not detail and not task.spec.label:
                 detail = clean(task.description)
-            if words.verb in ("completed", "failed") and task.id in fold.started:
-                took = fold.finished.get(task.id, envelope.recorded_at) - fold.started[task.id]
+            if words.verb in ("completed", "failed") and task.started_at:
+                took = (task.finished_at or envelope.recorded_at) - task.started_at
                 spans.append((f" ({duration(took)})", "dim"))
             spans.append((f": {detail}" if detail else "", ""))
         elif words.detail:

@@ -30,7 +30,7 @@ from planfold.cli.wording import budget_words, short_result, spent_words, summar
 from planfold.planner.answering import DONE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-from planfold.readmodels.plan_view import PlanFold, waits_for
+from planfold.readmodels.plan_view import PlanFold, plan_view, waits_for
 
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
@@ -115,8 +115,8 @@ def _info(
             wait = duration(max(task.not_before - now, 0.0))
             return f"attempt {task.attempt + 1} in {wait}: {clean(task.error or '')}"
         case TaskStatus.Completed:
-            started = fold.started.get(task.id)
-            return "" if started is None else duration(fold.finished.get(task.id, now) - started)
+            started = task.started_at
+            return duration((task.finished_at or now) - started) if started else ""
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
             return f"{task.status.value}, planned anew"
         case TaskStatus.Failed:
@@ -197,9 +197,9 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     fold = situation.fold
     now, unclaimed = time.time(), situation.unclaimed
     lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
-    for name, at in (("started", fold.started), ("ended", fold.finished)):
-        if task.id in at:
-            lines.append([(f"{name} {date_and_time(at[task.id])}", "dim")])
+    for name, at in (("started", task.started_at), ("ended", task.finished_at)):
+        if at:
+            lines.append([(f"{name} {date_and_time(at)}", "dim")])
     if task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
     if task.result is not None:
@@ -357,7 +357,7 @@ def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]
 
 def show_json(situation: Situation) -> dict[str, Any]:
     """What ``show --json`` prints: every key is always there."""
-    view = situation.fold.view()
+    view = plan_view(situation.fold.plan_id, situation.fold.state)
     for task in view.tasks:
         if task.id in situation.unclaimed and task.status is TaskStatus.Running:
             task.waits_for = situation.unclaimed[task.id]

@@ -210,7 +210,9 @@ class Runner:
             few = len(fold.state.tasks) <= DETAILS_UP_TO
             lines = plan_lines(situation, width, most=MOST_ROWS, details=few)
             if fold.state.status.value in ENDED:
-                lines += [[(f"It took {duration(fold.updated_at - fold.created_at)}.", "dim")]]
+                lines += [
+                    [(f"It took {duration(fold.state.updated_at - fold.state.created_at)}.", "dim")]
+                ]
         if fold.state.questions:
             lines += waiting_lines(fold, self._db, width)
         cannot = await self._cannot_run(fold)

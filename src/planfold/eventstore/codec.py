@@ -82,6 +82,11 @@ class Codec:
                 f"{name} cannot be recorded, because it could not be read back: {fault}; give "
                 "that field a value of its type"
             ) from None
+        if self._encode_json(decoded) != data:
+            raise ValueError(
+                f"{name} cannot be recorded, because reading it back would lose a part; give its "
+                "fields values of their types, and no mapping with other keys"
+            )
         if b"null" in data and decoded != event:  # msgspec writes NaN and infinity as null
             require_finite(name, event)
         return name, version, data

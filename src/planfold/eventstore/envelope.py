@@ -42,6 +42,13 @@ class Envelope(msgspec.Struct, frozen=True):
         return event_id(self.aggregate_id, self.version)
 
 
+class History(msgspec.Struct, frozen=True):
+    """Events of one stream, oldest first, and when each was recorded (seconds since the epoch)."""
+
+    events: list[Any]
+    times: list[float]
+
+
 class Query(msgspec.Struct, frozen=True):
     """Events that match everything that is given; an empty query means the whole log."""
 

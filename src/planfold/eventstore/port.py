@@ -15,7 +15,7 @@ import msgspec
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.consumers import Consumers
-from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.queue import Lease as Lease
 from planfold.eventstore.queue import TaskQueue as TaskQueue
 from planfold.eventstore.queue import WorkerRecord as WorkerRecord
@@ -170,8 +170,8 @@ class EventStore(Protocol):
 
     async def load(
         self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
-    ) -> list[Any]:
-        """The events of one stream, oldest first.
+    ) -> History:
+        """The events of one stream after a version.
 
         Raises:
             CorruptLog: one cannot be read, is missing or does not match its checksum.

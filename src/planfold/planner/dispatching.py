@@ -196,24 +196,27 @@ def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] |
 
 
 def _conclusion(state: PlannerState) -> PlanningCompleted:
+    summary = summary_of(state)
+    outcome: PlanOutcome = "completed"
+    if state.cancelled or summary.cancelled:
+        outcome = "cancelled"
+    stops = any(state.tasks[i].spec.on_failure == "stop" for i in summary.failed)
+    if stops and not state.cancelled:
+        outcome = "failed"
+    return PlanningCompleted(outcome, summary)
+
+
+def summary_of(state: PlannerState) -> PlanSummary:
+    """How the tasks have ended, without those that a revision superseded."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     for task in state.tasks.values():
         if not task.superseded:
             by_status[task.status].append(task.id)
-    failed = by_status[TaskStatus.Failed]
-    outcome: PlanOutcome = "completed"
-    if state.cancelled or by_status[TaskStatus.Cancelled]:
-        outcome = "cancelled"
-    if not state.cancelled and any(state.tasks[i].spec.on_failure == "stop" for i in failed):
-        outcome = "failed"
-    return PlanningCompleted(
-        outcome,
-        PlanSummary(
-            total=len(state.tasks),
-            completed=len(by_status[TaskStatus.Completed]),
-            failed=tuple(failed),
-            skipped=tuple(by_status[TaskStatus.Skipped]),
-            cancelled=tuple(by_status[TaskStatus.Cancelled]),
-            unknown=tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
-        ),
+    return PlanSummary(
+        total=len(state.tasks),
+        completed=len(by_status[TaskStatus.Completed]),
+        failed=tuple(by_status[TaskStatus.Failed]),
+        skipped=tuple(by_status[TaskStatus.Skipped]),
+        cancelled=tuple(by_status[TaskStatus.Cancelled]),
+        unknown=tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
     )

@@ -85,6 +85,7 @@ def _planned(state: PlannerState, event: TasksPlanned) -> None:
     state.title, state.goal, state.config = event.title, event.goal, event.config
     state.budget = event.config.budget
     state.initial_hash = state.revision_hash = event.revision_hash
+    state.created_at = state.updated_at
     _add(state, event.tasks)
 
 
@@ -124,6 +125,7 @@ def _must_have_begun(state: PlannerState) -> None:
 
 def _dispatched(state: PlannerState, event: TaskDispatched) -> None:
     task, _ = _change(state, event.task_id, t.DISPATCHED)
+    task.started_at = task.started_at or state.updated_at
     task.attempt = event.attempt
     task.arguments = event.arguments
     task.note = None
@@ -134,6 +136,7 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     if after is TaskStatus.Running:
         task.note = event.note
         return
+    task.finished_at = state.updated_at
     if state.begun_by_task:
         _settle_all(state, event.task_id)
     task.error = event.error
@@ -158,7 +161,8 @@ def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
 
 
 def _asked(state: PlannerState, event: ClarificationRequested) -> None:
-    _change(state, event.task_id, t.ASKED)
+    task, _ = _change(state, event.task_id, t.ASKED)
+    task.started_at = task.started_at or state.updated_at
     state.questions[event.task_id] = Question(
         event.task_id,
         event.question,
@@ -180,6 +184,8 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     trigger = f"ClarificationReceived:{event.leads_to}"
     question = state.questions.get(event.task_id)
     task, after = _change(state, event.task_id, trigger)
+    if after in t.ENDED:
+        task.finished_at = state.updated_at
     if after is TaskStatus.Completed:
         task.confirmed = event.result is not msgspec.UNSET
         _finish(state, task, event.result if task.confirmed else event.answer)
@@ -199,6 +205,7 @@ def _reset(state: PlannerState, event: TasksReset) -> None:
         _settle_all(state, task_id)
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
+        task.started_at = task.finished_at = 0.0
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
         if event.reason == "answer_changed":

@@ -47,7 +47,7 @@ from planfold.planner.tasks import TaskStatus
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
-FOLD_VERSION = 3  # raise it when folding the same events gives another state
+FOLD_VERSION = 4  # raise it when folding the same events gives another state
 
 
 class Planner(Handler[Command, Event]):
@@ -81,7 +81,10 @@ class Planner(Handler[Command, Event]):
 
     def apply(self, event: Event) -> None:
         """Advance by one event; raises CorruptLog where the event is not legal."""
-        fold_event(self.state, event)
+        state = self.state
+        state.updated_at = self.recorded_at
+        fold_event(state, event)
+        state.version += 1
 
     def outlook(self, events: Sequence[Event] = (), now: float = 0.0) -> Outlook[Command]:
         """See :meth:`Handler.outlook`.
@@ -138,13 +141,18 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
             case TasksReset(task_ids):
                 changes += [(place, Settle(i)) for i in task_ids if _was_dispatched(state, i)]
             case CancelRequested(task_ids):
-                changes += [(place, Signal(i)) for i in task_ids]
+                changes += [(place, Signal(i)) for i in task_ids if _runs(state, i)]
     return changes
 
 
 def _was_dispatched(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
     return task is not None and task.attempt > 0
+
+
+def _runs(state: PlannerState, task_id: int) -> bool:
+    task = state.tasks.get(task_id)
+    return task is not None and task.status is TaskStatus.Running
 
 
 def _head(state: PlannerState) -> dict[str, Any]:

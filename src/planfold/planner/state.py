@@ -45,6 +45,9 @@ class PlannerState(msgspec.Struct, dict=True):
     fresh_tokens: int = 0  # estimates of what the context's parts take: results that are not
     answer_tokens: int = 0  # in the summary, people's answers,
     plan_tokens: int = 0  # and one line for each task
+    version: int = 0  # events folded
+    created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
+    updated_at: float = 0.0  # the epoch; 0.0: not known)
 
     @cached_property
     def schedule(self) -> Schedule:

@@ -161,6 +161,8 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     superseded: bool = False  # it did not complete, and the plan was planned anew since
     outdated: bool = False  # an answer on which it rests was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
+    started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
+    finished_at: float = 0.0
 
     @property
     def id(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
 from typing import Any
 
 import msgspec
@@ -10,24 +10,14 @@ import msgspec
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.context import current_summary
-from planfold.planner.events import (
-    ClarificationReceived,
-    ClarificationRequested,
-    PlanApproved,
-    PlanningCompleted,
-    PlanSummary,
-    TaskDispatched,
-    TasksReset,
-    TaskStatusUpdated,
-)
+from planfold.planner.dispatching import summary_of
+from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.questions import Question
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
-
-_Times = dict[int, float]  # seconds since the epoch by task id
 
 
 class TaskView(msgspec.Struct):
@@ -84,21 +74,16 @@ class PlanView(msgspec.Struct):
 class PlanFold:
     """One plan's log, folded as it grows: ``apply`` each envelope, look at it at any time.
 
-    The three maps hold seconds since the epoch by task id; ``attempt_at`` is when the latest
-    attempt was dispatched. ``approved`` holds the tasks as they were approved last.
+    ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
+    by task id. ``approved`` holds the tasks as they were approved last.
     """
 
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
-        self.version = 0
         self.position = 0
-        self.created_at = self.updated_at = 0.0
-        self.started: _Times = {}
-        self.finished: _Times = {}
-        self.attempt_at: _Times = {}
+        self.attempt_at: dict[int, float] = {}
         self.approved: tuple[TaskSpec, ...] = ()
         self._planner = Planner()
-        self._summary: PlanSummary | None = None
 
     @property
     def state(self) -> PlannerState:
@@ -107,89 +92,68 @@ class PlanFold:
     @property
     def summary(self) -> PlanSummary | None:
         """How the plan ended, or None while it has not."""
-        return self._summary if self.state.outcome else None
+        return summary_of(self.state) if self.state.outcome else None
 
     def apply(self, envelope: Envelope) -> None:
         """Advance by one event. Raises CorruptLog when this version cannot read it."""
         event, at = envelope.event, envelope.recorded_at
         if isinstance(event, Undecoded):
             raise CorruptLog(f"{envelope.event_id}: {event.reason}; the plan is read-only")
+        self._planner.recorded_at = at
         self._planner.apply(event)
-        self._note_times(event, at)
-        if isinstance(event, PlanningCompleted):
-            self._summary = event.summary
+        if isinstance(event, TaskDispatched):
+            self.attempt_at[event.task_id] = at
         elif isinstance(event, PlanApproved):
             self.approved = tuple(task.spec for task in self.state.tasks.values())
-        self.created_at = self.created_at or at
-        self.updated_at = at
-        self.version, self.position = envelope.version, envelope.position
-
-    def view(self) -> PlanView:
-        """The plan as it stands."""
-        state = self.state
-        return PlanView(
-            id=self.plan_id,
-            title=state.title,
-            status=state.status,
-            revision_hash=state.revision_hash,
-            tasks=[self._task_view(task) for task in state.tasks.values()],
-            questions=list(state.questions.values()),
-            goal=state.goal,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            version=self.version,
-            context_summary=current_summary(state),
-            summary=self.summary,
-            model=state.config.model,
-            spent=state.spent,
-            reserved=state.reserved,
-            budget=state.budget,
-            priority=state.config.priority,
-        )
-
-    def _note_times(self, event: Any, at: float) -> None:
-        match event:
-            case TaskDispatched(task_id) | ClarificationRequested(task_id):
-                self.started.setdefault(task_id, at)
-                if isinstance(event, TaskDispatched):
-                    self.attempt_at[task_id] = at
-            case TaskStatusUpdated(task_id) | ClarificationReceived(task_id):
-                if self.state.tasks[task_id].status in ENDED:
-                    self.finished[task_id] = at
-            case TasksReset(task_ids):
-                for task_id in task_ids:
-                    self.started.pop(task_id, None)
-                    self.finished.pop(task_id, None)
-
-    def _task_view(self, task: Task) -> TaskView:
-        return TaskView(
-            id=task.id,
-            label=task.spec.label,
-            description=task.description,
-            kind=task.kind,
-            status=task.status,
-            attempt=task.attempt,
-            depends_on=task.depends_on,
-            result=task.result,
-            error=task.error,
-            started_at=self.started.get(task.id),
-            finished_at=self.finished.get(task.id),
-            waits_for=waits_for(task, self.state),
-            note=task.note if task.status is TaskStatus.Running else None,
-            outcome_unknown=task.outcome_unknown,
-        )
+        self.position = envelope.position
 
 
-def plan_view(plan_id: str, envelopes: Iterable[Envelope]) -> PlanView:
-    """Fold one plan's log into a view.
+def plan_view(plan_id: str, state: PlannerState) -> PlanView:
+    """A plan in this state."""
+    return PlanView(
+        id=plan_id,
+        title=state.title,
+        status=state.status,
+        revision_hash=state.revision_hash,
+        tasks=[_task_view(task, state) for task in state.tasks.values()],
+        questions=list(state.questions.values()),
+        goal=state.goal,
+        created_at=state.created_at,
+        updated_at=state.updated_at,
+        version=state.version,
+        context_summary=current_summary(state),
+        summary=summary_of(state) if state.outcome else None,
+        model=state.config.model,
+        spent=state.spent,
+        reserved=state.reserved,
+        budget=state.budget,
+        priority=state.config.priority,
+    )
 
-    Raises:
-        CorruptLog: an event cannot be read by this version.
-    """
-    fold = PlanFold(plan_id)
-    for envelope in envelopes:
-        fold.apply(envelope)
-    return fold.view()
+
+def _task_view(task: Task, state: PlannerState) -> TaskView:
+    spec = task.spec
+    return TaskView(
+        id=spec.id,
+        label=spec.label,
+        description=spec.description,
+        kind=spec.kind,
+        status=task.status,
+        attempt=task.attempt,
+        depends_on=spec.depends_on,
+        result=_own(task.result),
+        error=task.error,
+        started_at=task.started_at or None,
+        finished_at=task.finished_at or None,
+        waits_for=waits_for(task, state),
+        note=task.note if task.status is TaskStatus.Running else None,
+        outcome_unknown=task.outcome_unknown,
+    )
+
+
+def _own(result: Any) -> Any:
+    """The caller may change what it was given, the state may not change with it."""
+    return copy.deepcopy(result) if isinstance(result, dict | list) else result
 
 
 def waits_for(task: Task, state: PlannerState) -> str | None:

@@ -184,8 +184,7 @@ class Dispatcher:
             reservation.slots.owner if reservation else None,
             reservation.leased if reservation else frozenset(),
             decision.now,
-            quiet=bool(mailbox.head)
-            and mailbox.head.get("status") == decision.head.get("status"),
+            quiet=bool(mailbox.head) and mailbox.head.get("status") == decision.head.get("status"),
         )
         try:
             future = asyncio.ensure_future(self._store.append(append))

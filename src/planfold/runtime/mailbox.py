@@ -149,11 +149,11 @@ class Mailbox:
 
     async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
         kind = self.aggregate.stream_id
-        events = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
+        history = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         apply = handler.apply
-        for event in events:
+        for event, handler.recorded_at in zip(history.events, history.times, strict=True):
             apply(event)
-        self.version += len(events)
+        self.version += len(history.events)
 
     def is_current(self, store: EventStore) -> bool:
         """Whether this mailbox knows of nobody who wrote since it looked at the log."""

@@ -28,7 +28,10 @@ class PlanReader:
 
     async def planner(self, plan_id: str) -> Planner:
         """The plan's aggregate as it stands, for reading. Raises NotFound."""
-        planner = await self.dispatcher.view(PLAN, plan_id)
+        try:
+            planner = await self.dispatcher.view(PLAN, plan_id)
+        except NotFound:
+            raise await self._missing(plan_id) from None
         assert isinstance(planner, Planner)
         return planner
 
@@ -41,11 +44,8 @@ class PlanReader:
         raise NotFound(f"plan {plan_id} has no task {key!r}")
 
     async def view(self, plan_id: str) -> PlanView:
-        """The plan as its log says. Raises NotFound, CorruptLog."""
-        envelopes = await self.store.read(Query(aggregate_id=plan_id, stream_id=PLAN.stream_id))
-        if not envelopes:
-            raise await self._missing(plan_id)
-        return plan_view(plan_id, envelopes)
+        """The plan as it stands in the log. Raises NotFound, CorruptLog."""
+        return plan_view(plan_id, (await self.planner(plan_id)).state)
 
     async def plans(self) -> list[StreamHead]:
         """All plans, oldest first, with title, status and counts in ``head``."""

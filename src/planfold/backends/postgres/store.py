@@ -34,7 +34,7 @@ from planfold.backends.postgres.writer import Writer
 from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead
 from planfold.eventstore.positions import subscribe_after
@@ -153,7 +153,7 @@ class PostgresStore:
 
     async def load(
         self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
-    ) -> list[Any]:
+    ) -> History:
         """See :meth:`EventStore.load`."""
         rows = await self._readers.rows("load", aggregate_id, after_version)
         return events_of(self.codec, aggregate_id, after_version, rows, stream_id)

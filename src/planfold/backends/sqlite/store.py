@@ -30,7 +30,7 @@ from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.positions import subscribe_after
@@ -181,7 +181,7 @@ class SqliteStore:
 
     async def load(
         self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
-    ) -> list[Any]:
+    ) -> History:
         """See :meth:`EventStore.load`."""
         rows = self._reader.rows("load", (aggregate_id, after_version))
         return events_of(self.codec, aggregate_id, after_version, rows, stream_id)

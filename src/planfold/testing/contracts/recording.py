@@ -135,11 +135,11 @@ class RecordingContract(Contract):
                 await store.append(append)
         await asyncio.gather(*other)
         await store.append(decision(Counted(2), stream="count", at=1))
-        assert await store.load("a") == [Counted(1), Counted(2)]
+        assert (await store.load("a")).events == [Counted(1), Counted(2)]
 
     async def test_a_stream_is_not_loaded_as_one_of_another_kind(self, store: EventStore) -> None:
         await store.append(decision(Counted(1), stream="count"))
-        assert await store.load("a", stream_id="count") == [Counted(1)]
+        assert (await store.load("a", stream_id="count")).events == [Counted(1)]
         with pytest.raises(CommandRejected, match=r"'a' .* 'count', not 'note'"):
             await store.load("a", stream_id="note")
 
