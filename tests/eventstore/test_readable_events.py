@@ -19,7 +19,7 @@ import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.metadata import decode_metadata, encode_metadata
+from planfold.eventstore.metadata import clock_time, decode_metadata, encode_metadata
 from planfold.handler import Metadata
 from planfold.planner.commands import CancelPlan
 from planfold.planner.events import TasksPlanned
@@ -149,8 +149,8 @@ def test_metadata_is_refused_or_read_back_equal(metadata: Metadata) -> None:
         metadata,
         now=0.0 if metadata.now == 5.0 else metadata.now + 0.0,
         worker=metadata.worker or metadata.extra.get("worker", ""),
-        claimed_at=round(metadata.claimed_at, 4),
-        began_at=round(metadata.began_at, 4),
+        claimed_at=clock_time(metadata.claimed_at),
+        began_at=clock_time(metadata.began_at),
     )
     assert plain(msgspec.structs.asdict(found)) == plain(msgspec.structs.asdict(expected))
 

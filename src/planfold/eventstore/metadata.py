@@ -18,7 +18,19 @@ from planfold.handler import Metadata
 UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
 """In place of metadata that cannot be read."""
 
-_TIME_DIGITS: Final = 4  # 0.1 ms
+LATEST: Final = 1e11  # seconds since the epoch; floats hold 0.1 ms up to here
+
+
+def clock_time(at: float) -> float:
+    """A time in seconds to 0.1 ms, as the log holds times."""
+    return int(at * 10_000 + 0.5) / 10_000
+
+
+class _Brief(msgspec.Struct, omit_defaults=True, gc=False):
+    cause: str
+    worker: str = ""
+    claimed_at: float | None = None
+    began_at: float | None = None
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,8 +56,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
     Raises:
         ValueError: it holds something that could not be read back.
     """
-    if (short := _follow_up(metadata, aggregate_id)) is not None:
-        return short
+    if (brief := _brief(metadata, aggregate_id, recorded_at)) is not None:
+        return brief
     try:
         data = _encode(_shortened(metadata, aggregate_id, recorded_at))
         _decode(data)
@@ -64,16 +76,31 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
     return data
 
 
-def _follow_up(metadata: Metadata, aggregate_id: str) -> bytes | None:
-    """The JSON of metadata that names a cause within its stream and nothing else: about half of
-    all. None: it is not of that kind."""
-    cause = metadata.causation_id
-    if metadata.correlation_id != aggregate_id or type(cause) is not str:
+def _brief(metadata: Metadata, aggregate_id: str, recorded_at: float) -> bytes | None:
+    """The JSON of metadata that names a cause within its stream and the times of an attempt:
+    nearly all metadata is that. It can be read back because of its types, which is not tried.
+    None: it is not of that kind."""
+    cause, worker = metadata.causation_id, metadata.worker
+    claimed_at, began_at = metadata.claimed_at, metadata.began_at
+    if (
+        metadata.extra
+        or metadata.command is not None
+        or metadata.jitter is not None
+        or metadata.correlation_id != aggregate_id
+        or not (metadata.now == 0.0 or metadata.now == recorded_at)
+        or not (type(cause) is type(worker) is str)
+        or not (type(claimed_at) is type(began_at) is float)
+        or not (0.0 <= claimed_at < LATEST and 0.0 <= began_at < LATEST)
+        or not cause.startswith(f"{aggregate_id}#")
+    ):
         return None
-    if metadata != Metadata(aggregate_id, cause) or not cause.startswith(f"{aggregate_id}#"):
-        return None
+    brief = _Brief(cause[len(aggregate_id) :], worker)
+    if claimed_at:
+        brief.claimed_at = clock_time(claimed_at)
+    if began_at:
+        brief.began_at = clock_time(began_at)
     try:
-        return b'{"cause":%b}' % _encode(cause[len(aggregate_id) :])
+        return _encode(brief)
     except ValueError:
         return None  # the other way says what is wrong
 
@@ -94,8 +121,8 @@ def _shortened(metadata: Metadata, aggregate_id: str, recorded_at: float) -> _St
         None if now in (0.0, recorded_at) else now + 0.0,
         metadata.jitter,
         metadata.worker,
-        round(claimed_at, _TIME_DIGITS) if claimed_at != 0.0 else None,
-        round(began_at, _TIME_DIGITS) if began_at != 0.0 else None,
+        clock_time(claimed_at) if claimed_at != 0.0 else None,
+        clock_time(began_at) if began_at != 0.0 else None,
         metadata.command,
     )
 

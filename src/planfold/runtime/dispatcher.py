@@ -13,14 +13,13 @@ from typing import Any
 
 from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
 from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
+from planfold.eventstore.metadata import clock_time
 from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.mailbox import Letter, Mailbox
 from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.slots import Reservation, Slots, reserve
-
-TIME_DIGITS = 4  # decisions are made with times to 0.1 ms, as the log holds them
 
 _Committed = Callable[[asyncio.Future[int]], None]
 
@@ -141,9 +140,7 @@ class Dispatcher:
         assert handler is not None
         stream = Stream(mailbox.aggregate_id, mailbox.version, mailbox.correlation_id)
         try:
-            decision = decide(
-                handler, letters, round(self._store.clock(), TIME_DIGITS), stream, known
-            )
+            decision = decide(handler, letters, clock_time(self._store.clock()), stream, known)
             if decision.events:
                 self._append(mailbox, letters, decision)
             else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
+from planfold.eventstore.metadata import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
@@ -26,10 +27,10 @@ from planfold.planner.commands import (
 from planfold.planner.events import StepStarted
 from planfold.planner.planner import Planner
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.dispatcher import TIME_DIGITS, Dispatcher
+from planfold.runtime.dispatcher import Dispatcher
 
 LONGEST_PAUSE_S = 2.0
-JITTER_DIGITS = 6
+JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
 
 
 class Observer(Protocol):
@@ -102,8 +103,8 @@ class Reporter:
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
-        now = round(self._store.clock(), TIME_DIGITS)
-        jitter = round(random.random(), JITTER_DIGITS)
+        now = clock_time(self._store.clock())
+        jitter = int(random.random() * JITTERS) / JITTERS
         command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
         origin = Metadata(
             worker=self._owner,
