@@ -43,7 +43,7 @@ def body_hash(aggregate_id: str, command: Any) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-class Stream(msgspec.Struct, frozen=True):
+class Stream(msgspec.Struct, frozen=True, gc=False):
     """Whose commands are decided, and the version and correlation id of its stream."""
 
     aggregate_id: str = ""
@@ -55,7 +55,7 @@ NEW: Final = Stream()
 NONE_KNOWN: Final[KnownCommands] = {}
 
 
-class Decision(msgspec.Struct, eq=False):
+class Decision(msgspec.Struct, eq=False, gc=False):
     """What the commands of one round lead to: ``events`` with their metadata, in order; ``queue``
     changes with the version of their event; what the stream's head shows; when it is due; and the
     answer to each command, in order: its own events, or the error that refused it."""

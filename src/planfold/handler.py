@@ -16,7 +16,7 @@ C = TypeVar("C")
 E = TypeVar("E")
 
 
-class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+class Metadata(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where an event comes from.
 
     ``correlation_id`` is shared by everything that one request set off; ``causation_id`` is the
@@ -44,7 +44,7 @@ def event_id(aggregate_id: str, version: int) -> str:
     return f"{aggregate_id}#{version}"
 
 
-class Enqueue(msgspec.Struct, frozen=True):
+class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Work for an executor begins: one row in the task queue.
 
     ``tool`` is what a worker needs to run it (a tool's name; for a task without one, its route);
@@ -58,13 +58,13 @@ class Enqueue(msgspec.Struct, frozen=True):
     priority: int = 0
 
 
-class Settle(msgspec.Struct, frozen=True):
+class Settle(msgspec.Struct, frozen=True, gc=False):
     """The work is over or withdrawn: its row leaves the task queue."""
 
     task_id: int
 
 
-class Signal(msgspec.Struct, frozen=True):
+class Signal(msgspec.Struct, frozen=True, gc=False):
     """Whoever runs this task is asked to stop it."""
 
     task_id: int
@@ -73,7 +73,7 @@ class Signal(msgspec.Struct, frozen=True):
 QueueChange = Enqueue | Settle | Signal
 
 
-class Outlook(msgspec.Struct, Generic[C], frozen=True):
+class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     """What follows from the present state.
 
     ``command`` is decided next, in the same commit. ``due_at`` is when time alone changes

@@ -24,7 +24,7 @@ from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Enqueue, Metadata, QueueChange, Signal
 
 
-class Fence(msgspec.Struct, frozen=True):
+class Fence(msgspec.Struct, frozen=True, gc=False):
     """Accept the decision only while the lease with this epoch still holds."""
 
     task_id: int
@@ -32,14 +32,14 @@ class Fence(msgspec.Struct, frozen=True):
     epoch: int
 
 
-class CommandRecord(msgspec.Struct, frozen=True):
+class CommandRecord(msgspec.Struct, frozen=True, gc=False):
     """A command id chosen by its sender, so that sending it again does nothing."""
 
     command_id: str
     body_hash: str
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """One decision on one stream.
 
     ``expected_version`` is the stream's version before it (0: the stream begins); ``queue``

@@ -13,7 +13,7 @@ Suspects = Literal["only", "no"]
 """Which tasks a claim takes, see :meth:`TaskQueue.claim`."""
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A row of the task queue: ``owner`` got the task at ``claimed_at`` and may run it until
     ``expires`` (seconds since the epoch; 0 where no worker holds it). ``epoch`` fences its result;
     ``cause`` is the id of the event that dispatched it.

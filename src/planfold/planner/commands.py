@@ -42,13 +42,13 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------
 
 
-class TaskCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class TaskCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
     """The task is done; ``result`` is JSON."""
 
     result: Any = None
 
 
-class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
     """The attempt failed; ``retryable`` False says that another one would fail as well."""
 
     error: str
@@ -173,7 +173,7 @@ class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     approved_by: str | None = None
 
 
-class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
     """An executor or a person reports on a task.
 
     ``attempt`` None means the present one (a person answers a question, not an attempt);
@@ -190,7 +190,7 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
     epoch: int = 0
 
 
-class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
     """Do whatever can be done at ``now``: dispatch, retry, apply defaults, complete."""
 
     now: float = 0.0
