@@ -14,46 +14,21 @@ import msgspec
 
 from planfold.backends.names import of_another_kind
 from planfold.errors import CorruptLog
-from planfold.eventstore.checksum import event_checksum, identity_checksum
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Undecoded
-from planfold.eventstore.metadata import UNREADABLE, decode_metadata, encode_metadata
-from planfold.eventstore.port import Append, StreamHead
+from planfold.eventstore.port import StreamHead
+from planfold.eventstore.recording import (
+    UNREADABLE,
+    decode_metadata,
+    event_checksum,
+    identity_checksum,
+)
 from planfold.eventstore.transfer import EventRow, TaskRow
-from planfold.handler import Metadata
 
 DAMAGED: Final = (
     "the row does not match its checksum, so it was damaged or changed; restore the database from "
     "a backup"
 )
-
-NewEvent = tuple[int, str, int, str, str, float, int]
-"""Version, type, event version, data, metadata, recorded_at, checksum."""
-
-
-def new_events(codec: Codec, append: Append, recorded_at: float) -> list[NewEvent]:
-    """The events of a decision as columns.
-
-    Raises:
-        ConfigurationError: the type of one is not registered.
-        ValueError: one, or its metadata, could not be read back.
-    """
-    aggregate_id = append.aggregate_id
-    identity = identity_checksum(append.stream_id.encode(), aggregate_id.encode())
-    rows: list[NewEvent] = []
-    known: Metadata | None = None
-    about = b""
-    text = ""
-    for version, (event, metadata) in enumerate(append.events, append.expected_version + 1):
-        if metadata is not known:
-            about = encode_metadata(metadata, aggregate_id, recorded_at)
-            known, text = metadata, about.decode()
-        name, event_version, data = codec.encode_bytes(event)
-        checksum = event_checksum(
-            identity, version, name.encode(), event_version, data, about, recorded_at
-        )
-        rows.append((version, name, event_version, data.decode(), text, recorded_at, checksum))
-    return rows
 
 
 def checksum_of(stream_id: str, aggregate_id: str, row: EventRow) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
-from planfold.eventstore.metadata import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.eventstore.queue import Lease
+from planfold.eventstore.recording import clock_time
 from planfold.executors.executor import Outcome
 from planfold.executors.recordable import as_text
 from planfold.handler import Metadata

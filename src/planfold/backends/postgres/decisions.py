@@ -12,10 +12,10 @@ import msgspec
 
 from planfold.backends.names import names_of, of_another_kind, require_storable
 from planfold.backends.postgres.connection import Row
-from planfold.backends.rows import new_events
 from planfold.errors import Conflict, CorruptLog, LeaseLost, Permanent, PlanfoldError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
+from planfold.eventstore.recording import new_events
 from planfold.eventstore.transfer import Tombstone, archived
 from planfold.handler import Enqueue, Settle
 

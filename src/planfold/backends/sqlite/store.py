@@ -18,7 +18,7 @@ from planfold.backends.names import (
     of_another_kind,
     require_storable,
 )
-from planfold.backends.rows import envelope_of, events_of, head_of, new_events
+from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL
@@ -31,9 +31,9 @@ from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Query
-from planfold.eventstore.metadata import decode_metadata
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.positions import subscribe_after
+from planfold.eventstore.recording import decode_metadata, new_events
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions.feed import PAGE as PAGE

@@ -1,19 +1,82 @@
-"""Metadata as a row holds it: short, because every event has some.
+"""What a row of the log says of an event: its type and JSON, its metadata, and a checksum.
 
-Most events of a stream belong to the request that began it, and were caused by an event of the
-same stream. Such a row holds ``cause``, the causation id without the aggregate id in front, and
-leaves out the correlation id where it is the aggregate id. All other rows, and those of older
-versions, hold both ids in full.
+The checksum is over all that the row says. It is written with the row and compared whenever the
+row is read, so that a changed bit is found and not folded. It is a CRC-32, kept as a signed 32-bit
+integer: that is what both databases store in four bytes. Numbers enter it at a fixed width and
+texts between NULs, which no valid name or JSON text holds.
+
+Metadata is short, because every event has some. Most events of a stream belong to the request that
+began it, and were caused by an event of the same stream. Such a row holds ``cause``, the causation
+id without the aggregate id in front, and leaves out the correlation id where it is the aggregate
+id. All other rows, and those of older versions, hold both ids in full.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from struct import Struct
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
-from planfold.eventstore.codec import MAX_DEPTH, is_too_deep, require_finite
+from planfold.eventstore.codec import MAX_DEPTH, Codec, is_too_deep, require_finite
+from planfold.eventstore.port import Append
 from planfold.handler import Metadata
+
+NewEvent = tuple[int, str, int, str, str, float, int]
+"""Version, type, event version, data, metadata, recorded_at, checksum."""
+
+
+def new_events(codec: Codec, append: Append, recorded_at: float) -> list[NewEvent]:
+    """The events of a decision as columns.
+
+    Raises:
+        ConfigurationError: the type of one is not registered.
+        ValueError: one, or its metadata, could not be read back.
+    """
+    aggregate_id = append.aggregate_id
+    identity = identity_checksum(append.stream_id.encode(), aggregate_id.encode())
+    rows: list[NewEvent] = []
+    known: Metadata | None = None
+    about = b""
+    text = ""
+    for version, (event, metadata) in enumerate(append.events, append.expected_version + 1):
+        if metadata is not known:
+            about = encode_metadata(metadata, aggregate_id, recorded_at)
+            known, text = metadata, about.decode()
+        name, event_version, data = codec.encode_bytes(event)
+        checksum = event_checksum(
+            identity, version, name.encode(), event_version, data, about, recorded_at
+        )
+        rows.append((version, name, event_version, data.decode(), text, recorded_at, checksum))
+    return rows
+
+
+_numbers = Struct(">qqd").pack  # version, event version, recorded_at
+_join = b"\0".join
+
+
+@lru_cache(4096)
+def identity_checksum(stream_id: bytes, aggregate_id: bytes) -> int:
+    """What the checksums of all events of a stream begin with."""
+    return crc32(b"%b\0%b\0" % (stream_id, aggregate_id))
+
+
+def event_checksum(
+    identity: int,
+    version: int,
+    event_type: bytes,
+    event_version: int,
+    data: bytes,
+    metadata: bytes,
+    recorded_at: float,
+) -> int:
+    """The checksum of one event; ``identity`` is that of its stream."""
+    numbers = _numbers(version, event_version, recorded_at)
+    checksum = crc32(_join((numbers, event_type, metadata, data)), identity)
+    return checksum if checksum < 0x80000000 else checksum - 0x100000000
+
 
 UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
 """In place of metadata that cannot be read."""
