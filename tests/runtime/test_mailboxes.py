@@ -20,7 +20,7 @@ async def big(kb: int) -> str:
 async def kept(app: planfold.App, count: int) -> list[str]:
     mailboxes = app.dispatcher._mailboxes
     names = [f"p{n}" for n in range(count)]
-    return [name for name in names if mailboxes.find(PLAN, name) is not None]
+    return [name for name in names if mailboxes.get((PLAN.stream_id, name)) is not None]
 
 
 async def test_states_are_dropped_when_they_take_too_much_memory(
@@ -52,17 +52,17 @@ async def test_states_are_bounded_by_number(database: str, monkeypatch: pytest.M
 def test_what_waits_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailboxes_module, "CACHED_STATES", 1)
     mailboxes = Mailboxes()
-    first = mailboxes.open(PLAN, "first")
+    first = mailboxes.make(PLAN, "first")
     first.busy = True
-    mailboxes.open(PLAN, "second")
-    assert mailboxes.find(PLAN, "first") is first
+    mailboxes.make(PLAN, "second")
+    assert mailboxes.get((PLAN.stream_id, "first")) is first
 
 
 async def test_a_state_is_estimated_near_what_it_takes(database: str) -> None:
     async with planfold.open_app(database, tools=[big]) as app:
         await submit(app, task("big", arguments={"kb": 100}))
         await app.send("p", HandleExecutorEvent(1, TaskCompleted("word " * 20_000), 1))
-        mailbox = app.dispatcher._mailboxes.find(PLAN, "p")
+        mailbox = app.dispatcher._mailboxes.get((PLAN.stream_id, "p"))
         assert mailbox is not None
         assert 50_000 < mailbox.size < 300_000
 
@@ -74,9 +74,9 @@ async def test_a_state_that_is_loaded_after_it_was_dropped_takes_no_room(
     async with planfold.open_app(database, tools=[big]) as app:
         await submit(app, task("big", arguments={"kb": 1}))
         mailboxes = Mailboxes()
-        loading = mailboxes.open(PLAN, "p")
-        mailboxes.open(PLAN, "other")
-        assert mailboxes.find(PLAN, "p") is None
+        loading = mailboxes.make(PLAN, "p")
+        mailboxes.make(PLAN, "other")
+        assert mailboxes.get((PLAN.stream_id, "p")) is None
         await loading.load(app.store)
     assert loading.size > 0
     assert mailboxes._bytes == 0

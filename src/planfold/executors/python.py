@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import os
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping
 from types import ModuleType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.cancellation import OwnSteps, take_back
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.declaration import (
     check_options,
@@ -166,7 +167,7 @@ class PythonExecutor:
             raise RuntimeError("a tool runs in an asyncio task")
         watch = _Watch(task, self._grace_s)
         context.cancelled.watch(watch.begin)
-        steps = OwnSteps(call, task)
+        steps = _OwnSteps(call, task)
         try:
             value = await steps
         except asyncio.CancelledError as error:
@@ -186,7 +187,7 @@ class PythonExecutor:
             context.cancelled.unwatch(watch.begin)
             watch.end()
             if steps.cancellations:
-                await take_back(steps.cancellations, task)
+                await _take_back(steps.cancellations, task)
         return self._completed(context, value)
 
     async def _in_thread(self, context: TaskContext, call: Callable[[], Any]) -> Outcome:
@@ -244,6 +245,79 @@ class PythonExecutor:
             )
             text += f"\n{self.tool.name} {how}"
         return TaskFailed(text, retryable=not is_permanent(error))
+
+
+class _OwnSteps:
+    """Awaits a call in ``task``, the current one, and counts how often the call's own code
+    cancelled that task. Code of the call runs only while it is resumed here; all others cancel it
+    in between.
+
+    A child process that the call forked ends here: it would be a copy of the worker with the same
+    lease.
+
+    A second task would show the same, but costs more than all the rest of a short call.
+    """
+
+    __slots__ = ("_coroutine", "_pid", "_task", "cancellations")
+
+    def __init__(self, call: Awaitable[Any], task: asyncio.Task[Any]) -> None:
+        self._coroutine = call if isinstance(call, Coroutine) else _awaited(call)
+        self._task = task
+        self._pid = os.getpid()
+        self.cancellations = 0
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        task = self._task
+        thrown: BaseException | None = None
+        while True:
+            before = task.cancelling()
+            try:
+                if thrown is None:
+                    waits_for = self._coroutine.send(None)
+                else:
+                    waits_for = self._coroutine.throw(thrown)
+            except StopIteration as stop:
+                self._end_child(0)
+                return stop.value
+            except GeneratorExit as fault:  # its own; one from outside arrives at the yield below
+                raise RuntimeError("coroutine raised GeneratorExit") from fault
+            except SystemExit as fault:
+                self._end_child(fault.code)
+                raise
+            except BaseException:
+                self._end_child(1)
+                raise
+            finally:
+                if task.cancelling() != before:
+                    # Below zero: it took back a cancellation of another origin (asyncio.timeout).
+                    self.cancellations = max(self.cancellations + task.cancelling() - before, 0)
+            self._end_child(1)
+            try:
+                yield waits_for
+                thrown = None
+            except GeneratorExit:
+                self._coroutine.close()
+                raise
+            except BaseException as fault:
+                thrown = fault
+
+    def _end_child(self, code: Any) -> None:
+        if os.getpid() != self._pid:
+            os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+async def _take_back(cancellations: int, task: asyncio.Task[Any]) -> None:
+    """Undo what the code of ``task``, the current one, did to it, also where it has not taken
+    effect yet."""
+    for _ in range(cancellations):
+        task.uncancel()
+    if not task.cancelling():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+
+async def _awaited(call: Awaitable[Any]) -> Any:
+    return await call
 
 
 class _Watch:

@@ -35,10 +35,11 @@ def has_work(state: PlannerState, now: float) -> bool:
         return False
     if _is_over(state):
         return True
-    if state.schedule.idle:
-        return False
+    schedule = state.schedule
+    if not (schedule.startable or schedule.delayed or schedule.deadlines.pending):
+        return False  # nearly always: all that can run is running
     return _nothing_holds_back(state) or (
-        next(state.schedule.deadlines.due(now), None) is not None
+        next(schedule.deadlines.due(now), None) is not None
         or next(_startable(state, now), None) is not None
     )
 
@@ -100,8 +101,6 @@ class _Room:
 def next_due(state: PlannerState) -> float | None:
     """When a question's default holds, or a retry's wait is over that has a slot to start in.
     One without a slot starts when a task ends, not when time passes."""
-    if not (state.schedule.delayed or state.schedule.deadlines.pending):
-        return None
     times = [state.schedule.deadlines.next()]
     if state.approved and not state.cancelled:
         room = _Room(state)
@@ -138,7 +137,7 @@ def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
     """Free tasks by route; first the route of which the fewest are running, then the one with the
     smallest id: an order that rests on nothing but the state."""
     schedule = state.schedule
-    lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane}
+    lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane.ids}
     if len(lanes) <= 1:
         return lanes
     heads = sorted((schedule.running[r], next(iter(schedule.ready[r])), r) for r in lanes)
@@ -211,12 +210,12 @@ def summary_of(state: PlannerState) -> PlanSummary:
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     for task in state.tasks.values():
         if not task.superseded:
-            by_status[task.status].append(task.id)
+            by_status[task.status].append(task.spec.id)
     return PlanSummary(
         total=len(state.tasks),
         completed=len(by_status[TaskStatus.Completed]),
         failed=tuple(by_status[TaskStatus.Failed]),
         skipped=tuple(by_status[TaskStatus.Skipped]),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
-        unknown=tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
+        unknown=tuple(t.spec.id for t in state.tasks.values() if t.outcome_unknown),
     )

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from planfold.errors import CorruptLog
+from planfold.handler import Handler
 from planfold.planner import transitions as t
+from planfold.planner.commands import Command
 from planfold.planner.events import (
     BudgetAdded,
     CancelRequested,
@@ -42,6 +44,20 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 
 _next_status = t.TRANSITIONS.get
+
+
+class PlanMemory(Handler[Command, Event]):
+    """The half of a planner that remembers: ``state``, and what events change in it."""
+
+    def __init__(self, state: PlannerState | None = None) -> None:
+        self.state = state or PlannerState()
+
+    def apply(self, event: Event) -> None:
+        """Advance by one event. Raises CorruptLog where the event is not legal."""
+        state = self.state
+        state.updated_at = self.recorded_at
+        fold_event(state, event)
+        state.version += 1
 
 
 def fold_event(state: PlannerState, event: Event) -> None:
@@ -119,7 +135,7 @@ def _add(state: PlannerState, specs: tuple[TaskSpec, ...]) -> None:
 
 
 def _must_have_begun(state: PlannerState) -> None:
-    if not state.initialized:
+    if not state.revision_hash:
         raise CorruptLog("a history must begin with TasksPlanned")
 
 

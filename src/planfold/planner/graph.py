@@ -80,12 +80,6 @@ class Schedule:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
-    @property
-    def idle(self) -> bool:
-        """Whether no task is free and no question has a deadline, as while all that can run is
-        running: what is asked after every event, so it is cheap."""
-        return not (self.startable or self.delayed or self.deadlines.pending)
-
     def is_free(self, task_id: int) -> bool:
         return self._unmet[task_id] == 0
 

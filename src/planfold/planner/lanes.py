@@ -11,37 +11,37 @@ class Lane:
     is asked to. The order is that of ids, and not of coming, so that what starts next is the same
     for a plan that was restored or folded again."""
 
-    __slots__ = ("_heap", "_ids")
+    __slots__ = ("_heap", "ids")
 
     def __init__(self) -> None:
-        self._ids: set[int] = set()
+        self.ids: set[int] = set()
         self._heap: list[int] = []  # with ids that have left since
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.ids)
 
     def add(self, task_id: int) -> bool:
         """Returns False when it is in the lane already."""
-        if task_id in self._ids:
+        if task_id in self.ids:
             return False
-        self._ids.add(task_id)
+        self.ids.add(task_id)
         heapq.heappush(self._heap, task_id)
         return True
 
     def discard(self, task_id: int) -> bool:
         """Returns False when it is not in the lane."""
-        if task_id not in self._ids:
+        if task_id not in self.ids:
             return False
-        self._ids.remove(task_id)
-        if not self._ids:
+        self.ids.remove(task_id)
+        if not self.ids:
             self._heap.clear()
         return True
 
     def __iter__(self) -> Iterator[int]:
-        heap, ids = self._heap, self._ids
-        if len(ids) <= 1:  # nearly always
-            yield from tuple(ids)
-            return
+        return iter(tuple(self.ids)) if len(self.ids) <= 1 else self._ordered()
+
+    def _ordered(self) -> Iterator[int]:
+        heap, ids = self._heap, self.ids
         while heap and heap[0] not in ids:
             heapq.heappop(heap)
         frontier = [(heap[0], 0)] if heap else []

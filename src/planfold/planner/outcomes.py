@@ -95,7 +95,7 @@ def _completed(state: PlannerState, task: Task, result: object) -> Iterator[Even
         error = "it completed, but an answer on which it rests was changed"
         yield from stopped(state, task, error, result=result)
         return
-    yield TaskStatusUpdated(task.id, TaskStatus.Completed, result=result)
+    yield TaskStatusUpdated(task.spec.id, TaskStatus.Completed, result=result)
     if task.outdated:
         yield from run_again(state, task)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
-from planfold.handler import Enqueue, Handler, Outlook, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal
 from planfold.planner import answering, cancelling, revising
 from planfold.planner.commands import (
     AddBudget,
@@ -38,7 +38,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.folding import fold_event
+from planfold.planner.folding import PlanMemory
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revising import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
@@ -50,16 +50,13 @@ TOKEN_BYTES = 5  # a token is about four characters
 FOLD_VERSION = 4  # raise it when folding the same events gives another state
 
 
-class Planner(Handler[Command, Event]):
+class Planner(PlanMemory):
     """One plan.
 
     >>> planner = Planner()
     >>> events = planner.process(Initialize("Release", tasks))
     >>> Planner.fold(events).process(Continue())
     """
-
-    def __init__(self, state: PlannerState | None = None) -> None:
-        self.state = state or PlannerState()
 
     def process(self, command: Command) -> list[Event]:
         """See :meth:`Handler.process`.
@@ -79,13 +76,6 @@ class Planner(Handler[Command, Event]):
         events = decide(self.state, command)
         return events if type(events) is list else list(events)
 
-    def apply(self, event: Event) -> None:
-        """Advance by one event; raises CorruptLog where the event is not legal."""
-        state = self.state
-        state.updated_at = self.recorded_at
-        fold_event(state, event)
-        state.version += 1
-
     def outlook(self, events: Sequence[Event] = (), now: float = 0.0) -> Outlook[Command]:
         """See :meth:`Handler.outlook`.
 
@@ -98,7 +88,9 @@ class Planner(Handler[Command, Event]):
         command = self._next_command(now)
         if command is not None:
             return Outlook(command, queue=queue)
-        return Outlook(None, next_due(self.state), queue, _head(self.state), _size(self.state))
+        timed = self.state.schedule.delayed or self.state.schedule.deadlines.pending
+        due_at = next_due(self.state) if timed else None
+        return Outlook(None, due_at, queue, _head(self.state), _size(self.state))
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state
@@ -130,7 +122,8 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
         match event:
             case TaskDispatched(task_id, attempt):
                 spec, priority = state.tasks[task_id].spec, state.config.priority
-                route, tool = spec.queue_route, spec.needed_tool
+                route = spec.queue_route
+                tool = spec.tool.name if spec.tool else route
                 changes.append((place, Enqueue(task_id, attempt, route, tool, priority)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):

@@ -108,11 +108,6 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
         """The name that workers and concurrency limits go by: route, else tool, else kind."""
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
 
-    @property
-    def needed_tool(self) -> str:
-        """What a worker needs to run it: the tool, or where it has none what serves its route."""
-        return self.tool.name if self.tool else self.queue_route
-
 
 PLANNING = "planning"  # the route of drafting tasks
 

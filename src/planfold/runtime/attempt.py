@@ -10,7 +10,7 @@ from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
-from planfold.planner.tasks import Effect, Task
+from planfold.planner.tasks import Effect
 
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
@@ -42,7 +42,7 @@ class Attempt:
     @property
     def cut_off(self) -> bool:
         """Whether its worker stops and has cancelled it, whatever became of the cancellation."""
-        return self._stopping() and self.running is not None and self.running.cancelling() > 0
+        return self.running is not None and self.running.cancelling() > 0 and self._stopping()
 
     def cancel(self) -> None:
         """Ask the executor to stop; after a grace of 10 s it is made to."""
@@ -62,8 +62,7 @@ class Attempt:
         """Run ``executor`` to its outcome."""
         resumable = getattr(executor, "resumable", False)
         once = context.task.spec.effect is Effect.Once and not resumable
-        crashes = MAX_CRASHES + context.recorded_steps  # a step is progress, and earns a crash
-        refused = self._refusal(context.task, once, crashes)
+        refused = self._refusal(context, once)
         if refused is not None:
             return refused
         self._context = context
@@ -92,14 +91,17 @@ class Attempt:
             self._context = None
             context.close()
 
-    def _refusal(self, task: Task, once: bool, most_crashes: int) -> Outcome | None:
+    def _refusal(self, context: TaskContext, once: bool) -> Outcome | None:
         """Why this attempt must not start at all, if so."""
-        lease = self.lease
+        lease, task = self.lease, context.task
         if once and lease.starts > 1:
             reason = "the process that ran it ended before it reported"
             return OutcomeUnknown(reason, lease.started_at)
         if self._cancelled or task.stopping:
             return TaskFailed("cancelled before it began", retryable=False)
+        if lease.crashes < MAX_CRASHES:
+            return None
+        most_crashes = MAX_CRASHES + context.recorded_steps  # a step is progress: one more crash
         if lease.crashes >= most_crashes:
             work = f"the tool {task.tool.name!r}" if task.tool else "its executor"
             return TaskFailed(

@@ -21,8 +21,6 @@ from planfold.runtime.mailbox import Letter, Mailbox
 from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.slots import Reservation, Slots, reserve
 
-_Committed = Callable[[asyncio.Future[int]], None]
-
 
 class Dispatcher:
     """Workers put their ``slots`` here, to take tasks in the commit that dispatches them."""
@@ -31,7 +29,7 @@ class Dispatcher:
         self._store = store
         self._mailboxes = Mailboxes()
         self.slots: list[Slots] = []
-        self._appended: list[tuple[asyncio.Future[int], _Committed]] = []
+        self._appended: list[tuple[asyncio.Future[int], Callable[[asyncio.Future[int]], None]]] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
         self._asking: set[asyncio.Task[None]] = set()  # for what the cache does not hold
 
@@ -73,7 +71,7 @@ class Dispatcher:
             answer=loop.create_future(),
             fence=fence,
         )
-        mailbox = self._mailboxes.open(aggregate, aggregate_id)
+        mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
         self._schedule(mailbox, loop)
         return await letter.answer
@@ -83,7 +81,7 @@ class Dispatcher:
     ) -> Handler[Any, Any]:
         """The handler as it is, for reading; with ``at_least`` the cached state is returned when
         it is at that version or later. Raises NotFound when there is no such stream."""
-        mailbox = self._mailboxes.open(aggregate, aggregate_id)
+        mailbox = self._mailbox(aggregate, aggregate_id)
         handler = mailbox.handler
         if handler is None or at_least is None or mailbox.version < at_least:
             handler = await mailbox.read(self._store)
@@ -93,12 +91,17 @@ class Dispatcher:
         return handler
 
     def head(self, aggregate: Aggregate, aggregate_id: str) -> dict[str, Any] | None:
-        """What the handler wants lists to show, as last committed; None where the store has to
-        be asked because this process was not the last to write it."""
-        mailbox = self._mailboxes.find(aggregate, aggregate_id)
-        if mailbox is None or not mailbox.is_current(self._store):
-            return None
-        return mailbox.head or None
+        """What lists show, as last committed; None where the store has to be asked."""
+        mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
+        current = mailbox and mailbox.generation == self._store.generation(aggregate_id)
+        return mailbox.head or None if mailbox and current else None
+
+    def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
+        key = (aggregate.stream_id, aggregate_id)
+        if key not in self._mailboxes:
+            return self._mailboxes.make(aggregate, aggregate_id)
+        self._mailboxes.move_to_end(key)
+        return self._mailboxes[key]
 
     def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
         if not mailbox.busy:
@@ -109,7 +112,8 @@ class Dispatcher:
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
         letters = mailbox.take()
-        if mailbox.is_current(self._store) and not any(letter.body_hash for letter in letters):
+        current = mailbox.generation == self._store.generation(mailbox.aggregate_id)
+        if current and not any(letter.body_hash for letter in letters):
             self._decide(mailbox, letters, {})
         else:
             self._ask(self._look_up(mailbox, letters))
@@ -266,10 +270,9 @@ class Dispatcher:
         self._rest(mailbox)
 
     def _abandon(self, mailbox: Mailbox, letters: Sequence[Letter], fault: BaseException) -> None:
-        mailbox.forget()
         for letter in letters:
             letter.fail(fault)
-        self._rest(mailbox)
+        self._again(mailbox, ())
 
     def _rest(self, mailbox: Mailbox) -> None:
         mailbox.rest()

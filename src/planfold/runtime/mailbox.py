@@ -17,6 +17,7 @@ from planfold.runtime.aggregate import Aggregate
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
+UNKNOWN = -1  # no generation of a store
 
 
 class Letter(Delivery, kw_only=True):
@@ -49,7 +50,7 @@ class Mailbox:
         self.grew = grew
         self.snapshot_version = 0
         self.one_by_one = False
-        self._generation = -1
+        self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
@@ -84,8 +85,9 @@ class Mailbox:
 
     async def _load(self, store: EventStore) -> Handler[Any, Any]:
         generation = store.generation(self.aggregate_id)
+        self.generation = UNKNOWN  # while it is read
         handler = await (self._fold(store) if self.handler is None else self._refresh(store))
-        self._generation = generation
+        self.generation = generation
         return handler
 
     def rest(self) -> None:
@@ -155,12 +157,6 @@ class Mailbox:
             apply(event)
         self.version += len(history.events)
 
-    def is_current(self, store: EventStore) -> bool:
-        """Whether this mailbox knows of nobody who wrote since it looked at the log."""
-        if self.handler is None or self._loading.locked():
-            return False
-        return self._generation == store.generation(self.aggregate_id)
-
     def committed(self, decision: Decision, store: EventStore) -> None:
         """The decision is in the log."""
         self.version += len(decision.events)
@@ -180,6 +176,7 @@ class Mailbox:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
         self._contended = True
         self.handler = None
+        self.generation = UNKNOWN
         self.head = {}
         self.version = 0
         self._resize(0)

@@ -93,7 +93,7 @@ class Runner:
             task=task,
             arguments=arguments,
             report=report,
-            steps=dict(planner.state.steps(lease.task_id)),
+            steps=dict(planner.state.steps_by_task.get(lease.task_id, ())),
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,

@@ -133,14 +133,14 @@ def translated(path: str) -> Iterator[None]:
     """Raise SQLite's errors as planfold's, with the file and the remedy."""
     try:
         yield
-    except apsw.Error as fault:
+    except (apsw.Error, UnicodeDecodeError) as fault:
         raise translate(fault, path) from fault
-    except UnicodeDecodeError as fault:
-        raise CorruptLog(f"{path} is damaged: it holds text that is not UTF-8 ({fault})") from None
 
 
-def translate(fault: apsw.Error, path: str) -> PlanfoldError:
+def translate(fault: apsw.Error | UnicodeDecodeError, path: str) -> PlanfoldError:
     match fault:
+        case UnicodeDecodeError():
+            return CorruptLog(f"{path} is damaged: it holds text that is not UTF-8 ({fault})")
         case apsw.FullError():
             return Transient(f"the disk of {path} is full; nothing was written, free some space")
         case apsw.BusyError() | apsw.LockedError():

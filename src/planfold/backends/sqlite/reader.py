@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import apsw
 
-from planfold.backends.sqlite.connection import translated
+from planfold.backends.sqlite.connection import translate
 from planfold.backends.sqlite.queries import SQL
 
 
@@ -20,12 +19,18 @@ class Reader:
 
     def rows(self, name: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a named query; none for a name that is not valid Unicode."""
-        with translated(self.path), suppress(UnicodeEncodeError):
+        try:
             return list(self.connection.execute(SQL[name], bindings))
-        return []
+        except UnicodeEncodeError:
+            return []
+        except (apsw.Error, UnicodeDecodeError) as fault:
+            raise translate(fault, self.path) from fault
 
     def value(self, name: str, bindings: Sequence[Any] = ()) -> Any:
         """The first value of a named query, or None."""
-        with translated(self.path), suppress(UnicodeEncodeError):
+        try:
             return self.connection.execute(SQL[name], bindings).get
-        return None
+        except UnicodeEncodeError:
+            return None
+        except (apsw.Error, UnicodeDecodeError) as fault:
+            raise translate(fault, self.path) from fault

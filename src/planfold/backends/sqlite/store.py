@@ -120,7 +120,7 @@ class SqliteStore:
             self._check(connection, append)
             version = append.expected_version + len(rows)
             execute = connection.execute
-            turn = changes.last_turn(self._turns)
+            turn = changes.last_turn(self._turns) if changes.free else None
             about = (version, head, append.due_at, now, turn)
             if append.expected_version:
                 key = (aggregate_id, append.expected_version, stream_id)

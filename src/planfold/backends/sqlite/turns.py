@@ -85,7 +85,7 @@ class Changes:
         self._begins = not append.expected_version
         self._lanes: set[Lane] = set()
         self._owner = append.owner
-        self._free: list[list[Any]] = []
+        self.free: list[list[Any]] = []
         self._leased: list[list[Any]] = []
         self._steps: list[tuple[str, list[Any]]] = []
         aggregate_id, leased = append.aggregate_id, append.leased
@@ -101,7 +101,7 @@ class Changes:
                 self._add("enqueue_leased", row)
             else:
                 self._lanes.add((change.priority, change.route, change.tool))
-                self._free.append(row)
+                self.free.append(row)
                 self._add("enqueue", row)
 
     def _add(self, name: str, row: Any) -> None:
@@ -109,13 +109,11 @@ class Changes:
             self._steps.append((name, []))
         self._steps[-1][1].append(row)
 
-    def last_turn(self, turns: Turns) -> int | None:
-        """Give turns to the rows without an owner; returns the last one, None without any."""
-        if not self._free:
-            return None
-        count = len(self._free)
+    def last_turn(self, turns: Turns) -> int:
+        """Give turns to the rows without an owner (``free``); returns the last one."""
+        count = len(self.free)
         last = turns.take(self._aggregate_id, self._lanes, count, begins=self._begins)
-        for turn, row in enumerate(self._free, last - count + 1):
+        for turn, row in enumerate(self.free, last - count + 1):
             row[-1] = turn
         return last
 
