@@ -199,6 +199,6 @@ async def test_events_of_older_versions_have_no_checksum(tmp_path: Path) -> None
     with apsw.Connection(path) as raw:
         raw.execute("UPDATE events SET checksum = NULL")
     await store.append(decision(Counted(3), to="old", at=2))
-    assert await store.load("old") == [Counted(1), Counted(2), Counted(3)]
+    assert (await store.load("old")).events == [Counted(1), Counted(2), Counted(3)]
     assert sqlite_inspection.inspect(path).integrity == "ok"
     await store.close()

@@ -71,7 +71,7 @@ async def test_opening_again_changes_nothing(postgres_database: str) -> None:
     await store.append(decision(Counted(1)))
     await store.close()
     again = await PostgresStore.open(postgres_database, CODEC, create=False)
-    assert (again.store_id, await again.load("a")) == (store.store_id, [Counted(1)])
+    assert (again.store_id, (await again.load("a")).events) == (store.store_id, [Counted(1)])
     await again.close()
     session = await connect(parse_address(postgres_database))
     assert await migrate(session, parse_address(postgres_database)) == 0
@@ -93,7 +93,7 @@ async def test_a_later_migration_keeps_what_is_there(
     assert set(opened) == {store.store_id}
     assert "later" in await tables(direct)
     await store.append(decision(Counted(2), at=1))  # an older planfold that is still running
-    assert await store.load("a") == [Counted(1), Counted(2)]
+    assert (await store.load("a")).events == [Counted(1), Counted(2)]
     await store.close()
 
 
