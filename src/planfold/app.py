@@ -17,8 +17,7 @@ from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.drafting.model.standing import has_started
-from planfold.drafting.revision import check_tasks, compile_revision
+from planfold.drafting.revision import check_revision, check_tasks, compile_revision
 from planfold.errors import CommandRejected, ConfigurationError, Permanent
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
@@ -109,8 +108,9 @@ class App(PlanReader):
         """Replace what has not started by a plan (a draft, or text); returns the hash of the
         revision, which waits for approval unless ``approved_by`` says who gave it.
 
-        The plan may be the whole one, edited, or only what is still to come. What has started
-        stays as it is; see :func:`planfold.drafting.revision.compile_revision`.
+        The plan may be the whole one, edited, or only what is still to come. What is running or
+        completed stays as it is; what failed, was skipped or cancelled is planned again or dropped:
+        see :func:`planfold.drafting.revision.compile_revision`.
 
         Raises:
             InvalidPlan: with all faults; nothing is changed.
@@ -120,8 +120,8 @@ class App(PlanReader):
         """
         toolbox = self._toolbox()
         draft = self.draft(plan) if isinstance(plan, str) else plan
-        tasks = compile_revision(draft, toolbox, (await self.planner(plan_id)).state)
-        await self._send(plan_id, RevisePlan(tasks, approved_by))
+        state = (await self.planner(plan_id)).state
+        await self._send(plan_id, compile_revision(draft, toolbox, state, approved_by=approved_by))
         return (await self.planner(plan_id)).state.revision_hash
 
     async def wish(
@@ -184,9 +184,8 @@ class App(PlanReader):
         if isinstance(command, Initialize):
             check_tasks(command.tasks, self._toolbox(), {})
         elif isinstance(command, RevisePlan):
-            tasks = (await self.planner(plan_id)).state.tasks
-            started = {i: task.spec for i, task in tasks.items() if has_started(task)}
-            check_tasks(command.tasks, self._toolbox(), started)
+            plan = (await self.planner(plan_id)).state
+            check_revision(command, self._toolbox(), plan)
         return await self._send(plan_id, command, command_id=command_id)
 
     def _toolbox(self) -> Toolbox:

@@ -34,6 +34,7 @@ from planfold.readmodels.plan_view import PlanFold, waits_for
 
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
+    from planfold.planner.tasks import TaskSpec
 
 # --- tasks ------------------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ def _info(
             started = fold.started.get(task.id)
             return "" if started is None else duration(fold.finished.get(task.id, now) - started)
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
-            return f"{task.status.value}, planned anew"
+            return f"{task.status.value}, superseded"
         case TaskStatus.Failed:
             return f"failed, attempt {task.attempt}" if task.attempt > 1 else "failed"
         case TaskStatus.Cancelled:
@@ -165,6 +166,11 @@ def id_width(fold: PlanFold) -> int:
 
 def specs_of(fold: PlanFold) -> list[Any]:
     return [task.spec for task in fold.state.tasks.values()]
+
+
+def counted_specs(fold: PlanFold) -> list[TaskSpec]:
+    """Without those that a revision superseded."""
+    return [task.spec for task in fold.state.tasks.values() if not task.superseded]
 
 
 def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
@@ -310,7 +316,8 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         else:
             steps.append((resume, "runs it here; no worker does now"))
     elif status is PlanStatus.Failed:
-        failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
+        tasks = (t for t in fold.state.tasks.values() if not t.superseded)
+        failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
         steps.append((words, "plans it again"))
     pad = max((len(words) for words, _ in steps), default=0)
@@ -323,7 +330,7 @@ def revision_lines(fold: PlanFold, width: int) -> list[Line]:
         return []
     from planfold.drafting.changes import plan_diff
 
-    diff = plan_diff(fold.approved, specs_of(fold))
+    diff = plan_diff(fold.approved, counted_specs(fold))
     return [[], *change_lines(diff, width, "Nothing but what a model did to plan it.")]
 
 
@@ -339,7 +346,7 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     """Every line of what an approval would let run, where one is waited for."""
     if fold.state.status is not PlanStatus.AwaitingApproval:
         return []
-    return [[], [("What would run", "bold")], *outline(specs_of(fold), width, most=None)]
+    return [[], [("What would run", "bold")], *outline(counted_specs(fold), width, most=None)]
 
 
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:

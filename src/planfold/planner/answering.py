@@ -122,6 +122,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
         return
     yield ClarificationReceived(task.id, answer, command.by)
     below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
+    below = [t for t in below if not t.superseded]
     busy = {t.id for t in below if _may_be_running(state, t)}
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:

@@ -15,6 +15,7 @@ from planfold.planner.events import (
     ClarificationRequested,
     PlanApproved,
     PlanningCompleted,
+    PlanRevised,
     PlanSummary,
     TaskDispatched,
     TasksReset,
@@ -31,7 +32,8 @@ _Times = dict[int, float]  # seconds since the epoch by task id
 
 
 class TaskView(msgspec.Struct):
-    """A task with its times (seconds since the epoch) and, while it waits, the reason why."""
+    """A task with its times (seconds since the epoch) and, while it waits, the reason why.
+    ``superseded``: it did not complete, and the plan does not rest on it since a revision."""
 
     id: int
     label: str | None
@@ -47,6 +49,7 @@ class TaskView(msgspec.Struct):
     waits_for: str | None = None
     note: str | None = None
     outcome_unknown: bool = False
+    superseded: bool = False
 
 
 class PlanView(msgspec.Struct):
@@ -75,7 +78,7 @@ class PlanView(msgspec.Struct):
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
-        for task in self.tasks:
+        for task in sorted(self.tasks, key=lambda task: task.superseded):
             if key in (task.id, task.label):
                 return task
         raise KeyError(key)
@@ -119,7 +122,7 @@ class PlanFold:
         if isinstance(event, PlanningCompleted):
             self._summary = event.summary
         elif isinstance(event, PlanApproved):
-            self.approved = tuple(task.spec for task in self.state.tasks.values())
+            self.approved = tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
         self.created_at = self.created_at or at
         self.updated_at = at
         self.version, self.position = envelope.version, envelope.position
@@ -157,9 +160,14 @@ class PlanFold:
                 if self.state.tasks[task_id].status in ENDED:
                     self.finished[task_id] = at
             case TasksReset(task_ids):
-                for task_id in task_ids:
-                    self.started.pop(task_id, None)
-                    self.finished.pop(task_id, None)
+                self._forget_times(task_ids)
+            case PlanRevised(tasks=tasks):
+                self._forget_times([spec.id for spec in tasks])
+
+    def _forget_times(self, task_ids: Iterable[int]) -> None:
+        for task_id in task_ids:
+            self.started.pop(task_id, None)
+            self.finished.pop(task_id, None)
 
     def _task_view(self, task: Task) -> TaskView:
         return TaskView(
@@ -177,6 +185,7 @@ class PlanFold:
             waits_for=waits_for(task, self.state),
             note=task.note if task.status is TaskStatus.Running else None,
             outcome_unknown=task.outcome_unknown,
+            superseded=task.superseded,
         )
 
 
