@@ -222,7 +222,8 @@ class App(PlanReader):
         asked to do could not be done.
 
         ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
-        was unknown is done; without one the result is null.
+        was unknown is done. Without one the result is null, which is refused where a task that has
+        not started uses the result.
 
         Raises:
             CommandRejected: the task asks nothing, or does not take this answer or a result.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.outcomes import needs_of
 from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
@@ -27,7 +26,7 @@ from planfold.cli.printing import (
 )
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
-from planfold.planner.answering import DONE
+from planfold.planner.answering import DONE, use_of_result
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, waits_for
@@ -285,7 +284,7 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
         if DONE in question.choices and question.then == "outcome":
-            needs = needs_of(fold.state, question)
+            needs = use_of_result(fold.state, question)
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])
             text = f"{DONE} --result JSON" if needs else DONE

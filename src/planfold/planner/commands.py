@@ -70,7 +70,8 @@ class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=Tr
 class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A person's answer; ``failed`` reports that the work asked for could not be done.
     ``result`` is the task's result where the answer says that an attempt with an unknown outcome
-    was done; without one the result is null."""
+    was done. Without one the result is null, which is refused where a task that has not started
+    uses the result."""
 
     answer: str
     by: str = ""
