@@ -38,6 +38,7 @@ from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.inputs import check_command, check_text
 from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
@@ -90,7 +91,8 @@ class App(PlanReader):
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` stands for another plan, or the priority is out of range.
+            CommandRejected: ``plan_id`` stands for another plan, the priority is out of range, or a
+                name or text cannot be recorded (NUL, half a surrogate pair).
         """
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
@@ -142,6 +144,9 @@ class App(PlanReader):
         """
         from planfold.drafting.model.wish import begin_with_wish  # it loads a Markdown parser
 
+        check_text("text", text)
+        if approved_by is not None:
+            check_text("approved_by", approved_by)
         config = config or self.planner_config()
         if not config.model:
             raise ConfigurationError(
@@ -176,6 +181,7 @@ class App(PlanReader):
 
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
+            CommandRejected: a name, a text or a value cannot be recorded; it names the field.
             Conflict: ``command_id`` stands for another command.
             InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
             ConfigurationError: there are such tasks, but the tools are not known, because of
@@ -199,6 +205,10 @@ class App(PlanReader):
     async def _send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
     ) -> list[Event]:
+        check_text("plan_id", plan_id)
+        if command_id is not None:
+            check_text("command_id", command_id)
+        check_command(command)
         return await self.dispatcher.send(
             PLAN,
             plan_id,
@@ -231,7 +241,8 @@ class App(PlanReader):
         """
         if result is not UNSET:
             result = _recorded(result)
-        report = ClarificationProvided(_valid_text(text), by, failed, result)
+        check_text("text", text, nul=False)
+        report = ClarificationProvided(text, by, failed, result)
         task_id = await self.task_id(plan_id, task)
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
@@ -366,11 +377,3 @@ def _recorded(result: Any) -> Any:
         return recordable(result, "the result")
     except Permanent as fault:
         raise CommandRejected(str(fault)) from None
-
-
-def _valid_text(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise CommandRejected("the text is not valid Unicode (a lone surrogate)") from None
-    return text

@@ -312,3 +312,12 @@ def test_unexpected_faults_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in out
     monkeypatch.setenv("PLANFOLD_DEBUG", "1")
     assert "Traceback" in called("list", code=1)
+
+
+def test_a_user_name_of_another_encoding_is_recorded_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("USER", "J\udcf6rg")
+    called("run", "--yes", "--detach", write_plan(sh("a", "true")))
+    assert "approved revision" in called("log")
+    assert "by J?rg" in called("log")
