@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from planfold.assembly import assembled, files_dir, planner_config, workspace_of
+from planfold.assembly import anchored, assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
@@ -352,10 +352,14 @@ async def open_app(
     host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
     tools are imported: enough to look at plans and to send them commands, not to run them.
 
+    Relative paths (the database's, the workspace) are those of the present folder now; changing
+    the folder later moves nothing.
+
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
+    settings = anchored(settings)
     async with AsyncExitStack() as stack:
         chosen = executors or Executors()
         if load:
