@@ -202,7 +202,8 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     fold = situation.fold
     now, unclaimed = time.time(), situation.unclaimed
     lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
-    for name, at in (("started", fold.started), ("ended", fold.finished)):
+    first = "asked" if task.kind is NodeKind.Clarification else "queued"
+    for name, at in ((first, fold.started), ("ended", fold.finished)):
         if task.id in at:
             lines.append([(f"{name} {date_and_time(at[task.id])}", "dim")])
     if task.error:

@@ -33,6 +33,7 @@ _Times = dict[int, float]  # seconds since the epoch by task id
 
 class TaskView(msgspec.Struct):
     """A task with its times (seconds since the epoch) and, while it waits, the reason why.
+    ``started_at`` is when it was first queued, or asked.
     ``superseded``: it did not complete, and the plan does not rest on it since a revision."""
 
     id: int
