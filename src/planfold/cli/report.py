@@ -320,6 +320,8 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
         steps.append((words, "plans it again"))
+        words = command_line(db, "revise", fold.plan_id, "PLAN")
+        steps.append((words, "or puts another task in its place"))
     pad = max((len(words) for words, _ in steps), default=0)
     return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
 
