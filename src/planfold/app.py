@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from planfold.assembly import assembled, files_dir, planner_config, workspace_of
+from planfold.assembly import anchored, assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.drafting.model.standing import has_started
-from planfold.drafting.revision import check_tasks, compile_revision
+from planfold.drafting.revision import check_revision, check_tasks, compile_revision
 from planfold.errors import CommandRejected, ConfigurationError, Permanent
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
@@ -39,6 +38,7 @@ from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.inputs import check_command, check_text
 from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
@@ -91,7 +91,8 @@ class App(PlanReader):
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` stands for another plan, or the priority is out of range.
+            CommandRejected: ``plan_id`` stands for another plan, the priority is out of range, or a
+                name or text cannot be recorded (NUL, half a surrogate pair).
         """
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
@@ -109,8 +110,9 @@ class App(PlanReader):
         """Replace what has not started by a plan (a draft, or text); returns the hash of the
         revision, which waits for approval unless ``approved_by`` says who gave it.
 
-        The plan may be the whole one, edited, or only what is still to come. What has started
-        stays as it is; see :func:`planfold.drafting.revision.compile_revision`.
+        The plan may be the whole one, edited, or only what is still to come. What is running or
+        completed stays as it is; what failed, was skipped or cancelled is planned again or dropped:
+        see :func:`planfold.drafting.revision.compile_revision`.
 
         Raises:
             InvalidPlan: with all faults; nothing is changed.
@@ -120,8 +122,8 @@ class App(PlanReader):
         """
         toolbox = self._toolbox()
         draft = self.draft(plan) if isinstance(plan, str) else plan
-        tasks = compile_revision(draft, toolbox, (await self.planner(plan_id)).state)
-        await self._send(plan_id, RevisePlan(tasks, approved_by))
+        state = (await self.planner(plan_id)).state
+        await self._send(plan_id, compile_revision(draft, toolbox, state, approved_by=approved_by))
         return (await self.planner(plan_id)).state.revision_hash
 
     async def wish(
@@ -142,6 +144,9 @@ class App(PlanReader):
         """
         from planfold.drafting.model.wish import begin_with_wish  # it loads a Markdown parser
 
+        check_text("text", text)
+        if approved_by is not None:
+            check_text("approved_by", approved_by)
         config = config or self.planner_config()
         if not config.model:
             raise ConfigurationError(
@@ -176,6 +181,7 @@ class App(PlanReader):
 
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
+            CommandRejected: a name, a text or a value cannot be recorded; it names the field.
             Conflict: ``command_id`` stands for another command.
             InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
             ConfigurationError: there are such tasks, but the tools are not known, because of
@@ -184,9 +190,8 @@ class App(PlanReader):
         if isinstance(command, Initialize):
             check_tasks(command.tasks, self._toolbox(), {})
         elif isinstance(command, RevisePlan):
-            tasks = (await self.planner(plan_id)).state.tasks
-            started = {i: task.spec for i, task in tasks.items() if has_started(task)}
-            check_tasks(command.tasks, self._toolbox(), started)
+            plan = (await self.planner(plan_id)).state
+            check_revision(command, self._toolbox(), plan)
         return await self._send(plan_id, command, command_id=command_id)
 
     def _toolbox(self) -> Toolbox:
@@ -200,6 +205,10 @@ class App(PlanReader):
     async def _send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
     ) -> list[Event]:
+        check_text("plan_id", plan_id)
+        if command_id is not None:
+            check_text("command_id", command_id)
+        check_command(command)
         return await self.dispatcher.send(
             PLAN,
             plan_id,
@@ -223,7 +232,8 @@ class App(PlanReader):
         asked to do could not be done.
 
         ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
-        was unknown is done; without one the result is null.
+        was unknown is done. Without one the result is null, which is refused where a task that has
+        not started uses the result.
 
         Raises:
             CommandRejected: the task asks nothing, or does not take this answer or a result.
@@ -231,7 +241,8 @@ class App(PlanReader):
         """
         if result is not UNSET:
             result = _recorded(result)
-        report = ClarificationProvided(_valid_text(text), by, failed, result)
+        check_text("text", text, nul=False)
+        report = ClarificationProvided(text, by, failed, result)
         task_id = await self.task_id(plan_id, task)
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
@@ -341,10 +352,14 @@ async def open_app(
     host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
     tools are imported: enough to look at plans and to send them commands, not to run them.
 
+    Relative paths (the database's, the workspace) are those of the present folder now; changing
+    the folder later moves nothing.
+
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
+    settings = anchored(settings)
     async with AsyncExitStack() as stack:
         chosen = executors or Executors()
         if load:
@@ -366,11 +381,3 @@ def _recorded(result: Any) -> Any:
         return recordable(result, "the result")
     except Permanent as fault:
         raise CommandRejected(str(fault)) from None
-
-
-def _valid_text(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise CommandRejected("the text is not valid Unicode (a lone surrogate)") from None
-    return text

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from planfold.compaction.profiles import Profile, load_profile
 from planfold.databases import database_path
 from planfold.drafting.encoding import decoded
@@ -130,6 +132,13 @@ def _own_profile(settings: Settings) -> Profile | None:
         return load_profile(decoded(path.read_bytes()), str(path))
     except (OSError, ValueError) as fault:
         raise ConfigurationError(f"the profile {path} cannot be read: {fault}") from None
+
+
+def anchored(settings: Settings) -> Settings:
+    """``settings`` with absolute paths: a tool may change the folder of this process later."""
+    path = database_path(settings.database)
+    database = settings.database if path is None else f"sqlite:///{path.absolute()}"
+    return replace(settings, workspace=str(workspace_of(settings)), database=database)
 
 
 def workspace_of(settings: Settings) -> Path:

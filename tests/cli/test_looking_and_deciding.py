@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import resource
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -109,8 +110,9 @@ def test_log() -> None:
     called("run", "--yes", write_plan(sh("a", "echo hi"), sh("b", "exit 2", "a")), code=1)
     plan_id = shown()["id"]
     out = called("log")
-    assert "started 1 a" in out
-    assert "failed 2 b: exit code 2" in out
+    assert "queued 1 a" in out
+    assert "started" not in out
+    assert re.search(r"failed 2 b \(began \d\d:\d\d:\d\d, \d.\d s\): exit code 2", out)
     first = json.loads(called("log", "--json").splitlines()[0])
     wanted = "position stream_id aggregate_id version event_id event_type event_version data"
     assert list(first) == [*wanted.split(), "metadata", "recorded_at"]
@@ -176,6 +178,14 @@ def test_retry_says_how_to_go_on() -> None:
     called("resume")
     assert statuses(shown()) == ["completed", "completed"]
     called("retry", shown()["id"], "a", code=2)
+
+
+def test_what_no_worker_has_taken_is_queued_and_has_not_begun() -> None:
+    called("run", "--yes", "--detach", write_plan(sh("a", "true")))
+    out = called("log")
+    assert "queued 1 a" in out
+    assert not re.search("began|started", out)
+    assert "\nqueued " in called("show", "--task", "a")
 
 
 def test_cancel_ends_without_any_worker() -> None:
@@ -312,3 +322,12 @@ def test_unexpected_faults_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in out
     monkeypatch.setenv("PLANFOLD_DEBUG", "1")
     assert "Traceback" in called("list", code=1)
+
+
+def test_a_user_name_of_another_encoding_is_recorded_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("USER", "J\udcf6rg")
+    called("run", "--yes", "--detach", write_plan(sh("a", "true")))
+    assert "approved revision" in called("log")
+    assert "by J?rg" in called("log")

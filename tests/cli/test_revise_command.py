@@ -59,3 +59,28 @@ def test_in_a_terminal_it_asks() -> None:
         assert terminal.end() == 0
     assert shown()["status"] != "awaiting_approval"
     assert [task["label"] for task in shown()["tasks"]] == ["q", "c"]
+
+
+def test_what_failed_is_replaced() -> None:
+    out = called("run", "--yes", write_plan(sh("a", "exit 3"), sh("b", "touch b", "a")), code=1)
+    assert "PLAN  # or puts another task in its place" in out
+    out = called("revise", write_plan(sh("a", "touch a"), sh("b", "touch b", "a")), "--yes")
+    assert "What would change\n- 1 a it\n~ 2 b it (depends_on)\n+ 3 a it\n" in out
+    called("resume")
+    assert [(t["id"], t["status"], t["superseded"]) for t in shown()["tasks"]] == [
+        (1, "failed", True),
+        (3, "completed", False),
+        (2, "completed", False),
+    ]
+    assert shown()["status"] == "completed"
+    assert "failed, superseded" in called("show")
+
+
+def test_a_text_corrects_what_failed() -> None:
+    called("run", "--yes", "1. Run `exit 3`\n2. Run `touch made`", code=1)
+    called("revise", "1. Run `true`\n2. Run `touch made`", code=3)
+    assert "- 1 Run `exit 3`" in called("show")
+    assert "exit 3" not in called("show").partition("What would run")[2]
+    called("approve")
+    called("resume")
+    assert Path("made").exists()

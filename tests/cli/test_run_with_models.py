@@ -120,11 +120,11 @@ def test_planning_anew_shows_what_would_change_and_waits() -> None:
     called("resume", code=FAILED)
     assert "until you approve" in called("replan", "count the files instead")
     out = called("resume", code=WAITS)
-    assert "What would change\n+ 6 list it" in out
+    assert "What would change\n- 3 count it\n+ 6 list it" in out
     called("approve")
     assert "completed" in called("resume", code=COMPLETED)
     assert statuses(shown())[2] == "failed"
-    assert "failed, planned anew" in called("show")
+    assert "failed, superseded" in called("show")
 
 
 def test_a_plan_without_a_model_cannot_be_planned_anew() -> None:

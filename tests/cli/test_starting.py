@@ -15,7 +15,7 @@ from command_line import call, called, question, sh, shown, statuses, write_plan
 def test_run_a_markdown_plan() -> None:
     Path("plan.md").write_text("# Release\n\n1. Run `echo one`\n2. Run `sh -c 'echo two'`\n")
     out = called("run", "--yes", "plan.md")
-    assert re.search(r"^\d\d:\d\d:\d\d started 1", out, re.MULTILINE)
+    assert re.search(r"^\d\d:\d\d:\d\d queued 1", out, re.MULTILINE)
     assert re.search(r"completed 2 \(.* s\): two", out)
     assert "completed, 2 of 2 tasks completed" in out
     assert shown()["title"] == "Release"
@@ -35,7 +35,7 @@ def test_run_says_each_change_once() -> None:
     out = called("run", "--yes", write_plan(sh("a", "true"), sh("b", "true", "a")))
     events = [line.split(" ", 1)[1] for line in out.splitlines() if re.match(r"\d\d:", line)]
     said = [re.sub(r" \(.*", "", event) for event in events]
-    assert said[2:6] == ["started 1 a", "completed 1 a", "started 2 b", "completed 2 b"]
+    assert said[2:6] == ["queued 1 a", "completed 1 a", "queued 2 b", "completed 2 b"]
     assert len(said) == len(set(said))
 
 

@@ -8,16 +8,23 @@ import pytest
 
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.revision import check_tasks, compile_revision
+from planfold.drafting.revision import (
+    check_revision,
+    check_tasks,
+    compile_revision,
+    revision_diff,
+)
 from planfold.errors import InvalidPlan
 from planfold.planner.commands import (
+    CancelTask,
     HandleExecutorEvent,
     Initialize,
     RevisePlan,
     TaskCompleted,
+    TaskFailed,
 )
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import NodeKind, TaskSpec, ToolCall
+from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall
 from planfold.testing.given import Scenario, given
 from planfold.tools.tool import Tool, Toolbox
 
@@ -45,8 +52,8 @@ def begun(*tasks: TaskDraft) -> Scenario[Planner]:
 
 def revised(plan: Scenario[Planner], *tasks: TaskDraft) -> dict[int, TaskSpec]:
     """The plan's tasks after a revision, which the planner takes."""
-    specs = compile_revision(PlanDraft(tasks=list(tasks)), TOOLS, plan.handler.state)
-    plan.when(RevisePlan(specs, "me")).follow_up()
+    draft = PlanDraft(tasks=list(tasks))
+    plan.when(compile_revision(draft, TOOLS, plan.handler.state, approved_by="me")).follow_up()
     return {i: task.spec for i, task in plan.handler.state.tasks.items()}
 
 
@@ -131,6 +138,117 @@ def test_what_a_started_task_waits_for_stays_in_the_revision() -> None:
     plan.when(ChangeAnswer(1, "y")).follow_up()  # b is running still, and a runs again
     specs = revised(plan, TaskDraft(description="c"))
     assert {i: s.description for i, s in specs.items()} == {1: "which?", 2: "a", 3: "b", 4: "c"}
+
+
+# --- tasks that failed, were skipped or cancelled ----------------------------------------------
+
+
+def ended(*more: TaskDraft) -> Scenario[Planner]:
+    """fetch completed, pack failed, ship was skipped."""
+    plan = begun(FETCH, PACK, SHIP, *more)
+    plan.when(HandleExecutorEvent(1, TaskCompleted("data"))).follow_up()
+    return plan.when(HandleExecutorEvent(2, TaskFailed("no space"))).follow_up()
+
+
+def stand(plan: Scenario[Planner]) -> dict[str, str]:
+    """The status of each task that counts, by its description."""
+    tasks = plan.handler.state.tasks.values()
+    return {t.description: t.status.value for t in tasks if not t.superseded}
+
+
+def test_what_failed_is_replaced_and_its_dependents_run_after_that() -> None:
+    plan = ended()
+    specs = revised(plan, FETCH, echo("pack less", "$1", id=2), SHIP)
+    assert specs[4] == TaskSpec(
+        id=4,
+        description="pack less",
+        kind=NodeKind.ToolCall,
+        tool=ToolCall("echo", {"text": "$1"}),
+        depends_on=(1,),
+    )
+    assert (specs[3].depends_on, specs[3].tool) == ((4,), ToolCall("echo", {"text": "$4"}))
+    assert stand(plan) == {"fetch": "completed", "pack less": "running", "ship": "planned"}
+    assert plan.handler.state.tasks[2].superseded
+    plan.when(HandleExecutorEvent(4, TaskCompleted("box"))).follow_up()
+    assert plan.handler.state.tasks[3].arguments == {"text": "box"}
+
+
+def test_what_failed_and_stays_in_the_plan_runs_again_as_another_task() -> None:
+    plan = ended()
+    specs = revised(plan, FETCH, PACK, SHIP)
+    assert {i: s.description for i, s in specs.items()} == {
+        1: "fetch",
+        2: "pack",
+        3: "ship",
+        4: "pack",
+    }
+    assert plan.handler.state.tasks[4].status is TaskStatus.Running
+
+
+def test_what_failed_is_dropped_with_what_was_skipped() -> None:
+    plan = ended()
+    revised(plan, FETCH, echo("send as it is", "$1"))
+    assert stand(plan) == {"fetch": "completed", "send as it is": "running"}
+
+
+def test_the_label_goes_to_the_replacement() -> None:
+    plan = begun(echo("fetch", label="a"), echo("pack", "$a", label="b"), echo("ship", "$b"))
+    plan.when(HandleExecutorEvent(1, TaskCompleted("data"))).follow_up()
+    plan.when(HandleExecutorEvent(2, TaskFailed("no space"))).follow_up()
+    specs = revised(plan, echo("pack less", "$a", label="b"), echo("ship", "$b"))
+    assert (specs[4].label, specs[3].depends_on) == ("b", (4,))
+    plan.when(HandleExecutorEvent(4, TaskFailed("still no space"))).follow_up()
+    specs = revised(plan, echo("pack nothing", "x", label="b"), echo("ship", "$b"))
+    assert (specs[5].label, specs[3].depends_on) == ("b", (5,))
+
+
+def test_a_failed_task_is_nothing_to_build_on() -> None:
+    found = faults_of(ended(), echo("send", "$2"))
+    assert found == [
+        "task 4, depends_on: depends on task 2, which has failed (put a task in its place into "
+        "the revision, or leave the dependency out)"
+    ]
+    found = faults_of(ended(), TaskDraft(description="send", depends_on=[3]))
+    assert "depends on task 3, which was skipped" in found[0]
+
+
+def test_a_failure_that_holds_nothing_back_stays_unless_it_is_replaced() -> None:
+    lint = echo("lint", id=9, on_failure="continue")
+    plan = ended(lint).when(HandleExecutorEvent(9, TaskFailed("style"))).follow_up()
+    revised(plan, echo("send", depends_on=[9]))
+    assert stand(plan) == {"fetch": "completed", "lint": "failed", "send": "running"}
+    plan = ended(lint).when(HandleExecutorEvent(9, TaskFailed("style"))).follow_up()
+    specs = revised(plan, echo("lint more", id=9), echo("send", depends_on=[9]))
+    assert stand(plan) == {"fetch": "completed", "lint more": "running", "send": "planned"}
+    assert {i: s.depends_on for i, s in specs.items() if i > 9} == {10: (11,), 11: ()}
+
+
+def test_what_was_cancelled_is_replaced() -> None:
+    plan = begun(FETCH, PACK, SHIP).when(CancelTask(1)).follow_up()
+    plan.when(HandleExecutorEvent(1, TaskFailed("stopped"))).follow_up()
+    revised(plan, echo("copy", id=1), PACK, SHIP)
+    assert stand(plan) == {"copy": "running", "pack": "planned", "ship": "planned"}
+
+
+def test_what_is_shown_before_a_revision_is_approved() -> None:
+    plan = ended()
+    draft = PlanDraft(tasks=[FETCH, echo("pack less", "$1", id=2), SHIP])
+    state = plan.handler.state
+    diff = revision_diff(state, compile_revision(draft, TOOLS, state))
+    assert str(diff) == "- 2 pack\n~ 3 ship (tool, depends_on)\n+ 4 pack less"
+    plan = begun(FETCH, PACK).when(CancelTask(2)).follow_up()
+    again = compile_revision(PlanDraft(tasks=[FETCH, PACK]), TOOLS, plan.handler.state)
+    assert str(revision_diff(plan.handler.state, again)) == "+ 2 pack"
+
+
+def test_tasks_made_by_hand_may_take_the_place_of_what_failed() -> None:
+    plan = ended()
+    state = plan.handler.state
+    less = call(id=4, text="$1", depends_on=(1,), label="pack")
+    ship = call(id=3, text="$4", depends_on=(4,))
+    check_revision(RevisePlan((less, ship), superseded=(2,)), TOOLS, state)
+    with pytest.raises(InvalidPlan, match="already started"):
+        check_revision(RevisePlan((call(id=2),)), TOOLS, state)
 
 
 # --- tasks made by hand ------------------------------------------------------------------------

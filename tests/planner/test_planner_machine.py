@@ -322,7 +322,12 @@ class PlannerMachine(RuleBasedStateMachine):
         if data.draw(st.booleans()):
             added = data.draw(plans(max(tasks) + 1, tuple(known)))
         again = [data.draw(specs(s.id, [i for i in known if i < s.id])) for s in kept[:1]]
-        self.send(c.RevisePlan((*again, *kept[1:], *added), approved_by))
+        over = (S.Failed, S.Skipped, S.Cancelled)
+        ended = [i for i, t in tasks.items() if t.status in over and data.draw(st.booleans())]
+        revived = [t.spec for i, t in tasks.items() if i not in ended and not t.attempt]
+        revived = [s for s in revived if tasks[s.id].status in over and data.draw(st.booleans())]
+        revision = (*again, *kept[1:], *revived, *added)
+        self.send(c.RevisePlan(revision, approved_by, tuple(ended)))
 
     @precondition(lambda self: self.planner.state.uncompacted)
     @rule(summary=st.sampled_from([None, "so far so good"]))
@@ -450,7 +455,8 @@ class PlannerMachine(RuleBasedStateMachine):
         last = next(e for e in reversed(self.history) if isinstance(e, PlanningCompleted))
 
         def ids(status: S) -> tuple[int, ...]:
-            return tuple(t.id for t in state.tasks.values() if t.status is status)
+            counted = (t for t in state.tasks.values() if not t.superseded)
+            return tuple(t.id for t in counted if t.status is status)
 
         assert last.summary == PlanSummary(
             len(state.tasks),

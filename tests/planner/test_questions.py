@@ -36,6 +36,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, RetryPolicy, TaskStatus
 
 # --- tasks that ask ----------------------------------------------------------------------------
@@ -235,6 +236,26 @@ def test_done_completes_with_null_unless_a_result_is_given() -> None:
     assert plan.handler.state.tasks[1].result is None
     plan = play(unknown(), answer(1, "Done", result={"id": 3}))  # type: ignore[arg-type]
     assert plan.handler.state.tasks[1].result == {"id": 3}
+
+
+def test_done_needs_the_result_that_a_dependent_uses() -> None:
+    plan = running(work(1), tool(2, 1, to="$1.id"), tool(3, 1, text="no reference"))
+    play(plan, report(1, OutcomeUnknown("the worker died"), attempt=1))
+    for text in ("done", "Done", "1"):
+        plan.when(answer(1, text)).then_rejected(
+            r"task 2 uses \$1.id: the answer 'done' needs the result of task 1; give it with"
+        )
+    assert Planner.fold(plan.history).process(answer(1, "done", result=None))
+    assert Planner.fold(plan.history).process(answer(1, "run it again"))
+    play(plan, answer(1, "done", result={"id": 3}))
+    assert plan.handler.state.tasks[2].arguments == {"to": 3}
+
+
+def test_done_needs_no_result_where_the_task_runs_again() -> None:
+    plan = running(ask(1), work(2, 1), tool(3, 2, to="$2.id"))
+    play(plan, answer(1, "a"), report(2, OutcomeUnknown("cut off"), attempt=1))
+    play(plan, ChangeAnswer(1, "b"), answer(2, "done"))
+    assert (statuses(plan)[2], plan.handler.state.tasks[2].attempt) == ("running", 2)
 
 
 @pytest.mark.parametrize("given", [{}, {"result": None}, {"result": {"id": 3}}])

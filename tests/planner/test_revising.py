@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from plan_builders import (
+    Plan,
     answer,
     ask,
     done,
@@ -12,10 +14,20 @@ from plan_builders import (
     play,
     running,
     statuses,
+    tool,
     work,
 )
 
-from planfold.planner.commands import ApprovePlan, CancelPlan, ChangeAnswer, Continue, RevisePlan
+from planfold.errors import NotFound
+from planfold.planner.commands import (
+    ApprovePlan,
+    CancelPlan,
+    CancelTask,
+    ChangeAnswer,
+    Continue,
+    RetryTask,
+    RevisePlan,
+)
 from planfold.planner.events import PlanApproved, PlanRevised, TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import RetryPolicy
@@ -82,6 +94,8 @@ def test_a_revision_cannot_build_on_what_failed() -> None:
     plan = play(running(work(1), work(2, 1), work(3, on_failure="continue")), failed(1), failed(3))
     plan.when(RevisePlan((work(4, 1),))).then_rejected("depends on task 1, which is failed")
     plan.when(RevisePlan((work(4, 2),))).then_rejected("depends on task 2, which is skipped")
+    dropped = RevisePlan((work(4, 3),), "me", superseded=(1, 2, 3))
+    plan.when(dropped).then_rejected("depends on task 3, which is failed; depend on a task that")
     play(plan, RevisePlan((work(4, 3),), "me"))
     assert statuses(plan)[4] == "running"
 
@@ -119,3 +133,78 @@ def test_a_task_that_started_keeps_the_parents_it_waits_for() -> None:
 def test_a_parent_that_stays_starts_its_new_dependents() -> None:
     plan = play(running(work(1), work(2, 1)), RevisePlan((work(3, 1),), "me"), done(1))
     assert statuses(plan) == {1: "completed", 3: "running"}
+
+
+# --- tasks that failed, were skipped or cancelled ----------------------------------------------
+
+
+@pytest.fixture
+def ended() -> Plan:
+    """1 completed, 2 failed, 3 and 4 were skipped."""
+    return play(running(work(1), work(2, 1), work(3, 2), work(4, 3)), done(1), failed(2))
+
+
+def test_a_revision_replaces_what_failed_and_plans_what_was_skipped(ended: Plan) -> None:
+    revision = RevisePlan((work(5, 1), work(3, 5), work(4, 3)), "me", superseded=(2,))
+    ended.when(revision)
+    ended.then(
+        PlanRevised((), revision.tasks, ended.handler.state.revision_hash, (2,)), PlanApproved
+    )
+    ended.follow_up()
+    assert plan_status(ended) == "running"
+    play(ended, done(5), done(3), done(4))
+    assert statuses(ended) == dict.fromkeys((1, 2, 3, 4, 5), "completed") | {2: "failed"}
+    assert plan_status(ended) == "completed"
+
+
+def test_a_revision_drops_what_failed(ended: Plan) -> None:
+    ended.when(RevisePlan((), superseded=(2, 3, 4)))
+    play(ended, ApprovePlan(ended.handler.state.revision_hash))
+    assert plan_status(ended) == "completed"
+    ended.when(RevisePlan((), superseded=(2, 3, 4))).then_nothing()
+
+
+def test_what_a_revision_does_not_mention_stays_failed(ended: Plan) -> None:
+    play(ended, RevisePlan((work(5, 1),), "me"), done(5))
+    assert plan_status(ended) == "failed"
+
+
+def test_only_what_ended_without_completing_is_superseded(ended: Plan) -> None:
+    ended.when(RevisePlan((work(5),), superseded=(1,))).then_rejected("task 1 is completed; a rev")
+    ended.when(RevisePlan((work(3),), superseded=(3,))).then_rejected("leave out one of both")
+    ended.when(RevisePlan((work(5),), superseded=(9,))).then_rejected("no task 9", NotFound)
+    ended.when(RevisePlan((work(2),), superseded=())).then_rejected("has started already")
+    plan = running(work(1), work(2, 1))
+    plan.when(RevisePlan((), superseded=(1,))).then_rejected("task 1 is running")
+    plan.when(RevisePlan((), superseded=(2,))).then_rejected("task 2 is planned")
+
+
+def test_a_cancelled_task_that_never_started_keeps_its_id() -> None:
+    plan = play(running(work(1), work(2, 1)), CancelTask(2), RevisePlan((work(2, 1),), "me"))
+    play(plan, done(1), done(2))
+    assert statuses(plan) == {1: "completed", 2: "completed"}
+
+
+def test_a_superseded_task_does_not_keep_its_parents() -> None:
+    plan = play(running(work(1), work(2, 1), work(3, 2)), CancelTask(3))
+    play(plan, RevisePlan((work(4, 1),), "me", superseded=(3,)), done(1), done(4))
+    assert statuses(plan) == {1: "completed", 3: "cancelled", 4: "completed"}
+    assert plan.handler.state.tasks[3].depends_on == ()
+    assert plan_status(plan) == "completed"
+
+
+def test_a_superseded_task_does_not_run_again_with_others() -> None:
+    plan = running(ask(1), work(2, 1), work(3, 2))
+    play(plan, answer(1, "a"), failed(2))
+    play(plan, RevisePlan((work(4, 1),), "me", superseded=(2, 3)), done(4))
+    play(plan, ChangeAnswer(1, "b"))
+    assert statuses(plan) == {1: "completed", 2: "failed", 3: "skipped", 4: "running"}
+    play(plan, RetryTask(2))
+    assert statuses(plan) == {1: "completed", 2: "running", 3: "skipped", 4: "running"}
+
+
+def test_references_need_a_dependency() -> None:
+    plan = running(work(1), work(2, 1))
+    message = "task 3 refers to [$]1.path, but does not depend"
+    plan.when(RevisePlan((tool(3, text="$1.path"),))).then_rejected(message)
+    given(Planner).when(initialize(work(1), tool(3, text="$1.path"))).then_rejected(message)

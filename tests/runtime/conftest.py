@@ -15,6 +15,14 @@ def database(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/plans.db"
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def each_database(request: pytest.FixtureRequest) -> str:
+    """A new database, once on each backend."""
+    name = "database" if request.param == "sqlite" else "postgres_database"
+    found: str = request.getfixturevalue(name)
+    return found
+
+
 @pytest.fixture
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     """``await until(check)``: go on once ``check()`` is true, at the latest after 20 s; it may be

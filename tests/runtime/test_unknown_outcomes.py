@@ -6,7 +6,10 @@ import threading
 from pathlib import PurePosixPath
 from typing import Any
 
+import pytest
+
 import planfold
+from planfold.errors import CommandRejected
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.python import PythonExecutor
@@ -38,7 +41,9 @@ async def test_a_safe_tool_over_its_timeout_is_tried_again() -> None:
     assert view.task(1).result == 2
 
 
-async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about() -> None:
+async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about(
+    each_database: str,
+) -> None:
     charged = []
 
     @planfold.tool(retry=3)
@@ -50,7 +55,7 @@ async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about() -> N
     def note(receipt: str) -> str:
         return receipt
 
-    async with planfold.open_app("sqlite:///:memory:", tools=[charge, note]) as app:
+    async with planfold.open_app(each_database, tools=[charge, note]) as app:
         await submit(
             app,
             task("charge", label="charge", arguments={"cents": 5}),
@@ -60,6 +65,8 @@ async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about() -> N
         (question,) = view.questions
         assert 'Was this done? charge (called with {"cents":5}; it ran to its' in question.question
         assert "cannot be recorded: the result of charge is not JSON" in question.question
+        with pytest.raises(CommandRejected, match=r"task 2 uses \$1.receipt: .* result=\.\.\."):
+            await app.answer(PLAN_ID, "charge", "done")
         await app.answer(PLAN_ID, "charge", "done", result={"receipt": "/receipts/1"})
         view = await finish(app)
     assert view.status == "completed"

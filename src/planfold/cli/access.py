@@ -95,7 +95,8 @@ async def existing_app(db: str | None) -> AsyncIterator[App]:
 
 def person() -> str:
     """Who gives an answer or an approval."""
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    return name.encode(errors="replace").decode()  # bytes of another encoding cannot be recorded
 
 
 async def find_plan(app: App, key: str) -> str:

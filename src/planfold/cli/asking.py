@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from planfold.cli.access import person
-from planfold.cli.outcomes import require_result
 from planfold.cli.printing import Line, Paper, clean
+from planfold.cli.remedies import explained
 from planfold.cli.report import is_work, question_lines
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.questions import Question
@@ -212,13 +212,11 @@ class Asker:
             self._complain("Please type an answer. Ctrl-D leaves the questions open.")
             return
         try:
-            if not failed:
-                require_result((await self._app.planner(plan_id)).state, question.task_id, text)
             await self._app.answer(plan_id, question.task_id, text, by=person(), failed=failed)
             self._current, self._complaint = None, ""
             await self._look()
         except (CommandRejected, NotFound) as refusal:
-            self._complain(clean(str(refusal)))
+            self._complain(clean(explained(refusal)))
 
     def _complain(self, text: str) -> None:
         self._complaint = text

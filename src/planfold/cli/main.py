@@ -34,7 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("deciding", "Refuse a plan that waits for approval."),
     "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("deciding", "Plan a task again that did not complete."),
-    "revise": ("revising", "Replace what has not started by another plan."),
+    "revise": ("revising", "Replace what has not started, and what failed."),
     "replan": ("modelling", "Let the model plan anew what has not started."),
     "budget": ("modelling", "What a plan has spent on models; let it spend more."),
     "eval": ("evaluating", "Score a planner against requests whose plans people made."),

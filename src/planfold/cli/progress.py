@@ -79,7 +79,7 @@ class Silence:
 
 
 class PlainLines:
-    """One line per change: ``12:01:03 started 3 build``."""
+    """One line per change: ``12:01:03 queued 3 build``."""
 
     redraws = False
 
@@ -106,10 +106,11 @@ class PlainLines:
         if task is not None:
             spans.append((f" {name_of(task.spec)}", ""))
             detail = words.detail
-            if words.verb == "started" and not detail and not task.spec.label:
+            if words.verb == "queued" and not detail and not task.spec.label:
                 detail = clean(task.description)
             if words.verb in ("completed", "failed") and task.started_at:
-                took = (task.finished_at or envelope.recorded_at) - task.started_at
+                ended = task.finished_at or envelope.recorded_at
+                took = ended - (envelope.metadata.began_at or task.started_at)
                 spans.append((f" ({duration(took)})", "dim"))
             spans.append((f": {detail}" if detail else "", ""))
         elif words.detail:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.outcomes import needs_of
 from planfold.cli.outline import name_of, outline, reading_order
 from planfold.cli.printing import (
     MARKS,
@@ -27,13 +26,14 @@ from planfold.cli.printing import (
 )
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
-from planfold.planner.answering import DONE
+from planfold.planner.answering import DONE, use_of_result
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, plan_view, waits_for
 
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
+    from planfold.planner.tasks import TaskSpec
 
 # --- tasks ------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ def _info(
             started = task.started_at
             return duration((task.finished_at or now) - started) if started else ""
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
-            return f"{task.status.value}, planned anew"
+            return f"{task.status.value}, superseded"
         case TaskStatus.Failed:
             return f"failed, attempt {task.attempt}" if task.attempt > 1 else "failed"
         case TaskStatus.Cancelled:
@@ -167,6 +167,11 @@ def specs_of(fold: PlanFold) -> list[Any]:
     return [task.spec for task in fold.state.tasks.values()]
 
 
+def counted_specs(fold: PlanFold) -> list[TaskSpec]:
+    """Without those that a revision superseded."""
+    return [task.spec for task in fold.state.tasks.values() if not task.superseded]
+
+
 def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
     """In the same order, those that failed or have not ended before those that completed."""
     if len(tasks) <= most:
@@ -197,7 +202,8 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     fold = situation.fold
     now, unclaimed = time.time(), situation.unclaimed
     lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
-    for name, at in (("started", task.started_at), ("ended", task.finished_at)):
+    first = "asked" if task.kind is NodeKind.Clarification else "queued"
+    for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
     if task.error:
@@ -279,7 +285,7 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             lines.append([(f"  {more}", "busy"), (others, "dim")])
             text = "stop"
         if DONE in question.choices and question.then == "outcome":
-            needs = needs_of(fold.state, question)
+            needs = use_of_result(fold.state, question)
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])
             text = f"{DONE} --result JSON" if needs else DONE
@@ -310,9 +316,12 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         else:
             steps.append((resume, "runs it here; no worker does now"))
     elif status is PlanStatus.Failed:
-        failed = [t.id for t in fold.state.tasks.values() if t.status is TaskStatus.Failed]
+        tasks = (t for t in fold.state.tasks.values() if not t.superseded)
+        failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
         steps.append((words, "plans it again"))
+        words = command_line(db, "revise", fold.plan_id, "PLAN")
+        steps.append((words, "or puts another task in its place"))
     pad = max((len(words) for words, _ in steps), default=0)
     return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
 
@@ -323,7 +332,7 @@ def revision_lines(fold: PlanFold, width: int) -> list[Line]:
         return []
     from planfold.drafting.changes import plan_diff
 
-    diff = plan_diff(fold.approved, specs_of(fold))
+    diff = plan_diff(fold.approved, counted_specs(fold))
     return [[], *change_lines(diff, width, "Nothing but what a model did to plan it.")]
 
 
@@ -339,7 +348,7 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     """Every line of what an approval would let run, where one is waited for."""
     if fold.state.status is not PlanStatus.AwaitingApproval:
         return []
-    return [[], [("What would run", "bold")], *outline(specs_of(fold), width, most=None)]
+    return [[], [("What would run", "bold")], *outline(counted_specs(fold), width, most=None)]
 
 
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:

@@ -14,11 +14,11 @@ from planfold.cli.outline import outline
 from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.cli.progress import display_for
 from planfold.cli.report import (
+    counted_specs,
     next_lines,
     plan_lines,
     revision_lines,
     show_json,
-    specs_of,
     waiting_lines,
 )
 from planfold.cli.session import (
@@ -104,7 +104,7 @@ class Runner:
         if self._json:
             return
         fold = (await situation_of(self._app, plan_id)).fold
-        state, specs = fold.state, specs_of(fold)
+        state, specs = fold.state, counted_specs(fold)
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from planfold.cli.outline import name_of
-from planfold.cli.printing import clean, counted, cut, date_and_time, duration, in_json
-from planfold.eventstore.envelope import Undecoded
+from planfold.cli.printing import clean, clock, counted, cut, date_and_time, duration, in_json
+from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.events import (
     BudgetAdded,
     CancelRequested,
@@ -38,7 +38,7 @@ _STYLE: Final = {
     "failed": "bad",
     "cancelled": "bad",
     "asks": "ask",
-    "started": "busy",
+    "queued": "busy",
     "skipped": "dim",
     "progress": "dim",
     "step": "dim",
@@ -70,7 +70,7 @@ def words_for(event: Any) -> Words:
 def _about_a_task(event: Any) -> Words | None:
     match event:
         case TaskDispatched(task_id, attempt):
-            return Words("started", task_id, f"attempt {attempt}" if attempt > 1 else "")
+            return Words("queued", task_id, f"attempt {attempt}" if attempt > 1 else "")
         case TaskStatusUpdated(task_id, TaskStatus.Running):
             return Words("progress", task_id, clean(event.note or ""))
         case TaskStatusUpdated(task_id, status):
@@ -217,6 +217,15 @@ def _drafted(result: dict[str, Any]) -> str:
     said += " from the text" if result["drafter"] == "text" else " by the model"
     said += f", in {rounds} rounds" if isinstance(rounds, int) and rounds > 1 else ""
     return clean("; ".join([said, *(f"warning: {warning}" for warning in warnings)]))
+
+
+def run_words(envelope: Envelope) -> str:
+    """When the attempt that this event ends began, and how long it ran: "began 12:01:03, 0.4 s".
+    Empty where the event ends none, or an older version wrote it."""
+    began = envelope.metadata.began_at
+    if not began:
+        return ""
+    return f"began {clock(began)}, {duration(max(envelope.recorded_at - began, 0.0))}"
 
 
 class TaskNames:

@@ -1,33 +1,46 @@
-"""``compile_revision``: a draft of what is still to come becomes the tasks of a ``RevisePlan``."""
+"""``compile_revision``: a draft of what is still to come becomes a ``RevisePlan``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import count
 from typing import Any
 
 import msgspec
 
+from planfold.drafting.changes import PlanDiff, plan_diff
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
-from planfold.drafting.model.standing import has_started, standing
+from planfold.drafting.model.standing import ancestors, has_started, why_closed
 from planfold.drafting.shape import checked_tasks
+from planfold.planner.commands import RevisePlan
+from planfold.planner.graph import blocks
 from planfold.planner.references import rename_references
+from planfold.planner.revising import may_be_planned_again
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import TaskSpec
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.planner.transitions import ENDED
 from planfold.tools.tool import Toolbox
 
 _LASTING = ("description", "kind", "tool", "depends_on")  # of a task that has started
 
 
-def compile_revision(draft: PlanDraft, tools: Toolbox, plan: PlannerState) -> tuple[TaskSpec, ...]:
-    """Check ``draft`` against the plan in its present state, and return the tasks that take the
-    place of all that have not started.
+def compile_revision(
+    draft: PlanDraft, tools: Toolbox, plan: PlannerState, *, approved_by: str | None = None
+) -> RevisePlan:
+    """Check ``draft`` against the plan in its present state, and return the revision that puts its
+    tasks in the place of all that have not started.
 
     The draft may be the whole plan, edited, or only what is still to come. Its tasks are those of
     the plan with the same label, else with the same description and tool, else with the same id;
-    all others are new and get ids of their own. Tasks that have started stay: the draft may leave
-    them out, but not change them. Numbers and labels name tasks of the draft, else of the plan.
+    all others are new and get ids of their own. Numbers and labels name tasks of the draft, else
+    of the plan.
+
+    Tasks that are running or completed stay: the draft may leave them out, but not change them.
+    Those that failed, were skipped or cancelled are superseded. In the draft they are planned
+    again: under the same id where no attempt was made, else as new tasks. Left out, one that
+    failed and has ``continue`` stays as it is.
 
     Raises InvalidPlan with all faults.
     """
@@ -35,21 +48,35 @@ def compile_revision(draft: PlanDraft, tools: Toolbox, plan: PlannerState) -> tu
     tasks, _ = checked_tasks(draft, faults)
     faults.raise_any()
     staying = _staying(plan)
-    ids = _identify(tasks, plan, staying, faults)
+    named = _identify(tasks, plan, staying, faults)
     faults.raise_any()
+    ids, replaced = _replace(named, plan)
     numbers = {str(t.id): i for t, i in zip(tasks, ids, strict=True) if t.id is not None}
     renamed = [_renamed(t, i, numbers) for t, i in zip(tasks, ids, strict=True)]
-    given = set(ids)
     compiled = compile_plan(
         msgspec.structs.replace(draft, tasks=renamed),
         tools,
-        existing={i: spec for i, spec in staying.items() if i not in given},
+        existing=existing_tasks(plan, staying, set(ids), {t.label for t in tasks}),
     )
+    superseded = _superseded(plan, set(ids), replaced)
     _check_unchanged(compiled, staying, faults)
+    _check_parents(compiled, plan, superseded, faults)
     faults.raise_any()
     new = [spec for spec in compiled if spec.id not in staying]
     waited_for = [s for i, s in staying.items() if not has_started(plan.tasks[i])]
-    return (*waited_for, *new)
+    return RevisePlan((*waited_for, *new), approved_by, superseded)
+
+
+def revision_diff(plan: PlannerState, revision: RevisePlan) -> PlanDiff:
+    """What ``revision`` changes in the tasks that count: superseded and cancelled ones do not."""
+    counted = {
+        i: task
+        for i, task in plan.tasks.items()
+        if not task.superseded and task.status is not TaskStatus.Cancelled
+    }
+    gone = {spec.id for spec in revision.tasks} | {*revision.superseded}
+    staying = [t.spec for i, t in counted.items() if has_started(t) and i not in gone]
+    return plan_diff((t.spec for t in counted.values()), (*staying, *revision.tasks))
 
 
 def check_tasks(
@@ -86,18 +113,52 @@ def check_tasks(
     faults.raise_any()
 
 
+def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> None:
+    """:func:`check_tasks` for tasks of a revision, which may depend on those that have started."""
+    specs = [spec for spec in command.tasks if isinstance(spec, TaskSpec)]
+    started = {i: t.spec for i, t in plan.tasks.items() if has_started(t) and not _is_over(t)}
+    again = {s.id for s in specs if (t := plan.tasks.get(s.id)) and may_be_planned_again(t)}
+    labels = {spec.label for spec in specs}
+    check_tasks(command.tasks, tools, existing_tasks(plan, started, again, labels))
+
+
 def _staying(plan: PlannerState) -> dict[int, TaskSpec]:
-    """Tasks that a revision leaves as they are: they have started, or one that has started waits
-    for them."""
-    kept = {spec.id for spec in standing(plan, 0).kept}
-    return {i: t.spec for i, t in plan.tasks.items() if i in kept or has_started(t)}
+    """Tasks that a revision leaves as they are: they have started and did not end without
+    completing, or one of those waits for them."""
+    started = [i for i, task in plan.tasks.items() if has_started(task) and not _is_over(task)]
+    kept = ancestors(plan.tasks, started)
+    return {i: t.spec for i, t in plan.tasks.items() if i in kept and not _is_over(t)}
+
+
+def _is_over(task: Task) -> bool:
+    return task.status in ENDED and task.status is not TaskStatus.Completed
+
+
+def _superseded(plan: PlannerState, given: set[int], replaced: set[int]) -> tuple[int, ...]:
+    over = ((i, t) for i, t in plan.tasks.items() if _is_over(t) and not t.superseded)
+    return tuple(i for i, t in over if i not in given and (blocks(t) or i in replaced))
+
+
+def existing_tasks(
+    plan: PlannerState, staying: Mapping[int, TaskSpec], given: set[int], labels: set[str | None]
+) -> dict[int, TaskSpec]:
+    """Tasks of the plan that those of a draft may name. Tasks that did not complete are among
+    them, so that the fault of a reference to one can say so. A label names the task that has it
+    now."""
+    known = {i: spec for i, spec in staying.items() if i not in given}
+    taken = labels | {spec.label for spec in known.values()}
+    for i, task in plan.tasks.items():
+        if _is_over(task) and i not in given:
+            label = None if task.superseded or task.spec.label in taken else task.spec.label
+            known[i] = msgspec.structs.replace(task.spec, label=label)
+    return known
 
 
 def _identify(
     tasks: list[TaskDraft], plan: PlannerState, staying: Mapping[int, TaskSpec], faults: Faults
 ) -> list[int]:
     """The id in the plan of each task of a draft."""
-    free = {i: task.spec for i, task in plan.tasks.items() if not task.spec.drafts}
+    free = {i: t.spec for i, t in plan.tasks.items() if not (t.spec.drafts or t.superseded)}
     found: dict[int, int] = {}  # place -> id
 
     def match(names: dict[Any, list[int]], place: int, name: Any) -> None:
@@ -133,6 +194,15 @@ def _identify(
     return [found[place] for place in range(len(tasks))]
 
 
+def _replace(ids: list[int], plan: PlannerState) -> tuple[list[int], set[int]]:
+    """``ids`` with new ones for tasks of the plan that are planned again as other tasks; and which
+    those are."""
+    over = {i for i in ids if (t := plan.tasks.get(i)) and _is_over(t)}
+    replaced = {i for i in over if not may_be_planned_again(plan.tasks[i])}
+    new = count(max([*plan.tasks, *ids]) + 1)
+    return [next(new) if i in replaced else i for i in ids], replaced
+
+
 def _index(pairs: Iterable[tuple[Any, int]]) -> dict[Any, list[int]]:
     index: dict[Any, list[int]] = {}
     for name, task_id in pairs:
@@ -159,6 +229,18 @@ def _check_unchanged(
             message = "it has started, or is needed by one that has, so it stays as it is"
             fix = f"leave it out of the revision, or undo the change of {', '.join(changed)}"
             faults.add(message, task=quoted(spec.id), fix=fix)
+
+
+def _check_parents(
+    compiled: Iterable[TaskSpec], plan: PlannerState, superseded: Collection[int], faults: Faults
+) -> None:
+    for spec in compiled:
+        for parent in spec.depends_on:
+            task = plan.tasks.get(parent)
+            if task is not None and (parent in superseded or task.superseded):
+                message = f"depends on task {parent}, which {why_closed(task)}"
+                fix = "put a task in its place into the revision, or leave the dependency out"
+                faults.add(message, task=quoted(spec.id), field="depends_on", fix=fix)
 
 
 def _draft_of(spec: TaskSpec) -> TaskDraft:

@@ -24,6 +24,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import blocks
 from planfold.planner.questions import Question
+from planfold.planner.references import find_references
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
 
@@ -50,7 +51,7 @@ def receive_answer(
     if not report.failed:
         answer = _chosen(task.id, question.choices, report.answer)
         leads_to = _leads_to(question, answer)
-    result = _result(question, leads_to, report)
+    result = _result(state, question, leads_to, report)
     yield ClarificationReceived(task.id, answer, report.by, leads_to, result)
     yield from _consequences(state, task, leads_to, set())
 
@@ -65,10 +66,37 @@ def answer_by_default(
     yield from _consequences(state, task, leads_to, skipped)
 
 
-def _result(question: Question, leads_to: AnswerLeadsTo, report: ClarificationProvided) -> object:
+def use_of_result(state: PlannerState, question: Question) -> str:
+    """The first use, by a task that has not started, of the result that the answer "done" needs:
+    "task 4 uses $3.message_id". Empty where the question is another one, or no arguments refer to
+    the result."""
+    task = state.tasks[question.task_id]
+    if question.then != "outcome" or DONE not in question.choices or task.outdated:
+        return ""
+    for child in state.schedule.children[task.id]:
+        call = state.tasks[child].tool
+        if call is None or state.tasks[child].status is not TaskStatus.Planned:
+            continue
+        for reference in find_references(call.arguments, literal=call.literal):
+            if reference.target == str(task.id):
+                return f"task {child} uses {reference.text}"
+    return ""
+
+
+def _result(
+    state: PlannerState,
+    question: Question,
+    leads_to: AnswerLeadsTo,
+    report: ClarificationProvided,
+) -> object:
     """The result of an attempt whose outcome was unknown and that a person says was done."""
     given = report.result is not msgspec.UNSET
     if question.then == "outcome" and leads_to == "complete":
+        if not given and (use := use_of_result(state, question)):
+            raise CommandRejected(
+                f"{use}: the answer {DONE!r} needs the result of task {question.task_id}; give it "
+                "with result=... (null where there is none)"
+            ).about("result")
         return report.result if given else None
     if given:
         raise CommandRejected(
@@ -122,6 +150,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
         return
     yield ClarificationReceived(task.id, answer, command.by)
     below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
+    below = [t for t in below if not t.superseded]
     busy = {t.id for t in below if _may_be_running(state, t)}
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:

@@ -70,7 +70,8 @@ class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=Tr
 class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A person's answer; ``failed`` reports that the work asked for could not be done.
     ``result`` is the task's result where the answer says that an attempt with an unknown outcome
-    was done; without one the result is null."""
+    was done. Without one the result is null, which is refused where a task that has not started
+    uses the result."""
 
     answer: str
     by: str = ""
@@ -210,10 +211,14 @@ class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Replace every task that has not started by ``tasks``; those that have started stay."""
+    """Replace every task that has not started by ``tasks``; those that have started stay. The
+    ``superseded`` ones ended without completing: how the plan ends does not rest on them any more,
+    and no task of the revision may depend on them. A skipped or cancelled task that never started
+    may have its id in ``tasks``: the revision then plans it again."""
 
     tasks: tuple[TaskSpec, ...]
     approved_by: str | None = None
+    superseded: tuple[int, ...] = ()
 
 
 class Replan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

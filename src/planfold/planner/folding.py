@@ -120,6 +120,16 @@ def _revised(state: PlannerState, event: PlanRevised) -> None:
         state.tasks[task_id].superseded = True
     state.revision_hash, state.approved, state.outcome = event.revision_hash, False, None
     _add(state, event.tasks)
+    if event.removed:
+        _forget_parents(state)
+
+
+def _forget_parents(state: PlannerState) -> None:
+    """A superseded task does not keep its parents in the plan."""
+    for task in state.tasks.values():
+        if task.superseded and any(i not in state.tasks for i in task.depends_on):
+            left = tuple(i for i in task.depends_on if i in state.tasks)
+            task.spec = msgspec.structs.replace(task.spec, depends_on=left)
 
 
 def _add(state: PlannerState, specs: tuple[TaskSpec, ...]) -> None:

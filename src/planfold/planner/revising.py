@@ -4,7 +4,7 @@ did not complete."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -34,16 +34,17 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
     """The last line of defence behind the plan compiler, which names every fault with its fix.
 
     Raises:
-        CommandRejected: ids stand twice, a dependency is unknown, or there is a cycle.
+        CommandRejected: ids stand twice, a dependency is unknown or missing for a reference, or
+            there is a cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:
         if spec.id in graph:
             raise CommandRejected(f"task id {spec.id} stands twice, or has started already")
         graph[spec.id] = spec.depends_on
+        _check_references(spec)
     if not graph:
         raise CommandRejected("a plan needs at least one task")
-        _check_references(spec)
     for task_id, parent in dangling(graph):
         raise CommandRejected(f"task {task_id} depends on task {parent}, which does not exist")
     for cycle in find_cycles(graph):
@@ -90,29 +91,73 @@ def hash_revision(tasks: Iterable[TaskSpec]) -> str:
     return hashlib.blake2b(data, digest_size=6).hexdigest()
 
 
-def revise_plan(
-    state: PlannerState, command: RevisePlan, superseded: tuple[int, ...] = ()
-) -> Iterator[Event]:
+def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     """Decide ``RevisePlan``."""
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
-    started = {i: task.spec for i, task in state.tasks.items() if not _has_not_started(state, i)}
-    _check_started_keep_parents(started, {spec.id for spec in command.tasks})
-    check_structure(command.tasks, started)
-    for spec in command.tasks:
-        for parent in spec.depends_on:
-            if parent in started and blocks(task := state.tasks[parent]):
-                raise CommandRejected(
-                    f"task {spec.id} depends on task {parent}, which is {task.status.value}"
-                )
-    revision_hash = hash_revision((*started.values(), *command.tasks))
-    revised = revision_hash != state.revision_hash
+    given = {spec.id for spec in command.tasks}
+    started = {
+        i: task.spec
+        for i, task in state.tasks.items()
+        if not (_has_not_started(task) or (i in given and may_be_planned_again(task)))
+    }
+    over = _superseded(state, command, started)
+    counted = {i: spec for i, spec in started.items() if i not in over}
+    _check_started_keep_parents(counted, given)
+    ended = {i: msgspec.structs.replace(started[i], depends_on=()) for i in over}
+    check_structure(command.tasks, counted | ended)
+    _check_parents(state, command.tasks, started, over)
+    revision_hash = hash_revision((*counted.values(), *command.tasks))
+    again = any(i in given and _has_ended(task) for i, task in state.tasks.items())
+    revised = again or revision_hash != state.revision_hash
     if revised:
-        kept = {spec.id for spec in command.tasks}
-        removed = tuple(i for i in state.tasks if i not in started and i not in kept)
-        yield PlanRevised(removed, command.tasks, revision_hash, superseded)
+        removed = tuple(i for i in state.tasks if i not in started and i not in given)
+        yield PlanRevised(removed, command.tasks, revision_hash, command.superseded)
     if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _has_ended(task: Task) -> bool:
+    return task.status in ENDED
+
+
+def may_be_planned_again(task: Task) -> bool:
+    """Whether a task that ended can keep its id in a revision: no attempt of it was made."""
+    return task.status in (TaskStatus.Skipped, TaskStatus.Cancelled) and not task.attempt
+
+
+def _superseded(
+    state: PlannerState, command: RevisePlan, started: Mapping[int, TaskSpec]
+) -> set[int]:
+    """What the plan does not rest on any more, with what earlier revisions superseded."""
+    for task_id in command.superseded:
+        task = find_task(state, task_id)
+        if not _has_ended(task) or task.status is TaskStatus.Completed:
+            raise CommandRejected(
+                f"task {task_id} is {task.status.value}; a revision supersedes only tasks that "
+                "failed, were skipped or cancelled"
+            )
+        if task_id not in started:
+            raise CommandRejected(
+                f"task {task_id} is in the revision and superseded by it; leave out one of both"
+            )
+    return {*command.superseded, *(i for i in started if state.tasks[i].superseded)}
+
+
+def _check_parents(
+    state: PlannerState,
+    tasks: Iterable[TaskSpec],
+    started: Mapping[int, TaskSpec],
+    over: Collection[int],
+) -> None:
+    for spec in tasks:
+        for parent in spec.depends_on:
+            if parent in over or (parent in started and blocks(state.tasks[parent])):
+                status = state.tasks[parent].status.value
+                raise CommandRejected(
+                    f"task {spec.id} depends on task {parent}, which is {status}; depend on a "
+                    "task that takes its place, or leave the dependency out"
+                )
 
 
 def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
@@ -150,8 +195,9 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
         yield out_of_budget(task, short)
         return
     if report.replace:
-        gone = () if first else tuple(i for i, t in known.items() if blocks(t))
-        yield from revise_plan(state, RevisePlan(report.tasks, approved_by), gone)
+        given = {spec.id for spec in report.tasks}
+        gone = () if first else tuple(i for i, t in known.items() if blocks(t) and i not in given)
+        yield from revise_plan(state, RevisePlan(report.tasks, approved_by, gone))
         return
     check_structure(new, {i: known_task.spec for i, known_task in known.items()})
     revised = _added(state, new)
@@ -161,8 +207,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
 
 
 def _added(state: PlannerState, new: tuple[TaskSpec, ...]) -> PlanRevised:
-    every = (*(task.spec for task in state.tasks.values()), *new)
-    return PlanRevised((), new, hash_revision(every))
+    counted = (task.spec for task in state.tasks.values() if not task.superseded)
+    return PlanRevised((), new, hash_revision((*counted, *new)))
 
 
 def _check_started_keep_parents(started: Mapping[int, TaskSpec], new: set[int]) -> None:
@@ -198,7 +244,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
     for parent in frontier:
         for child in state.schedule.children[parent]:
             revivable = state.tasks[child].status in (TaskStatus.Skipped, TaskStatus.Cancelled)
-            if child in reset or not revivable:
+            if child in reset or not revivable or state.tasks[child].superseded:
                 continue
             parents = state.tasks[child].depends_on
             if not any(i not in reset and blocks(state.tasks[i]) for i in parents):
@@ -211,8 +257,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
         yield TasksReset(rest, "retry")
 
 
-def _has_not_started(state: PlannerState, task_id: int) -> bool:
-    task = state.tasks[task_id]
+def _has_not_started(task: Task) -> bool:
     return task.status is TaskStatus.Planned and task.attempt == 0 and not task.spec.done
 
 

@@ -21,7 +21,9 @@ from planfold.planner.transitions import ENDED
 
 
 class TaskView(msgspec.Struct):
-    """A task with its times (seconds since the epoch) and, while it waits, the reason why."""
+    """A task with its times (seconds since the epoch) and, while it waits, the reason why.
+    ``started_at`` is when it was first queued, or asked.
+    ``superseded``: it did not complete, and the plan does not rest on it since a revision."""
 
     id: int
     label: str | None
@@ -37,6 +39,7 @@ class TaskView(msgspec.Struct):
     waits_for: str | None = None
     note: str | None = None
     outcome_unknown: bool = False
+    superseded: bool = False
 
 
 class PlanView(msgspec.Struct):
@@ -65,7 +68,7 @@ class PlanView(msgspec.Struct):
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
-        for task in self.tasks:
+        for task in sorted(self.tasks, key=lambda task: task.superseded):
             if key in (task.id, task.label):
                 return task
         raise KeyError(key)
@@ -104,7 +107,7 @@ class PlanFold:
         if isinstance(event, TaskDispatched):
             self.attempt_at[event.task_id] = at
         elif isinstance(event, PlanApproved):
-            self.approved = tuple(task.spec for task in self.state.tasks.values())
+            self.approved = tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
         self.position = envelope.position
 
 
@@ -148,6 +151,7 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         waits_for=waits_for(task, state),
         note=task.note if task.status is TaskStatus.Running else None,
         outcome_unknown=task.outcome_unknown,
+        superseded=task.superseded,
     )
 
 

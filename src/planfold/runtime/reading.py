@@ -37,8 +37,8 @@ class PlanReader:
 
     async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks
-        for task in tasks.values():
+        tasks = (await self.planner(plan_id)).state.tasks.values()
+        for task in sorted(tasks, key=lambda task: task.superseded):
             if key in (task.id, task.spec.label, str(task.id)):
                 return task.id
         raise NotFound(f"plan {plan_id} has no task {key!r}")

@@ -69,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {count}")
+        for name in ("database", "workspace", "files_dir", "profile"):
+            if "\0" in getattr(self, name):
+                raise ConfigurationError(f"{name} holds a NUL character; remove it")
         for name, amount in (("attach_bytes", self.attach_bytes), ("drain_s", self.drain_s)):
             if not 0 <= amount < float("inf"):
                 raise ConfigurationError(f"{name} must be a number from 0 up, not {amount}")

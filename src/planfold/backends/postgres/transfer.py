@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from planfold.backends.names import is_storable
 from planfold.backends.postgres.connection import Session, connect
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.incoming import write_streams
@@ -80,7 +81,8 @@ class PostgresTransfer:
         return [Tombstone(*row) for row in rows]
 
     async def _among(self, name: str, keys: Sequence[str]) -> Sequence[Any]:
-        return await self._readers.rows(name, list(keys)) if keys else []
+        storable = list(filter(is_storable, keys))
+        return await self._readers.rows(name, storable) if storable else []
 
     async def unchanged_since(
         self, stream_id: str, before: float, *, after_id: str, limit: int

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
+from planfold.backends.names import is_storable
 from planfold.backends.rows import checksum_of, continuing, event_row_of
 from planfold.backends.sqlite.connection import MEMORY, connect, translated
 from planfold.backends.sqlite.queries import SQL
@@ -81,7 +82,8 @@ class SqliteTransfer:
         return [Tombstone(*row) for row in self._reader.rows("find_tombstones", bindings)]
 
     def _among(self, name: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-        return self._reader.rows(name, (_json(keys),)) if keys else []
+        storable = list(filter(is_storable, keys))
+        return self._reader.rows(name, (_json(storable),)) if storable else []
 
     async def unchanged_since(
         self, stream_id: str, before: float, *, after_id: str, limit: int

@@ -71,12 +71,8 @@ async def _answer(
     app: App, plan_id: str, task: str, text: str, *, failed: bool, given: dict[str, Any]
 ) -> None:
     from planfold.cli.access import person
-    from planfold.cli.outcomes import require_result
 
     await _refuse_second_answer(app, plan_id, task, text)
-    if not failed and not given:
-        state = (await app.planner(plan_id)).state
-        require_result(state, await app.task_id(plan_id, task), text)
     await app.answer(plan_id, task, text, by=person(), failed=failed, **given)
 
 

@@ -269,7 +269,7 @@ class _LogPrinter:
 
     def _words(self, envelope: Envelope) -> Line:
         from planfold.cli.printing import clean, clock, cut_line, date_and_time
-        from planfold.cli.wording import TaskNames, words_for
+        from planfold.cli.wording import TaskNames, run_words, words_for
 
         names = self._names.setdefault(envelope.aggregate_id, TaskNames())
         names.note(envelope.event)
@@ -281,6 +281,8 @@ class _LogPrinter:
             line.append((clean(envelope.aggregate_id) + " ", "dim"))
         line.append((words.verb, words.style))
         about = f" {names[words.task_id]}" if words.task_id is not None else ""
+        if ran := run_words(envelope):
+            about += f" ({ran})"
         join = ": " if about and words.detail else " " if words.detail else ""
         line.append((about + join + words.detail, ""))
         return cut_line(line, self._paper.width) if self._paper.is_terminal else line

@@ -1,4 +1,4 @@
-"""``revise``: another plan for what has not started."""
+"""``revise``: another plan for what has not started, and for what failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planfold.cli.options import command, json_option, tools_option
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.drafting.changes import PlanDiff
-    from planfold.planner.tasks import TaskSpec
+    from planfold.planner.commands import RevisePlan
 
 
 @command("revise")
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 def revise_command(
     words: tuple[str, ...], yes: bool, tools: tuple[str, ...], as_json: bool, db: str | None
 ) -> int:
-    """Replace what has not started by another plan; what has started stays.
+    """Replace what has not started, and what failed, by another plan.
+
+    Tasks that are running or completed stay. One that failed, was skipped or cancelled is planned
+    again if PLAN has it, and dropped if not.
 
     PLAN is the whole plan, edited (text), or also only what is still to come (JSON, YAML): a
     file, a text in quotes, or - for standard input. Shows what would change, and asks. Without a
@@ -51,6 +54,8 @@ async def _revise(
     as_json: bool,
     db: str | None,
 ) -> int:
+    from msgspec.structs import replace
+
     from planfold.app import open_app
     from planfold.cli.access import (
         let_tools_be_found,
@@ -61,7 +66,6 @@ async def _revise(
         status_of,
     )
     from planfold.cli.commands.deciding import tell
-    from planfold.planner.commands import RevisePlan
     from planfold.planner.tasks import PlanStatus
 
     settings = settings_for(db)
@@ -71,36 +75,32 @@ async def _revise(
         found = await only_plan(
             app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
         )
-        tasks, diff = await _compiled(app, found, source)
+        revision, diff = await _compiled(app, found, source)
         asks = sys.stdin.isatty() and not (yes or as_json)
         if not as_json:
             _show(diff)
         if asks and diff and not click.confirm("Approve this revision?", default=False):
             return await tell(app, found, "Nothing was changed", as_json=as_json, db=db)
         approver = person() if yes or (asks and diff) else None
-        await app.send(found, RevisePlan(tasks, approver))
+        await app.send(found, replace(revision, approved_by=approver))
         said = "Revised" if diff else "That is the plan already"
         await tell(app, found, said, as_json=as_json, db=db)
         waits = await app.status(found) is PlanStatus.AwaitingApproval
         return WAITS if waits else COMPLETED
 
 
-async def _compiled(app: App, plan_id: str, source: str) -> tuple[tuple[TaskSpec, ...], PlanDiff]:
-    """The tasks that are to come, and what that changes."""
+async def _compiled(app: App, plan_id: str, source: str) -> tuple[RevisePlan, PlanDiff]:
+    """The revision, and what it changes."""
     from planfold.cli.sources import read_source
-    from planfold.drafting.changes import plan_diff
     from planfold.drafting.files import load_plan
-    from planfold.drafting.model.standing import has_started
-    from planfold.drafting.revision import compile_revision
+    from planfold.drafting.revision import compile_revision, revision_diff
 
     text, name = read_source(source)
     toolbox = app.executors.toolbox
     draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
     state = (await app.planner(plan_id)).state
-    tasks = compile_revision(draft, toolbox, state)
-    present = state.tasks.values()
-    started = [task.spec for task in present if has_started(task)]
-    return tasks, plan_diff((task.spec for task in present), (*started, *tasks))
+    revision = compile_revision(draft, toolbox, state)
+    return revision, revision_diff(state, revision)
 
 
 def _show(diff: PlanDiff) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -40,18 +41,18 @@ def standing(plan: PlannerState, own: int) -> Standing:
     """How the plan stands around the drafting task ``own``."""
     tasks = {i: task for i, task in plan.tasks.items() if not task.spec.drafts}
     started = {i for i, task in tasks.items() if has_started(task)}
-    kept = _ancestors(tasks, started) - started
+    kept = ancestors(tasks, (i for i in started if not tasks[i].superseded)) - started
     shown = [task for i, task in tasks.items() if i != own]
     existing, closed, replaceable = {}, {}, {}
     for task_id, task in tasks.items():
         if task_id not in started | kept:
             if task.spec.label:
                 replaceable[task.spec.label] = task_id
-        elif blocks(task):
-            closed[task_id] = _why_closed(task)
+        elif blocks(task) or task.superseded:
+            closed[task_id] = why_closed(task)
         else:
             existing[task_id] = task.spec
-    labels = {tasks[i].spec.label: i for i in closed}
+    labels = {tasks[i].spec.label: i for i in closed if not tasks[i].superseded}
     budget = int(plan.config.token_budget * SHARE) * CHARS_PER_TOKEN
     return Standing(
         existing,
@@ -74,14 +75,16 @@ def _has_foreign_text(task: Task) -> bool:
     return said and task.kind is not NodeKind.Clarification
 
 
-def _why_closed(task: Task) -> str:
+def why_closed(task: Task) -> str:
+    """Why no new task may depend on this one, which did not complete."""
     verb = "was" if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled) else "has"
     return f"{verb} {task.status.value}"
 
 
-def _ancestors(tasks: dict[int, Task], roots: set[int]) -> set[int]:
+def ancestors(tasks: Mapping[int, Task], roots: Iterable[int]) -> set[int]:
+    """``roots`` and all tasks that they descend from."""
     found = set(roots)
-    stack = list(roots)
+    stack = list(found)
     while stack:
         for parent in tasks[stack.pop()].depends_on:
             if parent in tasks and parent not in found:

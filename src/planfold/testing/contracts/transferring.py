@@ -283,6 +283,9 @@ class ArchivingContract(Contract):
         assert await store.checkpoints.snapshot("a") is None
         assert await store.last_position() == last
         assert await store.transfer.tombstones(["a", "absent"]) == [self.tombstone()]
+        odd = ["a\0", "\ud800"]  # no stream can have such an id
+        assert await store.transfer.tombstones([*odd, "a"]) == [self.tombstone()]
+        assert await store.transfer.tombstones(odd) == []
         assert await store.transfer.find_tombstones("") == [self.tombstone(), self.tombstone("b")]
         assert await store.transfer.find_tombstones("", limit=1) == [self.tombstone()]
         assert await store.transfer.find_tombstones("a") == [self.tombstone()]

@@ -1,0 +1,73 @@
+"""What callers give: names, texts and commands that cannot be recorded are refused at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from planfold.drafting.fields import unicode_fault
+from planfold.errors import CommandRejected
+from planfold.eventstore.codec import is_too_deep, require_finite
+
+# Fields in which NUL is refused: it means nothing there, and PostgreSQL's text cannot hold it.
+# Elsewhere it is allowed, because the output of programs may hold it.
+_NAMES: Final = frozenset(
+    ("approved_by", "approve_as", "by", "goal", "key", "label", "model", "name", "profile")
+) | {"revision_hash", "route", "route_limits", "title"}
+_VALUES: Final = frozenset(("arguments", "partial", "result", "value"))
+_NUL: Final = b"\\u0000"
+
+
+def check_text(field: str, text: object, *, nul: bool = True) -> None:
+    """Raises CommandRejected where ``text`` cannot be recorded; ``nul``: NUL is refused too."""
+    if not isinstance(text, str):
+        raise CommandRejected(f"{field} must be a text (str), not {type(text).__name__}")
+    if fault := unicode_fault(text, nul=nul):
+        raise CommandRejected(f"{field} {fault}; remove that character")
+
+
+def check_command(command: Any) -> None:
+    """Raises CommandRejected where a command cannot be recorded, with the field: a lone surrogate,
+    NUL in a name, a value of another type, NaN, or too deep nesting."""
+    try:
+        data = _json(command)
+        if data is None or _NUL in data:
+            _check_texts(command)
+        if data is None or is_too_deep(data):
+            raise ValueError("it nests too deeply")
+        msgspec.json.decode(data, type=type(command))
+        if b"null" in data:  # msgspec writes NaN and infinity as null
+            require_finite("it", command)
+    except (ValueError, TypeError, OverflowError, RecursionError) as fault:
+        name = type(command).__name__
+        raise CommandRejected(f"{name} cannot be recorded: {fault}") from None
+
+
+def _json(command: Any) -> bytes | None:
+    """None where a text in it is not valid Unicode."""
+    try:
+        return msgspec.json.encode(command)
+    except UnicodeEncodeError:
+        return None
+
+
+def _check_texts(command: Any) -> None:
+    for path, text in _texts("", msgspec.to_builtins(command, str_keys=True)):
+        steps = path.replace("[", ".").split(".")
+        is_name = not _NAMES.isdisjoint(steps) and _VALUES.isdisjoint(steps)
+        check_text(path.removeprefix("event."), text, nul=is_name)
+
+
+def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in ``value``, with the path of its field; keys count as texts of their object."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield path, key
+            yield from _texts(f"{path}.{key}" if path else key, item)
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from _texts(f"{path}[{place}]", item)
