@@ -17,16 +17,18 @@ from planfold.drafting.text.markdown import (
     Quote,
     text_of,
 )
+from planfold.drafting.text.mood import is_statement, tells_below
 from planfold.drafting.text.parts import Context, Entry, Part, append, entries, point_to
 from planfold.drafting.text.prose import Clause, read_sentences
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
     are_names,
-    comments_all,
+    asks,
     continued,
     is_contents,
     is_glossary,
-    is_name,
+    is_set_off,
+    is_tag,
     tells,
     tells_all,
 )
@@ -34,17 +36,14 @@ from planfold.drafting.text.sentences import is_connector, sentences, take_conne
 from planfold.drafting.text.shell import block_of, is_prompted
 from planfold.drafting.text.words import (
     begins_with_condition,
-    is_announcement,
     is_conditional,
     is_label_clean,
-    is_statement,
     is_warning,
     leads_examples,
     leads_on,
     points_below,
     says_prompted,
     starts_with_run,
-    tells_below,
 )
 from planfold.planner.tasks import NodeKind
 
@@ -58,6 +57,12 @@ class Flow:
         self._reader = reader
         self._lists = Lists(reader)
         self.is_name = False
+        self.in_section = False
+
+    @property
+    def _counts(self) -> bool:
+        """Whether a paragraph may be a task: the first ones of a text introduce it."""
+        return self._reader.begun or self.in_section
 
     def prose(self, clauses: list[Clause], context: Context) -> list[Part]:
         parts: list[Part] = []
@@ -78,7 +83,9 @@ class Flow:
         parts: list[Part] = []
         lead: Paragraph | None = None
         warnings: list[str] = []  # for the step below them
-        blocks = continued(blocks)
+        for tag in filter(is_tag, blocks):
+            self._reader.note_block(tag)
+        blocks = continued([block for block in blocks if not is_tag(block)])
         place = 0
         while place < len(blocks):
             block, first = blocks[place], place == 0
@@ -89,6 +96,8 @@ class Flow:
             before = len(parts)
             following = blocks[place] if place < len(blocks) else None
             match block:
+                case _ if is_set_off(block):
+                    self._reader.note_block(block)
                 case Paragraph(text) if text.text and isinstance(following, (Code, ItemList)):
                     lead = block
                     continue
@@ -135,9 +144,7 @@ class Flow:
             reading.directives |= said
         step = reading.action is not None or starts_with_run(text.mask)
         step = step or (marked and not is_statement(found.text.mask))
-        if step or (
-            self._reader.begun and text.text and _may_ask(text) and not is_announcement(text.mask)
-        ):
+        if step or (self._counts and text.text and asks(text)):
             return [self._reader.entry(reading)]
         self._reader.note_block(block)
         return []
@@ -157,8 +164,8 @@ class Flow:
         if lead is not None:
             text, said = take_directives(lead.text)
             found = take_connector(text).text
-            asks = _may_ask(found) and not tells_below([*sentences(found)][-1].mask)
-            if script or (asks and (self._reader.begun or text.mask.rstrip().endswith(":"))):
+            asked = asks(found) and not tells_below([*sentences(found)][-1].mask)
+            if script or (asked and (self._counts or text.mask.rstrip().endswith(":"))):
                 raw = lead.raw if lead.raw.startswith("**") else None
                 reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
                 reading.directives |= said
@@ -186,6 +193,16 @@ class Flow:
         reading.captioned = caption is not None
         return reading
 
+    def _told(self, block: ItemList, lead: Paragraph | None, context: Context) -> list[Part]:
+        """Items that are no tasks: they say more about what the text above them asks for."""
+        if lead is not None and asks(lead.text) and not is_contents(block) and self._counts:
+            reading = self._reader.read(take_connector(lead.text).text, context, [block])
+            return [self._reader.entry(reading)]
+        if lead is not None:
+            self._reader.note_block(lead)
+        self._reader.note_block(block)
+        return []
+
     def _list(
         self, block: ItemList, lead: Paragraph | None, caption: Inline | None, context: Context
     ) -> list[Part]:
@@ -193,10 +210,7 @@ class Flow:
         named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
         told = self._reader.leave_out and (tells(text, block) or is_glossary(block) or named)
         if is_contents(block) or told:
-            if lead is not None:
-                self._reader.note_block(lead)
-            self._reader.note_block(block)
-            return []
+            return self._told(block, lead, context)
         if lead is not None and leads_examples(text.mask) and not block.ordered:
             if tells_all(text):
                 self._reader.note_block(lead)
@@ -216,8 +230,10 @@ class Flow:
             guarded = begins_with_condition(last.mask)
             guarded = guarded or (colon and not is_label_clean(last.mask))
             if guarded or (colon and not block.ordered):
-                label = as_label(last)
-                self._reader.note(" ".join(other.with_targets for other in others))
+                ordered = any(map(asks, others))
+                label = as_label(text if ordered else last)
+                if not ordered:
+                    self._reader.note(" ".join(other.with_targets for other in others))
             elif colon or points_below(last.mask):
                 self._reader.note_block(lead)
             else:
@@ -255,12 +271,11 @@ def _warn(part: Part, warnings: list[str]) -> None:
 
 
 def _continues(block: Paragraph) -> bool:
-    """Whether a paragraph behind code says what else belongs to running it."""
-    return says_prompted(block.text.mask[:300])
-
-
-def _may_ask(text: Inline) -> bool:
-    return not (is_name(text) or comments_all(text))
+    """Whether a paragraph behind code says what else belongs to running it, or ends a sentence."""
+    mask = block.text.mask[:300]
+    if block.text.mask.rstrip().endswith(":"):
+        return False  # it leads to the next block
+    return says_prompted(mask) or mask.startswith(("where ", "which "))
 
 
 def _jumps(text: Inline) -> bool:

@@ -26,6 +26,7 @@ from planfold.drafting.text.commands import (
 )
 from planfold.drafting.text.directives import NONE, Directives, take_directives, take_trailing
 from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.mood import is_remark
 from planfold.drafting.text.sentences import sentences, take_connector
 from planfold.drafting.text.shell import (
     block_of,
@@ -44,7 +45,6 @@ from planfold.drafting.text.words import (
     is_example,
     is_guarding_heading,
     is_lead,
-    is_remark,
     says_prompted,
 )
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, NodeKind

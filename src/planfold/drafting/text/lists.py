@@ -31,6 +31,8 @@ from planfold.drafting.text.sections import (
     comments_all,
     has_boxes,
     is_glossary,
+    orders_nothing,
+    says_more,
     split_items,
     tells,
     tells_all,
@@ -40,7 +42,8 @@ from planfold.drafting.text.words import is_label_clean
 from planfold.planner.tasks import NodeKind
 
 _ONE_BY_ONE: Final = re.compile(
-    r"\bin (?:this|the following|that) order\b|\bone (?:by|after)", re.IGNORECASE
+    r"\bin (?:this|the following|that) order\b|\bone (?:by|after)|\b(?:steps|procedure)\b",
+    re.IGNORECASE,
 )
 _SIDE_BY_SIDE: Final = re.compile(
     r"\bin (?:parallel|any order)\b|\bat the same time\b", re.IGNORECASE
@@ -70,9 +73,10 @@ class Lists:
         plain = not block.ordered and not has_boxes([block])
         # A lead may ask for what its bullets say; among steps a statement may be one, too.
         comments = plain and not lead.text and are_comments(block)
+        nothing = comments and orders_nothing(block)
         for item in split_items(block):
             then, beside, part = self._item(
-                item, numbering, context, plain=plain, comments=comments
+                item, numbering, context, plain=plain, comments=comments, nothing=nothing
             )
             if part is None:
                 number += block.ordered
@@ -96,6 +100,7 @@ class Lists:
         *,
         plain: bool,
         comments: bool,
+        nothing: bool,
     ) -> tuple[bool, bool, Part | None]:
         first = next(iter(item.blocks), None)
         head = first if isinstance(first, Paragraph) else Paragraph(_NO_TEXT, "")
@@ -105,15 +110,14 @@ class Lists:
         text = found.text
         lists = [block for block in blocks if isinstance(block, ItemList)]
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
-        only_tells = plain and not blocks and self._reader.leave_out
-        only_tells = only_tells and (tells_all(text) or (comments and comments_all(text)))
-        if text.is_struck or only_tells:
+        told = tells_all(text) or (comments and comments_all(text)) or nothing
+        if text.is_struck or (told and plain and not blocks and self._reader.leave_out):
             self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
             for block in blocks:
                 self._reader.note_block(block)
             return found.then, found.beside, None
         above = next((b.text for b in reversed(more) if isinstance(b, Paragraph)), text)
-        if lists and (are_remarks(lists) or any(tells(above, b) or is_glossary(b) for b in lists)):
+        if lists and (are_remarks(lists) or any(_belongs(text, above, b) for b in lists)):
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
         reading.done = None if context.guarded else done
@@ -155,6 +159,11 @@ class Lists:
         group.directives = Directives(label=said.label, after=said.after)
         reading.directives = replace(said, after=None)  # the items wait with their parent
         return group
+
+
+def _belongs(text: Inline, above: Inline, block: ItemList) -> bool:
+    """Whether nested bullets are part of the description of their item."""
+    return tells(above, block) or is_glossary(block) or says_more(text, block)
 
 
 def _is_task(reading: Reading, text: Inline, lists: list[ItemList], more: Sequence[Block]) -> bool:

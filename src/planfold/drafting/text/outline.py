@@ -17,6 +17,7 @@ from planfold.drafting.text.markdown import (
     Paragraph,
     text_of,
 )
+from planfold.drafting.text.mood import is_order_heading
 from planfold.drafting.text.parts import Context, Entry, Group, Part, append
 from planfold.drafting.text.prose import read_request, read_sentences
 from planfold.drafting.text.reader import Reader
@@ -32,7 +33,6 @@ from planfold.drafting.text.sections import (
 )
 from planfold.drafting.text.words import (
     is_guarding_heading,
-    is_imperative_heading,
     is_object_heading,
     is_procedure,
 )
@@ -123,6 +123,7 @@ class _Document:
                     return group
                 inside = self._within(section, text, context, case=case)
                 context, labelled = inside, inside is not context
+            self._flow.in_section = heading is not self._title
             self._flow.is_name = heading is not self._title and without_number(text) is None
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
@@ -183,7 +184,7 @@ class _Document:
         self, section: Section, caption: Inline, context: Context, noted: int
     ) -> list[Part]:
         """ "Update the site" above prose alone is a task, and the prose its description."""
-        if not self._reader.begun or section.sections or not is_imperative_heading(caption.mask):
+        if not self._reader.begun or section.sections or not is_order_heading(caption.mask):
             return []
         del self._reader.notes[noted:]
         reading = self._step(caption, section.blocks, context._replace(guarded=True))

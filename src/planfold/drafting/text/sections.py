@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from planfold.drafting.text.commands import call_in
+from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import BOX, without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
+from planfold.drafting.text.mood import is_cut_short, is_statement, only_tells, orders, tells_below
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
 from planfold.drafting.text.words import (
     changes_something,
-    is_cut_short,
-    only_comments,
-    only_tells,
-    tells_below,
+    is_conditional,
+    leads_examples,
+    starts_with_run,
 )
 
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
@@ -105,6 +106,25 @@ def as_heading(block: Block) -> Block:
     return block
 
 
+_TAG: Final = re.compile(r"\{\{?[<%][^}\n]{0,120}\}\}?\s*")
+_SET_OFF: Final = re.compile(r"(?:\{\{?[<%]|:::|!!!\s|\?\?\?\s)")
+_DIRECTIVE: Final = re.compile(r"\{[a-z][a-z-]{1,30}\}")
+_CODE_DIRECTIVE: Final = re.compile(r"\{(?:code|raw|eval|literal|parsed|prompt)[a-z-]{0,30}\}")
+
+
+def is_set_off(block: Block) -> bool:
+    """Whether a block is a remark in a box, or nothing but a tag, of a site generator."""
+    if isinstance(block, Code):
+        directive = _DIRECTIVE.match(block.language)
+        return directive is not None and _CODE_DIRECTIVE.match(block.language) is None
+    return isinstance(block, Paragraph) and _SET_OFF.match(block.raw) is not None
+
+
+def is_tag(block: Block) -> bool:
+    """Whether a paragraph is nothing but a tag: "{% raw %}"."""
+    return isinstance(block, Paragraph) and not _TAG.sub("", block.raw[:400]).strip()
+
+
 def is_left_out(section: Section, text: Inline) -> bool:
     name = re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
     if _IN_CASE.fullmatch(name):
@@ -118,6 +138,7 @@ def is_left_out(section: Section, text: Inline) -> bool:
     return _ABOUT.fullmatch(name) is not None or (not asks and bool(_RULES.fullmatch(name)))
 
 
+_NAME: Final = 4  # words: what has more is no mere name of what is below it
 _SEVERAL: Final = re.compile(
     r"\b(?:independent|alternative|separate|different)\s(?:workflow|way|method|procedure|option)s?\b"
     r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?"
@@ -125,6 +146,9 @@ _SEVERAL: Final = re.compile(
     re.IGNORECASE,
 )
 _WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
+_BEFORE_CASE: Final = re.compile(
+    r"(?P<common>\w[^.:!?]{1,60}?\s(?:for|on|with|using|via|from|in))\s\S", re.IGNORECASE
+)
 _KINDS: Final = re.compile(
     r"\b(?:minor|major|patch|hot ?fix|emergency|regular|security)\b", re.IGNORECASE
 )
@@ -155,14 +179,26 @@ def _anchored(item: Item) -> str:
 
 def alternatives(found: list[Section]) -> list[Section]:
     """Sections side by side that are the same for different cases: "Minor release", "Patch
-    release"."""
+    release"; "Install it on Linux", "Install it on a Mac"."""
     named: dict[str, list[Section]] = {}
     for section in found:
         words = section.heading.text.line.lower().split() if section.heading else []
         kind = section.heading is not None and _KINDS.search(section.heading.text.mask)
         if kind or (len(words) > 1 and words[-1].rstrip(":") in _WAYS):
             named.setdefault("" if kind else words[-1], []).append(section)
+        elif common := _before_case(section):
+            named.setdefault(common, []).append(section)
     return [section for same in named.values() if len(same) > 1 for section in same]
+
+
+def _before_case(section: Section) -> str:
+    """What a heading has in common with those of the other cases: "steps for"."""
+    text = section.heading.text if section.heading else Inline("", "")
+    found = _BEFORE_CASE.match(text.mask)
+    if found is None or without_number(text) is not None:
+        return ""
+    common = found["common"].lower()
+    return "" if common.endswith(" for") and orders(text.mask) else common + "\0"
 
 
 def has_boxes(blocks: list[Block]) -> bool:
@@ -271,7 +307,11 @@ def tells(lead: Inline, block: ItemList) -> bool:
     last = [*sentences(lead)][-1:]
     if not last or has_boxes([block]):
         return False
-    return is_cut_short(last[0].mask) or (not block.ordered and tells_below(last[0].mask))
+    if is_cut_short(last[0].mask):
+        return True
+    ends = last[0].mask.endswith((":", "...", "…")) and not is_conditional(last[0].mask)
+    names = ends and not asks(lead) and len(lead.text.split()) > _NAME
+    return (names or tells_below(last[0].mask)) and not mostly_orders(block)
 
 
 def are_remarks(lists: list[ItemList]) -> bool:
@@ -289,7 +329,12 @@ def tells_all(text: Inline) -> bool:
 
 
 def comments_all(text: Inline) -> bool:
-    return all(only_comments(sentence.mask) for sentence in sentences(text))
+    return all(is_statement(sentence.mask) for sentence in sentences(text))
+
+
+def asks(text: Inline) -> bool:
+    """Whether a sentence of a paragraph orders something."""
+    return not is_name(text) and any(orders(sentence.mask) for sentence in sentences(text))
 
 
 def are_steps(block: ItemList) -> bool:
@@ -309,6 +354,39 @@ def are_comments(block: ItemList) -> bool:
     heads = [item.blocks[0] for item in block.items if item.blocks]
     told = [head for head in heads if isinstance(head, Paragraph) and comments_all(head.text)]
     return 2 * len(told) > len(heads)
+
+
+def says_more(text: Inline, block: ItemList) -> bool:
+    """Whether nested bullets only say more about the item ``text``, which is the step."""
+    heads = [item.blocks[0] for item in block.items if item.blocks]
+    told = list(sentences(text))
+    if block.ordered or has_boxes([block]) or not told or not asks(text):
+        return False
+    if any(not isinstance(head, Paragraph) or _is_own(head) for head in heads):
+        return False
+    if len(told) > 1 or leads_examples(told[-1].mask):
+        return True
+    if len(text.text.split()) > _NAME and not told[-1].mask.endswith(":") and orders_nothing(block):
+        return True
+    return any(isinstance(head, Paragraph) and comments_all(head.text) for head in heads)
+
+
+def _is_own(head: Paragraph) -> bool:
+    """Whether a nested bullet is a task of its own: a command, or one with directives."""
+    text = head.text
+    only = bool(text.codes) and not any(map(str.isalpha, text.mask))
+    said = take_directives(text)[1] is not NONE
+    return only or said or starts_with_run(text.mask) or is_prompted(head.raw)
+
+
+def mostly_orders(block: ItemList) -> bool:
+    heads = [item.blocks[0] for item in block.items if item.blocks]
+    return len(heads) < 2 * sum(isinstance(h, Paragraph) and asks(h.text) for h in heads)
+
+
+def orders_nothing(block: ItemList) -> bool:
+    heads = [item.blocks[0] for item in block.items if item.blocks]
+    return not any(isinstance(head, Paragraph) and asks(head.text) for head in heads)
 
 
 def are_names(lists: list[ItemList]) -> bool:
