@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from planfold.drafting.text.bullets import (
+    are_links,
+    are_names,
+    asks,
+    is_contents,
+    is_glossary,
+    tells,
+    tells_all,
+)
 from planfold.drafting.text.commands import Script
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
@@ -17,20 +26,15 @@ from planfold.drafting.text.markdown import (
     Quote,
     text_of,
 )
-from planfold.drafting.text.mood import is_statement, tells_below
+from planfold.drafting.text.mood import is_statement, is_unfinished
 from planfold.drafting.text.parts import Context, Entry, Part, append, entries, point_to
 from planfold.drafting.text.prose import Clause, read_sentences
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
-    are_names,
-    asks,
     continued,
-    is_contents,
-    is_glossary,
+    is_danger,
     is_set_off,
     is_tag,
-    tells,
-    tells_all,
 )
 from planfold.drafting.text.sentences import is_connector, sentences, take_connector, without_stop
 from planfold.drafting.text.shell import block_of, is_prompted
@@ -164,8 +168,7 @@ class Flow:
         if lead is not None:
             text, said = take_directives(lead.text)
             found = take_connector(text).text
-            asked = asks(found) and not tells_below([*sentences(found)][-1].mask)
-            if script or (asked and (self._counts or text.mask.rstrip().endswith(":"))):
+            if script or (asks(found) and (self._counts or text.mask.rstrip().endswith(":"))):
                 raw = lead.raw if lead.raw.startswith("**") else None
                 reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
                 reading.directives |= said
@@ -208,7 +211,9 @@ class Flow:
     ) -> list[Part]:
         text, said = take_directives(lead.text if lead else _NO_TEXT)
         named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
-        told = self._reader.leave_out and (tells(text, block) or is_glossary(block) or named)
+        linked = lead is None and caption is not None and are_links(block)
+        told = tells(text, block) or is_glossary(block) or named or linked
+        told = told and self._reader.leave_out
         if is_contents(block) or told:
             return self._told(block, lead, context)
         if lead is not None and leads_examples(text.mask) and not block.ordered:
@@ -229,7 +234,7 @@ class Flow:
             colon = last.mask.rstrip().endswith(":")
             guarded = begins_with_condition(last.mask)
             guarded = guarded or (colon and not is_label_clean(last.mask))
-            if guarded or (colon and not block.ordered):
+            if guarded or (colon and not block.ordered) or is_unfinished(last.mask):
                 ordered = any(map(asks, others))
                 label = as_label(text if ordered else last)
                 if not ordered:
@@ -255,6 +260,8 @@ def is_named_by_script(reading: Reading) -> bool:
 
 
 def _warns(block: Block) -> bool:
+    if is_danger(block):
+        return True
     first = block.blocks[0] if isinstance(block, Quote) and block.blocks else block
     return isinstance(first, Paragraph) and is_warning(first.text.mask)
 

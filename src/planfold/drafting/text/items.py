@@ -36,6 +36,7 @@ from planfold.drafting.text.shell import (
     is_interactive,
     is_prompted,
     only_looks,
+    only_sets,
     printed,
     without_prompt,
 )
@@ -139,7 +140,7 @@ def _action_of(text: Inline, more: Sequence[markdown.Block]) -> Action | None:
         return None
     action = command_in(text) or request_in(text)
     match action:
-        case Command(line) | Script(line) if is_interactive(line):
+        case Command(line) | Script(line) if is_interactive(line) or only_sets(line):
             return None
         case _:
             return action

@@ -7,6 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from planfold.drafting.text.bullets import (
+    are_choices,
+    are_comments,
+    are_counted,
+    are_names,
+    are_of_procedure,
+    are_remarks,
+    are_steps,
+    asks,
+    comments_all,
+    has_boxes,
+    is_glossary,
+    orders_nothing,
+    says_more,
+    split_items,
+    tells,
+    tells_all,
+)
 from planfold.drafting.text.directives import Directives, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, take_box
@@ -22,23 +40,8 @@ from planfold.drafting.text.parts import (
     point_to,
 )
 from planfold.drafting.text.reader import Reader
-from planfold.drafting.text.sections import (
-    are_choices,
-    are_comments,
-    are_names,
-    are_remarks,
-    are_steps,
-    comments_all,
-    has_boxes,
-    is_glossary,
-    orders_nothing,
-    says_more,
-    split_items,
-    tells,
-    tells_all,
-)
-from planfold.drafting.text.sentences import take_connector, without_stop
-from planfold.drafting.text.words import is_label_clean
+from planfold.drafting.text.sentences import sentences, take_connector, without_stop
+from planfold.drafting.text.words import is_label_clean, leads_examples
 from planfold.planner.tasks import NodeKind
 
 _ONE_BY_ONE: Final = re.compile(
@@ -63,7 +66,9 @@ class Lists:
     ) -> Group:
         """The items of a list; ``lead`` is the text that introduces it."""
         ordered: bool | None = block.ordered or bool(_ONE_BY_ONE.search(lead.mask)) or None
-        if ordered is None and self._reader.stepwise and are_steps(block):
+        boxes = has_boxes([block]) and are_of_procedure(block)
+        steps = ordered is None and (self._reader.stepwise or boxes)
+        if (steps and are_steps(block)) or are_counted(block):
             ordered = True
         if _SIDE_BY_SIDE.search(lead.mask):
             ordered = False
@@ -74,6 +79,7 @@ class Lists:
         # A lead may ask for what its bullets say; among steps a statement may be one, too.
         comments = plain and not lead.text and are_comments(block)
         nothing = comments and orders_nothing(block)
+        plain = plain and not (asks(lead) and lead.mask.rstrip().endswith(":"))
         for item in split_items(block):
             then, beside, part = self._item(
                 item, numbering, context, plain=plain, comments=comments, nothing=nothing
@@ -116,7 +122,10 @@ class Lists:
             for block in blocks:
                 self._reader.note_block(block)
             return found.then, found.beside, None
-        above = next((b.text for b in reversed(more) if isinstance(b, Paragraph)), text)
+        first_list = blocks.index(lists[0]) if lists else 0
+        above = next(
+            (b.text for b in reversed(blocks[:first_list]) if isinstance(b, Paragraph)), text
+        )
         if lists and (are_remarks(lists) or any(_belongs(text, above, b) for b in lists)):
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
@@ -132,7 +141,7 @@ class Lists:
         if not lists:
             return found.then, found.beside, entry if reading.description.strip() else None
         is_task = _is_task(reading, text, lists, more)
-        part = self._parent(entry, text, lists, context, is_task=is_task)
+        part = self._parent(entry, above if is_task else text, lists, context, is_task=is_task)
         return found.then, found.beside, part
 
     def _parent(
@@ -163,7 +172,14 @@ class Lists:
 
 def _belongs(text: Inline, above: Inline, block: ItemList) -> bool:
     """Whether nested bullets are part of the description of their item."""
-    return tells(above, block) or is_glossary(block) or says_more(text, block)
+    more = says_more(text, block) or says_more(above, block)
+    last = [*sentences(above)][-1:]
+    return (
+        more
+        or tells(above, block)
+        or is_glossary(block)
+        or leads_examples(last[0].mask if last else "")
+    )
 
 
 def _is_task(reading: Reading, text: Inline, lists: list[ItemList], more: Sequence[Block]) -> bool:

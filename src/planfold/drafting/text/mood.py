@@ -75,6 +75,7 @@ _DETERMINERS: Final = _words("""
 """)
 _OBJECTS: Final = _DETERMINERS | _words("it them this that these those us me him yourself")
 _OTHERS: Final = _words("""
+    plus like unlike despite besides except
     as because since although though whereas while and or but nor so than to of in on at by for
     from with without into onto via per under over between within during through until after
     before if when whenever where wherever unless once what which who whom whose why how whether
@@ -110,9 +111,15 @@ _LATER: Final = re.compile(
 _INTRODUCTION: Final = re.compile(r"[\w\0][^,.:;?!]{1,160}[,:]\s")
 _RELATIVE: Final = re.compile(r"(?:that|which|who|and|or|e\.g\.|i\.e\.)(?!\w)", _I)
 _OBLIGES: Final = re.compile(
-    r"(?:\w+\s){0,2}(?:you|we|they|one)(?:['’](?:ll|d)|\s(?:will|would))?"
+    r"(?:[\w\0.-]{1,40}\s){0,5}(?:you|we|they|one)(?:['’](?:ll|d)|\s(?:will|would))?"
     r"(?:\s\w+ly|\salso|\sthen|\sfirst)?\s"
-    r"(?:must|should|shall|have to|needs? to|are to|(?<=will\s)want to)\s(?!not\b|be\b|have\b)",
+    r"(?:must|should|shall|have to|needs? to|are to|(?<=will\s)want to)\s"
+    r"(?!(?:\w+ly\s)?not\b|be\b|have\b)",
+    _I,
+)
+_ADVISED: Final = re.compile(
+    r"it(?:['’]s|\sis)\s(?:also\s)?(?:recommended|advisable|best|important|necessary|a good idea)\s"
+    r"(?:that\syou|to)\s",
     _I,
 )
 _MAY_NOW: Final = re.compile(r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\s", _I)
@@ -137,6 +144,17 @@ _ACTS: Final = re.compile(
     _I,
 )
 _IN_CASE: Final = re.compile(r"(?:if|when|whenever|unless|once|in case|after|before|for)\b", _I)
+_DASH: Final = re.compile(r"[^.!?]{1,120}?\s[–—-]{1,2}\s(?=\S)")
+# A place or a case without a comma: "For patches run `make`", "At the start create a branch".
+_AT_FIRST: Final = re.compile(
+    r"(?:for|in|on|from|at|with|after|before|during)\s(?:[\w\0.-]{1,40}\s){1,12}?(?P<verb>[a-z]{2,20})\s"
+    r"(?:the|an?|your|all|this|that|each|every|it)\s",
+    _I,
+)
+_RUN_AT_FIRST: Final = re.compile(
+    r"(?:for|in|on|from|at|with)\s(?:[\w.-]{1,40}\s){1,6}?(?:run|execute|use)\s\0", _I
+)
+_UNFINISHED: Final = re.compile(r"\b(?:to|by|and|that)$", _I)
 _EDGE: Final = re.compile(r"^[^\w\0({\[\"'“‘]+")
 
 
@@ -151,8 +169,12 @@ def mood(mask: str) -> Mood:
         return Mood.PHRASE
     if _MAY_NOW.match(mask):
         return Mood.ORDER
+    if (told := _DASH.match(mask)) and _mood_of(told[0]) is not Mood.ORDER:
+        rest = main_clause(mask[told.end() :])
+        if _mood_of(rest) is Mood.STATEMENT:
+            return Mood.STATEMENT  # `x`: it does that
     main = main_clause(mask)
-    if _OBLIGES.match(main):
+    if _OBLIGES.match(main) or _ADVISED.match(main):
         return Mood.ORDER
     if _BAN.match(main):
         return Mood.STATEMENT
@@ -175,6 +197,12 @@ def is_order_heading(mask: str) -> bool:
 
 def is_statement(mask: str) -> bool:
     return mood(mask) is Mood.STATEMENT
+
+
+def begins_with_article(mask: str) -> bool:
+    """Whether a phrase names a thing: "A machine with two disks"."""
+    words = _WORD.findall(_bare(mask)[:200])
+    return len(words) > 3 and words[0].lower() in _DETERMINERS and not orders(mask)
 
 
 def is_remark(mask: str) -> bool:
@@ -202,9 +230,16 @@ def only_tells(mask: str) -> bool:
 
 def tells_below(mask: str) -> bool:
     """Whether what is below this sentence is what it tells about: "It has these parts: ..."."""
-    if not mask.rstrip("*_ \n").endswith(":") or not is_statement(mask):
+    if not mask.rstrip("*_ \n").endswith(":") or orders(mask):
         return False
-    return not _IN_CASE.match(_bare(mask)) or _ACTS.search(mask[-200:]) is not None
+    if _IN_CASE.match(_bare(mask)):
+        return _ACTS.search(mask[-200:]) is not None
+    return is_statement(mask)
+
+
+def is_unfinished(mask: str) -> bool:
+    """Whether a sentence needs what is below it: "Edit the file to"."""
+    return _UNFINISHED.search(mask.rstrip(": \n")[-40:]) is not None
 
 
 def is_cut_short(mask: str) -> bool:
@@ -214,7 +249,7 @@ def is_cut_short(mask: str) -> bool:
 
 def _bare(mask: str) -> str:
     """``mask`` without the marks, the template tags and the loud words that it begins with."""
-    mask = _EDGE.sub("", _MARKUP.sub("", mask))
+    mask = _EDGE.sub("", _MARKUP.sub("", mask.replace("\n", " ")))
     return _EDGE.sub("", _LOUD.sub("", mask, count=1)) if _LOUD.match(mask) else mask
 
 
@@ -242,6 +277,10 @@ def _mood_of(mask: str) -> Mood:
     if first in _PRONOUNS:
         return Mood.STATEMENT
     finite = _finite_after(mask)
+    if _RUN_AT_FIRST.match(mask):
+        return Mood.ORDER
+    if not finite and (verb := _AT_FIRST.match(mask)) and verb["verb"].lower() in _VERBS:
+        return Mood.ORDER
     if first in _DETERMINERS or first in _OTHERS or first.startswith(HIDDEN):
         return Mood.STATEMENT if finite or _conjugated(second, words[2:3]) else Mood.PHRASE
     takes_object = second in _OBJECTS or second.startswith(HIDDEN)

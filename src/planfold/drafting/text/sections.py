@@ -4,45 +4,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from planfold.drafting.text.bullets import (
+    are_names,
+    has_boxes,
+    tells_all,
+)
 from planfold.drafting.text.commands import call_in
-from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.items import BOX, without_number
+from planfold.drafting.text.items import without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
-from planfold.drafting.text.mood import is_cut_short, is_statement, only_tells, orders, tells_below
+from planfold.drafting.text.mood import (
+    orders,
+)
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
-from planfold.drafting.text.words import (
-    changes_something,
-    is_conditional,
-    leads_examples,
-    starts_with_run,
-)
 
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
     r"(?:table of )?contents|toc|on this page|index"
-    r"|(?:key |main )?features|highlights|licen[cs]e|licensing|authors?|contributors|credits"
+    r"|(?:key |main )?features|highlights|licen[cs]e|licensing|credits"
     r"|acknowledge?ments|references?|links|see also|further reading|related (?:work|docs"
     r"|documents|documentation|projects)|contacts?|glossary|faq|badges|why .{1,40}\?"
-    r"|(?:release )?history|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
+    r"|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
-    r"|change ?log|release notes|community|support|sponsors?|resources|appendix.{0,40}"
+    r"|community|support|sponsors?|resources|appendix.{0,40}"
     r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
     r"|notes? (?:on|about) .{1,80}",
     re.IGNORECASE,
 )
+_WORK: Final = re.compile(  # the same, where they order nothing
+    r"authors?|contributors|change ?log|release notes|(?:release )?history|issues", re.IGNORECASE
+)
 _RULES: Final = re.compile(  # the same, where they have no numbered items
     r"(?:.{1,40}\s)?(?:features|polic(?:y|ies)|compatibility|guarantees|principles|goals|versioning"
-    r"|criteria|stability|conventions|philosophy)",
+    r"|criteria|stability|conventions|philosophy|requirements|prerequisites|pre-requisites)",
     re.IGNORECASE,
 )
 _IN_CASE: Final = re.compile(  # sections for when something has gone wrong
     r"roll(?:ing)?[ -]?back(?: .{1,40})?|.{0,40}troubleshooting.{0,40}|known issues|escalation"
-    r"|(?:common )?(?:problems|errors|pitfalls|issues)|uninstall(?:ing|ation)?(?: .{1,40})?"
+    r"|(?:common )?(?:problems|errors|pitfalls)|common issues|uninstall(?:ing|ation)?(?: .{1,40})?"
     r"|debugging(?: .{1,40})?|recovery|undo(?:ing)?(?: .{1,40})?",
     re.IGNORECASE,
 )
@@ -120,6 +123,12 @@ def is_set_off(block: Block) -> bool:
     return isinstance(block, Paragraph) and _SET_OFF.match(block.raw) is not None
 
 
+def is_danger(block: Block) -> bool:
+    """Whether a remark in a box warns: "{{< hint style="danger" >}}"."""
+    raw = block.raw if isinstance(block, Paragraph) else ""
+    return is_set_off(block) and re.search(r"danger|warning|caution", raw[:80]) is not None
+
+
 def is_tag(block: Block) -> bool:
     """Whether a paragraph is nothing but a tag: "{% raw %}"."""
     return isinstance(block, Paragraph) and not _TAG.sub("", block.raw[:400]).strip()
@@ -135,10 +144,19 @@ def is_left_out(section: Section, text: Inline) -> bool:
         isinstance(block, Code) or (isinstance(block, ItemList) and block.ordered)
         for block in section.blocks
     )
-    return _ABOUT.fullmatch(name) is not None or (not asks and bool(_RULES.fullmatch(name)))
+    if _RULES.fullmatch(name):
+        return not asks and not section.sections
+    if _WORK.fullmatch(name):
+        return not (asks or _orders(section.blocks))
+    return _ABOUT.fullmatch(name) is not None
 
 
-_NAME: Final = 4  # words: what has more is no mere name of what is below it
+def _orders(blocks: list[Block]) -> bool:
+    """Whether a paragraph of a section orders something first of all."""
+    texts = (block.text for block in blocks if isinstance(block, Paragraph))
+    return any(orders(first.mask) for text in texts for first in [*sentences(text)][:1])
+
+
 _SEVERAL: Final = re.compile(
     r"\b(?:independent|alternative|separate|different)\s(?:workflow|way|method|procedure|option)s?\b"
     r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?"
@@ -201,60 +219,6 @@ def _before_case(section: Section) -> str:
     return "" if common.endswith(" for") and orders(text.mask) else common + "\0"
 
 
-def has_boxes(blocks: list[Block]) -> bool:
-    return any(
-        isinstance(block, Paragraph) and BOX.match(block.text.mask)
-        for listed in blocks
-        if isinstance(listed, ItemList)
-        for item in listed.items
-        for block in item.blocks[:1]
-    )
-
-
-def is_contents(block: ItemList) -> bool:
-    """A table of contents: every item is a link to a place in the document."""
-    heads = [next(iter(item.blocks), None) for item in block.items]
-    return bool(heads) and all(
-        isinstance(head, Paragraph)
-        and bool(head.text.spans[:1])
-        and head.text.spans[0].anchor
-        and head.text.spans[0].start == 0
-        and head.text.spans[0].end == len(head.text.text)
-        for head in heads
-    )
-
-
-def is_glossary(block: ItemList) -> bool:
-    """Whether bullets tell what things are: each begins with code and a colon or a dash."""
-    heads = [next(iter(item.blocks), None) for item in block.items]
-    return (
-        not block.ordered
-        and bool(heads)
-        and all(
-            isinstance(head, Paragraph)
-            and bool(head.text.codes)
-            and head.text.codes[0].start == 0
-            and re.match(r"\s?(?::|[-–—]|is\b|are\b)\s", head.text.mask[head.text.codes[0].end :])
-            for head in heads
-        )
-    )
-
-
-def split_items(block: ItemList) -> Iterator[Item]:
-    """The items; "1. mix 2. bake" on one line is as good as on two."""
-    if not (block.ordered and len(block.items) == 1):
-        yield from block.items
-        return
-    item = block.items[0]
-    head = item.blocks[0] if item.blocks else None
-    parts = numbered_parts(head.text, block.start + 1) if isinstance(head, Paragraph) else []
-    if len(parts) < 2 or len(item.blocks) > 1:
-        yield item
-        return
-    for part in parts:
-        yield Item([Paragraph(part, part.text)])
-
-
 def continued(blocks: list[Block]) -> list[Block]:
     """``blocks`` with what stands inside a numbered list, or right below a list, in its items.
 
@@ -292,121 +256,3 @@ def _waits(block: ItemList) -> bool:
     head = block.items[-1].blocks[-1:] if block.items else []
     text = head[0].text if head and isinstance(head[0], Paragraph) else Inline("", "")
     return text.mask.rstrip().endswith(":") or (block.ordered and not are_names([block]))
-
-
-def are_choices(lists: list[ItemList]) -> bool:
-    return not has_boxes([*lists]) and all(
-        len(item.blocks) == 1 and isinstance(item.blocks[0], Paragraph)
-        for block in lists
-        for item in block.items
-    )
-
-
-def tells(lead: Inline, block: ItemList) -> bool:
-    """Whether items complete a statement above them: "It has these causes: ..."."""
-    last = [*sentences(lead)][-1:]
-    if not last or has_boxes([block]):
-        return False
-    if is_cut_short(last[0].mask):
-        return True
-    ends = last[0].mask.endswith((":", "...", "…")) and not is_conditional(last[0].mask)
-    names = ends and not asks(lead) and len(lead.text.split()) > _NAME
-    return (names or tells_below(last[0].mask)) and not mostly_orders(block)
-
-
-def are_remarks(lists: list[ItemList]) -> bool:
-    """Whether nested bullets only say more about the item above them."""
-    heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
-    return (
-        bool(heads)
-        and are_choices(lists)
-        and all(isinstance(head, Paragraph) and tells_all(head.text) for head in heads)
-    )
-
-
-def tells_all(text: Inline) -> bool:
-    return all(only_tells(sentence.mask) for sentence in sentences(text))
-
-
-def comments_all(text: Inline) -> bool:
-    return all(is_statement(sentence.mask) for sentence in sentences(text))
-
-
-def asks(text: Inline) -> bool:
-    """Whether a sentence of a paragraph orders something."""
-    return not is_name(text) and any(orders(sentence.mask) for sentence in sentences(text))
-
-
-def are_steps(block: ItemList) -> bool:
-    """Whether an item of a list changes something that the next one may need."""
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    return any(isinstance(head, Paragraph) and _is_step(head.text) for head in heads)
-
-
-def _is_step(text: Inline) -> bool:
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
-    return changes_something(text.mask)
-
-
-def are_comments(block: ItemList) -> bool:
-    """Whether most of the items of a list only tell about something."""
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    told = [head for head in heads if isinstance(head, Paragraph) and comments_all(head.text)]
-    return 2 * len(told) > len(heads)
-
-
-def says_more(text: Inline, block: ItemList) -> bool:
-    """Whether nested bullets only say more about the item ``text``, which is the step."""
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    told = list(sentences(text))
-    if block.ordered or has_boxes([block]) or not told or not asks(text):
-        return False
-    if any(not isinstance(head, Paragraph) or _is_own(head) for head in heads):
-        return False
-    if len(told) > 1 or leads_examples(told[-1].mask):
-        return True
-    if len(text.text.split()) > _NAME and not told[-1].mask.endswith(":") and orders_nothing(block):
-        return True
-    return any(isinstance(head, Paragraph) and comments_all(head.text) for head in heads)
-
-
-def _is_own(head: Paragraph) -> bool:
-    """Whether a nested bullet is a task of its own: a command, or one with directives."""
-    text = head.text
-    only = bool(text.codes) and not any(map(str.isalpha, text.mask))
-    said = take_directives(text)[1] is not NONE
-    return only or said or starts_with_run(text.mask) or is_prompted(head.raw)
-
-
-def mostly_orders(block: ItemList) -> bool:
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    return len(heads) < 2 * sum(isinstance(h, Paragraph) and asks(h.text) for h in heads)
-
-
-def orders_nothing(block: ItemList) -> bool:
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    return not any(isinstance(head, Paragraph) and asks(head.text) for head in heads)
-
-
-def are_names(lists: list[ItemList]) -> bool:
-    """Whether items are only links, code and names: things or people, and nothing to do."""
-    heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
-    return bool(heads) and all(
-        isinstance(head, Paragraph) and is_name(head.text) and len(item.blocks) == 1
-        for block in lists
-        for item in block.items
-        for head in item.blocks[:1]
-    )
-
-
-def is_name(text: Inline) -> bool:
-    """Only links and code, with capitalised words beside links ("Ann Lee [@ann](...)")."""
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
-    place, rest = 0, ""
-    for span in text.spans:
-        rest += text.text[place : span.start]
-        place = max(place, span.end)
-    words = re.findall(r"\w[\w'’-]*", rest + text.text[place:])
-    return bool(text.spans) and all(word[:1].isupper() for word in words) and len(words) < 6

@@ -93,6 +93,7 @@ _HERE: Final = re.compile(
     r" (?:terminal|shell|console|command line|command prompt)(?: window)?$",
     _I,
 )
+_PLACE: Final = re.compile(r"\b(?:from|on|at|as)\s(?:the\s)?\0", _I)  # "from `web1`"
 _PREPOSITIONS: Final = re.compile(
     r"(?:to|on|in|at|from|for|with|as|by|under|within|inside|via|using|during|while|through|per"
     r"|between|among|against|like|of)\b",
@@ -138,7 +139,7 @@ def is_clean(mask: str) -> bool:
 def is_label_clean(mask: str) -> bool:
     """The same for what stands above several items."""
     mask = mask.strip(" :.\n")
-    return is_clean(mask) and _PREPOSITIONS.match(mask) is None
+    return is_clean(mask) and not _PREPOSITIONS.match(mask) and not _PLACE.search(mask)
 
 
 def is_object_heading(mask: str) -> bool:
