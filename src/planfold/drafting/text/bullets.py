@@ -34,6 +34,7 @@ _NAME: Final = 4  # words: what has more is no mere name of what is below it
 _TOLD: Final = re.compile(r"[^.:!?]{0,60}?(?::|\s[-–—]{1,2}|\b(?:is|are)\b)\s")
 
 
+_DUTY: Final = re.compile(r"\b(?:should|must|have to|needs? to)\b", re.IGNORECASE)
 _NO_TEXT: Final = Inline("", "")
 
 
@@ -121,6 +122,15 @@ def tells(lead: Inline, block: ItemList) -> bool:
     ends = last[0].mask.endswith((":", "...", "…")) and not is_conditional(last[0].mask)
     names = ends and not asks(lead) and len(lead.text.split()) > _NAME
     return (names or tells_below(last[0].mask)) and not mostly_orders(block)
+
+
+def introduces(lead: Inline, block: ItemList) -> bool:
+    """Whether a paragraph that orders nothing stands above bullets of which most order nothing."""
+    plain = not block.ordered and not has_boxes([block]) and not are_names([block])
+    named = len(lead.text.split()) > _NAME and not lead.mask.rstrip().endswith((":", "?"))
+    if not plain or not named or asks(lead) or mostly_orders(block):
+        return False
+    return not any(_DUTY.search(text.mask) for text in heads_of(block))
 
 
 def are_remarks(lists: list[ItemList]) -> bool:

@@ -8,8 +8,10 @@ from planfold.drafting.text.bullets import (
     are_links,
     are_names,
     asks,
+    introduces,
     is_contents,
     is_glossary,
+    orders_nothing,
     tells,
     tells_all,
 )
@@ -213,6 +215,7 @@ class Flow:
         named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
         linked = lead is None and caption is not None and are_links(block)
         told = tells(text, block) or is_glossary(block) or named or linked
+        told = told or (lead is not None and introduces(text, block))
         told = told and self._reader.leave_out
         if is_contents(block) or told:
             return self._told(block, lead, context)
@@ -234,11 +237,14 @@ class Flow:
             colon = last.mask.rstrip().endswith(":")
             guarded = begins_with_condition(last.mask)
             guarded = guarded or (colon and not is_label_clean(last.mask))
-            if guarded or (colon and not block.ordered) or is_unfinished(last.mask):
+            named = not block.ordered or (asks(last) and orders_nothing(block))
+            if guarded or (colon and named) or is_unfinished(last.mask):
                 ordered = any(map(asks, others))
                 label = as_label(text if ordered else last)
                 if not ordered:
                     self._reader.note(" ".join(other.with_targets for other in others))
+            elif colon and any(map(asks, others)):
+                before = self._paragraph(lead, context)
             elif colon or points_below(last.mask):
                 self._reader.note_block(lead)
             else:

@@ -111,7 +111,8 @@ _LATER: Final = re.compile(
 _INTRODUCTION: Final = re.compile(r"[\w\0][^,.:;?!]{1,160}[,:]\s")
 _RELATIVE: Final = re.compile(r"(?:that|which|who|and|or|e\.g\.|i\.e\.)(?!\w)", _I)
 _OBLIGES: Final = re.compile(
-    r"(?:[\w\0.-]{1,40}\s){0,5}(?:you|we|they|one)(?:['’](?:ll|d)|\s(?:will|would))?"
+    r"(?:(?:if|when|before|after|for|to|in|on)\s(?:[\w\0.-]{1,40}\s){1,12}?"
+    r"|(?:[\w\0.-]{1,40}\s){0,4}?)(?:you|we|they|one)(?:['’](?:ll|d)|\s(?:will|would))?"
     r"(?:\s\w+ly|\salso|\sthen|\sfirst)?\s"
     r"(?:must|should|shall|have to|needs? to|are to|(?<=will\s)want to)\s"
     r"(?!(?:\w+ly\s)?not\b|be\b|have\b)",

@@ -32,6 +32,7 @@ from planfold.drafting.text.sections import (
     Section,
     alternative_names,
     alternatives,
+    is_for_trouble,
     is_left_out,
     is_structured,
     sections,
@@ -141,6 +142,8 @@ class _Document:
                 context, labelled = inside, inside is not context
             self._flow.in_section = heading is not self._title
             self._flow.is_name = heading is not self._title and without_number(text) is None
+        if heading is not None and is_for_trouble(heading.text):
+            context = context._replace(guarded=True)
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
         group.parts = [*parts]

@@ -134,8 +134,13 @@ def is_tag(block: Block) -> bool:
     return isinstance(block, Paragraph) and not _TAG.sub("", block.raw[:400]).strip()
 
 
+def is_for_trouble(text: Inline) -> bool:
+    """Whether a heading names what is for another day: "Rollback", "Troubleshooting"."""
+    return _IN_CASE.fullmatch(_name_of(text)) is not None
+
+
 def is_left_out(section: Section, text: Inline) -> bool:
-    name = re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
+    name = _name_of(text)
     if _IN_CASE.fullmatch(name):
         return True
     if has_boxes(section.blocks):
@@ -149,6 +154,10 @@ def is_left_out(section: Section, text: Inline) -> bool:
     if _WORK.fullmatch(name):
         return not (asks or _orders(section.blocks))
     return _ABOUT.fullmatch(name) is not None
+
+
+def _name_of(text: Inline) -> str:
+    return re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
 
 
 def _orders(blocks: list[Block]) -> bool:

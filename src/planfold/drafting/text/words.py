@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from planfold.drafting.text.mood import is_statement, only_tells, orders
+from planfold.drafting.text.mood import only_tells, orders
 
 _I: Final = re.IGNORECASE
 
@@ -167,7 +167,7 @@ def is_lead(mask: str, lines: int = 1) -> bool:
     mask = mask.strip(" :.\n")
     if _HERE.match(mask):
         return True
-    if not any(map(str.isalpha, mask)) or not is_label_clean(mask) or is_statement(mask):
+    if not any(map(str.isalpha, mask)) or not is_label_clean(mask) or not orders(mask):
         return False
     more = len(_MORE_VERBS.findall(mask))
     if _RUN_VERB.match(mask):
