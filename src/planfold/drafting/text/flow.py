@@ -89,9 +89,7 @@ class Flow:
         parts: list[Part] = []
         lead: Paragraph | None = None
         warnings: list[str] = []  # for the step below them
-        for tag in filter(is_tag, blocks):
-            self._reader.note_block(tag)
-        blocks = continued([block for block in blocks if not is_tag(block)])
+        blocks = continued(self._without_tags(blocks))
         place = 0
         while place < len(blocks):
             block, first = blocks[place], place == 0
@@ -104,20 +102,15 @@ class Flow:
             match block:
                 case _ if is_set_off(block):
                     self._reader.note_block(block)
-                case Paragraph(text) if text.text and isinstance(following, (Code, ItemList)):
+                case Paragraph(text) if text.text and _is_led(following):
                     lead = block
                     continue
                 case Paragraph():
                     parts += self._paragraph(block, context)
                 case Code():
-                    codes: list[Block] = [block]
-                    while place < len(blocks) and isinstance(more := blocks[place], Code):
-                        codes.append(more)
-                        place += 1
-                    behind = blocks[place : place + 1]
-                    behind = [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
-                    place += len(behind)
-                    parts += self._code([*codes, *behind], lead, caption, context, first=first)
+                    codes = _code_at(blocks, place - 1)
+                    place += len(codes) - 1
+                    parts += self._code(codes, lead, caption, context, first=first)
                 case ItemList():
                     parts += self._list(block, lead, caption, context)
                 case _:
@@ -131,6 +124,12 @@ class Flow:
         for warning in warnings if not parts else ():
             self._reader.note(warning)
         return parts
+
+    def _without_tags(self, blocks: list[Block]) -> list[Block]:
+        """``blocks`` without the tags of a site generator between them."""
+        for tag in filter(is_tag, blocks):
+            self._reader.note_block(tag)
+        return [block for block in blocks if not is_tag(block)]
 
     def _paragraph(self, block: Paragraph, context: Context) -> list[Part]:
         """A paragraph is a task where it is a command or begins with a connector; from the first
@@ -221,36 +220,18 @@ class Flow:
             return self._told(block, lead, context)
         if lead is not None and leads_examples(text.mask) and not block.ordered:
             if tells_all(text):
-                self._reader.note_block(lead)
-                self._reader.note_block(block)
-                return []
+                return self._told(block, lead, context)
             reading = self._reader.read(text, context, [block])
             reading.directives |= said
             return [self._reader.entry(reading)]
-        label = ""
-        guarded = False
+        label, guarded = "", False
         if lead is None and caption is not None and are_names([block]):
             label = as_label(caption)
         before: list[Part] = []
-        if lead is not None and not is_connector(text):
-            *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
-            colon = last.mask.rstrip().endswith(":")
-            guarded = begins_with_condition(last.mask)
-            guarded = guarded or (colon and not is_label_clean(last.mask))
-            named = not block.ordered or (asks(last) and orders_nothing(block))
-            if guarded or (colon and named) or is_unfinished(last.mask):
-                ordered = any(map(asks, others))
-                label = as_label(text if ordered else last)
-                if not ordered:
-                    self._reader.note(" ".join(other.with_targets for other in others))
-            elif colon and any(map(asks, others)):
-                before = self._paragraph(lead, context)
-            elif colon or points_below(last.mask):
-                self._reader.note_block(lead)
-            else:
-                before = self._paragraph(lead, context)
-        elif lead is not None:
+        if lead is not None and is_connector(text):
             self._reader.note_block(lead)
+        elif lead is not None:
+            label, guarded, before = self._lead(lead, text, block, context)
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
         if label:
             point_to([group], text.attachments())
@@ -259,10 +240,44 @@ class Flow:
         group.directives = said
         return [group] if group.parts else []
 
+    def _lead(
+        self, lead: Paragraph, text: Inline, block: ItemList, context: Context
+    ) -> tuple[str, bool, list[Part]]:
+        """What the items keep of the text above them, whether that is a case, and its own task."""
+        *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
+        colon = last.mask.rstrip().endswith(":")
+        guarded = begins_with_condition(last.mask)
+        guarded = guarded or (colon and not is_label_clean(last.mask))
+        named = not block.ordered or (asks(last) and orders_nothing(block))
+        asked = any(map(asks, others))
+        if guarded or (colon and named) or is_unfinished(last.mask):
+            if asked:
+                return as_label(text), guarded, []
+            self._reader.note(" ".join(other.with_targets for other in others))
+            return as_label(last), guarded, []
+        if asked or not (colon or points_below(last.mask)):
+            return "", False, self._paragraph(lead, context)
+        self._reader.note_block(lead)
+        return "", False, []
+
 
 def is_named_by_script(reading: Reading) -> bool:
     action = reading.action
     return isinstance(action, Script) and reading.description == first_line(action.text)
+
+
+def _is_led(block: Block | None) -> bool:
+    return isinstance(block, (Code, ItemList)) and not is_set_off(block)
+
+
+def _code_at(blocks: list[Block], place: int) -> list[Block]:
+    """The code from ``place`` on, and a paragraph behind it that belongs to it."""
+    found: list[Block] = []
+    while place < len(blocks) and isinstance(blocks[place], Code):
+        found.append(blocks[place])
+        place += 1
+    behind = blocks[place : place + 1]
+    return found + [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
 
 
 def _warns(block: Block) -> bool:

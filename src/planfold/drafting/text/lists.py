@@ -118,14 +118,9 @@ class Lists:
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
         told = tells_all(text) or (comments and comments_all(text)) or nothing
         if text.is_struck or (told and plain and not blocks and self._reader.leave_out):
-            self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
-            for block in blocks:
-                self._reader.note_block(block)
+            self._note(text, blocks, context)
             return found.then, found.beside, None
-        first_list = blocks.index(lists[0]) if lists else 0
-        above = next(
-            (b.text for b in reversed(blocks[:first_list]) if isinstance(b, Paragraph)), text
-        )
+        above = _above(blocks, text)
         if lists and (are_remarks(lists) or any(_belongs(text, above, b) for b in lists)):
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
@@ -143,6 +138,11 @@ class Lists:
         is_task = _is_task(reading, text, lists, more)
         part = self._parent(entry, above if is_task else text, lists, context, is_task=is_task)
         return found.then, found.beside, part
+
+    def _note(self, text: Inline, blocks: list[Block], context: Context) -> None:
+        self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
+        for block in blocks:
+            self._reader.note_block(block)
 
     def _parent(
         self, entry: Entry, text: Inline, lists: list[ItemList], context: Context, *, is_task: bool
@@ -168,6 +168,15 @@ class Lists:
         group.directives = Directives(label=said.label, after=said.after)
         reading.directives = replace(said, after=None)  # the items wait with their parent
         return group
+
+
+def _above(blocks: list[Block], text: Inline) -> Inline:
+    """The text right above the first list of an item."""
+    for block in blocks:
+        if isinstance(block, ItemList):
+            break
+        text = block.text if isinstance(block, Paragraph) else text
+    return text
 
 
 def _belongs(text: Inline, above: Inline, block: ItemList) -> bool:

@@ -84,7 +84,7 @@ _OTHERS: Final = _words("""
 """)
 _FINITE: Final = (
     r"is|are|was|were|will|would|can|cannot|could|must|may|might|should|has|had|does|did"
-    r"|(?:is|are|was|were|wo|would|ca|could|must|should|has|had|does|did)n['’]t|i?t['’]s"
+    r"|(?:is|are|was|were|wo|would|ca|could|must|should|has|had|does|did)n['’]t|it['’]s"
 )
 _FINITE_VERB: Final = re.compile(rf"\b(?:{_FINITE}|have|do(?!\sthat\b))\b", _I)
 _WORD: Final = re.compile(r"[^\W_][\w'’-]*|\0+")
