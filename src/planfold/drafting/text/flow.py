@@ -226,7 +226,8 @@ class Flow:
             return [self._reader.entry(reading)]
         label, guarded = "", False
         if lead is None and caption is not None and are_names([block]):
-            label = as_label(caption)
+            own = as_label(caption)
+            label = "" if context.label.endswith(own) else own
         before: list[Part] = []
         if lead is not None and is_connector(text):
             self._reader.note_block(lead)

@@ -94,6 +94,8 @@ _CLAUSE_VERBS: Final = _words("""
     prove remember review say see show tell test validate verify wait watch
 """)
 _CLAUSES: Final = _words("how if sure that until what when where whether which who why")
+# With one of these between the first word and a finite verb, that verb is not said of the first.
+_INSIDE: Final = _CLAUSES | (_PRONOUNS - _words("here there this that these those"))
 _ADVERB: Final = re.compile(
     r"(?:please|now|also|just|always|then|next|again|first|finally|afterwards|instead|only|so|thus"
     r"|therefore|and|or|but|next up|feel free to|be sure to|don['’]t forget to|ideally|optionally"
@@ -147,10 +149,9 @@ _ACTS: Final = re.compile(
 _IN_CASE: Final = re.compile(r"(?:if|when|whenever|unless|once|in case|after|before|for)\b", _I)
 _DASH: Final = re.compile(r"[^.!?]{1,120}?\s[–—-]{1,2}\s(?=\S)")
 # A place or a case without a comma: "For patches run `make`", "At the start create a branch".
-_AT_FIRST: Final = re.compile(
-    r"(?:for|in|on|from|at|with|after|before|during)\s(?:[\w\0.-]{1,40}\s){1,12}?(?P<verb>[a-z]{2,20})\s"
-    r"(?:the|an?|your|all|this|that|each|every|it)\s",
-    _I,
+_AT_FIRST: Final = re.compile(r"(?:for|in|on|from|at|with|after|before|during)\s\S+\s", _I)
+_VERB_AND_OBJECT: Final = re.compile(
+    r"\s(?P<verb>[a-z]{2,20})\s(?:the|an?|your|all|this|that|each|every|it)\s", _I
 )
 _RUN_AT_FIRST: Final = re.compile(
     r"(?:for|in|on|from|at|with)\s(?:[\w.-]{1,40}\s){1,6}?(?:run|execute|use)\s\0", _I
@@ -212,6 +213,8 @@ def is_remark(mask: str) -> bool:
     first = _WORD.search(bare)
     if first is None or _REFERENCE.match(bare):
         return True
+    if first[0].lower() in ("where", "which"):
+        return False  # it says what to put in
     marked = _REMARK.match(bare) is not None or _BAN.match(bare) is not None
     return is_statement(mask) and (marked or first[0].lower() not in _VERBS)
 
@@ -280,8 +283,10 @@ def _mood_of(mask: str) -> Mood:
     finite = _finite_after(mask)
     if _RUN_AT_FIRST.match(mask):
         return Mood.ORDER
-    if not finite and (verb := _AT_FIRST.match(mask)) and verb["verb"].lower() in _VERBS:
-        return Mood.ORDER
+    if not finite and (place := _AT_FIRST.match(mask)):
+        verbs = _VERB_AND_OBJECT.finditer(mask[:200], place.end() - 1)
+        if any(verb["verb"].lower() in _VERBS for verb in verbs):
+            return Mood.ORDER
     if first in _DETERMINERS or first in _OTHERS or first.startswith(HIDDEN):
         return Mood.STATEMENT if finite or _conjugated(second, words[2:3]) else Mood.PHRASE
     takes_object = second in _OBJECTS or second.startswith(HIDDEN)
@@ -306,7 +311,7 @@ def _finite_after(mask: str) -> bool:
     before = _WORD.findall(mask[: verb.start()].lower()) if verb else []
     if not 1 <= len(before) <= 9 or before[0] in _CLAUSE_VERBS:
         return False
-    return not (_CLAUSES | _PRONOUNS) & set(before[1:])
+    return not _INSIDE & set(before[1:])
 
 
 def _conjugated(word: str, following: list[str]) -> bool:
