@@ -144,6 +144,13 @@ def test_a_block_runs_only_under_a_lead_that_orders(lead: str, runs: bool) -> No
     assert line.startswith("run " if runs else "work ")
 
 
+def test_below_a_text_that_orders_nothing_no_bullet_runs() -> None:
+    assert plan("# T\n\n1. Begin\n\nPass criteria:\n\n- `frob.ok == true`\n")[1] == (
+        "work Pass criteria: `frob.ok == true`"
+    )
+    assert plan("# T\n\n1. Begin\n\nClean up:\n\n- `make clean`\n")[1] == "run make clean"
+
+
 def test_an_end_of_a_sentence_behind_a_block_belongs_to_it() -> None:
     text = "# T\n\nPush it:\n\n```sh\ngit push up main\n```\n\nwhere `up` is the main copy.\n"
     assert plan(text) == ["work Push it:\ngit push up main\nwhere `up` is the main copy."]
@@ -216,6 +223,8 @@ def test_bullets_that_are_surely_steps_run_in_order(text: str, waits: list[list[
         "- A machine with two disks\n- An account of your own",
         "It builds on the best, and it gives you this and that.\n\n- Speed\n- Rest of mind",
         "## Requirements\n\n- Two disks\n- A net",
+        "Useful options:\n\n- `--quick` for a short run\n- `--json`",
+        "The workflow then:\n\n- runs the tests\n- builds the site",
         "## Links\n\n- [Ann](https://a.b/a)\n- [Bob](https://a.b/b)",
         "- [How to](https://a.b/#x)\n  - [Step 1](https://a.b/#y)\n- [More](https://a.b/#z)",
         "{% raw %}\n\n{% endraw %}",

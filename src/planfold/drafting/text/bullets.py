@@ -124,6 +124,13 @@ def tells(lead: Inline, block: ItemList) -> bool:
     return (names or tells_below(last[0].mask)) and not mostly_orders(block)
 
 
+def names_below(lead: Inline, block: ItemList) -> bool:
+    """Whether a text that orders nothing leads to bullets that order nothing: "Useful options:"."""
+    if block.ordered or has_boxes([block]) or asks(lead) or any(map(_is_own, block.items)):
+        return False
+    return lead.mask.rstrip().endswith(":") and orders_nothing(block)
+
+
 def introduces(lead: Inline, block: ItemList) -> bool:
     """Whether a paragraph that orders nothing stands above bullets of which most order nothing."""
     plain = not block.ordered and not has_boxes([block]) and not are_names([block])

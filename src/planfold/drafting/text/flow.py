@@ -11,6 +11,7 @@ from planfold.drafting.text.bullets import (
     introduces,
     is_contents,
     is_glossary,
+    names_below,
     orders_nothing,
     tells,
     tells_all,
@@ -64,6 +65,7 @@ class Flow:
         self._lists = Lists(reader)
         self.is_name = False
         self.in_section = False
+        self.is_about = False  # its heading says that it has rules, requirements or the like
 
     @property
     def _counts(self) -> bool:
@@ -214,7 +216,10 @@ class Flow:
         named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
         linked = lead is None and caption is not None and are_links(block)
         told = tells(text, block) or is_glossary(block) or named or linked
-        told = told or (lead is not None and introduces(text, block))
+        if lead is not None:
+            named = self._reader.begun and names_below(text, block)
+            told = told or named or introduces(text, block)
+        told = told or (self.is_about and orders_nothing(block))
         told = told and self._reader.leave_out
         if is_contents(block) or told:
             return self._told(block, lead, context)
@@ -249,6 +254,7 @@ class Flow:
         colon = last.mask.rstrip().endswith(":")
         guarded = begins_with_condition(last.mask)
         guarded = guarded or (colon and not is_label_clean(last.mask))
+        guarded = guarded or (colon and not block.ordered and not asks(text))
         named = not block.ordered or (asks(last) and orders_nothing(block))
         asked = any(map(asks, others))
         if guarded or (colon and named) or is_unfinished(last.mask):

@@ -54,7 +54,7 @@ _VERBS: Final = _words("""
     propose protect prove provide provision prune publish pull purge push put query quit raise read
     rearrange rebase reboot rebuild receive recommend reconfigure record recover redeploy reduce
     refer refresh register regenerate reinstall reject release reload remember remind remove rename
-    renew repair repeat replace reply report repository reproduce request require rerun research
+    renew repair repeat replace reply report reproduce request require rerun research
     reset resize resolve respond restart restore restrict resume retrieve retry return reuse revert
     review revoke rewrite rinse rotate run save scale scan schedule search secure see select send
     separate serve set setup share ship show shut sign simplify sit skip slice smoke solve sort
@@ -111,6 +111,8 @@ _LATER: Final = re.compile(
     r"(?:an?|the|one|two|at least|\d{1,3})\s[^,]{0,60}\b(?:before|after|until)\b", _I
 )
 _INTRODUCTION: Final = re.compile(r"[\w\0][^,.:;?!]{1,160}[,:]\s")
+_LISTED: Final = re.compile(r"[\w\0-]+(?:\s[\w\0-]+)?,\s")
+_SUBJECT: Final = re.compile(r",\s(?=(?:you|we|they|it)\s)", _I)
 _RELATIVE: Final = re.compile(r"(?:that|which|who|and|or|e\.g\.|i\.e\.)(?!\w)", _I)
 _OBLIGES: Final = re.compile(
     r"(?:(?:if|when|before|after|for|to|in|on)\s(?:[\w\0.-]{1,40}\s){1,12}?"
@@ -270,6 +272,8 @@ def main_clause(mask: str) -> str:
         if not (_LEADING.match(mask) or _LATER.match(mask)) or _RELATIVE.match(rest):
             break
         mask = rest
+        if _LISTED.match(mask) and (subject := _SUBJECT.search(mask[:300])):
+            mask = mask[subject.end() :]  # "In a, b and c, you ..."
     return mask
 
 

@@ -32,6 +32,7 @@ from planfold.drafting.text.sections import (
     Section,
     alternative_names,
     alternatives,
+    is_about,
     is_for_trouble,
     is_left_out,
     is_structured,
@@ -52,7 +53,9 @@ class Outlined(NamedTuple):
 
 
 _NO_TEXT: Final = Inline("", "")
-_FAQ: Final = re.compile(r"(?:when|why|what|how|who|where)\b[^.?!]{1,200}\?\W*$", re.IGNORECASE)
+_FAQ: Final = re.compile(
+    r"(?:when|why|what|how|who|where|\w+(?=\?))\b[^.?!]{0,200}\?\W*$", re.IGNORECASE
+)
 _TOP: Final = Context()
 
 
@@ -140,6 +143,7 @@ class _Document:
                     ]
                     return group
                 context, labelled = inside, inside is not context
+            self._flow.is_about = is_about(text)
             self._flow.in_section = heading is not self._title
             self._flow.is_name = heading is not self._title and without_number(text) is None
         if heading is not None and is_for_trouble(heading.text):

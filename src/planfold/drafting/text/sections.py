@@ -134,6 +134,11 @@ def is_tag(block: Block) -> bool:
     return isinstance(block, Paragraph) and not _TAG.sub("", block.raw[:400]).strip()
 
 
+def is_about(text: Inline) -> bool:
+    """Whether a heading names rules or requirements, which order nothing."""
+    return _RULES.fullmatch(_name_of(text)) is not None
+
+
 def is_for_trouble(text: Inline) -> bool:
     """Whether a heading names what is for another day: "Rollback", "Troubleshooting"."""
     return _IN_CASE.fullmatch(_name_of(text)) is not None
