@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from planfold.drafting.text.commands import only_code
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import BOX
@@ -208,7 +209,7 @@ def _is_own(item: Item) -> bool:
     if not isinstance(head, Paragraph):
         return True
     text = head.text
-    only = bool(text.codes) and not any(map(str.isalpha, text.mask))
+    only = bool(text.codes) and only_code(text) is not None
     said = take_directives(text)[1] is not NONE
     return only or said or starts_with_run(text.mask) or is_prompted(head.raw)
 

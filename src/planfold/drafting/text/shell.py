@@ -188,6 +188,8 @@ def names_program(code: str, *, surely: bool) -> bool:
     if not words or (_PROGRAM.fullmatch(words[0]) is None and not _ASSIGNMENT.match(words[0])):
         return False
     first = words[0]
+    if words[1:2] and words[1] in ("=", "==", "!=", "=>", "->"):
+        return False  # a value, and what it is
     if len(first) > 1 and first.isupper():
         return False  # SELECT, TODO, README
     known = first in PROGRAMS or first.startswith(("./", "../", "/", "~/"))
