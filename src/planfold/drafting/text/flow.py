@@ -256,13 +256,14 @@ class Flow:
         guarded = guarded or (colon and not is_label_clean(last.mask))
         guarded = guarded or (colon and not block.ordered and not asks(text))
         named = not block.ordered or (asks(last) and orders_nothing(block))
-        asked = any(map(asks, others))
+        asked = any(asks(other) and not points_below(other.mask) for other in others)
         if guarded or (colon and named) or is_unfinished(last.mask):
             if asked:
                 return as_label(text), guarded, []
             self._reader.note(" ".join(other.with_targets for other in others))
             return as_label(last), guarded, []
-        if asked or not (colon or points_below(last.mask)):
+        leads = any(points_below(sentence.mask) for sentence in [*others, last] if asks(sentence))
+        if asked or not (colon or leads or points_below(last.mask)):
             return "", False, self._paragraph(lead, context)
         self._reader.note_block(lead)
         return "", False, []

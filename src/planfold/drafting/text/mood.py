@@ -113,6 +113,7 @@ _LATER: Final = re.compile(
 _INTRODUCTION: Final = re.compile(r"[\w\0][^,.:;?!]{1,160}[,:]\s")
 _LISTED: Final = re.compile(r"[\w\0-]+(?:\s[\w\0-]+)?,\s")
 _SUBJECT: Final = re.compile(r",\s(?=(?:you|we|they|it)\s)", _I)
+_IF_THEN: Final = re.compile(r"(?:if|when|whenever|once)\s[^.:;?!,]{1,200}?,?\sthen\s", _I)
 _RELATIVE: Final = re.compile(r"(?:that|which|who|and|or|e\.g\.|i\.e\.)(?!\w)", _I)
 _OBLIGES: Final = re.compile(
     r"(?:(?:if|when|before|after|for|to|in|on)\s(?:[\w\0.-]{1,40}\s){1,12}?"
@@ -264,6 +265,9 @@ def main_clause(mask: str) -> str:
     for _ in range(6):
         if adverb := _ADVERB.match(mask):
             mask = mask[adverb.end() :]
+            continue
+        if then := _IF_THEN.match(mask):
+            mask = mask[then.end() :]
             continue
         intro = _INTRODUCTION.match(mask)
         if intro is None:
