@@ -151,6 +151,17 @@ def test_below_a_text_that_orders_nothing_no_bullet_runs() -> None:
     assert plan("# T\n\n1. Begin\n\nClean up:\n\n- `make clean`\n")[1] == "run make clean"
 
 
+@pytest.mark.parametrize("heading", ["4. Or run it as a server", "Step 2: If it is new"])
+def test_a_numbered_heading_with_a_condition_keeps_it(heading: str) -> None:
+    text = f"# T\n\n1. Begin\n\n## {heading}\n\n```sh\nmake serve\n```\n"
+    assert plan(text)[1].startswith("work ")
+
+
+def test_a_file_is_no_command() -> None:
+    text = "# T\n\n1. Begin\n\nShip these:\n\n- `share/frob.bash`\n- `./frob.sh`\n"
+    assert [line[:4] for line in plan(text)[1:]] == ["work", "run "]
+
+
 def test_an_end_of_a_sentence_behind_a_block_belongs_to_it() -> None:
     text = "# T\n\nPush it:\n\n```sh\ngit push up main\n```\n\nwhere `up` is the main copy.\n"
     assert plan(text) == ["work Push it:\ngit push up main\nwhere `up` is the main copy."]

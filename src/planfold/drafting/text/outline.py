@@ -165,8 +165,8 @@ class _Document:
         self, section: Section, text: Inline, context: Context, *, case: bool
     ) -> Reading | None:
         """A heading that is an item: it has a number, or is a sentence of its own."""
-        guarding = is_guarding_heading(text.mask)
         caption = without_number(text)
+        guarding = is_guarding_heading((caption or text).mask)
         if caption is None and not _is_sentence(text):
             return None
         apart = case or self._is_case(text) or is_left_out(section, text)
@@ -181,7 +181,8 @@ class _Document:
         if case or self._is_case(text) or is_left_out(section, text):
             return context.within(label, guarded=True)
         numbered = without_number(text) is not None
-        if is_guarding_heading(text.mask) and (numbered or not _is_sentence(text)):
+        guarding = is_guarding_heading((without_number(text) or text).mask)
+        if guarding and (numbered or not _is_sentence(text)):
             return context.within(label, guarded=True)
         if not section.sections and _carries(text):
             return context.within(label, guarded=False)

@@ -35,6 +35,7 @@ _BUILTIN_NAMES: Final = """
 _BUILTINS: Final = frozenset(_BUILTIN_NAMES.split())
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=")
 _SETS_ONLY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\"?(?:\$\([^\n]*\)|`[^`\n]*`)\"?")
+_FILE: Final = re.compile(r"[\w-][\w.-]*(?:/[\w.-]+)+\.[A-Za-z0-9]{1,5}")
 _PROMPT: Final = re.compile(r"[ \t]*\$[ \t]+(?=\S)")
 _BLOCK_PROMPT: Final = re.compile(
     r"[ \t]*(?:\([\w.-]{1,40}\) ?)?"
@@ -192,6 +193,8 @@ def names_program(code: str, *, surely: bool) -> bool:
         return False  # a value, and what it is
     if len(first) > 1 and first.isupper():
         return False  # SELECT, TODO, README
+    if surely and len(words) == 1 and _FILE.fullmatch(first):
+        return False  # completions/frob.bash
     known = first in PROGRAMS or first.startswith(("./", "../", "/", "~/"))
     known = known or "/" in first or is_prompted(code) or _ASSIGNMENT.match(first) is not None
     return known or not surely or (len(words) > 1 and not first[:1].isupper())
