@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -97,3 +98,9 @@ def test_a_shell_that_is_not_installed_is_a_fault() -> None:
 def test_variables_that_a_script_takes_from_outside(script: str, used: list[str]) -> None:
     assert variables_used(script) == used
     assert not variables_set(script) & set(used)
+
+
+@pytest.mark.parametrize("argv", [[[], "", None], ["sh", "-c", 3], [{}, "-c", "ls"]])
+def test_words_that_are_no_strings_are_no_script(argv: list[Any]) -> None:
+    with suppress(InvalidPlan):
+        compile_plan(plan({"argv": argv}), toolbox())

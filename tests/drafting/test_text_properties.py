@@ -275,6 +275,7 @@ NASTY = [
     "<!--", "~~", '"', "' ", "“", "a:\n", "- a\n", "1. a\n", "# a\n\n", "a)\n", "i. a\n", "$ ", "@a ",
     "X.Y", "<a ", "a@b:", "\\", "if ", "Run `x` ", "see https://a.b ", "and ", "[ ] ", "e.g. ", "_", ": ",
     "| a ", "> ", "\t", "…", "{#a} ", "(after: ", "```sh\na\n```\n\n", "a-b.", "path/to/",
+    "`a` ", "for a the ", "if a then ", "a, b, you ", "{% a %} ", "- [a](#b)\n  - [c](#d)\n",
 ]  # fmt: skip
 
 

@@ -686,7 +686,6 @@ def test_a_heading_that_is_a_sentence_or_an_order_is_a_task() -> None:
         "work Begin",
         "work Is CI green? If not, make it green.\nIt is slow.",
         "work Notify the mirrors\nThey are listed there.",
-        "work Two",
     ]
 
 

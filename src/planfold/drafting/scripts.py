@@ -99,8 +99,9 @@ def _script(arguments: dict[str, Any]) -> str:
     script, argv = arguments.get("script"), arguments.get("argv")
     if isinstance(script, str):
         return script
-    if isinstance(argv, list) and len(argv) == 3 and argv[0] in SHELLS and isinstance(argv[2], str):
-        return argv[2].replace("$$", "$")
+    words = argv if isinstance(argv, list) and all(isinstance(w, str) for w in argv) else []
+    if len(words) == 3 and words[0] in SHELLS:
+        return str(words[2]).replace("$$", "$")
     return ""
 
 

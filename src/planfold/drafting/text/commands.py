@@ -12,9 +12,10 @@ from typing import Any, Final
 from planfold.drafting.paths import is_document
 from planfold.drafting.text.directives import directive_at
 from planfold.drafting.text.inline import Inline, Span
+from planfold.drafting.text.mood import is_remark
 from planfold.drafting.text.sentences import sentences
 from planfold.drafting.text.shell import names_program, without_prompt
-from planfold.drafting.text.words import is_clean, is_conditional, is_remark
+from planfold.drafting.text.words import is_clean, is_conditional
 from planfold.planner.tasks import Link
 
 

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from planfold.drafting.text.bullets import (
+    are_links,
+    are_names,
+    asks,
+    introduces,
+    is_contents,
+    is_glossary,
+    names_below,
+    orders_nothing,
+    tells,
+    tells_all,
+)
 from planfold.drafting.text.commands import Script
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
@@ -17,34 +29,28 @@ from planfold.drafting.text.markdown import (
     Quote,
     text_of,
 )
+from planfold.drafting.text.mood import is_statement, is_unfinished
 from planfold.drafting.text.parts import Context, Entry, Part, append, entries, point_to
 from planfold.drafting.text.prose import Clause, read_sentences
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sections import (
-    are_names,
-    comments_all,
     continued,
-    is_contents,
-    is_glossary,
-    is_name,
-    tells,
-    tells_all,
+    is_danger,
+    is_set_off,
+    is_tag,
 )
 from planfold.drafting.text.sentences import is_connector, sentences, take_connector, without_stop
 from planfold.drafting.text.shell import block_of, is_prompted
 from planfold.drafting.text.words import (
     begins_with_condition,
-    is_announcement,
     is_conditional,
     is_label_clean,
-    is_statement,
     is_warning,
     leads_examples,
     leads_on,
     points_below,
     says_prompted,
     starts_with_run,
-    tells_below,
 )
 from planfold.planner.tasks import NodeKind
 
@@ -58,6 +64,13 @@ class Flow:
         self._reader = reader
         self._lists = Lists(reader)
         self.is_name = False
+        self.in_section = False
+        self.is_about = False  # its heading says that it has rules, requirements or the like
+
+    @property
+    def _counts(self) -> bool:
+        """Whether a paragraph may be a task: the first ones of a text introduce it."""
+        return self._reader.begun or self.in_section
 
     def prose(self, clauses: list[Clause], context: Context) -> list[Part]:
         parts: list[Part] = []
@@ -78,7 +91,7 @@ class Flow:
         parts: list[Part] = []
         lead: Paragraph | None = None
         warnings: list[str] = []  # for the step below them
-        blocks = continued(blocks)
+        blocks = continued(self._without_tags(blocks))
         place = 0
         while place < len(blocks):
             block, first = blocks[place], place == 0
@@ -89,20 +102,17 @@ class Flow:
             before = len(parts)
             following = blocks[place] if place < len(blocks) else None
             match block:
-                case Paragraph(text) if text.text and isinstance(following, (Code, ItemList)):
+                case _ if is_set_off(block):
+                    self._reader.note_block(block)
+                case Paragraph(text) if text.text and _is_led(following):
                     lead = block
                     continue
                 case Paragraph():
                     parts += self._paragraph(block, context)
                 case Code():
-                    codes: list[Block] = [block]
-                    while place < len(blocks) and isinstance(more := blocks[place], Code):
-                        codes.append(more)
-                        place += 1
-                    behind = blocks[place : place + 1]
-                    behind = [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
-                    place += len(behind)
-                    parts += self._code([*codes, *behind], lead, caption, context, first=first)
+                    codes = _code_at(blocks, place - 1)
+                    place += len(codes) - 1
+                    parts += self._code(codes, lead, caption, context, first=first)
                 case ItemList():
                     parts += self._list(block, lead, caption, context)
                 case _:
@@ -116,6 +126,12 @@ class Flow:
         for warning in warnings if not parts else ():
             self._reader.note(warning)
         return parts
+
+    def _without_tags(self, blocks: list[Block]) -> list[Block]:
+        """``blocks`` without the tags of a site generator between them."""
+        for tag in filter(is_tag, blocks):
+            self._reader.note_block(tag)
+        return [block for block in blocks if not is_tag(block)]
 
     def _paragraph(self, block: Paragraph, context: Context) -> list[Part]:
         """A paragraph is a task where it is a command or begins with a connector; from the first
@@ -135,9 +151,7 @@ class Flow:
             reading.directives |= said
         step = reading.action is not None or starts_with_run(text.mask)
         step = step or (marked and not is_statement(found.text.mask))
-        if step or (
-            self._reader.begun and text.text and _may_ask(text) and not is_announcement(text.mask)
-        ):
+        if step or (self._counts and text.text and asks(text)):
             return [self._reader.entry(reading)]
         self._reader.note_block(block)
         return []
@@ -157,8 +171,7 @@ class Flow:
         if lead is not None:
             text, said = take_directives(lead.text)
             found = take_connector(text).text
-            asks = _may_ask(found) and not tells_below([*sentences(found)][-1].mask)
-            if script or (asks and (self._reader.begun or text.mask.rstrip().endswith(":"))):
+            if script or (asks(found) and (self._counts or text.mask.rstrip().endswith(":"))):
                 raw = lead.raw if lead.raw.startswith("**") else None
                 reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
                 reading.directives |= said
@@ -186,44 +199,45 @@ class Flow:
         reading.captioned = caption is not None
         return reading
 
+    def _told(self, block: ItemList, lead: Paragraph | None, context: Context) -> list[Part]:
+        """Items that are no tasks: they say more about what the text above them asks for."""
+        if lead is not None and asks(lead.text) and not is_contents(block) and self._counts:
+            reading = self._reader.read(take_connector(lead.text).text, context, [block])
+            return [self._reader.entry(reading)]
+        if lead is not None:
+            self._reader.note_block(lead)
+        self._reader.note_block(block)
+        return []
+
     def _list(
         self, block: ItemList, lead: Paragraph | None, caption: Inline | None, context: Context
     ) -> list[Part]:
         text, said = take_directives(lead.text if lead else _NO_TEXT)
         named = lead is not None and not text.mask.rstrip().endswith(":") and are_names([block])
-        told = self._reader.leave_out and (tells(text, block) or is_glossary(block) or named)
+        linked = lead is None and caption is not None and are_links(block)
+        told = tells(text, block) or is_glossary(block) or named or linked
+        if lead is not None:
+            named = self._reader.begun and names_below(text, block)
+            told = told or named or introduces(text, block)
+        told = told or (self.is_about and orders_nothing(block))
+        told = told and self._reader.leave_out
         if is_contents(block) or told:
-            if lead is not None:
-                self._reader.note_block(lead)
-            self._reader.note_block(block)
-            return []
+            return self._told(block, lead, context)
         if lead is not None and leads_examples(text.mask) and not block.ordered:
             if tells_all(text):
-                self._reader.note_block(lead)
-                self._reader.note_block(block)
-                return []
+                return self._told(block, lead, context)
             reading = self._reader.read(text, context, [block])
             reading.directives |= said
             return [self._reader.entry(reading)]
-        label = ""
-        guarded = False
+        label, guarded = "", False
         if lead is None and caption is not None and are_names([block]):
-            label = as_label(caption)
+            own = as_label(caption)
+            label = "" if context.label.endswith(own) else own
         before: list[Part] = []
-        if lead is not None and not is_connector(text):
-            *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
-            colon = last.mask.rstrip().endswith(":")
-            guarded = begins_with_condition(last.mask)
-            guarded = guarded or (colon and not is_label_clean(last.mask))
-            if guarded or (colon and not block.ordered):
-                label = as_label(last)
-                self._reader.note(" ".join(other.with_targets for other in others))
-            elif colon or points_below(last.mask):
-                self._reader.note_block(lead)
-            else:
-                before = self._paragraph(lead, context)
-        elif lead is not None:
+        if lead is not None and is_connector(text):
             self._reader.note_block(lead)
+        elif lead is not None:
+            label, guarded, before = self._lead(lead, text, block, context)
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
         if label:
             point_to([group], text.attachments())
@@ -232,13 +246,51 @@ class Flow:
         group.directives = said
         return [group] if group.parts else []
 
+    def _lead(
+        self, lead: Paragraph, text: Inline, block: ItemList, context: Context
+    ) -> tuple[str, bool, list[Part]]:
+        """What the items keep of the text above them, whether that is a case, and its own task."""
+        *others, last = list(sentences(take_connector(text).text)) or [_NO_TEXT]
+        colon = last.mask.rstrip().endswith(":")
+        guarded = begins_with_condition(last.mask)
+        guarded = guarded or (colon and not is_label_clean(last.mask))
+        guarded = guarded or (colon and not block.ordered and not asks(text))
+        named = not block.ordered or (asks(last) and orders_nothing(block))
+        asked = any(asks(other) and not points_below(other.mask) for other in others)
+        if guarded or (colon and named) or is_unfinished(last.mask):
+            if asked:
+                return as_label(text), guarded, []
+            self._reader.note(" ".join(other.with_targets for other in others))
+            return as_label(last), guarded, []
+        leads = any(points_below(sentence.mask) for sentence in [*others, last] if asks(sentence))
+        if asked or not (colon or leads or points_below(last.mask)):
+            return "", False, self._paragraph(lead, context)
+        self._reader.note_block(lead)
+        return "", False, []
+
 
 def is_named_by_script(reading: Reading) -> bool:
     action = reading.action
     return isinstance(action, Script) and reading.description == first_line(action.text)
 
 
+def _is_led(block: Block | None) -> bool:
+    return isinstance(block, (Code, ItemList)) and not is_set_off(block)
+
+
+def _code_at(blocks: list[Block], place: int) -> list[Block]:
+    """The code from ``place`` on, and a paragraph behind it that belongs to it."""
+    found: list[Block] = []
+    while place < len(blocks) and isinstance(blocks[place], Code):
+        found.append(blocks[place])
+        place += 1
+    behind = blocks[place : place + 1]
+    return found + [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
+
+
 def _warns(block: Block) -> bool:
+    if is_danger(block):
+        return True
     first = block.blocks[0] if isinstance(block, Quote) and block.blocks else block
     return isinstance(first, Paragraph) and is_warning(first.text.mask)
 
@@ -255,12 +307,11 @@ def _warn(part: Part, warnings: list[str]) -> None:
 
 
 def _continues(block: Paragraph) -> bool:
-    """Whether a paragraph behind code says what else belongs to running it."""
-    return says_prompted(block.text.mask[:300])
-
-
-def _may_ask(text: Inline) -> bool:
-    return not (is_name(text) or comments_all(text))
+    """Whether a paragraph behind code says what else belongs to running it, or ends a sentence."""
+    mask = block.text.mask[:300]
+    if block.text.mask.rstrip().endswith(":"):
+        return False  # it leads to the next block
+    return says_prompted(mask) or mask.startswith(("where ", "which "))
 
 
 def _jumps(text: Inline) -> bool:

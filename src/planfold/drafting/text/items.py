@@ -26,6 +26,7 @@ from planfold.drafting.text.commands import (
 )
 from planfold.drafting.text.directives import NONE, Directives, take_directives, take_trailing
 from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.mood import is_remark
 from planfold.drafting.text.sentences import sentences, take_connector
 from planfold.drafting.text.shell import (
     block_of,
@@ -35,6 +36,7 @@ from planfold.drafting.text.shell import (
     is_interactive,
     is_prompted,
     only_looks,
+    only_sets,
     printed,
     without_prompt,
 )
@@ -44,7 +46,6 @@ from planfold.drafting.text.words import (
     is_example,
     is_guarding_heading,
     is_lead,
-    is_remark,
     says_prompted,
 )
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, NodeKind
@@ -139,7 +140,7 @@ def _action_of(text: Inline, more: Sequence[markdown.Block]) -> Action | None:
         return None
     action = command_in(text) or request_in(text)
     match action:
-        case Command(line) | Script(line) if is_interactive(line):
+        case Command(line) | Script(line) if is_interactive(line) or only_sets(line):
             return None
         case _:
             return action

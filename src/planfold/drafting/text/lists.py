@@ -7,6 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from planfold.drafting.text.bullets import (
+    are_choices,
+    are_comments,
+    are_counted,
+    are_names,
+    are_of_procedure,
+    are_remarks,
+    are_steps,
+    asks,
+    comments_all,
+    has_boxes,
+    is_glossary,
+    orders_nothing,
+    says_more,
+    split_items,
+    tells,
+    tells_all,
+)
 from planfold.drafting.text.directives import Directives, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, take_box
@@ -22,25 +40,13 @@ from planfold.drafting.text.parts import (
     point_to,
 )
 from planfold.drafting.text.reader import Reader
-from planfold.drafting.text.sections import (
-    are_choices,
-    are_comments,
-    are_names,
-    are_remarks,
-    are_steps,
-    comments_all,
-    has_boxes,
-    is_glossary,
-    split_items,
-    tells,
-    tells_all,
-)
-from planfold.drafting.text.sentences import take_connector, without_stop
-from planfold.drafting.text.words import is_label_clean
+from planfold.drafting.text.sentences import sentences, take_connector, without_stop
+from planfold.drafting.text.words import is_label_clean, leads_examples
 from planfold.planner.tasks import NodeKind
 
 _ONE_BY_ONE: Final = re.compile(
-    r"\bin (?:this|the following|that) order\b|\bone (?:by|after)", re.IGNORECASE
+    r"\bin (?:this|the following|that) order\b|\bone (?:by|after)|\b(?:steps|procedure)\b",
+    re.IGNORECASE,
 )
 _SIDE_BY_SIDE: Final = re.compile(
     r"\bin (?:parallel|any order)\b|\bat the same time\b", re.IGNORECASE
@@ -60,7 +66,9 @@ class Lists:
     ) -> Group:
         """The items of a list; ``lead`` is the text that introduces it."""
         ordered: bool | None = block.ordered or bool(_ONE_BY_ONE.search(lead.mask)) or None
-        if ordered is None and self._reader.stepwise and are_steps(block):
+        boxes = has_boxes([block]) and are_of_procedure(block)
+        steps = ordered is None and (self._reader.stepwise or boxes)
+        if (steps and are_steps(block)) or are_counted(block):
             ordered = True
         if _SIDE_BY_SIDE.search(lead.mask):
             ordered = False
@@ -70,9 +78,11 @@ class Lists:
         plain = not block.ordered and not has_boxes([block])
         # A lead may ask for what its bullets say; among steps a statement may be one, too.
         comments = plain and not lead.text and are_comments(block)
+        nothing = comments and orders_nothing(block)
+        plain = plain and not (asks(lead) and lead.mask.rstrip().endswith(":"))
         for item in split_items(block):
             then, beside, part = self._item(
-                item, numbering, context, plain=plain, comments=comments
+                item, numbering, context, plain=plain, comments=comments, nothing=nothing
             )
             if part is None:
                 number += block.ordered
@@ -96,6 +106,7 @@ class Lists:
         *,
         plain: bool,
         comments: bool,
+        nothing: bool,
     ) -> tuple[bool, bool, Part | None]:
         first = next(iter(item.blocks), None)
         head = first if isinstance(first, Paragraph) else Paragraph(_NO_TEXT, "")
@@ -105,15 +116,12 @@ class Lists:
         text = found.text
         lists = [block for block in blocks if isinstance(block, ItemList)]
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
-        only_tells = plain and not blocks and self._reader.leave_out
-        only_tells = only_tells and (tells_all(text) or (comments and comments_all(text)))
-        if text.is_struck or only_tells:
-            self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
-            for block in blocks:
-                self._reader.note_block(block)
+        told = tells_all(text) or (comments and comments_all(text)) or nothing
+        if text.is_struck or (told and plain and not blocks and self._reader.leave_out):
+            self._note(text, blocks, context)
             return found.then, found.beside, None
-        above = next((b.text for b in reversed(more) if isinstance(b, Paragraph)), text)
-        if lists and (are_remarks(lists) or any(tells(above, b) or is_glossary(b) for b in lists)):
+        above = _above(blocks, text)
+        if lists and (are_remarks(lists) or any(_belongs(text, above, b) for b in lists)):
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
         reading.done = None if context.guarded else done
@@ -128,8 +136,13 @@ class Lists:
         if not lists:
             return found.then, found.beside, entry if reading.description.strip() else None
         is_task = _is_task(reading, text, lists, more)
-        part = self._parent(entry, text, lists, context, is_task=is_task)
+        part = self._parent(entry, above if is_task else text, lists, context, is_task=is_task)
         return found.then, found.beside, part
+
+    def _note(self, text: Inline, blocks: list[Block], context: Context) -> None:
+        self._reader.note(": ".join(filter(None, [context.label, text.with_targets])))
+        for block in blocks:
+            self._reader.note_block(block)
 
     def _parent(
         self, entry: Entry, text: Inline, lists: list[ItemList], context: Context, *, is_task: bool
@@ -155,6 +168,27 @@ class Lists:
         group.directives = Directives(label=said.label, after=said.after)
         reading.directives = replace(said, after=None)  # the items wait with their parent
         return group
+
+
+def _above(blocks: list[Block], text: Inline) -> Inline:
+    """The text right above the first list of an item."""
+    for block in blocks:
+        if isinstance(block, ItemList):
+            break
+        text = block.text if isinstance(block, Paragraph) else text
+    return text
+
+
+def _belongs(text: Inline, above: Inline, block: ItemList) -> bool:
+    """Whether nested bullets are part of the description of their item."""
+    more = says_more(text, block) or says_more(above, block)
+    last = [*sentences(above)][-1:]
+    return (
+        more
+        or tells(above, block)
+        or is_glossary(block)
+        or leads_examples(last[0].mask if last else "")
+    )
 
 
 def _is_task(reading: Reading, text: Inline, lists: list[ItemList], more: Sequence[Block]) -> bool:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
+from itertools import product
 from typing import Final, NamedTuple
 
+from planfold.drafting.text.bullets import (
+    asks,
+    is_contents,
+    tells,
+)
 from planfold.drafting.text.commands import is_question
 from planfold.drafting.text.directives import take_directives
 from planfold.drafting.text.flow import Flow, is_named_by_script
@@ -17,6 +24,7 @@ from planfold.drafting.text.markdown import (
     Paragraph,
     text_of,
 )
+from planfold.drafting.text.mood import is_order_heading
 from planfold.drafting.text.parts import Context, Entry, Group, Part, append
 from planfold.drafting.text.prose import read_request, read_sentences
 from planfold.drafting.text.reader import Reader
@@ -24,15 +32,15 @@ from planfold.drafting.text.sections import (
     Section,
     alternative_names,
     alternatives,
-    is_contents,
+    is_about,
+    is_for_trouble,
     is_left_out,
     is_structured,
     sections,
-    tells,
 )
+from planfold.drafting.text.sentences import sentences
 from planfold.drafting.text.words import (
     is_guarding_heading,
-    is_imperative_heading,
     is_object_heading,
     is_procedure,
 )
@@ -45,6 +53,9 @@ class Outlined(NamedTuple):
 
 
 _NO_TEXT: Final = Inline("", "")
+_FAQ: Final = re.compile(
+    r"(?:when|why|what|how|who|where|\w+(?=\?))\b[^.?!]{0,200}\?\W*$", re.IGNORECASE
+)
 _TOP: Final = Context()
 
 
@@ -52,11 +63,12 @@ def outline(blocks: list[Block], title: Heading | None, known_tools: Collection[
     """The tasks in ``blocks``. A document of sentences alone is read as prose."""
     structured = is_structured(blocks, known_tools)
     stepwise = any(isinstance(b, Heading) and is_procedure(b.text.mask) for b in blocks)
-    for lists, leave_out in ((True, True), (True, False), (False, True), (False, False)):
+    ways = [(True, True), (False, True), (False, False)]
+    for lists, (by_name, leave_out) in product((True, False), ways):
         if lists and not structured:
             continue
         reader = Reader(known_tools, leave_out=leave_out, stepwise=stepwise)
-        root = _Document(reader, lists, title).read(blocks)
+        root = _Document(reader, lists, title, by_name=by_name).read(blocks)
         if _has_entry(root):
             return Outlined(root, reader.notes)
     reader = Reader(known_tools, leave_out=False)
@@ -82,7 +94,10 @@ def _has_entry(part: Part) -> bool:
 class _Document:
     """``structured``: with lists or commands, so that paragraphs are commentary at first."""
 
-    def __init__(self, reader: Reader, structured: bool, title: Heading | None) -> None:
+    def __init__(
+        self, reader: Reader, structured: bool, title: Heading | None, *, by_name: bool
+    ) -> None:
+        self._by_name = by_name  # sections about something else are left out
         self._reader = reader
         self._flow = Flow(reader)
         self._structured = structured
@@ -115,15 +130,24 @@ class _Document:
             text, group.directives = take_directives(heading.text)
             caption = without_number(text) or text
             if heading is not self._title:
-                if is_left_out(section, text) and self._reader.leave_out:
+                if is_left_out(section, text) and self._by_name:
                     self._note_section(section)
                     return group
                 if (step := self._numbered(section, text, context, case=case)) is not None:
                     group.parts = [self._reader.entry(step)]
                     return group
                 inside = self._within(section, text, context, case=case)
+                if inside is context and _is_one_step(section, caption):
+                    group.parts = [
+                        self._reader.entry(self._ordered_step(section, caption, context))
+                    ]
+                    return group
                 context, labelled = inside, inside is not context
+            self._flow.is_about = is_about(text)
+            self._flow.in_section = heading is not self._title
             self._flow.is_name = heading is not self._title and without_number(text) is None
+        if heading is not None and is_for_trouble(heading.text):
+            context = context._replace(guarded=True)
         noted = len(self._reader.notes)
         parts = self._parts(section, caption, context)
         group.parts = [*parts]
@@ -141,8 +165,8 @@ class _Document:
         self, section: Section, text: Inline, context: Context, *, case: bool
     ) -> Reading | None:
         """A heading that is an item: it has a number, or is a sentence of its own."""
-        guarding = is_guarding_heading(text.mask)
         caption = without_number(text)
+        guarding = is_guarding_heading((caption or text).mask)
         if caption is None and not _is_sentence(text):
             return None
         apart = case or self._is_case(text) or is_left_out(section, text)
@@ -157,7 +181,8 @@ class _Document:
         if case or self._is_case(text) or is_left_out(section, text):
             return context.within(label, guarded=True)
         numbered = without_number(text) is not None
-        if is_guarding_heading(text.mask) and (numbered or not _is_sentence(text)):
+        guarding = is_guarding_heading((without_number(text) or text).mask)
+        if guarding and (numbered or not _is_sentence(text)):
             return context.within(label, guarded=True)
         if not section.sections and _carries(text):
             return context.within(label, guarded=False)
@@ -183,12 +208,15 @@ class _Document:
         self, section: Section, caption: Inline, context: Context, noted: int
     ) -> list[Part]:
         """ "Update the site" above prose alone is a task, and the prose its description."""
-        if not self._reader.begun or section.sections or not is_imperative_heading(caption.mask):
+        if not self._reader.begun or section.sections or not is_order_heading(caption.mask):
             return []
         del self._reader.notes[noted:]
+        return [self._reader.entry(self._ordered_step(section, caption, context))]
+
+    def _ordered_step(self, section: Section, caption: Inline, context: Context) -> Reading:
         reading = self._step(caption, section.blocks, context._replace(guarded=True))
         reading.captioned = True
-        return [self._reader.entry(reading)]
+        return reading
 
     def _step(self, caption: Inline, blocks: list[Block], context: Context) -> Reading:
         """A numbered heading with what is below it: the heading names the step."""
@@ -238,7 +266,9 @@ def _carries(text: Inline) -> bool:
 
 
 def _is_sentence(text: Inline) -> bool:
-    return text.mask.rstrip()[-1:] in (".", "?", "!")
+    if _FAQ.match(text.mask):
+        return False  # the text below it answers
+    return text.mask.rstrip()[-1:] in (".", "?", "!") or len(list(sentences(text))) > 1
 
 
 def _name(text: str) -> str:
@@ -258,6 +288,13 @@ def _place(plan: Group, details: dict[str, tuple[Group, Group]]) -> None:
                 if part.id == 0 and section is not group and section in outer.parts:
                     outer.parts.remove(section)
                     group.parts[place] = Group(parts=[part, section], head=part)
+
+
+def _is_one_step(section: Section, caption: Inline) -> bool:
+    """Whether prose below a heading that orders asks for nothing beside it."""
+    texts = [block.text for block in section.blocks if isinstance(block, Paragraph)]
+    prose = len(texts) == len(section.blocks) and not section.sections
+    return prose and sum(map(asks, texts)) == 1 and is_order_heading(caption.mask)
 
 
 def _is_step(section: Section) -> bool:

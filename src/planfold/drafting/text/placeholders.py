@@ -18,7 +18,7 @@ _PLACEHOLDER: Final = re.compile(
     r"(?:[Xx]\.[Yy](?:\.[Zz])?|[Nn]\.[Nn](?:\.[Nn])?|[Xx]\.[Xx](?:\.[Xx])?"
     r"|\d{1,4}\.[Xx]\.(?:[XxYyZz]|\d{1,4})|\d{1,4}(?:\.\d{1,4})?\.(?:[XYZN]|NN)(?:\.\d{1,4})?)(?![A-Za-z0-9]))"
     r"|(?P<glued>[Xx]\.[Yy]\.[Zz])(?=(?:rc|a|b|dev|post)))"
-    r"|(?P<date>\bYYYY(?:[-._/]?MM(?:[-._/]?DD)?)?\b|\bYYMMDD\b|\bDD[-._/]MM[-._/]YYYY\b)"
+    r"|(?P<date>(?:\b|(?<=\bv))YYYY(?:[-._/]?(?:MM?|0M)(?:[-._/]?(?:DD?|[XNYZ]))?)?\b|\bYYMMDD\b|\bDD[-._/]MM[-._/]YYYY\b)"
     r"|(?P<your>\b(?:YOUR|MY)[_-][A-Z][A-Z_-]{1,40}\b|\byour[-_][a-z][a-z_-]{1,40}\b"
     r"|(?<![\w$/.{-])[A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]{1,20}){0,3}_(?:ID|NAME|IP|HOST|URL|TOKEN|KEY|VERSION|NUMBER"
     r"|DATE|TAG|SHA|HASH|PASSWORD|USER|REGION|PROJECT)(?![\w=./-])"

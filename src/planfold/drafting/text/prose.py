@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.mood import is_statement
 from planfold.drafting.text.sentences import (
     THEN,
     WITH,
@@ -19,7 +20,7 @@ from planfold.drafting.text.sentences import (
     take_connector,
     without_stop,
 )
-from planfold.drafting.text.words import is_conditional, is_statement
+from planfold.drafting.text.words import is_conditional
 
 _PREFACE: Final = re.compile(r"[^:.\n]{1,150}:\s(?=first(?:ly)?\b|to start\b)", re.IGNORECASE)
 _STEP: Final = re.compile(r"(?:step|phase|stage)\s(\d{1,3})\s?[:.)—–-]\s?", re.IGNORECASE)

@@ -49,7 +49,8 @@ class Reader:
         if self._elsewhere and reading.action is not None:
             reading = read_item(text, raw, self._known_tools, more, guarded=True)
         if reading.action is None and not context.guarded and not is_conditional(text.mask):
-            codes = [code.code or "" for code in text.codes if not text.mask.strip("\0 ")]
+            only_code = not text.mask.strip("\0 ")
+            codes = [code.code or "" for code in text.codes] if only_code else []
             codes += [block.content for block in more if isinstance(block, Code)]
             self._elsewhere = self._elsewhere or any(map(leads_elsewhere, codes))
         if context.label and reading.description:

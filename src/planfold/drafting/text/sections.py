@@ -4,44 +4,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from planfold.drafting.text.bullets import (
+    are_names,
+    has_boxes,
+    tells_all,
+)
 from planfold.drafting.text.commands import call_in
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.items import BOX, without_number
+from planfold.drafting.text.items import without_number
 from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
+from planfold.drafting.text.mood import (
+    orders,
+)
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
-from planfold.drafting.text.words import (
-    changes_something,
-    is_cut_short,
-    only_comments,
-    only_tells,
-    tells_below,
-)
 
 _ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
     r"(?:table of )?contents|toc|on this page|index"
-    r"|(?:key |main )?features|highlights|licen[cs]e|licensing|authors?|contributors|credits"
+    r"|(?:key |main )?features|highlights|licen[cs]e|licensing|credits"
     r"|acknowledge?ments|references?|links|see also|further reading|related (?:work|docs"
     r"|documents|documentation|projects)|contacts?|glossary|faq|badges|why .{1,40}\?"
-    r"|(?:release )?history|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
+    r"|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
-    r"|change ?log|release notes|community|support|sponsors?|resources|appendix.{0,40}"
+    r"|community|support|sponsors?|resources|appendix.{0,40}"
     r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
     r"|notes? (?:on|about) .{1,80}",
     re.IGNORECASE,
 )
+_WORK: Final = re.compile(  # the same, where they order nothing
+    r"authors?|contributors|change ?log|release notes|(?:release )?history|issues", re.IGNORECASE
+)
 _RULES: Final = re.compile(  # the same, where they have no numbered items
     r"(?:.{1,40}\s)?(?:features|polic(?:y|ies)|compatibility|guarantees|principles|goals|versioning"
-    r"|criteria|stability|conventions|philosophy)",
+    r"|criteria|stability|conventions|philosophy|requirements|prerequisites|pre-requisites)",
     re.IGNORECASE,
 )
 _IN_CASE: Final = re.compile(  # sections for when something has gone wrong
     r"roll(?:ing)?[ -]?back(?: .{1,40})?|.{0,40}troubleshooting.{0,40}|known issues|escalation"
-    r"|(?:common )?(?:problems|errors|pitfalls|issues)|uninstall(?:ing|ation)?(?: .{1,40})?"
+    r"|(?:common )?(?:problems|errors|pitfalls)|common issues|uninstall(?:ing|ation)?(?: .{1,40})?"
     r"|debugging(?: .{1,40})?|recovery|undo(?:ing)?(?: .{1,40})?",
     re.IGNORECASE,
 )
@@ -105,8 +109,43 @@ def as_heading(block: Block) -> Block:
     return block
 
 
+_TAG: Final = re.compile(r"\{\{?[<%][^}\n]{0,120}\}\}?\s*")
+_SET_OFF: Final = re.compile(r"(?:\{\{?[<%]|:::|!!!\s|\?\?\?\s)")
+_DIRECTIVE: Final = re.compile(r"\{[a-z][a-z-]{1,30}\}")
+_CODE_DIRECTIVE: Final = re.compile(r"\{(?:code|raw|eval|literal|parsed|prompt)[a-z-]{0,30}\}")
+
+
+def is_set_off(block: Block) -> bool:
+    """Whether a block is a remark in a box, or nothing but a tag, of a site generator."""
+    if isinstance(block, Code):
+        directive = _DIRECTIVE.match(block.language)
+        return directive is not None and _CODE_DIRECTIVE.match(block.language) is None
+    return isinstance(block, Paragraph) and _SET_OFF.match(block.raw) is not None
+
+
+def is_danger(block: Block) -> bool:
+    """Whether a remark in a box warns: "{{< hint style="danger" >}}"."""
+    raw = block.raw if isinstance(block, Paragraph) else ""
+    return is_set_off(block) and re.search(r"danger|warning|caution", raw[:80]) is not None
+
+
+def is_tag(block: Block) -> bool:
+    """Whether a paragraph is nothing but a tag: "{% raw %}"."""
+    return isinstance(block, Paragraph) and not _TAG.sub("", block.raw[:400]).strip()
+
+
+def is_about(text: Inline) -> bool:
+    """Whether a heading names rules or requirements, which order nothing."""
+    return _RULES.fullmatch(_name_of(text)) is not None
+
+
+def is_for_trouble(text: Inline) -> bool:
+    """Whether a heading names what is for another day: "Rollback", "Troubleshooting"."""
+    return _IN_CASE.fullmatch(_name_of(text)) is not None
+
+
 def is_left_out(section: Section, text: Inline) -> bool:
-    name = re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
+    name = _name_of(text)
     if _IN_CASE.fullmatch(name):
         return True
     if has_boxes(section.blocks):
@@ -115,7 +154,21 @@ def is_left_out(section: Section, text: Inline) -> bool:
         isinstance(block, Code) or (isinstance(block, ItemList) and block.ordered)
         for block in section.blocks
     )
-    return _ABOUT.fullmatch(name) is not None or (not asks and bool(_RULES.fullmatch(name)))
+    if _RULES.fullmatch(name):
+        return not asks and not section.sections
+    if _WORK.fullmatch(name):
+        return not (asks or _orders(section.blocks))
+    return _ABOUT.fullmatch(name) is not None
+
+
+def _name_of(text: Inline) -> str:
+    return re.sub(r"^[^\w]{1,40}|[^\w?]{1,40}$", "", text.line.strip(" :").lower())
+
+
+def _orders(blocks: list[Block]) -> bool:
+    """Whether a paragraph of a section orders something first of all."""
+    texts = (block.text for block in blocks if isinstance(block, Paragraph))
+    return any(orders(first.mask) for text in texts for first in [*sentences(text)][:1])
 
 
 _SEVERAL: Final = re.compile(
@@ -125,6 +178,9 @@ _SEVERAL: Final = re.compile(
     re.IGNORECASE,
 )
 _WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
+_BEFORE_CASE: Final = re.compile(
+    r"(?P<common>\w[^.:!?]{1,60}?\s(?:for|on|with|using|via|from|in))\s\S", re.IGNORECASE
+)
 _KINDS: Final = re.compile(
     r"\b(?:minor|major|patch|hot ?fix|emergency|regular|security)\b", re.IGNORECASE
 )
@@ -155,68 +211,26 @@ def _anchored(item: Item) -> str:
 
 def alternatives(found: list[Section]) -> list[Section]:
     """Sections side by side that are the same for different cases: "Minor release", "Patch
-    release"."""
+    release"; "Install it on Linux", "Install it on a Mac"."""
     named: dict[str, list[Section]] = {}
     for section in found:
         words = section.heading.text.line.lower().split() if section.heading else []
         kind = section.heading is not None and _KINDS.search(section.heading.text.mask)
         if kind or (len(words) > 1 and words[-1].rstrip(":") in _WAYS):
             named.setdefault("" if kind else words[-1], []).append(section)
+        elif common := _before_case(section):
+            named.setdefault(common, []).append(section)
     return [section for same in named.values() if len(same) > 1 for section in same]
 
 
-def has_boxes(blocks: list[Block]) -> bool:
-    return any(
-        isinstance(block, Paragraph) and BOX.match(block.text.mask)
-        for listed in blocks
-        if isinstance(listed, ItemList)
-        for item in listed.items
-        for block in item.blocks[:1]
-    )
-
-
-def is_contents(block: ItemList) -> bool:
-    """A table of contents: every item is a link to a place in the document."""
-    heads = [next(iter(item.blocks), None) for item in block.items]
-    return bool(heads) and all(
-        isinstance(head, Paragraph)
-        and bool(head.text.spans[:1])
-        and head.text.spans[0].anchor
-        and head.text.spans[0].start == 0
-        and head.text.spans[0].end == len(head.text.text)
-        for head in heads
-    )
-
-
-def is_glossary(block: ItemList) -> bool:
-    """Whether bullets tell what things are: each begins with code and a colon or a dash."""
-    heads = [next(iter(item.blocks), None) for item in block.items]
-    return (
-        not block.ordered
-        and bool(heads)
-        and all(
-            isinstance(head, Paragraph)
-            and bool(head.text.codes)
-            and head.text.codes[0].start == 0
-            and re.match(r"\s?(?::|[-–—]|is\b|are\b)\s", head.text.mask[head.text.codes[0].end :])
-            for head in heads
-        )
-    )
-
-
-def split_items(block: ItemList) -> Iterator[Item]:
-    """The items; "1. mix 2. bake" on one line is as good as on two."""
-    if not (block.ordered and len(block.items) == 1):
-        yield from block.items
-        return
-    item = block.items[0]
-    head = item.blocks[0] if item.blocks else None
-    parts = numbered_parts(head.text, block.start + 1) if isinstance(head, Paragraph) else []
-    if len(parts) < 2 or len(item.blocks) > 1:
-        yield item
-        return
-    for part in parts:
-        yield Item([Paragraph(part, part.text)])
+def _before_case(section: Section) -> str:
+    """What a heading has in common with those of the other cases: "steps for"."""
+    text = section.heading.text if section.heading else Inline("", "")
+    found = _BEFORE_CASE.match(text.mask)
+    if found is None or without_number(text) is not None:
+        return ""
+    common = found["common"].lower()
+    return "" if common.endswith(" for") and orders(text.mask) else common + "\0"
 
 
 def continued(blocks: list[Block]) -> list[Block]:
@@ -256,79 +270,3 @@ def _waits(block: ItemList) -> bool:
     head = block.items[-1].blocks[-1:] if block.items else []
     text = head[0].text if head and isinstance(head[0], Paragraph) else Inline("", "")
     return text.mask.rstrip().endswith(":") or (block.ordered and not are_names([block]))
-
-
-def are_choices(lists: list[ItemList]) -> bool:
-    return not has_boxes([*lists]) and all(
-        len(item.blocks) == 1 and isinstance(item.blocks[0], Paragraph)
-        for block in lists
-        for item in block.items
-    )
-
-
-def tells(lead: Inline, block: ItemList) -> bool:
-    """Whether items complete a statement above them: "It has these causes: ..."."""
-    last = [*sentences(lead)][-1:]
-    if not last or has_boxes([block]):
-        return False
-    return is_cut_short(last[0].mask) or (not block.ordered and tells_below(last[0].mask))
-
-
-def are_remarks(lists: list[ItemList]) -> bool:
-    """Whether nested bullets only say more about the item above them."""
-    heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
-    return (
-        bool(heads)
-        and are_choices(lists)
-        and all(isinstance(head, Paragraph) and tells_all(head.text) for head in heads)
-    )
-
-
-def tells_all(text: Inline) -> bool:
-    return all(only_tells(sentence.mask) for sentence in sentences(text))
-
-
-def comments_all(text: Inline) -> bool:
-    return all(only_comments(sentence.mask) for sentence in sentences(text))
-
-
-def are_steps(block: ItemList) -> bool:
-    """Whether an item of a list changes something that the next one may need."""
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    return any(isinstance(head, Paragraph) and _is_step(head.text) for head in heads)
-
-
-def _is_step(text: Inline) -> bool:
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
-    return changes_something(text.mask)
-
-
-def are_comments(block: ItemList) -> bool:
-    """Whether most of the items of a list only tell about something."""
-    heads = [item.blocks[0] for item in block.items if item.blocks]
-    told = [head for head in heads if isinstance(head, Paragraph) and comments_all(head.text)]
-    return 2 * len(told) > len(heads)
-
-
-def are_names(lists: list[ItemList]) -> bool:
-    """Whether items are only links, code and names: things or people, and nothing to do."""
-    heads = [item.blocks[0] for block in lists for item in block.items if item.blocks]
-    return bool(heads) and all(
-        isinstance(head, Paragraph) and is_name(head.text) and len(item.blocks) == 1
-        for block in lists
-        for item in block.items
-        for head in item.blocks[:1]
-    )
-
-
-def is_name(text: Inline) -> bool:
-    """Only links and code, with capitalised words beside links ("Ann Lee [@ann](...)")."""
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
-    place, rest = 0, ""
-    for span in text.spans:
-        rest += text.text[place : span.start]
-        place = max(place, span.end)
-    words = re.findall(r"\w[\w'’-]*", rest + text.text[place:])
-    return bool(text.spans) and all(word[:1].isupper() for word in words) and len(words) < 6

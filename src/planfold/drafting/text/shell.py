@@ -34,6 +34,8 @@ _BUILTIN_NAMES: Final = """
 """
 _BUILTINS: Final = frozenset(_BUILTIN_NAMES.split())
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=")
+_SETS_ONLY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\"?(?:\$\([^\n]*\)|`[^`\n]*`)\"?")
+_FILE: Final = re.compile(r"[\w-][\w.-]*(?:/[\w.-]+)+\.[A-Za-z0-9]{1,5}")
 _PROMPT: Final = re.compile(r"[ \t]*\$[ \t]+(?=\S)")
 _BLOCK_PROMPT: Final = re.compile(
     r"[ \t]*(?:\([\w.-]{1,40}\) ?)?"
@@ -47,7 +49,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Programs that talk to a person: without a terminal they fail, wait, or do nothing.
 _INTERACTIVE: Final = re.compile(
     r"\s*(?:sudo\s(?:-\w+\s){0,3}(?:[\w-]{1,30}\s)?)?(?:"
-    r"(?:su|visudo|passwd|vi|vim|nvim|nano|emacs|less|more|man|top|htop|screen|tmux|ssh-keygen|vipw"
+    r"(?:su|visudo|passwd|vi|vim|nvim|nano|emacs|less|more|man|top|htop|watch|tail\s-[fF]|screen|tmux|ssh-keygen|vipw"
     r"|\$\{?(?:EDITOR|VISUAL)\}?)(?=\s|$)|sudo\s(?:-i|-s|su)(?=\s|$)"
     r"|(?:psql|mysql|mongosh?|redis-cli|sqlite3|python3?|node|irb|bash|sh|zsh)"
     r"(?:\s-{1,2}[UhdpDu]\s?[\w.@-]{1,60})*\s*$"
@@ -116,7 +118,13 @@ def ends_with_shell(script: str) -> bool:
         any(line.strip() for line in lines)
         and all(_OF_THE_SHELL.match(line) or _ASSIGNMENT.match(line.lstrip()) for line in lines)
         and any(map(_OF_THE_SHELL.match, lines))
-    )
+    ) or only_sets(script)
+
+
+def only_sets(script: str) -> bool:
+    """Whether a script only keeps results in variables, which no other command will see."""
+    lines = [line.strip() for line in _commands(script) if line.strip()]
+    return bool(lines) and all(map(_SETS_ONLY.fullmatch, lines))
 
 
 def printed(content: str, script: str) -> list[str]:
@@ -181,8 +189,12 @@ def names_program(code: str, *, surely: bool) -> bool:
     if not words or (_PROGRAM.fullmatch(words[0]) is None and not _ASSIGNMENT.match(words[0])):
         return False
     first = words[0]
+    if words[1:2] and words[1] in ("=", "==", "!=", "=>", "->"):
+        return False  # a value, and what it is
     if len(first) > 1 and first.isupper():
         return False  # SELECT, TODO, README
+    if surely and len(words) == 1 and _FILE.fullmatch(first):
+        return False  # completions/frob.bash
     known = first in PROGRAMS or first.startswith(("./", "../", "/", "~/"))
     known = known or "/" in first or is_prompted(code) or _ASSIGNMENT.match(first) is not None
     return known or not surely or (len(words) > 1 and not first[:1].isupper())
