@@ -21,10 +21,6 @@ DROP INDEX planfold.task_queue_free_by_route;
 CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, priority DESC, turn, id) WHERE owner IS NULL;
 CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 1;
 
--- New rows of the queue now say what they need and how urgent they are, and get turns.
-DROP FUNCTION planfold.append;
-DROP FUNCTION planfold.append_one;
-
 -- The first turn that is free in a lane of the queue; where there is none, in any lane of this
 -- priority; where there is none either, the position of the next event. See turns.py of SQLite.
 CREATE FUNCTION planfold.first_turn(its_priority integer, its_route text, its_tool text)
