@@ -21,6 +21,7 @@ from planfold.handler import Enqueue, Settle
 LARGEST_BYTES = 256_000_000  # of one decision; the server takes less than 1 GiB in one message
 
 _encode = msgspec.json.Encoder().encode
+_NONE: tuple[None, ...] = (None,) * 8
 
 
 class Task(msgspec.Struct, gc=False):
@@ -120,42 +121,44 @@ class Decision:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write it: one or two events on a stream that should be there,
-        which rest on one lease at most, and one new row of the queue at most."""
+        """Whether ``append_one`` can write it: the stream should be there, and it rests on one
+        lease at most, which it may settle."""
         append = self.append
-        if append.commands or not append.expected_version or len(self.events) > 2:
+        if append.commands or not append.expected_version:
             return False
-        if len(self.touches) > 1 or len(self.tasks) > 1:
+        if len(append.fences) > 1 or len(self.touches) != len(append.fences):
             return False
-        if self.tasks and self.tasks[0].cancel:
-            return False
-        return len(self.touches) == len(append.fences)
+        return not any(task.cancel for task in self.tasks)
 
     def plain_arguments(self) -> tuple[Any, ...]:
-        """The first arguments of the statement ``append_one``."""
+        """The first arguments of the statement ``append_one``: two events and one task, then
+        columns of the others."""
         append = self.append
-        first, *others = self.events
-        second = (*others[0][1:5], others[0][6]) if others else (None,) * 5
-        lease: tuple[Any, ...] = (None, None, None, None)
+        events = [(*event[1:5], event[6]) for event in self.events]
+        tasks = [
+            (t.task_id, t.attempt, t.route, t.cause, t.owner, t.tool, t.priority, t.rank)
+            for t in self.tasks
+        ]
+        lease: tuple[Any, ...] = _NONE[:4]
         if self.touches:
             ((task_id, kind, attempt, epoch),) = self.touches
             lease = (task_id, attempt, epoch, kind == "settle")
-        row: tuple[Any, ...] = (None,) * 7
-        if self.tasks:
-            (t,) = self.tasks
-            row = (t.task_id, t.attempt, t.route, t.cause, t.owner, t.tool, t.priority)
         return (
             append.aggregate_id,
             append.stream_id,
             append.expected_version,
+            len(events),
             self.head,
             append.due_at,
             self.receipt,
             self.decided,
-            *(*first[1:5], first[6]),
-            *second,
+            *events[0],
+            *(events[1] if len(events) > 1 else _NONE[:5]),
+            *(zip(*events[2:], strict=True) if len(events) > 2 else _NONE[:5]),
             *lease,
-            *row,
+            sum(task.owner is None for task in self.tasks),
+            *(tasks[0][:7] if tasks else _NONE[:7]),
+            *(zip(*tasks[1:], strict=True) if len(tasks) > 1 else _NONE),
         )
 
     def answer(self, result: int | PlanfoldError) -> None:
