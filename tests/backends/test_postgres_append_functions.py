@@ -21,7 +21,8 @@ ROWS = (
     "SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, "
     "recorded_at, checksum, receipt IS NULL FROM planfold.events ORDER BY position",
     "SELECT id, aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, "
-    "cancel, tool, priority, turn, crashes, claimed_at, started_at FROM planfold.task_queue ORDER BY id",
+    "cancel, tool, priority, turn, crashes, claimed_at, started_at "
+    "FROM planfold.task_queue ORDER BY id",
 )
 
 
