@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from planfold.backends.names import names_of, of_another_kind, require_storable
-from planfold.backends.postgres.connection import Row
 from planfold.errors import Conflict, CorruptLog, LeaseLost, Permanent, PlanfoldError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
@@ -22,6 +21,7 @@ from planfold.handler import Enqueue, Settle
 LARGEST_BYTES = 256_000_000  # of one decision; the server takes less than 1 GiB in one message
 
 _encode = msgspec.json.Encoder().encode
+_NONE: tuple[None, ...] = (None,) * 8
 
 
 class Task(msgspec.Struct, gc=False):
@@ -36,6 +36,11 @@ class Task(msgspec.Struct, gc=False):
     priority: int = 0
     cancel: bool = False
     rank: int | None = None  # among those without an owner
+
+
+Touch = tuple[int, str, int | None, int | None]
+"""A row of the queue that may be there: its task, what to do with it, and the attempt and epoch
+that it must have, if any."""
 
 
 class Decision:
@@ -71,7 +76,7 @@ class Decision:
         self.head = _encode(append.head).decode()
         self.decided = now if append.now is None else append.now
         self.events = new_events(codec, append, self.decided)
-        self.touches: list[tuple[int, str, int | None, int | None]] = [
+        self.touches: list[Touch] = [
             (fence.task_id, "fence", fence.attempt, fence.epoch) for fence in append.fences
         ]
         self.tasks: list[Task] = []
@@ -103,6 +108,11 @@ class Decision:
                 entered[task_id].cancel = True
             else:
                 signalled.add(task_id)
+        for place, (task_id, _, attempt, epoch) in enumerate(self.touches):
+            if task_id in settled:  # one row of the arguments says both
+                self.touches[place] = (task_id, "settle", attempt, epoch)
+                settled.discard(task_id)
+                signalled.discard(task_id)
         self.touches += [(task_id, "settle", None, None) for task_id in settled]
         self.touches += [(task_id, "signal", None, None) for task_id in signalled - settled]
         for rank, task in enumerate((t for t in entered.values() if t.owner is None), 1):
@@ -114,38 +124,41 @@ class Decision:
         """Whether ``append_one`` can write it: the stream should be there, and it rests on one
         lease at most, which it may settle."""
         append = self.append
-        if append.commands or not append.expected_version or len(append.fences) > 1:
+        if append.commands or not append.expected_version:
             return False
-        if any(task.cancel for task in self.tasks):
+        if len(append.fences) > 1 or len(self.touches) != len(append.fences):
             return False
-        task_ids = {touch[0] for touch in self.touches}
-        kinds = {touch[1] for touch in self.touches}
-        return len(task_ids) <= 1 and kinds in (set(), {"fence"}, {"fence", "settle"})
+        return not any(task.cancel for task in self.tasks)
 
     def plain_arguments(self) -> tuple[Any, ...]:
-        """The first arguments of the statement ``append_one``."""
+        """The first arguments of the statement ``append_one``: two events and one task, then
+        columns of the others."""
         append = self.append
-        lease: tuple[Any, ...] = (None, None, None, None)
-        if append.fences:
-            (fence,) = append.fences
-            lease = (fence.task_id, fence.attempt, fence.epoch, len(self.touches) == 2)
-        columns = list(zip(*self.events, strict=True))
-        _, types, versions, data, metadata, _, checksums = columns
+        events = [(*event[1:5], event[6]) for event in self.events]
         tasks = [
             (t.task_id, t.attempt, t.route, t.cause, t.owner, t.tool, t.priority, t.rank)
             for t in self.tasks
         ]
+        lease: tuple[Any, ...] = _NONE[:4]
+        if self.touches:
+            ((task_id, kind, attempt, epoch),) = self.touches
+            lease = (task_id, attempt, epoch, kind == "settle")
         return (
             append.aggregate_id,
             append.stream_id,
             append.expected_version,
+            len(events),
             self.head,
             append.due_at,
             self.receipt,
             self.decided,
-            *(types, versions, data, metadata, checksums),
+            *events[0],
+            *(events[1] if len(events) > 1 else _NONE[:5]),
+            *(zip(*events[2:], strict=True) if len(events) > 2 else _NONE[:5]),
             *lease,
-            *(zip(*tasks, strict=True) if tasks else [None] * 8),
+            sum(task.owner is None for task in self.tasks),
+            *(tasks[0][:7] if tasks else _NONE[:7]),
+            *(zip(*tasks[1:], strict=True) if len(tasks) > 1 else _NONE),
         )
 
     def answer(self, result: int | PlanfoldError) -> None:
@@ -209,16 +222,19 @@ def _columns(
     return list(zip(*rows, strict=True)) or [None] * width
 
 
-def answers(batch: Sequence[Decision], answered: Row) -> list[int | PlanfoldError]:
-    """What became of each decision."""
-    positions = iter(answered["positions"] or ())
-    refusals = answered["refusals"] or [None] * len(batch)
+def answers(
+    batch: Sequence[Decision],
+    positions: Sequence[int] | None,
+    refusals: Sequence[str | None] | None,
+) -> list[int | PlanfoldError]:
+    """What became of each decision, from the answer of the statement ``append``."""
+    found = iter(positions or ())
     results: list[int | PlanfoldError] = []
-    for decision, refusal in zip(batch, refusals, strict=True):
+    for decision, refusal in zip(batch, refusals or [None] * len(batch), strict=True):
         if refusal is None:
             last = 0
             for _ in decision.events:
-                last = next(positions)
+                last = next(found)
             results.append(last)
         else:
             results.append(_refused(decision.append, refusal))

@@ -1,12 +1,13 @@
 -- name: append
-SELECT positions, refusals, at FROM planfold.append(
+SELECT planfold.append(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36
 )
 -- name: append_one
-SELECT last, at FROM planfold.append_one(
+SELECT planfold.append_one(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
+    $40, $41, $42, $43, $44, $45, $46
 )
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision

@@ -174,8 +174,8 @@ CREATE FUNCTION planfold.append(
     -- Their events. "of" is here and below the decision's place in the arrays above, from 1.
     event_of integer[], event_numbers bigint[], event_types text[], event_versions integer[],
     event_data text[], event_metadata text[], event_checksums integer[],
-    -- Rows of the queue that may be there: 'fence' (attempt and epoch must match), 'settle',
-    -- 'signal'.
+    -- Rows of the queue that may be there: 'fence', 'settle', 'signal'. Where there is an attempt,
+    -- it and the epoch must match.
     touch_of integer[], touch_tasks bigint[], touch_kinds text[], touch_attempts integer[],
     touch_epochs bigint[],
     -- New rows of the queue; those with an owner are leased to it, the others are counted by
@@ -235,13 +235,19 @@ BEGIN
 
     -- One decision that needs no other lock takes its stream's by the UPDATE below.
     IF news < n AND (n > 1 OR touch_of IS NOT NULL OR command_of IS NOT NULL) THEN
-        SELECT array_agg(locked.d) INTO held FROM (
-            SELECT a.d
-            FROM unnest(aggregates, streams, expected) WITH ORDINALITY AS a (id, stream, version, d)
-            JOIN planfold.streams s ON s.aggregate_id = a.id AND s.version = a.version
-                AND s.stream_id = a.stream
-            ORDER BY s.aggregate_id FOR NO KEY UPDATE OF s
-        ) locked;
+        IF n = 1 THEN
+            SELECT '{1}' INTO held FROM planfold.streams s
+            WHERE s.aggregate_id = aggregates[1] AND s.version = expected[1]
+              AND s.stream_id = streams[1] FOR NO KEY UPDATE;
+        ELSE
+            SELECT array_agg(locked.d) INTO held FROM (
+                SELECT a.d
+                FROM unnest(aggregates, streams, expected) WITH ORDINALITY AS a (id, stream, version, d)
+                JOIN planfold.streams s ON s.aggregate_id = a.id AND s.version = a.version
+                    AND s.stream_id = a.stream
+                ORDER BY s.aggregate_id FOR NO KEY UPDATE OF s
+            ) locked;
+        END IF;
         IF cardinality(held) IS DISTINCT FROM n - news THEN
             FOR d IN 1..n LOOP
                 IF expected[d] > 0 AND d <> ALL (coalesce(held, '{}')) THEN
@@ -270,20 +276,23 @@ BEGIN
     END IF;
 
     IF touch_of IS NOT NULL THEN
-        SELECT array_agg(locked.k) FILTER (WHERE locked.kind = 'fence') INTO held FROM (
-            SELECT t.k, t.kind
-            FROM unnest(touch_of, touch_tasks, touch_kinds, touch_attempts, touch_epochs)
-                WITH ORDINALITY AS t (d, task, kind, attempt, epoch, k)
+        SELECT array_agg(locked.k) INTO held FROM (
+            SELECT t.k
+            FROM unnest(touch_of, touch_tasks, touch_attempts, touch_epochs)
+                WITH ORDINALITY AS t (d, task, attempt, epoch, k)
             JOIN planfold.task_queue q ON q.aggregate_id = aggregates[t.d] AND q.task_id = t.task
-                AND (t.kind <> 'fence' OR q.attempt = t.attempt AND q.epoch = t.epoch)
+                AND (t.attempt IS NULL OR q.attempt = t.attempt AND q.epoch = t.epoch)
             ORDER BY q.aggregate_id, q.task_id FOR UPDATE OF q
         ) locked;
-        FOR k IN SELECT t.k FROM unnest(touch_kinds) WITH ORDINALITY AS t (kind, k)
-                 WHERE t.kind = 'fence' AND t.k <> ALL (coalesce(held, '{}')) ORDER BY t.k DESC LOOP
-            d := touch_of[k];
-            refusals := planfold.refuse(refusals, d, 'lease ' || touch_tasks[k] || ' ' || touch_attempts[k], n);
-            refused := refused || d;
-        END LOOP;
+        IF cardinality(held) IS DISTINCT FROM cardinality(touch_of) THEN
+            FOR k IN REVERSE cardinality(touch_of)..1 LOOP
+                IF touch_attempts[k] IS NOT NULL AND k <> ALL (coalesce(held, '{}')) THEN
+                    d := touch_of[k];
+                    refusals := planfold.refuse(refusals, d, 'lease ' || touch_tasks[k] || ' ' || touch_attempts[k], n);
+                    refused := refused || d;
+                END IF;
+            END LOOP;
+        END IF;
     END IF;
 
     IF news > 0 THEN
@@ -374,10 +383,12 @@ BEGIN
         ) SELECT array_agg(position) INTO positions FROM added;
     END IF;
 
-    IF touch_of IS NOT NULL THEN
+    IF 'settle' = ANY (touch_kinds) THEN
         DELETE FROM planfold.task_queue q USING unnest(touch_of, touch_tasks, touch_kinds) AS t (d, task, kind)
         WHERE q.aggregate_id = aggregates[t.d] AND q.task_id = t.task AND t.kind = 'settle'
           AND t.d <> ALL (refused);
+    END IF;
+    IF 'signal' = ANY (touch_kinds) THEN
         UPDATE planfold.task_queue q SET cancel = true
         FROM unnest(touch_of, touch_tasks, touch_kinds) AS t (d, task, kind)
         WHERE q.aggregate_id = aggregates[t.d] AND q.task_id = t.task AND t.kind = 'signal'
@@ -455,14 +466,22 @@ $$;
 -- The same for what most appends are: one decision on a stream that exists, which rests on one
 -- lease at most. Nothing is written and "last" is NULL where the stream has moved on; nothing is
 -- written and it fails with PF001 where the lease is lost. Then planfold.append tells why.
+--
+-- Most of these have one or two events and enqueue one task at most. Arrays of one element would
+-- cost a third of the time, so only what comes after them is in arrays; NULL: there is no more.
 CREATE FUNCTION planfold.append_one(
-    aggregate text, stream text, expected bigint, new_head text, due double precision,
-    its_receipt bigint, decided double precision,
+    aggregate text, stream text, expected bigint, count integer, new_head text,
+    due double precision, its_receipt bigint, decided double precision,
+    type_1 text, version_1 integer, data_1 text, metadata_1 text, checksum_1 integer,
+    type_2 text, version_2 integer, data_2 text, metadata_2 text, checksum_2 integer,
     event_types text[], event_versions integer[], event_data text[], event_metadata text[],
     event_checksums integer[],
     -- The lease, and whether its row leaves the queue; NULL: there is none.
-    its_task bigint, its_attempt integer, its_epoch integer, settled boolean,
-    -- New rows of the queue, as in planfold.append.
+    its_task bigint, its_attempt integer, its_epoch bigint, settled boolean,
+    -- New rows of the queue, as in planfold.append; "frees" of them have no owner.
+    frees integer,
+    new_task bigint, new_attempt integer, new_route text, new_cause bigint, new_owner text,
+    new_tool text, new_priority integer,
     task_ids bigint[], task_attempts integer[], task_routes text[], task_causes bigint[],
     task_owners text[], task_tools text[], task_priorities integer[], task_ranks integer[],
     lease_s double precision, strict boolean, clock double precision,
@@ -474,35 +493,33 @@ SET enable_seqscan = off
 SET lock_timeout = '5s'
 AS $$
 DECLARE
-    n        integer := cardinality(event_types);
-    frees    integer;  -- rows of the queue without an owner,
-    first    bigint;   -- the first turn that they may have,
-    before   bigint;   -- and the turn before theirs
     lease_at double precision;
+    first    bigint;  -- the first turn that rows without an owner may have,
+    before   bigint;  -- and the turn before theirs
 BEGIN
     at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
     lease_at := greatest(at, decided);
-    IF cardinality(task_ids) = 1 AND task_owners[1] IS NULL THEN  -- the same, but quicker
-        frees := 1;
+    IF frees = 1 AND new_owner IS NULL THEN  -- the same, but quicker
         SELECT turn INTO first FROM planfold.task_queue
-        WHERE owner IS NULL AND route = task_routes[1] AND tool = task_tools[1]
-          AND priority = task_priorities[1]
+        WHERE owner IS NULL AND route = new_route AND tool = new_tool AND priority = new_priority
         ORDER BY turn LIMIT 1;
         IF first IS NULL THEN
-            first := planfold.first_turn(task_priorities[1], task_routes[1], task_tools[1]);
+            first := planfold.first_turn(new_priority, new_route, new_tool);
         END IF;
-    ELSIF array_position(task_owners, NULL) IS NOT NULL THEN
-        SELECT sum(l.n), min(planfold.first_turn(l.priority, l.route, l.tool)) INTO frees, first
-        FROM (
-            SELECT t.priority, t.route, t.tool, count(*) AS n
+    ELSIF frees > 0 THEN
+        SELECT min(planfold.first_turn(l.priority, l.route, l.tool)) INTO first FROM (
+            SELECT new_priority AS priority, new_route AS route, new_tool AS tool
+            WHERE new_owner IS NULL
+            UNION
+            SELECT t.priority, t.route, t.tool
             FROM unnest(task_priorities, task_routes, task_tools, task_ranks)
                 AS t (priority, route, tool, rank)
-            WHERE t.rank > 0 GROUP BY t.priority, t.route, t.tool
+            WHERE t.rank > 0
         ) l;
     END IF;
     UPDATE planfold.streams
-    SET version = expected + n, head = new_head, due_at = due, updated_at = decided,
-        turn = coalesce(greatest(turn, first - 1) + frees, turn)
+    SET version = expected + count, head = new_head, due_at = due, updated_at = decided,
+        turn = greatest(turn, first - 1) + frees
     WHERE aggregate_id = aggregate AND version = expected AND stream_id = stream
     RETURNING turn - frees INTO before;
     IF NOT FOUND THEN
@@ -526,19 +543,24 @@ BEGIN
     IF strict THEN
         PERFORM pg_advisory_xact_lock(8101818972303123570);
     END IF;
-    IF n = 1 THEN
+    INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
+                                 data, metadata, recorded_at, checksum, receipt)
+    VALUES (stream, aggregate, expected + 1, type_1, version_1, data_1, metadata_1, decided,
+            checksum_1, its_receipt)
+    RETURNING position INTO last;
+    IF count > 1 THEN
         INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
-                                     data, metadata, recorded_at, checksum, receipt)
-        VALUES (stream, aggregate, expected + 1, event_types[1], event_versions[1], event_data[1],
-                event_metadata[1], decided, event_checksums[1], its_receipt)
+                                     data, metadata, recorded_at, checksum)
+        VALUES (stream, aggregate, expected + 2, type_2, version_2, data_2, metadata_2, decided,
+                checksum_2)
         RETURNING position INTO last;
-    ELSE
+    END IF;
+    IF count > 2 THEN
         WITH added AS (
             INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type,
-                                         event_version, data, metadata, recorded_at, checksum,
-                                         receipt)
-            SELECT stream, aggregate, expected + e.k, e.type, e.version, e.data, e.metadata,
-                   decided, e.checksum, CASE e.k WHEN 1 THEN its_receipt END
+                                         event_version, data, metadata, recorded_at, checksum)
+            SELECT stream, aggregate, expected + 2 + e.k, e.type, e.version, e.data, e.metadata,
+                   decided, e.checksum
             FROM unnest(event_types, event_versions, event_data, event_metadata, event_checksums)
                 WITH ORDINALITY AS e (type, version, data, metadata, checksum, k)
             ORDER BY e.k
@@ -546,13 +568,24 @@ BEGIN
         ) SELECT max(position) INTO last FROM added;
     END IF;
 
+    IF new_task IS NOT NULL THEN
+        INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner,
+                                         epoch, starts, expires, tool, priority, turn,
+                                         claimed_at, started_at)
+        VALUES (aggregate, new_task, new_attempt, new_route, new_cause, new_owner,
+                (new_owner IS NOT NULL)::integer, (new_owner IS NOT NULL)::integer,
+                CASE WHEN new_owner IS NOT NULL THEN lease_at + lease_s END, new_tool,
+                new_priority, CASE WHEN new_owner IS NULL THEN before + 1 ELSE 0 END,
+                CASE WHEN new_owner IS NOT NULL THEN lease_at END,
+                CASE WHEN new_owner IS NOT NULL THEN lease_at END);
+    END IF;
     IF task_ids IS NOT NULL THEN
         INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner,
-                                         epoch, starts, expires, cancel, tool, priority, turn,
+                                         epoch, starts, expires, tool, priority, turn,
                                          claimed_at, started_at)
         SELECT aggregate, t.task, t.attempt, t.route, t.cause, t.owner,
                (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
-               CASE WHEN t.owner IS NOT NULL THEN lease_at + lease_s END, false, t.tool, t.priority,
+               CASE WHEN t.owner IS NOT NULL THEN lease_at + lease_s END, t.tool, t.priority,
                coalesce(before + t.rank, 0),
                CASE WHEN t.owner IS NOT NULL THEN lease_at END,
                CASE WHEN t.owner IS NOT NULL THEN lease_at END

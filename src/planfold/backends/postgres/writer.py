@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from planfold.backends.postgres.address import Address
-from planfold.backends.postgres.connection import DatabaseClock, Row, Session, elapsed
+from planfold.backends.postgres.connection import DatabaseClock, Session, elapsed
 from planfold.backends.postgres.decisions import Decision, answers, arguments
 from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
 from planfold.backends.postgres.reader import Backoff
@@ -185,18 +185,21 @@ class Writer:
         if len(batch) == 1 and batch[0].is_plain:
             given = (*batch[0].plain_arguments(), self._lease_s, self._strict, clock)
             with suppress(LostLease):
-                row = await self._call(session, "append_one", given)
-                if row["last"] is not None:
-                    return [row["last"]]
+                (last,) = await self._call(session, "append_one", given)
+                if last is not None:
+                    return [last]
         given = arguments(batch, self._lease_s, self._strict, clock)
-        return answers(batch, await self._call(session, "append", given))
+        return answers(batch, *await self._call(session, "append", given))
 
-    async def _call(self, session: Session, name: str, given: Sequence[Any]) -> Row:
+    async def _call(self, session: Session, name: str, given: Sequence[Any]) -> Sequence[Any]:
+        """What a function of the database answers, without the time at its end."""
         asked = elapsed()
         (row,) = await session.rows(name, *given, timeout=ANSWER_S)
+        answer: Sequence[Any]
+        *answer, at = row[0]
         if self._clock is None:
-            self._heard.heard(row["at"], asked)
-        return row
+            self._heard.heard(at, asked)
+        return answer
 
     async def _connected(self) -> Session:
         if self._session is None or self._session.closed:
