@@ -85,7 +85,7 @@ def _tools(ledger: Ledger) -> list[Any]:
     @planfold.tool(effect="once")
     async def once(number: int, inputs: list[Any], context: planfold.TaskContext) -> str:
         ledger.effect("once", number, context.idempotency_key)
-        return None  # as the answer "done" says
+        return None
 
     @planfold.tool(effect="keyed")
     async def keyed(number: int, inputs: list[Any], context: planfold.TaskContext) -> Any:
@@ -131,11 +131,13 @@ async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, An
         async with app.worker(plan_id=PLAN_ID):
             while (view := await app.result(PLAN_ID, stop_at=WAITING)).status not in ENDED:
                 for question in view.questions:
-                    answer = "left"
-                    if question.then == "outcome":
-                        done = ledger.holds(question.task_id)
-                        answer = "done" if done else "run it again"
-                    await app.answer(PLAN_ID, question.task_id, answer, by="driver")
+                    task_id = question.task_id
+                    if question.then != "outcome":
+                        await app.answer(PLAN_ID, task_id, "left", by="driver")
+                    elif ledger.holds(task_id):
+                        await app.answer(PLAN_ID, task_id, "done", by="driver", result=None)
+                    else:
+                        await app.answer(PLAN_ID, task_id, "run it again", by="driver")
         return {
             "status": view.status,
             "tasks": {task.id: [task.status, task.result] for task in view.tasks},

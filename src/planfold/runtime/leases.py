@@ -199,13 +199,13 @@ class Leases:
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
         if free < 1 and slots.waiting and slots.turns is None:
-            slots.turns = self._half()  # else commits fill every place before the next claim
+            slots.bound(self._half())  # else commits fill every place before the next claim
         if free < 1 or slots.alone:
             return
         leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
         self._full = len(leases) == free
         slots.waiting = self._full
-        slots.turns = self._half() if self._full else None
+        slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
 
@@ -216,12 +216,12 @@ class Leases:
         """Nothing runs here: run one of the tasks that may have killed a worker, if there are
         any, and nothing beside it."""
         self._slots.alone = True
+        leases: list[Lease] = []
         try:
-            leases = await self._queue.claim(self._owner, 1, suspects="only", **self._served())
-        except BaseException:
-            self._slots.alone = False
-            raise
-        self._slots.alone = bool(leases)
+            if await self._queue.waiting_suspects(self._owner, **self._served()):
+                leases = await self._queue.claim(self._owner, 1, suspects="only", **self._served())
+        finally:
+            self._slots.alone = bool(leases)
         self._begin_all(leases)
         return bool(leases)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from planfold.eventstore.queue import Lease
 from planfold.handler import Enqueue, QueueChange, Settle, Signal, event_id
+
+TURNS_S = 0.02  # for which others wait at most, besides a task
 
 Dispatched = Sequence[tuple[QueueChange, int]]
 """Changes of the task queue with the version of their event."""
@@ -41,6 +44,7 @@ class Slots:
         self.open = False
         self.alone = False  # a suspect runs, or is to run: nothing may run beside it
         self.turns: int | None = None  # tasks to take before the next claim; None: any number
+        self.turns_until = 0.0  # any number until then too (time.monotonic())
         self.waiting = False  # tasks for it may be in the queue
         self.running = 0
         self.reserved: set[Reserved] = set()
@@ -54,20 +58,29 @@ class Slots:
 
     def reserve(self, aggregate_id: str, change: Enqueue) -> bool:
         """Take a free place for a task, or return False. While other tasks wait in the queue,
-        only so many are taken past it as :attr:`turns` allows."""
+        only so many are taken past it as :meth:`bound` allows."""
         if not self.open or (change.tool or change.route) in self.declined:
             return False
         if self.plan_id is not None and aggregate_id != self.plan_id:
             return False
         if self.routes is not None and change.route not in self.routes:
             return False
-        if self.alone or self.free < 1 or self.turns == 0:
+        if self.alone or self.free < 1 or self._must_claim():
             self.waiting = True
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))
-        if self.turns is not None:
+        if self.turns:
             self.turns -= 1
         return True
+
+    def bound(self, turns: int | None) -> None:
+        """Until the next claim, take so many tasks past those that wait, and as many as come in
+        the next moment: short tasks of one plan need no claim each."""
+        self.turns = turns
+        self.turns_until = time.monotonic() + TURNS_S
+
+    def _must_claim(self) -> bool:
+        return self.turns == 0 and time.monotonic() >= self.turns_until
 
     def give_back(self, reserved: Iterable[Reserved]) -> None:
         """The commit failed, or its answer was lost: the places are free again."""
