@@ -96,9 +96,9 @@ def decide(
         decision.answers.append(events)
         if events:
             metadata = _metadata(decision, stream, delivery)
-            first = _with_command(metadata, delivery) if delivery.recorded else metadata
-            _take(handler, decision, events[:1], first)
-            _take(handler, decision, events[1:], metadata)
+            if delivery.recorded:
+                _take(handler, decision, events[:1], _with_command(metadata, delivery))
+            _take(handler, decision, events[1:] if delivery.recorded else events, metadata)
     if decision.events:
         _follow(handler, decision, stream)
     return decision

@@ -91,6 +91,7 @@ def clock_time(at: float) -> float:
 
 class _Brief(msgspec.Struct, omit_defaults=True, gc=False):
     cause: str
+    now: float | None = None
     worker: str = ""
     claimed_at: float | None = None
     began_at: float | None = None
@@ -143,21 +144,20 @@ def _brief(metadata: Metadata, aggregate_id: str, recorded_at: float) -> bytes |
     """The JSON of metadata that names a cause within its stream and the times of an attempt:
     nearly all metadata is that. It can be read back because of its types, which is not tried.
     None: it is not of that kind."""
-    cause, worker = metadata.causation_id, metadata.worker
+    cause, worker, now = metadata.causation_id, metadata.worker, metadata.now
     claimed_at, began_at = metadata.claimed_at, metadata.began_at
     if (
         metadata.extra
         or metadata.command is not None
         or metadata.jitter is not None
         or metadata.correlation_id != aggregate_id
-        or not (metadata.now == 0.0 or metadata.now == recorded_at)
         or not (type(cause) is type(worker) is str)
-        or not (type(claimed_at) is type(began_at) is float)
-        or not (0.0 <= claimed_at < LATEST and 0.0 <= began_at < LATEST)
+        or not (type(now) is type(claimed_at) is type(began_at) is float)
+        or not (0.0 <= min(now, claimed_at, began_at) <= max(now, claimed_at, began_at) < LATEST)
         or not cause.startswith(f"{aggregate_id}#")
     ):
         return None
-    brief = _Brief(cause[len(aggregate_id) :], worker)
+    brief = _Brief(cause[len(aggregate_id) :], None if now in (0.0, recorded_at) else now, worker)
     if claimed_at:
         brief.claimed_at = clock_time(claimed_at)
     if began_at:
