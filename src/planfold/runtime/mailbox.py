@@ -119,7 +119,7 @@ class Mailbox:
             self._kept = None
             handler, self.version = self.aggregate.handler(), 0  # was it only the snapshot?
             await self._catch_up(store, handler)
-        if not self.correlation_id:
+        if self.version and not self.correlation_id:
             metadata = await store.metadata_of_first(self.aggregate_id)
             self.correlation_id = metadata.correlation_id if metadata else ""
         self._keep(handler)
