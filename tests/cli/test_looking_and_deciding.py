@@ -107,9 +107,11 @@ def test_list_has_columns() -> None:
 
 
 def test_log() -> None:
-    called("run", "--yes", write_plan(sh("a", "echo hi"), sh("b", "exit 2", "a")), code=1)
+    plan = write_plan(sh("a", "echo hi"), sh("b", "exit 2", "a"), sh("c", "true", "b"))
+    called("run", "--yes", plan, code=1)
     plan_id = shown()["id"]
     out = called("log")
+    assert "skipped 3 c: it needs" in out
     assert "queued 1 a" in out
     assert "started" not in out
     assert re.search(r"failed 2 b \(began \d\d:\d\d:\d\d, \d.\d s\): exit code 2", out)

@@ -222,8 +222,12 @@ def _drafted(result: dict[str, Any]) -> str:
 def run_words(envelope: Envelope) -> str:
     """When the attempt that this event ends began, and how long it ran: "began 12:01:03, 0.4 s".
     Empty where the event ends none, or an older version wrote it."""
-    began = envelope.metadata.began_at
-    if not began:
+    began, event = envelope.metadata.began_at, envelope.event
+    ends = isinstance(event, RetryScheduled | ClarificationRequested) or (
+        isinstance(event, TaskStatusUpdated)
+        and event.status not in (TaskStatus.Running, TaskStatus.Skipped)
+    )
+    if not (began and ends):
         return ""
     return f"began {clock(began)}, {duration(max(envelope.recorded_at - began, 0.0))}"
 

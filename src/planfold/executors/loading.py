@@ -52,6 +52,9 @@ def _add_tool(executors: Executors, found: Any) -> None:
 
 
 def _import(name: str) -> ModuleType:
+    if name.endswith(".py"):
+        module = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ConfigurationError(f"{name!r} is a file; name the module in it: {module!r}")
     with _explained(name):
         return importlib.import_module(name)
 
