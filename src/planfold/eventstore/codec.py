@@ -83,7 +83,7 @@ class Codec:
                 f"{name} cannot be recorded, because it could not be read back: {fault}; give "
                 "that field a value of its type"
             ) from None
-        if self._encode_json(decoded) != data and not _is_whole(decoded, data):
+        if self._encode_json(decoded) != data and not is_whole(decoded, data):
             raise ValueError(
                 f"{name} cannot be recorded, because reading it back would lose a part; give its "
                 "fields values of their types, and no mapping with other keys"
@@ -129,7 +129,7 @@ def own(value: Any) -> Any:
     return value
 
 
-def _is_whole(read: Any, data: bytes) -> bool:
+def is_whole(read: Any, data: bytes) -> bool:
     """Whether ``read`` holds all that ``data`` says, if perhaps in other words: an integer for a
     float, the members of a set in another order, a default that is written out."""
     said = msgspec.json.decode(data)
