@@ -38,7 +38,7 @@ from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.inputs import check_command, check_text
+from planfold.runtime.inputs import check_text, recordable_command
 from planfold.runtime.reading import ENDED, PlanReader
 from planfold.runtime.reporting import Observer
 from planfold.runtime.settings import Settings, load_settings
@@ -208,7 +208,7 @@ class App(PlanReader):
         check_text("plan_id", plan_id)
         if command_id is not None:
             check_text("command_id", command_id)
-        check_command(command)
+        command = recordable_command(command)
         return await self.dispatcher.send(
             PLAN,
             plan_id,

@@ -55,7 +55,7 @@ NEW: Final = Stream()
 NONE_KNOWN: Final[KnownCommands] = {}
 
 
-class Decision(msgspec.Struct, eq=False, gc=False):
+class Decision(msgspec.Struct, eq=False):  # not gc=False: the traceback of a refusal holds it
     """What the commands of one round lead to: ``events`` with their metadata, in order; ``queue``
     changes with the version of their event; what the stream's head shows; when it is due; and the
     answer to each command, in order: its own events, or the error that refused it."""

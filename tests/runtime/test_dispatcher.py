@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,51 @@ async def test_a_look_waits_for_what_is_being_committed(bench: Bench) -> None:
     await asyncio.sleep(0)
     assert await bench.total() == 1
     assert await sent == [Added(1)]
+
+
+async def test_streams_that_come_in_all_the_time_keep_no_answer_back(bench: Bench) -> None:
+    await bench.add(1)
+    written = bench.store.wakeup.ticket("t")
+    sent = asyncio.ensure_future(bench.add(1))
+    others, seen = [], None
+    for number in range(200):  # in every turn of the event loop one more
+        others.append(asyncio.ensure_future(bench.here.send(TALLY, f"o{number}", Add(1))))
+        await asyncio.sleep(0)
+        if written.is_set():
+            # Those who wait for a status look now, and are not woken again.
+            seen = seen or bench.here.head(TALLY, "t") or {"total": await in_log(bench)}
+        if sent.done():
+            break
+    assert await sent == [Added(1)]
+    assert seen == {"total": 2}
+    assert number < 100
+    await asyncio.gather(*others)
+
+
+async def in_log(bench: Bench) -> int:
+    head = await bench.store.head("t")
+    assert head is not None
+    total: int = head.head["total"]
+    return total
+
+
+async def test_no_head_is_told_of_while_a_commit_is_on_its_way(bench: Bench) -> None:
+    await bench.add(1)
+    assert bench.here.head(TALLY, "t") == {"total": 1}
+    sent = asyncio.ensure_future(bench.add(1))
+    await asyncio.sleep(0)
+    assert bench.here.head(TALLY, "t") is None
+    await sent
+    assert bench.here.head(TALLY, "t") == {"total": 2}
+
+
+async def test_refused_commands_are_not_kept(bench: Bench) -> None:
+    for _ in range(20):
+        with pytest.raises(CommandRejected):
+            await bench.add(LIMIT + 1)
+    gc.collect()
+    kept = [found for found in gc.get_objects() if isinstance(found, CommandRejected)]
+    assert len(kept) < 10
 
 
 @pytest.mark.parametrize("where", ["here", "there"])

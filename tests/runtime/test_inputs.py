@@ -22,7 +22,7 @@ from planfold.errors import (
 from planfold.planner import commands as c
 from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import Prompt, TaskSpec
-from planfold.runtime.inputs import check_command
+from planfold.runtime.inputs import recordable_command
 
 NUL, HALF = "a\0b", "a\ud800b"
 MODEL = c.PlannerConfig(model="m")
@@ -179,7 +179,7 @@ async def test_plans_and_ids_of_plans(each_database: str) -> None:
 )
 def test_what_could_not_be_read_back(command: Any, message: str) -> None:
     with pytest.raises(CommandRejected, match=message):
-        check_command(command)
+        recordable_command(command)
 
 
 def test_deep_nesting() -> None:
@@ -187,7 +187,7 @@ def test_deep_nesting() -> None:
     for _ in range(50_000):
         deep = [deep]
     with pytest.raises(CommandRejected, match="cannot be recorded"):
-        check_command(completed(deep))
+        recordable_command(completed(deep))
 
 
 async def test_settings_that_name_no_file() -> None:

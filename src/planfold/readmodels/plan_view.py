@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import msgspec
 
 from planfold.errors import CorruptLog
+from planfold.eventstore.codec import own
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.context import current_summary
 from planfold.planner.dispatching import summary_of
@@ -144,7 +144,7 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         status=task.status,
         attempt=task.attempt,
         depends_on=spec.depends_on,
-        result=_own(task.result),
+        result=own(task.result),
         error=task.error,
         started_at=task.started_at or None,
         finished_at=task.finished_at or None,
@@ -153,11 +153,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         outcome_unknown=task.outcome_unknown,
         superseded=task.superseded,
     )
-
-
-def _own(result: Any) -> Any:
-    """The caller may change what it was given, the state may not change with it."""
-    return copy.deepcopy(result) if isinstance(result, dict | list) else result
 
 
 def waits_for(task: Task, state: PlannerState) -> str | None:

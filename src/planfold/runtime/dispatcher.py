@@ -93,8 +93,10 @@ class Dispatcher:
     def head(self, aggregate: Aggregate, aggregate_id: str) -> dict[str, Any] | None:
         """What lists show, as last committed; None where the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        current = mailbox and mailbox.generation == self._store.generation(aggregate_id)
-        return mailbox.head or None if mailbox and current else None
+        if mailbox is None or mailbox.busy:  # a commit may be in the log and not yet known here
+            return None
+        current = mailbox.generation == self._store.generation(aggregate_id)
+        return mailbox.head or None if current else None
 
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
         key = (aggregate.stream_id, aggregate_id)
@@ -198,15 +200,18 @@ class Dispatcher:
         )
 
     def _flush(self) -> None:
-        """Let the store commit, once every mailbox has decided whose turn it is."""
+        """Let the store commit, once every mailbox has decided whose turn it is. It may commit
+        before, and where commands come in all the time there may be no such moment."""
         if not self._undecided:
             self._store.flush()
-            appended, self._appended = self._appended, []
-            for future, committed in appended:
-                if future.done():  # without another turn of the event loop
-                    committed(future)
-                else:
-                    future.add_done_callback(committed)
+        elif not (self._appended and self._appended[0][0].done()):
+            return
+        appended, self._appended = self._appended, []
+        for future, committed in appended:
+            if future.done():  # without another turn of the event loop
+                committed(future)
+            else:
+                future.add_done_callback(committed)
 
     def _committed(
         self,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from planfold.drafting.fields import unicode_fault
 from planfold.errors import CommandRejected
-from planfold.eventstore.codec import is_too_deep, require_finite
+from planfold.eventstore.codec import is_too_deep, is_whole, require_finite
+
+C = TypeVar("C")
 
 # Fields in which NUL is refused: it means nothing there, and PostgreSQL's text cannot hold it.
 # Elsewhere it is allowed, because the output of programs may hold it.
@@ -28,21 +30,36 @@ def check_text(field: str, text: object, *, nul: bool = True) -> None:
         raise CommandRejected(f"{field} {fault}; remove that character")
 
 
-def check_command(command: Any) -> None:
-    """Raises CommandRejected where a command cannot be recorded, with the field: a lone surrogate,
-    NUL in a name, a value of another type, NaN, or too deep nesting."""
+def recordable_command(command: C) -> C:
+    """A command as the log would give it back: it shares nothing with what the caller gave, so
+    that what the caller changes later does not change the plan.
+
+    Raises:
+        CommandRejected: it cannot be recorded, with the field: a lone surrogate, NUL in a name, a
+            value of another type, NaN, or too deep nesting.
+    """
     try:
         data = _json(command)
         if data is None or _NUL in data:
             _check_texts(command)
-        if data is None or is_too_deep(data):
-            raise ValueError("it nests too deeply")
-        msgspec.json.decode(data, type=type(command))
-        if b"null" in data:  # msgspec writes NaN and infinity as null
-            require_finite("it", command)
+        return as_recorded(command)
     except (ValueError, TypeError, OverflowError, RecursionError) as fault:
         name = type(command).__name__
         raise CommandRejected(f"{name} cannot be recorded: {fault}") from None
+
+
+def as_recorded(value: C) -> C:
+    """``value`` as it is after a trip through JSON. Raises ValueError, TypeError, OverflowError or
+    RecursionError where it cannot be recorded."""
+    data = msgspec.json.encode(value)
+    if is_too_deep(data):
+        raise ValueError("it nests too deeply")
+    read = msgspec.json.decode(data, type=type(value))
+    if b"null" in data:  # msgspec writes NaN and infinity as null
+        require_finite("it", value)
+    if msgspec.json.encode(read) != data and not is_whole(read, data):
+        raise ValueError("reading it back would lose a part")
+    return read
 
 
 def _json(command: Any) -> bytes | None:

@@ -28,6 +28,7 @@ from planfold.planner.events import StepStarted
 from planfold.planner.planner import Planner
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.inputs import as_recorded
 
 LONGEST_PAUSE_S = 2.0
 JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
@@ -99,7 +100,9 @@ class Reporter:
     ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
         What an operator has to put right (a server that is read-only since a failover, a password
-        that was changed) counts as that. Returns the events that it caused."""
+        that was changed) counts as that. What the executor does to ``event`` later changes
+        nothing. Returns the events that it caused."""
+        event = as_recorded(event)
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from planfold.errors import LeaseLost
+from planfold.eventstore.codec import own
 from planfold.eventstore.envelope import version_of
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease
@@ -91,9 +92,9 @@ class Runner:
         context = TaskContext(
             plan_id=lease.aggregate_id,
             task=task,
-            arguments=arguments,
+            arguments=own(arguments),  # tools may change what they are given
             report=report,
-            steps=dict(planner.state.steps_by_task.get(lease.task_id, ())),
+            steps=own(planner.state.steps_by_task.get(lease.task_id, {})),
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,
