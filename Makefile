@@ -44,10 +44,11 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples .ci
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
 
-coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/ (an hour on 2 cores)
+coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
 	@rm -rf .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n logical --maxprocesses=4 --dist loadgroup
 	@$(BIN)/coverage combine --quiet
