@@ -2,6 +2,7 @@
 
 PYTHON ?=
 UPGRADE ?=
+TAG ?=
 VENV := .venv
 LLM := .venv-llm
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-llm check bench soak lock clean
+.PHONY: help setup demo test test-llm check coverage bench soak release lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -43,8 +44,15 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples .ci
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
+
+coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
+	@rm -rf .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n logical --maxprocesses=4 --dist loadgroup
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 bench: $(VENV)/.dev ## run the benchmarks
 	$(call on_db,.planfold/postgres-bench) $(BIN)/python -m benchmarks $(BENCH)
@@ -52,11 +60,14 @@ bench: $(VENV)/.dev ## run the benchmarks
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests
 
+release: $(VENV)/.dev ## build wheel and sdist, try the wheel, say what to tag (TAG=1: tag it)
+	$(BIN)/python .ci/release.py $(if $(TAG),--tag)
+
 lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
-	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks .coverage*
 	find src tests benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamps say which lock is installed; the dev lock holds all of the runtime lock.

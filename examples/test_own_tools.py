@@ -12,12 +12,12 @@ async def test_price_is_per_piece() -> None:
 
 async def test_wrong_arguments_are_named() -> None:
     run = await run_tool(price, {"item": 7})
-    assert "item" in run.outcome.error
+    assert "item" in run.error
 
 
 async def test_the_key_is_handed_on() -> None:
     run = await run_tool(charge, {"amount": 2})
-    assert "the key" in run.outcome.result
+    assert "the key" in run.result
 
 
 async def test_a_later_attempt_goes_on_after_the_last_step() -> None:

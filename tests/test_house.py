@@ -19,7 +19,8 @@ from planfold.cli.main import COMMANDS
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 MODULES = sorted((ROOT / "src").rglob("*.py"))
-PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = sorted([*FRONT, *DOCS.rglob("*.md")])
 DECISIONS = [p for p in sorted(DOCS.glob("decisions/*.md")) if p.name != "README.md"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
@@ -140,6 +141,18 @@ def test_every_page_is_in_the_index() -> None:
     linked |= links(DOCS / "decisions" / "README.md")
     pages = set(DOCS.rglob("*.md")) - {DOCS / "README.md"}
     assert [name_of(page) for page in sorted(pages - linked)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page: Path) -> None:
+    assert [str(path) for path in sorted(links(page)) if not path.exists()] == []
+
+
+@pytest.mark.parametrize("page", FRONT, ids=name_of)
+def test_the_files_that_a_front_page_names_exist(page: Path) -> None:
+    folders = r"src|tests|docs|examples|benchmarks|requirements|\.ci"
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("decision", DECISIONS, ids=name_of)

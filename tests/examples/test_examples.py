@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -79,3 +88,76 @@ def test_a_wish_is_planned_and_worked_off_by_a_scripted_model(tmp_path: Path) ->
     said = run(tmp_path, str(EXAMPLES / "wish.py"))
     assert "completed: Write the letter\nAhoy!" in said
     assert said.count("asked: The plan wants to call look_up") == 2
+
+
+@contextmanager
+def web_service(folder: Path) -> Iterator[str]:
+    """The address of the service on a free port. The block ends with SIGTERM, and checks that the
+    service shut down gracefully."""
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "web_service:service"],
+        cwd=folder,
+        env={**os.environ, "PLANFOLD_DB": "sqlite:///orders.db"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            lines = iter(process.stderr.readline, "")
+            addresses = (re.search(r"running on (http://\S+)", line) for line in lines)
+            yield next(found[1] for found in addresses if found)
+            process.send_signal(signal.SIGTERM)
+            assert "Application shutdown complete" in process.stderr.read()
+        finally:
+            process.kill()
+
+
+def ask(url: str, data: dict[str, Any] | None = None) -> tuple[int, Any]:
+    """The status code and the JSON of a GET, or of a POST where there is ``data``."""
+    body = None if data is None else json.dumps(data).encode()
+    try:
+        with urllib.request.urlopen(url, body, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, json.load(refused)
+
+
+def wait_for(url: str, status: str) -> Any:
+    """The plan once it has this status."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        code, plan = ask(url)
+        if (code, plan["status"]) == (200, status):
+            return plan
+        time.sleep(0.02)
+    raise AssertionError(f"{status} was not reached: {plan}")
+
+
+ORDER = {"id": "order-1", "item": "book", "quantity": 2}
+
+
+def test_an_order_of_the_web_service_survives_a_restart(tmp_path: Path) -> None:
+    with web_service(tmp_path) as url:
+        for _ in range(2):
+            assert ask(f"{url}/orders", ORDER) == (202, {"id": "order-1"})
+        plan = wait_for(f"{url}/orders/order-1", "awaiting_answer")
+        assert plan["questions"] == [{"question": "Order 2 of book?", "choices": ["yes", "no"]}]
+    with web_service(tmp_path) as url:
+        assert ask(f"{url}/orders/order-1/confirm", {"answer": "yes"}) == (202, {})
+        results = wait_for(f"{url}/orders/order-1", "completed")["results"]
+        assert results["charge"] == "charged 25.00 under the key order-1/3/1"
+
+
+def test_the_web_service_refuses_what_is_wrong(tmp_path: Path) -> None:
+    with web_service(tmp_path) as url:
+        assert ask(f"{url}/orders", {"item": "book"})[0] == 400
+        assert ask(f"{url}/orders/order-1")[0] == 404
+        assert ask(f"{url}/orders", ORDER)[0] == 202
+        assert ask(f"{url}/orders", {**ORDER, "quantity": 3})[0] == 409
+        wait_for(f"{url}/orders/order-1", "awaiting_answer")
+        assert ask(f"{url}/orders/order-1/confirm", {"answer": "maybe"})[0] == 409
+        assert ask(f"{url}/orders", {**ORDER, "id": "order-2", "item": "car"})[0] == 202
+        assert "no item 'car'" in wait_for(f"{url}/orders/order-2", "failed")["results"]["price"]

@@ -148,6 +148,7 @@ def tell_story() -> Story:
     story.report(4, NeedsClarification("Which one?", ("this", "that")))
     story.report(4, ClarificationProvided("this", "Bob"))
     story.tell(ChangeAnswer(1, "right", "Bob"))
+    story.report(4, TaskFailed("stopped, to run again with the new answer"))
     story.report(2, TaskCompleted("second run"))
     story.report(3, TaskCompleted("second run"))
     work_with_a_model(story)

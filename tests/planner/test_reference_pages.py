@@ -18,4 +18,4 @@ def test_no_command_and_no_event_is_missing() -> None:
     text = (REFERENCE / "events.md").read_text(encoding="utf-8")
     names = [each.__name__ for types in sections().values() for each in types]
     assert [name for name in names if f"### {name}\n" not in text] == []
-    assert len(sections()["Commands"]) == 12
+    assert len(sections()["Commands"]) >= 12
