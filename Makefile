@@ -13,7 +13,7 @@ DEMO := $(BIN)/planfold run examples/release.md --yes
 
 # DB=postgres runs the demo and the benchmarks on a PostgreSQL server of their own.
 DB := sqlite
-POSTGRES := $(BIN)/python -m planfold.testing.postgres
+POSTGRES := $(BIN)/python -m testbed.postgres
 on_db = $(if $(filter sqlite,$(DB)),,$(if $(filter postgres,$(DB)),$(POSTGRES) $(1) --,$(error DB is sqlite or postgres)))
 
 # A candidate counts only when it runs, is new enough and can make an environment.
@@ -57,7 +57,7 @@ lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1:
 
 clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
 	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks
-	find src tests benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests testbed benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamps say which lock is installed; the dev lock holds all of the runtime lock.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/pip

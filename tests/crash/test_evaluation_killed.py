@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         for n in range(DISHES)
     ]
     (tmp_path / "script.json").write_text(json.dumps(script))
-    command = [sys.executable, "-m", "planfold.testing.model_server", "script.json"]
+    command = [sys.executable, "-m", "testbed.model_server", "script.json"]
     process = subprocess.Popen(
         [*command, "--log", "calls.log"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )

@@ -12,11 +12,11 @@ from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import ConfigurationError, CorruptLog, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import Tombstone
-from planfold.testing.contracts.backend import Counted, decision
 from planfold.transfer import archive as archiving
 from planfold.transfer.archive import Choice, archive
 from planfold.transfer.export import Exported
 from planfold.transfer.reading import Section
+from testbed.contracts.backend import Counted, decision
 
 COMPLETED = frozenset({"completed"})
 OLD = Choice("plan", COMPLETED, 150.0)

@@ -2,7 +2,8 @@
 the queue of dispatched tasks beside it (``TaskQueue``) is in ``queue.py``.
 
 One decision is one transaction: its events, the stream's head, its queue rows and its command
-ids are written together or not at all. Every backend passes ``planfold.testing.contracts``.
+ids are written together or not at all. Every backend passes the contract suite
+(``testbed/contracts`` in the repository).
 """
 
 from __future__ import annotations

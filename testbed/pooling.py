@@ -14,7 +14,7 @@ import secrets
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
-from planfold.testing.postgres_messages import (
+from testbed.postgres_messages import (
     ASKS_READY,
     CANCEL,
     Message,
@@ -25,7 +25,7 @@ from planfold.testing.postgres_messages import (
     read_startup,
     startup_message,
 )
-from planfold.testing.proxies import LOST, Proxy
+from testbed.proxies import LOST, Proxy
 
 # PgBouncer refuses any other; these it would SET for each client, and this proxy ignores them.
 STARTUP_PARAMETERS: Final = {

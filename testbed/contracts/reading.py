@@ -14,7 +14,7 @@ from planfold.eventstore.codec import MAX_DEPTH, Codec, EventType, event_types
 from planfold.eventstore.envelope import History, Query, Undecoded
 from planfold.eventstore.port import EventStore
 from planfold.handler import Metadata
-from planfold.testing.contracts.backend import Backend, Contract, Counted, Noted, decision
+from testbed.contracts.backend import Backend, Contract, Counted, Noted, decision
 
 STREAMS = ("note", "other")
 IDS = ("a", "b", "c")

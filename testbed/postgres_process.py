@@ -1,4 +1,4 @@
-"""The processes behind ``planfold.testing.postgres``: binaries, users, start and sudden death."""
+"""The processes behind ``testbed.postgres``: binaries, users, start and sudden death."""
 
 from __future__ import annotations
 

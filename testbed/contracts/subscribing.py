@@ -14,7 +14,7 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
 from planfold.subscriptions.feed import PAGE, RECENT, Feed
-from planfold.testing.contracts.backend import (
+from testbed.contracts.backend import (
     Backend,
     Contract,
     Counted,

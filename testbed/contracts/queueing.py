@@ -10,7 +10,7 @@ from planfold.errors import LeaseLost
 from planfold.eventstore.port import EventStore, Fence, Lease, WorkerRecord
 from planfold.handler import Settle, Signal
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import (
+from testbed.contracts.backend import (
     CODEC,
     Backend,
     Contract,

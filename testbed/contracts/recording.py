@@ -11,7 +11,7 @@ from planfold.errors import CommandRejected
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import Append, EventStore
 from planfold.handler import Metadata
-from planfold.testing.contracts.backend import (
+from testbed.contracts.backend import (
     Backend,
     Contract,
     Counted,

@@ -24,7 +24,7 @@ from planfold.eventstore.transfer import (
     Tombstone,
 )
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import (
+from testbed.contracts.backend import (
     Backend,
     Contract,
     Counted,

@@ -10,7 +10,7 @@ from planfold.errors import ConfigurationError
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.queue import Due
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
+from testbed.contracts.backend import Backend, Contract, Counted, decision
 
 
 class RememberingContract(Contract):

@@ -11,7 +11,7 @@ from planfold.errors import ConfigurationError, Conflict, LeaseLost
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
 from planfold.handler import Enqueue, Metadata, Settle, Signal
-from planfold.testing.contracts.backend import (
+from testbed.contracts.backend import (
     Backend,
     Contract,
     Counted,

@@ -10,7 +10,7 @@ import pytest
 from planfold.eventstore.port import EventStore, Lease
 from planfold.handler import Settle
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import (
+from testbed.contracts.backend import (
     CODEC,
     Backend,
     Contract,

@@ -8,7 +8,7 @@ It speaks OpenAI chat completions (``POST /v1/chat/completions``) and Anthropic 
 
 As a process of its own it outlives the clients that a test kills, and counts their calls::
 
-    python -m planfold.testing.model_server SCRIPT.json [--port 0] [--log FILE]
+    python -m testbed.model_server SCRIPT.json [--port 0] [--log FILE]
 
 It prints its address as the first line, and appends a line of JSON per call to the log
 (``number``, ``path``, ``body``) before it answers. The script is a list of replies (a text, or an
@@ -31,7 +31,7 @@ from typing import Any, Self
 import msgspec
 
 from planfold.llm.model import Answer
-from planfold.testing.model_wire import WIRES, AnthropicWire, Event, Fault, Reply, Wire
+from testbed.model_wire import WIRES, AnthropicWire, Event, Fault, Reply, Wire
 
 __all__ = ["Conversation", "Fault", "ModelServer", "Received", "Reply", "by_turn"]
 
@@ -302,7 +302,7 @@ async def _run(script: Path, port: int, log: Path | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The process: runs until it is killed."""
-    parser = argparse.ArgumentParser(prog="planfold.testing.model_server")
+    parser = argparse.ArgumentParser(prog="testbed.model_server")
     parser.add_argument("script", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path)

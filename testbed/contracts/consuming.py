@@ -15,7 +15,7 @@ from planfold.eventstore.port import EventStore
 from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import Backend, Contract, Counted, decision
+from testbed.contracts.backend import Backend, Contract, Counted, decision
 
 PATIENCE_S = 20.0
 MEMBER_S = 30.0

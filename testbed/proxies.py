@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from planfold.testing.postgres import free_port
-from planfold.testing.postgres_messages import (
+from testbed.postgres import free_port
+from testbed.postgres_messages import (
     ASKS_READY,
     CANCEL,
     Message,
