@@ -21,7 +21,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-llm check bench soak lock clean
+.PHONY: help setup demo test test-llm check bench eval soak lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 bench: $(VENV)/.dev ## run the benchmarks
 	$(call on_db,.planfold/postgres-bench) $(BIN)/python -m benchmarks $(BENCH)
 
+eval: $(VENV)/.dev ## score a planner: make eval EVAL="../shared/data/worfbench_dev.jsonl --model text"
+	$(BIN)/python -m evals $(or $(EVAL),--help)
+
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests
 
@@ -57,7 +60,7 @@ lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1:
 
 clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
 	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks
-	find src tests testbed benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests evals testbed benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamps say which lock is installed; the dev lock holds all of the runtime lock.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/pip

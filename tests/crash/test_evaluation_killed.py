@@ -87,9 +87,9 @@ def test_the_server_counts_each_call_once(server: str, tmp_path: Path) -> None:
 
 
 def evaluation(folder: Path) -> subprocess.Popen[bytes]:
-    words = ["eval", "plans", "data.jsonl", "--model", "local", "--json", "scores.json"]
+    words = ["data.jsonl", "--model", "local", "--json", "scores.json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "planfold", *words, "--max-parallel", "1"],
+        [sys.executable, "-m", "evals", *words, "--max-parallel", "1"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

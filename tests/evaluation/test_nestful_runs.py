@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from fake_tools import Desk, fake_executors
 
+from evals.nestful import FINAL, GoldPlan, Nestful, import_nestful
 from planfold.app import open_app
 from planfold.errors import ConfigurationError
-from planfold.evaluation.nestful import FINAL, GoldPlan, Nestful, import_nestful
 from planfold.planner.structure import waves
 from planfold.planner.tasks import TaskStatus
 from planfold.runtime.settings import Settings

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from evals.graphs import Node, TaskGraph
 from planfold.errors import ConfigurationError
-from planfold.evaluation.graphs import Node, TaskGraph
 from planfold.planner.structure import find_cycles
 from planfold.tools.tool import Tool
 

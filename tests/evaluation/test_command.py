@@ -1,4 +1,4 @@
-"""``planfold eval plans``: a planner's scores, and that nothing is asked or paid twice."""
+"""``python -m evals``: a planner's scores, and that nothing is asked or paid twice."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import call, called
+from click.testing import CliRunner, Result
+
+from evals.command import evals_command
+from planfold.cli.main import cli
 
 SYSTEM = {"role": "system", "content": "You are a helpful task planner."}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a folder, and so a database, of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PLANFOLD_DB", "PLANFOLD_DEBUG", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def write_worfbench(count: int = 3, name: str = "worf.jsonl") -> str:
@@ -59,15 +70,26 @@ def write_script(replies: dict[int, list[Any]], name: str = "script.json") -> st
     return f"scripted:{name}"
 
 
+def call(*words: str) -> Result:
+    return CliRunner().invoke(evals_command, list(words), prog_name="python -m evals")
+
+
+def called(*words: str, code: int = 0) -> str:
+    """What the command printed; it must end with ``code``."""
+    result = call(*words)
+    assert result.exit_code == code, (result.exit_code, result.output)
+    return result.output
+
+
 def scores(*words: str, code: int = 0) -> dict[str, Any]:
-    """The JSON report of ``planfold eval plans``."""
-    called("eval", "plans", *words, "--json", "scores.json", code=code)
+    """The JSON report of ``python -m evals``."""
+    called(*words, "--json", "scores.json", code=code)
     found: dict[str, Any] = json.loads(Path("scores.json").read_text())
     return found
 
 
 def test_the_text_drafter_is_scored_without_a_model() -> None:
-    printed = called("eval", "plans", write_worfbench(), "--model", "text")
+    printed = called(write_worfbench(), "--model", "text")
     assert "text on worfbench, 3 examples" in printed
     assert "node F1" in printed
     assert "calls a plan" not in printed
@@ -140,31 +162,44 @@ def test_a_seed_draws_the_same_examples() -> None:
 
 def test_a_budget_that_is_used_up_says_how_to_go_on() -> None:
     data, model = write_worfbench(2), write_script({1: [planned(1)], 2: [planned(2)]})
-    words = ("eval", "plans", data, "--model", model, "--budget", "calls=1", "--max-parallel", "1")
+    words = (data, "--model", model, "--budget", "calls=1", "--max-parallel", "1")
     stopped = call(*words)
     assert stopped.exit_code == 3, stopped.output
     assert "without an answer" in stopped.output
     assert "1 calls of 1 calls used" in stopped.output
     plan_id = stopped.output.split("planfold budget ")[1].split()[0]
-    called("budget", plan_id, "--add", "calls=5")
+    added = CliRunner().invoke(cli, ["budget", plan_id, "--add", "calls=5"])
+    assert added.exit_code == 0, added.output
     assert "2 examples" in called(*words)
 
 
-def test_the_database_can_stand_anywhere() -> None:
-    data = write_worfbench(1)
-    for place, words in enumerate(
-        [
-            ("--db", "sqlite:///0.db", "eval", "plans", data, "--model", "text"),
-            ("eval", "--db", "sqlite:///1.db", "plans", data, "--model", "text"),
-            ("eval", "plans", data, "--model", "text", "--db", "sqlite:///2.db"),
-        ]
-    ):
-        called(*words)
-        assert Path(f"{place}.db").exists()
+def test_the_database_has_an_address() -> None:
+    called(write_worfbench(1), "--model", "text", "--db", "sqlite:///other.db")
+    assert Path("other.db").exists()
+    assert not Path(".planfold/planfold.db").exists()
+
+
+def test_several_data_sets_are_scored_in_turn() -> None:
+    nestful = [{"input": "add 1", "output": [{"name": "add", "arguments": {"a": 1}}]}]
+    Path("small-data.json").write_text(json.dumps(nestful))
+    Path("small-spec.json").write_text(
+        json.dumps([{"name": "add", "query_parameters": {"a": {"type": "number"}}}])
+    )
+    found: Any = scores(write_worfbench(2), "small-data.json", "--model", "text")
+    assert [(r["dataset"]["kind"], r["summary"]["examples"]) for r in found] == [
+        ("worfbench", 2),
+        ("nestful", 1),
+    ]
+
+
+def test_a_fault_in_a_later_data_set_is_found_before_anything_is_planned() -> None:
+    result = call(write_worfbench(1), "gone.json", "--model", "text")
+    assert (result.exit_code, "gone.json: No such file" in result.output) == (2, True)
+    assert not Path(".planfold").exists()
 
 
 def test_json_can_go_to_standard_output() -> None:
-    printed = called("eval", "plans", write_worfbench(1), "--model", "text", "--json", "-")
+    printed = called(write_worfbench(1), "--model", "text", "--json", "-")
     assert json.loads(printed)["dataset"]["kind"] == "worfbench"
 
 
@@ -183,17 +218,17 @@ def test_json_can_go_to_standard_output() -> None:
 )
 def test_what_is_no_data_set_is_told(content: str, said: str) -> None:
     Path("data.json").write_text(content)
-    result = call("eval", "plans", "data.json", "--model", "text")
+    result = call("data.json", "--model", "text")
     assert result.exit_code == 2
     assert said in result.output
     assert not Path(".planfold").exists()
 
 
 def test_a_file_that_is_not_there_is_told() -> None:
-    result = call("eval", "plans", "gone.json", "--model", "text")
+    result = call("gone.json", "--model", "text")
     assert (result.exit_code, "gone.json: No such file" in result.output) == (2, True)
 
 
 def test_without_a_planner_it_says_so() -> None:
-    result = call("eval", "plans", write_worfbench(1))
+    result = call(write_worfbench(1))
     assert (result.exit_code, "--model text" in result.output) == (2, True)

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
+from evals.dataset import Example
+from evals.graphs import TaskGraph, graph_of
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.drafter import Wish, draft_tasks
 from planfold.drafting.text.drafter import parse_text
 from planfold.errors import InvalidPlan
-from planfold.evaluation.dataset import Example
-from planfold.evaluation.graphs import TaskGraph, graph_of
 from planfold.executors.context import TaskContext
 from planfold.llm.model import Answer, Model, ModelRejected, ModelUnavailable, Request
 from planfold.planner.spending import Spend

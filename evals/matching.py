@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from planfold.evaluation.graphs import Node, TaskGraph, reduction
+from evals.graphs import Node, TaskGraph, reduction
 
 Similarity = Callable[[Node, Node], float]
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from evals.samples import sample
 from planfold.errors import ConfigurationError
-from planfold.evaluation.samples import sample
 from planfold.planner.references import (
     Reference,
     ReferenceFault,

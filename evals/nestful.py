@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
+from evals.specs import NO_SUCH_CALL, REPEATED_LABEL, Slip, ToolSpecs
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError, InvalidPlan
-from planfold.evaluation.specs import NO_SUCH_CALL, REPEATED_LABEL, Slip, ToolSpecs
 from planfold.planner.references import find_references
 from planfold.planner.tasks import Effect, TaskSpec
 from planfold.tools.tool import Tool, Toolbox

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from planfold.evaluation.graphs import TaskGraph, closure, longest_chain, reduction
-from planfold.evaluation.matching import Similarity, equal_arguments, match
+from evals.graphs import TaskGraph, closure, longest_chain, reduction
+from evals.matching import Similarity, equal_arguments, match
 
 
 class PlanScore(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,17 +10,17 @@ from typing import Final
 
 import msgspec
 
-from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.errors import Permanent
-from planfold.evaluation.dataset import Dataset, Example
-from planfold.evaluation.drafted import (
+from evals.dataset import Dataset, Example
+from evals.drafted import (
     Attempted,
     PaidModel,
     attempted,
     draft_by_model,
     draft_by_text,
 )
-from planfold.evaluation.scores import ExampleScore, score_plan
+from evals.scores import ExampleScore, score_plan
+from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.errors import Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.llm.model import Model

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from evals.graphs import TaskGraph, graph_of
+from evals.matching import Similarity, same_call, same_words
+from evals.nestful import import_nestful
+from evals.worfbench import read_worfbench
 from planfold.errors import ConfigurationError
-from planfold.evaluation.graphs import TaskGraph, graph_of
-from planfold.evaluation.matching import Similarity, same_call, same_words
-from planfold.evaluation.nestful import import_nestful
-from planfold.evaluation.worfbench import read_worfbench
 from planfold.tools.tool import Tool
 
 Kind = Literal["nestful", "worfbench"]
@@ -55,8 +55,8 @@ class Dataset(msgspec.Struct, frozen=True):
 
 
 def load_dataset(path: Path, *, specs: Path | None = None) -> Dataset:
-    """Read a file. NESTFUL's tool specs are in ``specs``, by default in ``NAME_tools.json`` beside
-    ``NAME.json``.
+    """Read a file. NESTFUL's tool specs are in ``specs``, by default in the file beside it:
+    ``NAME_tools.json`` for ``NAME.json``, ``NAME-spec.json`` for ``NAME-data.json``.
 
     Raises:
         ConfigurationError: it cannot be read, or is neither NESTFUL nor WorFBench; the message
@@ -68,10 +68,15 @@ def load_dataset(path: Path, *, specs: Path | None = None) -> Dataset:
     if "conversations" in first:
         return _worfbench(items, data, path)
     if "input" in first and "output" in first:
-        return _nestful(items, data, path, specs or path.with_name(f"{path.stem}_tools.json"))
+        return _nestful(items, data, path, specs or _beside(path))
     if "name" in first and ("parameters" in first or "query_parameters" in first):
         raise ConfigurationError(f"{path}: these are tool specs; name the file of the requests")
     raise ConfigurationError(f"{path}: a data set of an unknown kind; {_KNOWN}")
+
+
+def _beside(path: Path) -> Path:
+    name = path.stem.removesuffix("-data")
+    return path.with_name(f"{path.stem}_tools.json" if name == path.stem else f"{name}-spec.json")
 
 
 def _read(path: Path) -> bytes:
