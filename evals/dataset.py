@@ -69,7 +69,7 @@ def load_dataset(path: Path, *, specs: Path | None = None) -> Dataset:
         return _worfbench(items, data, path)
     if "input" in first and "output" in first:
         return _nestful(items, data, path, specs or _beside(path))
-    if "name" in first and ("parameters" in first or "query_parameters" in first):
+    if "name" in first and {"parameters", "query_parameters", "output_parameters"} & first.keys():
         raise ConfigurationError(f"{path}: these are tool specs; name the file of the requests")
     raise ConfigurationError(f"{path}: a data set of an unknown kind; {_KNOWN}")
 

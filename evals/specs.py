@@ -112,22 +112,31 @@ class ToolSpecs:
                 self._take(request, name, field, value, tools)
 
     def _read(self, name: str, spec: dict[str, Any]) -> _Spec:
-        parameters = spec.get("query_parameters") or spec.get("parameters") or {}
+        given_as = ("path_parameters", "query_parameters", "parameters", "arguments")
+        parameters = {k: v for key in given_as for k, v in (spec.get(key) or {}).items()}
         returns = spec.get("output_parameters") or {}
         return _Spec(
             {key: self._schema(name, key, given) for key, given in parameters.items()},
-            {key for key, given in parameters.items() if given.get("required") is True},
+            {
+                key
+                for key, given in parameters.items()
+                if isinstance(given, dict) and given.get("required") is True
+            },
             {key: self._schema(name, key, given) for key, given in returns.items()},
         )
 
     def _schema(self, name: str, field: str, given: Any) -> Schema:
-        """A field's JSON schema; NESTFUL's own keys (required, format) are left out."""
+        """A field's JSON schema; NESTFUL's own keys (required, format) are left out. A
+        text is the name of a type."""
+        if isinstance(given, str):
+            given = {"type": given}
         if not isinstance(given, dict):
             raise ConfigurationError(f"tool {name!r}, {field}: a spec must be an object")
         schema: Schema = {key: given[key] for key in _KEPT if key in given}
         if "type" in given:
-            schema["type"] = given["type"] if given["type"] in _TYPES else "string"
-            if given["type"] not in _TYPES:
+            said = str(given["type"]).lower()
+            schema["type"] = {"float": "number"}.get(said, said if said in _TYPES else "string")
+            if said not in (*_TYPES, "float"):
                 self._slips.append(Slip(-1, name, field, NOT_JSON, str(given["type"])))
         if "items" in given:
             schema["items"] = self._schema(name, f"{field}[]", given["items"])

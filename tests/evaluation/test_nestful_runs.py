@@ -150,6 +150,22 @@ def add(label: str, **arguments: Any) -> dict[str, Any]:
     return {"name": "add", "arguments": arguments, "label": label}
 
 
+@pytest.mark.parametrize(
+    "takes",
+    [
+        {"query_parameters": {"a": "number"}},
+        {"query_parameters": {"a": {"type": "Number"}}},
+        {"path_parameters": {"a": {"type": "float"}}},
+        {"arguments": {"a": {"type": "number"}}},
+    ],
+)
+def test_the_forms_of_nestfuls_spec_files_mean_the_same(takes: dict[str, Any]) -> None:
+    found = import_nestful(request_of(add("var1", a=1)), [{"name": "add", **takes}])
+    tool = found.toolbox.get("add")
+    assert tool is not None
+    assert (tool.parameters["properties"], found.slips) == ({"a": {"type": "number"}}, ())
+
+
 def test_what_fits_its_spec_has_no_slip() -> None:
     found = import_nestful(request_of(add("var1", a=1), add("var2", a="$var1.sum$")), [SPEC])
     assert found.slips == ()
