@@ -138,3 +138,18 @@ def dispatch(
 async def rows_of(store: EventStore, aggregate_id: str = "a") -> list[int]:
     """The tasks that stand in the queue."""
     return [lease.task_id for lease in await store.queue.queued(aggregate_id)]
+
+
+async def handle_up_to(store: EventStore, consumer: str, position: int) -> None:
+    """Let a consumer with one partition handle everything up to ``position``, and leave."""
+    consumers = store.checkpoints.consumers
+    [share] = (await consumers.attend(consumer, "reader", 1, after=0)).shares
+    await consumers.advance(share, position, release=True)
+    await consumers.leave(consumer, "reader")
+
+
+async def handled_by(store: EventStore, consumer: str) -> int:
+    """The position that a consumer with one partition has reached."""
+    [standing] = await store.checkpoints.consumers.standings(consumer)
+    [share] = standing.shares
+    return share.position

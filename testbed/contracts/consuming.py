@@ -214,13 +214,6 @@ class ConsumingContract(Contract):
         with pytest.raises(ConfigurationError, match="another store"):
             await consumers.attend("mail", "ann", 1, after=0)
 
-    async def test_a_plain_checkpoint_is_not_taken_from_a_group(
-        self, store: EventStore, consumers: Consumers
-    ) -> None:
-        await consumers.attend("group", "ann", 2, after=0)
-        with pytest.raises(ConfigurationError, match="has 2 partitions"):
-            await store.checkpoints.load("group")
-
     async def test_only_one_that_does_not_run_can_be_forgotten(self, consumers: Consumers) -> None:
         share = (await consumers.attend("mail", "ann", 1, after=0)).shares[0]
         await consumers.advance(share, 5, parked=[parked("p")])

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from planfold.errors import ConfigurationError
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.queue import Due
 from planfold.testing.clock import ManualClock
@@ -57,30 +54,6 @@ class RememberingContract(Contract):
         assert await store.queue.upcoming(9) == [Due("note", "a", 5.0, 110.0)]
         await store.append(decision(Counted(3), at=2))
         assert await store.queue.upcoming(9) == []
-
-    async def test_a_checkpoint_is_remembered_by_name(self, backend: Backend) -> None:
-        store = await backend.open()
-        await store.append(decision(*map(Counted, range(9))))
-        assert await store.checkpoints.load("mail") == 0
-        for position in (5, 9, 7):
-            await store.checkpoints.save("mail", position)
-        await store.checkpoints.save("audit", 2)
-        assert (await store.checkpoints.load("mail"), await store.checkpoints.load("audit")) == (
-            7,
-            2,
-        )
-        if backend.shared:
-            assert await (await backend.open()).checkpoints.load("mail") == 7
-
-    async def test_a_checkpoint_of_another_store_means_nothing(self, backend: Backend) -> None:
-        store = await backend.open()
-        await store.append(decision(*map(Counted, range(9))))
-        await store.checkpoints.save("mail", 5)
-        await backend.lend_checkpoint("mail")
-        with pytest.raises(ConfigurationError, match="another store"):
-            await store.checkpoints.load("mail")
-        await store.checkpoints.save("mail", 6)
-        assert await store.checkpoints.load("mail") == 6
 
     async def test_a_store_has_an_identity_that_lasts(self, backend: Backend) -> None:
         store = await backend.open()
