@@ -14,7 +14,7 @@ DEMO := $(BIN)/planfold run examples/release.md --yes
 
 # DB=postgres runs the demo and the benchmarks on a PostgreSQL server of their own.
 DB := sqlite
-POSTGRES := $(BIN)/python -m planfold.testing.postgres
+POSTGRES := $(BIN)/python -m testbed.postgres
 on_db = $(if $(filter sqlite,$(DB)),,$(if $(filter postgres,$(DB)),$(POSTGRES) $(1) --,$(error DB is sqlite or postgres)))
 
 # A candidate counts only when it runs, is new enough and can make an environment.
@@ -22,7 +22,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-llm check coverage bench soak release lock clean
+.PHONY: help setup demo test test-llm check coverage bench eval soak release lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
 bench: $(VENV)/.dev ## run the benchmarks
 	$(call on_db,.planfold/postgres-bench) $(BIN)/python -m benchmarks $(BENCH)
 
+eval: $(VENV)/.dev ## score a planner: make eval EVAL="../shared/data/worfbench_dev.jsonl --model text"
+	$(BIN)/python -m evals $(or $(EVAL),--help)
+
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests
 
@@ -68,7 +71,7 @@ lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1:
 
 clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
 	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks .coverage*
-	find src tests benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests evals testbed benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamps say which lock is installed; the dev lock holds all of the runtime lock.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/pip

@@ -32,7 +32,7 @@ from planfold.planner.commands import PlannerConfig
 from planfold.planner.spending import Spend
 from planfold.planner.tasks import NodeKind
 from planfold.providers.models import open_models
-from planfold.testing.model_server import ModelServer, Reply
+from testbed.model_server import ModelServer, Reply
 
 TASKS = 8
 PAUSE_S = 0.1  # between two tasks of the model's answer

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from planfold.errors import ConfigurationError
-from planfold.testing.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
+from testbed.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,7 +18,9 @@ from planfold.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-MODULES = sorted((ROOT / "src").rglob("*.py"))
+MODULES = sorted(
+    path for folder in ("src", "evals", "testbed") for path in (ROOT / folder).rglob("*.py")
+)
 FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAGES = sorted([*FRONT, *DOCS.rglob("*.md")])
 DECISIONS = [p for p in sorted(DOCS.glob("decisions/*.md")) if p.name != "README.md"]

@@ -18,7 +18,7 @@ from benchmarks.postgres.throughput import (
 )
 from benchmarks.report import Figure
 from benchmarks.slowsync import slow_sync, slow_sync_library
-from planfold.testing.postgres import Postgres, PostgresServer
+from testbed.postgres import Postgres, PostgresServer
 
 
 async def measure(address: str, *, quick: bool) -> list[Figure]:

@@ -28,8 +28,8 @@ from planfold.llm.model import Answer, Request, ToolRequest
 from planfold.planner.spending import Spend
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.settings import Settings
-from planfold.testing.model_server import ModelServer, Reply, by_turn
 from planfold.tools.secrets import SecretSource
+from testbed.model_server import ModelServer, Reply, by_turn
 
 NUMBERS = range(1, 31)
 BY_AGENT = range(21, 31)

@@ -31,7 +31,7 @@ from planfold.planner.events import StepFailed, StepRecorded, TaskStatusUpdated
 from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.providers.models import open_models
 from planfold.readmodels.plan_view import PlanView
-from planfold.testing.model_server import Fault, ModelServer, Reply
+from testbed.model_server import Fault, ModelServer, Reply
 
 pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 

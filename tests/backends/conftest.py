@@ -12,7 +12,7 @@ import pytest
 from planfold.backends.sqlite.connection import MEMORY
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.codec import Codec
-from planfold.testing.contracts import Backend
+from testbed.contracts import Backend
 
 
 class SqliteBackend(Backend):

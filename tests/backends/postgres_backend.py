@@ -8,8 +8,8 @@ import asyncpg
 
 from planfold.backends.postgres.store import PostgresStore
 from planfold.eventstore.codec import Codec
-from planfold.testing.contracts import Backend
-from planfold.testing.contracts.backend import OpenTransaction
+from testbed.contracts import Backend
+from testbed.contracts.backend import OpenTransaction
 
 CLEAR = """
 DO $$

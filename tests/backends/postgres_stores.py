@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from planfold.backends.postgres.store import PostgresStore
-from planfold.testing.contracts.backend import CODEC
+from testbed.contracts.backend import CODEC
 
 INSERT = """
     INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version, data,

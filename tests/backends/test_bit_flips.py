@@ -20,7 +20,7 @@ from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Query, Undecoded
 from planfold.eventstore.port import EventStore
 from planfold.handler import Metadata
-from planfold.testing.contracts.backend import CODEC, Counted, Noted, decision
+from testbed.contracts.backend import CODEC, Counted, Noted, decision
 
 SEED = 20_261_129
 PLANS = tuple(f"plan-{number:02}" for number in range(12))

@@ -17,7 +17,7 @@ import pytest
 from planfold.backends.sqlite import connection as connection_module
 from planfold.backends.sqlite.connection import connect, migrate, migrations
 from planfold.backends.sqlite.store import SqliteStore
-from planfold.testing.contracts.backend import CODEC, Counted, decision
+from testbed.contracts.backend import CODEC, Counted, decision
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.crash

@@ -18,8 +18,8 @@ from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.store import PostgresStore
 from planfold.databases import shown_address
 from planfold.errors import ConfigurationError, PlanfoldError, Transient
-from planfold.testing.contracts.backend import CODEC, Counted, decision
-from planfold.testing.postgres import Postgres, free_port
+from testbed.contracts.backend import CODEC, Counted, decision
+from testbed.postgres import Postgres, free_port
 
 SECRET = "hunter2"
 

@@ -26,9 +26,9 @@ from planfold.errors import (
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import CommandRecord, Fence
 from planfold.handler import Enqueue, Settle, Signal
-from planfold.testing.contracts.backend import CODEC, Counted, Noted, decision, dispatch
-from planfold.testing.postgres_messages import Message
-from planfold.testing.proxies import CuttingProxy
+from testbed.contracts.backend import CODEC, Counted, Noted, decision, dispatch
+from testbed.postgres_messages import Message
+from testbed.proxies import CuttingProxy
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -12,8 +12,8 @@ from planfold.backends.postgres.decisions import Decision
 from planfold.backends.postgres.store import PostgresStore
 from planfold.eventstore.port import Append, Fence
 from planfold.handler import Enqueue, QueueChange, Settle
-from planfold.testing.contracts.backend import CODEC, Counted, decision, dispatch
-from planfold.testing.postgres import Postgres
+from testbed.contracts.backend import CODEC, Counted, decision, dispatch
+from testbed.postgres import Postgres
 
 ROWS = (
     "SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at, turn "

@@ -11,8 +11,8 @@ from postgres_backend import PostgresBackend
 
 from planfold.backends.postgres.store import PostgresStore
 from planfold.eventstore.codec import Codec
-from planfold.testing import contracts
-from planfold.testing.postgres import Postgres
+from testbed import contracts
+from testbed.postgres import Postgres
 
 
 @pytest.fixture(scope="module")

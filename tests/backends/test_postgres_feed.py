@@ -15,10 +15,10 @@ from postgres_stores import INSERT, ask, opened
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import ConfigurationError
 from planfold.eventstore.envelope import Query
-from planfold.testing.contracts.backend import CODEC, Counted, decision
-from planfold.testing.contracts.subscribing import count_up, feed_of, numbers, take, until
-from planfold.testing.postgres import FAST, PostgresServer
-from planfold.testing.proxies import CuttingProxy
+from testbed.contracts.backend import CODEC, Counted, decision
+from testbed.contracts.subscribing import count_up, feed_of, numbers, take, until
+from testbed.postgres import FAST, PostgresServer
+from testbed.proxies import CuttingProxy
 
 HERE = Path(__file__).parent
 

@@ -18,7 +18,7 @@ from planfold.backends.postgres.inspection import inspect
 from planfold.backends.postgres.migration import migrate, migrations
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import ConfigurationError, PlanfoldError
-from planfold.testing.contracts.backend import CODEC, Counted, decision
+from testbed.contracts.backend import CODEC, Counted, decision
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -10,9 +10,9 @@ from postgres_backend import PostgresBackend
 
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import ConfigurationError, Conflict
-from planfold.testing import contracts
-from planfold.testing.contracts.backend import CODEC, Counted, decision, dispatch
-from planfold.testing.pooling import PoolingProxy
+from testbed import contracts
+from testbed.contracts.backend import CODEC, Counted, decision, dispatch
+from testbed.pooling import PoolingProxy
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from planfold.backends.postgres.wakeup import PAYLOAD_BYTES, Generations, Messag
 from planfold.errors import Permanent
 from planfold.eventstore.wakeup import WORK
 from planfold.planner.commands import CancelTask
-from planfold.testing.contracts.backend import Counted, decision, dispatch
-from planfold.testing.contracts.subscribing import count_up, numbers, take, until
+from testbed.contracts.backend import Counted, decision, dispatch
+from testbed.contracts.subscribing import count_up, numbers, take, until
 
 # --- messages ----------------------------------------------------------------------------------
 

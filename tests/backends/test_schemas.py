@@ -10,8 +10,8 @@ import asyncpg
 
 from planfold.backends.postgres.store import PostgresStore
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
-from planfold.testing.contracts.backend import CODEC
-from planfold.testing.postgres import Postgres
+from testbed.contracts.backend import CODEC
+from testbed.postgres import Postgres
 
 OF_POSTGRES = {
     "columns": """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planfold.testing import contracts
+from testbed import contracts
 
 
 class TestAppending(contracts.AppendingContract):

@@ -14,7 +14,7 @@ from planfold.backends.sqlite.connection import APPLICATION_ID, connect, migrate
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import ConfigurationError, CorruptLog, PlanfoldError
 from planfold.eventstore.codec import Codec
-from planfold.testing.contracts.backend import CODEC, Counted, decision
+from testbed.contracts.backend import CODEC, Counted, decision
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import CODEC, dispatch
+from testbed.contracts.backend import CODEC, dispatch
 
 HERE = Path(__file__).parent
 

@@ -17,7 +17,7 @@ from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.queue import WorkerRecord
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import CODEC, dispatch
+from testbed.contracts.backend import CODEC, dispatch
 
 LEASE_S = 30.0
 

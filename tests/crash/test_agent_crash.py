@@ -34,7 +34,7 @@ class Server:
         script = folder / "script.json"
         replies = [reply | {"delay": delay} for reply in TURNS]
         script.write_text(json.dumps([{"replies": replies}]))
-        module = "planfold.testing.model_server"
+        module = "testbed.model_server"
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(script), "--log", str(self._log)],
             stdout=subprocess.PIPE,

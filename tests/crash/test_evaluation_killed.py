@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         for n in range(DISHES)
     ]
     (tmp_path / "script.json").write_text(json.dumps(script))
-    command = [sys.executable, "-m", "planfold.testing.model_server", "script.json"]
+    command = [sys.executable, "-m", "testbed.model_server", "script.json"]
     process = subprocess.Popen(
         [*command, "--log", "calls.log"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
@@ -87,9 +87,9 @@ def test_the_server_counts_each_call_once(server: str, tmp_path: Path) -> None:
 
 
 def evaluation(folder: Path) -> subprocess.Popen[bytes]:
-    words = ["eval", "plans", "data.jsonl", "--model", "local", "--json", "scores.json"]
+    words = ["data.jsonl", "--model", "local", "--json", "scores.json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "planfold", *words, "--max-parallel", "1"],
+        [sys.executable, "-m", "evals", *words, "--max-parallel", "1"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from planfold.backends.postgres.store import PostgresStore
-from planfold.testing.contracts.backend import CODEC, dispatch
+from testbed.contracts.backend import CODEC, dispatch
 
 CLAIMERS = Path(__file__).parents[1] / "backends" / "claimers.py"
 PATIENCE_S = 120.0

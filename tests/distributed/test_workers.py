@@ -22,7 +22,7 @@ from planfold import PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError, Transient
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import PlanStatus
-from planfold.testing.postgres import FAST, PostgresServer
+from testbed.postgres import FAST, PostgresServer
 
 HERE = Path(__file__).parent
 PATIENCE_S = 60.0

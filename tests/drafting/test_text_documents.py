@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.asynchow import HowTo, load_plans
-from benchmarks.texts import FORMS, score
 from text_rows import outline_of
 
+from benchmarks.asynchow import HowTo, load_plans
+from benchmarks.texts import FORMS, score
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.text.drafter import parse_text
 from planfold.errors import InvalidPlan

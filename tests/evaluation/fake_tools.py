@@ -7,8 +7,8 @@ from typing import Any
 
 import jsonschema_rs
 
-from planfold.evaluation.nestful import Call, Nestful
-from planfold.evaluation.samples import sample
+from evals.nestful import Call, Nestful
+from evals.samples import sample
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors

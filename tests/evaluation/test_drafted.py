@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from planfold.evaluation.dataset import Dataset, Example
-from planfold.evaluation.drafted import Attempted
-from planfold.evaluation.graphs import Node, TaskGraph
-from planfold.evaluation.running import TOOL, ExampleExecutor
+from evals.dataset import Dataset, Example
+from evals.drafted import Attempted
+from evals.graphs import Node, TaskGraph
+from evals.running import TOOL, ExampleExecutor
 from planfold.llm.model import Answer, ModelUnavailable
 from planfold.llm.scripted import Reply, ScriptedModel
 from planfold.planner.commands import StepBegun

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from fake_tools import Desk, fake_executors
 
+from evals.nestful import FINAL, GoldPlan, Nestful, import_nestful
 from planfold.app import open_app
 from planfold.errors import ConfigurationError
-from planfold.evaluation.nestful import FINAL, GoldPlan, Nestful, import_nestful
 from planfold.planner.structure import waves
 from planfold.planner.tasks import TaskStatus
 from planfold.runtime.settings import Settings
@@ -148,6 +148,22 @@ def request_of(*calls: Any) -> list[Any]:
 
 def add(label: str, **arguments: Any) -> dict[str, Any]:
     return {"name": "add", "arguments": arguments, "label": label}
+
+
+@pytest.mark.parametrize(
+    "takes",
+    [
+        {"query_parameters": {"a": "number"}},
+        {"query_parameters": {"a": {"type": "Number"}}},
+        {"path_parameters": {"a": {"type": "float"}}},
+        {"arguments": {"a": {"type": "number"}}},
+    ],
+)
+def test_the_forms_of_nestfuls_spec_files_mean_the_same(takes: dict[str, Any]) -> None:
+    found = import_nestful(request_of(add("var1", a=1)), [{"name": "add", **takes}])
+    tool = found.toolbox.get("add")
+    assert tool is not None
+    assert (tool.parameters["properties"], found.slips) == ({"a": {"type": "number"}}, ())
 
 
 def test_what_fits_its_spec_has_no_slip() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planfold.evaluation.graphs import (
+from evals.graphs import (
     Node,
     TaskGraph,
     closure,
@@ -16,8 +16,8 @@ from planfold.evaluation.graphs import (
     longest_chain,
     reduction,
 )
-from planfold.evaluation.matching import assign, match, same_call, same_words
-from planfold.evaluation.scores import ExampleScore, PlanScore, f1, score_plan, summarise
+from evals.matching import assign, match, same_call, same_words
+from evals.scores import ExampleScore, PlanScore, f1, score_plan, summarise
 from planfold.planner.tasks import NodeKind, TaskSpec, ToolCall
 
 WORDS = ("wash", "cook", "bake", "paint", "sell", "plant", "repair", "measure", "carry", "sort")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.dataset import load_dataset
+from evals.drafted import Attempted, attempted, draft_by_text
+from evals.running import score_example
+from evals.scores import summarise
+from evals.worfbench import parse_graph, read_worfbench
 from planfold.errors import ConfigurationError
-from planfold.evaluation.dataset import load_dataset
-from planfold.evaluation.drafted import Attempted, attempted, draft_by_text
-from planfold.evaluation.running import score_example
-from planfold.evaluation.scores import summarise
-from planfold.evaluation.worfbench import parse_graph, read_worfbench
 
 
 def test_all_of_the_data_set_is_read(shared_data: Path) -> None:

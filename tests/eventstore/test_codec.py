@@ -12,7 +12,7 @@ import pytest
 
 from planfold.errors import ConfigurationError, CorruptLog
 from planfold.eventstore.codec import Codec, EventType, event_types
-from planfold.testing.contracts.backend import Counted, Noted
+from testbed.contracts.backend import Counted, Noted
 
 
 class Impostor(msgspec.Struct):

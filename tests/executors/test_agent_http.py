@@ -18,7 +18,7 @@ from planfold.llm.model import Answer, ToolRequest
 from planfold.planner.commands import StepBegun, StepCompleted, TaskFailed
 from planfold.providers.models import OpenModels, open_models
 from planfold.testing.executors import ToolRun, run_tool
-from planfold.testing.model_server import Fault, ModelServer, Reply
+from testbed.model_server import Fault, ModelServer, Reply
 
 pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 

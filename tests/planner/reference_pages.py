@@ -10,7 +10,8 @@ from typing import get_args
 import msgspec
 
 from planfold.planner import commands, events, tasks
-from planfold.planner.transitions import markdown_table, mermaid
+from planfold.planner.tasks import TaskStatus as S
+from planfold.planner.transitions import TRANSITIONS, TRIGGERS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
@@ -37,6 +38,34 @@ def sections() -> dict[str, tuple[type, ...]]:
 
 def task_status() -> str:
     return f"```mermaid\n{mermaid()}\n```\n\n{markdown_table()}"
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram, one arrow for each change of status."""
+    arrows: dict[tuple[S, S], list[str]] = {}
+    for (before, trigger), after in TRANSITIONS.items():
+        arrows.setdefault((before, after), []).append(trigger.replace(":", " "))
+    lines = ["stateDiagram-v2", f"    [*] --> {S.Planned.name}"]
+    lines += [
+        f"    {before.name} --> {after.name}: {', '.join(triggers)}"
+        for (before, after), triggers in arrows.items()
+    ]
+    return "\n".join(lines)
+
+
+def markdown_table() -> str:
+    """The table as Markdown, one row per trigger, a dash where the change is not legal."""
+    head = "| event | " + " | ".join(status.name for status in S) + " |"
+    rows = [
+        f"| {trigger} | "
+        + " | ".join(
+            TRANSITIONS[status, trigger].name if (status, trigger) in TRANSITIONS else "-"
+            for status in S
+        )
+        + " |"
+        for trigger in TRIGGERS
+    ]
+    return "\n".join([head, "| --- " * (len(S) + 1) + "|", *rows])
 
 
 def event_reference() -> str:

@@ -480,7 +480,7 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
         "running": {route: n for route, n in schedule.running.items() if n},
         "counts": {s: n for s, n in schedule.counts.items() if n},
         "children": {i: sorted(children) for i, children in schedule.children.items()},
-        "free": {i for i in schedule.children if schedule.is_free(i)},
+        "free": {i for i in schedule.children if schedule._unmet[i] == 0},
     }
 
 

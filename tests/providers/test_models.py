@@ -16,8 +16,8 @@ from planfold.drafting.model.answer import answer_form
 from planfold.executors.files.tools import READ_FILE, WRITE_FILE
 from planfold.llm.model import Message, ModelRejected, Request, ToolRequest, ToolSchema, Usage
 from planfold.planner.spending import Spend
-from planfold.testing.model_server import Fault, ModelServer, Reply
 from planfold.tools.tool import Toolbox
+from testbed.model_server import Fault, ModelServer, Reply
 
 pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 

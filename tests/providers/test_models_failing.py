@@ -15,8 +15,8 @@ from vendor_cases import KEY, VENDORS, asked, served
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import ModelRejected, ModelUnavailable
 from planfold.providers.models import open_models
-from planfold.testing.model_server import Fault, Reply
-from planfold.testing.model_wire import WIRES
+from testbed.model_server import Fault, Reply
+from testbed.model_wire import WIRES
 
 pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 

@@ -77,7 +77,7 @@ async def test_a_name_is_opened_once() -> None:
 async def test_no_vendors_key_goes_to_another_server() -> None:
     """With an address of its own an endpoint gets only the key that it names."""
     pytest.importorskip("pydantic_ai", reason="needs the extra llm")
-    from planfold.testing.model_server import ModelServer
+    from testbed.model_server import ModelServer
 
     async with ModelServer(lambda _: "hello") as server:
         address = {"openai": server.url + "/v1", "anthropic": server.url}
@@ -131,7 +131,7 @@ def test_nothing_heavy_is_imported_before_a_model_is_opened(tmp_path: Path) -> N
 async def test_a_model_can_be_opened_in_a_thread() -> None:
     """Importing a vendor's library takes seconds, in which a worker has leases to renew."""
     pytest.importorskip("pydantic_ai", reason="needs the extra llm")
-    from planfold.testing.model_server import ModelServer
+    from testbed.model_server import ModelServer
 
     async with ModelServer(["hello"]) as server:
         models = open_models({"m": ModelEndpoint("openai:x", base_url=server.url + "/v1")}, {})

@@ -11,7 +11,7 @@ from unittest import mock
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Message, Model, Request
 from planfold.providers.models import OpenModels, open_models
-from planfold.testing.model_server import ModelServer
+from testbed.model_server import ModelServer
 
 VENDORS = ("openai", "anthropic")
 KEY = "sk-canary-0123456789"

@@ -22,8 +22,8 @@ from planfold.planner.spending import Spend
 from planfold.planner.tasks import PlanStatus, RetryPolicy
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
-from planfold.testing.proxies import CuttingProxy
 from plans import PLAN_ID, Until, completed, events, finish, processing, submit, task
+from testbed.proxies import CuttingProxy
 
 HOUR_S = 3_600.0
 

@@ -10,7 +10,7 @@ import pytest
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.subscriptions import consumer, partition
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import CODEC
+from testbed.contracts.backend import CODEC
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.eventstore.port import EventStore
 from planfold.planner.tasks import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
-from planfold.testing.contracts.backend import Counted, decision
+from testbed.contracts.backend import Counted, decision
 
 PATIENCE_S = 20.0
 SOON = RetryPolicy(attempts=3, base=10.0, factor=2.0, cap=60.0)

@@ -9,7 +9,7 @@ import sys
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.envelope import Envelope
 from planfold.subscriptions.consumer import Consumer
-from planfold.testing.contracts.backend import CODEC
+from testbed.contracts.backend import CODEC
 
 PARTITIONS = 4
 BATCH = 20

@@ -17,7 +17,7 @@ from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope
 from planfold.subscriptions.projection import project
-from planfold.testing.contracts.backend import CODEC
+from testbed.contracts.backend import CODEC
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoint (only_one INTEGER PRIMARY KEY, text TEXT NOT NULL);

@@ -19,7 +19,7 @@ from planfold.subscriptions import consumer as consumer_module
 from planfold.subscriptions import partition
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import CODEC, Counted, Noted, decision
+from testbed.contracts.backend import CODEC, Counted, Noted, decision
 
 
 def pass_time(store: SqliteStore, clock: ManualClock, seconds: float) -> None:

@@ -20,7 +20,7 @@ from planfold.eventstore.envelope import Query
 from planfold.subscriptions.consumer import Consumer
 from planfold.subscriptions.sharing import partition_of, quota, to_take
 from planfold.testing.clock import ManualClock
-from planfold.testing.contracts.backend import CODEC
+from testbed.contracts.backend import CODEC
 
 NAMES = [f"s{number}" for number in range(12)]
 

@@ -12,7 +12,7 @@ from desk import until
 from scribe import BATCH, PARTITIONS
 
 from planfold.backends.sqlite.store import SqliteStore
-from planfold.testing.contracts.backend import CODEC, Counted, decision
+from testbed.contracts.backend import CODEC, Counted, decision
 
 SCRIBE = Path(__file__).with_name("scribe.py")
 STREAMS = [f"s{number}" for number in range(12)]

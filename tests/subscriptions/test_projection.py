@@ -22,7 +22,7 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.positions import position_after, subscribe_after
 from planfold.subscriptions.projection import project
-from planfold.testing.contracts.backend import CODEC, Counted, Noted, decision
+from testbed.contracts.backend import CODEC, Counted, Noted, decision
 
 HERE = Path(__file__).parent
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from planfold.testing.postgres_messages import Message, query, read_message, startup_message
-from planfold.testing.proxies import CuttingProxy
+from testbed.postgres_messages import Message, query, read_message, startup_message
+from testbed.proxies import CuttingProxy
 
 pytestmark = pytest.mark.timeout(30)
 

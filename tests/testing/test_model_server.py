@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from planfold.llm.model import Answer, ToolRequest, Usage
-from planfold.testing.model_server import Conversation, Fault, ModelServer, Reply, by_turn
+from testbed.model_server import Conversation, Fault, ModelServer, Reply, by_turn
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 
@@ -123,7 +123,7 @@ async def test_by_turn_a_call_made_again_gets_the_same_answer() -> None:
 def test_a_process_of_its_own_logs_each_call(tmp_path: Path) -> None:
     script, log = tmp_path / "script.json", tmp_path / "calls.jsonl"
     script.write_text(json.dumps(["hello", {"status": 429, "retry_after": 0.05}]))
-    command = [sys.executable, "-m", "planfold.testing.model_server"]
+    command = [sys.executable, "-m", "testbed.model_server"]
     with subprocess.Popen(
         [*command, str(script), "--log", str(log)], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from planfold.testing.pooling import PoolingProxy
+from testbed.pooling import PoolingProxy
 
 pytestmark = pytest.mark.timeout(30)
 

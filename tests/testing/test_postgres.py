@@ -17,8 +17,8 @@ import asyncpg
 import pytest
 
 from planfold.errors import ConfigurationError
-from planfold.testing.postgres import FAST, PORTS, Postgres, PostgresServer, StopMode, free_port
-from planfold.testing.postgres_process import ServerFailed, program, without_root
+from testbed.postgres import FAST, PORTS, Postgres, PostgresServer, StopMode, free_port
+from testbed.postgres_process import ServerFailed, program, without_root
 
 WAIT = 20.0
 
@@ -212,7 +212,7 @@ def test_root_without_setpriv_is_told_so(wheel: None, monkeypatch: pytest.Monkey
 
 HOLDER = """
 import sys, time
-from planfold.testing.postgres import FAST, PostgresServer
+from testbed.postgres import FAST, PostgresServer
 server = PostgresServer(options=FAST)
 server.start()
 print(server.port, *server._temporary, flush=True)
@@ -240,7 +240,7 @@ def test_a_server_goes_with_its_process(number: signal.Signals | None, wheel: No
 
 
 def launch(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    whole = [sys.executable, "-m", "planfold.testing.postgres", str(folder), "--", *command]
+    whole = [sys.executable, "-m", "testbed.postgres", str(folder), "--", *command]
     return subprocess.run(whole, capture_output=True, text=True, timeout=60)
 
 
@@ -260,7 +260,7 @@ def test_the_launcher_passes_a_signal_on_and_stops_the_server(tmp_path: Path, wh
     whole = [
         sys.executable,
         "-m",
-        "planfold.testing.postgres",
+        "testbed.postgres",
         str(tmp_path),
         "--",
         "sh",
@@ -281,7 +281,7 @@ def test_the_launcher_passes_a_signal_on_and_stops_the_server(tmp_path: Path, wh
 
 def test_the_launcher_tells_how_it_is_used() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "planfold.testing.postgres"], capture_output=True, text=True
+        [sys.executable, "-m", "testbed.postgres"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "FOLDER -- COMMAND" in done.stderr

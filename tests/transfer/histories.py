@@ -21,10 +21,10 @@ from planfold.eventstore.transfer import (
     StreamRow,
     TaskRow,
 )
-from planfold.testing.contracts.backend import CODEC
 from planfold.transfer.export import export
 from planfold.transfer.importing import Imported, import_file
 from planfold.transfer.reading import ExportFile
+from testbed.contracts.backend import CODEC
 
 History = list[tuple[StreamRow, list[OwnRow]]]
 

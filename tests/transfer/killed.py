@@ -27,7 +27,7 @@ CONTEXT.set_forkserver_preload(
     [
         "pytest",
         "hypothesis.strategies",
-        "planfold.testing.contracts.backend",
+        "testbed.contracts.backend",
         "planfold.backends.sqlite.store",
         "planfold.backends.postgres.store",
         "planfold.transfer.archive",

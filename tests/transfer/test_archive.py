@@ -12,11 +12,11 @@ from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import ConfigurationError, CorruptLog, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import Tombstone
-from planfold.testing.contracts.backend import Counted, decision
 from planfold.transfer import archive as archiving
 from planfold.transfer.archive import Choice, archive
 from planfold.transfer.export import Exported
 from planfold.transfer.reading import Section
+from testbed.contracts.backend import Counted, decision, handle_up_to, handled_by
 
 COMPLETED = frozenset({"completed"})
 OLD = Choice("plan", COMPLETED, 150.0)
@@ -62,13 +62,13 @@ async def test_statuses_can_be_chosen_and_nothing_left_is_no_file(
 
 async def test_a_dry_run_changes_nothing(store: EventStore, tmp_path: Path) -> None:
     await fill(store, HISTORY)
-    await store.checkpoints.save("mail", 1)
+    await handle_up_to(store, "mail", 1)
     before = await rows_of(store)
     folder = tmp_path / "none"
     done = await archive(store, folder, OLD, dry_run=True)
     assert (done.streams, folder.exists()) == (0, False)
     assert set(done.left.values()) == {"consumer 'mail' has not read all of it"}
-    await store.checkpoints.save("mail", await store.last_position())
+    await handle_up_to(store, "mail", await store.last_position())
     done = await archive(store, folder, OLD, dry_run=True)
     assert (done.streams, done.events) == (2, 4)
     assert await rows_of(store) == before
@@ -169,8 +169,8 @@ async def test_a_full_disk_deletes_nothing(
 async def test_consumers_that_are_up_to_date_go_on(store: EventStore, tmp_path: Path) -> None:
     await fill(store, HISTORY)
     last = await store.last_position()
-    await store.checkpoints.save("mail", last)
+    await handle_up_to(store, "mail", last)
     choice = Choice("plan", frozenset({"completed", "failed", "running"}), 1e12)
     assert (await archive(store, tmp_path / "a", choice)).streams == 5
-    assert await store.checkpoints.load("mail") == last == await store.last_position()
+    assert await handled_by(store, "mail") == last == await store.last_position()
     assert await store.append(decision(Counted(1), to="next")) > last

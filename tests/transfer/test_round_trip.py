@@ -29,7 +29,7 @@ from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import Conflict, CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import EventRow, Incoming, StreamRow, TaskRow
-from planfold.testing.contracts.backend import CODEC, Counted, decision, dispatch
+from testbed.contracts.backend import CODEC, Counted, decision, dispatch
 
 HERE = Path(__file__).parent
 

@@ -37,7 +37,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "revise": ("revising", "Replace what has not started, and what failed."),
     "replan": ("modelling", "Let the model plan anew what has not started."),
     "budget": ("modelling", "What a plan has spent on models; let it spend more."),
-    "eval": ("evaluating", "Score a planner against requests whose plans people made."),
     "policy": ("policy", "What models may do unasked; which rule decides about a call."),
     "tools": ("tools", "List the tools that plans may call, or show one."),
     "export": ("moving", "Write plans to a file, to keep or to move them."),
@@ -54,7 +53,22 @@ EXIT_CODES: Final = (
 )
 
 
-class LazyGroup(click.Group):
+class Explained(click.Command):
+    """Its faults become messages and exit codes; what it returns is the exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            code = INTERRUPTED
+        except Exception as fault:
+            code = _report(fault)
+        ctx.exit(code if isinstance(code, int) else 0)
+
+
+class LazyGroup(Explained, click.Group):
     """Knows its commands by name; imports one when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -87,18 +101,6 @@ class LazyGroup(click.Group):
             except UnicodeEncodeError:
                 ctx.fail(f"argument {place} is not valid UTF-8: {word!a}")
         return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it returns is the exit code."""
-        try:
-            code = super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
-            raise
-        except (KeyboardInterrupt, click.Abort):
-            code = INTERRUPTED
-        except Exception as fault:
-            code = _report(fault)
-        ctx.exit(code if isinstance(code, int) else 0)
 
 
 def _meant(name: str) -> str:
@@ -162,12 +164,12 @@ def cli(db: str | None) -> None:
     """
 
 
-def main() -> None:
+def main(command: click.Command = cli, name: str = "planfold") -> None:
     """The entry point."""
     open_streams()
     code: Any = FAILED
     try:
-        cli(prog_name="planfold")
+        command(prog_name=name)
     except SystemExit as end:
         code = end.code
     except KeyboardInterrupt:

@@ -1,8 +1,9 @@
-"""The contract of the log (``EventStore``) and of what readers remember (``Checkpoints``); that of
-the queue of dispatched tasks beside it (``TaskQueue``) is in ``queue.py``.
+"""The contract of the log (``EventStore``) and of what consumers remember (``Checkpoints``); that
+of the queue of dispatched tasks beside it (``TaskQueue``) is in ``queue.py``.
 
 One decision is one transaction: its events, the stream's head, its queue rows and its command
-ids are written together or not at all. Every backend passes ``planfold.testing.contracts``.
+ids are written together or not at all. Every backend passes the contract suite
+(``testbed/contracts`` in the repository).
 """
 
 from __future__ import annotations
@@ -91,21 +92,10 @@ def leaves_work(append: Append) -> bool:
 
 
 class Checkpoints(Protocol):
-    """What readers of the log remember, and snapshots: a cache of folded state."""
+    """What consumers of the log remember, and snapshots: a cache of folded state."""
 
     @property
     def consumers(self) -> Consumers: ...
-
-    async def load(self, name: str) -> int:
-        """The position that was saved under ``name``; 0 when there is none.
-
-        Raises:
-            ConfigurationError: it was saved in another store or epoch, lies beyond the end of
-                the log, or is that of a consumer with several partitions.
-        """
-        ...
-
-    async def save(self, name: str, position: int) -> None: ...
 
     async def raise_epoch(self) -> int:
         """Tell this store from the one that it was restored from: every checkpoint that was made

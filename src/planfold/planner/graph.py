@@ -80,9 +80,6 @@ class Schedule:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
-    def is_free(self, task_id: int) -> bool:
-        return self._unmet[task_id] == 0
-
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
         """Everything reachable from ``roots``, without them, each once, nearest first."""
         seen = set(roots)

@@ -79,31 +79,3 @@ TRIGGERS: Final = (
 )
 
 ENDED: Final = frozenset({S.Completed, S.Failed, S.Cancelled, S.Skipped})
-
-
-def mermaid() -> str:
-    """The table as a Mermaid state diagram, one arrow for each change of status."""
-    arrows: dict[tuple[S, S], list[str]] = {}
-    for (before, trigger), after in TRANSITIONS.items():
-        arrows.setdefault((before, after), []).append(trigger.replace(":", " "))
-    lines = ["stateDiagram-v2", f"    [*] --> {S.Planned.name}"]
-    lines += [
-        f"    {before.name} --> {after.name}: {', '.join(triggers)}"
-        for (before, after), triggers in arrows.items()
-    ]
-    return "\n".join(lines)
-
-
-def markdown_table() -> str:
-    """The table as Markdown, one row per trigger, a dash where the change is not legal."""
-    head = "| event | " + " | ".join(status.name for status in S) + " |"
-    rows = [
-        f"| {trigger} | "
-        + " | ".join(
-            TRANSITIONS[status, trigger].name if (status, trigger) in TRANSITIONS else "-"
-            for status in S
-        )
-        + " |"
-        for trigger in TRIGGERS
-    ]
-    return "\n".join([head, "| --- " * (len(S) + 1) + "|", *rows])

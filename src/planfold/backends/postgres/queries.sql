@@ -259,12 +259,6 @@ SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
 )) FROM planfold.events
 -- name: first_metadata
 SELECT metadata FROM planfold.events WHERE aggregate_id = $1 AND version = 1
--- name: save_checkpoint
-INSERT INTO planfold.consumers (name, partition, partitions, store_id, store_epoch, position, updated_at)
-VALUES ($1, 0, 1, $2, $3, $4, coalesce($5, extract(epoch FROM clock_timestamp())))
-ON CONFLICT (name, partition) DO UPDATE
-SET position = excluded.position, updated_at = excluded.updated_at,
-    store_id = excluded.store_id, store_epoch = excluded.store_epoch
 -- name: lock_consumer
 SELECT pg_advisory_xact_lock(hashtextextended('planfold.consumer.' || $1, 0))
 -- name: epoch

@@ -82,7 +82,7 @@ class PostgresStore:
             ),
         )
         self.queue = PostgresQueue(self._readers, self._writer, self.wakeup, clock)
-        self.checkpoints = PostgresCheckpoints(self._readers, self.store_id, self.epoch, clock)
+        self.checkpoints = PostgresCheckpoints(self._readers, self.store_id, clock)
         self.transfer = PostgresTransfer(
             self._readers,
             lambda streams: self.others.committed(streams, work=True),

@@ -1,4 +1,4 @@
-"""``SqliteCheckpoints``: how far readers have come, and snapshots of folded state."""
+"""``SqliteCheckpoints``: how far consumers have come, and snapshots of folded state."""
 
 from __future__ import annotations
 
@@ -10,35 +10,15 @@ from planfold.backends.sqlite.consumers import SqliteConsumers
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
-from planfold.eventstore.consumers import Share
-from planfold.subscriptions.sharing import require_same_consumer
 
 
 class SqliteCheckpoints:
     """See :class:`planfold.eventstore.port.Checkpoints`."""
 
-    def __init__(self, reader: Reader, writer: Writer, store_id: str, epoch: int) -> None:
+    def __init__(self, reader: Reader, writer: Writer, store_id: str) -> None:
         self._reader = reader
         self._writer = writer
-        self._store_id = store_id
-        self._epoch = epoch
         self.consumers = SqliteConsumers(reader, writer, store_id)
-
-    async def load(self, name: str) -> int:
-        """See :meth:`Checkpoints.load`."""
-        shares = [Share(*row) for row in self._reader.rows("shares", (name,))]
-        last: int = self._reader.value("last_position")
-        require_same_consumer(shares, name, 1, self._store_id, self._epoch, last)
-        return shares[0].position if shares else 0
-
-    async def save(self, name: str, position: int) -> None:
-        """Remember ``position`` under ``name``, for this store as it is now."""
-        bindings = (name, self._store_id, self._epoch, position, self._reader.clock())
-
-        def work(connection: apsw.Connection) -> None:
-            connection.execute(SQL["save_checkpoint"], bindings)
-
-        await self._writer.submit(work)
 
     async def raise_epoch(self) -> int:
         """See :meth:`Checkpoints.raise_epoch`."""

@@ -200,12 +200,6 @@ ORDER BY position LIMIT ?5
 SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)  -- the newest may be archived
 -- name: first_metadata
 SELECT CAST(metadata AS BLOB) FROM events WHERE aggregate_id = ? AND version = 1
--- name: save_checkpoint
-INSERT INTO consumers (name, partition, partitions, store_id, store_epoch, position, updated_at)
-VALUES (?, 0, 1, ?, ?, ?, ?)
-ON CONFLICT (name, partition) DO UPDATE
-SET position = excluded.position, updated_at = excluded.updated_at,
-    store_id = excluded.store_id, store_epoch = excluded.store_epoch
 -- name: raise_epoch
 UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING CAST(value AS INTEGER)
 -- name: shares

@@ -59,7 +59,7 @@ class SqliteStore:
         self.epoch = int(reader.value("meta", ("epoch",)))
         self._turns = Turns(writer)
         self.queue = SqliteQueue(reader, writer, self.wakeup, self._turns)
-        self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id, self.epoch)
+        self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id)
         self.transfer = SqliteTransfer(reader, writer, self.wakeup)
         self._reader = reader
         self._writer = writer

@@ -1,1 +1,0 @@
-"""How good is a planner? Scores of drafted plans against plans that people made."""
