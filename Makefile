@@ -21,6 +21,9 @@ on_db = $(if $(filter sqlite,$(DB)),,$(if $(filter postgres,$(DB)),$(POSTGRES) $
 CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
+# What a tracer changes: which modules are imported, and how deep the stack may be.
+UNMEASURED := -k "not imports_nothing_heavy and not needs_no_infrastructure and not deep_stack"
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-llm check coverage bench eval soak release lock clean
 
@@ -50,7 +53,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 
 coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
 	@rm -rf .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n logical --maxprocesses=4 --dist loadgroup
+	$(BIN)/coverage run -m pytest -n logical --maxprocesses=4 --dist loadgroup $(UNMEASURED)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
