@@ -11,7 +11,7 @@ from planfold.drafting.text.commands import only_code
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import BOX
-from planfold.drafting.text.markdown import Block, Item, ItemList, Paragraph
+from planfold.drafting.text.markdown import Block, Code, Item, ItemList, Paragraph
 from planfold.drafting.text.mood import (
     begins_with_article,
     is_cut_short,
@@ -52,6 +52,17 @@ def _head(item: Item) -> Inline:
 def has_boxes(blocks: list[Block]) -> bool:
     lists = (block for block in blocks if isinstance(block, ItemList))
     return any(BOX.match(text.mask) for block in lists for text in heads_of(block))
+
+
+def has_code(block: ItemList) -> bool:
+    """Whether an item of a list has a block of code, or code beside what it orders."""
+    blocks = any(isinstance(inner, Code) for item in block.items for inner in item.blocks)
+    return blocks or any(text.codes and asks(_without_box(text)) for text in heads_of(block))
+
+
+def _without_box(text: Inline) -> Inline:
+    box = BOX.match(text.mask)
+    return text.cut(box.end()) if box else text
 
 
 def is_contents(block: ItemList) -> bool:
@@ -176,9 +187,7 @@ def are_of_procedure(block: ItemList) -> bool:
 
 
 def _is_step(text: Inline) -> bool:
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
-    return changes_something(text.mask)
+    return changes_something(_without_box(text).mask)
 
 
 def are_comments(block: ItemList) -> bool:
@@ -231,8 +240,9 @@ def are_names(lists: list[ItemList]) -> bool:
 
 def is_name(text: Inline) -> bool:
     """Only links and code, with capitalised words beside links ("Ann Lee [@ann](...)")."""
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
+    text = _without_box(text)
+    if text.codes and orders(text.mask):
+        return False  # Read `notes.md`
     place, rest = 0, ""
     for span in text.spans:
         rest += text.text[place : span.start]

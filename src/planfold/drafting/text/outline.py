@@ -25,9 +25,10 @@ from planfold.drafting.text.markdown import (
     text_of,
 )
 from planfold.drafting.text.mood import is_order_heading
-from planfold.drafting.text.parts import Context, Entry, Group, Part, append
+from planfold.drafting.text.parts import Context, Entry, Group, Part, append, entries
 from planfold.drafting.text.prose import read_request, read_sentences
 from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.repeats import Repeats
 from planfold.drafting.text.sections import (
     Section,
     alternative_names,
@@ -107,6 +108,7 @@ class _Document:
             str, tuple[Group, Group]
         ] = {}  # sections by name, with what they are in
         self._alternatives: frozenset[str] = frozenset()
+        self._repeats = Repeats()
 
     def read(self, blocks: list[Block]) -> Group:
         root = sections(blocks)
@@ -195,9 +197,17 @@ class _Document:
         """Add the sections in ``section``; those for different cases do not wait for each other."""
         others = alternatives(section.sections)
         apart = False  # the section before is another case
+        top = section.heading is None or section.heading is self._title
         for inner in section.sections:
             other = any(inner is found for found in others)
+            noted, before = len(self._reader.notes), len(self._repeats)
             part = self._section(inner, context, case=other)
+            found = [*entries(part)]
+            if top and not other and self._repeats.are(found, before):
+                del self._reader.notes[noted:]
+                self._note_section(inner)
+                continue
+            self._repeats.add(found)
             append(group.parts, part, apart and other)
             apart = other
             name = _name(inner.heading.text.line) if inner.heading is not None else ""
