@@ -73,6 +73,7 @@ _DETERMINERS: Final = _words("""
     a an the my your our their his her its some any all both each every either neither no many
     most several such other another one two three nothing everything nobody everybody
 """)
+_STATES: Final = _words("be become expect have know remain stay")
 _OBJECTS: Final = _DETERMINERS | _words("it them this that these those us me him yourself")
 _OTHERS: Final = _words("""
     plus like unlike despite besides except
@@ -104,7 +105,7 @@ _ADVERB: Final = re.compile(
 )
 _LEADING: Final = re.compile(
     r"(?:if|when|whenever|unless|once|until|while|after|before|since|because|as|where|although"
-    r"|though|in|for|on|at|to|from|with|by|during|depending|based|following|using|given)\b",
+    r"|though|in|for|on|at|to|from|with|by|during|depending|based|following|using|given|each|every|throughout|upon)\b",
     _I,
 )
 _LATER: Final = re.compile(
@@ -121,6 +122,14 @@ _OBLIGES: Final = re.compile(
     r"(?:\s\w+ly|\salso|\sthen|\sfirst)?\s"
     r"(?:must|should|shall|have to|needs? to|are to|(?<=will\s)want to)\s"
     r"(?!(?:\w+ly\s)?not\b|be\b|have\b)",
+    _I,
+)
+# "The author should tell the team": what a person has to do is a step.
+_DUTY: Final = re.compile(
+    r"(?:the|an?|each|every|this|your|our)\s(?:[\w-]{1,30}\s){0,4}?(?:person|people|team|lead|shepherd"
+    r"|manager|engineer|maintainer|owner|captain|commander|author|reviewer|developer|operator"
+    r"|responder|admin\w*|one)s?\s(?:who\s[^,.:;]{1,60}\s)?(?:should|must|has to|needs to|have to)\s"
+    r"(?:\w+ly\s|also\s|always\s|then\s)?(?P<verb>[a-z-]{2,20})\b",
     _I,
 )
 _ADVISED: Final = re.compile(
@@ -180,6 +189,8 @@ def mood(mask: str) -> Mood:
             return Mood.STATEMENT  # `x`: it does that
     main = main_clause(mask)
     if _OBLIGES.match(main) or _ADVISED.match(main):
+        return Mood.ORDER
+    if (duty := _DUTY.match(main)) and duty["verb"].lower() in _VERBS - _STATES:
         return Mood.ORDER
     if _BAN.match(main):
         return Mood.STATEMENT
@@ -297,6 +308,8 @@ def _mood_of(mask: str) -> Mood:
             return Mood.ORDER
     if first in _DETERMINERS or first in _OTHERS or first.startswith(HIDDEN):
         return Mood.STATEMENT if finite or _conjugated(second, words[2:3]) else Mood.PHRASE
+    if len(first) > 5 and first.endswith(("ize", "ify")) and not finite:
+        return Mood.ORDER  # Publicize releases
     takes_object = second in _OBJECTS or second.startswith(HIDDEN)
     if first in _VERBS and (takes_object or not finite):
         return Mood.STATEMENT if _conjugated(second, words[2:3]) else Mood.ORDER

@@ -24,7 +24,7 @@ from planfold.drafting.text.markdown import (
     Paragraph,
     text_of,
 )
-from planfold.drafting.text.mood import is_order_heading
+from planfold.drafting.text.mood import is_order_heading, orders
 from planfold.drafting.text.parts import Context, Entry, Group, Part, append, entries
 from planfold.drafting.text.prose import read_request, read_sentences
 from planfold.drafting.text.reader import Reader
@@ -217,10 +217,19 @@ class _Document:
     def _ordered(
         self, section: Section, caption: Inline, context: Context, noted: int
     ) -> list[Part]:
-        """ "Update the site" above prose alone is a task, and the prose its description."""
-        if not self._reader.begun or section.sections or not is_order_heading(caption.mask):
+        """ "Update the site" above prose alone is a task, and the prose its description. So is
+        "2. Update sites", also above other sections, where nothing below it is a task."""
+        heading = section.heading
+        numbered = heading is not None and without_number(heading.text) is not None
+        if numbered:
+            names = not orders(caption.mask)
+        else:
+            names = not self._reader.begun or not is_order_heading(caption.mask)
+        if names or (section.sections and not numbered):
             return []
         del self._reader.notes[noted:]
+        for inner in section.sections:
+            self._note_section(inner)
         return [self._reader.entry(self._ordered_step(section, caption, context))]
 
     def _ordered_step(self, section: Section, caption: Inline, context: Context) -> Reading:
