@@ -66,7 +66,7 @@ class Lists:
         self, block: ItemList, lead: Inline, outer: Numbering | None, context: Context
     ) -> Group:
         """The items of a list; ``lead`` is the text that introduces it."""
-        ordered = self._are_in_order(block, lead)
+        ordered = self._are_in_order(block, lead, context)
         numbering = Numbering(outer) if block.ordered else outer
         group = Group(ordered, numbering=numbering)
         number = block.start
@@ -93,13 +93,13 @@ class Lists:
                 group.parts.append(part)
         return group
 
-    def _are_in_order(self, block: ItemList, lead: Inline) -> bool | None:
+    def _are_in_order(self, block: ItemList, lead: Inline, context: Context) -> bool | None:
         """Whether items are steps of a procedure; None: only if one of them has effects."""
         if _SIDE_BY_SIDE.search(lead.mask):
             return False
         said = block.ordered or _ONE_BY_ONE.search(lead.mask) is not None or are_counted(block)
         procedure = self._reader.stepwise or is_procedure(lead.mask) or are_of_procedure(block)
-        code = has_code(block) and not are_names([block])
+        code = has_code(block, commands=context.guarded) and not are_names([block])
         return True if said or code or (procedure and are_steps(block)) else None
 
     def _item(

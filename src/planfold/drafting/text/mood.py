@@ -128,7 +128,8 @@ _OBLIGES: Final = re.compile(
 _DUTY: Final = re.compile(
     r"(?:the|an?|each|every|this|your|our)\s(?:[\w-]{1,30}\s){0,4}?(?:person|people|team|lead|shepherd"
     r"|manager|engineer|maintainer|owner|captain|commander|author|reviewer|developer|operator"
-    r"|responder|admin\w*|one)s?\s(?:who\s[^,.:;]{1,60}\s)?(?:should|must|has to|needs to|have to)\s"
+    r"|responder|admin\w*|one)s?\s(?:who\s[^,.:;]{1,60}\s)?"
+    r"(?:should|must|has to|needs to|have to)\s"
     r"(?:\w+ly\s|also\s|always\s|then\s)?(?P<verb>[a-z-]{2,20})\b",
     _I,
 )
@@ -155,9 +156,10 @@ _MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?|\{%[^}\n]{0,120}%\}\s
 # What somebody or something else does: "CI will do this:", "which:", "They are set to:".
 _ACTS: Final = re.compile(
     r"(?<!you\s)(?<!we\s)\b(?:will|would)\b"
-    r"|\b(?:it|which|that|because|to|automatically)\s?:\W*$",
+    r"|\b(?:it|which|that|because|to|automatically|includes?)\s?:\W*$",
     _I,
 )
+_INCLUDES: Final = re.compile(r"\w\sincludes?\s?:\W*$", _I)  # "The automated steps include:"
 _IN_CASE: Final = re.compile(r"(?:if|when|whenever|unless|once|in case|after|before|for)\b", _I)
 _DASH: Final = re.compile(r"[^.!?]{1,120}?\s[–—-]{1,2}\s(?=\S)")
 # A place or a case without a comma: "For patches run `make`", "At the start create a branch".
@@ -169,6 +171,10 @@ _RUN_AT_FIRST: Final = re.compile(
     r"(?:for|in|on|from|at|with)\s(?:[\w.-]{1,40}\s){1,6}?(?:run|execute|use)\s\0", _I
 )
 _UNFINISHED: Final = re.compile(r"\b(?:to|by|and|that)$", _I)
+# "Do it only if: ...": what is below are conditions.
+_CONDITIONS_BELOW: Final = re.compile(r"\b(?:if|when|unless|because)$", _I)
+# "Severity assigned", "Incident confirmed (later)": a step as its result.
+_DONE: Final = re.compile(r"[^:.;]{1,80}\s[a-z]{3,20}ed(?:\s?\([^()]{1,200}\))?\W*$", _I)
 _EDGE: Final = re.compile(r"^[^\w\0({\[\"'“‘]+")
 
 
@@ -250,6 +256,8 @@ def tells_below(mask: str) -> bool:
     """Whether what is below this sentence is what it tells about: "It has these parts: ..."."""
     if not mask.rstrip("*_ \n").endswith(":") or orders(mask):
         return False
+    if _INCLUDES.search(mask[-40:]):
+        return True
     if _IN_CASE.match(_bare(mask)):
         return _ACTS.search(mask[-200:]) is not None
     return is_statement(mask)
@@ -258,6 +266,20 @@ def tells_below(mask: str) -> bool:
 def is_unfinished(mask: str) -> bool:
     """Whether a sentence needs what is below it: "Edit the file to"."""
     return _UNFINISHED.search(mask.rstrip(": \n")[-40:]) is not None
+
+
+def leads_conditions(mask: str) -> bool:
+    return _CONDITIONS_BELOW.search(mask.rstrip(": \n")[-40:]) is not None
+
+
+def is_result(mask: str) -> bool:
+    """Whether an item is a step that is named by its result: "Incident confirmed"."""
+    return _DONE.match(mask) is not None and not orders(mask)
+
+
+def is_when(mask: str) -> bool:
+    """Whether a text above a list says when its items are done: "Upon remediation:"."""
+    return _LEADING.match(_bare(mask)) is not None
 
 
 def is_cut_short(mask: str) -> bool:

@@ -12,6 +12,7 @@ from planfold.drafting.text.bullets import (
     is_contents,
     tells,
 )
+from planfold.drafting.text.cases import alternative_names, alternatives
 from planfold.drafting.text.commands import is_question
 from planfold.drafting.text.directives import take_directives
 from planfold.drafting.text.flow import Flow, is_named_by_script
@@ -31,8 +32,6 @@ from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.repeats import Repeats
 from planfold.drafting.text.sections import (
     Section,
-    alternative_names,
-    alternatives,
     is_about,
     is_for_trouble,
     is_left_out,
