@@ -147,7 +147,8 @@ def tells(lead: Inline, block: ItemList) -> bool:
 def names_below(lead: Inline, block: ItemList) -> bool:
     """Whether a text that orders nothing leads to bullets that order nothing: "Useful options:"."""
     own = has_boxes([block]) or any(map(_is_own, block.items))
-    if own or asks(lead) or is_when(lead.mask) or (block.ordered and not are_names([block])):
+    names = are_names([block])
+    if own or asks(lead) or (not names and (block.ordered or is_when(lead.mask))):
         return False
     return lead.mask.rstrip().endswith(":") and orders_nothing(block)
 
