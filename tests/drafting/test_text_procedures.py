@@ -148,6 +148,7 @@ def test_lists_of_what_is_meant_are_no_tasks(text: str, count: int) -> None:
     "step",
     [
         "Each day, check the lamps.",
+        "Backup & more: Always ensure you have a copy.",
         "The outgoing person should let the next one know.",
         "Before the switch, always ensure that there is a copy.",
     ],

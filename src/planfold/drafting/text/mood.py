@@ -175,6 +175,10 @@ _UNFINISHED: Final = re.compile(r"\b(?:to|by|and|that)$", _I)
 _CONDITIONS_BELOW: Final = re.compile(r"\b(?:if|when|unless|because)$", _I)
 # "Severity assigned", "Incident confirmed (later)": a step as its result.
 _DONE: Final = re.compile(r"[^:.;]{1,80}\s[a-z]{3,20}ed(?:\s?\([^()]{1,200}\))?\W*$", _I)
+# "Backup: Always make sure to ..."
+_DEMANDED: Final = re.compile(
+    r"[^\W\d_][\w &/-]{1,40}[:*]{1,3}\s(?=(?:always|ensure|(?:make|be) sure)\b)", _I
+)
 _EDGE: Final = re.compile(r"^[^\w\0({\[\"'“‘]+")
 
 
@@ -295,6 +299,8 @@ def _bare(mask: str) -> str:
 
 def main_clause(mask: str) -> str:
     """``mask`` without the clauses and adverbs in front that say when, where or what for."""
+    if label := _DEMANDED.match(mask):
+        mask = mask[label.end() :]
     for _ in range(6):
         if adverb := _ADVERB.match(mask):
             mask = mask[adverb.end() :]

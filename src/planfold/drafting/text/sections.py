@@ -32,7 +32,7 @@ _ABOUT: Final = re.compile(  # sections that tell about something instead of ask
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
     r"|community|support|sponsors?|resources|appendix.{0,40}"
     r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
-    r"|notes? (?:on|about) .{1,80}|getting help|(?:should|can|may|must|do) (?:i|we) .{1,60}\?",
+    r"|notes? (?:on|about) .{1,80}|(?:should|can|may|must|do) (?:i|we) .{1,60}\?",
     re.IGNORECASE,
 )
 _WORK: Final = re.compile(  # the same, where they order nothing
