@@ -11,11 +11,14 @@ from planfold.drafting.text.commands import only_code
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import BOX
-from planfold.drafting.text.markdown import Block, Item, ItemList, Paragraph
+from planfold.drafting.text.markdown import Block, Code, Item, ItemList, Paragraph
 from planfold.drafting.text.mood import (
     begins_with_article,
     is_cut_short,
+    is_result,
     is_statement,
+    is_when,
+    leads_conditions,
     only_tells,
     orders,
     tells_below,
@@ -52,6 +55,22 @@ def _head(item: Item) -> Inline:
 def has_boxes(blocks: list[Block]) -> bool:
     lists = (block for block in blocks if isinstance(block, ItemList))
     return any(BOX.match(text.mask) for block in lists for text in heads_of(block))
+
+
+def has_code(block: ItemList, *, commands: bool) -> bool:
+    """Whether an item of a list has a block of code, or code beside what it orders.
+
+    ``commands``: what is only a command counts, too; elsewhere its effect says what it needs.
+    """
+    if commands and any(only_code(t) for t in map(_without_box, heads_of(block)) if t.codes):
+        return True
+    blocks = any(isinstance(inner, Code) for item in block.items for inner in item.blocks)
+    return blocks or any(text.codes and asks(_without_box(text)) for text in heads_of(block))
+
+
+def _without_box(text: Inline) -> Inline:
+    box = BOX.match(text.mask)
+    return text.cut(box.end()) if box else text
 
 
 def is_contents(block: ItemList) -> bool:
@@ -118,7 +137,7 @@ def tells(lead: Inline, block: ItemList) -> bool:
     last = [*sentences(lead)][-1:]
     if not last or has_boxes([block]):
         return False
-    if is_cut_short(last[0].mask):
+    if is_cut_short(last[0].mask) or leads_conditions(last[0].mask):
         return True
     ends = last[0].mask.endswith((":", "...", "…")) and not is_conditional(last[0].mask)
     names = ends and not asks(lead) and len(lead.text.split()) > _NAME
@@ -127,7 +146,9 @@ def tells(lead: Inline, block: ItemList) -> bool:
 
 def names_below(lead: Inline, block: ItemList) -> bool:
     """Whether a text that orders nothing leads to bullets that order nothing: "Useful options:"."""
-    if block.ordered or has_boxes([block]) or asks(lead) or any(map(_is_own, block.items)):
+    own = has_boxes([block]) or any(map(_is_own, block.items))
+    names = are_names([block])
+    if own or asks(lead) or (not names and (block.ordered or is_when(lead.mask))):
         return False
     return lead.mask.rstrip().endswith(":") and orders_nothing(block)
 
@@ -176,9 +197,7 @@ def are_of_procedure(block: ItemList) -> bool:
 
 
 def _is_step(text: Inline) -> bool:
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
-    return changes_something(text.mask)
+    return changes_something(_without_box(text).mask)
 
 
 def are_comments(block: ItemList) -> bool:
@@ -192,9 +211,11 @@ def are_comments(block: ItemList) -> bool:
 def says_more(text: Inline, block: ItemList) -> bool:
     """Whether nested bullets only say more about the item ``text``, which is the step."""
     told = list(sentences(text))
-    if block.ordered or has_boxes([block]) or not told or not asks(text):
+    if block.ordered or has_boxes([block]) or not told or any(map(_is_own, block.items)):
         return False
-    if any(map(_is_own, block.items)):
+    if is_result(text.mask) and orders_nothing(block):
+        return True
+    if not asks(text):
         return False
     if len(told) > 1 or leads_examples(told[-1].mask):
         return True
@@ -231,8 +252,9 @@ def are_names(lists: list[ItemList]) -> bool:
 
 def is_name(text: Inline) -> bool:
     """Only links and code, with capitalised words beside links ("Ann Lee [@ann](...)")."""
-    if box := BOX.match(text.mask):
-        text = text.cut(box.end())
+    text = _without_box(text)
+    if text.codes and orders(text.mask):
+        return False  # Read `notes.md`
     place, rest = 0, ""
     for span in text.spans:
         rest += text.text[place : span.start]

@@ -70,6 +70,7 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
     if tool is None and isinstance(reading.action, (Command, Script)):
         code = reading.action.line if isinstance(reading.action, Command) else reading.action.text
         description = description if code in description else f"{description}:\n{code}"
+    description += order.numbers(entry) if tool is None else ""
     draft = TaskDraft(
         id=entry.id,
         description=description,

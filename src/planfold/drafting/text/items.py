@@ -53,7 +53,7 @@ from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, NodeKind
 BOX: Final = re.compile(r"\[([ xX✓✔]?)\](?:\s+|$)")
 _NUMBERED: Final = re.compile(
     r"(?:(?:step|phase|stage|task|part)\s+\d{1,3}(?:\.\d{1,3})*(?:\s?[.:)]|\s?[—–-](?=\s))?"
-    r"|\d{1,3}(?:\.\d{1,3})*(?:[.:)]|\s?[—–-](?=\s))|(?:[a-zA-Z]|[ivx]{2,5}|[IVX]{2,5})[.)])"
+    r"|\d{1,3}(?:\.\d{1,3})*(?:[.:)]|\s?[—–-](?=\s))|\d{1,2}\.\d{1,2}(?=\s(?-i:[A-Z]))|(?:[a-zA-Z]|[ivx]{2,5}|[IVX]{2,5})[.)])"
     r"\s+(?=\S)",
     re.IGNORECASE,
 )

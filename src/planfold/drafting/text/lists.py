@@ -18,6 +18,7 @@ from planfold.drafting.text.bullets import (
     asks,
     comments_all,
     has_boxes,
+    has_code,
     is_glossary,
     orders_nothing,
     says_more,
@@ -41,7 +42,7 @@ from planfold.drafting.text.parts import (
 )
 from planfold.drafting.text.reader import Reader
 from planfold.drafting.text.sentences import sentences, take_connector, without_stop
-from planfold.drafting.text.words import is_label_clean, leads_examples
+from planfold.drafting.text.words import is_label_clean, is_procedure, leads_examples
 from planfold.planner.tasks import NodeKind
 
 _ONE_BY_ONE: Final = re.compile(
@@ -65,13 +66,7 @@ class Lists:
         self, block: ItemList, lead: Inline, outer: Numbering | None, context: Context
     ) -> Group:
         """The items of a list; ``lead`` is the text that introduces it."""
-        ordered: bool | None = block.ordered or bool(_ONE_BY_ONE.search(lead.mask)) or None
-        boxes = has_boxes([block]) and are_of_procedure(block)
-        steps = ordered is None and (self._reader.stepwise or boxes)
-        if (steps and are_steps(block)) or are_counted(block):
-            ordered = True
-        if _SIDE_BY_SIDE.search(lead.mask):
-            ordered = False
+        ordered = self._are_in_order(block, lead, context)
         numbering = Numbering(outer) if block.ordered else outer
         group = Group(ordered, numbering=numbering)
         number = block.start
@@ -97,6 +92,15 @@ class Lists:
             else:
                 group.parts.append(part)
         return group
+
+    def _are_in_order(self, block: ItemList, lead: Inline, context: Context) -> bool | None:
+        """Whether items are steps of a procedure; None: only if one of them has effects."""
+        if _SIDE_BY_SIDE.search(lead.mask):
+            return False
+        said = block.ordered or _ONE_BY_ONE.search(lead.mask) is not None or are_counted(block)
+        procedure = self._reader.stepwise or is_procedure(lead.mask) or are_of_procedure(block)
+        code = has_code(block, commands=context.guarded) and not are_names([block])
+        return True if said or code or (procedure and are_steps(block)) else None
 
     def _item(
         self,

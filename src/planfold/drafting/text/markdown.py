@@ -23,6 +23,11 @@ _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?=[\w-]+[ \t]*:)(?:.*\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)"
 )
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+# A link of a site generator: [name]({% link page.md %}#place).
+_LINK_TAG = re.compile(
+    r"\]\(\{%-? {0,3}(?:link|post_url) {1,3}([^\s%)]{1,200}) {0,3}-?%\}(#[\w-]{1,80})?\)"
+)
+_FENCE = re.compile(r"([ \t>*+.)\d-]{0,20})(`{3,20}(?!.*`)|~{3,20})")
 _URL = re.compile(r"https?://[^\s<>\"'`|\\^\0]+")
 _SCHEME_AT_END = re.compile(r"(?<![A-Za-z0-9+.-])https?$")
 
@@ -81,12 +86,33 @@ def read_blocks(text: str) -> list[Block]:
         title = _FRONT_TITLE.search(match[0])
         found.append(Note(match[0].strip("-. \n"), title[1].strip("\"'") if title else ""))
         source = source[match.end() :]
+    source = "\n".join(_with_indents(source.split("\n")))
+    source = _LINK_TAG.sub(r"](\1\2)", source)
     tokens = _parser().parse(source)
     lines = source.split("\n")
     inline = (token for token in tokens if token.type == "inline" and token.map is not None)
     if with_bullets(lines, (range(*token.map) for token in inline if token.map)):
         tokens = _parser().parse("\n".join(lines))
     return _joined([*found, *_blocks(tokens, lines)])
+
+
+def _with_indents(lines: list[str]) -> list[str]:
+    """``lines`` with the code in an indented fence as deep as the fence, where it is not: else it
+    would end the item that the fence stands in."""
+    start, depth, fence = -1, "", ""
+    for number, line in enumerate(lines):
+        mark = _FENCE.match(line)
+        if mark is None:
+            continue
+        if start < 0:
+            start, depth, fence = number, mark[1], mark[2]
+        elif mark[2].startswith(fence) and not line[mark.end() :].strip():
+            inside = range(start + 1, number)
+            deep = depth == mark[1] and not depth.strip()
+            if deep and any(lines[n].strip() and not lines[n].startswith(depth) for n in inside):
+                lines[start + 1 : number] = [depth + lines[n] for n in inside]
+            start = -1
+    return lines
 
 
 def _joined(blocks: list[Block]) -> list[Block]:

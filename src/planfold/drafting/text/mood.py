@@ -73,6 +73,7 @@ _DETERMINERS: Final = _words("""
     a an the my your our their his her its some any all both each every either neither no many
     most several such other another one two three nothing everything nobody everybody
 """)
+_STATES: Final = _words("be become expect have know remain stay")
 _OBJECTS: Final = _DETERMINERS | _words("it them this that these those us me him yourself")
 _OTHERS: Final = _words("""
     plus like unlike despite besides except
@@ -104,7 +105,7 @@ _ADVERB: Final = re.compile(
 )
 _LEADING: Final = re.compile(
     r"(?:if|when|whenever|unless|once|until|while|after|before|since|because|as|where|although"
-    r"|though|in|for|on|at|to|from|with|by|during|depending|based|following|using|given)\b",
+    r"|though|in|for|on|at|to|from|with|by|during|depending|based|following|using|given|each|every|throughout|upon)\b",
     _I,
 )
 _LATER: Final = re.compile(
@@ -121,6 +122,15 @@ _OBLIGES: Final = re.compile(
     r"(?:\s\w+ly|\salso|\sthen|\sfirst)?\s"
     r"(?:must|should|shall|have to|needs? to|are to|(?<=will\s)want to)\s"
     r"(?!(?:\w+ly\s)?not\b|be\b|have\b)",
+    _I,
+)
+# "The author should tell the team": what a person has to do is a step.
+_DUTY: Final = re.compile(
+    r"(?:the|an?|each|every|this|your|our)\s(?:[\w-]{1,30}\s){0,4}?(?:person|people|team|lead|shepherd"
+    r"|manager|engineer|maintainer|owner|captain|commander|author|reviewer|developer|operator"
+    r"|responder|admin\w*|one)s?\s(?:who\s[^,.:;]{1,60}\s)?"
+    r"(?:should|must|has to|needs to|have to)\s"
+    r"(?:\w+ly\s|also\s|always\s|then\s)?(?P<verb>[a-z-]{2,20})\b",
     _I,
 )
 _ADVISED: Final = re.compile(
@@ -146,9 +156,10 @@ _MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?|\{%[^}\n]{0,120}%\}\s
 # What somebody or something else does: "CI will do this:", "which:", "They are set to:".
 _ACTS: Final = re.compile(
     r"(?<!you\s)(?<!we\s)\b(?:will|would)\b"
-    r"|\b(?:it|which|that|because|to|automatically)\s?:\W*$",
+    r"|\b(?:it|which|that|because|to|automatically|includes?)\s?:\W*$",
     _I,
 )
+_INCLUDES: Final = re.compile(r"\w\sincludes?\s?:\W*$", _I)  # "The automated steps include:"
 _IN_CASE: Final = re.compile(r"(?:if|when|whenever|unless|once|in case|after|before|for)\b", _I)
 _DASH: Final = re.compile(r"[^.!?]{1,120}?\s[–—-]{1,2}\s(?=\S)")
 # A place or a case without a comma: "For patches run `make`", "At the start create a branch".
@@ -160,6 +171,14 @@ _RUN_AT_FIRST: Final = re.compile(
     r"(?:for|in|on|from|at|with)\s(?:[\w.-]{1,40}\s){1,6}?(?:run|execute|use)\s\0", _I
 )
 _UNFINISHED: Final = re.compile(r"\b(?:to|by|and|that)$", _I)
+# "Do it only if: ...": what is below are conditions.
+_CONDITIONS_BELOW: Final = re.compile(r"\b(?:if|when|unless|because)$", _I)
+# "Severity assigned", "Incident confirmed (later)": a step as its result.
+_DONE: Final = re.compile(r"[^:.;]{1,80}\s[a-z]{3,20}ed(?:\s?\([^()]{1,200}\))?\W*$", _I)
+# "Backup: Always make sure to ..."
+_DEMANDED: Final = re.compile(
+    r"[^\W\d_][\w &/-]{1,40}[:*]{1,3}\s(?=(?:always|ensure|(?:make|be) sure)\b)", _I
+)
 _EDGE: Final = re.compile(r"^[^\w\0({\[\"'“‘]+")
 
 
@@ -180,6 +199,8 @@ def mood(mask: str) -> Mood:
             return Mood.STATEMENT  # `x`: it does that
     main = main_clause(mask)
     if _OBLIGES.match(main) or _ADVISED.match(main):
+        return Mood.ORDER
+    if (duty := _DUTY.match(main)) and duty["verb"].lower() in _VERBS - _STATES:
         return Mood.ORDER
     if _BAN.match(main):
         return Mood.STATEMENT
@@ -239,6 +260,8 @@ def tells_below(mask: str) -> bool:
     """Whether what is below this sentence is what it tells about: "It has these parts: ..."."""
     if not mask.rstrip("*_ \n").endswith(":") or orders(mask):
         return False
+    if _INCLUDES.search(mask[-40:]):
+        return True
     if _IN_CASE.match(_bare(mask)):
         return _ACTS.search(mask[-200:]) is not None
     return is_statement(mask)
@@ -247,6 +270,20 @@ def tells_below(mask: str) -> bool:
 def is_unfinished(mask: str) -> bool:
     """Whether a sentence needs what is below it: "Edit the file to"."""
     return _UNFINISHED.search(mask.rstrip(": \n")[-40:]) is not None
+
+
+def leads_conditions(mask: str) -> bool:
+    return _CONDITIONS_BELOW.search(mask.rstrip(": \n")[-40:]) is not None
+
+
+def is_result(mask: str) -> bool:
+    """Whether an item is a step that is named by its result: "Incident confirmed"."""
+    return _DONE.match(mask) is not None and not orders(mask)
+
+
+def is_when(mask: str) -> bool:
+    """Whether a text above a list says when its items are done: "Upon remediation:"."""
+    return _LEADING.match(_bare(mask)) is not None
 
 
 def is_cut_short(mask: str) -> bool:
@@ -262,6 +299,8 @@ def _bare(mask: str) -> str:
 
 def main_clause(mask: str) -> str:
     """``mask`` without the clauses and adverbs in front that say when, where or what for."""
+    if label := _DEMANDED.match(mask):
+        mask = mask[label.end() :]
     for _ in range(6):
         if adverb := _ADVERB.match(mask):
             mask = mask[adverb.end() :]
@@ -297,6 +336,8 @@ def _mood_of(mask: str) -> Mood:
             return Mood.ORDER
     if first in _DETERMINERS or first in _OTHERS or first.startswith(HIDDEN):
         return Mood.STATEMENT if finite or _conjugated(second, words[2:3]) else Mood.PHRASE
+    if len(first) > 5 and first.endswith(("ize", "ify")) and not finite:
+        return Mood.ORDER  # Publicize releases
     takes_object = second in _OBJECTS or second.startswith(HIDDEN)
     if first in _VERBS and (takes_object or not finite):
         return Mood.STATEMENT if _conjugated(second, words[2:3]) else Mood.ORDER

@@ -16,6 +16,7 @@ from planfold.planner.tasks import Effect
 # bullets each) tasks share one list, or a megabyte of text would become gigabytes.
 _LINKS: Final = 1_000_000
 _REFERENCE: Final = re.compile(r"(?<![\w$])\$([0-9]+|[A-Za-z_][A-Za-z0-9_-]*)(?![0-9]*[.,]?[0-9])")
+_STEPS: Final = re.compile(r"\bsteps? (\d{1,3})(?:(?: to | and |, |-)(\d{1,3}))?(?!\w|\.\d)", re.I)
 _LOOK_BACK: Final = 10_000  # tasks searched for whether a dependency is implied already
 
 
@@ -177,6 +178,17 @@ class Order:
             if not _holds(found, own):
                 return found
         return self.entries[number - 1] if 1 <= number <= len(self.entries) else None
+
+    def numbers(self, entry: Entry) -> str:
+        """What "steps 5 to 7" in ``entry`` are here, where the list has other numbers."""
+        numbering = entry.numbering
+        found = _STEPS.search(entry.reading.description) if numbering else None
+        if numbering is None or found is None:
+            return ""
+        meant = {int(n): numbering.parts.get(int(n)) for n in (found[1], found[2]) if n}
+        said = {n: _head(part) for n, part in meant.items() if part is not None}
+        tasks = [f"step {n} is task {head.id}" for n, head in said.items() if head and head.id != n]
+        return f" ({', '.join(tasks)})" if tasks else ""
 
     def _add_mentioned(self, entry: Entry) -> None:
         """A description that speaks of an earlier result waits for it; the compiler looks for

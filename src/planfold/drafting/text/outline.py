@@ -12,6 +12,7 @@ from planfold.drafting.text.bullets import (
     is_contents,
     tells,
 )
+from planfold.drafting.text.cases import alternative_names, alternatives
 from planfold.drafting.text.commands import is_question
 from planfold.drafting.text.directives import take_directives
 from planfold.drafting.text.flow import Flow, is_named_by_script
@@ -24,14 +25,13 @@ from planfold.drafting.text.markdown import (
     Paragraph,
     text_of,
 )
-from planfold.drafting.text.mood import is_order_heading
-from planfold.drafting.text.parts import Context, Entry, Group, Part, append
+from planfold.drafting.text.mood import is_order_heading, orders
+from planfold.drafting.text.parts import Context, Entry, Group, Part, append, entries
 from planfold.drafting.text.prose import read_request, read_sentences
 from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.repeats import Repeats
 from planfold.drafting.text.sections import (
     Section,
-    alternative_names,
-    alternatives,
     is_about,
     is_for_trouble,
     is_left_out,
@@ -107,6 +107,7 @@ class _Document:
             str, tuple[Group, Group]
         ] = {}  # sections by name, with what they are in
         self._alternatives: frozenset[str] = frozenset()
+        self._repeats = Repeats()
 
     def read(self, blocks: list[Block]) -> Group:
         root = sections(blocks)
@@ -195,9 +196,17 @@ class _Document:
         """Add the sections in ``section``; those for different cases do not wait for each other."""
         others = alternatives(section.sections)
         apart = False  # the section before is another case
+        top = section.heading is None or section.heading is self._title
         for inner in section.sections:
             other = any(inner is found for found in others)
+            noted, before = len(self._reader.notes), len(self._repeats)
             part = self._section(inner, context, case=other)
+            found = [*entries(part)]
+            if top and not other and self._repeats.are(found, before):
+                del self._reader.notes[noted:]
+                self._note_section(inner)
+                continue
+            self._repeats.add(found)
             append(group.parts, part, apart and other)
             apart = other
             name = _name(inner.heading.text.line) if inner.heading is not None else ""
@@ -207,10 +216,19 @@ class _Document:
     def _ordered(
         self, section: Section, caption: Inline, context: Context, noted: int
     ) -> list[Part]:
-        """ "Update the site" above prose alone is a task, and the prose its description."""
-        if not self._reader.begun or section.sections or not is_order_heading(caption.mask):
+        """ "Update the site" above prose alone is a task, and the prose its description. So is
+        "2. Update sites", also above other sections, where nothing below it is a task."""
+        heading = section.heading
+        numbered = heading is not None and without_number(heading.text) is not None
+        if numbered:
+            names = not orders(caption.mask)
+        else:
+            names = not self._reader.begun or not is_order_heading(caption.mask)
+        if names or (section.sections and not numbered):
             return []
         del self._reader.notes[noted:]
+        for inner in section.sections:
+            self._note_section(inner)
         return [self._reader.entry(self._ordered_step(section, caption, context))]
 
     def _ordered_step(self, section: Section, caption: Inline, context: Context) -> Reading:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 _PLACEHOLDER: Final = re.compile(
     r"(?P<angle><[A-Za-z](?:[\w .,/|:+-]{0,58}[\w.])?>)"
     r"|(?P<choice>\[[\w.+-]{1,30}(?:\|[\w.+-]{1,30}){1,12}\]|\{[\w.+-]{1,30}(?:\|[\w.+-]{1,30}){1,12}\})"
+    r"|(?P<double>\[\[[A-Za-z][\w-]*(?: [\w-]+){0,5}\]\])"
     r"|(?P<word>(?<![^\s=/:@])\[[A-Za-z][\w-]{1,40}\](?![^\s/:@.]))"
     r"|(?P<brace>\{\{ ?[A-Za-z_][\w-]{0,40} ?\}\}|(?<![$@{\\])\{(?!print\})[A-Za-z_][\w-]{1,40}\})"
     r"|(?P<version>(?<![A-Za-z0-9.])[vV]?(?P<number>"

@@ -16,7 +16,7 @@ from planfold.drafting.text.bullets import (
 from planfold.drafting.text.commands import call_in
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import without_number
-from planfold.drafting.text.markdown import Block, Code, Heading, Item, ItemList, Paragraph
+from planfold.drafting.text.markdown import Block, Code, Heading, ItemList, Paragraph
 from planfold.drafting.text.mood import (
     orders,
 )
@@ -32,7 +32,7 @@ _ABOUT: Final = re.compile(  # sections that tell about something instead of ask
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
     r"|community|support|sponsors?|resources|appendix.{0,40}"
     r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
-    r"|notes? (?:on|about) .{1,80}",
+    r"|notes? (?:on|about) .{1,80}|(?:should|can|may|must|do) (?:i|we) .{1,60}\?",
     re.IGNORECASE,
 )
 _WORK: Final = re.compile(  # the same, where they order nothing
@@ -169,68 +169,6 @@ def _orders(blocks: list[Block]) -> bool:
     """Whether a paragraph of a section orders something first of all."""
     texts = (block.text for block in blocks if isinstance(block, Paragraph))
     return any(orders(first.mask) for text in texts for first in [*sentences(text)][:1])
-
-
-_SEVERAL: Final = re.compile(
-    r"\b(?:independent|alternative|separate|different)\s(?:workflow|way|method|procedure|option)s?\b"
-    r"|\bone of\b|\beither\b|\b(?:two|three|several|many)\s(?:\w+\s)?"
-    r"(?:ways|methods|options|alternatives|workflows)",
-    re.IGNORECASE,
-)
-_WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
-_BEFORE_CASE: Final = re.compile(
-    r"(?P<common>\w[^.:!?]{1,60}?\s(?:for|on|with|using|via|from|in))\s\S", re.IGNORECASE
-)
-_KINDS: Final = re.compile(
-    r"\b(?:minor|major|patch|hot ?fix|emergency|regular|security)\b", re.IGNORECASE
-)
-
-
-def alternative_names(blocks: list[Block]) -> frozenset[str]:
-    """The headings of sections that a text says to be alternatives, or workflows of their own."""
-    names: set[str] = set()
-    lead = Inline("", "")
-    for block in blocks:
-        if isinstance(block, ItemList) and _SEVERAL.search(lead.mask):
-            names |= {name for item in block.items if (name := _anchored(item))}
-        lead = block.text if isinstance(block, Paragraph) else Inline("", "")
-    return frozenset(names)
-
-
-def _anchored(item: Item) -> str:
-    """What a link to a place in the document says."""
-    head = item.blocks[0] if item.blocks else None
-    spans = head.text.spans if isinstance(head, Paragraph) else ()
-    link = next((span for span in spans if span.anchor), None)
-    return (
-        head.text.text[link.start : link.end].lower()
-        if link and isinstance(head, Paragraph)
-        else ""
-    )
-
-
-def alternatives(found: list[Section]) -> list[Section]:
-    """Sections side by side that are the same for different cases: "Minor release", "Patch
-    release"; "Install it on Linux", "Install it on a Mac"."""
-    named: dict[str, list[Section]] = {}
-    for section in found:
-        words = section.heading.text.line.lower().split() if section.heading else []
-        kind = section.heading is not None and _KINDS.search(section.heading.text.mask)
-        if kind or (len(words) > 1 and words[-1].rstrip(":") in _WAYS):
-            named.setdefault("" if kind else words[-1], []).append(section)
-        elif common := _before_case(section):
-            named.setdefault(common, []).append(section)
-    return [section for same in named.values() if len(same) > 1 for section in same]
-
-
-def _before_case(section: Section) -> str:
-    """What a heading has in common with those of the other cases: "steps for"."""
-    text = section.heading.text if section.heading else Inline("", "")
-    found = _BEFORE_CASE.match(text.mask)
-    if found is None or without_number(text) is not None:
-        return ""
-    common = found["common"].lower()
-    return "" if common.endswith(" for") and orders(text.mask) else common + "\0"
 
 
 def continued(blocks: list[Block]) -> list[Block]:

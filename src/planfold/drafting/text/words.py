@@ -107,7 +107,7 @@ _ONWARD: Final = re.compile(
 )
 _EFFECTS: Final = re.compile(
     r"(?:please\s)?(?:merge|push|tag|upload|deploy|cut|commit|gpg sign|click|press|upgrade|migrate"
-    r"|restart|shut down"
+    r"|restart|shut down|wait"
     r"|run|execute|switch|clone|check ?out|publish|create (?:a |an |the )?(?:new |small |signed )?"
     r"(?:tag|release|branch|pr|pull request|git\S*)|open (?:a |an |the )?(?:pr|pull request))\b",
     _I,
