@@ -83,6 +83,13 @@ class ReadingContract(Contract):
         assert (await store.load("absent")).events == []
         assert await store.version("absent") == 0
 
+    async def test_load_tells_the_version_of_the_stream(self, store: EventStore) -> None:
+        await store.append(decision(*map(Counted, range(5))))
+        for after in (0, 3, 5, 9):  # 9: the stream was longer when it was read
+            assert (await store.load("a", after_version=after)).version == 5
+        for after in (0, 9):
+            assert await store.load("absent", after_version=after) == History([], [], 0)
+
     @pytest.mark.parametrize(
         "value",
         [

@@ -17,7 +17,10 @@ from planfold.backends.postgres.connection import connect
 from planfold.backends.postgres.inspection import inspect
 from planfold.backends.postgres.migration import migrate, migrations
 from planfold.backends.postgres.store import PostgresStore
-from planfold.errors import ConfigurationError, PlanfoldError
+from planfold.errors import ConfigurationError, LeaseLost, PlanfoldError
+from planfold.eventstore.envelope import History
+from planfold.eventstore.port import Fence
+from planfold.handler import Enqueue, QueueChange, Settle
 from testbed.contracts.backend import CODEC, Counted, decision
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -94,6 +97,41 @@ async def test_a_later_migration_keeps_what_is_there(
     assert "later" in await tables(direct)
     await store.append(decision(Counted(2), at=1))  # an older planfold that is still running
     assert (await store.load("a")).events == [Counted(1), Counted(2)]
+    await store.close()
+
+
+async def test_a_database_of_schema_4_is_upgraded(
+    postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(migration_module, "migrations", lambda: migrations()[:4])
+        session = await connect(parse_address(postgres_database))
+        assert await migrate(session, parse_address(postgres_database)) == 4
+        await session.close()
+    await direct.execute("""
+        INSERT INTO planfold.streams VALUES ('a', 's', 2, '{}', NULL, 5, 6);
+        INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
+                                     data, metadata, recorded_at, receipt)
+        VALUES ('s', 'a', 1, 'Counted', 1, '{"number":1}', '{}', 5, 77),
+               ('s', 'a', 2, 'Counted', 1, '{"number":2}', '{}', 6, NULL);
+        INSERT INTO planfold.task_queue
+            (aggregate_id, task_id, attempt, route, cause, epoch, starts)
+        VALUES ('a', 1, 1, 'r', 1, 0, 0), ('a', 2, 1, 'r', 2, 0, 0);
+    """)
+    store = await PostgresStore.open(postgres_database, CODEC)
+    kind = "s"
+    assert await store.load("a", stream_id=kind) == History([Counted(1), Counted(2)], [5, 6], 2)
+    queue: list[tuple[QueueChange, int]] = [(Enqueue(3, 1, "r", "r"), 3)]
+    await store.append(decision(Counted(3), stream=kind, at=2, queue=queue))
+    leases = await store.queue.claim("me", 5)
+    assert [lease.task_id for lease in leases] == [1, 2, 3]
+    fence = Fence(1, 1, leases[0].epoch)
+    settled = decision(Counted(4), stream=kind, at=3, fences=[fence], queue=[(Settle(1), 4)])
+    await store.append(settled)
+    assert [lease.task_id for lease in await store.queue.owned("me")] == [2, 3]
+    with pytest.raises(LeaseLost):
+        await store.append(decision(Counted(5), stream=kind, at=4, fences=[fence]))
+    assert (await store.load("a")).events == [Counted(n) for n in (1, 2, 3, 4)]
     await store.close()
 
 

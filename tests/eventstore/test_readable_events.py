@@ -155,6 +155,13 @@ def test_metadata_is_refused_or_read_back_equal(metadata: Metadata) -> None:
     assert plain(msgspec.structs.asdict(found)) == plain(msgspec.structs.asdict(expected))
 
 
+@pytest.mark.parametrize(
+    ("at", "recorded"), [(-5.0, -5.0), (-5.00004, -5.0), (-0.00006, -0.0001), (1.00006, 1.0001)]
+)
+def test_times_are_recorded_to_a_tenth_of_a_millisecond(at: float, recorded: float) -> None:
+    assert clock_time(at) == recorded
+
+
 @pytest.mark.parametrize("retry", [2, "x", {"max_attempts": "many"}])
 def test_a_retry_that_is_no_policy_is_named(retry: Any) -> None:
     spec = TaskSpec(id=1, description="a task", retry=retry)

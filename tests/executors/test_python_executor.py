@@ -619,8 +619,13 @@ def _end_of(child: int) -> int:
     raise AssertionError("the child came back from the tool and ran on as a second worker")
 
 
+def _closes() -> object:
+    raise GeneratorExit
+
+
 @pytest.mark.parametrize(
-    ("end", "code"), [(lambda: 1, 0), (lambda: sys.exit(3), 3), (lambda: sys.exit(), 0)]
+    ("end", "code"),
+    [(lambda: 1, 0), (lambda: sys.exit(3), 3), (lambda: sys.exit(), 0), (_closes, 1)],
 )
 async def test_a_child_that_a_tool_forks_ends_with_the_tool(
     end: Callable[[], object], code: int

@@ -84,7 +84,8 @@ def events_of(
     stream_id: str | None = None,
 ) -> History:
     """The events of one stream from rows of its version as its head has it and the columns of
-    :func:`is_intact`; see :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
+    :func:`is_intact`, which are NULL where there are no events to give; see
+    :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
     decode = codec.decode
     last = after_version
     events: list[Any] = []
@@ -92,6 +93,10 @@ def events_of(
     head: int | None = after_version
     for stands_at, stream, its_id, version, name, event_version, data, metadata, at, crc in rows:
         head = stands_at
+        if version is None:
+            if (head or 0) <= after_version:
+                return History(events, times, head or 0)
+            break
         last += 1
         if version != last:
             raise CorruptLog(f"{aggregate_id} lacks its event {last}; it is read-only")
@@ -106,7 +111,7 @@ def events_of(
             raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
     if head != last:
         raise CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
-    return History(events, times)
+    return History(events, times, last)
 
 
 def envelope_of(codec: Codec, row: Iterable[Any]) -> Envelope:

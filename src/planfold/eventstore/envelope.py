@@ -43,10 +43,12 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Events of one stream, oldest first, and when each was recorded (seconds since the epoch)."""
+    """Events of one stream, oldest first, and when each was recorded (seconds since the epoch).
+    ``version`` is that of the stream, also where there are no events to give; 0: there is none."""
 
     events: list[Any]
     times: list[float]
+    version: int
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ id. All other rows, and those of older versions, hold both ids in full.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import floor
 from struct import Struct
 from typing import Any, Final
 from zlib import crc32
@@ -84,7 +85,7 @@ UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
 
 def clock_time(at: float) -> float:
     """A time in seconds to 0.1 ms, as the log holds times."""
-    return int(at * 10_000 + 0.5) / 10_000
+    return floor(at * 10_000 + 0.5) / 10_000
 
 
 class _Brief(msgspec.Struct, omit_defaults=True, gc=False):

@@ -280,6 +280,7 @@ class _OwnSteps:
                 self._end_child(0)
                 return stop.value
             except GeneratorExit as fault:  # its own; one from outside arrives at the yield below
+                self._end_child(1)
                 raise RuntimeError("coroutine raised GeneratorExit") from fault
             except SystemExit as fault:
                 self._end_child(fault.code)

@@ -1,8 +1,7 @@
 """``Dispatcher``: the one door for commands. Only here are events appended.
 
-load -> decide -> append -> answer. One mailbox per aggregate: commands that wait for the same one
-are decided together (``planfold.deciding``) and appended together. Decisions on different
-aggregates that wait at the same time share a commit in the store.
+load -> decide -> append -> answer. Commands that wait for one aggregate are decided together and
+appended together. Decisions on different aggregates that wait at the same time share a commit.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class Dispatcher:
         extra: dict[str, str] | None = None,
         origin: Metadata | None = None,
     ) -> list[Any]:
-        """Decide ``command``; returns its events once they are durable (those that followed are
-        not among them).
+        """Decide ``command``; returns its own events once they are durable.
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
         yields nothing. ``origin`` is for the reports of workers: the metadata of its events.
@@ -200,8 +198,7 @@ class Dispatcher:
         )
 
     def _flush(self) -> None:
-        """Let the store commit, once every mailbox has decided whose turn it is. It may commit
-        before, and where commands come in all the time there may be no such moment."""
+        """Let the store commit, once every mailbox has decided whose turn it is, or when it did."""
         if not self._undecided:
             self._store.flush()
         elif not (self._appended and self._appended[0][0].done()):
@@ -231,9 +228,8 @@ class Dispatcher:
         self._answer(letters, decision)
         if mailbox.waiting:
             self._schedule(mailbox, asyncio.get_running_loop())
-        if decision.queue:
-            for slots in self.slots:
-                slots.changed(mailbox.aggregate_id, decision.queue)
+        for slots in self.slots if decision.queue else ():
+            slots.changed(mailbox.aggregate_id, decision.queue)
         if reservation is not None:
             reservation.grant()
 
@@ -253,8 +249,7 @@ class Dispatcher:
 
     @staticmethod
     def _answer(letters: list[Letter], decision: Decision) -> None:
-        """A refusal waits for the commit too: the state it was decided on may never be
-        committed."""
+        """A refusal waits for the commit too: its state may never be committed."""
         for letter, answer in zip(letters, decision.answers, strict=True):
             if isinstance(answer, PlanfoldError):
                 letter.fail(answer)

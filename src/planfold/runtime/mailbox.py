@@ -20,6 +20,10 @@ KEEP_EVERY = 300  # events between two states that are kept in memory
 UNKNOWN = -1  # no generation of a store
 
 
+class Rewound(CorruptLog):
+    """The stream is not as long as the state: it was archived."""
+
+
 class Letter(Delivery, kw_only=True):
     """A command on its way, with the future that gets its answer and the lease that it needs."""
 
@@ -102,6 +106,9 @@ class Mailbox:
         before = self.version
         try:
             await self._catch_up(store, self.handler)
+        except Rewound:
+            self.forget()
+            return await self._fold(store)
         except BaseException:
             self.forget()  # it may have taken in a part of what is new
             raise
@@ -152,10 +159,12 @@ class Mailbox:
     async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:
         kind = self.aggregate.stream_id
         history = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
+        if history.version < self.version:
+            raise Rewound(f"{self.aggregate_id} is at {history.version}, not at {self.version}")
         apply = handler.apply
         for event, handler.recorded_at in zip(history.events, history.times, strict=True):
             apply(event)
-        self.version += len(history.events)
+        self.version = history.version
 
     def committed(self, decision: Decision, store: EventStore) -> None:
         """The decision is in the log."""

@@ -252,7 +252,8 @@ FROM planfold.streams WHERE aggregate_id = $1
 -- name: load
 SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id,
        aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum
-FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version
+FROM (SELECT 1) AS one LEFT JOIN planfold.events ON aggregate_id = $1 AND version > $2
+ORDER BY version
 -- name: last_position
 SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
     SELECT value::bigint FROM planfold.meta WHERE key = 'archived_to'
