@@ -219,6 +219,8 @@ class PythonExecutor:
         return self._completed(context, value)
 
     def _completed(self, context: TaskContext, value: Any) -> Outcome:
+        if value is None:
+            return TaskCompleted()
         try:
             return TaskCompleted(recordable(value, self._what, self._result_limit))
         except Permanent as error:

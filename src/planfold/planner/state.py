@@ -88,6 +88,8 @@ class PlannerState(msgspec.Struct, dict=True):
     @property
     def reserved(self) -> Spend:
         """What is set aside for calls under way."""
+        if not self.begun_by_task:
+            return Spend()
         return total(amount for begun in self.begun_by_task.values() for amount in begun.values())
 
     def begun(self, task_id: int) -> dict[str, Spend]:

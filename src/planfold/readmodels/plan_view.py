@@ -144,7 +144,7 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         status=task.status,
         attempt=task.attempt,
         depends_on=spec.depends_on,
-        result=own(task.result),
+        result=None if task.result is None else own(task.result),
         error=task.error,
         started_at=task.started_at or None,
         finished_at=task.finished_at or None,

@@ -102,7 +102,8 @@ class Reporter:
         What an operator has to put right (a server that is read-only since a failover, a password
         that was changed) counts as that. What the executor does to ``event`` later changes
         nothing. Returns the events that it caused."""
-        event = as_recorded(event)
+        if not isinstance(event, TaskCompleted) or event.result is not None:
+            event = as_recorded(event)
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"

@@ -89,12 +89,13 @@ class Runner:
         arguments = task.arguments
         if arguments is None:
             arguments = task.spec.tool.arguments if task.spec.tool else {}
+        steps = planner.state.steps_by_task.get(lease.task_id)
         context = TaskContext(
             plan_id=lease.aggregate_id,
             task=task,
-            arguments=own(arguments),  # tools may change what they are given
+            arguments=own(arguments) if arguments else {},  # tools may change them
             report=report,
-            steps=own(planner.state.steps_by_task.get(lease.task_id, {})),
+            steps=own(steps) if steps else {},
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,
