@@ -161,7 +161,8 @@ class EventStore(Protocol):
     async def load(
         self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
     ) -> History:
-        """The events of one stream after a version.
+        """The events of one stream after a version, and the version that the stream has: it may be
+        less than ``after_version`` where the stream was archived.
 
         Raises:
             CorruptLog: one cannot be read, is missing or does not match its checksum.

@@ -252,6 +252,11 @@ FROM planfold.streams WHERE aggregate_id = $1
 -- name: load
 SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id,
        aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum
+FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version
+-- name: load_after
+-- Where there are none, one row with the version of the stream; a long stream would be sorted.
+SELECT (SELECT version FROM planfold.streams WHERE aggregate_id = $1) AS head, stream_id,
+       aggregate_id, version, event_type, event_version, data, metadata, recorded_at, checksum
 FROM (SELECT 1) AS one LEFT JOIN planfold.events ON aggregate_id = $1 AND version > $2
 ORDER BY version
 -- name: last_position

@@ -155,7 +155,8 @@ class PostgresStore:
         self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
     ) -> History:
         """See :meth:`EventStore.load`."""
-        rows = await self._readers.rows("load", aggregate_id, after_version)
+        name = "load_after" if after_version else "load"
+        rows = await self._readers.rows(name, aggregate_id, after_version)
         return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(

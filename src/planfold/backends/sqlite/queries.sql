@@ -164,6 +164,12 @@ FROM streams WHERE aggregate_id = ?
 SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB),
        CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
        recorded_at, checksum
+FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version
+-- name: load_after
+-- Where there are none, one row with the version of the stream; a long stream would be sorted.
+SELECT (SELECT version FROM streams WHERE aggregate_id = ?1) AS head, CAST(stream_id AS BLOB),
+       CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
 FROM (SELECT 1) LEFT JOIN events ON aggregate_id = ?1 AND version > ?2 ORDER BY version
 -- name: read_stream
 SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,

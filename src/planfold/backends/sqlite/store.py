@@ -183,7 +183,8 @@ class SqliteStore:
         self, aggregate_id: str, *, after_version: int = 0, stream_id: str | None = None
     ) -> History:
         """See :meth:`EventStore.load`."""
-        rows = self._reader.rows("load", (aggregate_id, after_version))
+        name = "load_after" if after_version else "load"
+        rows = self._reader.rows(name, (aggregate_id, after_version))
         return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(
