@@ -50,7 +50,7 @@ _ARGUMENTS = 400  # characters of a call's arguments in a question
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
     that is over, change nothing: delivery may be at-least-once."""
-    task = find_task(state, command.task_id)
+    task = state.tasks.get(command.task_id) or find_task(state, command.task_id)
     report = command.event
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
