@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from planfold.errors import CommandRejected
 from planfold.eventstore.port import Append
@@ -29,12 +30,27 @@ def is_storable(name: str) -> bool:
 def require_storable(names: Iterable[tuple[str, str]]) -> None:
     """Raises ValueError for the first of these (what it names, name) that cannot be stored."""
     for what, name in names:
-        if not ((name.isascii() and "\0" not in name) or is_storable(name)):
+        if not is_storable(name):
             fault = "NUL" if "\0" in name else "a lone surrogate"
             raise ValueError(f"the {what} {name!a} holds {fault}")
 
 
-def names_of(append: Append) -> Iterator[tuple[str, str]]:
+_is_name = lru_cache(8192)(is_storable)  # the same few names come with every decision
+
+
+def require_storable_names(append: Append) -> None:
+    """Raises ValueError for the first name in a decision that cannot be stored."""
+    names = [append.stream_id, append.aggregate_id]
+    if append.owner is not None:
+        names.append(append.owner)
+    if append.commands or not all(map(_is_name, names)):
+        require_storable(_names_of(append))
+    for change, _ in append.queue:
+        if type(change) is Enqueue and not _is_name(change.route):
+            require_storable(_names_of(append))
+
+
+def _names_of(append: Append) -> Iterator[tuple[str, str]]:
     """All names that a decision would store, with what they name."""
     yield "stream id", append.stream_id
     yield "aggregate id", append.aggregate_id

@@ -84,11 +84,15 @@ class StreamHead(msgspec.Struct, frozen=True):
 def leaves_work(append: Append) -> bool:
     """Whether workers should look at the queue after it: for tasks to claim or to stop, or for
     a stream to continue."""
-    return append.due_at is not None or any(
-        isinstance(change, Signal)
-        or (isinstance(change, Enqueue) and change.task_id not in append.leased)
-        for change, _ in append.queue
-    )
+    if append.due_at is not None:
+        return True
+    for change, _ in append.queue:
+        if isinstance(change, Enqueue):
+            if change.task_id not in append.leased:
+                return True
+        elif isinstance(change, Signal):
+            return True
+    return False
 
 
 class Checkpoints(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from planfold.backends.names import names_of, of_another_kind, require_storable
+from planfold.backends.names import of_another_kind, require_storable_names
 from planfold.errors import Conflict, CorruptLog, LeaseLost, Permanent, PlanfoldError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
@@ -68,7 +68,7 @@ class Decision:
             ValueError: something cannot be stored.
             Permanent: it is too large.
         """
-        require_storable(names_of(append))
+        require_storable_names(append)
         self.append = append
         self.future = future
         self.submitted = time.monotonic()

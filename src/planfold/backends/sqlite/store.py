@@ -14,9 +14,8 @@ import msgspec
 from planfold.backends.names import (
     DENSE_KIND,
     DENSE_TYPES,
-    names_of,
     of_another_kind,
-    require_storable,
+    require_storable_names,
 )
 from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
@@ -108,7 +107,7 @@ class SqliteStore:
 
     def append(self, append: Append) -> asyncio.Future[int]:
         """See :meth:`EventStore.append`."""
-        require_storable(names_of(append))
+        require_storable_names(append)
         now = self.clock() if append.now is None else append.now
         stream_id, aggregate_id = append.stream_id, append.aggregate_id
         events = new_events(self.codec, append, now)
