@@ -34,6 +34,9 @@ from planfold.drafting.text.words import (
 )
 
 _STEP: Final = re.compile(r"(?:step|phase|stage)\s+\d{1,3}\s*[:.)—–-]\s*\S", re.IGNORECASE)
+_SKIPS: Final = re.compile(
+    r"(?:then\s)?(?:skip|go|proceed|continue) (?:on )?to (?:the )?next step\b", re.I
+)
 _NAME: Final = 4  # words: what has more is no mere name of what is below it
 _TOLD: Final = re.compile(r"[^.:!?]{0,60}?(?::|\s[-–—]{1,2}|\b(?:is|are)\b)\s")
 
@@ -215,6 +218,8 @@ def says_more(text: Inline, block: ItemList) -> bool:
         return False
     if is_result(text.mask) and orders_nothing(block):
         return True
+    if any(_SKIPS.match(head.mask) for head in heads_of(block)):
+        return True  # a case, and how it ends
     if not asks(text):
         return False
     if len(told) > 1 or leads_examples(told[-1].mask):

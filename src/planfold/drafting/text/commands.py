@@ -76,7 +76,7 @@ _ASIDE: Final = re.compile(r"\s*(?:again|now|once more|please|\([^()]*\))(?=\s|[
 _FETCH: Final = re.compile(
     r"(?i:please\s+)?(?:(?i:fetch|download)|GET|HEAD|(?i:get)(?=\s+[\0<]))\b(?!\s+and\b)"
 )
-_ASK: Final = re.compile(r"(?:please\s+)?ask(?![\w-])", re.IGNORECASE)
+_ASK: Final = re.compile(r"(?:please\s+)?ask(?![\w-])(?!\s@\w[\w-]*\sto\s)", re.IGNORECASE)
 _CALL: Final = re.compile(r"@([A-Za-z_][\w.-]*)\s*")
 _CALL_BEHIND: Final = re.compile(
     r"(?<![\w.@])@([A-Za-z_][\w.-]{0,200})([ \t\n]{0,9}\{[ \t\n]{0,9}[\"}])?"

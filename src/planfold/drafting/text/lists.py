@@ -70,9 +70,9 @@ class Lists:
         numbering = Numbering(outer) if block.ordered else outer
         group = Group(ordered, numbering=numbering)
         number = block.start
-        plain = not block.ordered and not has_boxes([block])
+        plain = not block.ordered
         # A lead may ask for what its bullets say; among steps a statement may be one, too.
-        comments = plain and not lead.text and are_comments(block)
+        comments = plain and not has_boxes([block]) and not lead.text and are_comments(block)
         nothing = comments and orders_nothing(block)
         plain = plain and not (asks(lead) and lead.mask.rstrip().endswith(":"))
         for item in split_items(block):
@@ -121,7 +121,9 @@ class Lists:
         lists = [block for block in blocks if isinstance(block, ItemList)]
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
         told = tells_all(text) or (comments and comments_all(text)) or nothing
-        if text.is_struck or (told and plain and not blocks and self._reader.leave_out):
+        if text.is_struck or (
+            told and plain and done is None and not blocks and self._reader.leave_out
+        ):
             self._note(text, blocks, context)
             return found.then, found.beside, None
         above = _above(blocks, text)
