@@ -126,3 +126,154 @@ def test_asking_a_named_person_to_do_something_is_work() -> None:
         if task.kind
     ]
     assert kinds == ["Processing", "Clarification"]
+
+
+def test_a_warning_and_an_alternative_that_is_discouraged_are_notes() -> None:
+    text = """\
+    # Restore
+
+    1. Restore the data
+
+    **Do not use previews in production**. They are unfinished. Use them for tests only.
+
+    Alternatively, you can pass `--force`. Note that this is strongly discouraged. Make a copy.
+
+    Congratulations! It is done. Go and rest.
+    """
+    assert len(descriptions(text)) == 1
+
+
+def test_an_example_of_what_is_only_told_is_a_note() -> None:
+    text = """\
+    # Deploy
+
+    1. Begin
+
+    These steps assume that `up` is the remote:
+
+    ```sh
+    $ git remote -v
+    ```
+
+    To do this you can use environments. You can set one with a variable. For example:
+
+    ```sh
+    ENV=production make
+    ```
+    """
+    assert len(descriptions(text)) == 1
+
+
+def test_what_a_value_usually_is_belongs_to_the_step_that_sets_it() -> None:
+    text = """\
+    # Release
+
+    Set the commit:
+
+    ```sh
+    export SHA=1234
+    ```
+
+    Usually this is the newest one, i.e.
+
+    ```sh
+    export SHA=$(git rev-parse main)
+    ```
+    """
+    (said,) = descriptions(text)
+    assert "1234" in said
+    assert "rev-parse" in said
+
+
+def test_commands_that_are_only_watched_belong_to_the_item_above_them() -> None:
+    text = """\
+    # Upgrade
+
+    - [ ] Watch the following from `web1`:
+      - `watch kubectl get nodes`
+      - `watch kubectl get pods`
+    - [ ] Validate
+    """
+    assert len(descriptions(text)) == 2
+
+
+def test_a_choice_of_sections_is_a_question_that_they_wait_for() -> None:
+    text = """\
+    # Install
+
+    ## Choose your system
+
+    Follow the section for the system you use:
+
+    * [macOS](#macos)
+    * [Ubuntu](#ubuntu)
+
+    ### macOS
+
+    1. Open the disk image
+
+    ### Ubuntu
+
+    1. Open the package
+    """
+    first, mac, ubuntu = parse_text(dedent(text)).tasks
+    assert first.choices == ["macOS", "Ubuntu"]
+    assert mac.depends_on == ubuntu.depends_on == [1]
+
+
+def test_ways_with_other_prepositions_do_not_wait_for_each_other() -> None:
+    text = """\
+    # Recovery plan
+
+    1. Take a snapshot
+
+    ## Restoring from the snapshot
+
+    1. Restore it
+
+    ## Checks
+
+    The file has a hash.
+
+    ## Restoring with other members
+
+    1. Restore them
+    """
+    assert [task.depends_on for task in parse_text(dedent(text)).tasks] == [[], [1], [1]]
+
+
+def test_what_is_done_beforehand_makes_bullets_a_sequence() -> None:
+    text = "- Test the packages beforehand.\n- Build them for Linux"
+    assert [task.depends_on for task in parse_text(text).tasks] == [[], [1]]
+
+
+def test_a_note_that_orders_a_check_belongs_to_the_step_above_it() -> None:
+    text = "# Update\n\n1. Update it\n\n> NOTE: As a validation step check the alerts.\n"
+    (said,) = descriptions(text)
+    assert "check the alerts" in said
+
+
+def test_a_tool_for_what_is_below_is_a_task() -> None:
+    lead = "For speed, you may use `tune` to write a file."
+    text = f"# Set up\n\n1. Begin\n\n{lead}\n\n* Select the version\n* Enter the size\n"
+    assert "tune" in descriptions(text)[1]
+
+
+def test_addresses_of_links_that_are_called_here_stay_in_the_text() -> None:
+    text = "1. Check this [here](https://example.com/a) and [there](https://example.com/b)"
+    assert descriptions(text) == ["Check this here (https://example.com/a) and there"]
+
+
+@pytest.mark.parametrize(
+    ("said", "runs"),
+    [
+        ("Run `cargo package` and ensure it succeeds.", True),
+        ("Run `cargo package` and check that it passes", True),
+        ("Run `cargo package` and ensure the list is right.", False),
+        ("Run `cargo package` and ensure it succeeds on Windows.", False),
+        ("If asked, run `cargo package` and ensure it succeeds.", False),
+    ],
+)
+def test_the_exit_code_says_whether_a_command_succeeds(said: str, runs: bool) -> None:
+    (task,) = parse_text(f"1. {said}").tasks
+    assert (task.tool == "shell") is runs

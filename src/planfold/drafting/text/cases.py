@@ -115,4 +115,7 @@ def _before_case(section: Section) -> str:
     if found is None or without_number(text) is not None:
         return ""
     common = found["common"].lower()
+    verb, _, preposition = common.partition(" ")
+    if verb.endswith("ing") and preposition in ("with", "from", "via", "using"):
+        return verb + "\0"  # "Restoring from x", "Restoring with y"
     return "" if common.endswith(" for") and orders(text.mask) else common + "\0"

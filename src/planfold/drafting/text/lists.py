@@ -19,6 +19,7 @@ from planfold.drafting.text.bullets import (
     comments_all,
     has_boxes,
     has_code,
+    heads_of,
     is_glossary,
     orders_nothing,
     says_more,
@@ -49,6 +50,7 @@ _ONE_BY_ONE: Final = re.compile(
     r"\bin (?:this|the following|that) order\b|\bone (?:by|after)|\b(?:steps|procedure)\b",
     re.IGNORECASE,
 )
+_BEFOREHAND: Final = re.compile(r"\bbeforehand\W*$", re.IGNORECASE)
 _SIDE_BY_SIDE: Final = re.compile(
     r"\bin (?:parallel|any order)\b|\bat the same time\b", re.IGNORECASE
 )
@@ -98,6 +100,7 @@ class Lists:
         if _SIDE_BY_SIDE.search(lead.mask):
             return False
         said = block.ordered or _ONE_BY_ONE.search(lead.mask) is not None or are_counted(block)
+        said = said or any(_BEFOREHAND.search(text.mask[-40:]) for text in heads_of(block))
         procedure = self._reader.stepwise or is_procedure(lead.mask) or are_of_procedure(block)
         code = has_code(block, commands=context.guarded) and not are_names([block])
         return True if said or code or (procedure and are_steps(block)) else None

@@ -117,6 +117,7 @@ _REMARK: Final = re.compile(
     _I,
 )
 _REFERENCE: Final = re.compile(r"see\s(?!that\b|if\b|whether\b|to\b)", _I)
+_NOTE: Final = re.compile(r"note\s?:\s(?:as an?\s(?:[\w-]{1,30}\s){0,3}step,?\s|please\s)", _I)
 # What closes a text, calms its reader, permits or suggests: "Come say hi", "Don't worry".
 _KIND_WORDS: Final = re.compile(
     r"congrat|come say\b|help us (?:make|improve)\b|keep [a-z]+ing\b[^.:;]{1,80}!$"
@@ -255,6 +256,21 @@ def tells_below(mask: str) -> bool:
     if _IN_CASE.match(_bare(mask)):
         return _ACTS_IN_CASE.search(mask[-200:]) is not None
     return is_statement(mask)
+
+
+def is_closing(mask: str) -> bool:
+    """Whether a sentence closes a text, calms its reader or permits something."""
+    return _KIND_WORDS.match(_bare(mask)) is not None
+
+
+def is_ban(mask: str) -> bool:
+    return _BAN.match(main_clause(_bare(mask))) is not None
+
+
+def is_note_that_orders(mask: str) -> bool:
+    """Whether a remark asks for something: "NOTE: As a last step check the alerts"."""
+    note = _NOTE.match(_bare(mask))
+    return note is not None and orders(_bare(mask)[note.end() :])
 
 
 def is_unfinished(mask: str) -> bool:

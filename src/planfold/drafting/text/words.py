@@ -55,6 +55,8 @@ _CASE_HEADING: Final = re.compile(
 )
 _OBJECT_HEADING: Final = re.compile(r"[^\W\d_]{2,}ing\s(?:\S+\s){2,}\S+$", _I)
 _OR: Final = re.compile(r"or\b", _I)
+_OFFERS: Final = re.compile(r"(?:for|to)\s[^,.:;]{1,80},\syou (?:may|can) use\s", _I)
+_USUAL: Final = re.compile(r"(?:usually|normally|typically),? (?:this|that|it) is\b", _I)
 _EXAMPLES: Final = re.compile(r"\b(?:examples?|e\.g|for instance|something like)\b", _I)
 _EXAMPLE_AT_END: Final = re.compile(
     r"\b(?:examples?|e\.g\.|for instance|such as|something like|like)\s?[:.,]*$", _I
@@ -129,6 +131,16 @@ def is_conditional(mask: str) -> bool:
 
 def begins_with_condition(mask: str) -> bool:
     return _CONDITIONS.match(mask) is not None or _OR.match(mask) is not None
+
+
+def offers(mask: str) -> bool:
+    """Whether a sentence names a tool for what is below it: "For speed, you may use ..."."""
+    return _OFFERS.match(mask) is not None
+
+
+def says_usual(mask: str) -> bool:
+    """Whether a sentence says what a value usually is: "Usually this is ..."."""
+    return _USUAL.match(mask) is not None
 
 
 def is_clean(mask: str) -> bool:
