@@ -277,3 +277,34 @@ def test_addresses_of_links_that_are_called_here_stay_in_the_text() -> None:
 def test_the_exit_code_says_whether_a_command_succeeds(said: str, runs: bool) -> None:
     (task,) = parse_text(f"1. {said}").tasks
     assert (task.tool == "shell") is runs
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Put two pots on the stove.",
+        "Find at least two properties that suit you.",
+        "Consider using a mild soap.",
+        "Congratulate the winners.",
+    ],
+)
+def test_numbers_and_advice_do_not_make_an_order_a_statement(said: str) -> None:
+    assert mood(said) is Mood.ORDER
+
+
+def test_an_option_of_the_command_above_is_no_later_step() -> None:
+    text = """\
+    # Release
+
+    Create the draft:
+
+    ```sh
+    brew release
+    ```
+
+    Include `--major` when required. Review the draft.
+    """
+    first, second = parse_text(dedent(text)).tasks
+    assert first.tool is None  # a condition: a person decides
+    assert "--major" in first.description
+    assert second.description == "Review the draft"

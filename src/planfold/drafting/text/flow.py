@@ -50,6 +50,7 @@ from planfold.drafting.text.words import (
     begins_with_condition,
     is_conditional,
     is_label_clean,
+    is_option,
     is_warning,
     leads_examples,
     leads_on,
@@ -115,7 +116,8 @@ class Flow:
                     lead = block
                     continue
                 case Paragraph():
-                    parts += self._paragraph(block, context)
+                    own = _without_option(block, blocks[place - 2 : place - 1], parts)
+                    parts += self._paragraph(own, context)
                 case Code():
                     codes = _code_at(blocks, place - 1)
                     place += len(codes) - 1
@@ -318,6 +320,16 @@ def _code_at(blocks: list[Block], place: int) -> list[Block]:
         return found + behind
     behind = blocks[place : place + 1]
     return found + [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
+
+
+def _without_option(block: Paragraph, above: list[Block], parts: list[Part]) -> Paragraph:
+    """A paragraph without what it begins with, if that is an option of the command above it."""
+    first, *others = list(sentences(block.text)) or [_NO_TEXT]
+    coded = bool(above) and isinstance(above[0], Code)
+    if not (parts and coded and others and is_option(first.mask)):
+        return block
+    _warn(parts[-1], [first.line])
+    return Paragraph(block.text.cut(block.text.mask.index(others[0].mask)), "")
 
 
 def _is_usual(blocks: list[Block]) -> bool:

@@ -120,15 +120,17 @@ _REFERENCE: Final = re.compile(r"see\s(?!that\b|if\b|whether\b|to\b)", _I)
 _NOTE: Final = re.compile(r"note\s?:\s(?:as an?\s(?:[\w-]{1,30}\s){0,3}step,?\s|please\s)", _I)
 # What closes a text, calms its reader, permits or suggests: "Come say hi", "Don't worry".
 _KIND_WORDS: Final = re.compile(
-    r"congrat|come say\b|help us (?:make|improve)\b|keep [a-z]+ing\b[^.:;]{1,80}!$"
-    r"|(?:do not|don['’]t|no need to) (?:worry|panic)\b|feel free\b|consider using\s",
+    r"congratulations\b|come say\b|help us (?:make|improve)\b|keep [a-z]+ing\b[^.:;]{1,80}!$"
+    r"|(?:do not|don['’]t|no need to) (?:worry|panic)\b|feel free\b"
+    r"|(?:to|for)\s[^,.:;]{1,80},\sconsider using\s",
     _I,
 )
 # "Automated systems then handle ...", "Candidate one ships ...", "Logs are not as important as ..."
 _OTHERS_DO: Final = re.compile(
     r"automat(?:ed|ic) (?:systems?|process(?:es)?|jobs?|bots?)\s(?:[\w.-]{1,30}\s){0,6}?"
     r"(?:handles?|takes? care|updates?|creates?|builds?|will)\s"
-    r"|(?:[a-z]{2,20}\s){1,3}(?:one|two|three|four|five)\s(?:\([^()]{1,20}\)\s)?[a-z]{3,20}s\s"
+    r"|(?:[a-z]{2,20}\s){2}(?:one|two|three|four|five)\s(?:\([^()]{1,20}\)\s)?[a-z]{3,20}s\s"
+    r"(?:the|an?|\d{1,3}|two|three|four|five|six|seven|eight|nine|ten)\s"
     r"|[a-z]{3,20} (?:is|are) (?:not as|less|more) [a-z]{3,20} (?:as|than)\s",
     _I,
 )
@@ -176,7 +178,7 @@ def mood(mask: str) -> Mood:
     mask = _bare(mask)
     if not mask:
         return Mood.STATEMENT
-    if _REMARK.match(mask) or _OTHERS_DO.match(mask):
+    if _REMARK.match(mask) or _OTHERS_DO.match(mask) or _KIND_WORDS.match(mask):
         return Mood.STATEMENT
     if _REFERENCE.match(mask):
         return Mood.PHRASE
