@@ -308,3 +308,27 @@ def test_an_option_of_the_command_above_is_no_later_step() -> None:
     assert first.tool is None  # a condition: a person decides
     assert "--major" in first.description
     assert second.description == "Review the draft"
+
+
+def test_moves_of_the_same_to_other_places_are_cases() -> None:
+    text = """\
+    # Disk full
+
+    1. Look around
+
+    ## Migrate data to a larger pool in the same cluster
+
+    1. Add nodes
+
+    ## Migrate data to a larger cluster
+
+    1. Add a cluster
+
+    ## Fixing the index
+
+    1. Rebuild it
+    """
+    tasks = parse_text(dedent(text)).tasks
+    assert [task.depends_on for task in tasks] == [[], [1], [1], [2, 3]]
+    assert tasks[2].description == "Migrate data to a larger cluster: Add a cluster"
+    assert tasks[3].description == "Fixing the index: Rebuild it"

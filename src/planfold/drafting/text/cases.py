@@ -115,7 +115,7 @@ def _kind(section: Section) -> str | None:
 def _before_case(section: Section) -> str:
     """What a heading has in common with those of the other cases: "steps for"."""
     text = section.heading.text if section.heading else Inline("", "")
-    found = _BEFORE_CASE.match(text.mask) or _MOVE.match(text.mask)
+    found = _MOVE.match(text.mask) or _BEFORE_CASE.match(text.mask)
     if found is None or without_number(text) is not None:
         return ""
     common = found["common"].lower()

@@ -54,7 +54,7 @@ _CASE_HEADING: Final = re.compile(
     _I,
 )
 _OBJECT_HEADING: Final = re.compile(
-    r"[^\W\d_]{2,}ing\s(?:(?:\S+\s){2,}|(?:the|an?|your|our)\s)\S+$", _I
+    r"[^\W\d_]{2,}ing\s(?:(?:\S+\s){2,}|(?:the|your|our)\s)\S+$", _I
 )
 _OR: Final = re.compile(r"or\b", _I)
 _OFFERS: Final = re.compile(r"(?:for|to)\s[^,.:;]{1,80},\syou (?:may|can) use\s", _I)
