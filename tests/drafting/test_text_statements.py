@@ -139,6 +139,10 @@ def test_a_warning_and_an_alternative_that_is_discouraged_are_notes() -> None:
     Alternatively, you can pass `--force`. Note that this is strongly discouraged. Make a copy.
 
     Congratulations! It is done. Go and rest.
+
+    ```{important}
+    Errors may follow.
+    ```
     """
     assert len(descriptions(text)) == 1
 

@@ -187,7 +187,8 @@ class Flow:
         if lead is not None:
             text, said = take_directives(lead.text)
             found = take_connector(text).text
-            if gives_example(text) and self._reader.leave_out and said == NONE:
+            told = gives_example(text) or (is_aside(text) and not script)
+            if told and self._reader.leave_out and said == NONE:
                 return self._noted([lead, *blocks])
             if script or (asks(found) and (self._counts or text.mask.rstrip().endswith(":"))):
                 if any(isinstance(b, Paragraph) and says_usual(b.text.mask) for b in blocks):
