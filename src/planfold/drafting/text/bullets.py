@@ -14,6 +14,8 @@ from planfold.drafting.text.items import BOX
 from planfold.drafting.text.markdown import Block, Code, Item, ItemList, Paragraph
 from planfold.drafting.text.mood import (
     begins_with_article,
+    is_ban,
+    is_closing,
     is_cut_short,
     is_result,
     is_statement,
@@ -34,6 +36,17 @@ from planfold.drafting.text.words import (
 )
 
 _STEP: Final = re.compile(r"(?:step|phase|stage)\s+\d{1,3}\s*[:.)—–-]\s*\S", re.IGNORECASE)
+_DISCOURAGED: Final = re.compile(
+    r"alternatively\b.{0,600}\b(?:discouraged|not recommended)\b", re.I | re.S
+)
+_ASSUMES: Final = re.compile(r"(?:this|these|the)\s\w+\sassumes?\b", re.I)
+_FOLLOWS_ONE: Final = re.compile(
+    r"(?:follow|choose|select|pick|see)\sthe\s(?:section|guide|instructions|chapter)\b[^.]{0,80}:$",
+    re.I,
+)
+_SKIPS: Final = re.compile(
+    r"(?:then\s)?(?:skip|go|proceed|continue) (?:on )?to (?:the )?next step\b", re.I
+)
 _NAME: Final = 4  # words: what has more is no mere name of what is below it
 _TOLD: Final = re.compile(r"[^.:!?]{0,60}?(?::|\s[-–—]{1,2}|\b(?:is|are)\b)\s")
 
@@ -181,6 +194,35 @@ def asks(text: Inline) -> bool:
     return not is_name(text) and any(orders(sentence.mask) for sentence in sentences(text))
 
 
+def is_aside(text: Inline) -> bool:
+    """Whether a paragraph warns, closes the text, or names a way that it advises against."""
+    told = [sentence.mask for sentence in sentences(text)]
+    if not told or is_closing(told[0]) or _DISCOURAGED.match(text.mask):
+        return True
+    return is_ban(told[0]) and all(not orders(m) or m.lower().startswith("use ") for m in told)
+
+
+def gives_example(text: Inline) -> bool:
+    """Whether a text that orders nothing leads to an example, or says what it takes for granted."""
+    if _ASSUMES.match(text.mask):
+        return True
+    several = len([*sentences(text)]) > 1
+    return several and not asks(text) and leads_examples(text.mask)
+
+
+def choices_of_place(lead: Inline, block: ItemList) -> list[str]:
+    """The sections that a text says to choose from: "Follow the section for your system: ..."."""
+    if _FOLLOWS_ONE.match(lead.mask) is None or not are_links(block):
+        return []
+    return [text.line for text in heads_of(block)]
+
+
+def are_watched(block: ItemList) -> bool:
+    """Whether a bullet only shows how something is getting on: `watch` does not end."""
+    codes = [text.codes for text in heads_of(block) if not text.mask.strip("\0 ")]
+    return any((code.code or "").startswith("watch ") for found in codes for code in found)
+
+
 def are_counted(block: ItemList) -> bool:
     """Whether bullets have numbers of their own: "Step 1: ..."."""
     return all(_STEP.match(text.mask) for text in heads_of(block))
@@ -211,10 +253,16 @@ def are_comments(block: ItemList) -> bool:
 def says_more(text: Inline, block: ItemList) -> bool:
     """Whether nested bullets only say more about the item ``text``, which is the step."""
     told = list(sentences(text))
-    if block.ordered or has_boxes([block]) or not told or any(map(_is_own, block.items)):
+    if block.ordered or has_boxes([block]) or not told:
+        return False
+    if asks(text) and are_watched(block):
+        return True  # they run side by side, until what is waited for has happened
+    if any(map(_is_own, block.items)):
         return False
     if is_result(text.mask) and orders_nothing(block):
         return True
+    if any(_SKIPS.match(head.mask) for head in heads_of(block)):
+        return True  # a case, and how it ends
     if not asks(text):
         return False
     if len(told) > 1 or leads_examples(told[-1].mask):

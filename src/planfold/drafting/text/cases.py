@@ -22,6 +22,10 @@ _WAYS: Final = frozenset(["checklist", "workflow", "method", "variant"])
 _BEFORE_CASE: Final = re.compile(
     r"(?P<common>\w[^.:!?]{1,60}?\s(?:for|on|with|using|via|from|in))\s\S", re.IGNORECASE
 )
+# "Migrate data to a larger volume", but not versions, which follow each other.
+_MOVE: Final = re.compile(
+    r"(?P<common>(?:migrat|mov|convert)\w{1,4}\s(?:\w+\s){1,3}to)\s(?!v?\d)\S", re.IGNORECASE
+)
 _KINDS: Final = re.compile(
     r"\b(?:minor|major|patch|hot ?fix|emergency|regular|security)\b|\b(?:main|point)(?=\srelease)",
     re.IGNORECASE,
@@ -111,8 +115,11 @@ def _kind(section: Section) -> str | None:
 def _before_case(section: Section) -> str:
     """What a heading has in common with those of the other cases: "steps for"."""
     text = section.heading.text if section.heading else Inline("", "")
-    found = _BEFORE_CASE.match(text.mask)
+    found = _MOVE.match(text.mask) or _BEFORE_CASE.match(text.mask)
     if found is None or without_number(text) is not None:
         return ""
     common = found["common"].lower()
+    verb, _, preposition = common.partition(" ")
+    if verb.endswith("ing") and preposition in ("with", "from", "via", "using"):
+        return verb + "\0"  # "Restoring from x", "Restoring with y"
     return "" if common.endswith(" for") and orders(text.mask) else common + "\0"

@@ -71,12 +71,16 @@ _ANDS: Final = frozenset(
 _NOT_THAT: Final = re.compile(
     r"\s*,?\s?(?:and\s+)?(?:never|not|rather than)\s+(?:run\s+)?\0+", re.I
 )
+_SUCCEEDS: Final = re.compile(  # what the exit code says
+    r"\s*,?\s?and (?:ensure|check|verify|make sure) (?:that )?it (?:succeeds|passes)(?=[.!]|$)",
+    re.I,
+)
 _PURPOSE: Final = re.compile(r"\s*(?:to|in order to|so that|which)\s[^,;:]*", re.IGNORECASE)
 _ASIDE: Final = re.compile(r"\s*(?:again|now|once more|please|\([^()]*\))(?=\s|[.!:]|$)", re.I)
 _FETCH: Final = re.compile(
     r"(?i:please\s+)?(?:(?i:fetch|download)|GET|HEAD|(?i:get)(?=\s+[\0<]))\b(?!\s+and\b)"
 )
-_ASK: Final = re.compile(r"(?:please\s+)?ask(?![\w-])", re.IGNORECASE)
+_ASK: Final = re.compile(r"(?:please\s+)?ask(?![\w-])(?!\s@\w[\w-]*\sto\s)", re.IGNORECASE)
 _CALL: Final = re.compile(r"@([A-Za-z_][\w.-]*)\s*")
 _CALL_BEHIND: Final = re.compile(
     r"(?<![\w.@])@([A-Za-z_][\w.-]{0,200})([ \t\n]{0,9}\{[ \t\n]{0,9}[\"}])?"
@@ -175,7 +179,9 @@ def lead_folder(text: Inline) -> tuple[Inline, str | None]:
 
 def _ends(mask: str, place: int) -> bool:
     """Whether a sentence asks for nothing more from ``place`` on: a purpose, a ban, an aside."""
-    while match := _NOT_THAT.match(mask, place) or _ASIDE.match(mask, place):
+    while match := (
+        _NOT_THAT.match(mask, place) or _ASIDE.match(mask, place) or _SUCCEEDS.match(mask, place)
+    ):
         place = match.end()
     if (purpose := _PURPOSE.match(mask, place)) and is_clean(purpose[0]):
         place = purpose.end()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from planfold.drafting.text.bullets import (
     are_links,
     are_names,
     asks,
+    choices_of_place,
+    gives_example,
     introduces,
+    is_aside,
     is_contents,
     is_glossary,
+    mostly_orders,
     names_below,
     orders_nothing,
     tells,
@@ -29,7 +34,7 @@ from planfold.drafting.text.markdown import (
     Quote,
     text_of,
 )
-from planfold.drafting.text.mood import is_statement, is_unfinished
+from planfold.drafting.text.mood import is_note_that_orders, is_statement, is_unfinished
 from planfold.drafting.text.parts import Context, Entry, Part, append, entries, point_to
 from planfold.drafting.text.prose import Clause, read_sentences
 from planfold.drafting.text.reader import Reader
@@ -45,11 +50,14 @@ from planfold.drafting.text.words import (
     begins_with_condition,
     is_conditional,
     is_label_clean,
+    is_option,
     is_warning,
     leads_examples,
     leads_on,
+    offers,
     points_below,
     says_prompted,
+    says_usual,
     starts_with_run,
 )
 from planfold.planner.tasks import NodeKind
@@ -108,7 +116,8 @@ class Flow:
                     lead = block
                     continue
                 case Paragraph():
-                    parts += self._paragraph(block, context)
+                    own = _without_option(block, blocks[place - 2 : place - 1], parts)
+                    parts += self._paragraph(own, context)
                 case Code():
                     codes = _code_at(blocks, place - 1)
                     place += len(codes) - 1
@@ -116,7 +125,7 @@ class Flow:
                 case ItemList():
                     parts += self._list(block, lead, caption, context)
                 case _:
-                    self._reader.note_block(block)
+                    self._more(block, parts)
             lead = None
             if len(parts) > before and warnings:
                 _warn(parts[before], warnings)
@@ -126,6 +135,13 @@ class Flow:
         for warning in warnings if not parts else ():
             self._reader.note(warning)
         return parts
+
+    def _more(self, block: Block, parts: list[Part]) -> None:
+        """A quotation is a note, or what is asked for beside the step above it."""
+        if parts and isinstance(block, Quote) and _orders_more(block):
+            _warn(parts[-1], [text_of(block)])
+        else:
+            self._reader.note_block(block)
 
     def _without_tags(self, blocks: list[Block]) -> list[Block]:
         """``blocks`` without the tags of a site generator between them."""
@@ -139,7 +155,7 @@ class Flow:
         text, said = take_directives(block.text)
         if said.label or said.after is not None:
             return self.prose(read_sentences(block.text), context)
-        if _jumps(text):
+        if _jumps(text) or is_aside(text):
             self._reader.note_block(block)
             return []
         found = take_connector(text)
@@ -171,7 +187,12 @@ class Flow:
         if lead is not None:
             text, said = take_directives(lead.text)
             found = take_connector(text).text
+            told = gives_example(text) or (is_aside(text) and not script)
+            if told and self._reader.leave_out and said == NONE:
+                return self._noted([lead, *blocks])
             if script or (asks(found) and (self._counts or text.mask.rstrip().endswith(":"))):
+                if any(isinstance(b, Paragraph) and says_usual(b.text.mask) for b in blocks):
+                    context = context._replace(guarded=True)  # which of the values?
                 raw = lead.raw if lead.raw.startswith("**") else None
                 reading = self._reader.read(without_stop(found), context, [*blocks], raw=raw)
                 reading.directives |= said
@@ -183,6 +204,9 @@ class Flow:
             elif caption is not None and self.is_name:
                 context = context._replace(guarded=True)
             return [self._reader.entry(self._captioned(blocks, caption, context))]
+        return self._noted(blocks)
+
+    def _noted(self, blocks: Sequence[Block]) -> list[Part]:
         for block in blocks:
             self._reader.note_block(block)
         return []
@@ -201,6 +225,11 @@ class Flow:
 
     def _told(self, block: ItemList, lead: Paragraph | None, context: Context) -> list[Part]:
         """Items that are no tasks: they say more about what the text above them asks for."""
+        if lead is not None and (choices := choices_of_place(lead.text, block)):
+            reading = self._reader.read(without_stop(lead.text), context)
+            if not context.guarded:
+                reading.kind, reading.choices = NodeKind.Clarification, choices
+            return [self._reader.entry(reading)]
         if lead is not None and asks(lead.text) and not is_contents(block) and self._counts:
             reading = self._reader.read(take_connector(lead.text).text, context, [block])
             return [self._reader.entry(reading)]
@@ -262,6 +291,9 @@ class Flow:
                 return as_label(text), guarded, []
             self._reader.note(" ".join(other.with_targets for other in others))
             return as_label(last), guarded, []
+        if not colon and offers(last.mask) and mostly_orders(block):
+            reading = self._reader.read(without_stop(text), context)
+            return "", False, [self._reader.entry(reading)]
         leads = any(points_below(sentence.mask) for sentence in [*others, last] if asks(sentence))
         if asked or not (colon or leads or points_below(last.mask)):
             return "", False, self._paragraph(lead, context)
@@ -284,8 +316,33 @@ def _code_at(blocks: list[Block], place: int) -> list[Block]:
     while place < len(blocks) and isinstance(blocks[place], Code):
         found.append(blocks[place])
         place += 1
+    behind = blocks[place : place + 2]
+    if _is_usual(behind):
+        return found + behind
     behind = blocks[place : place + 1]
     return found + [b for b in behind if isinstance(b, Paragraph) and _continues(b)]
+
+
+def _without_option(block: Paragraph, above: list[Block], parts: list[Part]) -> Paragraph:
+    """A paragraph without what it begins with, if that is an option of the command above it."""
+    first, *others = list(sentences(block.text)) or [_NO_TEXT]
+    coded = bool(above) and isinstance(above[0], Code)
+    if not (parts and coded and others and is_option(first.mask)):
+        return block
+    _warn(parts[-1], [first.line])
+    return Paragraph(block.text.cut(block.text.mask.index(others[0].mask)), "")
+
+
+def _is_usual(blocks: list[Block]) -> bool:
+    """Whether a block says what the value in the code above it usually is."""
+    paragraph, code = [*blocks, None, None][:2]
+    said = isinstance(paragraph, Paragraph) and says_usual(paragraph.text.mask)
+    return said and isinstance(code, Code)
+
+
+def _orders_more(block: Quote) -> bool:
+    first = block.blocks[0] if block.blocks else None
+    return isinstance(first, Paragraph) and is_note_that_orders(first.text.mask)
 
 
 def _warns(block: Block) -> bool:

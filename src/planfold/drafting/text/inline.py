@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _BLANKS = re.compile(r"[^\S\n]{2,}")
+_HERE = frozenset(["here", "this", "link", "this link", "this page"])
 _WORD = re.compile(r"[^\s\0,;()<>\"'`|]+")
 
 
@@ -97,11 +98,21 @@ class Inline:
         return self.text.replace("\n", " ").strip()
 
     @property
+    def shown(self) -> str:
+        """The text on one line, with the addresses of links that are only called "here"."""
+        named = (self.text[span.start : span.end].lower() for span in self.spans)
+        here = [span for span, name in zip(self.spans, named, strict=True) if name in _HERE]
+        return self._with_targets(here) if here else self.line
+
+    @property
     def with_targets(self) -> str:
         """The text with the addresses of its links, which a note has no other place for."""
+        return self._with_targets(self.spans)
+
+    def _with_targets(self, spans: Iterable[Span]) -> str:
         parts: list[str] = []
         place = 0
-        for span in self.spans:
+        for span in spans:
             target = span.attachment
             if target is None or span.end < place:
                 continue

@@ -102,7 +102,7 @@ def read_item(
 
 def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> Reading:
     text, said = take_directives(text)
-    reading = Reading(text.line, directives=said, attachments=text.attachments())
+    reading = Reading(text.shown, directives=said, attachments=text.attachments())
     chosen = bracketed_choices(text)
     if not guarded and (chosen or is_question(text)):
         reading.kind = NodeKind.Clarification
@@ -324,7 +324,7 @@ def _add_blocks(
                 reading.attachments += [
                     a for a in text.attachments() if a not in reading.attachments
                 ]
-                parts.append(text.line)
+                parts.append(text.shown)
             case markdown.Code(language, content):
                 script = block_of(language, content) if shown_as_script else None
                 if script is None:

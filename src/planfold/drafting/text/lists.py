@@ -19,6 +19,7 @@ from planfold.drafting.text.bullets import (
     comments_all,
     has_boxes,
     has_code,
+    heads_of,
     is_glossary,
     orders_nothing,
     says_more,
@@ -49,6 +50,7 @@ _ONE_BY_ONE: Final = re.compile(
     r"\bin (?:this|the following|that) order\b|\bone (?:by|after)|\b(?:steps|procedure)\b",
     re.IGNORECASE,
 )
+_BEFOREHAND: Final = re.compile(r"\bbeforehand\W*$", re.IGNORECASE)
 _SIDE_BY_SIDE: Final = re.compile(
     r"\bin (?:parallel|any order)\b|\bat the same time\b", re.IGNORECASE
 )
@@ -70,9 +72,9 @@ class Lists:
         numbering = Numbering(outer) if block.ordered else outer
         group = Group(ordered, numbering=numbering)
         number = block.start
-        plain = not block.ordered and not has_boxes([block])
+        plain = not block.ordered
         # A lead may ask for what its bullets say; among steps a statement may be one, too.
-        comments = plain and not lead.text and are_comments(block)
+        comments = plain and not has_boxes([block]) and not lead.text and are_comments(block)
         nothing = comments and orders_nothing(block)
         plain = plain and not (asks(lead) and lead.mask.rstrip().endswith(":"))
         for item in split_items(block):
@@ -98,6 +100,7 @@ class Lists:
         if _SIDE_BY_SIDE.search(lead.mask):
             return False
         said = block.ordered or _ONE_BY_ONE.search(lead.mask) is not None or are_counted(block)
+        said = said or any(_BEFOREHAND.search(text.mask[-40:]) for text in heads_of(block))
         procedure = self._reader.stepwise or is_procedure(lead.mask) or are_of_procedure(block)
         code = has_code(block, commands=context.guarded) and not are_names([block])
         return True if said or code or (procedure and are_steps(block)) else None
@@ -121,7 +124,9 @@ class Lists:
         lists = [block for block in blocks if isinstance(block, ItemList)]
         more: list[Block] = [block for block in blocks if not isinstance(block, ItemList)]
         told = tells_all(text) or (comments and comments_all(text)) or nothing
-        if text.is_struck or (told and plain and not blocks and self._reader.leave_out):
+        if text.is_struck or (
+            told and plain and done is None and not blocks and self._reader.leave_out
+        ):
             self._note(text, blocks, context)
             return found.then, found.beside, None
         above = _above(blocks, text)

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final
 
 from planfold.drafting.text.inline import HIDDEN
+from planfold.drafting.text.verbs import VERBS
 
 _I: Final = re.IGNORECASE
 
@@ -28,43 +29,6 @@ def _words(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-_VERBS: Final = _words("""
-    accept access acknowledge acquire activate add address adjust advise agree allow analyze
-    announce answer apply approve archive arrange ask assemble assert assess assign assume attach
-    attempt attend authenticate automate avoid back backport bake balance be become begin block
-    boil boot bootstrap bring browse build bump burn buy cache calculate call cancel capture care
-    carry celebrate change charge check cherry-pick choose clarify clean clear click clone close
-    collect combine come comment commit communicate compare compile complete compose compress
-    compute conduct confer configure confirm connect consider consult contact continue contribute
-    convert cook coordinate copy correct count cover create cut deactivate debug decide declare
-    decompress define delegate delete deploy describe design detach detect determine develop
-    diagnose dial disable discard disconnect discuss dismiss display distribute divide do document
-    double-check download draft drag drain draw drop dump duplicate edit email embed empty enable
-    encourage end enroll ensure enter erase escalate establish evaluate examine exclude execute
-    expand expect explain explore export extend extract fail fetch file fill filter finalize find
-    finish fix flash flush focus fold follow force fork format forward freeze gather generate get
-    give go grab grant group guide handle hang have help hide hire hit hold identify ignore
-    implement import improve include increase increment inform initialize insert inspect install
-    integrate introduce investigate invite invoke isolate issue join keep kill know label launch
-    lay learn leave let lift limit link list listen load locate lock log look lower mail maintain
-    make manage mark match measure meet mention merge migrate mirror mix modify monitor mount move
-    name navigate note notify obtain offer open optimize order organize override pack page park
-    pass paste patch pause pay perform persist pick pin ping place plan plug point poll populate
-    post pour practice prefer prepare press prevent print proceed produce profile promote prompt
-    propose protect prove provide provision prune publish pull purge push put query quit raise read
-    rearrange rebase reboot rebuild receive recommend reconfigure record recover redeploy reduce
-    refer refresh register regenerate reinstall reject release reload remember remind remove rename
-    renew repair repeat replace reply report reproduce request require rerun research
-    reset resize resolve respond restart restore restrict resume retrieve retry return reuse revert
-    review revoke rewrite rinse rotate run save scale scan schedule search secure see select send
-    separate serve set setup share ship show shut sign simplify sit skip slice smoke solve sort
-    specify split spread squash stage stand start state stay stick stir stop store submit subscribe
-    summarize supply support suppress suspend sweep switch sync synchronize tag take talk tell
-    terminate test thank think throw tidy tie touch track transfer translate treat trigger trim
-    troubleshoot try tune turn tweet type uncomment undo undraft uninstall unlock unpack unset
-    unzip update upgrade upload use validate verify view visit wait walk warn wash watch wipe work
-    wrap write yank zip
-""")
 _PRONOUNS: Final = _words("""
     i we you he she it they there here this that these those i'm i'll we're we'll we've you're
     you'll you've it's it'll they're they'll they've that's there's here's let's
@@ -99,7 +63,7 @@ _CLAUSES: Final = _words("how if sure that until what when where whether which w
 _INSIDE: Final = _CLAUSES | (_PRONOUNS - _words("here there this that these those"))
 _ADVERB: Final = re.compile(
     r"(?:please|now|also|just|always|then|next|again|first|finally|afterwards|instead|only|so|thus"
-    r"|therefore|and|or|but|next up|feel free to|be sure to|don['’]t forget to|ideally|optionally"
+    r"|therefore|and|or|but|next up|be sure to|don['’]t forget to|ideally|optionally"
     r"|alternatively|otherwise|[a-z]{2,12}[^\W\d_]ly),?\s(?=\S)",
     _I,
 )
@@ -111,7 +75,8 @@ _LEADING: Final = re.compile(
 _LATER: Final = re.compile(
     r"(?:an?|the|one|two|at least|\d{1,3})\s[^,]{0,60}\b(?:before|after|until)\b", _I
 )
-_INTRODUCTION: Final = re.compile(r"[\w\0][^,.:;?!]{1,160}[,:]\s")
+_INTRODUCTION: Final = re.compile(r"[\w\0](?:[^,.:;?!]|\.(?=\d)){1,160}[,:]\s")
+_UP_TO_COLON: Final = re.compile(r"[^.:;?!]{1,300}:\s(?=(?P<verb>[a-z-]{2,20})\s)", _I)
 _LISTED: Final = re.compile(r"[\w\0-]+(?:\s[\w\0-]+)?,\s")
 _SUBJECT: Final = re.compile(r",\s(?=(?:you|we|they|it)\s)", _I)
 _IF_THEN: Final = re.compile(r"(?:if|when|whenever|once)\s[^.:;?!,]{1,200}?,?\sthen\s", _I)
@@ -121,7 +86,7 @@ _OBLIGES: Final = re.compile(
     r"|(?:[\w\0.-]{1,40}\s){0,4}?)(?:you|we|they|one)(?:['’](?:ll|d)|\s(?:will|would))?"
     r"(?:\s\w+ly|\salso|\sthen|\sfirst)?\s"
     r"(?:must|should|shall|have to|needs? to|are to|(?<=will\s)want to)\s"
-    r"(?!(?:\w+ly\s)?not\b|be\b|have\b)",
+    r"(?!(?:\w+ly\s)?not\b|(?:also\s)?(?:be|have)\b)",
     _I,
 )
 # "The author should tell the team": what a person has to do is a step.
@@ -138,15 +103,37 @@ _ADVISED: Final = re.compile(
     r"(?:that\syou|to)\s",
     _I,
 )
-_MAY_NOW: Final = re.compile(r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\s", _I)
+_MAY_NOW: Final = re.compile(
+    r"(?:once|after)\b[^.:;?!]{1,160},\s(?:you|we) can\s"
+    r"|you (?:can|may) now (?:check|inspect|review|test|validate|verify)\s",
+    _I,
+)
 _REMARK: Final = re.compile(
     r"(?:notes?|notice|nb|n\.b\.|hint|info|tip|fyi|expected|result|output|examples?)"
     r"(?:(?=\sthat\b)|\s?[:!(–—-])"
+    r"|here (?:are|is)\s"
     r"|(?:see also|for example|for instance|e\.g\.|i\.e\.|remember that|please note)(?!\w)"
     r"|\((?!\d)",
     _I,
 )
 _REFERENCE: Final = re.compile(r"see\s(?!that\b|if\b|whether\b|to\b)", _I)
+_NOTE: Final = re.compile(r"note\s?:\s(?:as an?\s(?:[\w-]{1,30}\s){0,3}step,?\s|please\s)", _I)
+# What closes a text, calms its reader, permits or suggests: "Come say hi", "Don't worry".
+_KIND_WORDS: Final = re.compile(
+    r"congratulations\b|come say\b|help us (?:make|improve)\b|keep [a-z]+ing\b[^.:;]{1,80}!$"
+    r"|(?:do not|don['’]t|no need to) (?:worry|panic)\b|feel free\b"
+    r"|(?:to|for)\s[^,.:;]{1,80},\sconsider using\s",
+    _I,
+)
+# "Automated systems then handle ...", "Candidate one ships ...", "Logs are not as important as ..."
+_OTHERS_DO: Final = re.compile(
+    r"automat(?:ed|ic) (?:systems?|process(?:es)?|jobs?|bots?)\s(?:[\w.-]{1,30}\s){0,6}?"
+    r"(?:handles?|takes? care|updates?|creates?|builds?|will)\s"
+    r"|(?:[a-z]{2,20}\s){2}(?:one|two|three|four|five)\s(?:\([^()]{1,20}\)\s)?[a-z]{3,20}s\s"
+    r"(?:the|an?|\d{1,3}|two|three|four|five|six|seven|eight|nine|ten)\s"
+    r"|[a-z]{3,20} (?:is|are) (?:not as|less|more) [a-z]{3,20} (?:as|than)\s",
+    _I,
+)
 _BAN: Final = re.compile(r"(?:please\s)?(?:do not|don['’]t|never|avoid|no need)\b", _I)
 _LOUD: Final = re.compile(
     r"(?:important|attention|warning|caution|careful|danger|beware|reminder|remember)(?:\s?[:!.,–—-]\s?)+",
@@ -157,6 +144,10 @@ _MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?|\{%[^}\n]{0,120}%\}\s
 _ACTS: Final = re.compile(
     r"(?<!you\s)(?<!we\s)\b(?:will|would)\b"
     r"|\b(?:it|which|that|because|to|automatically|includes?)\s?:\W*$",
+    _I,
+)
+_ACTS_IN_CASE: Final = re.compile(
+    r"(?<!you\s)(?<!we\s)\b(?:will|would)\b|,\s(?:it|which|that)\s?:\W*$|\bautomatically\s?:\W*$",
     _I,
 )
 _INCLUDES: Final = re.compile(r"\w\sincludes?\s?:\W*$", _I)  # "The automated steps include:"
@@ -187,7 +178,7 @@ def mood(mask: str) -> Mood:
     mask = _bare(mask)
     if not mask:
         return Mood.STATEMENT
-    if _REMARK.match(mask):
+    if _REMARK.match(mask) or _OTHERS_DO.match(mask) or _KIND_WORDS.match(mask):
         return Mood.STATEMENT
     if _REFERENCE.match(mask):
         return Mood.PHRASE
@@ -200,9 +191,9 @@ def mood(mask: str) -> Mood:
     main = main_clause(mask)
     if _OBLIGES.match(main) or _ADVISED.match(main):
         return Mood.ORDER
-    if (duty := _DUTY.match(main)) and duty["verb"].lower() in _VERBS - _STATES:
+    if (duty := _DUTY.match(main)) and duty["verb"].lower() in VERBS - _STATES:
         return Mood.ORDER
-    if _BAN.match(main):
+    if _BAN.match(main) or _KIND_WORDS.match(main):
         return Mood.STATEMENT
     if _REFERENCE.match(main):
         return Mood.PHRASE
@@ -240,12 +231,14 @@ def is_remark(mask: str) -> bool:
     if first[0].lower() in ("where", "which"):
         return False  # it says what to put in
     marked = _REMARK.match(bare) is not None or _BAN.match(bare) is not None
-    return is_statement(mask) and (marked or first[0].lower() not in _VERBS)
+    return is_statement(mask) and (marked or first[0].lower() not in VERBS)
 
 
 def only_tells(mask: str) -> bool:
     """Whether a sentence that may be an item is surely none: a pronoun or an article begins it."""
     bare = _bare(mask)
+    if _KIND_WORDS.match(bare) or _OTHERS_DO.match(bare):
+        return True
     if not is_statement(mask) or _BAN.match(bare):
         return False
     first = _WORD.search(bare)
@@ -263,8 +256,23 @@ def tells_below(mask: str) -> bool:
     if _INCLUDES.search(mask[-40:]):
         return True
     if _IN_CASE.match(_bare(mask)):
-        return _ACTS.search(mask[-200:]) is not None
+        return _ACTS_IN_CASE.search(mask[-200:]) is not None
     return is_statement(mask)
+
+
+def is_closing(mask: str) -> bool:
+    """Whether a sentence closes a text, calms its reader or permits something."""
+    return _KIND_WORDS.match(_bare(mask)) is not None
+
+
+def is_ban(mask: str) -> bool:
+    return _BAN.match(main_clause(_bare(mask))) is not None
+
+
+def is_note_that_orders(mask: str) -> bool:
+    """Whether a remark asks for something: "NOTE: As a last step check the alerts"."""
+    note = _NOTE.match(_bare(mask))
+    return note is not None and orders(_bare(mask)[note.end() :])
 
 
 def is_unfinished(mask: str) -> bool:
@@ -288,7 +296,8 @@ def is_when(mask: str) -> bool:
 
 def is_cut_short(mask: str) -> bool:
     """The same with a subject that does what is below: "The script will do this: ..."."""
-    return tells_below(mask) and _ACTS.search(mask[-200:]) is not None
+    acts = _ACTS_IN_CASE if _IN_CASE.match(_bare(mask)) else _ACTS
+    return tells_below(mask) and acts.search(mask[-200:]) is not None
 
 
 def _bare(mask: str) -> str:
@@ -301,6 +310,9 @@ def main_clause(mask: str) -> str:
     """``mask`` without the clauses and adverbs in front that say when, where or what for."""
     if label := _DEMANDED.match(mask):
         mask = mask[label.end() :]
+    lead = _UP_TO_COLON.match(mask) if _LEADING.match(mask) else None
+    if lead and lead["verb"].lower() in VERBS:
+        mask = mask[lead.end() :]  # "Before an a, b or c: try to ..."
     for _ in range(6):
         if adverb := _ADVERB.match(mask):
             mask = mask[adverb.end() :]
@@ -332,24 +344,24 @@ def _mood_of(mask: str) -> Mood:
         return Mood.ORDER
     if not finite and (place := _AT_FIRST.match(mask)):
         verbs = _VERB_AND_OBJECT.finditer(mask[:200], place.end() - 1)
-        if any(verb["verb"].lower() in _VERBS for verb in verbs):
+        if any(verb["verb"].lower() in VERBS for verb in verbs):
             return Mood.ORDER
     if first in _DETERMINERS or first in _OTHERS or first.startswith(HIDDEN):
         return Mood.STATEMENT if finite or _conjugated(second, words[2:3]) else Mood.PHRASE
     if len(first) > 5 and first.endswith(("ize", "ify")) and not finite:
         return Mood.ORDER  # Publicize releases
     takes_object = second in _OBJECTS or second.startswith(HIDDEN)
-    if first in _VERBS and (takes_object or not finite):
+    if first in VERBS and (takes_object or not finite):
         return Mood.STATEMENT if _conjugated(second, words[2:3]) else Mood.ORDER
     if finite and not (takes_object and _is_base(first)):
         return Mood.STATEMENT
     if _is_third_person(first):
-        return Mood.STATEMENT if takes_object or first[:-1] in _VERBS else Mood.PHRASE
+        return Mood.STATEMENT if takes_object or first[:-1] in VERBS else Mood.PHRASE
     if _conjugated(second, words[2:3]):
         return Mood.STATEMENT
     if _is_base(first) and takes_object and words[0].istitle() | words[0].islower():
         return Mood.ORDER
-    if second in ("and", "or") and (words[2:3] or [""])[0].lower() in _VERBS and _is_base(first):
+    if second in ("and", "or") and (words[2:3] or [""])[0].lower() in VERBS and _is_base(first):
         return Mood.ORDER
     return Mood.PHRASE
 

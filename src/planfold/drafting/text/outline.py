@@ -14,7 +14,7 @@ from planfold.drafting.text.bullets import (
 )
 from planfold.drafting.text.cases import alternative_names, alternatives
 from planfold.drafting.text.commands import is_question
-from planfold.drafting.text.directives import take_directives
+from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.flow import Flow, is_named_by_script
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, without_number
@@ -207,6 +207,8 @@ class _Document:
                 self._note_section(inner)
                 continue
             self._repeats.add(found)
+            if not found and part.directives == NONE:
+                continue  # it only tells, and does not part the cases around it
             append(group.parts, part, apart and other)
             apart = other
             name = _name(inner.heading.text.line) if inner.heading is not None else ""

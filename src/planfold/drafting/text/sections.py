@@ -31,6 +31,8 @@ _ABOUT: Final = re.compile(  # sections that tell about something instead of ask
     r"|what is .{1,40}\??|about .{1,40}|introduction|overview|background"
     r"|motivation|(?:quick )?(?:usage|examples?)(?: .{1,40})?|synopsis|demo|status|roadmap"
     r"|community|support|sponsors?|resources|appendix.{0,40}"
+    r"|(?:end-(?:to|2)-end|full|complete|worked) examples?"
+    r"|reasons?(?: .{1,60})?|rationale(?: .{1,40})?|congratulations\b.{0,200}"
     r"|meaning|impact|purpose|scope|symptoms|when to use.{0,40}|definitions"
     r"|notes? (?:on|about) .{1,80}|(?:should|can|may|must|do) (?:i|we) .{1,60}\?",
     re.IGNORECASE,

@@ -53,8 +53,15 @@ _CASE_HEADING: Final = re.compile(
     r"(?!(?:\w+\s)?(?:maintainers|developers|contributors|users|everyone|short|brief)\b)",
     _I,
 )
-_OBJECT_HEADING: Final = re.compile(r"[^\W\d_]{2,}ing\s(?:\S+\s){2,}\S+$", _I)
+_OBJECT_HEADING: Final = re.compile(
+    r"[^\W\d_]{2,}ing\s(?:(?:\S+\s){2,}|(?:the|your|our)\s)\S+$", _I
+)
 _OR: Final = re.compile(r"or\b", _I)
+_OFFERS: Final = re.compile(r"(?:for|to)\s[^,.:;]{1,80},\syou (?:may|can) use\s", _I)
+_OPTION: Final = re.compile(
+    r"(?:include|add|pass|append)\s\0+(?:\s(?:or|and)\s\0+)*\s(?:when|if|where)\b", _I
+)
+_USUAL: Final = re.compile(r"(?:usually|normally|typically),? (?:this|that|it) is\b", _I)
 _EXAMPLES: Final = re.compile(r"\b(?:examples?|e\.g|for instance|something like)\b", _I)
 _EXAMPLE_AT_END: Final = re.compile(
     r"\b(?:examples?|e\.g\.|for instance|such as|something like|like)\s?[:.,]*$", _I
@@ -129,6 +136,21 @@ def is_conditional(mask: str) -> bool:
 
 def begins_with_condition(mask: str) -> bool:
     return _CONDITIONS.match(mask) is not None or _OR.match(mask) is not None
+
+
+def offers(mask: str) -> bool:
+    """Whether a sentence names a tool for what is below it: "For speed, you may use ..."."""
+    return _OFFERS.match(mask) is not None
+
+
+def is_option(mask: str) -> bool:
+    """Whether a sentence says what to add to a command: "Include `--major` when required."."""
+    return _OPTION.match(mask) is not None
+
+
+def says_usual(mask: str) -> bool:
+    """Whether a sentence says what a value usually is: "Usually this is ..."."""
+    return _USUAL.match(mask) is not None
 
 
 def is_clean(mask: str) -> bool:
