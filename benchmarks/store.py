@@ -69,7 +69,7 @@ async def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
         rows = reader.rows("load", (plan_id, 0))
         limits.append(len(rows) / (time.perf_counter() - begun))
         begun = time.perf_counter()
-        Planner.fold(await store.load(plan_id))
+        Planner.fold((await store.load(plan_id)).events)
         rates.append(len(rows) / (time.perf_counter() - begun))
     rate, limit = sorted(rates)[rounds // 2], sorted(limits)[rounds // 2]
     return Figure(
