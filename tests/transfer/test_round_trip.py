@@ -252,7 +252,11 @@ async def test_a_damaged_stream_is_not_exported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("streams", "events"),
-    [(1, 30_000), (1_000, 25), pytest.param(10_000, 100, marks=pytest.mark.soak)],
+    [
+        (1, 30_000),
+        (1_000, 25),
+        pytest.param(10_000, 100, marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+    ],
 )
 def test_memory_is_that_of_a_page(tmp_path: Path, streams: int, events: int) -> None:
     """In a process of its own, before and after: making the streams costs what it costs."""
