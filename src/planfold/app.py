@@ -91,8 +91,8 @@ class App(PlanReader):
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` stands for another plan, the priority is out of range, or a
-                name or text cannot be recorded (NUL, half a surrogate pair).
+            CommandRejected: ``plan_id`` is used for another plan, the priority is out of range, or
+                a name or text cannot be recorded (NUL, half a surrogate pair).
         """
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)

@@ -98,7 +98,7 @@ def read_blocks(text: str) -> list[Block]:
 
 def _with_indents(lines: list[str]) -> list[str]:
     """``lines`` with the code in an indented fence as deep as the fence, where it is not: else it
-    would end the item that the fence stands in."""
+    would end the item that contains the fence."""
     start, depth, fence = -1, "", ""
     for number, line in enumerate(lines):
         mark = _FENCE.match(line)

@@ -140,7 +140,7 @@ _LOUD: Final = re.compile(
     _I,
 )
 _MARKUP: Final = re.compile(r"\{\{[<%][^}\n]{0,120}\}\}\s?|\{%[^}\n]{0,120}%\}\s?")
-# What somebody or something else does: "CI will do this:", "which:", "They are set to:".
+# What a subject other than the reader does: "CI will do this:", "which:", "They are set to:".
 _ACTS: Final = re.compile(
     r"(?<!you\s)(?<!we\s)\b(?:will|would)\b"
     r"|\b(?:it|which|that|because|to|automatically|includes?)\s?:\W*$",
