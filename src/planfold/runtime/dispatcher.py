@@ -1,35 +1,45 @@
 """``Dispatcher``: the one door for commands. Only here are events appended.
 
-load -> decide -> append -> answer. Commands that wait for one aggregate are decided together and
-appended together. Decisions on different aggregates that wait at the same time share a commit.
+load -> decide -> commit -> answer. Commands that wait for one aggregate are decided together.
+Decisions that only this process has seen share a commit with those that follow, and commits of
+several aggregates share a transaction. See docs/decisions/0026.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Final
 
-from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
-from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
-from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
-from planfold.eventstore.recording import clock_time
+from planfold.deciding import KnownCommands, Stream, body_hash, decide
+from planfold.errors import Conflict, LeaseLost, NotFound, Transient
+from planfold.eventstore.event_rows import clock_time
+from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
-from planfold.runtime.mailbox import Letter, Mailbox
+from planfold.runtime.commit import Commit, Round
+from planfold.runtime.letter import LOG, Basis, Letter
+from planfold.runtime.mailbox import Mailbox
 from planfold.runtime.mailboxes import Mailboxes
-from planfold.runtime.slots import Reservation, Slots, reserve
+from planfold.runtime.slots import Slots, reserve
+
+GATHER_S: Final = 0.002  # for which a commit that is not urgent waits for further decisions
 
 
 class Dispatcher:
-    """Workers put their ``slots`` here, to take tasks in the commit that dispatches them."""
+    """Workers put their ``slots`` here, to take tasks in the commit that dispatches them.
+    ``every_step``: each decision is committed at once, and nothing begins before that."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, *, every_step: bool = False) -> None:
         self._store = store
+        self._every_step = every_step
         self._mailboxes = Mailboxes()
         self.slots: list[Slots] = []
-        self._appended: list[tuple[asyncio.Future[int], Callable[[asyncio.Future[int]], None]]] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
+        self._opened: dict[Mailbox, None] = {}  # those with an open commit
+        self._urgent: list[Mailbox] = []
+        self._gathering: asyncio.TimerHandle | None = None
         self._asking: set[asyncio.Task[None]] = set()  # for what the cache does not hold
 
     async def send(
@@ -44,11 +54,14 @@ class Dispatcher:
         idempotent: bool = False,
         extra: dict[str, str] | None = None,
         origin: Metadata | None = None,
+        basis: Basis = LOG,
+        patient: bool = False,
     ) -> list[Any]:
         """Decide ``command``; returns its own events once they are durable.
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
-        yields nothing. ``origin`` is for the reports of workers: the metadata of its events.
+        yields nothing. For the reports of workers: ``origin`` is the metadata of its events,
+        ``basis`` what its attempt rests on; ``patient`` lets its commit wait for further ones.
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
@@ -59,29 +72,34 @@ class Dispatcher:
         """
         if idempotent and not command_id:
             raise ValueError("an idempotent command needs a command id")
-        loop = asyncio.get_running_loop()
         letter = Letter(
             command,
             command_id,
             body_hash(aggregate_id, command) if idempotent else "",
             origin or Metadata(correlation_id, extra=extra or {}),
             origin is None,
-            answer=loop.create_future(),
+            answer=asyncio.get_running_loop().create_future(),
             fence=fence,
+            basis=basis,
+            patient=patient and not self._every_step,
         )
         mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
-        self._schedule(mailbox, loop)
+        self._schedule(mailbox)
         return await letter.answer
 
     async def view(
         self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None
     ) -> Handler[Any, Any]:
-        """The handler as it is, for reading; with ``at_least`` the cached state is returned when
-        it is at that version or later. Raises NotFound when there is no such stream."""
+        """The handler as the log has it, for reading; with ``at_least`` the cached state is
+        returned when it is at that version or later, durable or not. Raises NotFound when there
+        is no such stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         handler = mailbox.handler
         if handler is None or at_least is None or mailbox.version < at_least:
+            if mailbox.busy:
+                self._hold(mailbox)
+                self._flush()
             handler = await mailbox.read(self._store)
         if not mailbox.version:
             self._mailboxes.drop(mailbox)
@@ -103,20 +121,27 @@ class Dispatcher:
         self._mailboxes.move_to_end(key)
         return self._mailboxes[key]
 
-    def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
-        if not mailbox.busy:
-            mailbox.busy = True
+    # --- decide -----------------------------------------------------------------------------
+
+    def _schedule(self, mailbox: Mailbox) -> None:
+        if not (mailbox.deciding or mailbox.held):
+            mailbox.deciding = True
             self._undecided += 1
-            loop.call_soon(self._decide_next, mailbox)
+            asyncio.get_running_loop().call_soon(self._decide_next, mailbox)
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
         letters = mailbox.take()
-        current = mailbox.generation == self._store.generation(mailbox.aggregate_id)
-        if current and not any(letter.body_hash for letter in letters):
+        if not letters:
+            self._decided(mailbox)
+        elif not mailbox.must_look_up(letters, self._store):
             self._decide(mailbox, letters, {})
-        else:
+        elif mailbox.durable:
             self._ask(self._look_up(mailbox, letters))
+        else:
+            mailbox.put_back(letters)
+            self._hold(mailbox)
+            self._decided(mailbox)
         self._flush()
 
     def _ask(self, question: Coroutine[Any, Any, None]) -> None:
@@ -134,7 +159,7 @@ class Dispatcher:
                 if letter.body_hash
             }
         except Exception as fault:
-            self._fail_round(mailbox, letters, fault)
+            self._not_decided(mailbox, letters, fault)
         else:
             self._decide(mailbox, letters, known)
         self._flush()
@@ -145,136 +170,146 @@ class Dispatcher:
         stream = Stream(mailbox.aggregate_id, mailbox.version, mailbox.correlation_id)
         try:
             decision = decide(handler, letters, clock_time(self._store.clock()), stream, known)
-            if decision.events:
-                self._append(mailbox, letters, decision)
-            else:
-                self._ask(self._verify(mailbox, letters, decision))
         except Exception as fault:
-            self._fail_round(mailbox, letters, fault)
+            self._not_decided(mailbox, letters, fault)
+            return
+        decided = Round(letters, decision)
+        if decision.events:
+            self._add(mailbox, decided)
+        elif mailbox.durable:
+            self._ask(self._verify(mailbox, decided))
+            return
+        else:
+            mailbox.tell(decided)
+            self._urge(mailbox)
+        self._decided(mailbox)
 
-    async def _verify(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
-        """Without an append the stream's version shows whether the state was current."""
+    async def _verify(self, mailbox: Mailbox, decided: Round) -> None:
+        """Without a commit the stream's version shows whether the state was current."""
         try:
             version = await self._store.version(mailbox.aggregate_id)
         except Exception as fault:
-            self._abandon(mailbox, letters, fault)
+            self._not_decided(mailbox, decided.letters, fault)
             return
         if version == mailbox.version:
-            self._answer(letters, decision)
-            self._rest(mailbox)
+            decided.answer()
         else:
-            self._again(mailbox, letters)
+            mailbox.forget()
+            mailbox.put_back(decided.letters)
+        self._decided(mailbox)
 
-    def _append(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
-        honoured = [
-            letter
-            for letter, answer in zip(letters, decision.answers, strict=True)
-            if answer and not isinstance(answer, PlanfoldError)
-        ]
-        reservation = reserve(self.slots, mailbox.aggregate_id, decision.queue, decision.now)
-        append = Append(
-            mailbox.aggregate.stream_id,
-            mailbox.aggregate_id,
-            mailbox.version,
-            decision.events,
-            decision.queue,
-            [letter.fence for letter in honoured if letter.fence],
-            [CommandRecord(le.command_id, le.body_hash) for le in honoured if le.body_hash],
-            decision.head,
-            decision.due_at,
-            reservation.slots.owner if reservation else None,
-            reservation.leased if reservation else frozenset(),
-            decision.now,
-            quiet=bool(mailbox.head) and mailbox.head.get("status") == decision.head.get("status"),
-        )
-        try:
-            future = asyncio.ensure_future(self._store.append(append))
-        except Exception:
-            if reservation is not None:
-                reservation.give_back()
-            raise
-        self._appended.append(
-            (future, lambda done: self._committed(mailbox, letters, decision, reservation, done))
-        )
-
-    def _flush(self) -> None:
-        """Let the store commit, once every mailbox has decided whose turn it is, or when it did."""
-        if not self._undecided:
-            self._store.flush()
-        elif not (self._appended and self._appended[0][0].done()):
-            return
-        appended, self._appended = self._appended, []
-        for future, committed in appended:
-            if future.done():  # without another turn of the event loop
-                committed(future)
-            else:
-                future.add_done_callback(committed)
-
-    def _committed(
-        self,
-        mailbox: Mailbox,
-        letters: list[Letter],
-        decision: Decision,
-        reservation: Reservation | None,
-        future: asyncio.Future[int],
-    ) -> None:
-        fault = future.exception()
-        if fault is not None:
-            if reservation is not None:
-                reservation.give_back()
-            self._not_committed(mailbox, letters, fault)
-            return
-        mailbox.committed(decision, self._store)
-        self._answer(letters, decision)
-        if mailbox.waiting:
-            self._schedule(mailbox, asyncio.get_running_loop())
-        for slots in self.slots if decision.queue else ():
-            slots.changed(mailbox.aggregate_id, decision.queue)
-        if reservation is not None:
-            reservation.grant()
-
-    def _not_committed(self, mailbox: Mailbox, letters: list[Letter], fault: BaseException) -> None:
-        if isinstance(fault, LeaseLost):
-            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
-            if len(lost) > 1:  # an old and a new attempt at once: only one of them has lost it
-                mailbox.one_by_one = True
-                lost = []
-            for letter in lost:
-                letter.fail(fault)
-            self._again(mailbox, [le for le in letters if le not in lost])
-        elif isinstance(fault, Conflict):
-            self._again(mailbox, letters)
+    def _not_decided(self, mailbox: Mailbox, letters: list[Letter], fault: Exception) -> None:
+        """The handler may have taken in a part: fold it again, and decide one by one."""
+        if len(letters) == 1 and mailbox.durable:
+            letters[0].fail(fault)
+            letters = []
         else:
-            self._abandon(mailbox, letters, fault)
-
-    @staticmethod
-    def _answer(letters: list[Letter], decision: Decision) -> None:
-        """A refusal waits for the commit too: its state may never be committed."""
-        for letter, answer in zip(letters, decision.answers, strict=True):
-            if isinstance(answer, PlanfoldError):
-                letter.fail(answer)
-            elif not letter.answer.done():
-                letter.answer.set_result(list(answer))
-
-    def _fail_round(self, mailbox: Mailbox, letters: list[Letter], fault: Exception) -> None:
-        if len(letters) > 1:  # one bad command must not take the others with it
             mailbox.one_by_one = True
-            self._again(mailbox, letters)
-        else:
-            self._abandon(mailbox, letters, fault)
+        self._opened.pop(mailbox, None)
+        mailbox.put_back([*mailbox.give_up(), *letters])
+        mailbox.held = not mailbox.durable
+        self._decided(mailbox)
 
-    def _again(self, mailbox: Mailbox, letters: Sequence[Letter]) -> None:
-        """Another writer was first: decide again on what the log says now."""
-        mailbox.forget()
-        mailbox.waiting.extendleft(reversed(letters))
+    def _decided(self, mailbox: Mailbox) -> None:
+        mailbox.deciding = False
         self._rest(mailbox)
 
-    def _abandon(self, mailbox: Mailbox, letters: Sequence[Letter], fault: BaseException) -> None:
-        for letter in letters:
-            letter.fail(fault)
-        self._again(mailbox, ())
-
     def _rest(self, mailbox: Mailbox) -> None:
-        mailbox.rest()
+        if mailbox.deciding:
+            return
+        if mailbox.durable:
+            mailbox.rest()
         if mailbox.waiting:
-            self._schedule(mailbox, asyncio.get_running_loop())
+            self._schedule(mailbox)
+
+    # --- commit -----------------------------------------------------------------------------
+
+    def _add(self, mailbox: Mailbox, decided: Round) -> None:
+        """Add a decision to the open commit, and begin what need not wait for it."""
+        commit, decision = mailbox.begin(), decided.decision
+        self._opened[mailbox] = None
+        workers = [commit.slots] if commit.slots else self.slots
+        decided.reservation = reserve(workers, mailbox.aggregate_id, decision.queue, decision.now)
+        mailbox.decided(commit, decided)
+        if decided.reservation and not (self._every_step or commit.full):
+            decided.reservation.begin(commit.basis)
+        if mailbox.held or commit.full or not commit.quiet or decided.is_awaited():
+            self._urge(mailbox)
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(GATHER_S, self._gathered)
+
+    def _urge(self, mailbox: Mailbox) -> None:
+        """Send its open commit with the next flush."""
+        if mailbox.open is not None and not mailbox.open.urgent:
+            mailbox.open.urgent = True
+            self._urgent.append(mailbox)
+
+    def _hold(self, mailbox: Mailbox) -> None:
+        """Decide nothing more until all that was decided is durable."""
+        mailbox.held = True
+        self._urge(mailbox)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        for mailbox in self._opened:
+            self._urge(mailbox)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send urgent commits, once every mailbox has decided whose turn it is."""
+        if self._undecided or not self._urgent:
+            return
+        urgent, self._urgent = self._urgent, []
+        sent = [self._send(mailbox) for mailbox in urgent]
+        self._store.flush()
+        for mailbox, commit, future in filter(None, sent):
+            if future.done():  # without another turn of the event loop
+                self._committed(mailbox, commit, future)
+            else:
+                future.add_done_callback(partial(self._committed, mailbox, commit))
+
+    def _send(self, mailbox: Mailbox) -> tuple[Mailbox, Commit, asyncio.Future[int]] | None:
+        commit = mailbox.open
+        if commit is None or mailbox.sent is not None:  # its turn comes when that one is over
+            return None
+        del self._opened[mailbox]
+        mailbox.send()
+        try:
+            future = asyncio.ensure_future(self._store.append(commit.append()))
+        except Exception as fault:
+            self._failed(mailbox, commit, fault)
+            return None
+        return mailbox, commit, future
+
+    def _committed(self, mailbox: Mailbox, commit: Commit, future: asyncio.Future[int]) -> None:
+        fault = future.exception()
+        if fault is not None:
+            self._failed(mailbox, commit, fault)
+            return
+        mailbox.committed(self._store)
+        ended = commit.ended()
+        for slots in self.slots if ended else ():
+            slots.withdraw(mailbox.aggregate_id, ended)
+        commit.succeed()
+        if mailbox.open is not None and mailbox.open.urgent:
+            self._urgent.append(mailbox)
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._rest(mailbox)
+
+    def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:
+        """What was decided on it is decided again, on what the log says now."""
+        letters = commit.letters
+        if isinstance(fault, LeaseLost):
+            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
+            mailbox.one_by_one = len(lost) > 1  # an old and a new attempt: one of them lost it
+            if len(lost) == 1:
+                lost[0].fail(fault)
+        elif isinstance(fault, Transient) or (len(letters) == 1 and not isinstance(fault, Conflict)):
+            for letter in letters:
+                letter.fail(fault)
+        elif not isinstance(fault, Conflict):  # one bad command must not take others with it
+            mailbox.one_by_one = True
+        self._opened.pop(mailbox, None)
+        mailbox.put_back([*letters, *mailbox.give_up()])
+        self._rest(mailbox)

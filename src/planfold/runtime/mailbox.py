@@ -8,11 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from planfold.deciding import Decision, Delivery
 from planfold.errors import CorruptLog
-from planfold.eventstore.port import EventStore, Fence
+from planfold.eventstore.port import EventStore
 from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
+from planfold.runtime.commit import Commit, Round
+from planfold.runtime.letter import Letter
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
@@ -24,20 +25,10 @@ class Rewound(CorruptLog):
     """The stream is not as long as the state: it was archived."""
 
 
-class Letter(Delivery, kw_only=True):
-    """A command on its way, with the future that gets its answer and the lease that it needs."""
-
-    answer: asyncio.Future[list[Any]]
-    fence: Fence | None = None
-
-    def fail(self, fault: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(fault)
-
-
 class Mailbox:
-    """``handler`` may be ahead of the log while a decision is being committed; when the commit
-    fails it is thrown away and folded anew."""
+    """The state that the next decision is made on is ``handler`` at ``version``: the log's, then
+    the decisions of the ``sent`` commit, then those of the ``open`` one, which is not sent yet.
+    When a commit fails it is thrown away and folded again."""
 
     def __init__(
         self, aggregate: Aggregate, aggregate_id: str, grew: Callable[[int], None]
@@ -45,10 +36,14 @@ class Mailbox:
         self.aggregate = aggregate
         self.aggregate_id = aggregate_id
         self.waiting: deque[Letter] = deque()
-        self.busy = False
+        self.deciding = False  # a round is on its turn, or the log is being read for it
+        self.open: Commit | None = None
+        self.sent: Commit | None = None
+        self.held = False  # nothing is decided until all is durable: a reader waits for that
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
+        self.status: Any = None  # as decided
         self.head: dict[str, Any] = {}  # as committed
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
         self.grew = grew
@@ -60,12 +55,21 @@ class Mailbox:
         self._loading = asyncio.Lock()
         self._rested: asyncio.Event | None = None  # of those who wait for that
 
+    @property
+    def durable(self) -> bool:
+        """Whether all that was decided is in the log, or given up."""
+        return self.open is None and self.sent is None
+
+    @property
+    def busy(self) -> bool:
+        return self.deciding or not self.durable
+
     def take(self) -> list[Letter]:
         """The letters of the next round: all that wait, or one after a round went wrong."""
         if self.one_by_one and len(self.waiting) > 1:
             return [self.waiting.popleft()]
         self.one_by_one = False
-        letters = list(self.waiting)
+        letters = [letter for letter in self.waiting if not letter.void]
         self.waiting.clear()
         return letters
 
@@ -73,6 +77,7 @@ class Mailbox:
         """The state as it stands in the log, for a reader: without what is not committed yet."""
         while True:
             if self.busy:
+                self.held = True
                 if self._rested is None:
                     self._rested = asyncio.Event()
                 await self._rested.wait()
@@ -95,8 +100,8 @@ class Mailbox:
         return handler
 
     def rest(self) -> None:
-        """The decision is committed, or given up."""
-        self.busy = False
+        """All that was decided is in the log, or given up."""
+        self.held = False
         rested, self._rested = self._rested, None
         if rested is not None:
             rested.set()
@@ -166,15 +171,24 @@ class Mailbox:
             apply(event)
         self.version = history.version
 
-    def committed(self, decision: Decision, store: EventStore) -> None:
-        """The decision is in the log."""
+    def decided(self, commit: Commit, decided: Round) -> None:
+        """A decision was added to the open commit."""
+        decision = decided.decision
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
-        self.head = decision.head
-        if abs(decision.size - self.size) >= NOTABLE_BYTES:
-            self._resize(decision.size)
-        self._keep_snapshot(store)
-        self.rest()
+        status = decision.head.get("status")
+        if not self.head or status != self.status:
+            commit.quiet = False
+            self.status = status
+        commit.add(decided)
+
+    def committed(self, commit: Commit, store: EventStore) -> None:
+        """The decisions are in the log."""
+        self.head = commit.last.head
+        if abs(commit.last.size - self.size) >= NOTABLE_BYTES:
+            self._resize(commit.last.size)
+        if commit.snapshot is not None:
+            self._save(store, commit.version + commit.events, commit.snapshot)
 
     def _resize(self, size: int) -> None:
         before, self.size = self.size, size
@@ -190,15 +204,16 @@ class Mailbox:
         self.version = 0
         self._resize(0)
 
-    def _keep_snapshot(self, store: EventStore) -> None:
-        """Save the state from time to time, so that folding it again starts from there."""
+    def snapshot(self) -> bytes | None:
+        """The state for a snapshot, from time to time, so that folding it again starts there."""
         since = self.version - self.snapshot_version
         if self.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * self.snapshot_version):
-            return
-        data = self.handler.snapshot()
-        if data is not None:
-            self.snapshot_version = self.version
-            saved = asyncio.ensure_future(
-                store.checkpoints.save_snapshot(self.aggregate_id, self.version, data)
-            )
-            saved.add_done_callback(lambda f: f.cancelled() or f.exception())
+            return None
+        return self.handler.snapshot()
+
+    def _save(self, store: EventStore, version: int, data: bytes) -> None:
+        self.snapshot_version = version
+        saved = asyncio.ensure_future(
+            store.checkpoints.save_snapshot(self.aggregate_id, version, data)
+        )
+        saved.add_done_callback(lambda f: f.cancelled() or f.exception())

@@ -1,0 +1,153 @@
+"""``Commit``: decisions on one aggregate that become durable together.
+
+A decision is made on the state that earlier ones left, durable or not. What leaves the process
+waits until its commit is durable; an attempt that may run again after a crash does not. See
+docs/decisions/0026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from planfold.deciding import Decision
+from planfold.errors import PlanfoldError
+from planfold.eventstore.port import Append, CommandRecord, Fence
+from planfold.handler import Enqueue, QueueChange, Settle, Signal
+from planfold.runtime.letter import Basis, Letter
+from planfold.runtime.slots import Dispatched, Reservation, Slots
+
+MOST_ROUNDS = 64  # in one commit, before it is sent
+MOST_EVENTS = 256
+
+
+class Round(msgspec.Struct, eq=False):
+    """Commands that were decided together, and the places for tasks that they dispatched."""
+
+    letters: Sequence[Letter]
+    decision: Decision
+    reservation: Reservation | None = None
+
+    def takes(self, task_id: int) -> bool:
+        """Whether a worker here takes this task, which it dispatched."""
+        return self.reservation is not None and task_id in self.reservation.leased
+
+    def fences(self, basis: Basis) -> list[Fence]:
+        """The leases that its reports need; those that rest on this commit need none."""
+        return [
+            letter.fence
+            for letter, answer in zip(self.letters, self.decision.answers, strict=True)
+            if letter.fence is not None
+            and letter.basis is not basis
+            and answer
+            and not isinstance(answer, PlanfoldError)
+        ]
+
+    def records(self) -> list[CommandRecord]:
+        """The ids of its idempotent commands."""
+        return [
+            CommandRecord(letter.command_id, letter.body_hash)
+            for letter, answer in zip(self.letters, self.decision.answers, strict=True)
+            if letter.body_hash and answer and not isinstance(answer, PlanfoldError)
+        ]
+
+
+class Commit:
+    """``version`` is the stream's before it. ``urgent``: it is to be sent at once. ``basis`` is
+    what attempts rest on that it dispatched. ``quiet``: the status did not change. ``events``
+    counts them; ``snapshot`` is the state after them, where it is to be saved."""
+
+    def __init__(self, stream_id: str, aggregate_id: str, version: int) -> None:
+        self.stream_id = stream_id
+        self.aggregate_id = aggregate_id
+        self.version = version
+        self.basis = Basis()
+        self.urgent = False
+        self.quiet = True
+        self.rounds: list[Round] = []
+        self.slots: Slots | None = None  # of the worker that takes its tasks
+        self.snapshot: bytes | None = None
+        self.events = 0
+
+    def add(self, decided: Round) -> None:
+        self.rounds.append(decided)
+        self.events += len(decided.decision.events)
+        if decided.reservation is not None:
+            self.slots = decided.reservation.slots
+
+    @property
+    def full(self) -> bool:
+        """Whether it is to be sent, and nothing more should begin that rests on it."""
+        return len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
+
+    @property
+    def letters(self) -> list[Letter]:
+        return [letter for decided in self.rounds for letter in decided.letters]
+
+    @property
+    def last(self) -> Decision:
+        return self.rounds[-1].decision
+
+    def append(self) -> Append:
+        """What the store has to write."""
+        rounds, last = self.rounds, self.last
+        if len(rounds) == 1:
+            reservation = rounds[0].reservation
+            events, times = last.events, ()
+            queue = last.queue
+            leased = reservation.leased if reservation else frozenset()
+        else:
+            events = [event for decided in rounds for event in decided.decision.events]
+            times = [d.decision.now for d in rounds for _ in d.decision.events]
+            queue, leased = self._net_queue()
+        return Append(
+            self.stream_id,
+            self.aggregate_id,
+            self.version,
+            events,
+            queue,
+            list(dict.fromkeys(fence for d in rounds for fence in d.fences(self.basis))),
+            [record for decided in rounds for record in decided.records()],
+            last.head,
+            last.due_at,
+            self.slots.owner if self.slots else None,
+            leased,
+            last.now,
+            self.quiet,
+            times,
+        )
+
+    def _net_queue(self) -> tuple[Dispatched, frozenset[int]]:
+        """What is left of the changes: a task that enters the queue and is settled in the same
+        commit was never there."""
+        queue: list[tuple[QueueChange, int] | None] = []
+        entered: dict[int, list[int]] = {}  # the places of a task's changes since it entered
+        leased: set[int] = set()
+        for decided in self.rounds:
+            for change, version in decided.decision.queue:
+                task_id = change.task_id
+                if isinstance(change, Enqueue):
+                    entered[task_id] = []
+                    if decided.takes(task_id):
+                        leased.add(task_id)
+                elif isinstance(change, Settle) and task_id in entered:
+                    for place in entered.pop(task_id):
+                        queue[place] = None
+                    leased.discard(task_id)
+                    continue
+                if task_id in entered:
+                    entered[task_id].append(len(queue))
+                queue.append((change, version))
+        return [change for change in queue if change is not None], frozenset(leased)
+
+    def ended(self) -> list[int]:
+        """Tasks of which an attempt is over or is to stop, and none was begun here since."""
+        ended: dict[int, None] = {}
+        for decided in self.rounds:
+            for change, _ in decided.decision.queue:
+                if isinstance(change, Settle | Signal):
+                    ended[change.task_id] = None
+                elif decided.takes(change.task_id):
+                    ended.pop(change.task_id, None)
+        return list(ended)

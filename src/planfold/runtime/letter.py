@@ -1,0 +1,51 @@
+"""``Letter``: a command on its way to the dispatcher. ``Basis``: what it rests on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from planfold.deciding import Delivery
+from planfold.errors import LeaseLost
+from planfold.eventstore.port import Fence
+
+
+class Basis:
+    """A commit that attempts and their reports rest on: it may not be in the log yet.
+
+    ``durable``: it is in the log. ``failed``: it is not, or that is not known; what rests on it
+    counts for nothing. Both False: it is on its way.
+    """
+
+    __slots__ = ("durable", "failed")
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
+        self.failed = False
+
+
+LOG: Final = Basis(durable=True)
+"""What was read from the log."""
+
+
+class Letter(Delivery, kw_only=True):
+    """``answer`` gets what was decided once it is durable; ``fence`` is the lease that it needs.
+    ``patient``: nobody waits for its answer, and what it leads to may be done again."""
+
+    answer: asyncio.Future[list[Any]]
+    fence: Fence | None = None
+    basis: Basis = LOG
+    patient: bool = False
+
+    def fail(self, fault: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(fault)
+
+    @property
+    def void(self) -> bool:
+        """Whether what it reports never happened as far as the log knows; then it has failed."""
+        if self.basis.failed and self.fence is not None:
+            task, attempt = self.fence.task_id, self.fence.attempt
+            said = f"attempt {attempt} of task {task} began before a commit that failed"
+            self.fail(LeaseLost(said, task))
+        return self.basis.failed
