@@ -29,6 +29,28 @@ class Round(msgspec.Struct, eq=False):
     decision: Decision
     reservation: Reservation | None = None
 
+    def answer(self) -> None:
+        """A refusal waits for the commit too: the state it was decided on may never be
+        committed."""
+        for letter, answer in zip(self.letters, self.decision.answers, strict=True):
+            if isinstance(answer, PlanfoldError):
+                letter.fail(answer)
+            elif not letter.answer.done():
+                letter.answer.set_result(list(answer))
+
+    def is_awaited(self) -> bool:
+        """Whether somebody outside waits until it is durable: a caller, a task that begins only
+        then, or another worker."""
+        if not all(letter.patient for letter in self.letters):
+            return True
+        if self.reservation is not None and self.reservation.waits:
+            return True
+        return any(
+            isinstance(change, Signal)
+            or (isinstance(change, Enqueue) and not self.takes(change.task_id))
+            for change, _ in self.decision.queue
+        )
+
     def takes(self, task_id: int) -> bool:
         """Whether a worker here takes this task, which it dispatched."""
         return self.reservation is not None and task_id in self.reservation.leased
@@ -66,6 +88,7 @@ class Commit:
         self.urgent = False
         self.quiet = True
         self.rounds: list[Round] = []
+        self.told: list[Round] = []  # without events, decided on these
         self.slots: Slots | None = None  # of the worker that takes its tasks
         self.snapshot: bytes | None = None
         self.events = 0
@@ -81,9 +104,22 @@ class Commit:
         """Whether it is to be sent, and nothing more should begin that rests on it."""
         return len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
 
-    @property
-    def letters(self) -> list[Letter]:
-        return [letter for decided in self.rounds for letter in decided.letters]
+    def succeed(self) -> None:
+        """It is in the log: answer, and begin the tasks that waited for that."""
+        self.basis.durable = True
+        for decided in (*self.rounds, *self.told):
+            decided.answer()
+            if decided.reservation is not None:
+                decided.reservation.grant(self.basis)
+
+    def fail(self) -> list[Letter]:
+        """It is not in the log, or that is not known: returns the letters to decide again."""
+        self.basis.failed = True
+        for decided in self.rounds:
+            if decided.reservation is not None:
+                decided.reservation.give_back()
+        decided_here = (*self.rounds, *self.told)
+        return [le for decided in decided_here for le in decided.letters if le.unanswered]
 
     @property
     def last(self) -> Decision:

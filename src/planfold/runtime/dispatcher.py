@@ -299,10 +299,10 @@ class Dispatcher:
 
     def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:
         """What was decided on it is decided again, on what the log says now."""
-        letters = commit.letters
+        letters = commit.fail()
         if isinstance(fault, LeaseLost):
             lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
-            mailbox.one_by_one = len(lost) > 1  # an old and a new attempt: one of them lost it
+            mailbox.one_by_one |= len(lost) > 1  # an old and a new attempt: one of them lost it
             if len(lost) == 1:
                 lost[0].fail(fault)
         elif isinstance(fault, Transient) or (len(letters) == 1 and not isinstance(fault, Conflict)):
@@ -310,6 +310,7 @@ class Dispatcher:
                 letter.fail(fault)
         elif not isinstance(fault, Conflict):  # one bad command must not take others with it
             mailbox.one_by_one = True
+        mailbox.sent = None
         self._opened.pop(mailbox, None)
         mailbox.put_back([*letters, *mailbox.give_up()])
         self._rest(mailbox)

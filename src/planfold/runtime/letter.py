@@ -42,6 +42,11 @@ class Letter(Delivery, kw_only=True):
             self.answer.set_exception(fault)
 
     @property
+    def unanswered(self) -> bool:
+        """Whether it is still to be decided; a caller that was cancelled changes nothing."""
+        return not self.void and (not self.answer.done() or self.answer.cancelled())
+
+    @property
     def void(self) -> bool:
         """Whether what it reports never happened as far as the log knows; then it has failed."""
         if self.basis.failed and self.fence is not None:

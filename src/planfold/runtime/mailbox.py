@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -49,6 +49,7 @@ class Mailbox:
         self.grew = grew
         self.snapshot_version = 0
         self.one_by_one = False
+        self.alone = False  # the letter that was taken is to have a commit of its own
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
@@ -66,12 +67,23 @@ class Mailbox:
 
     def take(self) -> list[Letter]:
         """The letters of the next round: all that wait, or one after a round went wrong."""
+        self.alone = self.one_by_one
         if self.one_by_one and len(self.waiting) > 1:
             return [self.waiting.popleft()]
         self.one_by_one = False
         letters = [letter for letter in self.waiting if not letter.void]
         self.waiting.clear()
         return letters
+
+    def put_back(self, letters: Sequence[Letter]) -> None:
+        """They are decided again, before what came later; not those that have failed."""
+        self.waiting.extendleft(letter for letter in reversed(letters) if letter.unanswered)
+
+    def must_look_up(self, letters: Sequence[Letter], store: EventStore) -> bool:
+        """Whether these cannot be decided on the state as it is here."""
+        if self.handler is None or self.alone or any(letter.body_hash for letter in letters):
+            return True
+        return self.durable and self.generation != store.generation(self.aggregate_id)
 
     async def read(self, store: EventStore) -> Handler[Any, Any]:
         """The state as it stands in the log, for a reader: without what is not committed yet."""
@@ -171,8 +183,16 @@ class Mailbox:
             apply(event)
         self.version = history.version
 
+    # --- commits ------------------------------------------------------------------------------
+
+    def begin(self) -> Commit:
+        """The open commit; a new one where there is none."""
+        if self.open is None:
+            self.open = Commit(self.aggregate.stream_id, self.aggregate_id, self.version)
+        return self.open
+
     def decided(self, commit: Commit, decided: Round) -> None:
-        """A decision was added to the open commit."""
+        """A decision is added to the open commit."""
         decision = decided.decision
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
@@ -182,13 +202,35 @@ class Mailbox:
             self.status = status
         commit.add(decided)
 
-    def committed(self, commit: Commit, store: EventStore) -> None:
-        """The decisions are in the log."""
+    def tell(self, decided: Round) -> None:
+        """A decision without events is answered with the commit that it rests on."""
+        commit = self.open or self.sent
+        assert commit is not None
+        commit.told.append(decided)
+
+    def send(self) -> None:
+        """The open commit goes to the store."""
+        assert self.open is not None and self.sent is None
+        self.sent, self.open = self.open, None
+        self.sent.snapshot = self._snapshot()
+
+    def committed(self, store: EventStore) -> None:
+        """The decisions that were sent are in the log."""
+        assert self.sent is not None
+        commit, self.sent = self.sent, None
+        if self.handler is None:  # what came later was given up
+            return
         self.head = commit.last.head
         if abs(commit.last.size - self.size) >= NOTABLE_BYTES:
             self._resize(commit.last.size)
         if commit.snapshot is not None:
             self._save(store, commit.version + commit.events, commit.snapshot)
+
+    def give_up(self) -> list[Letter]:
+        """Drop the state and the open commit; returns the letters to decide again."""
+        commit, self.open = self.open, None
+        self.forget()
+        return commit.fail() if commit is not None else []
 
     def _resize(self, size: int) -> None:
         before, self.size = self.size, size
@@ -201,10 +243,11 @@ class Mailbox:
         self.handler = None
         self.generation = UNKNOWN
         self.head = {}
+        self.status = None
         self.version = 0
         self._resize(0)
 
-    def snapshot(self) -> bytes | None:
+    def _snapshot(self) -> bytes | None:
         """The state for a snapshot, from time to time, so that folding it again starts there."""
         since = self.version - self.snapshot_version
         if self.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * self.snapshot_version):
