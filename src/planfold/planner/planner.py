@@ -42,13 +42,8 @@ from planfold.planner.fold import PlanMemory
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
-<<<<<<< HEAD
-from planfold.planner.stepping import add_budget
-from planfold.planner.tasks import Effect, TaskStatus
-=======
 from planfold.planner.steps import add_budget
-from planfold.planner.tasks import TaskStatus
->>>>>>> main
+from planfold.planner.tasks import Effect, TaskStatus
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters

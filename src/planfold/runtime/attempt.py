@@ -11,6 +11,7 @@ from planfold.executors.executor import Executor, Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect
+from planfold.runtime.letter import LOG, Basis
 
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
@@ -19,10 +20,12 @@ MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 class Attempt:
     """Runs an executor under a timeout and a cancel signal, and never raises: everything that
     happens becomes an outcome. Only the worker's own stop passes through, as CancelledError;
-    ``stopping`` tells it from an executor that cancels itself."""
+    ``stopping`` tells it from an executor that cancels itself. ``basis``: the commit that
+    dispatched it, which may not be durable yet."""
 
-    def __init__(self, lease: Lease, stopping: Callable[[], bool]) -> None:
+    def __init__(self, lease: Lease, stopping: Callable[[], bool], basis: Basis = LOG) -> None:
         self.lease = lease
+        self.basis = basis
         self.running: asyncio.Task[None] | None = None
         self.may_have_acted = False  # a task that must not run twice has begun
         self.lost = False  # another worker may have the task by now

@@ -8,13 +8,14 @@ docs/decisions/0026.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from planfold.deciding import Decision
 from planfold.errors import PlanfoldError
 from planfold.eventstore.port import Append, CommandRecord, Fence
-from planfold.handler import Enqueue, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Metadata, QueueChange, Settle, Signal
 from planfold.runtime.letter import Basis, Letter
 from planfold.runtime.slots import Dispatched, Reservation, Slots
 
@@ -86,6 +87,7 @@ class Commit:
         self.version = version
         self.basis = Basis()
         self.urgent = False
+        self.gathering = False
         self.quiet = True
         self.rounds: list[Round] = []
         self.told: list[Round] = []  # without events, decided on these
@@ -128,15 +130,12 @@ class Commit:
     def append(self) -> Append:
         """What the store has to write."""
         rounds, last = self.rounds, self.last
-        if len(rounds) == 1:
-            reservation = rounds[0].reservation
-            events, times = last.events, ()
-            queue = last.queue
-            leased = reservation.leased if reservation else frozenset()
-        else:
+        events: Sequence[tuple[Any, Metadata]] = last.events
+        times: Sequence[float] = ()
+        if len(rounds) > 1:
             events = [event for decided in rounds for event in decided.decision.events]
             times = [d.decision.now for d in rounds for _ in d.decision.events]
-            queue, leased = self._net_queue()
+        queue, leased = self._net_queue()
         return Append(
             self.stream_id,
             self.aggregate_id,
@@ -157,6 +156,9 @@ class Commit:
     def _net_queue(self) -> tuple[Dispatched, frozenset[int]]:
         """What is left of the changes: a task that enters the queue and is settled in the same
         commit was never there."""
+        if len(self.rounds) == 1:
+            reservation = self.rounds[0].reservation
+            return self.last.queue, reservation.leased if reservation else frozenset()
         queue: list[tuple[QueueChange, int] | None] = []
         entered: dict[int, list[int]] = {}  # the places of a task's changes since it entered
         leased: set[int] = set()

@@ -8,9 +8,8 @@ several aggregates share a transaction. See docs/decisions/0026.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from functools import partial
-from typing import Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from planfold.deciding import KnownCommands, Stream, body_hash, decide
 from planfold.errors import Conflict, LeaseLost, NotFound, Transient
@@ -22,9 +21,8 @@ from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import LOG, Basis, Letter
 from planfold.runtime.mailbox import Mailbox
 from planfold.runtime.mailboxes import Mailboxes
+from planfold.runtime.outbox import Outbox
 from planfold.runtime.slots import Slots, reserve
-
-GATHER_S: Final = 0.002  # for which a commit that is not urgent waits for further decisions
 
 
 class Dispatcher:
@@ -37,9 +35,7 @@ class Dispatcher:
         self._mailboxes = Mailboxes()
         self.slots: list[Slots] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
-        self._opened: dict[Mailbox, None] = {}  # those with an open commit
-        self._urgent: list[Mailbox] = []
-        self._gathering: asyncio.TimerHandle | None = None
+        self._outbox = Outbox(store, self._sent)
         self._asking: set[asyncio.Task[None]] = set()  # for what the cache does not hold
 
     async def send(
@@ -181,7 +177,7 @@ class Dispatcher:
             return
         else:
             mailbox.tell(decided)
-            self._urge(mailbox)
+            self._outbox.urge(mailbox)
         self._decided(mailbox)
 
     async def _verify(self, mailbox: Mailbox, decided: Round) -> None:
@@ -198,14 +194,13 @@ class Dispatcher:
             mailbox.put_back(decided.letters)
         self._decided(mailbox)
 
-    def _not_decided(self, mailbox: Mailbox, letters: list[Letter], fault: Exception) -> None:
+    def _not_decided(self, mailbox: Mailbox, letters: Sequence[Letter], fault: Exception) -> None:
         """The handler may have taken in a part: fold it again, and decide one by one."""
         if len(letters) == 1 and mailbox.durable:
             letters[0].fail(fault)
             letters = []
         else:
             mailbox.one_by_one = True
-        self._opened.pop(mailbox, None)
         mailbox.put_back([*mailbox.give_up(), *letters])
         mailbox.held = not mailbox.durable
         self._decided(mailbox)
@@ -227,74 +222,37 @@ class Dispatcher:
     def _add(self, mailbox: Mailbox, decided: Round) -> None:
         """Add a decision to the open commit, and begin what need not wait for it."""
         commit, decision = mailbox.begin(), decided.decision
-        self._opened[mailbox] = None
         workers = [commit.slots] if commit.slots else self.slots
         decided.reservation = reserve(workers, mailbox.aggregate_id, decision.queue, decision.now)
         mailbox.decided(commit, decided)
         if decided.reservation and not (self._every_step or commit.full):
             decided.reservation.begin(commit.basis)
         if mailbox.held or commit.full or not commit.quiet or decided.is_awaited():
-            self._urge(mailbox)
-        elif self._gathering is None:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(GATHER_S, self._gathered)
-
-    def _urge(self, mailbox: Mailbox) -> None:
-        """Send its open commit with the next flush."""
-        if mailbox.open is not None and not mailbox.open.urgent:
-            mailbox.open.urgent = True
-            self._urgent.append(mailbox)
+            self._outbox.urge(mailbox)
+        else:
+            self._outbox.gather(mailbox)
 
     def _hold(self, mailbox: Mailbox) -> None:
         """Decide nothing more until all that was decided is durable."""
         mailbox.held = True
-        self._urge(mailbox)
-
-    def _gathered(self) -> None:
-        self._gathering = None
-        for mailbox in self._opened:
-            self._urge(mailbox)
-        self._flush()
+        self._outbox.urge(mailbox)
 
     def _flush(self) -> None:
         """Send urgent commits, once every mailbox has decided whose turn it is."""
-        if self._undecided or not self._urgent:
-            return
-        urgent, self._urgent = self._urgent, []
-        sent = [self._send(mailbox) for mailbox in urgent]
-        self._store.flush()
-        for mailbox, commit, future in filter(None, sent):
-            if future.done():  # without another turn of the event loop
-                self._committed(mailbox, commit, future)
-            else:
-                future.add_done_callback(partial(self._committed, mailbox, commit))
+        if not self._undecided:
+            self._outbox.flush()
 
-    def _send(self, mailbox: Mailbox) -> tuple[Mailbox, Commit, asyncio.Future[int]] | None:
-        commit = mailbox.open
-        if commit is None or mailbox.sent is not None:  # its turn comes when that one is over
-            return None
-        del self._opened[mailbox]
-        mailbox.send()
-        try:
-            future = asyncio.ensure_future(self._store.append(commit.append()))
-        except Exception as fault:
-            self._failed(mailbox, commit, fault)
-            return None
-        return mailbox, commit, future
-
-    def _committed(self, mailbox: Mailbox, commit: Commit, future: asyncio.Future[int]) -> None:
-        fault = future.exception()
+    def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
+        """The store has answered."""
+        mailbox.sent = None
         if fault is not None:
             self._failed(mailbox, commit, fault)
             return
-        mailbox.committed(self._store)
+        mailbox.committed(commit, self._store)
         ended = commit.ended()
         for slots in self.slots if ended else ():
             slots.withdraw(mailbox.aggregate_id, ended)
         commit.succeed()
-        if mailbox.open is not None and mailbox.open.urgent:
-            self._urgent.append(mailbox)
-            asyncio.get_running_loop().call_soon(self._flush)
         self._rest(mailbox)
 
     def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:
@@ -305,12 +263,12 @@ class Dispatcher:
             mailbox.one_by_one |= len(lost) > 1  # an old and a new attempt: one of them lost it
             if len(lost) == 1:
                 lost[0].fail(fault)
-        elif isinstance(fault, Transient) or (len(letters) == 1 and not isinstance(fault, Conflict)):
+        elif isinstance(fault, Transient) or (
+            len(letters) == 1 and not isinstance(fault, Conflict)
+        ):
             for letter in letters:
                 letter.fail(fault)
         elif not isinstance(fault, Conflict):  # one bad command must not take others with it
             mailbox.one_by_one = True
-        mailbox.sent = None
-        self._opened.pop(mailbox, None)
         mailbox.put_back([*letters, *mailbox.give_up()])
         self._rest(mailbox)

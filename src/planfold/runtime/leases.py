@@ -20,6 +20,7 @@ from planfold.eventstore.queue import Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
 from planfold.runtime.attempt import Attempt, identity
 from planfold.runtime.chore import EVERY_S
+from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Key, Reserved, Slots
@@ -144,8 +145,9 @@ class Leases:
     # --- both directions ------------------------------------------------------------------------
 
     async def _compare(self, ask: Callable[[str], Awaitable[list[Lease]]]) -> None:
-        """What may change while the queue answers is left to the next comparison."""
-        running = dict(self._running)
+        """What may change while the queue answers is left to the next comparison; so is what
+        rests on a commit that is on its way."""
+        running = {key: a for key, a in self._running.items() if a.basis.durable}
         before = self._known()
         self._doubt = False
         self._ended.clear()
@@ -246,10 +248,10 @@ class Leases:
             "barred": self._barred,
         }
 
-    def _begin_all(self, leases: Sequence[Lease]) -> None:
+    def _begin_all(self, leases: Sequence[Lease], basis: Basis = LOG) -> None:
         if self._slots.open:  # else they are given back by stop()
             for lease in leases:
-                self._begin(lease)
+                self._begin(lease, basis)
 
     def _begin_surplus(self) -> None:
         if self._surplus and not self._slots.open:
@@ -258,13 +260,13 @@ class Leases:
         while self._surplus and self._slots.open and self._slots.free > 0:
             self._begin(self._surplus.popleft())
 
-    def _begin(self, lease: Lease) -> None:
+    def _begin(self, lease: Lease, basis: Basis = LOG) -> None:
         key = (lease.aggregate_id, lease.task_id)
         former = self._running.get(key)
         if former is not None:
             former.lose()
             self._ending.add(former)
-        attempt = self._running[key] = Attempt(lease, self._is_stopping)
+        attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
         attempt.running = asyncio.create_task(self._run(attempt))
 
@@ -306,15 +308,28 @@ class Leases:
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""
         for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
-            started = attempt.to_release is True
-            await self._queue.release(self._owner, attempt.lease, started=started)
+            if attempt.basis.durable:
+                started = attempt.to_release is True
+                await self._queue.release(self._owner, attempt.lease, started=started)
+            elif not attempt.basis.failed:
+                continue  # its lease is on its way
             self._forget(attempt)
+
+    def _awaits_commits(self) -> bool:
+        """Whether it is not known yet what is leased to this worker."""
+        pending = (a for a in self._ending if not (a.basis.durable or a.basis.failed))
+        return bool(self._slots.reserved) or any(pending)
 
     def _decline(self, lease: Lease) -> None:
         self._slots.declined.add(lease.tool or lease.route)
         self._entered = False  # enter again, so that others see what is missing here
 
     def _doubts(self) -> None:
+        """What began before a commit that failed counts for nothing; what the queue says of it
+        is compared in the next round."""
+        for attempt in self._running.values():
+            if attempt.basis.failed:
+                attempt.lose()
         self._doubt = True
         self._store.wakeup.notify(WORK)
 
@@ -361,8 +376,9 @@ class Leases:
             async with asyncio.timeout(REPORT_S):
                 self._begin_surplus()
                 await self._give_back()
-                while self._slots.reserved:  # noqa: ASYNC110 - a commit is on its way
+                while self._awaits_commits():  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
+                await self._give_back()
                 await self._compare(self._queue.renew)
         finally:
             self._entered = self._stopping = False  # the worker may be entered again

@@ -208,16 +208,17 @@ class Mailbox:
         assert commit is not None
         commit.told.append(decided)
 
-    def send(self) -> None:
-        """The open commit goes to the store."""
-        assert self.open is not None and self.sent is None
-        self.sent, self.open = self.open, None
-        self.sent.snapshot = self._snapshot()
+    def send(self) -> Commit | None:
+        """The open commit, which goes to the store; None while another one is there."""
+        if self.open is None or self.sent is not None:
+            return None
+        commit = self.sent = self.open
+        self.open = None
+        commit.snapshot = self._snapshot()
+        return commit
 
-    def committed(self, store: EventStore) -> None:
+    def committed(self, commit: Commit, store: EventStore) -> None:
         """The decisions that were sent are in the log."""
-        assert self.sent is not None
-        commit, self.sent = self.sent, None
         if self.handler is None:  # what came later was given up
             return
         self.head = commit.last.head

@@ -27,6 +27,7 @@ from planfold.planner.commands import (
 from planfold.planner.events import StepStarted
 from planfold.planner.planner import Planner
 from planfold.runtime.aggregate import PLAN
+from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
 
@@ -81,22 +82,30 @@ class Reporter:
         self._reported = reported
         self._trouble = trouble
 
-    async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
-        """Report how an attempt ended.
+    async def report_outcome(
+        self, attempt: Attempt, outcome: Outcome, *, patient: bool = False
+    ) -> None:
+        """Report how an attempt ended. ``patient``: its commit may wait for further decisions.
 
         Raises:
             LeaseLost: the task has passed to another worker.
             CorruptLog: the plan cannot be written here.
         """
         try:
-            await self.report(lease, outcome, began_at)
+            await self.report(attempt, outcome, began_at=attempt.began_at, patient=patient)
         except (LeaseLost, CorruptLog):
             raise
         except Exception as fault:  # what cannot be recorded must not leave the task hanging
-            await self.report(lease, _unrecordable(lease, outcome, fault), began_at)
+            unknown = _unrecordable(attempt.lease, outcome, fault)
+            await self.report(attempt, unknown, began_at=attempt.began_at)
 
     async def report(
-        self, lease: Lease, event: ExecutorEvent, began_at: float = 0.0
+        self,
+        attempt: Attempt,
+        event: ExecutorEvent,
+        *,
+        began_at: float = 0.0,
+        patient: bool = False,
     ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
         What an operator has to put right (a server that is read-only since a failover, a password
@@ -107,6 +116,7 @@ class Reporter:
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
+        lease = attempt.lease
         now = clock_time(self._store.clock())
         jitter = int(random.random() * JITTERS) / JITTERS
         command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
@@ -126,6 +136,8 @@ class Reporter:
                     command_id=f"{lease.cause}/{name}",
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
                     origin=origin,
+                    basis=attempt.basis,
+                    patient=patient,
                 )
             except (Transient, ConfigurationError) as fault:
                 self._trouble(fault)
