@@ -107,8 +107,7 @@ class Dispatcher:
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
         if mailbox is None or mailbox.busy:  # a commit may be in the log and not yet known here
             return None
-        current = mailbox.generation == self._store.generation(aggregate_id)
-        return mailbox.head or None if current else None
+        return mailbox.head or None if mailbox.current(self._store) else None
 
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
         key = (aggregate.stream_id, aggregate_id)
@@ -148,7 +147,8 @@ class Dispatcher:
     async def _look_up(self, mailbox: Mailbox, letters: list[Letter]) -> None:
         """Read what the cache lacks, then decide."""
         try:
-            await mailbox.load(self._store)
+            if not mailbox.current(self._store):
+                await mailbox.load(self._store)
             known = {
                 letter.command_id: await self._store.find_command(letter.command_id)
                 for letter in letters

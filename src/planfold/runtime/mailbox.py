@@ -83,7 +83,11 @@ class Mailbox:
         """Whether these cannot be decided on the state as it is here."""
         if self.handler is None or self.alone or any(letter.body_hash for letter in letters):
             return True
-        return self.durable and self.generation != store.generation(self.aggregate_id)
+        return self.durable and not self.current(store)
+
+    def current(self, store: EventStore) -> bool:
+        """Whether no other process has written since the state was that of the log."""
+        return self.generation == store.generation(self.aggregate_id)
 
     async def read(self, store: EventStore) -> Handler[Any, Any]:
         """The state as it stands in the log, for a reader: without what is not committed yet."""

@@ -26,10 +26,11 @@ class PlanReader:
         self.store = store
         self.dispatcher = dispatcher
 
-    async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate as it stands, for reading. Raises NotFound."""
+    async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
+        """The plan's aggregate as the log has it, for reading; with ``at_least`` any state at that
+        version or later will do. Raises NotFound."""
         try:
-            planner = await self.dispatcher.view(PLAN, plan_id)
+            planner = await self.dispatcher.view(PLAN, plan_id, at_least=at_least)
         except NotFound:
             raise await self._missing(plan_id) from None
         assert isinstance(planner, Planner)
@@ -93,7 +94,7 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it, so it would never end here.
         """
-        await self.planner(plan_id)
+        await self.planner(plan_id, at_least=1)
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.status_ticket(plan_id)
