@@ -75,7 +75,6 @@ class PostgresStore:
             address,
             heard,
             lease_s=LEASE_S,
-            strict=strict,
             clock=clock,
             committed=lambda streams, work, quiet: self.others.committed(
                 streams, work=work, quiet=quiet
