@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``tools`` are modules with ``@planfold.tool`` functions or executors; ``concurrency`` bounds
     one worker's running tasks, ``drain_s`` is how many seconds they get to end when the worker is
     told to stop, ``max_parallel`` and ``route_limits`` those of one plan.
+    ``durability`` "output": what leaves the process waits until it is durable, the start of a
+    ``safe`` task does not; "every-step": each step is committed before the next one begins.
     ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
     networks that ``http`` may reach although they are not public. ``files_dir`` (below the
     workspace) keeps results that are too large for the log: beside an SQLite database, else in
@@ -45,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     concurrency: int = 64
     drain_s: float = 10.0
     max_parallel: int | None = None
+    durability: Literal["output", "every-step"] = "output"
     route_limits: dict[str, int] = {}
     env_allow: tuple[str, ...] = ()
     allow_private: tuple[str, ...] = ()
