@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from planfold.executors.context import TaskContext as TaskContext
     from planfold.executors.python import tool as tool
     from planfold.llm.endpoint import ModelEndpoint as ModelEndpoint
+    from planfold.planner.budget import Budget as Budget
+    from planfold.planner.budget import Spend as Spend
     from planfold.planner.commands import PlannerConfig as PlannerConfig
     from planfold.planner.events import PlanSummary as PlanSummary
     from planfold.planner.planner import Planner as Planner
     from planfold.planner.questions import Question as Question
-    from planfold.planner.spending import Budget as Budget
-    from planfold.planner.spending import Spend as Spend
     from planfold.planner.state import PlannerState as PlannerState
     from planfold.planner.tasks import Effect as Effect
     from planfold.planner.tasks import NodeKind as NodeKind
@@ -56,13 +56,13 @@ if TYPE_CHECKING:
     from planfold.readmodels.plan_view import PlanView as PlanView
     from planfold.readmodels.plan_view import TaskView as TaskView
     from planfold.retries import RetryPolicy as RetryPolicy
-    from planfold.runtime.reporting import Observer as Observer
+    from planfold.runtime.reporter import Observer as Observer
     from planfold.runtime.settings import Settings as Settings
     from planfold.runtime.worker import Worker as Worker
+    from planfold.tools.mcp_servers import ToolServer as ToolServer
     from planfold.tools.policy.rules import PolicySettings as PolicySettings
     from planfold.tools.policy.rules import Rule as Rule
     from planfold.tools.secrets import SecretSource as SecretSource
-    from planfold.tools.servers import ToolServer as ToolServer
     from planfold.transfer.archive import Archived as Archived
 
 _HOMES = {
@@ -82,21 +82,21 @@ _HOMES = {
     "planfold.executors.context": ("TaskContext",),
     "planfold.executors.python": ("tool",),
     "planfold.llm.endpoint": ("ModelEndpoint",),
+    "planfold.planner.budget": ("Budget", "Spend"),
     "planfold.planner.commands": ("PlannerConfig",),
     "planfold.planner.events": ("PlanSummary",),
     "planfold.planner.planner": ("Planner",),
     "planfold.planner.questions": ("Question",),
-    "planfold.planner.spending": ("Budget", "Spend"),
     "planfold.planner.state": ("PlannerState",),
     "planfold.planner.tasks": ("Effect", "NodeKind", "PlanStatus", "Task", "TaskStatus"),
     "planfold.readmodels.plan_view": ("PlanView", "TaskView"),
     "planfold.retries": ("RetryPolicy",),
-    "planfold.runtime.reporting": ("Observer",),
+    "planfold.runtime.reporter": ("Observer",),
     "planfold.runtime.settings": ("Settings",),
     "planfold.runtime.worker": ("Worker",),
+    "planfold.tools.mcp_servers": ("ToolServer",),
     "planfold.tools.policy.rules": ("PolicySettings", "Rule"),
     "planfold.tools.secrets": ("SecretSource",),
-    "planfold.tools.servers": ("ToolServer",),
     "planfold.transfer.archive": ("Archived",),
 }
 

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from planfold.drafting.revision import check_revision, check_tasks
 from planfold.errors import CommandRejected, Permanent
 from planfold.executors.recordable import recordable
+from planfold.planner.budget import Budget
 from planfold.planner.commands import (
     AddBudget,
     ApprovePlan,
@@ -25,11 +26,10 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.spending import Budget
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import check_text, recordable_command
-from planfold.runtime.reading import PlanReader
+from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
 
 
