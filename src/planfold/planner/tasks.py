@@ -41,16 +41,22 @@ class Effect(StrEnum):
 
 
 class Link(msgspec.Struct, frozen=True, tag="link", omit_defaults=True):
+    """A web page that a task is about."""
+
     url: str
     title: str = ""
 
 
 class ImageRef(msgspec.Struct, frozen=True, tag="image", omit_defaults=True):
-    source: str  # a URL or a path
+    """An image that a task is about; ``source`` is a URL or a path in the workspace."""
+
+    source: str
     title: str = ""
 
 
 class FileRef(msgspec.Struct, frozen=True, tag="file", omit_defaults=True):
+    """A file that a task is about; ``path`` is relative to the workspace."""
+
     path: str
     title: str = ""
 
