@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import pydoc
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -47,6 +50,7 @@ PUBLIC = {
         Usage given run_tool task_for
     """,
 }
+ROOT = Path(__file__).resolve().parent.parent
 FACES = list(PUBLIC)
 IMPORTED = {name: home for face in FACES for home, names in face._HOMES.items() for name in names}
 
@@ -58,6 +62,12 @@ def test_the_public_names_are_these(face: ModuleType) -> None:
     names = PUBLIC[face].split()
     assert face.__all__ == names == sorted(names)
     assert dir(face) == names
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+def test_help_shows_every_name(face: ModuleType) -> None:
+    shown = pydoc.plain(pydoc.render_doc(face))
+    assert [name for name in face.__all__ if not re.search(rf"\b{name}\b", shown)] == []
 
 
 def test_a_name_is_exported_once() -> None:
@@ -94,6 +104,14 @@ def test_type_checkers_see_the_same_homes(face: ModuleType) -> None:
         package, _, name = module.rpartition(".")
         expected.setdefault(package, []).append(name)
     assert {home: sorted(names) for home, names in imports.items()} == expected
+
+
+def test_the_linter_asks_for_docstrings_where_public_names_are_defined() -> None:
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    patterns = tomllib.loads(pyproject)["tool"]["ruff"]["lint"]["per-file-ignores"]
+    (pattern,) = (each for each in patterns if each.startswith("!src/planfold/{"))
+    modules = {f"planfold.{path}".replace("/", ".") for path in pattern[15:-4].split(",")}
+    assert {home for face in FACES for home in face._HOMES} - modules == set()
 
 
 @pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)

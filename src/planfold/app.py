@@ -51,9 +51,23 @@ WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
 class App(PlanDecisions):
-    """planfold for programs: submit plans, follow them, answer, and run workers.
+    """planfold for programs: submit plans, decide, follow them, and run workers.
 
-    Made by :func:`open_app`; belongs to one event loop.
+    Made by :func:`open_app`; belongs to one event loop. A plan is named by its id, a task by its
+    id or label. A method returns when its events are durable. It raises NotFound where there is
+    no such plan or task, and Transient where the database cannot be read or written now.
+
+    ``executors`` are those of its workers, ``settings`` its settings with absolute paths,
+    ``aggregates`` the kinds of streams it knows, and ``log`` reads their events.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit("1. Run `echo hello` {#hello}")
+            await app.approve(plan_id, by="ada")
+            plan = await app.run(plan_id)
+            print(plan.status, plan.task("hello").result["stdout"])
     """
 
     def __init__(
@@ -297,6 +311,14 @@ class App(PlanDecisions):
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
+
+        Example:
+            import planfold
+
+            async with planfold.open_app("sqlite:///plans.db") as app:
+                async with app.worker(concurrency=8, drain_s=20):
+                    plan_id = await app.submit("1. Run `true`", approved_by="ada")
+                    plan = await app.result(plan_id)
         """
         changes = {"concurrency": concurrency, "drain_s": drain_s}
         given = {name: value for name, value in changes.items() if value is not None}
@@ -343,6 +365,13 @@ async def open_app(
 
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.
+
+    Example:
+        import planfold
+        from planfold.testing import ManualClock
+
+        async with planfold.open_app("sqlite:///:memory:", clock=ManualClock()) as app:
+            print(app.settings.workspace)
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
     settings = anchored(settings)

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import UNSET
 
 from planfold.drafting.revision import check_revision, check_tasks
-from planfold.errors import CommandRejected, Permanent
+from planfold.errors import CommandRejected, NotFound, Permanent
 from planfold.executors.recordable import recordable
 from planfold.planner.budget import Budget
 from planfold.planner.commands import (
@@ -154,8 +154,11 @@ class PlanDecisions(PlanReader):
         """Raise the plan's budget by these amounts, and continue what waits for it.
 
         Raises:
-            CommandRejected: an amount is negative, or all are zero.
+            CommandRejected: no amount is given, or one is below 0.
         """
+        amounts = [getattr(budget, name) or 0 for name in budget.__struct_fields__]
+        if min(amounts) < 0 or not any(amounts):
+            raise CommandRejected("give at least one amount, none below 0, to raise the budget by")
         await self.send(plan_id, AddBudget(budget, by))
 
     async def send(
@@ -191,14 +194,18 @@ class PlanDecisions(PlanReader):
         if command_id is not None:
             check_text("command_id", command_id)
         command = recordable_command(command)
-        return await self.dispatcher.send(
-            PLAN,
-            plan_id,
-            command,
-            command_id=command_id or f"command-{secrets.token_hex(8)}",
-            correlation_id=plan_id if isinstance(command, Initialize) else "",
-            idempotent=command_id is not None,
-        )
+        try:
+            return await self.dispatcher.send(
+                PLAN,
+                plan_id,
+                command,
+                command_id=command_id or f"command-{secrets.token_hex(8)}",
+                correlation_id=plan_id if isinstance(command, Initialize) else "",
+                idempotent=command_id is not None,
+            )
+        except NotFound:
+            await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
+            raise
 
 
 def _recorded(result: Any) -> Any:

@@ -38,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bounds each plan. ``attach_bytes``: files up to this size that a request names are shown to the
     model that plans it, and taint what it plans. ``policy`` says what a model may do unasked,
     ``secrets`` where the values of ``secret://NAME`` are, ``mcp`` which tool servers there are.
+
+    Example:
+        import planfold
+        from planfold import Budget, Settings
+
+        settings = Settings(database="sqlite:///plans.db", concurrency=8, budget=Budget(cost=2.0))
+        async with planfold.open_app(settings) as app:
+            print(app.settings.drain_s)
     """
 
     database: str = DEFAULT_DATABASE

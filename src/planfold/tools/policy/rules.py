@@ -44,7 +44,20 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking."""
+    """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking.
+
+    Example:
+        from planfold import PolicySettings, Rule, Settings
+
+        policy = PolicySettings(
+            rules=(
+                Rule("allow", tool="shell", program="git", arguments=("status",)),
+                Rule("deny", tool="shell", program="curl", reason="use http"),
+            ),
+            hosts=("api.example.com",),
+        )
+        settings = Settings(policy=policy)
+    """
 
     rules: tuple[Rule, ...] = ()
     hosts: tuple[str, ...] = ()
