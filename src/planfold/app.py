@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,6 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import check_text
-from planfold.runtime.log import Log
 from planfold.runtime.logging_observer import LoggedTroubles
 from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.reporter import Observer
@@ -45,6 +45,7 @@ from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
+    from planfold.runtime.log import Log
     from planfold.transfer.archive import Archived
 
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
@@ -58,7 +59,7 @@ class App(PlanDecisions):
     no such plan or task, and Transient where the database cannot be read or written now.
 
     ``executors`` are those of its workers, ``settings`` its settings with absolute paths,
-    ``aggregates`` the kinds of streams it knows, and ``log`` reads their events.
+    ``aggregates`` the kinds of streams it knows.
 
     Example:
         import planfold
@@ -84,7 +85,13 @@ class App(PlanDecisions):
         self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
-        self.log = Log(store)
+
+    @cached_property
+    def log(self) -> Log:
+        """The event log: to read, to follow, and for consumers and projections."""
+        from planfold.runtime.log import Log  # most programs need none
+
+        return Log(self.store)
 
     async def submit(
         self,

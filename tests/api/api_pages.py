@@ -4,6 +4,7 @@ test holds that they are what it makes."""
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 import textwrap
@@ -140,7 +141,9 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield from _fields(name, cls)
     for method, function in members(cls):
         if inspect.getdoc(function):
-            is_property = isinstance(inspect.getattr_static(cls, method), property)
+            is_property = isinstance(
+                inspect.getattr_static(cls, method), property | functools.cached_property
+            )
             yield f"### `{name}.{method}`"
             if not is_property:
                 yield _signature(method, function)
