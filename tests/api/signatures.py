@@ -40,6 +40,7 @@ MADE = {
 """Classes that callers do not construct: their constructors are internal."""
 
 INTERNAL = {
+    "Archived.leave": "App.archive notes what it left",
     "App.dispatcher": "the door that App itself sends commands through",
     "App.store": "the port to the database; a program reads App.log",
     "Executors(guard)": "open_app makes it of the settings' policy",
