@@ -32,14 +32,14 @@ from planfold.planner.commands import (
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
+from planfold.runtime.blockers import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import check_text
-from planfold.runtime.logging_observer import LoggedTroubles
+from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
 
@@ -342,7 +342,7 @@ class App(PlanDecisions):
             aggregates=self.aggregates,
             workspace=workspace,
             files_dir=files_dir(settings, workspace),
-            observer=observer or LoggedTroubles(),
+            observer=observer or LoggingObserver(),
         )
 
 

@@ -103,7 +103,7 @@ async def run_tool(
     """
     executor = _executor(tool_or_executor)
     given = msgspec.json.decode(msgspec.json.encode(arguments or {}))
-    record = _Record(dict(steps or {}), on_event)
+    record = _FakeLog(dict(steps or {}), on_event)
     with tempfile.TemporaryDirectory() as scratch:
         root = workspace or Path(scratch)
         context = _context(task or _task_for(executor, given), given, record, root, plan)
@@ -115,7 +115,7 @@ def _executor(of: PythonTool[..., Any] | Executor) -> Executor:
     return PythonExecutor(of) if isinstance(of, PythonTool) else of
 
 
-class _Record:
+class _FakeLog:
     """Stands in for the log."""
 
     def __init__(
@@ -134,7 +134,7 @@ class _Record:
 
 
 def _context(
-    task: Task, arguments: dict[str, Any], record: _Record, root: Path, plan: PlannerState | None
+    task: Task, arguments: dict[str, Any], record: _FakeLog, root: Path, plan: PlannerState | None
 ) -> TaskContext:
     return TaskContext(
         plan_id="plan-test",
