@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -20,6 +20,7 @@ from planfold import (
     PlanStatus,
     TaskDraft,
     TaskStatus,
+    commands,
 )
 from planfold.executor import Executors
 from planfold.log import events
@@ -64,6 +65,25 @@ def opened(database: str) -> Any:
 
 async def metadata_of(app: App, event: type) -> list[Any]:
     return [e.event for e in await app.log.read() if isinstance(e.event, event)]
+
+
+METHODS = {
+    commands.Initialize: App.submit,
+    commands.HandleExecutorEvent: App.answer,
+    commands.ApprovePlan: App.approve,
+    commands.RevisePlan: App.revise,
+    commands.Replan: App.replan,
+    commands.AddBudget: App.add_budget,
+    commands.RetryTask: App.retry,
+    commands.ChangeAnswer: App.change_answer,
+    commands.CancelTask: App.cancel,
+    commands.CancelPlan: App.cancel,
+}
+FOLLOW = {commands.Continue, commands.CompactContext}  # what the dispatcher sends itself
+
+
+def test_every_command_of_a_person_has_a_method() -> None:
+    assert set(get_args(commands.Command)) == METHODS.keys() | FOLLOW
 
 
 async def test_the_decisions_about_one_plan(each_database: str) -> None:
