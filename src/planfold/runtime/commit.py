@@ -42,15 +42,20 @@ class Round(msgspec.Struct, eq=False):
     def is_awaited(self) -> bool:
         """Whether somebody outside waits until it is durable: a caller, a task that begins only
         then, or another worker."""
-        if not all(letter.patient for letter in self.letters):
-            return True
-        if self.reservation is not None and self.reservation.waits:
-            return True
-        return any(
-            isinstance(change, Signal)
-            or (isinstance(change, Enqueue) and not self.takes(change.task_id))
-            for change, _ in self.decision.queue
-        )
+        for letter in self.letters:
+            if not letter.patient:
+                return True
+        taken: frozenset[int] = frozenset()
+        if self.reservation is not None:
+            taken = self.reservation.leased
+            if self.reservation.waiting:
+                return True
+        for change, _ in self.decision.queue:
+            if isinstance(change, Signal):
+                return True
+            if isinstance(change, Enqueue) and change.task_id not in taken:
+                return True
+        return False
 
     def takes(self, task_id: int) -> bool:
         """Whether a worker here takes this task, which it dispatched."""
@@ -77,9 +82,12 @@ class Round(msgspec.Struct, eq=False):
 
 
 class Commit:
-    """``version`` is the stream's before it. ``urgent``: it is to be sent at once. ``basis`` is
-    what attempts rest on that it dispatched. ``quiet``: the status did not change. ``events``
-    counts them; ``snapshot`` is the state after them, where it is to be saved."""
+    """``version`` is the stream's before it. ``awaited``: it should be sent at once; ``urgent``: it
+    is about to be; ``full``: nothing more should begin that rests on it. ``basis`` is what attempts
+    rest on that it dispatched. ``quiet``: the status did not change. ``last`` is its last decision,
+    ``events`` counts its events, ``snapshot`` is the state after them, where it is to be saved."""
+
+    last: Decision
 
     def __init__(self, stream_id: str, aggregate_id: str, version: int) -> None:
         self.stream_id = stream_id
@@ -88,6 +96,8 @@ class Commit:
         self.basis = Basis()
         self.urgent = False
         self.gathering = False
+        self.awaited = False
+        self.full = False
         self.quiet = True
         self.rounds: list[Round] = []
         self.told: list[Round] = []  # without events, decided on these
@@ -95,20 +105,24 @@ class Commit:
         self.snapshot: bytes | None = None
         self.events = 0
 
-    def add(self, decided: Round) -> None:
+    def add(self, decided: Round, *, early: bool) -> None:
+        """Add a decision; ``early``: begin what need not wait for the commit."""
         self.rounds.append(decided)
+        self.last = decided.decision
         self.events += len(decided.decision.events)
+        self.full = len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
         if decided.reservation is not None:
             self.slots = decided.reservation.slots
+            if early and not self.full:
+                decided.reservation.begin(self.basis)
+        self.awaited = self.awaited or self.full or not self.quiet or decided.is_awaited()
 
-    @property
-    def full(self) -> bool:
-        """Whether it is to be sent, and nothing more should begin that rests on it."""
-        return len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
-
-    def succeed(self) -> None:
-        """It is in the log: answer, and begin the tasks that waited for that."""
+    def succeed(self, workers: Sequence[Slots]) -> None:
+        """It is in the log: answer, stop what is to stop, and begin what waited for that."""
         self.basis.durable = True
+        ended = self._ended()
+        for slots in workers if ended else ():
+            slots.withdraw(self.aggregate_id, ended)
         for decided in (*self.rounds, *self.told):
             decided.answer()
             if decided.reservation is not None:
@@ -122,10 +136,6 @@ class Commit:
                 decided.reservation.give_back()
         decided_here = (*self.rounds, *self.told)
         return [le for decided in decided_here for le in decided.letters if le.unanswered]
-
-    @property
-    def last(self) -> Decision:
-        return self.rounds[-1].decision
 
     def append(self) -> Append:
         """What the store has to write."""
@@ -179,7 +189,7 @@ class Commit:
                 queue.append((change, version))
         return [change for change in queue if change is not None], frozenset(leased)
 
-    def ended(self) -> list[int]:
+    def _ended(self) -> list[int]:
         """Tasks of which an attempt is over or is to stop, and none was begun here since."""
         ended: dict[int, None] = {}
         for decided in self.rounds:

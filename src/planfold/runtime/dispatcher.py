@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from planfold.deciding import KnownCommands, Stream, body_hash, decide
+from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
 from planfold.errors import Conflict, LeaseLost, NotFound, Transient
 from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
@@ -126,10 +126,10 @@ class Dispatcher:
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
-        letters = mailbox.take()
+        letters, look_up = mailbox.take(self._store)
         if not letters:
             self._decided(mailbox)
-        elif not mailbox.must_look_up(letters, self._store):
+        elif not look_up:
             self._decide(mailbox, letters, {})
         elif mailbox.durable:
             self._ask(self._look_up(mailbox, letters))
@@ -169,14 +169,13 @@ class Dispatcher:
         except Exception as fault:
             self._not_decided(mailbox, letters, fault)
             return
-        decided = Round(letters, decision)
         if decision.events:
-            self._add(mailbox, decided)
+            self._add(mailbox, letters, decision)
         elif mailbox.durable:
-            self._ask(self._verify(mailbox, decided))
+            self._ask(self._verify(mailbox, Round(letters, decision)))
             return
         else:
-            mailbox.tell(decided)
+            mailbox.tell(Round(letters, decision))
             self._outbox.urge(mailbox)
         self._decided(mailbox)
 
@@ -212,24 +211,23 @@ class Dispatcher:
     def _rest(self, mailbox: Mailbox) -> None:
         if mailbox.deciding:
             return
-        if mailbox.durable:
+        if mailbox.held and mailbox.durable:
             mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox)
 
     # --- commit -----------------------------------------------------------------------------
 
-    def _add(self, mailbox: Mailbox, decided: Round) -> None:
+    def _add(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
         """Add a decision to the open commit, and begin what need not wait for it."""
-        commit, decision = mailbox.begin(), decided.decision
-        workers = [commit.slots] if commit.slots else self.slots
-        decided.reservation = reserve(workers, mailbox.aggregate_id, decision.queue, decision.now)
-        mailbox.decided(commit, decided)
-        if decided.reservation and not (self._every_step or commit.full):
-            decided.reservation.begin(commit.basis)
-        if mailbox.held or commit.full or not commit.quiet or decided.is_awaited():
+        slots = mailbox.open.slots if mailbox.open else None
+        workers = self.slots if slots is None else [slots]
+        reservation = reserve(workers, mailbox.aggregate_id, decision.queue, decision.now)
+        decided = Round(letters, decision, reservation)
+        commit = mailbox.add(decided, early=not self._every_step)
+        if commit.awaited or mailbox.held:
             self._outbox.urge(mailbox)
-        else:
+        elif not commit.gathering:
             self._outbox.gather(mailbox)
 
     def _hold(self, mailbox: Mailbox) -> None:
@@ -239,7 +237,7 @@ class Dispatcher:
 
     def _flush(self) -> None:
         """Send urgent commits, once every mailbox has decided whose turn it is."""
-        if not self._undecided:
+        if self._outbox.urgent and not self._undecided:
             self._outbox.flush()
 
     def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
@@ -249,10 +247,7 @@ class Dispatcher:
             self._failed(mailbox, commit, fault)
             return
         mailbox.committed(commit, self._store)
-        ended = commit.ended()
-        for slots in self.slots if ended else ():
-            slots.withdraw(mailbox.aggregate_id, ended)
-        commit.succeed()
+        commit.succeed(self.slots)
         self._rest(mailbox)
 
     def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:

@@ -17,14 +17,11 @@ class Basis:
     counts for nothing. Both False: it is on its way.
     """
 
-    __slots__ = ("durable", "failed")
-
-    def __init__(self, *, durable: bool = False) -> None:
-        self.durable = durable
-        self.failed = False
+    durable = False
+    failed = False
 
 
-LOG: Final = Basis(durable=True)
+LOG: Final = Basis()
 """What was read from the log."""
 
 
@@ -54,3 +51,6 @@ class Letter(Delivery, kw_only=True):
             said = f"attempt {attempt} of task {task} began before a commit that failed"
             self.fail(LeaseLost(said, task))
         return self.basis.failed
+
+
+LOG.durable = True

@@ -49,7 +49,6 @@ class Mailbox:
         self.grew = grew
         self.snapshot_version = 0
         self.one_by_one = False
-        self.alone = False  # the letter that was taken is to have a commit of its own
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
@@ -65,25 +64,24 @@ class Mailbox:
     def busy(self) -> bool:
         return self.deciding or not self.durable
 
-    def take(self) -> list[Letter]:
-        """The letters of the next round: all that wait, or one after a round went wrong."""
-        self.alone = self.one_by_one
-        if self.one_by_one and len(self.waiting) > 1:
-            return [self.waiting.popleft()]
-        self.one_by_one = False
-        letters = [letter for letter in self.waiting if not letter.void]
-        self.waiting.clear()
-        return letters
+    def take(self, store: EventStore) -> tuple[list[Letter], bool]:
+        """The letters of the next round, and whether the log has to be read before they can be
+        decided. They are all that wait, or one after a round went wrong."""
+        alone = self.one_by_one
+        if alone and len(self.waiting) > 1:
+            letters = [self.waiting.popleft()]
+        else:
+            self.one_by_one = False
+            letters = [le for le in self.waiting if not (le.basis.failed and le.void)]
+            self.waiting.clear()
+        if self.handler is None or alone or any(le.body_hash for le in letters):
+            return letters, True
+        uncommitted = self.open is not None or self.sent is not None
+        return letters, not (uncommitted or self.current(store))
 
     def put_back(self, letters: Sequence[Letter]) -> None:
         """They are decided again, before what came later; not those that have failed."""
         self.waiting.extendleft(letter for letter in reversed(letters) if letter.unanswered)
-
-    def must_look_up(self, letters: Sequence[Letter], store: EventStore) -> bool:
-        """Whether these cannot be decided on the state as it is here."""
-        if self.handler is None or self.alone or any(letter.body_hash for letter in letters):
-            return True
-        return self.durable and not self.current(store)
 
     def current(self, store: EventStore) -> bool:
         """Whether no other process has written since the state was that of the log."""
@@ -189,22 +187,20 @@ class Mailbox:
 
     # --- commits ------------------------------------------------------------------------------
 
-    def begin(self) -> Commit:
-        """The open commit; a new one where there is none."""
+    def add(self, decided: Round, *, early: bool) -> Commit:
+        """Add a decision to the open commit; a new one where there is none. ``early``: tasks may
+        begin before it is durable."""
         if self.open is None:
             self.open = Commit(self.aggregate.stream_id, self.aggregate_id, self.version)
-        return self.open
-
-    def decided(self, commit: Commit, decided: Round) -> None:
-        """A decision is added to the open commit."""
-        decision = decided.decision
+        commit, decision = self.open, decided.decision
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
         status = decision.head.get("status")
         if not self.head or status != self.status:
             commit.quiet = False
             self.status = status
-        commit.add(decided)
+        commit.add(decided, early=early)
+        return commit
 
     def tell(self, decided: Round) -> None:
         """A decision without events is answered with the commit that it rests on."""

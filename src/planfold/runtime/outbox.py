@@ -18,25 +18,26 @@ Sent = Callable[[Mailbox, Commit, BaseException | None], None]
 
 class Outbox:
     """Sends the open commits of mailboxes: an urgent one with the next flush, any other after
-    2 ms. One commit of a mailbox is on its way at a time. ``sent`` gets what became of each."""
+    2 ms. One commit of a mailbox is on its way at a time. ``sent`` gets what became of each;
+    ``urgent`` are the mailboxes whose commits go with the next flush."""
 
     def __init__(self, store: EventStore, sent: Sent) -> None:
         self._store = store
         self._sent = sent
-        self._urgent: list[Mailbox] = []
+        self.urgent: list[Mailbox] = []
         self._gathering: list[Mailbox] = []  # until the timer is over
 
     def urge(self, mailbox: Mailbox) -> None:
         """Its open commit goes with the next flush."""
         if mailbox.open is not None and not mailbox.open.urgent:
             mailbox.open.urgent = True
-            self._urgent.append(mailbox)
+            self.urgent.append(mailbox)
 
     def gather(self, mailbox: Mailbox) -> None:
         """Its open commit waits for further decisions."""
         if not self._gathering:
             asyncio.get_running_loop().call_later(GATHER_S, self._gathered)
-        if mailbox.open is not None and not mailbox.open.gathering:
+        if mailbox.open is not None:
             mailbox.open.gathering = True
             self._gathering.append(mailbox)
 
@@ -48,9 +49,9 @@ class Outbox:
 
     def flush(self) -> None:
         """Send the urgent ones."""
-        if not self._urgent:
+        if not self.urgent:
             return
-        urgent, self._urgent = self._urgent, []
+        urgent, self.urgent = self.urgent, []
         sent = [one for mailbox in urgent if (one := self._send(mailbox)) is not None]
         self._store.flush()
         for future, over in sent:
@@ -78,5 +79,5 @@ class Outbox:
     def _over(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
         self._sent(mailbox, commit, fault)
         if mailbox.open is not None and mailbox.open.urgent:  # it could not be sent meanwhile
-            self._urgent.append(mailbox)
+            self.urgent.append(mailbox)
             asyncio.get_running_loop().call_soon(self.flush)

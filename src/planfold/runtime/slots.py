@@ -102,25 +102,20 @@ class Reservation:
         self.slots = slots
         self.leased = frozenset(change.task_id for change, _ in taken)
         self._aggregate_id = aggregate_id
-        self._taken = taken
+        self.waiting = taken  # what has not begun
         self._now = now
 
     def begin(self, basis: Basis) -> None:
         """Begin what may begin before ``basis`` is durable."""
-        early = [one for one in self._taken if isinstance(one[0], Enqueue) and one[0].safe]
+        early = [one for one in self.waiting if isinstance(one[0], Enqueue) and one[0].safe]
         if early:
-            self._taken = [one for one in self._taken if one not in early]
+            self.waiting = [one for one in self.waiting if one not in early]
             self._grant(early, basis)
 
     def grant(self, basis: Basis) -> None:
         """The commit succeeded: begin the rest."""
-        if self._taken:
-            self._grant(self._taken, basis)
-
-    @property
-    def waits(self) -> bool:
-        """Whether some of its tasks begin only after the commit."""
-        return bool(self._taken)
+        if self.waiting:
+            self._grant(self.waiting, basis)
 
     def _grant(self, taken: Dispatched, basis: Basis) -> None:
         self.slots.grant([self._lease(change, version) for change, version in taken], basis)
@@ -129,7 +124,7 @@ class Reservation:
         """The commit failed, or its answer was lost."""
         self.slots.give_back(
             (self._aggregate_id, change.task_id, change.attempt)
-            for change, _ in self._taken
+            for change, _ in self.waiting
             if isinstance(change, Enqueue)
         )
 
