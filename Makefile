@@ -25,7 +25,7 @@ SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 UNMEASURED := -k "not imports_nothing_heavy and not needs_no_infrastructure and not deep_stack"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-llm check coverage bench eval soak release lock clean
+.PHONY: help setup demo test test-llm check docs coverage bench eval soak release lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -47,9 +47,13 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy examples .ci
+	$(BIN)/mypy examples .ci docs/conf.py
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
+
+docs: $(VENV)/.dev ## build the docs site into build/docs (warnings and broken links are errors)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --jobs auto -c docs -d build/doctrees . build/docs
+	@echo "Open build/docs/index.html"
 
 coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
 	@rm -rf .coverage .coverage.*
