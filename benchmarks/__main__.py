@@ -69,7 +69,7 @@ def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
             *append_figures(folder, rounds, scale),
             *asyncio.run(resume_and_fold_figures(folder, rounds, scale)),
             *size_figures(folder, 3 if rounds < 5 else 5, scale),
-            *startup_figures(folder, rounds),
+            *startup_figures(folder, rounds if scale == 1 else 0),
             *planning_figures(folder, 1 if rounds < 5 else 3, scale),
         ]
 

@@ -80,7 +80,7 @@ def size_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
 async def _interrupted(path: Path, tasks: int) -> str:
     async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte, never]) as app:
         plan_id = await app.submit(layered(tasks, blocked=True), approved_by="benchmark")
-        async with app.worker():
+        async with app.worker(drain_s=0.0):
             async for envelope in app.watch(plan_id):
                 dispatched = envelope.event_type == "TaskDispatched"
                 if dispatched and envelope.event.task_id == tasks + 1:
@@ -102,7 +102,7 @@ async def _resume(path: Path, plan_id: str) -> tuple[float, float]:
     begun = time.perf_counter()
     async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte, again]) as app:
         opened = time.perf_counter()
-        async with app.worker(plan_id=plan_id):
+        async with app.worker(plan_id=plan_id, drain_s=0.0):
             await running.wait()
             now = time.perf_counter()
     return now - begun, now - opened

@@ -39,7 +39,8 @@ async def measure(address: str, *, rounds: int, scale: int) -> list[Figure]:
         figures += await _slow_sync(max(rounds // 2, 1))
     figures += await append_figures(await fresh("appends"), rounds, smoke)
     figures += await feed_figures(await fresh("feed"), 2_000 // scale)
-    figures += await worker_figures(await fresh("workers"), 1_000 // scale)
+    counts = (1, 2, 4) if smoke == 1 else (1,)
+    figures += await worker_figures(await fresh("workers"), 1_000 // scale, counts)
     figures.append(await open_plans_figure(await fresh("open"), 10_000 // scale, 1_600 // scale))
     large, events = await fresh("large"), 1_000_000 // scale
     figures += await large_store_figures(large, events, rounds, smoke)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 
 import planfold
@@ -96,10 +96,12 @@ async def _appends(store: EventStore, plans: int, count: int) -> float:
 # --- several worker processes -------------------------------------------------------------------
 
 
-async def worker_figures(address: str, plans: int) -> list[Figure]:
-    """1,000 plans of 10 tasks by 1, 2 and 4 worker processes; the ratio is to one process."""
+async def worker_figures(
+    address: str, plans: int, counts: Sequence[int] = (1, 2, 4)
+) -> list[Figure]:
+    """1,000 plans of 10 tasks by ``counts`` worker processes; the ratio is to one process."""
     rates: dict[int, float] = {}
-    for processes in (1, 2, 4):
+    for processes in counts:
         rates[processes] = await _with_workers(address, processes, plans)
     return [
         Figure(
