@@ -16,7 +16,6 @@ from evals.scores import summarise
 from evals.worfbench import parse_graph, read_worfbench
 from planfold.errors import ConfigurationError
 
-
 COUNTS = {16: (47, 24, 27), 376: (1702, 1168, 775)}  # examples: nodes, edges, tools
 
 
