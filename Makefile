@@ -70,7 +70,7 @@ eval: $(VENV)/.dev ## score a planner: make eval EVAL="../shared/data/worfbench_
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests
 
-release: $(VENV)/.dev ## build wheel and sdist, try the wheel, say what to tag (TAG=1: tag it)
+release: $(VENV)/.dev ## build wheel, sdist and SBOM, try the wheel, say what a release changes (TAG=1: do it)
 	$(BIN)/python .ci/release.py $(if $(TAG),--tag)
 
 lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
