@@ -151,7 +151,7 @@ def test_links_lead_to_files(page: Path) -> None:
 
 @pytest.mark.parametrize("page", FRONT, ids=name_of)
 def test_the_files_that_a_front_page_names_exist(page: Path) -> None:
-    folders = r"src|tests|docs|examples|benchmarks|requirements|\.ci"
+    folders = r"src|tests|testbed|docs|examples|benchmarks|requirements|\.ci"
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
 
