@@ -68,7 +68,7 @@ from typing import Any, NamedTuple
 from planfold.errors import ConfigurationError
 from planfold.subscriptions.feed import Horizon
 
-Fetch = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
+FetchRows = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 """Runs a named statement on its own, in no transaction, perhaps twice; raises Transient while the
 database is away."""
 
@@ -84,7 +84,7 @@ class TransactionHorizon:
     """The horizon of one process. Everything up to ``settled`` is final; ``calm``: the last look
     found no gap."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: FetchRows) -> None:
         self._fetch = fetch
         self._turn = asyncio.Lock()
         self._holders: dict[str, _Holder] = {}  # by virtual transaction id
