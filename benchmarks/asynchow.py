@@ -2,8 +2,8 @@
 the makespan come to the critical path?
 
 Durations are scaled, plan by plan, so that the critical path takes a fifth of a second; a task
-sleeps for its share. ``python -m benchmarks.asynchow [FILE]`` runs all of
-them, or the sample of 50 where the whole data set is not beside the repository.
+sleeps for its share. ``python -m benchmarks.asynchow [FILE]`` runs all of them, or
+the sample of 50 where the whole data set is not beside the repository.
 """
 
 from __future__ import annotations
