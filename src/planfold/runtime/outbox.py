@@ -28,8 +28,11 @@ class Outbox:
         self._gathering: list[Mailbox] = []  # until the timer is over
 
     def urge(self, mailbox: Mailbox) -> None:
-        """Its open commit goes with the next flush."""
+        """Its open commit goes with the next flush, in the next turn of the event loop at the
+        latest."""
         if mailbox.open is not None and not mailbox.open.urgent:
+            if not self.urgent:
+                asyncio.get_running_loop().call_soon(self.flush)
             mailbox.open.urgent = True
             self.urgent.append(mailbox)
 
