@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "worker": ("working", "Run tasks of all plans until told to stop."),
     "list": ("looking", "List all plans."),
     "show": ("looking", "Show a plan: tasks, results, questions, what to do next."),
+    "why": ("explaining", "Why a plan or a task does not run, failed or was skipped."),
     "watch": ("looking", "Follow a plan that runs elsewhere until it ends."),
     "log": ("looking", "Print what happened, event by event."),
     "graph": ("looking", "Draw a plan as text, DOT or SVG."),

@@ -37,7 +37,7 @@ from planfold.runtime.standstill import waits_for_person, waits_for_worker
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.readmodels.plan_view import PlanFold
+    from planfold.readmodels.plan_fold import PlanFold
 
 GOING_ON = (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling)
 NOTHING = "Nothing was started."

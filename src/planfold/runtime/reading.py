@@ -11,7 +11,10 @@ from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
+from planfold.readmodels.explanation import Explanation, explain
 from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.timeline import Timeline
+from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 
@@ -46,6 +49,23 @@ class PlanReader:
     async def view(self, plan_id: str) -> PlanView:
         """The plan as it stands in the log. Raises NotFound, CorruptLog."""
         return plan_view(plan_id, (await self.planner(plan_id)).state)
+
+    async def timeline(self, plan_id: str) -> Timeline:
+        """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
+        await self.status(plan_id)
+        timeline, query = Timeline(plan_id), Query(aggregate_id=plan_id)
+        while page := await self.store.read(query, after=timeline.fold.position, limit=1_000):
+            for envelope in page:
+                timeline.apply(envelope)
+        return timeline
+
+    async def why(self, plan_id: str, task: int | str | None = None) -> Explanation:
+        """Why a plan, or one of its tasks (id or label), does not run, failed or was skipped; and
+        of a task what it waited for so far. Raises NotFound, CorruptLog."""
+        task_id = None if task is None else await self.task_id(plan_id, task)
+        timeline = await self.timeline(plan_id)
+        look = await look_at_queue(self.store.queue, plan_id)
+        return explain(timeline, look, self.store.clock(), task_id)
 
     async def plans(self) -> list[StreamHead]:
         """All plans, oldest first, with title, status and counts in ``head``."""
