@@ -79,7 +79,7 @@ def test_a_timeline_adds_up() -> None:
     run_state_machine_as_test(
         TimelineMachine,
         settings=settings(
-            max_examples=400,
+            max_examples=25,
             stateful_step_count=20,
             deadline=None,
             phases=[Step.generate],

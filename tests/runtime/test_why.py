@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import planfold
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask, PlannerConfig
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.reasons import ReasonKind

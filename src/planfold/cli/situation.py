@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from planfold.cli.printing import clean
+from planfold.cli.terminal import clean
 from planfold.eventstore.envelope import Query
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.workers import look_at_queue, missing_worker

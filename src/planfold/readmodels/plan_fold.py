@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
-from planfold.planner.dispatching import summary_of
+from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState

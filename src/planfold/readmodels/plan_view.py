@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from planfold.eventstore.codec import own
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.context import current_summary
-from planfold.planner.dispatching import summary_of
+from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanSummary
 from planfold.planner.questions import Question
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.reasons import waits_for

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from planfold.planner.dispatching import ahead_of
+from planfold.planner.dispatch import ahead_of
 from planfold.planner.graph import blocks, satisfies
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus

@@ -234,7 +234,7 @@ class _Intervals:
     def divide(self, start: float, end: float) -> Iterator[tuple[float, float, bool]]:
         """The parts of a time, each with whether it held then."""
         place = bisect_right(self._times, start)
-        while place < len(self._times) and self._times[place] < end:
+        while place < len(self._times) and self._times[place] <= end:
             yield start, self._times[place], place % 2 == 1
             start = self._times[place]
             place += 1

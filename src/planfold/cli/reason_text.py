@@ -1,0 +1,123 @@
+"""An explanation as lines: each reason with since when, who, and the command that helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planfold.cli.access import command_line
+from planfold.cli.terminal import (
+    STATUS_STYLES,
+    Line,
+    clean,
+    counted,
+    cut,
+    date_and_time,
+    duration,
+    wrapped,
+)
+from planfold.readmodels.reasons import ReasonKind, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planfold.readmodels.explanation import Explanation
+    from planfold.readmodels.reasons import Reason
+    from planfold.readmodels.timeline import Span
+
+_STYLES = {
+    ReasonKind.Failed: "bad",
+    ReasonKind.Cancelled: "bad",
+    ReasonKind.Skipped: "dim",
+    ReasonKind.Running: "busy",
+    ReasonKind.Stopping: "busy",
+}
+
+
+def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Line]:
+    """What ``planfold why`` prints."""
+    status = found.status.value
+    lines: list[Line] = [
+        [
+            (f"{clean(found.plan_id)}  ", "dim"),
+            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+        ]
+    ]
+    if found.task_status is not None:
+        task = found.task_status.value
+        lines[0] += [(f"; task {found.task_id} is ", ""), (task.replace("_", " "), "bold")]
+    for reason in found.reasons:
+        lines += [[], *_reason_lines(reason, found, db, width)]
+    if not found.reasons:
+        lines.append([("Nothing holds it up.", "")])
+    if found.history:
+        lines += [[], [("So far", "bold")], *_history_lines(found.history, found.at)]
+    return lines
+
+
+def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int) -> Iterator[Line]:
+    several = len(reason.tasks) > 1
+    text = f"{named(reason.tasks)} {_plural(reason.text) if several else reason.text}"
+    style = _STYLES.get(reason.kind, "ask")
+    for part in wrapped(clean(text), width):
+        yield [(part, style)]
+    for fact in _facts(reason, found.at):
+        yield [(cut(f"  {clean(fact)}", width), "dim")]
+    for part in wrapped(f"Remedy: {clean(reason.remedy)}", width, "  ", "  "):
+        yield [(part, "")]
+    words = _command(reason, found)
+    if words:
+        yield [(f"  {command_line(db, *words)}", "busy")]
+
+
+def _plural(text: str) -> str:
+    """The predicate of one task, said of several."""
+    for one, many in (("waits ", "wait "), ("runs ", "run "), ("was ", "were "), ("has ", "have ")):
+        if text.startswith(one):
+            return many + text.removeprefix(one)
+    return text
+
+
+def _facts(reason: Reason, now: float) -> Iterator[str]:
+    if reason.since is not None:
+        yield f"since {date_and_time(reason.since)}, for {duration(now - reason.since)}"
+    if reason.until is not None:
+        yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
+    if reason.limit is not None:
+        ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
+        yield f"{named(reason.by)} run now{ahead}"
+    for worker in reason.workers:
+        yield f"{worker.owner} {worker.constraint or 'may take it'}"
+
+
+def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
+    plan, task = found.plan_id, reason.tasks[0]
+    match reason.kind:
+        case ReasonKind.Approval:
+            return "approve", plan
+        case ReasonKind.Answer:
+            return "answer", plan, task, "TEXT"
+        case ReasonKind.Budget:
+            return "budget", plan, "--add", "tokens=20000"
+        case ReasonKind.Parents:
+            return "why", plan, reason.by[0]
+        case ReasonKind.NoWorker | ReasonKind.DeadWorker:
+            return "resume", plan
+        case ReasonKind.BusyWorker:
+            return ("worker",)
+        case ReasonKind.Failed | ReasonKind.Cancelled:
+            return "retry", plan, task
+        case ReasonKind.Skipped if reason.by:
+            return "retry", plan, reason.by[0]
+    return ()
+
+
+def _history_lines(history: Sequence[Span], now: float) -> Iterator[Line]:
+    for span in history:
+        words = span.phase.value.replace("_", " ")
+        if span.by is not None:
+            words += f" (task {span.by} was the last)"
+        if span.attempt > 1:
+            words += f" (attempt {span.attempt})"
+        lasts = "" if span.end is not None else ", and lasts"
+        took = duration(span.seconds(now))
+        yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
