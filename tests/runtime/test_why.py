@@ -219,7 +219,7 @@ async def test_a_busy_worker(each_database: str, until: Until) -> None:
         assert running_.worker == worker.owner
         assert busy.kind == "busy_worker"
         assert [(w.owner, w.constraint) for w in busy.workers] == [
-            (worker.owner, "runs 1 tasks, and takes at most 1")
+            (worker.owner, "runs 1 of at most 1 tasks")
         ]
         gate.opened.set()
         await until(lambda: completed(app, 2))

@@ -16,6 +16,7 @@ from planfold.cli.terminal import (
     wrapped,
 )
 from planfold.readmodels.reasons import ReasonKind, named
+from planfold.readmodels.timeline import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +31,16 @@ _STYLES = {
     ReasonKind.Skipped: "dim",
     ReasonKind.Running: "busy",
     ReasonKind.Stopping: "busy",
+}
+_AWAITED = {
+    Phase.Approval: "approval",
+    Phase.Parents: "its parents",
+    Phase.Retry: "the next attempt",
+    Phase.PlanLimit: "a free slot of the plan",
+    Phase.RouteLimit: "a free slot of its route",
+    Phase.Answer: "an answer",
+    Phase.Budget: "more budget",
+    Phase.Worker: "a worker",
 }
 
 
@@ -113,11 +124,18 @@ def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
 
 def _history_lines(history: Sequence[Span], now: float) -> Iterator[Line]:
     for span in history:
-        words = span.phase.value.replace("_", " ")
+        words = phase_words(span.phase)
         if span.by is not None:
-            words += f" (task {span.by} was the last)"
+            words += f"; task {span.by} was the last"
         if span.attempt > 1:
             words += f" (attempt {span.attempt})"
         lasts = "" if span.end is not None else ", and lasts"
         took = duration(span.seconds(now))
         yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
+
+
+def phase_words(phase: Phase) -> str:
+    """ "waiting for an answer", "running"."""
+    if phase in (Phase.Running, Phase.Stopping, Phase.Ended):
+        return phase.value
+    return f"waiting for {_AWAITED[phase]}"

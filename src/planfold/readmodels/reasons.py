@@ -96,7 +96,9 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
 
 def waits_for(task: Task, state: PlannerState) -> str | None:
     """Why a task does not go on, and who or what it waits for; None when it does not wait."""
-    if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification) or task.stopping:
+    if task.status is TaskStatus.NeedsClarification:
+        return "an answer"
+    if task.status is TaskStatus.Planned or (task.status is TaskStatus.Running and task.stopping):
         texts = [reason.text for reason in reasons_of(state, task, 0.0)]
         waits = [text.removeprefix("waits for ") for text in texts if text.startswith("waits for ")]
         return "; ".join(waits) or None
@@ -152,7 +154,8 @@ def _asked(state: PlannerState, task: Task) -> Reason:
     until, remedy = question.deadline, f"answer the question of task {task.id}"
     if until is not None:
         remedy += f"; without an answer {question.default!r} holds from the deadline on"
-    return _reason(ReasonKind.Answer, task, "waits for an answer", remedy, until=until)
+    text = f"waits for an answer: {_first_line(question.question)}"
+    return _reason(ReasonKind.Answer, task, text, remedy, until=until)
 
 
 def _limits(state: PlannerState, task: Task) -> list[Reason]:

@@ -137,5 +137,5 @@ def _constraint(worker: WorkerRecord, row: Lease, held: Mapping[str, int]) -> st
         return f"does not have the tool {row.tool}"
     count = held.get(worker.owner, 0)
     if count >= worker.concurrency:
-        return f"runs {count} tasks, and takes at most {worker.concurrency}"
-    return f"runs {count} tasks, and may not run another beside it" if row.suspect else ""
+        return f"runs {count} of at most {worker.concurrency} tasks"
+    return f"runs {count} tasks, and may run this one only alone" if row.suspect and count else ""
