@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskStatus
+from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.reasons import ReasonKind, reasons_of
 from planfold.readmodels.timeline import Phase, Timeline, phase_of
 
@@ -58,6 +60,19 @@ class TimelineMachine(PlannerMachine):
                 assert spans[-1].end == self.timeline.ended_at(task_id)
 
     @invariant()
+    def the_ledger_adds_up_to_the_makespan(self) -> None:
+        ledger = ledger_of(self.timeline, self.now)
+        if self.timeline.state.outcome is None:
+            assert ledger.seconds == self.now
+        times = [(entry.start, entry.end) for entry in ledger.entries]
+        assert all(one[1] == two[0] for one, two in pairwise(times))
+        assert sum(ledger.by_phase.values()) == pytest.approx(ledger.seconds)
+        if times:
+            assert (times[0][0], times[-1][1]) == (ledger.start, ledger.start + ledger.seconds)
+        assert ledger.gain >= 0
+        assert "parents" not in ledger.by_phase or self.timeline.state.outcome is None
+
+    @invariant()
     def every_open_task_has_a_reason_of_its_phase(self) -> None:
         state = self.timeline.state
         for task in state.tasks.values():
@@ -79,8 +94,8 @@ def test_a_timeline_adds_up() -> None:
     run_state_machine_as_test(
         TimelineMachine,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=20,
+            max_examples=10,
+            stateful_step_count=15,
             deadline=None,
             phases=[Step.generate],
             report_multiple_bugs=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import command_line
+from planfold.cli.preview import name_of
 from planfold.cli.terminal import (
     STATUS_STYLES,
     Line,
@@ -21,7 +22,9 @@ from planfold.readmodels.timeline import Phase
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from planfold.planner.state import PlannerState
     from planfold.readmodels.explanation import Explanation
+    from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.reasons import Reason
     from planfold.readmodels.timeline import Span
 
@@ -134,8 +137,32 @@ def _history_lines(history: Sequence[Span], now: float) -> Iterator[Line]:
         yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
 
 
+def ledger_lines(ledger: Ledger, state: PlannerState, width: int) -> list[Line]:
+    """What ``planfold stats ID`` prints."""
+    names = {i: name_of(task.spec) for i, task in state.tasks.items()}
+    parts = [
+        f"{duration(seconds)} {phase_words(Phase(phase))}"
+        for phase, seconds in ledger.by_phase.items()
+    ]
+    took = "took" if state.outcome is not None else "has taken"
+    text = f"{clean(ledger.plan_id)} {took} {duration(ledger.seconds)}: {', '.join(parts)}"
+    lines: list[Line] = [[(part, "bold")] for part in wrapped(text, width)]
+    for entry in ledger.entries:
+        when, seconds = date_and_time(entry.start), duration(entry.seconds(0.0))
+        name = names.get(entry.task_id, str(entry.task_id))
+        words = f"{seconds:<12} {name}: {phase_words(entry.phase)}"
+        lines.append([(f"  {when}  ", "dim"), (words, "")])
+    if ledger.longest is not None:
+        name, gain = names[ledger.longest], duration(ledger.gain)
+        lines.append([(f"Shortening {name} helps most: by up to {gain}.", "")])
+    lines.append([(f"Without any waiting it takes {duration(ledger.running)}.", "")])
+    return lines
+
+
 def phase_words(phase: Phase) -> str:
     """ "waiting for an answer", "running"."""
-    if phase in (Phase.Running, Phase.Stopping, Phase.Ended):
+    if phase is Phase.Ended:
+        return "until it was planned again"
+    if phase in (Phase.Running, Phase.Stopping):
         return phase.value
     return f"waiting for {_AWAITED[phase]}"

@@ -76,7 +76,8 @@ class Timeline:
         return self.fold.state
 
     def apply(self, envelope: Envelope) -> list[Span]:
-        """Advance by one event; returns the spans that it closed. Raises CorruptLog."""
+        """Advance by one event; returns the spans that it closed, also those that took no time.
+        Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
         self.now = max(self.now, envelope.recorded_at)
@@ -129,8 +130,8 @@ class Timeline:
         if open_ is not None and open_.phase is phase and open_.attempt == task.attempt:
             return []
         pieces = self._pieces(task, open_, self.now, envelope) if open_ is not None else ()
-        closed = list(filter(_lasted, pieces))
-        self._spans.setdefault(task_id, []).extend(closed)
+        closed = list(pieces)
+        self._spans.setdefault(task_id, []).extend(filter(_lasted, closed))
         self._open[task_id] = _Open(phase, self.now, task.attempt, task.not_before)
         return closed
 
@@ -264,7 +265,8 @@ def _attempt(task: Task, open_: _Open, end: float, envelope: Envelope | None) ->
         if said.began_at or said.claimed_at:
             began = min(max(said.began_at or said.claimed_at, start), end)
         elif not said.worker and task.status is TaskStatus.Cancelled:
-            began = end
+            yield Span(task.id, Phase.Worker, start, end, attempt=number)
+            return
         yield Span(task.id, Phase.Worker, start, began, attempt=number)
     stopping = min(max(open_.stopping_at or end, began), end)
     yield Span(task.id, Phase.Running, began, stopping, attempt=number)

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from planfold.errors import NotFound
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.explanation import Explanation, explain
+from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.statistics import Statistics
 from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.aggregate import PLAN
@@ -66,6 +69,28 @@ class PlanReader:
         timeline = await self.timeline(plan_id)
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
+
+    async def ledger(self, plan_id: str) -> Ledger:
+        """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
+        return ledger_of(await self.timeline(plan_id), self.store.clock())
+
+    def new_statistics(self, since: float = 0.0) -> Statistics:
+        """Statistics of nothing yet, to be kept up to date by
+        :func:`planfold.subscriptions.projection.project`, with ``Query(stream_id="plan")``."""
+
+        async def history(plan_id: str, version: int) -> list[Envelope]:
+            return await self.store.read(Query(aggregate_id=plan_id), limit=version)
+
+        return Statistics(history, since)
+
+    async def statistics(self, *, since: float = 0.0) -> Statistics:
+        """What came of all plans, from the whole log; ``since`` counts only what was recorded from
+        then on (seconds since the epoch)."""
+        found, query, after = self.new_statistics(since), Query(stream_id=PLAN.stream_id), 0
+        while page := await self.store.read(query, after=after, limit=1_000):
+            after = page[-1].position
+            await found.apply(page, Checkpoint(self.store.store_id, self.store.epoch, after))
+        return found
 
     async def plans(self) -> list[StreamHead]:
         """All plans, oldest first, with title, status and counts in ``head``."""

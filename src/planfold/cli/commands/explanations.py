@@ -39,3 +39,33 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
 
     run_async(why())
     return COMPLETED
+
+
+@command("stats")
+@plan_argument
+@json_option("the figures")
+def stats_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
+    """Say where a plan's time went, along its critical path.
+
+    \b
+    planfold stats plan-3f9a
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.reason_text import ledger_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    async def stats() -> None:
+        import msgspec
+
+        async with existing_app(db) as app:
+            found = await latest_plan(app, plan_id)
+            ledger = await app.ledger(found)
+            state = (await app.planner(found)).state
+        if as_json:
+            print_json(msgspec.to_builtins(ledger))
+        else:
+            paper = Paper()
+            paper.lines(ledger_lines(ledger, state, paper.width))
+
+    run_async(stats())
+    return COMPLETED
