@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from command_line import called, question, sh, write_plan
 
 
@@ -42,3 +43,33 @@ def test_why_of_a_plan_without_approval_and_of_equal_reasons() -> None:
     assert "tasks 1, 2 wait for approval" in out
     assert "planfold approve plan-a" in out
     called("why", "plan-a", "c", code=2)
+
+
+def test_stats_of_a_plan_name_what_held_it_up() -> None:
+    called("run", "--yes", "--id", "plan-a", write_plan(sh("a", "sleep 0.2"), sh("b", "true", "a")))
+    out = called("stats", "plan-a")
+    assert out.startswith("plan-a took 0.")
+    assert "1 a: running" in out
+    assert "Shortening 1 a helps most" in out
+    found = json.loads(called("stats", "plan-a", "--json"))
+    assert found["longest"] == 1
+    assert sum(found["by_phase"].values()) == pytest.approx(found["seconds"])
+    assert "leave out the ID" in called("stats", "plan-a", "--by", "tool", code=2)
+
+
+def test_stats_of_all_plans() -> None:
+    called("run", "--yes", write_plan(sh("a", "true"), sh("b", "exit 3"), question("q")), code=3)
+    called("run", "--yes", write_plan(sh("a", "true"), title="Another"))
+    out = called("stats")
+    assert "2 begun, 1 completed" in out
+    assert "3 attempts, 2 completed, 1 failed" in out
+    assert "1 asked, 0 answered by a person, 0 by their default; 0.50 per plan" in out
+    out = called("stats", "--by", "title")
+    assert "title A plan" in out
+    assert "title Another" in out
+    found = json.loads(called("stats", "--by", "tool", "--since", "1h", "--json"))
+    assert [group["tool"] for group in found["groups"]] == ["", "shell"]
+    assert found["groups"][1]["tasks"] == {"completed": 2, "failed": 1}
+    assert found["groups"][1]["running"]["count"] == 3
+    assert found["unreadable"] == []
+    assert "12h" in called("stats", "--since", "yesterday", code=2)

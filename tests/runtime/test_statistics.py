@@ -39,7 +39,7 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
     (total,) = live.figures().values()
     assert total.plans == {status: outcomes.count(status) for status in set(outcomes)}
     assert (total.plans_begun, total.answers) == (PLANS, PLANS - outcomes.count("cancelled"))
-    assert total.running.count == total.attempts == total.queued.count
+    assert total.running.count <= total.attempts == total.queued.count
     assert list(live.figures("tool")) == ["", "shaky"]
     assert not spent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, TypeVar
@@ -10,6 +11,7 @@ import click
 
 from planfold.cli.streams import reserved_output
 
+_UNITS: Final = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 F = TypeVar("F", bound=Callable[..., Any])
 
 DB_HELP: Final = (
@@ -32,6 +34,22 @@ def command(name: str, short_help: str | None = None) -> Callable[[F], click.Com
         return declared
 
     return decorate
+
+
+class Age(click.ParamType[float]):
+    """A time span in seconds, written with its unit: 12h, 90d, 2w."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
+        if match is None:
+            self.fail(
+                f"{value!r} is no age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
+            )
+        return float(int(match[1]) * _UNITS[match[2]])
 
 
 def json_option(what: str) -> Callable[[F], F]:

@@ -59,3 +59,9 @@ class Histogram(msgspec.Struct):
         """How many lasted at most ``2 ** exponent`` seconds."""
         last = exponent * STEPS
         return sum(count for number, count in self.buckets.items() if number <= last)
+
+    def summary(self) -> dict[str, float]:
+        """Count, seconds, mean, p50, p95, p99 and longest."""
+        quantiles = {f"p{share}": self.quantile(share / 100) for share in (50, 95, 99)}
+        about = {"count": self.count, "seconds": self.seconds, "mean": self.mean}
+        return {**about, **quantiles, "longest": self.longest}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from planfold.cli.exits import COMPLETED
-from planfold.cli.options import command, json_option, plan_argument
+from planfold.cli.options import Age, command, json_option, plan_argument
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.readmodels.statistics import By, Statistics
 
 
 @command("why")
@@ -43,29 +49,62 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
 
 @command("stats")
 @plan_argument
+@click.option("--since", metavar="AGE", type=Age(), help="Only the last 12h, 90d or 2w.")
+@click.option(
+    "--by", type=click.Choice(["kind", "tool", "route", "title"]), help="A line for each of these."
+)
 @json_option("the figures")
-def stats_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
-    """Say where a plan's time went, along its critical path.
+def stats_command(
+    plan_id: str | None, since: float | None, by: By | None, as_json: bool, db: str | None
+) -> int:
+    """Where time went: of one plan along its critical path, without an ID of all plans.
+
+    Of all plans: how many completed, how long tasks were queued, ran and waited for a person,
+    retries, questions and what models cost.
 
     \b
     planfold stats plan-3f9a
+    planfold stats --since 7d --by tool
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
-    from planfold.cli.reason_text import ledger_lines
-    from planfold.cli.terminal import Paper, print_json
+    from planfold.cli.access import existing_app, find_plan, run_async
+
+    if plan_id is not None and (since is not None or by is not None):
+        raise click.UsageError("--since and --by are about all plans: leave out the ID")
 
     async def stats() -> None:
-        import msgspec
-
         async with existing_app(db) as app:
-            found = await latest_plan(app, plan_id)
-            ledger = await app.ledger(found)
-            state = (await app.planner(found)).state
-        if as_json:
-            print_json(msgspec.to_builtins(ledger))
-        else:
-            paper = Paper()
-            paper.lines(ledger_lines(ledger, state, paper.width))
+            if plan_id is not None:
+                await _print_ledger(app, await find_plan(app, plan_id), as_json)
+            else:
+                start = 0.0 if since is None else app.store.clock() - since
+                _print_statistics(await app.statistics(since=start), by, as_json)
 
     run_async(stats())
     return COMPLETED
+
+
+async def _print_ledger(app: App, plan_id: str, as_json: bool) -> None:
+    import msgspec
+
+    from planfold.cli.reason_text import ledger_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    ledger = await app.ledger(plan_id)
+    if as_json:
+        print_json(msgspec.to_builtins(ledger))
+        return
+    state, paper = (await app.planner(plan_id)).state, Paper()
+    paper.lines(ledger_lines(ledger, state, paper.width))
+
+
+def _print_statistics(found: Statistics, by: By | None, as_json: bool) -> None:
+    from planfold.cli.statistics_text import figures_json, statistics_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    figures = found.figures(by)
+    if as_json:
+        groups = [{by or "all": name, **figures_json(each)} for name, each in figures.items()]
+        print_json({"by": by, "groups": groups, "unreadable": sorted(found.unreadable)})
+        return
+    paper = Paper()
+    paper.lines(statistics_lines(figures, by, sorted(found.unreadable)), width=paper.width)
