@@ -95,15 +95,18 @@ class Statistics:
         self._history = history
         self._since = since
         self._open: dict[str, Timeline] = {}
+        self._position = 0  # of the last event that was counted
 
     async def load(self) -> Checkpoint | None:
         """See :class:`planfold.subscriptions.projection.Projection`."""
         return self.checkpoint
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
-        """Count events, in the order of the log."""
+        """Count events, in the order of the log; again after an error, from where it stopped."""
         for envelope in envelopes:
-            await self._count(envelope)
+            if envelope.position > self._position:
+                await self._count(envelope)
+                self._position = envelope.position
         self.checkpoint = checkpoint
 
     def figures(self, by: By | None = None) -> dict[str, Figures]:
@@ -147,10 +150,11 @@ class Statistics:
             figures.spent += timeline.state.spent - spent
 
     async def _begin(self, plan_id: str, version: int) -> Timeline:
-        timeline = self._open[plan_id] = Timeline(plan_id)
+        timeline = Timeline(plan_id)
         if version > 1:
             for envelope in await self._history(plan_id, version - 1):
                 timeline.apply(envelope)
+        self._open[plan_id] = timeline
         return timeline
 
 
