@@ -21,7 +21,7 @@ from planfold.planner import events as e
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskSpec
 from planfold.planner.transitions import ENDED
-from planfold.readmodels.statistics import Figures, Group, Statistics
+from planfold.readmodels.statistics import Figures, Statistics, StatisticsKey
 
 STEPS = 25
 
@@ -184,9 +184,9 @@ async def test_groups_are_named_by_kind_tool_and_route() -> None:
     log = log_of(5)
     found = await fed(statistics(log), log, random.Random(1))
     assert found.groups.keys() <= {
-        Group("processing", "", "processing"),
-        Group("clarification", "", "clarification"),
-        Group("tool_call", "echo", "echo"),
+        StatisticsKey("processing", "", "processing"),
+        StatisticsKey("clarification", "", "clarification"),
+        StatisticsKey("tool_call", "echo", "echo"),
     }
 
 

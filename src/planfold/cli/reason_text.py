@@ -11,9 +11,9 @@ from planfold.cli.terminal import (
     Line,
     clean,
     counted,
-    cut,
     date_and_time,
     duration,
+    fit,
     wrapped,
 )
 from planfold.readmodels.reasons import ReasonKind, named
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.reasons import Reason
-    from planfold.readmodels.timeline import Span
+    from planfold.readmodels.timeline import PhaseSpan
 
 _STYLES = {
     ReasonKind.Failed: "bad",
@@ -75,7 +75,7 @@ def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int
     for part in wrapped(clean(text), width):
         yield [(part, style)]
     for fact in _facts(reason, found.at):
-        yield [(cut(f"  {clean(fact)}", width), "dim")]
+        yield [(fit(f"  {clean(fact)}", width), "dim")]
     for part in wrapped(f"Remedy: {clean(reason.remedy)}", width, "  ", "  "):
         yield [(part, "")]
     words = _command(reason, found)
@@ -125,7 +125,7 @@ def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
     return ()
 
 
-def _history_lines(history: Sequence[Span], now: float) -> Iterator[Line]:
+def _history_lines(history: Sequence[PhaseSpan], now: float) -> Iterator[Line]:
     for span in history:
         words = phase_words(span.phase)
         if span.by is not None:

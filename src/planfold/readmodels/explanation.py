@@ -9,7 +9,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.reasons import Reason, reasons_of, with_holders
-from planfold.readmodels.timeline import Phase, Span, Timeline
+from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, queue_reasons
 
 
@@ -27,7 +27,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     task_id: int | None = None
     task_status: TaskStatus | None = None
     reasons: tuple[Reason, ...] = ()
-    history: tuple[Span, ...] = ()
+    history: tuple[PhaseSpan, ...] = ()
 
 
 def explain(
@@ -56,7 +56,7 @@ def explain(
     )
 
 
-def _history(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[Span, ...]:
+def _history(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[PhaseSpan, ...]:
     """An attempt that lasts waited for a worker until one claimed it, which the log does not say
     yet."""
     spans = timeline.spans(task.id, now)

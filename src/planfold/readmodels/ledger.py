@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskStatus
-from planfold.readmodels.timeline import Phase, Span, Timeline
+from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
 CANDIDATES = 10  # tasks of which it is tried what shortening them would gain
 _NOT_ITS_OWN = (Phase.Approval, Phase.Parents, Phase.Ended)
@@ -32,7 +32,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     plan_id: str
     start: float
     seconds: float
-    entries: tuple[Span, ...] = ()
+    entries: tuple[PhaseSpan, ...] = ()
     by_phase: dict[str, float] = {}
     longest: int | None = None
     gain: float = 0.0
@@ -64,7 +64,7 @@ def ledger_of(timeline: Timeline, now: float) -> Ledger:
     )
 
 
-def _walk(timeline: Timeline, end: float) -> Iterator[Span]:
+def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
     """The entries from the plan's end back to its beginning."""
     begin, cursor = timeline.state.created_at, end
     task_id, moves = _last(timeline, end), 0
@@ -75,7 +75,7 @@ def _walk(timeline: Timeline, end: float) -> Iterator[Span]:
             if span.start >= cursor:
                 continue
             if span.end is not None and span.end < cursor:
-                yield Span(task_id, Phase.Ended, span.end, cursor)
+                yield PhaseSpan(task_id, Phase.Ended, span.end, cursor)
                 cursor = span.end
             if span.phase is Phase.Parents:
                 parent = _parent(timeline, span, cursor)
@@ -90,7 +90,7 @@ def _walk(timeline: Timeline, end: float) -> Iterator[Span]:
             break
         task_id = parent
     if cursor > begin:
-        yield Span(task_id, Phase.Ended, begin, cursor)
+        yield PhaseSpan(task_id, Phase.Ended, begin, cursor)
 
 
 def _last(timeline: Timeline, end: float) -> int:
@@ -112,7 +112,7 @@ def _last(timeline: Timeline, end: float) -> int:
     return max(tasks, key=ended)
 
 
-def _parent(timeline: Timeline, span: Span, cursor: float) -> int | None:
+def _parent(timeline: Timeline, span: PhaseSpan, cursor: float) -> int | None:
     """The parent that a wait ended with, else the one that ended last by then."""
     tasks = timeline.state.tasks
     if span.by in tasks:

@@ -26,13 +26,13 @@ from planfold.planner.events import (
 )
 from planfold.planner.tasks import TaskSpec
 from planfold.readmodels.histogram import Histogram
-from planfold.readmodels.timeline import Phase, Span, Timeline
+from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
 By = Literal["kind", "tool", "route", "title"]
 DEADLINE = "deadline"  # who gives an answer that is the default
 
 
-class Group(NamedTuple):
+class StatisticsKey(NamedTuple):
     """Tasks that are counted together; ``tool`` is empty where a task has none."""
 
     kind: str
@@ -90,7 +90,7 @@ class Statistics:
     ) -> None:
         self.checkpoint: Checkpoint | None = None
         self.unreadable: set[str] = set()
-        self.groups: dict[Group, Figures] = {}
+        self.groups: dict[StatisticsKey, Figures] = {}
         self.titles: dict[str, Figures] = {}
         self._history = history
         self._since = since
@@ -158,8 +158,8 @@ class Statistics:
         return timeline
 
 
-def _group_of(spec: TaskSpec) -> Group:
-    return Group(spec.kind.value, spec.tool.name if spec.tool else "", spec.queue_route)
+def _group_of(spec: TaskSpec) -> StatisticsKey:
+    return StatisticsKey(spec.kind.value, spec.tool.name if spec.tool else "", spec.queue_route)
 
 
 def _count_plan(figures: Figures, timeline: Timeline, event: object) -> None:
@@ -180,7 +180,7 @@ def _count_event(figures: Figures, event: object) -> None:
             figures.questions += 1
 
 
-def _count_spans(figures: Figures, spans: Sequence[Span], event: object) -> None:
+def _count_spans(figures: Figures, spans: Sequence[PhaseSpan], event: object) -> None:
     for span in spans:
         if span.phase is Phase.Running:
             figures.running.add(span.seconds(0.0))

@@ -42,7 +42,7 @@ class Phase(StrEnum):
     Ended = "ended"
 
 
-class Span(msgspec.Struct, frozen=True):
+class PhaseSpan(msgspec.Struct, frozen=True):
     """A task in one phase, from ``start`` to ``end`` (seconds since the epoch; None: it lasts).
     ``by``: the parent that ended the wait for parents; of an attempt, its number is
     ``attempt``."""
@@ -65,7 +65,7 @@ class Timeline:
     def __init__(self, plan_id: str) -> None:
         self.fold = PlanFold(plan_id)
         self.now = 0.0  # of the last event; it never goes back
-        self._spans: dict[int, list[Span]] = {}
+        self._spans: dict[int, list[PhaseSpan]] = {}
         self._open: dict[int, _Open] = {}
         self._unapproved = _Intervals()
         self._full = _Intervals()  # the plan runs as many tasks as it may
@@ -75,14 +75,14 @@ class Timeline:
     def state(self) -> PlannerState:
         return self.fold.state
 
-    def apply(self, envelope: Envelope) -> list[Span]:
+    def apply(self, envelope: Envelope) -> list[PhaseSpan]:
         """Advance by one event; returns the spans that it closed, also those that took no time.
         Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
         self.now = max(self.now, envelope.recorded_at)
         self._unapproved.set(not state.approved, self.now)
-        closed: list[Span] = []
+        closed: list[PhaseSpan] = []
         for task_id in _about(event):
             before = self.ended_at(task_id)
             closed += self._move(task_id, envelope)
@@ -95,7 +95,7 @@ class Timeline:
                 self._open.pop(task_id, None)
         return closed
 
-    def spans(self, task_id: int, now: float = 0.0) -> list[Span]:
+    def spans(self, task_id: int, now: float = 0.0) -> list[PhaseSpan]:
         """Of one task, oldest first; the last one may last still, at the time ``now``: its end
         is None."""
         found = list(self._spans.get(task_id, ()))
@@ -118,7 +118,7 @@ class Timeline:
 
     # --- one task moves on ----------------------------------------------------------------------
 
-    def _move(self, task_id: int, envelope: Envelope) -> list[Span]:
+    def _move(self, task_id: int, envelope: Envelope) -> list[PhaseSpan]:
         task = self.state.tasks.get(task_id)
         if task is None:
             return []
@@ -137,43 +137,45 @@ class Timeline:
 
     def _pieces(
         self, task: Task, open_: _Open, end: float, envelope: Envelope | None
-    ) -> Iterator[Span]:
+    ) -> Iterator[PhaseSpan]:
         """The open phase up to ``end``, divided by what it waited for."""
         match open_.phase:
             case Phase.Parents | Phase.Retry | Phase.Worker:
                 return self._planned(task, open_, end, envelope)
             case Phase.Running:
                 return _attempt(task, open_, end, envelope)
-        return iter([Span(task.id, open_.phase, open_.start, end)])
+        return iter([PhaseSpan(task.id, open_.phase, open_.start, end)])
 
     def _planned(
         self, task: Task, open_: _Open, end: float, envelope: Envelope | None
-    ) -> Iterator[Span]:
+    ) -> Iterator[PhaseSpan]:
         parts = [(open_.start, end, False)]
         if not task.spec.drafts:
             parts = list(self._unapproved.divide(open_.start, end))
         for start, stop, unapproved in parts:
             if unapproved:
-                yield Span(task.id, Phase.Approval, start, stop)
+                yield PhaseSpan(task.id, Phase.Approval, start, stop)
             elif open_.phase is Phase.Parents:
-                yield Span(task.id, Phase.Parents, start, stop, self._parent(task, envelope))
+                yield PhaseSpan(task.id, Phase.Parents, start, stop, self._parent(task, envelope))
             else:
                 due = max(open_.not_before or start, start)
                 if due > start:
-                    yield Span(task.id, Phase.Retry, start, min(due, stop))
+                    yield PhaseSpan(task.id, Phase.Retry, start, min(due, stop))
                 if due <= stop:
                     yield from self._limited(task, due, stop)
 
-    def _limited(self, task: Task, start: float, end: float) -> Iterator[Span]:
+    def _limited(self, task: Task, start: float, end: float) -> Iterator[PhaseSpan]:
         """A task that could start, but for a slot. What no limit explains is the wait for a
         worker: it continues plans, too."""
         full_route = self._full_routes.get(task.spec.queue_route, _NEVER)
         for begin, stop, full in self._full.divide(start, end):
             if full:
-                yield Span(task.id, Phase.PlanLimit, begin, stop)
+                yield PhaseSpan(task.id, Phase.PlanLimit, begin, stop)
                 continue
             for first, last, route_full in full_route.divide(begin, stop):
-                yield Span(task.id, Phase.RouteLimit if route_full else Phase.Worker, first, last)
+                yield PhaseSpan(
+                    task.id, Phase.RouteLimit if route_full else Phase.Worker, first, last
+                )
 
     def _parent(self, task: Task, envelope: Envelope | None) -> int | None:
         """The parent that ended a wait: the event is about it, or it keeps the task from
@@ -256,7 +258,9 @@ def _about(event: object) -> tuple[int, ...]:
     return () if task_id is None else (task_id,)
 
 
-def _attempt(task: Task, open_: _Open, end: float, envelope: Envelope | None) -> Iterator[Span]:
+def _attempt(
+    task: Task, open_: _Open, end: float, envelope: Envelope | None
+) -> Iterator[PhaseSpan]:
     """An attempt: queued until it began, which the report of its end tells. One that ended
     without a report was never taken, unless its log is older than such reports."""
     number, start, began = open_.attempt, open_.start, open_.start
@@ -265,14 +269,14 @@ def _attempt(task: Task, open_: _Open, end: float, envelope: Envelope | None) ->
         if said.began_at or said.claimed_at:
             began = min(max(said.began_at or said.claimed_at, start), end)
         elif not said.worker and task.status is TaskStatus.Cancelled:
-            yield Span(task.id, Phase.Worker, start, end, attempt=number)
+            yield PhaseSpan(task.id, Phase.Worker, start, end, attempt=number)
             return
-        yield Span(task.id, Phase.Worker, start, began, attempt=number)
+        yield PhaseSpan(task.id, Phase.Worker, start, began, attempt=number)
     stopping = min(max(open_.stopping_at or end, began), end)
-    yield Span(task.id, Phase.Running, began, stopping, attempt=number)
+    yield PhaseSpan(task.id, Phase.Running, began, stopping, attempt=number)
     if open_.stopping_at:
-        yield Span(task.id, Phase.Stopping, stopping, end, attempt=number)
+        yield PhaseSpan(task.id, Phase.Stopping, stopping, end, attempt=number)
 
 
-def _lasted(span: Span) -> bool:
+def _lasted(span: PhaseSpan) -> bool:
     return span.end is None or span.end > span.start

@@ -24,7 +24,7 @@ from planfold.errors import ConfigurationError, PlanfoldError
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import EventStore
 from planfold.readmodels.histogram import Histogram
-from planfold.readmodels.statistics import Figures, Group, Statistics
+from planfold.readmodels.statistics import Figures, Statistics, StatisticsKey
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.worker import Worker
 from planfold.subscriptions.admin import consumers_of
@@ -136,7 +136,7 @@ def _plan_metrics(statistics: Statistics) -> Iterator[Metric]:
     yield _counter("planfold_spent_calls", "Calls of models and of agents' tools", spent.calls)
 
 
-def _task_metrics(groups: dict[Group, Figures]) -> Iterator[Metric]:
+def _task_metrics(groups: dict[StatisticsKey, Figures]) -> Iterator[Metric]:
     labels = [*LABELS, "status"]
     ended = CounterMetricFamily("planfold_tasks_ended", "Ends of tasks", labels=labels)
     for group, figures in sorted(groups.items()):
