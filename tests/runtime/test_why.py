@@ -284,8 +284,12 @@ async def test_a_task_that_is_to_stop(each_database: str, until: Until) -> None:
         await app.send(PLAN_ID, CancelTask(1, reason="enough"))
         await until(lambda: _is(app, "stopping"))
         gate.opened.set()
-        await until(lambda: _is(app))
+        await until(lambda: _ended(app))
         assert [s.phase for s in (await app.why(PLAN_ID, 1)).history][-1] == "stopping"
+
+
+async def _ended(app: planfold.App) -> bool:
+    return (await app.view(PLAN_ID)).task(1).finished_at is not None
 
 
 async def test_failed_and_skipped(each_database: str) -> None:
