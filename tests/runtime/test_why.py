@@ -183,7 +183,7 @@ async def test_no_worker_and_what_each_lacks(each_database: str, until: Until) -
         await submit(app, task("wait", route="gpu"))
         (reason,) = (await app.why(PLAN_ID)).reasons
         assert (reason.kind, reason.workers) == ("no_worker", ())
-        assert reason.remedy == "start a worker for gpu"
+        assert reason.remedy == "start a worker that serves the route 'gpu'"
         async with (
             app.worker(routes=["cpu", "net"]) as routes,
             app.worker(plan_id="another") as elsewhere,

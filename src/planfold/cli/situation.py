@@ -32,11 +32,10 @@ async def situation_of(app: App, plan_id: str) -> Situation:
     await app.status(plan_id)
     for envelope in await app.store.read(Query(aggregate_id=plan_id)):
         fold.apply(envelope)
-    return Situation(fold, *await holders(app, plan_id))
-
-
-async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
-    """Tasks that wait for a worker with what they wait for, and whether a living worker holds
-    any."""
-    look = await look_at_queue(app.store.queue, plan_id)
-    return {row.task_id: clean(missing_worker(look, row)) for row in look.free}, look.attended
+    look, tasks = await look_at_queue(app.store.queue, plan_id), fold.state.tasks
+    unclaimed = {
+        row.task_id: clean(missing_worker(look, row, tasks[row.task_id].spec))
+        for row in look.free
+        if row.task_id in tasks
+    }
+    return Situation(fold, unclaimed, look.attended)

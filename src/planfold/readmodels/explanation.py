@@ -89,7 +89,7 @@ def _all_reasons(timeline: Timeline, look: QueueLook, task: Task, now: float) ->
     state = timeline.state
     found = reasons_of(state, task, now)
     if task.status is TaskStatus.Running and not task.stopping:
-        found = queue_reasons(look, task.id)
+        found = queue_reasons(look, task)
     since = timeline.ended_at(task.id)
     if since is None:
         since = next((s.start for s in timeline.spans(task.id, now)[-1:]), None)

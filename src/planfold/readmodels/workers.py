@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from planfold.eventstore.queue import Lease, TaskQueue, WorkerRecord
-from planfold.planner.tasks import NodeKind, TaskSpec
+from planfold.planner.tasks import NodeKind, Task, TaskSpec
 from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
 
 
@@ -53,8 +53,9 @@ async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
     return look._replace(held=held)
 
 
-def queue_reasons(look: QueueLook, task_id: int) -> list[Reason]:
+def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
     """Why a dispatched task does not run, or who runs it."""
+    task_id = task.id
     row = look.rows.get(task_id)
     if row is None:
         text, remedy = "has ended, and its report is being recorded", "wait"
@@ -76,19 +77,22 @@ def queue_reasons(look: QueueLook, task_id: int) -> list[Reason]:
                 worker=row.owner,
             )
         )
-    return [*found, _unclaimed(look, row)]
+    return [*found, _unclaimed(look, row, task.spec)]
 
 
-def missing_worker(look: QueueLook, row: Lease) -> str:
-    """Which worker a free task waits for: "a worker for train: 1 worker here, none serves it"."""
+def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:
+    """Which worker a free task waits for: "a worker with the tool 'train': 1 worker here, none has
+    it"."""
     if look.may_be_served(row):
         return "a worker"
-    needed, lacks = f"a worker for {row.route}", "none serves it"
-    if any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in look.workers):
-        needed, lacks = f"a worker with tool {row.tool}", "none has it"
     count = len(look.workers)
-    here = f": {count} worker{'s' * (count != 1)} here, {lacks}" if count else ""
-    return needed + here
+    if not count:
+        return needed_worker(spec)
+    on_route = any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in look.workers)
+    here, lacks = f"{count} worker{'s' * (count != 1)} here", "none serves its route"
+    if on_route:
+        lacks = "none has it" if spec.tool is not None else "none can run it"
+    return f"{needed_worker(spec)}: {here}, {lacks}"
 
 
 def needed_worker(spec: TaskSpec) -> str:
@@ -117,12 +121,12 @@ def _held(look: QueueLook, row: Lease) -> Reason:
     )
 
 
-def _unclaimed(look: QueueLook, row: Lease) -> Reason:
+def _unclaimed(look: QueueLook, row: Lease, spec: TaskSpec) -> Reason:
     fits = tuple(WorkerFit(w.owner, _constraint(w, row, look.held)) for w in look.workers)
-    kind, remedy = ReasonKind.NoWorker, f"start {missing_worker(look, row).partition(':')[0]}"
+    kind, remedy = ReasonKind.NoWorker, f"start {needed_worker(spec)}"
     if look.may_be_served(row):
         kind, remedy = ReasonKind.BusyWorker, "wait, or start another worker"
-    text = f"waits for {missing_worker(look, row)}"
+    text = f"waits for {missing_worker(look, row, spec)}"
     if row.suspect:
         text += f"; {row.crashes} workers ended while they ran it, so one has to run it alone"
     return Reason(kind=kind, tasks=(row.task_id,), text=text, remedy=remedy, workers=fits)
