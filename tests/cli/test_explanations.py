@@ -57,6 +57,21 @@ def test_stats_of_a_plan_name_what_held_it_up() -> None:
     assert "leave out the ID" in called("stats", "plan-a", "--by", "tool", code=2)
 
 
+def test_what_if_plays_a_plan_under_other_limits() -> None:
+    plan = write_plan(sh("a", "sleep 0.3"), sh("b", "sleep 0.3"))
+    called("run", "--yes", "--id", "plan-a", plan)
+    found = json.loads(called("whatif", "plan-a", "--route-limit", "shell=1", "--json"))
+    assert found["changed"] >= found["replayed"] + 0.3
+    assert found["replayed"] >= 0.3
+    out = called("whatif", "plan-a", "--max-parallel", "1")
+    assert "plan-a took 0." in out
+    assert "Played as it was: 0." in out
+    assert "NAME=NUMBER" in called("whatif", "plan-a", "--answer", "a=soon", code=2)
+    called("whatif", "plan-a", "--answer", "nothing=5", code=2)
+    called("run", "--id", "plan-b", write_plan(sh("a", "true")), code=3)
+    assert "only of one that has completed" in called("whatif", "plan-b", code=2)
+
+
 def test_stats_of_all_plans() -> None:
     called("run", "--yes", write_plan(sh("a", "true"), sh("b", "exit 3"), question("q")), code=3)
     called("run", "--yes", write_plan(sh("a", "true"), title="Another"))

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("views", "Show a plan: tasks, results, questions, what to do next."),
     "why": ("explanations", "Why a plan or a task does not run, failed or was skipped."),
     "stats": ("explanations", "Where time went: of one plan, or of all plans."),
+    "whatif": ("explanations", "How long a plan would have taken under other limits."),
     "watch": ("views", "Follow a plan that runs elsewhere until it ends."),
     "log": ("views", "Print what happened, event by event."),
     "graph": ("views", "Draw a plan as text, DOT or SVG."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from planfold.errors import NotFound
@@ -15,6 +15,7 @@ from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.explanation import Explanation, explain
 from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.simulation import Simulation, simulate
 from planfold.readmodels.statistics import Statistics
 from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import look_at_queue
@@ -73,6 +74,27 @@ class PlanReader:
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
         return ledger_of(await self.timeline(plan_id), self.store.clock())
+
+    async def what_if(
+        self,
+        plan_id: str,
+        *,
+        max_parallel: int | None = None,
+        route_limits: Mapping[str, int] | None = None,
+        answers: Mapping[int | str, float] | None = None,
+    ) -> Simulation:
+        """How long a plan that has completed or failed would have taken under other limits, and
+        with ``answers`` after so many seconds, by task (id or label).
+
+        Raises:
+            CommandRejected: it has not completed or failed, or a limit or a time is out of range.
+            NotFound: there is no such plan or task.
+        """
+        seconds = {await self.task_id(plan_id, k): s for k, s in (answers or {}).items()}
+        timeline = await self.timeline(plan_id)
+        return simulate(
+            timeline, max_parallel=max_parallel, route_limits=route_limits, answers=seconds
+        )
 
     def new_statistics(self, since: float = 0.0) -> Statistics:
         """Statistics of nothing yet, to be kept up to date by

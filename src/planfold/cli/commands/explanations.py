@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from planfold.cli.exits import COMPLETED
-from planfold.cli.options import Age, command, json_option, plan_argument
+from planfold.cli.options import Age, Assignment, command, json_option, plan_argument
+from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.app import App
+    from planfold.readmodels.simulation import Simulation
     from planfold.readmodels.statistics import By, Statistics
 
 
@@ -108,3 +110,65 @@ def _print_statistics(found: Statistics, by: By | None, as_json: bool) -> None:
         return
     paper = Paper()
     paper.lines(statistics_lines(figures, by, sorted(found.unreadable)), width=paper.width)
+
+
+@command("whatif")
+@plan_argument
+@click.option(
+    "--max-parallel", type=click.IntRange(min=1), metavar="N", help="At most N tasks at once."
+)
+@click.option(
+    "--route-limit",
+    "limits",
+    multiple=True,
+    metavar="ROUTE=N",
+    type=Assignment(int),
+    help="At most N tasks of a route at once; may be given several times.",
+)
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="TASK=SECONDS",
+    type=Assignment(float),
+    help="A question is answered after so many seconds; may be given several times.",
+)
+@json_option("the makespans")
+def whatif_command(
+    plan_id: str | None,
+    max_parallel: int | None,
+    limits: tuple[tuple[str, int], ...],
+    answers: tuple[tuple[str, float], ...],
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Say how long a plan would have taken under other limits, or with quicker answers.
+
+    The recorded durations are played through the planner, with a worker for every task; nothing
+    runs. Without an ID: the latest plan that has not ended, else the latest.
+
+    \b
+    planfold whatif plan-3f9a --max-parallel 8 --answer approve=300
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.terminal import clean, duration, print_json
+
+    async def play() -> Simulation:
+        async with existing_app(db) as app:
+            return await app.what_if(
+                await latest_plan(app, plan_id),
+                max_parallel=max_parallel,
+                route_limits=dict(limits),
+                answers=dict(answers),
+            )
+
+    found = run_async(play())
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(found))
+        return COMPLETED
+    played, changed = duration(found.replayed), duration(found.changed)
+    say(f"{clean(found.plan_id)} took {duration(found.actual)}.")
+    say(f"Played as it was: {played}; with these changes: {changed}.")
+    return COMPLETED
