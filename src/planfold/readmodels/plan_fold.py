@@ -27,6 +27,7 @@ class PlanFold:
 
     @property
     def state(self) -> PlannerState:
+        """The plan's state after the events that were applied."""
         return self._planner.state
 
     @property
