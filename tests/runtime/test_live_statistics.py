@@ -10,6 +10,7 @@ from planfold.eventstore.envelope import Query
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.statistics import Statistics
+from planfold.runtime.plan_reader import statistics_of
 from planfold.subscriptions.projection import project
 from plans import Until, task
 
@@ -25,7 +26,7 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
             raise planfold.Transient("no luck")
 
     async with planfold.open_app(each_database, tools=[shaky]) as app, app.worker(concurrency=4):
-        live = app.new_statistics()
+        live = statistics_of(app.store)
         following = asyncio.create_task(project(app.store, live, query=Query(stream_id="plan")))
         await asyncio.gather(*[_one_plan(app, number, chance) for number in range(PLANS)])
         await until(lambda: _at_the_end(app, live))

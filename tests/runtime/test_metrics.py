@@ -56,8 +56,7 @@ async def test_what_prometheus_reads(each_database: str, until: Until) -> None:
 
     async with planfold.open_app(each_database, tools=[wait]) as app:
         worker = app.worker(concurrency=2)
-        statistics = app.new_statistics()
-        async with worker, serving_metrics(app.store, worker, statistics, "127.0.0.1", 0) as at:
+        async with worker, serving_metrics(app.store, worker, "127.0.0.1", 0) as at:
             asked = planfold.TaskDraft(description="Which?", kind=NodeKind.Clarification)
             waits = [
                 task("wait", route='a "b"\n', arguments={"line": x}) for x in ("1", "bad", "3")
@@ -96,7 +95,7 @@ async def _is(address: str, name: str, wanted: float, **labels: str) -> bool:
 async def test_names_units_and_labels_follow_the_conventions(database: str) -> None:
     async with planfold.open_app(database) as app:
         worker = app.worker()
-        async with serving_metrics(app.store, worker, app.new_statistics(), "127.0.0.1", 0) as at:
+        async with serving_metrics(app.store, worker, "127.0.0.1", 0) as at:
             text = await scraped(at)
     names = set()
     for family in text_string_to_metric_families(text):
@@ -127,6 +126,7 @@ async def test_a_refused_report_is_counted(database: str, until: Until) -> None:
         await submit(app, task("wait"))
         await until(lambda: running(app))
         with closing(apsw.Connection(database.removeprefix("sqlite:///"))) as connection:
+            connection.set_busy_timeout(10_000)
             connection.execute("UPDATE task_queue SET owner = 'other', epoch = epoch + 1")
         gate.set()
         await until(lambda: worker.fenced)
@@ -135,9 +135,9 @@ async def test_a_refused_report_is_counted(database: str, until: Until) -> None:
 
 async def test_a_port_that_is_taken(database: str) -> None:
     async with planfold.open_app(database) as app:
-        worker, found = app.worker(), app.new_statistics()
-        async with serving_metrics(app.store, worker, found, "127.0.0.1", 0) as at:
+        worker = app.worker()
+        async with serving_metrics(app.store, worker, "127.0.0.1", 0) as at:
             port = int(re.findall(r":(\d+)/", at)[0])
             with pytest.raises(ConfigurationError, match="choose another port"):
-                async with serving_metrics(app.store, worker, found, "127.0.0.1", port):
+                async with serving_metrics(app.store, worker, "127.0.0.1", port):
                     raise AssertionError("two servers at one port")

@@ -17,8 +17,8 @@ from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask, PlannerConfig
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.explanation import Explanation
-from planfold.readmodels.reasons import ReasonKind
-from planfold.readmodels.timeline import Phase
+from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
+from planfold.readmodels.timeline import Phase, PhaseSpan
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, completed, finish, running, submit, task
 
@@ -41,6 +41,11 @@ class Gate:
 
 def kinds(found: Explanation) -> list[str]:
     return [reason.kind.value for reason in found.reasons]
+
+
+def only(found: Explanation) -> Reason:
+    (reason,) = found.reasons
+    return reason
 
 
 def phases(found: Explanation) -> list[tuple[str, float]]:
@@ -90,8 +95,12 @@ async def test_parents_and_what_holds_them_up(each_database: str) -> None:
         await app.answer(PLAN_ID, 1, "b")
         clock.advance(7)
         found = await app.why(PLAN_ID, 2)
+        start = found.history[0].start
+        assert found.history == (
+            PhaseSpan(2, Phase.Parents, start, start + 5, by=1),
+            PhaseSpan(2, Phase.Answer, start + 5, None),
+        )
         assert phases(found) == [("parents", 5), ("answer", 7)]
-        assert (found.history[0].by, found.history[1].end) == (1, None)
         assert kinds(await app.why(PLAN_ID)) == ["answer"], "no wait for a parent in a plan"
 
 
@@ -122,7 +131,7 @@ async def test_the_limit_of_the_plan(each_database: str, until: Until) -> None:
         await plan_of(app, *[task("wait")] * 5, max_parallel=2)
         await until(lambda: running(app, 2))
         found = await app.why(PLAN_ID, 4)
-        (reason,) = found.reasons
+        reason = only(found)
         assert (reason.kind, reason.by, reason.limit, reason.ahead) == ("plan_limit", (1, 2), 2, 1)
         assert reason.since == found.history[-1].start
         assert (found.history[-1].phase, found.history[-1].end) == ("plan_limit", None)
@@ -218,9 +227,7 @@ async def test_a_busy_worker(each_database: str, until: Until) -> None:
         assert (running_.kind, running_.text) == ("running", f"runs on {worker.owner}")
         assert running_.worker == worker.owner
         assert busy.kind == "busy_worker"
-        assert [(w.owner, w.constraint) for w in busy.workers] == [
-            (worker.owner, "runs 1 of at most 1 tasks")
-        ]
+        assert busy.workers == (WorkerFit(worker.owner, "runs 1 of at most 1 tasks"),)
         gate.opened.set()
         await until(lambda: completed(app, 2))
         history = (await app.why(PLAN_ID, busy.tasks[0])).history
@@ -274,13 +281,14 @@ async def test_a_lease_that_may_still_be_used(database: str) -> None:
 async def test_a_task_that_is_to_stop(each_database: str, until: Until) -> None:
     @planfold.tool(effect="safe")
     async def stubborn(context: planfold.TaskContext) -> None:
+        begun.set()
         await context.cancelled.wait()
         await gate.opened.wait()
 
-    gate = Gate()
+    gate, begun = Gate(), asyncio.Event()
     async with planfold.open_app(each_database, tools=[stubborn]) as app, app.worker():
         await submit(app, task("stubborn"))
-        await until(lambda: running(app))
+        await until(begun.is_set)
         await app.send(PLAN_ID, CancelTask(1, reason="enough"))
         await until(lambda: _is(app, "stopping"))
         gate.opened.set()

@@ -23,6 +23,7 @@ class Histogram(msgspec.Struct):
     buckets: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:
+        """Count one duration."""
         self.count += 1
         self.micros += round(seconds * 1e6)
         self.longest = max(self.longest, seconds)
@@ -30,6 +31,7 @@ class Histogram(msgspec.Struct):
         self.buckets[number] = self.buckets.get(number, 0) + 1
 
     def merge(self, other: Histogram) -> None:
+        """Count all durations of another histogram."""
         self.count += other.count
         self.micros += other.micros
         self.longest = max(self.longest, other.longest)
@@ -43,6 +45,7 @@ class Histogram(msgspec.Struct):
 
     @property
     def mean(self) -> float:
+        """In seconds; 0.0 of nothing."""
         return self.seconds / self.count if self.count else 0.0
 
     def quantile(self, share: float) -> float:

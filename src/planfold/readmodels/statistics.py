@@ -64,6 +64,7 @@ class Figures(msgspec.Struct):
     spent: Spend = Spend()
 
     def merge(self, other: Figures) -> None:
+        """Add all of the other figures."""
         for name in ("plans", "tasks"):
             getattr(self, name).update(getattr(other, name))
         for name in ("queued", "running", "person", "lasted"):

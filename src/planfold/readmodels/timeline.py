@@ -73,6 +73,7 @@ class Timeline:
 
     @property
     def state(self) -> PlannerState:
+        """The plan's state after the events that were applied."""
         return self.fold.state
 
     def apply(self, envelope: Envelope) -> list[PhaseSpan]:

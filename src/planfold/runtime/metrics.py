@@ -26,6 +26,7 @@ from planfold.eventstore.port import EventStore
 from planfold.readmodels.histogram import Histogram
 from planfold.readmodels.statistics import Figures, Statistics, StatisticsKey
 from planfold.runtime.aggregate import PLAN
+from planfold.runtime.plan_reader import statistics_of
 from planfold.runtime.worker import Worker
 from planfold.subscriptions.admin import consumers_of
 from planfold.subscriptions.projection import project
@@ -51,15 +52,15 @@ _TIMES = {
 
 @asynccontextmanager
 async def serving_metrics(
-    store: EventStore, worker: Worker, statistics: Statistics, host: str, port: int
+    store: EventStore, worker: Worker, host: str, port: int
 ) -> AsyncIterator[str]:
     """Serve metrics inside the block, at the address that it yields; port 0 takes a free one.
-    ``statistics`` are brought up to date meanwhile.
+    The log is followed meanwhile.
 
     Raises:
         ConfigurationError: the port cannot be listened at.
     """
-    loop = asyncio.get_running_loop()
+    loop, statistics = asyncio.get_running_loop(), statistics_of(store)
 
     def collect() -> list[Metric]:
         found = asyncio.run_coroutine_threadsafe(metrics_of(store, worker, statistics), loop)

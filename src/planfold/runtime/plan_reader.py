@@ -54,7 +54,7 @@ class PlanReader:
         """The plan as it stands in the log. Raises NotFound, CorruptLog."""
         return plan_view(plan_id, (await self.planner(plan_id)).state)
 
-    async def timeline(self, plan_id: str) -> Timeline:
+    async def _timeline(self, plan_id: str) -> Timeline:
         """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
         await self.status(plan_id)
         timeline, query = Timeline(plan_id), Query(aggregate_id=plan_id)
@@ -67,13 +67,13 @@ class PlanReader:
         """Why a plan, or one of its tasks (id or label), does not run, failed or was skipped; and
         of a task what it waited for so far. Raises NotFound, CorruptLog."""
         task_id = None if task is None else await self.task_id(plan_id, task)
-        timeline = await self.timeline(plan_id)
+        timeline = await self._timeline(plan_id)
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
-        return ledger_of(await self.timeline(plan_id), self.store.clock())
+        return ledger_of(await self._timeline(plan_id), self.store.clock())
 
     async def what_if(
         self,
@@ -91,24 +91,15 @@ class PlanReader:
             NotFound: there is no such plan or task.
         """
         seconds = {await self.task_id(plan_id, k): s for k, s in (answers or {}).items()}
-        timeline = await self.timeline(plan_id)
+        timeline = await self._timeline(plan_id)
         return simulate(
             timeline, max_parallel=max_parallel, route_limits=route_limits, answers=seconds
         )
 
-    def new_statistics(self, since: float = 0.0) -> Statistics:
-        """Statistics of nothing yet, to be kept up to date by
-        :func:`planfold.subscriptions.projection.project`, with ``Query(stream_id="plan")``."""
-
-        async def history(plan_id: str, version: int) -> list[Envelope]:
-            return await self.store.read(Query(aggregate_id=plan_id), limit=version)
-
-        return Statistics(history, since)
-
     async def statistics(self, *, since: float = 0.0) -> Statistics:
         """What came of all plans, from the whole log; ``since`` counts only what was recorded from
         then on (seconds since the epoch)."""
-        found, query, after = self.new_statistics(since), Query(stream_id=PLAN.stream_id), 0
+        found, query, after = statistics_of(self.store, since), Query(stream_id=PLAN.stream_id), 0
         while page := await self.store.read(query, after=after, limit=1_000):
             after = page[-1].position
             await found.apply(page, Checkpoint(self.store.store_id, self.store.epoch, after))
@@ -168,3 +159,12 @@ class PlanReader:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
+
+
+def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
+    """Statistics of nothing yet, for :func:`planfold.subscriptions.projection.project`."""
+
+    async def history(plan_id: str, version: int) -> list[Envelope]:
+        return await store.read(Query(aggregate_id=plan_id), limit=version)
+
+    return Statistics(history, since)

@@ -134,7 +134,7 @@ async def _metrics(
         raise ConfigurationError(
             f"metrics need the extra metrics: install planfold with it ({fault})"
         ) from None
-    async with serving_metrics(app.store, worker, app.new_statistics(), *place) as address:
+    async with serving_metrics(app.store, worker, *place) as address:
         yield address
 
 
