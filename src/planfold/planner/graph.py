@@ -80,6 +80,10 @@ class Schedule:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
+    def unmet(self, task_id: int) -> int:
+        """How many parents of a task do not satisfy it."""
+        return self._unmet[task_id]
+
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
         """Everything reachable from ``roots``, without them, each once, nearest first."""
         seen = set(roots)
