@@ -8,6 +8,7 @@ the first handler, your own aggregates are the next.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
@@ -122,9 +123,13 @@ class Handler(Generic[C, E]):
     def fold(cls, history: Iterable[E]) -> Self:
         """Rebuild a handler from its whole history, oldest event first."""
         handler = cls()
-        for event in history:
-            handler.apply(event)
+        handler.take_in(history, repeat(handler.recorded_at))
         return handler
+
+    def take_in(self, events: Iterable[E], times: Iterable[float]) -> None:
+        """:meth:`apply` each of these events; ``times`` says when each was recorded."""
+        for event, self.recorded_at in zip(events, times, strict=False):
+            self.apply(event)
 
     def outlook(self, events: Sequence[E] = (), now: float = 0.0) -> Outlook[C]:
         """What follows after ``events``, which were just applied, at the time ``now`` (seconds

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ MAX_DEPTH = 200  # what nests deeper may be readable or not, depending on who ca
 
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
+"""What decoding data of another shape raises."""
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """One pure step from an event's data at one version to its data at the next."""
@@ -78,7 +82,7 @@ class Codec:
             raise ValueError(f"{name} cannot be written: it nests deeper than {MAX_DEPTH} levels")
         try:
             decoded = self._decoders[known](data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:
+        except UNREADABLE as fault:
             raise ValueError(
                 f"{name} cannot be recorded, because it could not be read back: {fault}; give "
                 "that field a value of its type"
@@ -101,14 +105,15 @@ class Codec:
             CorruptLog: unknown type, newer version, or data of another shape.
         """
         try:
-            decode = self._decoders.get((name, version))
-            if decode is not None:
-                return decode(data)
-            return self._upcast(name, version, data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:
-            raise CorruptLog(
-                f"{name} (version {version}) does not have its shape: {fault}"
-            ) from None
+            return self.decoder(name, version)(data)
+        except UNREADABLE as fault:
+            raise misshapen(name, version, fault) from None
+
+    def decoder(self, name: str, version: int) -> Callable[[str | bytes], Any]:
+        """:meth:`decode` for many events of one type and version, which raises ``UNREADABLE`` as
+        well; see :func:`misshapen`."""
+        known = self._decoders.get((name, version))
+        return partial(self._upcast, name, version) if known is None else known
 
     def _upcast(self, name: str, version: int, data: str | bytes) -> Any:
         known = self._types.get(name)
@@ -122,6 +127,11 @@ class Codec:
         for step in known.upcasters[version - 1 :]:
             value = step(value)
         return msgspec.convert(value, known.event)
+
+
+def misshapen(name: str, version: int, fault: BaseException) -> CorruptLog:
+    """What a fault of ``UNREADABLE`` means for the log."""
+    return CorruptLog(f"{name} (version {version}) does not have its shape: {fault}")
 
 
 def own(value: Any) -> Any:

@@ -161,9 +161,7 @@ class Mailbox:
         history = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         if history.version < self.version:
             raise Rewound(f"{self.aggregate_id} is at {history.version}, not at {self.version}")
-        apply = handler.apply
-        for event, handler.recorded_at in zip(history.events, history.times, strict=True):
-            apply(event)
+        handler.take_in(history.events, history.times)
         self.version = history.version
 
     def committed(self, decision: Decision, store: EventStore) -> None:
