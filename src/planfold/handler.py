@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import msgspec
 
@@ -74,6 +74,9 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
 QueueChange = Enqueue | Settle | Signal
 
 
+Phase = Literal["active", "waiting", "ended"]
+
+
 class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     """What follows from the present state.
 
@@ -81,7 +84,9 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     something (seconds since the epoch). ``queue`` is what the last events change in the task
     queue, each with the place of its event among them. ``head`` holds a few plain JSON values of
     the stream for lists. ``size`` estimates the memory that the state takes, in bytes (0:
-    unknown). While there is a ``command``, only ``queue`` is read beside it.
+    unknown). ``phase`` says whether a snapshot is worth its writing: while the stream is
+    ``waiting`` for a person more than while it is ``active``, once it has ``ended`` no more.
+    While there is a ``command``, only ``queue`` is read beside it.
     """
 
     command: C | None = None
@@ -89,6 +94,7 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     queue: Sequence[tuple[int, QueueChange]] = ()
     head: dict[str, Any] = {}
     size: int = 0
+    phase: Phase = "active"
 
 
 _NOTHING: Outlook[Any] = Outlook()

@@ -9,7 +9,7 @@ from typing import Any
 from planfold.backends.names import of_another_kind
 from planfold.backends.rows import DAMAGED, shown
 from planfold.errors import CorruptLog
-from planfold.eventstore.codec import UNREADABLE, Codec, misshapen
+from planfold.eventstore.codec import UNREADABLE, Codec
 from planfold.eventstore.envelope import History
 from planfold.eventstore.recording import event_checksum, identity_checksum
 
@@ -27,9 +27,8 @@ def events_of(
     decoders = _Decoders(codec)
     events: list[Any] = []
     times: list[float] = []
-    head, last = after_version, after_version
-    kind = owner = None
-    identity = 0
+    head = last = after_version
+    kind, owner, identity = None, None, 0
     for stands_at, stream, its_id, version, name, event_version, data, metadata, at, crc in rows:
         head = stands_at
         if version != last + 1:
@@ -50,17 +49,23 @@ def events_of(
             raise of_another_kind(aggregate_id, shown(stream), stream_id)
         try:
             events.append(decoders[name, event_version](data))
-        except (CorruptLog, *UNREADABLE) as fault:
-            if not isinstance(fault, CorruptLog):
-                fault = misshapen(shown(name), event_version, fault)
-            raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
+        except (CorruptLog, *UNREADABLE):
+            raise _unreadable(codec, aggregate_id, version, name, event_version, data) from None
         times.append(at)
         last, kind, owner = version, stream, its_id
-    if not events and (head or 0) <= after_version:
-        return History(events, times, head or 0)
-    if head != last:
+    if head != last and (events or (head or 0) > after_version):
         raise CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
-    return History(events, times, last)
+    return History(events, times, head or 0)
+
+
+def _unreadable(
+    codec: Codec, aggregate_id: str, version: int, name: bytes, event_version: int, data: bytes
+) -> CorruptLog:
+    try:
+        codec.decode(shown(name), event_version, data)
+    except CorruptLog as fault:
+        return CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only")
+    raise AssertionError("what could not be decoded was decoded")
 
 
 class _Decoders(dict[tuple[bytes, int], Callable[[bytes], Any]]):

@@ -107,11 +107,13 @@ class Codec:
         try:
             return self.decoder(name, version)(data)
         except UNREADABLE as fault:
-            raise misshapen(name, version, fault) from None
+            raise CorruptLog(
+                f"{name} (version {version}) does not have its shape: {fault}"
+            ) from None
 
     def decoder(self, name: str, version: int) -> Callable[[str | bytes], Any]:
-        """:meth:`decode` for many events of one type and version, which raises ``UNREADABLE`` as
-        well; see :func:`misshapen`."""
+        """What :meth:`decode` decodes events of this type and version with; it raises
+        ``UNREADABLE`` for data of another shape."""
         known = self._decoders.get((name, version))
         return partial(self._upcast, name, version) if known is None else known
 
@@ -127,11 +129,6 @@ class Codec:
         for step in known.upcasters[version - 1 :]:
             value = step(value)
         return msgspec.convert(value, known.event)
-
-
-def misshapen(name: str, version: int, fault: BaseException) -> CorruptLog:
-    """What a fault of ``UNREADABLE`` means for the log."""
-    return CorruptLog(f"{name} (version {version}) does not have its shape: {fault}")
 
 
 def own(value: Any) -> Any:
