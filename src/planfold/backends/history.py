@@ -11,7 +11,7 @@ from planfold.backends.rows import DAMAGED, shown
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import UNREADABLE, Codec
 from planfold.eventstore.envelope import History
-from planfold.eventstore.recording import event_checksum, identity_checksum
+from planfold.eventstore.event_rows import event_checksum, identity_checksum
 
 
 def events_of(

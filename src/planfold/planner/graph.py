@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-from planfold.planner.alarms import Alarms
+from planfold.planner.due_times import Alarms
 from planfold.planner.lanes import Lane
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
