@@ -14,10 +14,6 @@ from msgspec.structs import replace
 
 from planfold.assembly import anchored, assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
-from planfold.drafting.compiler import compile_plan
-from planfold.drafting.draft import PlanDraft
-from planfold.drafting.files import load_plan
-from planfold.drafting.revision import check_revision, check_tasks, compile_revision
 from planfold.errors import CommandRejected, ConfigurationError, Permanent
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
@@ -44,11 +40,12 @@ from planfold.runtime.plan_reader import ENDED, PlanReader
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
-from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
+    from planfold.drafting.draft import PlanDraft
+    from planfold.runtime.worker import Worker
 
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
@@ -94,6 +91,8 @@ class App(PlanReader):
             CommandRejected: ``plan_id`` is used for another plan, the priority is out of range, or
                 a name or text cannot be recorded (NUL, half a surrogate pair).
         """
+        from planfold.drafting.compiler import compile_plan  # only those who write plans need it
+
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
         plan_id = plan_id or new_plan_id()
@@ -120,6 +119,8 @@ class App(PlanReader):
             ConfigurationError: the tools are not known, because of ``load=False``.
             NotFound: there is no such plan.
         """
+        from planfold.drafting.revision import compile_revision
+
         toolbox = self._toolbox()
         draft = self.draft(plan) if isinstance(plan, str) else plan
         state = (await self.planner(plan_id)).state
@@ -164,6 +165,8 @@ class App(PlanReader):
         Raises:
             InvalidPlan: JSON or YAML that is not a plan, with the place of each fault.
         """
+        from planfold.drafting.files import load_plan
+
         return load_plan(text, source=source, tools=[t.name for t in self.executors.toolbox])
 
     def planner_config(self, *, max_parallel: int | None = None) -> PlannerConfig:
@@ -187,12 +190,18 @@ class App(PlanReader):
             ConfigurationError: there are such tasks, but the tools are not known, because of
                 ``load=False``.
         """
+        if isinstance(command, Initialize | RevisePlan):
+            await self._check(plan_id, command)
+        return await self._send(plan_id, command, command_id=command_id)
+
+    async def _check(self, plan_id: str, command: Initialize | RevisePlan) -> None:
+        from planfold.drafting.revision import check_revision, check_tasks
+
         if isinstance(command, Initialize):
             check_tasks(command.tasks, self._toolbox(), {})
-        elif isinstance(command, RevisePlan):
+        else:
             plan = (await self.planner(plan_id)).state
             check_revision(command, self._toolbox(), plan)
-        return await self._send(plan_id, command, command_id=command_id)
 
     def _toolbox(self) -> Toolbox:
         if not self._knows_tools:
@@ -312,6 +321,8 @@ class App(PlanReader):
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
         """
+        from planfold.runtime.worker import Worker
+
         changes = {"concurrency": concurrency, "drain_s": drain_s}
         given = {name: value for name, value in changes.items() if value is not None}
         settings = replace(self.settings, **given)
