@@ -18,6 +18,7 @@ from planfold.planner.transitions import ENDED
 
 PLANNED: Final = TaskStatus.Planned  # looking up a member takes longer than what is done with it
 RUNNING: Final = TaskStatus.Running
+ASKING: Final = TaskStatus.NeedsClarification
 COMPLETED: Final = TaskStatus.Completed
 FAILED: Final = TaskStatus.Failed
 QUESTION: Final = NodeKind.Clarification
@@ -57,13 +58,13 @@ class Schedule:
         self.waits: dict[str, Alarms] = {}  # when the delayed tasks of a route may start
         self.deadlines = Alarms(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
-        for task_id in tasks:
-            if (deadline := deadline_of(task_id)) is not None:
+        for task_id, task in tasks.items():
+            if task.status is ASKING and (deadline := deadline_of(task_id)) is not None:
                 self.deadlines.set(deadline, task_id)
 
     def _take_in(self, tasks: Collection[Task]) -> None:
         children = self.children
-        children.update((task.spec.id, []) for task in tasks)
+        children.update({task.spec.id: [] for task in tasks})
         self.counts.update([task.status for task in tasks])
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         for task in tasks:
