@@ -22,7 +22,8 @@ def environment() -> dict[str, str]:
 
 
 def seconds(command: list[str], rounds: int) -> float:
-    """Median wall time after one warm-up, which writes the bytecode."""
+    """Median wall time after one warm-up, which writes the bytecode; the warm-up's where there
+    are no ``rounds``."""
     times = []
     for _ in range(rounds + 1):
         begun = time.perf_counter()
@@ -34,7 +35,7 @@ def seconds(command: list[str], rounds: int) -> float:
             env=environment(),
         )
         times.append(time.perf_counter() - begun)
-    return median(times[1:])
+    return median(times[1:] or times)
 
 
 def startup_figures(folder: Path, rounds: int) -> list[Figure]:
