@@ -105,6 +105,7 @@ class Worker:
             await loop.stop()
         with suppress(PlanfoldError, TimeoutError):
             await self._leases.leave()
+        await self._dispatcher.save_snapshots()
         if self._slots in self._dispatcher.slots:
             self._dispatcher.slots.remove(self._slots)
 
