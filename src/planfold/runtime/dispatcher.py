@@ -109,6 +109,11 @@ class Dispatcher:
             return None
         return mailbox.head or None if mailbox.current(self._store) else None
 
+    async def save_snapshots(self) -> None:
+        """Spare whoever goes on with these streams the folding. What cannot be saved is folded."""
+        saving = [mailbox.save_snapshot(self._store) for mailbox in self._mailboxes.values()]
+        await asyncio.gather(*saving, return_exceptions=True)
+
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
         key = (aggregate.stream_id, aggregate_id)
         if key not in self._mailboxes:

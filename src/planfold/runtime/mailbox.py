@@ -10,12 +10,13 @@ from typing import Any
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
-from planfold.handler import Handler
+from planfold.handler import Handler, Phase
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import Letter
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
+SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
 UNKNOWN = -1  # no generation of a store
@@ -48,6 +49,7 @@ class Mailbox:
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
         self.grew = grew
         self.snapshot_version = 0
+        self.phase: Phase = "active"  # as committed
         self.one_by_one = False
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
@@ -150,7 +152,9 @@ class Mailbox:
             self.correlation_id = metadata.correlation_id if metadata else ""
         self._keep(handler)
         self.handler = handler
-        self._resize(handler.outlook().size)
+        outlook = handler.outlook()
+        self.phase = outlook.phase
+        self._resize(outlook.size)
         return handler
 
     def _keep(self, handler: Handler[Any, Any]) -> None:
@@ -180,9 +184,7 @@ class Mailbox:
         history = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         if history.version < self.version:
             raise Rewound(f"{self.aggregate_id} is at {history.version}, not at {self.version}")
-        apply = handler.apply
-        for event, handler.recorded_at in zip(history.events, history.times, strict=True):
-            apply(event)
+        handler.take_in(history.events, history.times)
         self.version = history.version
 
     # --- commits ------------------------------------------------------------------------------
@@ -195,6 +197,7 @@ class Mailbox:
         commit, decision = self.open, decided.decision
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
+        self.phase = decision.phase
         status = decision.head.get("status")
         if not self.head or status != self.status:
             commit.quiet = False
@@ -214,7 +217,7 @@ class Mailbox:
             return None
         commit = self.sent = self.open
         self.open = None
-        commit.snapshot = self._snapshot()
+        commit.snapshot = self._snapshot(at_rest=self.phase == "waiting")
         return commit
 
     def committed(self, commit: Commit, store: EventStore) -> None:
@@ -225,7 +228,9 @@ class Mailbox:
         if abs(commit.last.size - self.size) >= NOTABLE_BYTES:
             self._resize(commit.last.size)
         if commit.snapshot is not None:
-            self._save(store, commit.version + commit.events, commit.snapshot)
+            version = commit.version + commit.events
+            saving = asyncio.ensure_future(self._save(store, version, commit.snapshot))
+            saving.add_done_callback(lambda f: f.cancelled() or f.exception())
 
     def give_up(self) -> list[Letter]:
         """Drop the state and the open commit; returns the letters to decide again."""
@@ -248,16 +253,23 @@ class Mailbox:
         self.version = 0
         self._resize(0)
 
-    def _snapshot(self) -> bytes | None:
-        """The state for a snapshot, from time to time, so that folding it again starts there."""
-        since = self.version - self.snapshot_version
-        if self.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * self.snapshot_version):
+    async def save_snapshot(self, store: EventStore) -> None:
+        """Save the state if folding it again would take long; it may be folded next."""
+        data = self._snapshot(at_rest=True) if not self.busy else None
+        if data is not None:
+            await self._save(store, self.version, data)
+
+    def _snapshot(self, *, at_rest: bool) -> bytes | None:
+        """The state, so that folding it again starts from there; None where that would spare too
+        little. ``at_rest``: folding may be next."""
+        if self.handler is None or self.phase == "ended":
+            return None
+        since, growth = self.version - self.snapshot_version, 0.25 if at_rest else 1.5
+        least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
+        if since < max(least, growth * self.snapshot_version):
             return None
         return self.handler.snapshot()
 
-    def _save(self, store: EventStore, version: int, data: bytes) -> None:
+    async def _save(self, store: EventStore, version: int, data: bytes) -> None:
         self.snapshot_version = version
-        saved = asyncio.ensure_future(
-            store.checkpoints.save_snapshot(self.aggregate_id, version, data)
-        )
-        saved.add_done_callback(lambda f: f.cancelled() or f.exception())
+        await store.checkpoints.save_snapshot(self.aggregate_id, version, data)
