@@ -140,14 +140,16 @@ class Reporter:
         nothing. Returns the events that it caused."""
         began = time.monotonic()
         try:
-            events = await self._deliver(lease, event, began_at)
+            events = await self._deliver(attempt, event, began_at, patient)
         except LeaseLost:
             self.fenced += 1
             raise
         self.durations.add(time.monotonic() - began)
         return events
 
-    async def _deliver(self, lease: Lease, event: ExecutorEvent, began_at: float) -> Sequence[Any]:
+    async def _deliver(
+        self, attempt: Attempt, event: ExecutorEvent, began_at: float, patient: bool
+    ) -> Sequence[Any]:
         if not isinstance(event, TaskCompleted) or event.result is not None:
             event = as_recorded(event)
         name = type(event).__name__
