@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("looking", "Show a plan: tasks, results, questions, what to do next."),
     "watch": ("looking", "Follow a plan that runs elsewhere until it ends."),
     "log": ("looking", "Print what happened, event by event."),
+    "replay": ("comparing", "Decide a plan's commands again and compare with its log."),
     "graph": ("looking", "Draw a plan as text, DOT or SVG."),
     "answer": ("deciding", "Answer a question, or change an answer."),
     "approve": ("deciding", "Let a plan begin."),

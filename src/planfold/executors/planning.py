@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -32,10 +32,8 @@ from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks
 from planfold.planner.spending import Spend
-from planfold.planner.tasks import Attachment, TaskSpec
+from planfold.planner.tasks import REPLANNING, Attachment, TaskSpec
 from planfold.tools.tool import Toolbox
-
-_REASON: Final = "Plan anew: "
 
 
 class PlanningExecutor:
@@ -127,7 +125,7 @@ class _Planning:
             above=max(self._plan.tasks) if self._anew else own,
             tainted=bool(contents) or stands.untrusted or foreign,
         )
-        reason = context.task.description.removeprefix(_REASON) if self._anew else ""
+        reason = context.task.description.removeprefix(REPLANNING) if self._anew else ""
         self._wish = Wish(
             text=self._plan.goal or self._plan.title,
             attachments=tuple(attached),

@@ -26,7 +26,7 @@ from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.stepping import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
-from planfold.planner.tasks import Task, TaskSpec, TaskStatus, planning_task
+from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, planning_task
 from planfold.planner.transitions import ENDED
 
 
@@ -169,7 +169,7 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     if any(state.tasks[i].status not in ENDED for i in state.drafting):
         raise CommandRejected("the plan is being planned already")
-    spec = planning_task(max(state.tasks) + 1, f"Plan anew: {command.reason or 'as asked'}")
+    spec = planning_task(max(state.tasks) + 1, f"{REPLANNING}{command.reason or 'as asked'}")
     yield _added(state, (spec,))
 
 

@@ -112,6 +112,9 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
 PLANNING = "planning"  # the route of drafting tasks
 
 
+REPLANNING = "Plan anew: "  # begins the description of a drafting task that replans
+
+
 def planning_task(task_id: int, description: str) -> TaskSpec:
     """The task of drafting the plan it stands in."""
     return TaskSpec(

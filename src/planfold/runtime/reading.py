@@ -12,6 +12,7 @@ from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 
@@ -46,6 +47,31 @@ class PlanReader:
     async def view(self, plan_id: str) -> PlanView:
         """The plan as it stands in the log. Raises NotFound, CorruptLog."""
         return plan_view(plan_id, (await self.planner(plan_id)).state)
+
+    async def replay(self, plan_id: str) -> Replay:
+        """Fold the plan's log and decide each of its commands again; ``difference`` of the result
+        is the first event that comes out otherwise. Nothing is run and nothing is written.
+
+        Raises:
+            NotFound: there is no such plan.
+            CorruptLog: this version cannot read it.
+        """
+        replayer = Replayer(plan_id)
+        async for envelope in self._history(plan_id):
+            replayer.take(envelope)
+            if replayer.found.difference is not None:
+                return replayer.found
+        return replayer.finish()
+
+    async def _history(self, plan_id: str) -> AsyncIterator[Envelope]:
+        """All events of the plan, a page at a time. Raises NotFound."""
+        query, after = Query(PLAN.stream_id, aggregate_id=plan_id), 0
+        while page := await self.store.read(query, after=after, limit=PAGE):
+            for envelope in page:
+                yield envelope
+            after = page[-1].position
+        if not after:
+            raise await self._missing(plan_id)
 
     async def plans(self) -> list[StreamHead]:
         """All plans, oldest first, with title, status and counts in ``head``."""
