@@ -28,8 +28,8 @@ from planfold.executors.registry import Executors
 from planfold.executors.shell import SHELL, ShellExecutor
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, Model, Models, Request
+from planfold.planner.budget import Spend
 from planfold.planner.commands import PlannerConfig
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import NodeKind
 from planfold.providers.models import open_models
 from testbed.model_server import ModelServer, Reply

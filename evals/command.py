@@ -11,9 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from evals.counting import Counting
 from evals.dataset import Dataset, Example, load_dataset
-from evals.running import (
+from evals.evaluation import (
     TEXT,
     ExampleExecutor,
     evaluated,
@@ -21,21 +20,22 @@ from evals.running import (
     evaluation_plan,
     sampled,
 )
+from evals.progress import Counting
 from evals.table import report_json, report_lines
 from planfold.app import App, open_app
 from planfold.cli.access import command_line, person, run_async, settings_for
-from planfold.cli.commands.modelling import read_budget
+from planfold.cli.commands.models import read_budget
 from planfold.cli.exits import COMPLETED, FAILED, INTERRUPTED, WAITS
 from planfold.cli.main import Explained
 from planfold.cli.options import DB_HELP
-from planfold.cli.printing import Paper, clean, in_json
 from planfold.cli.session import Session, Stop, at_work
 from planfold.cli.streams import reserved_output
+from planfold.cli.terminal import Paper, clean, in_json
 from planfold.errors import NotFound
 from planfold.executors.registry import Executors
 from planfold.llm.model import Model
+from planfold.planner.budget import Budget
 from planfold.planner.commands import PlannerConfig, RetryTask
-from planfold.planner.spending import Budget
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import TaskStatus
 from planfold.providers.models import open_models

@@ -16,7 +16,7 @@ from planfold.drafting.text.drafter import parse_text
 from planfold.errors import InvalidPlan
 from planfold.executors.context import TaskContext
 from planfold.llm.model import Answer, Model, ModelRejected, ModelUnavailable, Request
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Toolbox
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from evals.dataset import Dataset
-from evals.running import Evaluated
+from evals.evaluation import Evaluated
 from evals.scores import ExampleScore, Summary, summarise
-from planfold.cli.printing import Line, clean, clean_lines, counted, cut
-from planfold.cli.wording import spent_words
+from planfold.cli.event_text import spent_words
+from planfold.cli.terminal import Line, clean, clean_lines, counted, cut
 
 _WIDTH: Final = 11
 _MOST: Final = 5  # examples without an answer that are listed

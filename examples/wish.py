@@ -9,8 +9,8 @@ import json
 import planfold
 from planfold.llm.model import Answer, ToolRequest
 from planfold.llm.scripted import ScriptedModel
+from planfold.planner.budget import Budget
 from planfold.planner.commands import PlannerConfig
-from planfold.planner.spending import Budget
 
 PLAN = {
     "tasks": [

@@ -39,11 +39,11 @@ from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import check_text, recordable_command
-from planfold.runtime.reading import ENDED, PlanReader
-from planfold.runtime.reporting import Observer
+from planfold.runtime.logging_observer import LoggedTroubles
+from planfold.runtime.plan_reader import ENDED, PlanReader
+from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
-from planfold.runtime.troubles import LoggedTroubles
 from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
 

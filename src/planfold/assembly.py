@@ -46,7 +46,7 @@ async def assembled(
     Raises:
         ConfigurationError: a tool cannot be imported, its name is taken, or a setting is wrong.
     """
-    from planfold.executors.loading import add_tools
+    from planfold.executors.discovery import add_tools
     from planfold.providers.models import open_models
 
     async with AsyncExitStack() as stack:
@@ -86,7 +86,7 @@ def _builtin(settings: Settings, models: Models) -> Executors:
 
 
 async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Executors) -> None:
-    from planfold.providers.mcp_servers import open_servers
+    from planfold.providers.mcp.servers import open_servers
 
     servers = await stack.enter_async_context(
         open_servers(

@@ -11,31 +11,31 @@ They need pytest and pytest-asyncio in auto mode.
 import pytest
 
 pytest.register_assert_rewrite(
-    "testbed.contracts.appending",
-    "testbed.contracts.consuming",
+    "testbed.contracts.append",
+    "testbed.contracts.consumers",
     "testbed.contracts.fairness",
-    "testbed.contracts.reading",
-    "testbed.contracts.queueing",
-    "testbed.contracts.recording",
-    "testbed.contracts.remembering",
-    "testbed.contracts.subscribing",
-    "testbed.contracts.transferring",
+    "testbed.contracts.queries",
+    "testbed.contracts.queue",
+    "testbed.contracts.event_rows",
+    "testbed.contracts.checkpoints",
+    "testbed.contracts.subscriptions",
+    "testbed.contracts.transfer",
 )
 
-from testbed.contracts.appending import AppendingContract  # noqa: E402
+from testbed.contracts.append import AppendingContract  # noqa: E402
 from testbed.contracts.backend import Backend  # noqa: E402
-from testbed.contracts.consuming import ConsumingContract  # noqa: E402
+from testbed.contracts.checkpoints import RememberingContract  # noqa: E402
+from testbed.contracts.consumers import ConsumingContract  # noqa: E402
+from testbed.contracts.event_rows import RecordingContract  # noqa: E402
 from testbed.contracts.fairness import FairnessContract, SuspectsContract  # noqa: E402
-from testbed.contracts.queueing import ClaimingContract, LeasingContract  # noqa: E402
-from testbed.contracts.reading import ReadingContract, UnreadableContract  # noqa: E402
-from testbed.contracts.recording import RecordingContract  # noqa: E402
-from testbed.contracts.remembering import RememberingContract  # noqa: E402
-from testbed.contracts.subscribing import (  # noqa: E402
+from testbed.contracts.queries import ReadingContract, UnreadableContract  # noqa: E402
+from testbed.contracts.queue import ClaimingContract, LeasingContract  # noqa: E402
+from testbed.contracts.subscriptions import (  # noqa: E402
     FanOutContract,
     OutOfOrderContract,
     SubscribingContract,
 )
-from testbed.contracts.transferring import (  # noqa: E402
+from testbed.contracts.transfer import (  # noqa: E402
     ArchivingContract,
     TransferringContract,
 )

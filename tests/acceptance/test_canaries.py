@@ -25,7 +25,7 @@ from planfold.cli.main import cli
 from planfold.executors.guard.approval import ALLOW_ONCE
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, Request, ToolRequest
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.settings import Settings
 from planfold.tools.secrets import SecretSource

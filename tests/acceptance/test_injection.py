@@ -22,8 +22,8 @@ from planfold.executors.executor import Outcome
 from planfold.executors.guard.approval import ALLOW_ONCE, DENY
 from planfold.executors.python import tool
 from planfold.llm.model import Answer, Request, ToolRequest
+from planfold.planner.budget import Spend
 from planfold.planner.commands import PlannerConfig, TaskCompleted
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import FileRef, PlanStatus, TaskStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.settings import Settings

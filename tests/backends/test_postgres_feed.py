@@ -16,7 +16,7 @@ from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import ConfigurationError
 from planfold.eventstore.envelope import Query
 from testbed.contracts.backend import CODEC, Counted, decision
-from testbed.contracts.subscribing import count_up, feed_of, numbers, take, until
+from testbed.contracts.subscriptions import count_up, feed_of, numbers, take, until
 from testbed.postgres import FAST, PostgresServer
 from testbed.proxies import CuttingProxy
 

@@ -18,7 +18,7 @@ from planfold.errors import Permanent
 from planfold.eventstore.wakeup import WORK
 from planfold.planner.commands import CancelTask
 from testbed.contracts.backend import Counted, decision, dispatch
-from testbed.contracts.subscribing import count_up, numbers, take, until
+from testbed.contracts.subscriptions import count_up, numbers, take, until
 
 # --- messages ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate, migrations
-from planfold.backends.sqlite.presence import Presence
+from planfold.backends.sqlite.liveness import Presence
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.queue import WorkerRecord

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planfold.compaction.cutting import GAP
 from planfold.compaction.extracts import pick_lines, shorten
 from planfold.compaction.profiles import (
     ANALYSIS,
@@ -16,6 +15,7 @@ from planfold.compaction.profiles import (
     find_profile,
     load_profile,
 )
+from planfold.compaction.truncation import GAP
 from planfold.errors import ConfigurationError
 
 OWN = """

@@ -25,8 +25,8 @@ from planfold.executors.human import HumanExecutor
 from planfold.executors.python import PythonExecutor, PythonTool
 from planfold.executors.registry import Executors
 from planfold.llm.model import Answer, Model, Request, ToolRequest
+from planfold.planner.budget import Spend
 from planfold.planner.events import StepRecorded, StepStarted
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import NodeKind
 from planfold.runtime.settings import Settings
 from planfold.tools.tool import Tool

@@ -18,7 +18,7 @@ import pytest
 from crash_runs import Zygote
 from driver import SHAPES
 
-from planfold.eventstore.recording import decode_metadata
+from planfold.eventstore.event_rows import decode_metadata
 
 pytestmark = pytest.mark.crash
 

@@ -19,7 +19,7 @@ import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.recording import clock_time, decode_metadata, encode_metadata
+from planfold.eventstore.event_rows import clock_time, decode_metadata, encode_metadata
 from planfold.handler import Metadata
 from planfold.planner.commands import CancelPlan
 from planfold.planner.events import TasksPlanned

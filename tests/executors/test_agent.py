@@ -24,6 +24,7 @@ from planfold.llm.model import (
     Usage,
 )
 from planfold.llm.scripted import Reply, ScriptedModel
+from planfold.planner.budget import Spend
 from planfold.planner.commands import (
     ExecutorEvent,
     NeedsClarification,
@@ -36,8 +37,7 @@ from planfold.planner.commands import (
     TaskProgressed,
 )
 from planfold.planner.events import Event, StepStarted
-from planfold.planner.folding import fold_event
-from planfold.planner.spending import Spend
+from planfold.planner.fold import fold_event
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import FileRef, NodeKind, TaskSpec
 from planfold.testing.executors import ToolRun, run_tool

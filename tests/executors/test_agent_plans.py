@@ -21,6 +21,7 @@ from planfold.executors.python import PythonExecutor, tool
 from planfold.executors.registry import Executors
 from planfold.llm.model import Answer, ModelUnavailable, Request
 from planfold.llm.scripted import ScriptedModel
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask, RetryTask
 from planfold.planner.events import (
     ClarificationRequested,
@@ -29,7 +30,6 @@ from planfold.planner.events import (
     StepRecorded,
     StepStarted,
 )
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.settings import Settings

@@ -23,7 +23,7 @@ from planfold.planner.commands import (
     TaskCompleted,
 )
 from planfold.planner.events import StepStarted
-from planfold.planner.folding import fold_event
+from planfold.planner.fold import fold_event
 from planfold.testing.executors import run_tool
 
 TOOLS = st.sampled_from(["read", "send", "broken", "nowhere", "ask_person", "confirmed"])

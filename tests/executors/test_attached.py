@@ -20,7 +20,7 @@ from planfold.executors.guard.guard import Guard
 from planfold.llm.scripted import ScriptedModel
 from planfold.planner.tasks import FileRef
 from planfold.runtime.settings import Settings
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 from planfold.tools.policy.policy import Policy, PolicySettings, Rule
 from planfold.tools.secrets import Secrets
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planfold.errors import Permanent
-from planfold.executors.files import reading, workspace
+from planfold.executors.files import contents, workspace
 from planfold.executors.files.listing import _matches
 from planfold.executors.files.tools import FileExecutor, files_in
 from planfold.executors.files.workspace import Workspace
@@ -106,8 +106,8 @@ class TestRead:
         expected = [f"{line}\n" for line in expected[:-1]] + expected[-1:]
         expected = [line for line in expected if line]
         with pytest.MonkeyPatch.context() as patch, in_file(text.encode()) as descriptor:
-            patch.setattr(reading, "_CHUNK", chunk)
-            found = reading.read_lines(descriptor, first, first + more)
+            patch.setattr(contents, "_CHUNK", chunk)
+            found = contents.read_lines(descriptor, first, first + more)
         assert found["text"] == "".join(expected[first - 1 : first + more])
         assert found["total_lines"] == len(expected)
         assert found["version"] == version(text.encode())
@@ -154,7 +154,7 @@ class TestRead:
 
     def test_a_file_without_an_end(self) -> None:
         with in_file(b"x" * 2000) as descriptor, pytest.raises(Permanent, match="use shell"):
-            reading.read_lines(descriptor, 1, None, limit=1000)
+            contents.read_lines(descriptor, 1, None, limit=1000)
 
 
 @contextmanager
@@ -533,7 +533,7 @@ class TestWrite:
         assert (root / "a").read_text() == "old"
 
     async def test_too_much(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        content = "x" * (reading.SMALL_LIMIT + 1)
+        content = "x" * (contents.SMALL_LIMIT + 1)
         assert "more than" in await refused(root, "write_file", path="a", content=content)
 
     async def test_not_into_a_folder_that_may_not_be_written(self, root: Path) -> None:

@@ -20,6 +20,7 @@ from planfold.executors.guard.approval import ALLOW_ONCE, DENY
 from planfold.executors.guard.guard import Guard, Guarded
 from planfold.executors.http import HTTP, HttpExecutor
 from planfold.executors.shell import SHELL, ShellExecutor
+from planfold.planner.budget import Spend
 from planfold.planner.commands import (
     NeedsClarification,
     StepAbandoned,
@@ -29,10 +30,9 @@ from planfold.planner.commands import (
     TaskFailed,
     TaskProgressed,
 )
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import Task
 from planfold.testing.executors import ToolRun, run_tool, task_for
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 from planfold.tools.policy.policy import Policy, PolicySettings, Rule
 from planfold.tools.secrets import Secrets, SecretSource
 from planfold.tools.tool import Tool

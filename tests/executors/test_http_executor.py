@@ -91,7 +91,7 @@ def no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(host: str, port: int) -> list[str]:
         raise AssertionError(f"looked up {host}")
 
-    monkeypatch.setattr("planfold.executors.fetching.resolve", refuse)
+    monkeypatch.setattr("planfold.executors.fetch.resolve", refuse)
 
 
 def local(**options: Any) -> HttpExecutor:

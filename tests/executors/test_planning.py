@@ -22,6 +22,7 @@ from planfold.executors.registry import Executors
 from planfold.executors.shell import SHELL, ShellExecutor
 from planfold.llm.model import Answer, Model, ModelRejected, ModelUnavailable, Request, Usage
 from planfold.llm.scripted import Reply, ScriptedModel
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import (
     AddBudget,
     CancelPlan,
@@ -36,7 +37,6 @@ from planfold.planner.commands import (
 )
 from planfold.planner.events import PlanRevised, StepRecorded, StepStarted
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.testing.executors import ToolRun, run_tool

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import (
     AddBudget,
     ApprovePlan,
@@ -38,7 +39,6 @@ from planfold.planner.commands import (
     TasksProposed,
 )
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import (
     Effect,
     FileRef,

@@ -13,7 +13,7 @@ from test_planner_machine import PlannerMachine, configs, plans
 from planfold.deciding import Delivery, Stream, decide
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope
-from planfold.eventstore.recording import decode_metadata, encode_metadata
+from planfold.eventstore.event_rows import decode_metadata, encode_metadata
 from planfold.handler import Metadata
 from planfold.planner import commands as c
 from planfold.planner.events import TaskDispatched

@@ -9,7 +9,7 @@ from planfold.errors import NotFound
 from planfold.planner.commands import ApprovePlan, CancelPlan, Continue, RevisePlan
 from planfold.planner.events import PlanApproved, PlanningCompleted, TaskDispatched, TasksPlanned
 from planfold.planner.planner import Planner
-from planfold.planner.revising import hash_revision
+from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import RetryPolicy
 from planfold.testing.given import given
 

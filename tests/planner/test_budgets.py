@@ -7,6 +7,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from plan_builders import Plan, answer, done, failed, play, report, running, statuses, work
 
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import (
     AddBudget,
     CancelTask,
@@ -28,7 +29,6 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import RetryPolicy
 
 HALF = Spend(tokens=50, calls=1)

@@ -18,6 +18,7 @@ from plan_builders import (
     work,
 )
 
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import (
     AddBudget,
     CancelPlan,
@@ -43,7 +44,6 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import Effect, RetryPolicy, TaskStatus
 
 CHANGED = "the answer to task 1 was changed"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from plan_builders import done, failed, running, work
 
-from planfold.planner.alarms import Alarms
 from planfold.planner.commands import Continue
+from planfold.planner.due_times import Alarms
 from planfold.planner.graph import Schedule
 from planfold.planner.tasks import RetryPolicy, TaskSpec
 

@@ -10,6 +10,7 @@ from plan_builders import answer, ask, done, failed, initialize, play, report, r
 from planfold.compaction.profiles import Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
 from planfold.errors import ConfigurationError, ContextCannotFit
+from planfold.planner.budget import Budget
 from planfold.planner.commands import (
     CancelPlan,
     ChangeAnswer,
@@ -27,7 +28,6 @@ from planfold.planner.context import (
 )
 from planfold.planner.events import ContextCompacted
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget
 from planfold.testing.given import given
 
 

@@ -16,6 +16,7 @@ from plan_builders import (
     work,
 )
 
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import (
     ApprovePlan,
     CancelPlan,
@@ -32,7 +33,6 @@ from planfold.planner.events import (
     TaskDispatched,
 )
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import planning_task
 from planfold.testing.given import given
 

@@ -12,11 +12,11 @@ from recorded_logs import PLAN_ID, RecordedLog, logs, written_by_an_older_versio
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
-from planfold.planner import answering, dispatching, outcomes
+from planfold.planner import answers, dispatch, outcomes
 from planfold.planner import commands as c
 from planfold.planner import events as e
+from planfold.planner.budget import Budget
 from planfold.planner.planner import Planner
-from planfold.planner.spending import Budget
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec
 from planfold.readmodels.replay import Replay, Replayer
 
@@ -118,9 +118,9 @@ def test_an_impure_retry_delay_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 def test_another_order_of_dispatch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     log = begun(work(1), work(2), work(3, 1))
     log.send(report(1, c.TaskCompleted()), later=1)
-    startable = dispatching._startable
+    startable = dispatch._startable
     monkeypatch.setattr(
-        dispatching, "_startable", lambda *of: iter(sorted(startable(*of), key=lambda t: -t.id))
+        dispatch, "_startable", lambda *of: iter(sorted(startable(*of), key=lambda t: -t.id))
     )
     difference = replayed(log.envelopes).difference
     assert difference is not None
@@ -134,7 +134,7 @@ def test_another_order_of_dispatch_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_command_that_is_refused_now_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     log = begun(work(1, kind=NodeKind.Clarification, prompt=Prompt(("yes", "no"))))
     log.send(c.HandleExecutorEvent(1, c.ClarificationProvided("1", "ada")), later=1)
-    monkeypatch.setattr(answering, "_find_choice", lambda *_: None)
+    monkeypatch.setattr(answers, "_find_choice", lambda *_: None)
     difference = replayed(log.envelopes).difference
     assert difference is not None
     assert difference.actual is None
@@ -185,9 +185,9 @@ def test_a_difference_counts_only_where_inputs_were_recorded(
     monkeypatch.setattr(outcomes, "retry_delay", lambda *_: 7.0)
     assert replayed(old).unrecorded == 1
     assert replayed(upgraded).difference is None
-    startable = dispatching._startable
+    startable = dispatch._startable
     monkeypatch.setattr(
-        dispatching, "_startable", lambda *of: iter(sorted(startable(*of), key=lambda t: -t.id))
+        dispatch, "_startable", lambda *of: iter(sorted(startable(*of), key=lambda t: -t.id))
     )
     assert replayed(old).difference is None
     assert replayed(log.envelopes).difference is not None

@@ -15,12 +15,12 @@ import pytest_asyncio
 from planfold import InvalidPlan, PlanDraft, TaskDraft
 from planfold.app import open_app
 from planfold.drafting.compiler import compile_plan
-from planfold.providers.mcp_client import MOST_TOOLS
-from planfold.providers.mcp_link import bound_answer
-from planfold.providers.mcp_servers import Servers, open_servers
+from planfold.providers.mcp.client import MOST_TOOLS
+from planfold.providers.mcp.link import bound_answer
+from planfold.providers.mcp.servers import Servers, open_servers
 from planfold.runtime.settings import Settings
 from planfold.testing.executors import ToolRun, run_tool
-from planfold.tools.servers import ToolServer
+from planfold.tools.mcp_servers import ToolServer
 from planfold.tools.tool import Toolbox
 
 HERE = Path(__file__).parent

@@ -16,7 +16,7 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.errors import InvalidPlan
 from planfold.planner.tasks import Effect, PlanStatus
 from planfold.runtime.settings import Settings
-from planfold.tools.servers import ToolServer
+from planfold.tools.mcp_servers import ToolServer
 
 BIN = Path(sys.executable).parent
 

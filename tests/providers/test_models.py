@@ -15,7 +15,7 @@ from vendor_cases import KEY, VENDORS, asked, endpoint, opened, served
 from planfold.drafting.model.answer import answer_form
 from planfold.executors.files.tools import READ_FILE, WRITE_FILE
 from planfold.llm.model import Message, ModelRejected, Request, ToolRequest, ToolSchema, Usage
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 from planfold.tools.tool import Toolbox
 from testbed.model_server import Fault, ModelServer, Reply
 

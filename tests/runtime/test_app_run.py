@@ -19,8 +19,8 @@ from planfold.executors.registry import Executors
 from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.tasks import Effect, NodeKind, PlanStatus, TaskSpec, ToolCall
 from planfold.runtime.aggregate import PLAN
+from planfold.runtime.logging_observer import FIRST_PAUSE_S, LoggedTroubles
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.troubles import FIRST_PAUSE_S, LoggedTroubles
 from plans import processing
 
 

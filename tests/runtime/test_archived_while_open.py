@@ -11,8 +11,8 @@ from planfold.app import App
 from planfold.errors import NotFound
 from planfold.planner.commands import CancelPlan
 from planfold.transfer.archive import Choice, archive
-from planfold.transfer.importing import import_file
-from planfold.transfer.reading import ExportFile
+from planfold.transfer.export_file import ExportFile
+from planfold.transfer.importer import import_file
 
 ENDED = frozenset({"cancelled"})
 

@@ -20,7 +20,7 @@ from planfold.errors import (
     PlanfoldError,
 )
 from planfold.planner import commands as c
-from planfold.planner.spending import Budget, Spend
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.tasks import Prompt, TaskSpec
 from planfold.runtime.inputs import recordable_command
 

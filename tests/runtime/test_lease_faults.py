@@ -16,9 +16,9 @@ from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import Append
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
+from planfold.planner.budget import Spend
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.events import StepStarted
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import PlanStatus, RetryPolicy
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock

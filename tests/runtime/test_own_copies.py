@@ -11,7 +11,7 @@ from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner import commands as c
-from planfold.planner.spending import Budget
+from planfold.planner.budget import Budget
 from planfold.planner.tasks import Effect, NodeKind, Prompt, TaskSpec, ToolCall
 from plans import PLAN_ID, finish, submit, task
 

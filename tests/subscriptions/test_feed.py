@@ -14,7 +14,7 @@ from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions import feed as feed_module
 from planfold.subscriptions.feed import LEAP, PAGE, RECENT, Feed, Horizon
-from testbed.contracts.subscribing import take, until
+from testbed.contracts.subscriptions import take, until
 
 
 def envelope(position: int, aggregate_id: str = "a") -> Envelope:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import LeaseLost
 from planfold.eventstore.envelope import Query
+from planfold.subscriptions.assignment import partition_of, quota, to_take
 from planfold.subscriptions.consumer import Consumer
-from planfold.subscriptions.sharing import partition_of, quota, to_take
 from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import CODEC
 

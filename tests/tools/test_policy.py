@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planfold.errors import ConfigurationError
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule, Verdict
 
 GIT = Rule("allow", tool="shell", program="git", arguments=("status", "..."), options=("-s",))

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule
 from planfold.tools.policy.programs import RUNNERS, WITH_SUBCOMMANDS, kind_of
 

@@ -21,9 +21,9 @@ from planfold.eventstore.transfer import (
     StreamRow,
     TaskRow,
 )
-from planfold.transfer.export import export
-from planfold.transfer.importing import Imported, import_file
-from planfold.transfer.reading import ExportFile
+from planfold.transfer.export_file import ExportFile
+from planfold.transfer.exporter import export
+from planfold.transfer.importer import Imported, import_file
 from testbed.contracts.backend import CODEC
 
 History = list[tuple[StreamRow, list[OwnRow]]]

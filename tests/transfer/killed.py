@@ -16,10 +16,10 @@ from histories import open_store
 
 from planfold.eventstore.port import EventStore
 from planfold.transfer import archive as archiving
-from planfold.transfer import importing
+from planfold.transfer import importer
 from planfold.transfer.archive import Choice, archive
-from planfold.transfer.importing import import_file
-from planfold.transfer.reading import ExportFile
+from planfold.transfer.export_file import ExportFile
+from planfold.transfer.importer import import_file
 
 OLD = Choice("plan", frozenset({"completed"}), 150.0)
 CONTEXT = get_context("forkserver")
@@ -31,13 +31,13 @@ CONTEXT.set_forkserver_preload(
         "planfold.backends.sqlite.store",
         "planfold.backends.postgres.store",
         "planfold.transfer.archive",
-        "planfold.transfer.importing",
+        "planfold.transfer.importer",
     ]
 )
 
 
 async def import_here(store: EventStore, folder: Path) -> None:
-    importing.EVENTS_AT_ONCE = 40  # type: ignore[misc]
+    importer.EVENTS_AT_ONCE = 40  # type: ignore[misc]
     with (folder / "export.jsonl").open("rb") as file:
         await import_file(store, ExportFile(file, "export.jsonl"))
 

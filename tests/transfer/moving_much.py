@@ -11,9 +11,9 @@ from pathlib import Path
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.transfer import EventRow, Incoming, OwnRow, StreamRow
-from planfold.transfer.export import export
-from planfold.transfer.importing import import_file
-from planfold.transfer.reading import ExportFile
+from planfold.transfer.export_file import ExportFile
+from planfold.transfer.exporter import export
+from planfold.transfer.importer import import_file
 
 DATA = '{"value":"' + "x" * 150 + '"}'
 

@@ -14,8 +14,8 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import Tombstone
 from planfold.transfer import archive as archiving
 from planfold.transfer.archive import Choice, archive
-from planfold.transfer.export import Exported
-from planfold.transfer.reading import Section
+from planfold.transfer.export_file import Section
+from planfold.transfer.exporter import Exported
 from testbed.contracts.backend import Counted, decision, handle_up_to, handled_by
 
 COMPLETED = frozenset({"completed"})

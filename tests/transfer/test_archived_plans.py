@@ -14,8 +14,8 @@ from planfold.app import App
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import CancelPlan
 from planfold.transfer.archive import Choice, archive
-from planfold.transfer.importing import import_file
-from planfold.transfer.reading import ExportFile
+from planfold.transfer.export_file import ExportFile
+from planfold.transfer.importer import import_file
 
 PATIENCE_S = 20
 ANY_AGE = Choice("plan", frozenset({"cancelled"}), 1e12)

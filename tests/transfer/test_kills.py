@@ -14,7 +14,7 @@ from killed import OLD, archive_here, import_here, run_for
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import EventRow, OwnRow, Row, StreamRow
 from planfold.transfer.archive import archive
-from planfold.transfer.reading import ExportFile
+from planfold.transfer.export_file import ExportFile
 
 pytestmark = pytest.mark.crash
 

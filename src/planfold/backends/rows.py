@@ -16,13 +16,13 @@ from planfold.backends.names import of_another_kind
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Undecoded
-from planfold.eventstore.port import StreamHead
-from planfold.eventstore.recording import (
+from planfold.eventstore.event_rows import (
     UNREADABLE,
     decode_metadata,
     event_checksum,
     identity_checksum,
 )
+from planfold.eventstore.port import StreamHead
 from planfold.eventstore.transfer import EventRow, TaskRow
 
 DAMAGED: Final = (

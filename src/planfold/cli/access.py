@@ -105,7 +105,7 @@ async def find_plan(app: App, key: str) -> str:
     Raises:
         NotFound: no plan, or more than one.
     """
-    from planfold.cli.printing import clean
+    from planfold.cli.terminal import clean
     from planfold.errors import NotFound
     from planfold.eventstore.transfer import where_archived
 
@@ -166,7 +166,7 @@ async def unfinished_plans(app: App) -> list[StreamHead]:
 
 
 def _listing(plans: Iterable[StreamHead], most: int = 10) -> str:
-    from planfold.cli.printing import clean, cut
+    from planfold.cli.terminal import clean, cut
 
     latest = list(plans)[-most:]
     return "\n".join(

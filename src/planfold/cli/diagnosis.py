@@ -21,8 +21,8 @@ from planfold.cli.access import (
     settings_for,
     status_of,
 )
-from planfold.cli.printing import counted
 from planfold.cli.remedies import explained
+from planfold.cli.terminal import counted
 from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
 from planfold.executors.disk import free_bytes, spare_bytes

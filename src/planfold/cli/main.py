@@ -20,33 +20,33 @@ from planfold.cli.streams import flush_output, open_streams
 
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "run": ("starting", "Show a plan, ask for approval once, and run it."),
-    "plan": ("starting", "Dry run: the graph and what it needs. Writes nothing."),
-    "resume": ("starting", "Go on with plans that have not ended."),
-    "worker": ("working", "Run tasks of all plans until told to stop."),
-    "list": ("looking", "List all plans."),
-    "show": ("looking", "Show a plan: tasks, results, questions, what to do next."),
-    "watch": ("looking", "Follow a plan that runs elsewhere until it ends."),
-    "log": ("looking", "Print what happened, event by event."),
-    "replay": ("comparing", "Decide a plan's commands again and compare with its log."),
-    "graph": ("looking", "Draw a plan as text, DOT or SVG."),
-    "answer": ("deciding", "Answer a question, or change an answer."),
-    "approve": ("deciding", "Let a plan begin."),
-    "reject": ("deciding", "Refuse a plan that waits for approval."),
-    "cancel": ("deciding", "Stop a plan or a task; what is finished stays finished."),
-    "retry": ("deciding", "Plan a task again that did not complete."),
-    "revise": ("revising", "Replace what has not started, and what failed."),
-    "replan": ("modelling", "Let the model plan anew what has not started."),
-    "budget": ("modelling", "What a plan has spent on models; let it spend more."),
+    "run": ("run", "Show a plan, ask for approval once, and run it."),
+    "plan": ("run", "Dry run: the graph and what it needs. Writes nothing."),
+    "resume": ("run", "Go on with plans that have not ended."),
+    "worker": ("worker", "Run tasks of all plans until told to stop."),
+    "list": ("views", "List all plans."),
+    "show": ("views", "Show a plan: tasks, results, questions, what to do next."),
+    "watch": ("views", "Follow a plan that runs elsewhere until it ends."),
+    "log": ("views", "Print what happened, event by event."),
+    "replay": ("comparison", "Decide a plan's commands again and compare with its log."),
+    "graph": ("views", "Draw a plan as text, DOT or SVG."),
+    "answer": ("decisions", "Answer a question, or change an answer."),
+    "approve": ("decisions", "Let a plan begin."),
+    "reject": ("decisions", "Refuse a plan that waits for approval."),
+    "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
+    "retry": ("decisions", "Plan a task again that did not complete."),
+    "revise": ("revisions", "Replace what has not started, and what failed."),
+    "replan": ("models", "Let the model plan anew what has not started."),
+    "budget": ("models", "What a plan has spent on models; let it spend more."),
     "policy": ("policy", "What models may do unasked; which rule decides about a call."),
     "tools": ("tools", "List the tools that plans may call, or show one."),
-    "export": ("moving", "Write plans to a file, to keep or to move them."),
-    "import": ("moving", "Read plans from a file that `export` or `archive` wrote."),
-    "archive": ("moving", "Move plans that ended long ago out of the database, into a file."),
-    "schema": ("keeping", "Print the JSON schema of plan files."),
-    "consumers": ("consuming", "How far readers of the log have come, and what they parked."),
-    "doctor": ("keeping", "Check the installation and the database."),
-    "migrate": ("keeping", "Bring the database up to date."),
+    "export": ("transfer", "Write plans to a file, to keep or to move them."),
+    "import": ("transfer", "Read plans from a file that `export` or `archive` wrote."),
+    "archive": ("transfer", "Move plans that ended long ago out of the database, into a file."),
+    "schema": ("maintenance", "Print the JSON schema of plan files."),
+    "consumers": ("consumers", "How far readers of the log have come, and what they parked."),
+    "doctor": ("maintenance", "Check the installation and the database."),
+    "migrate": ("maintenance", "Bring the database up to date."),
 }
 EXIT_CODES: Final = (
     "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for an answer or approval, "
@@ -115,8 +115,8 @@ def _meant(name: str) -> str:
 
 def _report(fault: Exception) -> int:
     """Say what is wrong on stderr; returns the exit code."""
-    from planfold.cli.printing import clean, clean_lines
     from planfold.cli.remedies import explained
+    from planfold.cli.terminal import clean, clean_lines
     from planfold.errors import InvalidPlan, PlanfoldError
 
     if os.environ.get("PLANFOLD_DEBUG"):

@@ -6,8 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from planfold.cli.outline import name_of, reading_order
-from planfold.cli.printing import (
+from planfold.cli.event_text import words_for
+from planfold.cli.preview import name_of, reading_order
+from planfold.cli.report import header_line, id_width, specs_of, task_line
+from planfold.cli.streams import output
+from planfold.cli.terminal import (
     RICH_STYLES,
     Line,
     Paper,
@@ -19,9 +22,6 @@ from planfold.cli.printing import (
     duration,
     terminal_size,
 )
-from planfold.cli.report import header_line, id_width, specs_of, task_line
-from planfold.cli.streams import output
-from planfold.cli.wording import words_for
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import PlanRevised, TasksPlanned
 from planfold.planner.tasks import Task, TaskStatus

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.outline import name_of, outline, reading_order
-from planfold.cli.printing import (
+from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
+from planfold.cli.preview import name_of, outline, reading_order
+from planfold.cli.situation import NO_TASKS, Situation
+from planfold.cli.terminal import (
     MARKS,
     STATUS_STYLES,
     Line,
@@ -24,9 +26,7 @@ from planfold.cli.printing import (
     width_of,
     wrapped,
 )
-from planfold.cli.situation import NO_TASKS, Situation
-from planfold.cli.wording import budget_words, short_result, spent_words, summary_words
-from planfold.planner.answering import DONE, use_of_result
+from planfold.planner.answers import DONE, use_of_result
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold, plan_view, waits_for

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
-from planfold.cli.asking import Keyboard
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.outline import outline
-from planfold.cli.printing import Line, Paper, can_ask, clean, counted, duration, print_json
+from planfold.cli.preview import outline
 from planfold.cli.progress import display_for
+from planfold.cli.questions import Keyboard
 from planfold.cli.report import (
     counted_specs,
     next_lines,
@@ -30,9 +29,10 @@ from planfold.cli.session import (
     unserved_here,
 )
 from planfold.cli.situation import Situation, situation_of
+from planfold.cli.terminal import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
-from planfold.runtime.reporting import Unobserved
+from planfold.runtime.reporter import Unobserved
 from planfold.runtime.standstill import waits_for_person, waits_for_worker
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from contextlib import (
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, status_of
-from planfold.cli.asking import Asker, Keyboard
-from planfold.cli.outline import name_of
-from planfold.cli.printing import Paper, clean
+from planfold.cli.preview import name_of
 from planfold.cli.progress import Display, LiveTable
+from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
 from planfold.cli.report import waiting_line
 from planfold.cli.streams import captured_lines
+from planfold.cli.terminal import Paper, clean
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold

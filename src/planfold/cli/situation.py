@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from planfold.cli.printing import clean, counted
+from planfold.cli.terminal import clean, counted
 from planfold.eventstore.envelope import Query
 from planfold.readmodels.plan_view import PlanFold
 

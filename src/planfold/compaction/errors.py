@@ -14,6 +14,6 @@ def compact_error_message(error: str, limit: int) -> str:
         return text
     if limit < _WORTH_IT:
         return text[: max(limit, 0)]
-    from planfold.compaction.selecting import select  # compiling its patterns takes a moment
+    from planfold.compaction.selection import select  # compiling its patterns takes a moment
 
     return select(text, limit)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from planfold.compaction.cutting import GAP, cut
 from planfold.compaction.errors import compact_error_message
 from planfold.compaction.profiles import Profile
+from planfold.compaction.truncation import GAP, cut
 
 _WIDTH = 300  # characters of one picked line
 

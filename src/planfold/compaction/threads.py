@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from planfold.compaction.cutting import GAP, cut
 from planfold.compaction.extracts import pick_lines, shorten
 from planfold.compaction.messages import Message, ToolRequest
 from planfold.compaction.profiles import CODING, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
+from planfold.compaction.truncation import GAP, cut
 from planfold.errors import ContextCannotFit
 
 SUMMARY_HEAD = "[Summary of earlier turns]"

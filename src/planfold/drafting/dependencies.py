@@ -10,8 +10,8 @@ from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, listed, printable, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.limits import Limits
+from planfold.drafting.reference_lint import find_slips
 from planfold.drafting.shape import task_name
-from planfold.drafting.slips import find_slips
 from planfold.planner.references import Reference, find_references
 from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec

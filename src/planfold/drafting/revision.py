@@ -12,12 +12,12 @@ from planfold.drafting.changes import PlanDiff, plan_diff
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
-from planfold.drafting.model.standing import ancestors, has_started, why_closed
+from planfold.drafting.model.current_plan import ancestors, has_started, why_closed
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.commands import RevisePlan
 from planfold.planner.graph import blocks
 from planfold.planner.references import rename_references
-from planfold.planner.revising import may_be_planned_again
+from planfold.planner.revisions import may_be_planned_again
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED

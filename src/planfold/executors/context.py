@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from planfold.executors.cancellation import Cancellation
 from planfold.executors.journal import NOTE_LIMIT, Asking, BudgetUsedUp, Journal, Report
 from planfold.executors.recordable import as_text
+from planfold.planner.budget import Spend
 from planfold.planner.commands import (
     ExecutorEvent,
     NeedsClarification,
@@ -20,7 +21,6 @@ from planfold.planner.commands import (
     TasksProposed,
 )
 from planfold.planner.events import Event, PlanApproved, PlanRevised
-from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec
 from planfold.tools.redaction import Redactor

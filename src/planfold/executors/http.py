@@ -16,11 +16,11 @@ from typing import Any, Literal
 import msgspec
 
 from planfold.errors import Permanent
-from planfold.executors import fetching
+from planfold.executors import fetch
 from planfold.executors.addresses import AddressPolicy, parse_url
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
-from planfold.executors.fetching import Fetch, Resolve, Response
+from planfold.executors.fetch import Fetch, Resolve, Response
 from planfold.executors.output import Output, output_path
 from planfold.executors.recordable import as_text, recordable
 from planfold.executors.threads import start_in_thread
@@ -134,17 +134,17 @@ class HttpExecutor:
             file_limit=self._body_limit,
             redactor=context.redactor,
         )
-        fetch = Fetch(
+        request = Fetch(
             policy=self._policy,
-            resolve=self._resolve or fetching.resolve,
+            resolve=self._resolve or fetch.resolve,
             tls=self._tls,
             body=body,
             body_limit=self._body_limit,
             timeout_s=timeout_s + ABORT_S,  # the loop's own clock decides, this is the backstop
             why_not=context.why_not_fetch,
         )
-        call = functools.partial(fetch.run, given.method, given.url, headers)
-        return await _Supervision(context, fetch, timeout_s).of(call, body)
+        call = functools.partial(request.run, given.method, given.url, headers)
+        return await _Supervision(context, request, timeout_s).of(call, body)
 
 
 class _Supervision:

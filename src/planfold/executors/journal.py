@@ -15,6 +15,7 @@ from planfold.errors import LeaseLost, PlanfoldError
 from planfold.executors.faults import describe_exception
 from planfold.executors.recordable import as_text, recordable
 from planfold.executors.threads import run_in_thread
+from planfold.planner.budget import Spend
 from planfold.planner.commands import (
     ExecutorEvent,
     NeedsClarification,
@@ -23,7 +24,6 @@ from planfold.planner.commands import (
     StepCompleted,
 )
 from planfold.planner.events import Event, StepStarted
-from planfold.planner.spending import Spend
 from planfold.tools.redaction import Redactor
 
 NOTE_LIMIT = 1_000  # characters

@@ -18,9 +18,9 @@ from planfold.drafting.attachments import extract_attachments, missing_files
 from planfold.drafting.faults import printable
 from planfold.drafting.model.answer import answer_form
 from planfold.drafting.model.candidates import Candidates
+from planfold.drafting.model.current_plan import Standing, has_started, standing
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
 from planfold.drafting.model.fallback import plan_from_text
-from planfold.drafting.model.standing import Standing, has_started, standing
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
@@ -29,9 +29,9 @@ from planfold.executors.files.workspace import Workspace
 from planfold.executors.guard.guard import Guard
 from planfold.executors.threads import run_in_thread
 from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
+from planfold.planner.budget import Spend
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import REPLANNING, Attachment, TaskSpec
 from planfold.tools.tool import Toolbox
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from planfold.llm.model import Answer, Model, ModelUnavailable, Request
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 
 REST = 60.0
 """Seconds for which a model that was unavailable is passed over."""

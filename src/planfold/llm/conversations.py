@@ -17,7 +17,7 @@ from planfold.compaction.messages import ToolRequest
 from planfold.compaction.tokens import estimate_tokens
 from planfold.errors import ConfigurationError
 from planfold.llm.model import Answer, Finish, ModelRejected, Request, Usage
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 
 PREFIX = "scripted:"
 PIECE = 16  # characters of a streamed piece

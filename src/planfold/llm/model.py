@@ -13,7 +13,7 @@ import msgspec
 
 from planfold.compaction.messages import Message, ToolRequest
 from planfold.errors import Permanent, Transient
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 
 __all__ = [
     "Answer",

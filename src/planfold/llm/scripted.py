@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from planfold.compaction.tokens import estimate_tokens
 from planfold.errors import PlanfoldError
 from planfold.llm.model import Answer, Request, Usage
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 
 Reply = Answer | str | PlanfoldError | Callable[[Request], "Answer | str"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from planfold.compaction.profiles import Profile
-from planfold.planner.spending import Budget, Spend
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.tasks import TaskSpec
 
 MAX_PRIORITY = 1_000  # and as much below 0

@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from planfold.compaction.cutting import cut
 from planfold.compaction.extracts import shorten
 from planfold.compaction.profiles import CODING, PROFILES, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens, text_tokens
+from planfold.compaction.truncation import cut
 from planfold.errors import ContextCannotFit
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
-from planfold.planner.outlining import outline
+from planfold.planner.overview import outline
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 

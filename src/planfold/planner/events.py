@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import PlannerConfig
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.tasks import TaskSpec, TaskStatus
 
 Then = Literal["complete", "resume", "outcome", "budget"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from planfold.planner.alarms import Alarms
+from planfold.planner.due_times import Alarms
 from planfold.planner.lanes import Lane
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from planfold.compaction.cutting import cut
 from planfold.compaction.errors import compact_error_message
+from planfold.compaction.truncation import cut
 from planfold.errors import CommandRejected
-from planfold.planner.answering import OUTCOME_CHOICES, RETRY, receive_answer
-from planfold.planner.cancelling import (
+from planfold.planner.answers import OUTCOME_CHOICES, RETRY, receive_answer
+from planfold.planner.cancellation import (
     blocking_parent,
     find_task,
     run_again,
@@ -38,9 +38,9 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskStatusUpdated,
 )
-from planfold.planner.revising import propose_tasks
+from planfold.planner.revisions import propose_tasks
 from planfold.planner.state import PlannerState
-from planfold.planner.stepping import abandon_step, begin_step, complete_step
+from planfold.planner.steps import abandon_step, begin_step, complete_step
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.retries import retry_delay
 

@@ -9,7 +9,7 @@ import msgspec
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal
-from planfold.planner import answering, cancelling, revising
+from planfold.planner import answers, cancellation, revisions
 from planfold.planner.commands import (
     AddBudget,
     ApprovePlan,
@@ -26,7 +26,7 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.context import compact_context, over_budget
-from planfold.planner.dispatching import continue_plan, has_work, next_due
+from planfold.planner.dispatch import continue_plan, has_work, next_due
 from planfold.planner.events import (
     CancelRequested,
     ClarificationRequested,
@@ -38,11 +38,11 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.folding import PlanMemory
+from planfold.planner.fold import PlanMemory
 from planfold.planner.outcomes import handle_executor_event
-from planfold.planner.revising import check_config, check_structure, hash_revision
+from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
-from planfold.planner.stepping import add_budget
+from planfold.planner.steps import add_budget
 from planfold.planner.tasks import TaskStatus
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
@@ -210,11 +210,11 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     Continue: continue_plan,
     CompactContext: _compact,
     ApprovePlan: _approve,
-    RevisePlan: revising.revise_plan,
-    Replan: revising.replan,
+    RevisePlan: revisions.revise_plan,
+    Replan: revisions.replan,
     AddBudget: add_budget,
-    RetryTask: revising.retry_task,
-    ChangeAnswer: answering.change_answer,
-    CancelTask: cancelling.cancel_task,
-    CancelPlan: cancelling.cancel_plan,
+    RetryTask: revisions.retry_task,
+    ChangeAnswer: answers.change_answer,
+    CancelTask: cancellation.cancel_task,
+    CancelPlan: cancellation.cancel_plan,
 }

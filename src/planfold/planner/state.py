@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from planfold.planner.budget import Budget, Spend, total
 from planfold.planner.commands import PlannerConfig
 from planfold.planner.events import PlanOutcome
 from planfold.planner.graph import Schedule
 from planfold.planner.questions import Question
-from planfold.planner.spending import Budget, Spend, total
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 
 

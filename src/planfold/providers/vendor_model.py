@@ -26,7 +26,7 @@ from pydantic_ai.settings import ModelSettings
 from planfold.compaction.tokens import estimate_tokens
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, ModelUnavailable, Request, Usage
-from planfold.planner.spending import Spend
+from planfold.planner.budget import Spend
 from planfold.providers.conversation import answer, messages, parameters
 from planfold.providers.prices import price, with_price
 from planfold.providers.vendor_faults import VENDOR_ERRORS, Failed, failed

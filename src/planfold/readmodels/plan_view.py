@@ -9,12 +9,12 @@ import msgspec
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import own
 from planfold.eventstore.envelope import Envelope, Undecoded
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.context import current_summary
-from planfold.planner.dispatching import summary_of
+from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.questions import Question
-from planfold.planner.spending import Budget, Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED

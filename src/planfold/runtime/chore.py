@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.wakeup import WORK, Wakeup
-from planfold.runtime.reporting import as_planfold_error
+from planfold.runtime.reporter import as_planfold_error
 
 EVERY_S = 1.0  # without any wake-up: dead owners and lost hints are found after this time
 LONGEST_PAUSE_S = 8.0  # between two rounds that fail

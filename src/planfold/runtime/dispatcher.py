@@ -12,8 +12,8 @@ from typing import Any
 
 from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
 from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
+from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
-from planfold.eventstore.recording import clock_time
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.mailbox import Letter, Mailbox

@@ -20,7 +20,7 @@ from planfold.eventstore.queue import Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
 from planfold.runtime.attempt import Attempt, identity
 from planfold.runtime.chore import EVERY_S
-from planfold.runtime.reporting import as_planfold_error
+from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Key, Reserved, Slots
 

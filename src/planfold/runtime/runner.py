@@ -20,7 +20,7 @@ from planfold.planner.tasks import Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.reporting import Reporter
+from planfold.runtime.reporter import Reporter
 
 
 class Runner:

@@ -13,10 +13,10 @@ import msgspec
 from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
-from planfold.planner.spending import Budget
+from planfold.planner.budget import Budget
+from planfold.tools.mcp_servers import ToolServer
 from planfold.tools.policy.policy import PolicySettings
 from planfold.tools.secrets import SecretSource
-from planfold.tools.servers import ToolServer
 
 DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
 SETTINGS_FILE = "planfold.toml"

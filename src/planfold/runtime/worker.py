@@ -22,7 +22,7 @@ from planfold.runtime.chore import EVERY_S, Chore
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
 from planfold.runtime.machine import this_machine
-from planfold.runtime.reporting import Observer, Reporter, Unobserved
+from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Slots
 from planfold.runtime.timers import Timers

@@ -23,9 +23,9 @@ from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.positions import position_after
 from planfold.retries import RetryPolicy
+from planfold.subscriptions.assignment import partition_of, quota, to_take
 from planfold.subscriptions.feed import matches
 from planfold.subscriptions.partition import LAST_WORDS_S, Handle, Handling, PartitionRunner
-from planfold.subscriptions.sharing import partition_of, quota, to_take
 
 CONSUMERS: Final = "\0consumers"
 """The key of wake-ups about members, partitions and parked streams; no stream has it."""

@@ -18,9 +18,9 @@ import msgspec
 from planfold.errors import ConfigurationError, CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import StreamRow, Tombstone, hindrance
-from planfold.transfer.export import Exported, export
+from planfold.transfer.export_file import ExportFile, Section
+from planfold.transfer.exporter import Exported, export
 from planfold.transfer.files import naming, new_file
-from planfold.transfer.reading import ExportFile, Section
 
 STREAMS_PER_FILE: Final = 10_000
 STREAMS_AT_ONCE: Final = 500

@@ -10,7 +10,7 @@ from planfold.backends.postgres.connection import Session
 from planfold.backends.postgres.reader import Readers
 from planfold.errors import Conflict, LeaseLost
 from planfold.eventstore.consumers import Parked, Share, Standing
-from planfold.subscriptions.sharing import first_shares, require_same_consumer, to_take
+from planfold.subscriptions.assignment import first_shares, require_same_consumer, to_take
 
 MEMBER_S = 30.0
 

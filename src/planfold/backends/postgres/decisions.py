@@ -13,8 +13,8 @@ import msgspec
 from planfold.backends.names import of_another_kind, require_storable_names
 from planfold.errors import Conflict, CorruptLog, LeaseLost, Permanent, PlanfoldError
 from planfold.eventstore.codec import Codec
+from planfold.eventstore.event_rows import new_events
 from planfold.eventstore.port import Append
-from planfold.eventstore.recording import new_events
 from planfold.eventstore.transfer import Tombstone, archived
 from planfold.handler import Enqueue, Settle
 

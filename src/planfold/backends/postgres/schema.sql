@@ -29,7 +29,7 @@ CREATE TABLE planfold.events (
     metadata      text             NOT NULL,
     recorded_at   double precision NOT NULL,
     receipt       bigint,  -- on the first event of a decision: which writer made it
-    checksum      integer  -- see planfold/eventstore/recording.py; NULL in rows that are older
+    checksum      integer  -- see planfold/eventstore/event_rows.py; NULL in rows that are older
 );
 CREATE UNIQUE INDEX events_by_stream ON planfold.events (aggregate_id, version);
 CREATE INDEX events_by_type ON planfold.events (event_type, position)

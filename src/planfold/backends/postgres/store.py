@@ -35,9 +35,9 @@ from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Query
+from planfold.eventstore.event_rows import decode_metadata
 from planfold.eventstore.port import Append, StreamHead
 from planfold.eventstore.positions import subscribe_after
-from planfold.eventstore.recording import decode_metadata
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions.feed import Feed

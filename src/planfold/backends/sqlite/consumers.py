@@ -7,13 +7,13 @@ from itertools import groupby
 
 import apsw
 
-from planfold.backends.sqlite.presence import Presence, workers_folder
+from planfold.backends.sqlite.liveness import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.writer import Writer
 from planfold.errors import Conflict, LeaseLost
 from planfold.eventstore.consumers import Parked, Share, Standing
-from planfold.subscriptions.sharing import first_shares, require_same_consumer, to_take
+from planfold.subscriptions.assignment import first_shares, require_same_consumer, to_take
 
 MEMBER_S = 30.0
 

@@ -7,7 +7,7 @@ import msgspec
 
 from planfold.backends.findings import Findings
 from planfold.backends.sqlite.connection import APPLICATION_ID, BUSY_MS, migrations, translated
-from planfold.backends.sqlite.presence import Presence, workers_folder
+from planfold.backends.sqlite.liveness import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.errors import ConfigurationError
 

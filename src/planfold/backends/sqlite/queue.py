@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from planfold.backends.sqlite.claimable import Claimable, Rows
-from planfold.backends.sqlite.presence import Presence, workers_folder
+from planfold.backends.sqlite.liveness import Presence, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.turns import LEASE_S, Turns

@@ -16,7 +16,7 @@ CREATE TABLE events (
     data          TEXT    NOT NULL,
     metadata      TEXT    NOT NULL,
     recorded_at   REAL    NOT NULL,
-    checksum      INTEGER  -- see planfold/eventstore/recording.py; NULL in rows that are older
+    checksum      INTEGER  -- see planfold/eventstore/event_rows.py; NULL in rows that are older
 );
 CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, version);
 CREATE INDEX events_by_type ON events (event_type)

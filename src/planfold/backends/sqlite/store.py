@@ -30,9 +30,9 @@ from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Query
+from planfold.eventstore.event_rows import decode_metadata, new_events
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.positions import subscribe_after
-from planfold.eventstore.recording import decode_metadata, new_events
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions.feed import PAGE as PAGE

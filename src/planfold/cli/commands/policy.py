@@ -11,7 +11,7 @@ from planfold.cli.exits import COMPLETED
 from planfold.cli.options import DB_HELP, command, json_option
 
 if TYPE_CHECKING:
-    from planfold.cli.printing import Line
+    from planfold.cli.terminal import Line
     from planfold.tools.policy.policy import Call, Considered, Policy, Verdict
 
 _STYLES = {"allow": "good", "ask": "ask", "deny": "bad"}
@@ -66,7 +66,7 @@ def explain_command(
     planfold policy explain shell '{"argv": ["git", "status"]}'
     planfold policy explain http '{"url": "https://example.org/"}' --tainted
     """
-    from planfold.cli.printing import Paper, print_json
+    from planfold.cli.terminal import Paper, print_json
     from planfold.tools.policy.policy import Call
 
     if tool is None:
@@ -93,7 +93,7 @@ def explain_command(
 
 def _policy() -> tuple[Policy, Path]:
     from planfold.runtime.settings import load_settings
-    from planfold.tools.policy.places import Places
+    from planfold.tools.policy.paths import Places
     from planfold.tools.policy.policy import Policy
     from planfold.tools.secrets import Secrets
 
@@ -116,7 +116,7 @@ def _arguments(text: str | None) -> dict[str, Any]:
 
 
 def _show_policy(as_json: bool) -> None:
-    from planfold.cli.printing import Paper, clean, print_json
+    from planfold.cli.terminal import Paper, clean, print_json
     from planfold.tools.policy.rules import describe
 
     policy, workspace = _policy()
@@ -140,7 +140,7 @@ def _show_policy(as_json: bool) -> None:
 
 
 def _verdict_lines(call: Call, verdict: Verdict, considered: list[Considered]) -> list[Line]:
-    from planfold.cli.printing import clean
+    from planfold.cli.terminal import clean
     from planfold.tools.policy.rules import describe
 
     whose = "a model" if call.proposed else "the plan's author"

@@ -11,7 +11,7 @@ from planfold.cli.exits import COMPLETED
 from planfold.cli.options import command, json_option, tools_option
 
 if TYPE_CHECKING:
-    from planfold.cli.printing import Line
+    from planfold.cli.terminal import Line
     from planfold.executors.executor import ToolExecutor
     from planfold.executors.registry import Executors
 
@@ -36,7 +36,7 @@ def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: s
     planfold tools git__git_log
     """
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
-    from planfold.cli.printing import Paper, clean, print_json
+    from planfold.cli.terminal import Paper, clean, print_json
 
     settings = settings_for(db)
     let_tools_be_found(settings, tools)
@@ -73,7 +73,7 @@ def _find(executors: Executors, name: str) -> ToolExecutor:
     """Raises NotFound, with the nearest name or why its server is not there."""
     from difflib import get_close_matches
 
-    from planfold.cli.printing import clean
+    from planfold.cli.terminal import clean
     from planfold.errors import NotFound
 
     found = {executor.tool.name: executor for executor in executors.tool_executors()}
@@ -102,7 +102,7 @@ def _as_json(executor: ToolExecutor) -> dict[str, Any]:
 
 
 def _lines(report: dict[str, Any]) -> Iterator[Line]:
-    from planfold.cli.printing import clean
+    from planfold.cli.terminal import clean
 
     width = max((len(tool["name"]) for tool in report["tools"]), default=0)
     for tool in report["tools"]:
@@ -115,8 +115,8 @@ def _lines(report: dict[str, Any]) -> Iterator[Line]:
 
 
 def _details(tool: dict[str, Any], width: int) -> Iterator[Line]:
-    from planfold.cli.outline import fact_lines
-    from planfold.cli.printing import clean, clean_lines, in_json, wrapped
+    from planfold.cli.preview import fact_lines
+    from planfold.cli.terminal import clean, clean_lines, in_json, wrapped
 
     yield [(tool["name"], "busy")]
     for line in clean_lines(tool["description"]):

@@ -17,7 +17,6 @@ from planfold.drafting.faults import printable
 from planfold.drafting.model.answer import answer_form, may_be_empty
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.streaming import TaskReader
-from planfold.llm.fencing import fenced
 from planfold.llm.model import (
     Answer,
     Message,
@@ -26,6 +25,7 @@ from planfold.llm.model import (
     Request,
     Usage,
 )
+from planfold.llm.untrusted_text import fenced
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, TaskSpec
 from planfold.tools.tool import Toolbox
 
@@ -126,7 +126,7 @@ def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
     if wish.attachments:
         parts.append("Named in it: " + ", ".join(map(_address, wish.attachments)))
     if wish.standing or wish.reason:
-        parts.append(prompt("anew", reason=wish.reason or "as asked"))
+        parts.append(prompt("replan", reason=wish.reason or "as asked"))
     data = [f"{path}:\n{text}" for path, text in wish.contents.items()]
     if wish.standing:
         data.append(f"Tasks of the plan:\n{wish.standing}")
@@ -143,7 +143,7 @@ def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
         ).decode()
         for spec in existing
     )
-    note = Message("user", prompt("again", tasks=lines))
+    note = Message("user", prompt("continue", tasks=lines))
     return _open_ended(msgspec.structs.replace(request, messages=(*request.messages, note)))
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from planfold.compaction.messages import Message
 from planfold.compaction.tokens import CHARS_PER_TOKEN
-from planfold.llm.fencing import fenced
+from planfold.llm.untrusted_text import fenced
 from planfold.planner.context import current_summary
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus, place_of

@@ -16,15 +16,15 @@ import msgspec
 from planfold.compaction.messages import Message, ToolRequest
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.agent.brief import Brief, write_brief
-from planfold.executors.agent.stopping import Stopped, interruptible
+from planfold.executors.agent.interruption import Stopped, interruptible
 from planfold.executors.agent.summary import fit_thread, summarise_results
 from planfold.executors.agent.toolcalls import GIVE_UP, ToolCaller, ToolCalls, safe_name
 from planfold.executors.context import BudgetUsedUp, TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.recordable import as_text, recordable
 from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
+from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import TaskCompleted, TaskFailed
-from planfold.planner.spending import Budget, Spend
 
 if TYPE_CHECKING:
     from planfold.executors.registry import Executors

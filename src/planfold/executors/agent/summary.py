@@ -12,11 +12,12 @@ from planfold.compaction.threads import Split, split_thread, with_summary
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
 from planfold.errors import ContextCannotFit
 from planfold.executors.agent.brief import as_shown, cut, one_line
-from planfold.executors.agent.stopping import interruptible
+from planfold.executors.agent.interruption import interruptible
 from planfold.executors.context import TaskContext
 from planfold.executors.recordable import as_text
-from planfold.llm.fencing import fenced
 from planfold.llm.model import Model, Request, ToolSchema
+from planfold.llm.untrusted_text import fenced
+from planfold.planner.budget import Spend
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.context import (
     SUMMARY_SHARE,
@@ -24,7 +25,6 @@ from planfold.planner.context import (
     over_budget,
     summary_basis,
 )
-from planfold.planner.spending import Spend
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import TaskStatus
 

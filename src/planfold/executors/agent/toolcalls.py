@@ -21,11 +21,11 @@ from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome, ToolExecutor
 from planfold.executors.faults import describe_exception
 from planfold.executors.recordable import as_text, recordable
-from planfold.llm.fencing import fenced
 from planfold.llm.model import ToolRequest, ToolSchema
-from planfold.planner.answering import DONE, FAILED, OUTCOME_CHOICES
+from planfold.llm.untrusted_text import fenced
+from planfold.planner.answers import DONE, FAILED, OUTCOME_CHOICES
+from planfold.planner.budget import Spend
 from planfold.planner.commands import NeedsClarification, TaskCompleted, TaskFailed
-from planfold.planner.spending import Spend
 from planfold.planner.tasks import Effect
 from planfold.tools.tool import Tool
 

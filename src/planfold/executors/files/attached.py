@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from planfold.errors import Permanent
-from planfold.executors.files.reading import read_whole
+from planfold.executors.files.contents import read_whole
 from planfold.executors.files.workspace import NotThere, Workspace
 from planfold.planner.tasks import Attachment, FileRef
 

@@ -14,9 +14,9 @@ import msgspec
 from planfold.errors import Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome, ToolExecutor
-from planfold.executors.files.editing import replaced
+from planfold.executors.files.contents import KEEP, SMALL_LIMIT, read_lines, read_whole, version_of
+from planfold.executors.files.edits import replaced
 from planfold.executors.files.listing import GLOB_LIMIT, MOST_ENTRIES, list_folder
-from planfold.executors.files.reading import KEEP, SMALL_LIMIT, read_lines, read_whole, version_of
 from planfold.executors.files.workspace import NotThere, Parts, Workspace, is_passing
 from planfold.executors.recordable import as_text
 from planfold.executors.threads import run_in_thread

@@ -18,7 +18,7 @@ from planfold.executors.guard.approval import ALLOW_ONCE, DENY, fingerprint, que
 from planfold.executors.recordable import as_text
 from planfold.planner.commands import NeedsClarification, TaskFailed
 from planfold.tools.policy.matching import HTTP, SHELL
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Verdict
 from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import (

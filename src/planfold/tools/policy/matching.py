@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from planfold.errors import Permanent
-from planfold.tools.policy.places import Places, matches
+from planfold.tools.policy.paths import Places, matches
 from planfold.tools.policy.programs import mentions, why_not_arguments, why_not_program
 from planfold.tools.policy.rules import Call, Decision, Rule
 from planfold.tools.policy.urls import Target, parse_url

@@ -14,7 +14,7 @@ import msgspec
 
 from planfold.errors import ConfigurationError
 from planfold.tools.policy.matching import Facts
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 from planfold.tools.policy.rules import (
     Call,
     Decision,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from planfold.tools.policy.places import Places
+from planfold.tools.policy.paths import Places
 
 ANY, REST, PATH, PATHS = "*", "...", "path", "path..."
 OPEN = frozenset({ANY, REST, PATH, PATHS})

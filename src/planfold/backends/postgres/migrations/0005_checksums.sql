@@ -1,4 +1,4 @@
--- Over all that a row says, see planfold/eventstore/recording.py; NULL in rows that are older.
+-- Over all that a row says, see planfold/eventstore/event_rows.py; NULL in rows that are older.
 ALTER TABLE planfold.events ADD COLUMN checksum integer;
 
 -- Reads of one event type or of one kind of stream do not scan the log.

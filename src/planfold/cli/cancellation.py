@@ -1,0 +1,69 @@
+"""Bringing a cancel to its end, also when no worker lives that could report it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from planfold.app import App as Application
+from planfold.cli.preview import name_of
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
+from planfold.executors.registry import Executors
+from planfold.planner.commands import TaskFailed
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+
+if TYPE_CHECKING:
+    from planfold.app import App
+
+PATIENCE_S: Final = 12.0  # for other workers: TERM, a grace of 10 s, KILL
+_MANY: Final = 10_000
+
+
+class _NeverRuns:
+    """Stands for whatever a cancelled task would do. The worker refuses to start it anyhow."""
+
+    async def execute(self, context: TaskContext) -> Outcome:
+        return TaskFailed("cancelled before it began", retryable=False)
+
+
+class _OnlyCancelled(Executors):
+    """Serves the cancelled tasks, to say so, and hands every other one back unstarted."""
+
+    def __init__(self, doomed: frozenset[int]) -> None:
+        super().__init__()
+        self._doomed = doomed
+
+    def for_task(self, spec: TaskSpec) -> _NeverRuns | None:
+        return _NeverRuns() if spec.id in self._doomed else None
+
+    def routes(self) -> frozenset[str] | None:
+        return None
+
+
+async def settle(app: App, plan_id: str) -> list[str]:
+    """Wait until the tasks that were asked to stop have stopped; those of dead workers, or of
+    none, are settled here. Returns the names of those that still run after the wait."""
+    stopping = await _stopping(app, plan_id)
+    if not stopping:
+        return []
+    own = Application(app.store, _OnlyCancelled(frozenset(t.id for t in stopping)), app.settings)
+    app.store.watch_other_processes()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE_S
+    async with own.worker(plan_id=plan_id, concurrency=_MANY):
+        while loop.time() < deadline:
+            ticket = app.store.wakeup.ticket()
+            stopping = await _stopping(own, plan_id)  # its dispatcher knows what was written here
+            if not stopping:
+                return []
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await ticket.wait()
+    return [name_of(task.spec) for task in stopping]
+
+
+async def _stopping(app: App, plan_id: str) -> list[Task]:
+    tasks = (await app.planner(plan_id)).state.tasks.values()
+    return [t for t in tasks if t.status is TaskStatus.Running and t.stopping]

@@ -1,0 +1,277 @@
+"""``answer``, ``approve``, ``reject``, ``cancel`` and ``retry``: a person decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planfold.cli.exits import COMPLETED, FAILED
+from planfold.cli.options import command, json_option, plan_argument
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.eventstore.port import StreamHead
+
+json_after = json_option("the plan as it stands then")
+
+
+@command("answer")
+@click.argument("words", nargs=-1, required=True, metavar="[ID] TASK TEXT")
+@click.option("--failed", is_flag=True, help="Report that it could not be done; TEXT says why.")
+@click.option("--change", is_flag=True, help="Change an answer; what rests on it runs again.")
+@click.option("--result", metavar="JSON", help="What came of it, with the answer `done`.")
+@json_after
+def answer_command(
+    words: tuple[str, ...],
+    failed: bool,
+    change: bool,
+    result: str | None,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Answer the question of a task, which is named by its id or label.
+
+    A choice is named by its text or number. ID may be left out where only one plan has open
+    questions.
+
+    \b
+    planfold answer plan-3f9a publish yes
+    planfold answer publish 1
+    planfold answer plan-3f9a publish no --change
+    planfold answer plan-3f9a deploy done --result '{"id": 3}'
+    """
+    from planfold.cli.access import existing_app, only_plan, person, run_async
+    from planfold.planner.commands import ChangeAnswer
+
+    given = _given(words, failed=failed, change=change, result=result)
+    key = words[0] if len(words) == 3 else None
+    task, text = words[-2:]
+
+    async def answer() -> int:
+        async with existing_app(db) as app:
+            found = await only_plan(
+                app,
+                key,
+                "with answers to change" if change else "with open questions",
+                lambda plan: change or bool(plan.head.get("questions")),
+            )
+            if change:
+                command = ChangeAnswer(await app.task_id(found, task), text, person())
+                said = "Changed" if await app.send(found, command) else "That was the answer"
+            else:
+                await _answer(app, found, task, text, failed=failed, given=given)
+                said = "Answered"
+            return await tell(app, found, said, as_json=as_json, db=db)
+
+    return run_async(answer())
+
+
+async def _answer(
+    app: App, plan_id: str, task: str, text: str, *, failed: bool, given: dict[str, Any]
+) -> None:
+    from planfold.cli.access import person
+
+    await _refuse_second_answer(app, plan_id, task, text)
+    await app.answer(plan_id, task, text, by=person(), failed=failed, **given)
+
+
+def _given(
+    words: tuple[str, ...], *, failed: bool, change: bool, result: str | None
+) -> dict[str, Any]:
+    """The result that was given, if any; raises UsageError where options do not go together."""
+    if len(words) not in (2, 3):
+        raise click.UsageError("give a task and one text: put several words in quotes")
+    if failed and change:
+        raise click.UsageError("--failed and --change exclude each other")
+    if result is not None and failed:
+        raise click.UsageError("--result goes with the answer `done`, not with --failed")
+    if result is not None and change:
+        raise click.UsageError(
+            "--result goes with the first answer `done`; a result cannot be changed later"
+        )
+    return {} if result is None else {"result": _json(result)}
+
+
+def _json(text: str) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as fault:
+        raise click.UsageError(
+            f"--result is not JSON: {fault}; text needs quotes of its own: --result '\"text\"'"
+        ) from None
+
+
+async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:
+    """The planner would refuse it as well, but does not know of --change."""
+    from planfold.errors import CommandRejected
+    from planfold.planner.tasks import NodeKind, TaskStatus
+
+    task = (await app.planner(plan_id)).state.tasks[await app.task_id(plan_id, key)]
+    answered = task.kind is NodeKind.Clarification and task.status is TaskStatus.Completed
+    if answered and task.result != text:
+        raise CommandRejected(
+            f"task {task.id} was answered already: {task.result}\nanswer --change changes that"
+        )
+
+
+async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
+    """What a decision led to, and what can be done next."""
+    from planfold.cli.report import header_line, next_lines, show_json
+    from planfold.cli.situation import situation_of
+    from planfold.cli.terminal import Line, Paper, clean, print_json
+
+    situation = await situation_of(app, plan_id)
+    if as_json:
+        print_json(show_json(situation))
+        return COMPLETED
+    status: Line = [(f"{said}. ", ""), (clean(plan_id), "bold"), (": ", "")]
+    lines = [[*status, *header_line(situation.fold, situation.unclaimed)]]
+    Paper().lines([*lines, *next_lines(situation, db)])
+    return COMPLETED
+
+
+@command("approve")
+@plan_argument
+@click.option("--revision", metavar="HASH", help="Only if the plan is at this revision.")
+@json_after
+def approve_command(
+    plan_id: str | None, revision: str | None, as_json: bool, db: str | None
+) -> int:
+    """Approve a plan, so that `resume` or a worker may run it.
+
+    ID may be left out where only one plan waits for approval.
+
+    \b
+    planfold approve plan-3f9a
+    """
+    from planfold.cli.access import existing_app, only_plan, person, run_async
+
+    async def approve() -> int:
+        async with existing_app(db) as app:
+            found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
+            await app.approve(found, revision, by=person())
+            return await tell(app, found, "Approved", as_json=as_json, db=db)
+
+    return run_async(approve())
+
+
+def _awaits_approval(plan: StreamHead) -> bool:
+    from planfold.cli.access import status_of
+
+    return status_of(plan) == "awaiting_approval"
+
+
+@command("reject")
+@plan_argument
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@json_after
+def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | None) -> int:
+    """Refuse a plan that waits for approval: it ends as cancelled, and nothing was run.
+
+    ID may be left out where only one plan waits for approval.
+
+    \b
+    planfold reject plan-3f9a --reason "not on a Friday"
+    """
+    from planfold.cli.access import existing_app, only_plan, person, run_async
+    from planfold.errors import CommandRejected
+    from planfold.planner.commands import CancelPlan
+    from planfold.planner.tasks import PlanStatus
+
+    async def reject() -> int:
+        async with existing_app(db) as app:
+            found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
+            status = await app.status(found)
+            if status is not PlanStatus.AwaitingApproval:
+                name = status.value.replace("_", " ")
+                raise CommandRejected(
+                    f"{found} does not wait for approval (it is {name}); "
+                    "`planfold cancel` stops a plan"
+                )
+            why = reason or f"rejected by {person()}".removesuffix(" by ")
+            await app.send(found, CancelPlan(why))
+            return await tell(app, found, "Rejected", as_json=as_json, db=db)
+
+    return run_async(reject())
+
+
+@command("cancel")
+@plan_argument
+@click.option("--task", metavar="TASK", help="Cancel only this task; what needs it is skipped.")
+@click.option("--subtree", is_flag=True, help="With --task: and everything that depends on it.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@json_after
+def cancel_command(
+    plan_id: str | None,
+    task: str | None,
+    subtree: bool,
+    reason: str,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Stop a plan, or one task; what is finished stays finished.
+
+    Running commands are asked to stop, then made to. This waits until nothing runs any more.
+    ID may be left out where only one plan has not ended.
+
+    \b
+    planfold cancel plan-3f9a
+    planfold cancel plan-3f9a --task deploy --subtree
+    """
+    from planfold.cli.access import ENDED, existing_app, only_plan, run_async, status_of
+    from planfold.cli.cancellation import settle
+    from planfold.planner.commands import CancelPlan, CancelTask
+
+    if subtree and task is None:
+        raise click.UsageError("--subtree needs --task")
+
+    async def cancel() -> int:
+        async with existing_app(db) as app:
+            found = await only_plan(
+                app, plan_id, "that have not ended", lambda plan: status_of(plan) not in ENDED
+            )
+            if task is None:
+                await app.send(found, CancelPlan(reason))
+            else:
+                await app.send(found, CancelTask(await app.task_id(found, task), subtree, reason))
+            left = await settle(app, found)
+            said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
+            await tell(app, found, said, as_json=as_json, db=db)
+            return FAILED if left else COMPLETED
+
+    return run_async(cancel())
+
+
+@command("retry")
+@click.argument("words", nargs=-1, required=True, metavar="[ID] TASK")
+@json_after
+def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """Plan a task again that failed, was cancelled or skipped, and what was skipped below it.
+
+    `resume` or a worker then runs it. ID may be left out where only one plan is not completed.
+
+    \b
+    planfold retry plan-3f9a test
+    planfold resume plan-3f9a
+    """
+    from planfold.cli.access import existing_app, only_plan, run_async, status_of
+    from planfold.planner.commands import RetryTask
+
+    if len(words) > 2:
+        raise click.UsageError("give a plan and one task")
+    key = words[0] if len(words) == 2 else None
+
+    async def retry() -> int:
+        async with existing_app(db) as app:
+            found = await only_plan(
+                app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
+            )
+            task_id = await app.task_id(found, words[-1])
+            events = await app.send(found, RetryTask(task_id))
+            said = f"Task {task_id} is planned again" if events else "It waits to run already"
+            return await tell(app, found, said, as_json=as_json, db=db)
+
+    return run_async(retry())

@@ -1,0 +1,160 @@
+"""``schema``, ``doctor`` and ``migrate``: keeping the installation and the database in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planfold.cli.exits import COMPLETED, FAILED
+from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.streams import say
+
+if TYPE_CHECKING:
+    from planfold.runtime.settings import Settings
+
+_NAMES = {"planfold": "planfold", "sqlite": "SQLite", "wal_bytes": "WAL bytes"}
+
+
+@command("schema")
+@json_option("the schema (it is JSON anyway)")
+def schema_command(as_json: bool, db: str | None) -> int:
+    """Print the JSON schema of plan files, for editors and other programs.
+
+    \b
+    planfold schema > plan.schema.json
+    """
+    import json
+
+    from planfold.drafting.schema import plan_schema
+
+    say(json.dumps(plan_schema(), indent=2))
+    return COMPLETED
+
+
+@command("doctor")
+@tools_option
+@json_option("what was found")
+def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """Check versions, settings, tools and the database. Exit code 1 if something is wrong.
+
+    Nothing is changed: the database is neither created nor migrated.
+
+    \b
+    planfold doctor
+    """
+    from planfold.cli.diagnosis import diagnose
+    from planfold.cli.preview import fact_lines
+    from planfold.cli.terminal import Paper, clean, print_json
+
+    diagnosis = diagnose(db, tools)
+    if as_json:
+        print_json(
+            {"ok": not diagnosis.faults, "faults": diagnosis.faults, "notes": diagnosis.notes}
+            | diagnosis.facts
+        )
+    else:
+        paper = Paper()
+        facts = {
+            _NAMES.get(name, name.replace("_", " ").capitalize()): clean(_in_words(value))
+            for name, value in diagnosis.facts.items()
+        }
+        paper.lines(fact_lines(facts, paper.width))
+        paper.lines([[("note: ", "ask"), (clean(note), "")] for note in diagnosis.notes])
+        paper.lines([[("wrong: ", "bad"), (clean(fault), "")] for fault in diagnosis.faults])
+        if not diagnosis.faults:
+            paper.lines([[("Nothing is wrong.", "good")]])
+    return FAILED if diagnosis.faults else COMPLETED
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
+
+
+@command("migrate")
+@click.option(
+    "--check", is_flag=True, help="Only say whether it is up to date; exit code 1 if not."
+)
+@click.option(
+    "--restored", is_flag=True, help="The database came from a backup: refuse its checkpoints."
+)
+@click.option(
+    "--order",
+    type=click.Choice(["strict", "feed"]),
+    help="PostgreSQL: whether appends wait for each other.",
+)
+@json_option("the schema before and after")
+def migrate_command(
+    check: bool, restored: bool, order: str | None, as_json: bool, db: str | None
+) -> int:
+    """Bring the database's schema up to date, all steps or none.
+
+    Every command that opens the database does so too; this is for doing it at a chosen time. It
+    may run in several processes at once, and again after a crash.
+
+    \b
+    planfold migrate
+    planfold migrate --check
+    """
+    from planfold.cli.access import database_shown, require_database, run_async, settings_for
+
+    if check and (restored or order):
+        raise click.UsageError("--check changes nothing; leave the other options out")
+    settings = settings_for(db)
+    require_database(settings)
+    before, newest = run_async(_schemas(settings))
+    facts: dict[str, Any] = {"database": database_shown(settings), "before": before}
+    if check:
+        return _tell_migrated(facts | {"after": before, "newest": newest}, as_json)
+    changed = run_async(_migrate(settings, restored=restored, order=order))
+    return _tell_migrated(facts | {"after": newest} | changed, as_json)
+
+
+async def _schemas(settings: Settings) -> tuple[int, int]:
+    """The database's schema, and the newest."""
+    from planfold.databases import inspect_database
+
+    report = await inspect_database(settings.database)
+    return report.schema, report.newest_schema
+
+
+async def _migrate(settings: Settings, *, restored: bool, order: str | None) -> dict[str, Any]:
+    from planfold.app import open_app
+    from planfold.databases import set_order
+
+    changed: dict[str, Any] = {}
+    if order is not None:
+        await set_order(settings.database, order)
+        changed["order"] = order
+    async with open_app(settings, create=False, load=False) as app:
+        if restored:
+            changed["epoch"] = await app.store.checkpoints.raise_epoch()
+    return changed
+
+
+def _tell_migrated(facts: dict[str, Any], as_json: bool) -> int:
+    from planfold.cli.terminal import print_json
+
+    before, after, newest = facts["before"], facts["after"], facts.get("newest", facts["after"])
+    if as_json:
+        print_json(facts)
+        return COMPLETED if after == newest else FAILED
+    if before == newest:
+        say(f"Schema {newest}: up to date.")
+    elif after == newest:
+        say(f"Schema {before} -> {newest}.")
+    elif before > newest:
+        say(f"Schema {before}; this planfold knows up to {newest}: upgrade planfold.")
+    else:
+        say(f"Schema {before}; `planfold migrate` brings it to {newest}.")
+    if "order" in facts:
+        say(f"Order: {facts['order']}.")
+    if "epoch" in facts:
+        say(f"Epoch {facts['epoch']}: checkpoints that were saved before are refused.")
+    return COMPLETED if after == newest else FAILED

@@ -1,0 +1,126 @@
+"""``replan`` and ``budget``: plans that a language model makes, and what they may cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planfold.cli.exits import COMPLETED
+from planfold.cli.options import command, json_option, plan_argument
+
+if TYPE_CHECKING:
+    from planfold.planner.budget import Budget
+    from planfold.planner.state import PlannerState
+
+
+@command("replan")
+@click.argument("words", nargs=-1, metavar="[ID] REASON")
+@json_option("the plan")
+def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """Let the model plan anew what has not started; what is finished stays.
+
+    `resume` or a worker then asks the model, and shows what it would change before it is approved.
+    ID may be left out where only one plan is not completed.
+
+    \b
+    planfold replan plan-3f9a "the staging server is gone, use the new one"
+    planfold resume plan-3f9a
+    """
+    from planfold.cli.access import existing_app, only_plan, run_async, status_of
+    from planfold.cli.commands.decisions import tell
+    from planfold.planner.commands import Replan
+
+    if not words or len(words) > 2:
+        raise click.UsageError('say why, in quotes: planfold replan [ID] "REASON"')
+    key = words[0] if len(words) == 2 else None
+
+    async def replan() -> int:
+        async with existing_app(db) as app:
+            found = await only_plan(
+                app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
+            )
+            await app.send(found, Replan(words[-1]))
+            said = "The model will plan it anew; nothing new starts until you approve that"
+            return await tell(app, found, said, as_json=as_json, db=db)
+
+    return run_async(replan())
+
+
+def read_budget(words: tuple[str, ...]) -> Budget:
+    """``tokens=20000,cost=0.5`` as a budget. Raises click.BadParameter."""
+    import msgspec
+
+    from planfold.planner.budget import Budget
+
+    known = Budget.__struct_fields__
+    amounts: dict[str, Any] = {}
+    for word in (part for text in words for part in text.split(",")):
+        name, _, number = word.strip().partition("=")
+        if name not in known or not number:
+            raise click.BadParameter(f"{word!r}: write NAME=NUMBER; names: {', '.join(known)}")
+        amounts[name] = number.replace("_", "")
+    try:
+        budget = msgspec.convert(amounts, Budget, strict=False)
+    except msgspec.ValidationError as fault:
+        raise click.BadParameter(str(fault)) from None
+    for name in known:
+        amount = getattr(budget, name)
+        if amount is not None and not 0 < amount < 1e15:
+            raise click.BadParameter(f"{name} must be above 0, and a number that can be counted")
+    return budget
+
+
+@command("budget")
+@plan_argument
+@click.option(
+    "--add", multiple=True, metavar="NAME=NUMBER", help="Raise a bound; tasks that wait go on."
+)
+@json_option("what is spent, set aside and allowed")
+def budget_command(plan_id: str | None, add: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """Show what a plan has spent on models, or let it spend more.
+
+    Bounds: tokens, cost (US dollars), calls (of models and of agents' tools), seconds (of those
+    calls), tasks (that a model proposed). What has no bound keeps none. A task that the budget
+    stopped goes on where it was.
+
+    \b
+    planfold budget plan-3f9a
+    planfold budget plan-3f9a --add tokens=20000 --add cost=0.50
+    """
+    from planfold.cli.access import existing_app, latest_plan, person, run_async
+    from planfold.cli.terminal import Paper, print_json
+    from planfold.planner.commands import AddBudget
+
+    more = read_budget(add) if add else None
+
+    async def budget() -> int:
+        async with existing_app(db) as app:
+            found = await latest_plan(app, plan_id)
+            if more is not None:
+                await app.send(found, AddBudget(more, person()))
+            state = (await app.planner(found)).state
+            if as_json:
+                print_json({"id": found, **_budget_json(state)})
+                return COMPLETED
+            Paper().lines([[(found, "dim")], *([(line, "")] for line in _budget_lines(state))])
+            return COMPLETED
+
+    return run_async(budget())
+
+
+def _budget_json(state: PlannerState) -> dict[str, Any]:
+    import msgspec
+
+    amounts = {"spent": state.spent, "reserved": state.reserved, "budget": state.budget}
+    return {name: msgspec.structs.asdict(amount) for name, amount in amounts.items()}
+
+
+def _budget_lines(state: PlannerState) -> list[str]:
+    from planfold.cli.event_text import budget_words, spent_words
+
+    return [
+        f"spent:     {spent_words(state.spent) or 'nothing'}",
+        f"set aside: {spent_words(state.reserved) or 'nothing'}",
+        f"allowed:   {budget_words(state.budget) or 'as much as it takes: no bound was set'}",
+    ]

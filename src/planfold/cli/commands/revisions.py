@@ -1,0 +1,111 @@
+"""``revise``: another plan for what has not started, and for what failed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from planfold.cli.exits import COMPLETED, WAITS
+from planfold.cli.options import command, json_option, tools_option
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.drafting.changes import PlanDiff
+    from planfold.planner.commands import RevisePlan
+
+
+@command("revise")
+@click.argument("words", nargs=-1, required=True, metavar="[ID] PLAN")
+@click.option("--yes", "-y", is_flag=True, help="Approve the revision without asking.")
+@tools_option
+@json_option("the plan as it stands then")
+def revise_command(
+    words: tuple[str, ...], yes: bool, tools: tuple[str, ...], as_json: bool, db: str | None
+) -> int:
+    """Replace what has not started, and what failed, by another plan.
+
+    Tasks that are running or completed stay. One that failed, was skipped or cancelled is planned
+    again if PLAN has it, and dropped if not.
+
+    PLAN is the whole plan, edited (text), or also only what is still to come (JSON, YAML): a
+    file, a text in quotes, or - for standard input. Shows what would change, and asks. Without a
+    terminal and without --yes the revision is recorded and waits for approval (exit code 3). ID
+    may be left out where only one plan is not completed.
+
+    \b
+    planfold revise plan-3f9a release.md
+    """
+    from planfold.cli.access import run_async
+
+    if len(words) > 2:
+        raise click.UsageError("give a plan's id and one file; put a text in quotes")
+    key = words[0] if len(words) == 2 else None
+    return run_async(_revise(key, words[-1], yes, tools, as_json=as_json, db=db))
+
+
+async def _revise(
+    key: str | None,
+    source: str,
+    yes: bool,
+    tools: tuple[str, ...],
+    *,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    from msgspec.structs import replace
+
+    from planfold.app import open_app
+    from planfold.cli.access import (
+        let_tools_be_found,
+        only_plan,
+        person,
+        require_database,
+        settings_for,
+        status_of,
+    )
+    from planfold.cli.commands.decisions import tell
+    from planfold.planner.tasks import PlanStatus
+
+    settings = settings_for(db)
+    require_database(settings)
+    let_tools_be_found(settings, tools)
+    async with open_app(settings, tools=tools, create=False) as app:
+        found = await only_plan(
+            app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
+        )
+        revision, diff = await _compiled(app, found, source)
+        asks = sys.stdin.isatty() and not (yes or as_json)
+        if not as_json:
+            _show(diff)
+        if asks and diff and not click.confirm("Approve this revision?", default=False):
+            return await tell(app, found, "Nothing was changed", as_json=as_json, db=db)
+        approver = person() if yes or (asks and diff) else None
+        await app.send(found, replace(revision, approved_by=approver))
+        said = "Revised" if diff else "That is the plan already"
+        await tell(app, found, said, as_json=as_json, db=db)
+        waits = await app.status(found) is PlanStatus.AwaitingApproval
+        return WAITS if waits else COMPLETED
+
+
+async def _compiled(app: App, plan_id: str, source: str) -> tuple[RevisePlan, PlanDiff]:
+    """The revision, and what it changes."""
+    from planfold.cli.sources import read_source
+    from planfold.drafting.files import load_plan
+    from planfold.drafting.revision import compile_revision, revision_diff
+
+    text, name = read_source(source)
+    toolbox = app.executors.toolbox
+    draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
+    state = (await app.planner(plan_id)).state
+    revision = compile_revision(draft, toolbox, state)
+    return revision, revision_diff(state, revision)
+
+
+def _show(diff: PlanDiff) -> None:
+    from planfold.cli.report import change_lines
+    from planfold.cli.terminal import Paper
+
+    paper = Paper()
+    paper.lines(change_lines(diff, paper.width, "Nothing."))

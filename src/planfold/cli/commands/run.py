@@ -1,0 +1,320 @@
+"""``run``, ``plan`` and ``resume``: plans begin, and go on."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from planfold.cli.exits import COMPLETED
+from planfold.cli.options import (
+    command,
+    json_option,
+    model_option,
+    plan_argument,
+    tools_option,
+)
+from planfold.cli.streams import say
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from planfold.planner.commands import Initialize
+    from planfold.runtime.settings import Settings
+    from planfold.tools.tool import Toolbox
+
+S = TypeVar("S", bound="msgspec.Struct")
+
+_PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _PLAN_ID.fullmatch(value):
+        raise click.BadParameter("use up to 100 letters, digits and . _ : - (first a letter)")
+    return value
+
+
+parallel_option = click.option(
+    "--max-parallel",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most N tasks of this plan run at once.",
+)
+
+priority_option = click.option(
+    "--priority",
+    type=click.IntRange(-1_000, 1_000),
+    default=0,
+    metavar="N",
+    help="Workers take tasks of plans with a higher priority first (0 unless set).",
+)
+
+
+@command("run")
+@click.argument("source", metavar="PLAN")
+@click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
+@click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
+@click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
+@model_option
+@click.option("--as-written", is_flag=True, help="With a model: it works, but does not plan.")
+@click.option(
+    "--budget",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Bound: tokens, cost (US dollars), calls, seconds or tasks; see `planfold budget`.",
+)
+@parallel_option
+@priority_option
+@tools_option
+@json_option("the plan as it ends")
+def run_command(
+    source: str,
+    yes: bool,
+    detach: bool,
+    plan_id: str | None,
+    model: str | None,
+    as_written: bool,
+    budget: tuple[str, ...],
+    max_parallel: int | None,
+    priority: int,
+    tools: tuple[str, ...],
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Show a plan, ask for approval once, and run it with live progress.
+
+    PLAN is a file (Markdown, text, JSON, YAML), a text in quotes, or - for standard input. With
+    --model the model makes the plan of a text, and works off what no tool does; JSON and YAML, and
+    texts with --as-written, are taken as they stand. Without a terminal and without --yes the plan
+    is recorded and waits for approval (exit code 3). With --id the same plan is submitted once
+    however often you call this.
+
+    \b
+    planfold run release.md
+    planfold run --yes "Run `make`, then run `make test`"
+    planfold run --model openai:gpt-5 "Find out why the tests fail, and mend it"
+    """
+    from planfold.cli.access import run_async, settings_for
+
+    settings = settings_for(db, max_parallel=max_parallel, model=model)
+    if budget:
+        from planfold.cli.commands.models import read_budget
+
+        settings = _with(settings, budget=read_budget(budget))
+    about = (settings, as_written, priority)
+    return run_async(_run(source, yes, detach, plan_id, *about, tools, as_json=as_json, db=db))
+
+
+async def _run(
+    source: str,
+    yes: bool,
+    detach: bool,
+    plan_id: str | None,
+    settings: Settings,
+    as_written: bool,
+    priority: int,
+    tools: tuple[str, ...],
+    *,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    from contextlib import AsyncExitStack
+
+    from planfold.app import new_plan_id, open_app
+    from planfold.assembly import assembled
+    from planfold.cli.access import let_tools_be_found, person
+    from planfold.planner.tasks import PlanStatus
+
+    since = time.time()
+    let_tools_be_found(settings, tools)
+    approver = person() if yes else None
+    plan_id = plan_id or new_plan_id()
+    async with AsyncExitStack() as stack:
+        executors = await stack.enter_async_context(assembled(settings, tools))
+        begin = _begun(source, settings, executors.toolbox, as_written, approver)
+        begin = _with(begin, config=_with(begin.config, priority=priority))
+        if begin.config.model and executors.models is not None:
+            executors.models(begin.config.model)  # a model that nobody knows is told of now
+        # Only now: a plan that is not right must not even make a database.
+        opening = open_app(settings, executors=executors, load=False)
+        app = await stack.enter_async_context(opening)
+        await app.send(plan_id, begin)
+        if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
+            await app.approve(plan_id, by=person())  # it had been submitted without --yes
+        from planfold.cli.runner import Runner
+
+        runner = Runner(app, db=db, as_json=as_json, since=since, tools=tools)
+        return await runner.run(plan_id, detach=detach)
+
+
+def _with(value: S, **changes: Any) -> S:
+    import msgspec
+
+    return msgspec.structs.replace(value, **changes)
+
+
+def _begun(
+    source: str,
+    settings: Settings,
+    toolbox: Toolbox,
+    as_written: bool,
+    approver: str | None,
+) -> Initialize:
+    """How the plan begins: as its text says, or with the wish that the model is to plan."""
+    from planfold.assembly import planner_config
+    from planfold.cli.sources import is_data, read_source
+    from planfold.drafting.files import decoded_plan
+    from planfold.drafting.model.wish import begin_with_wish
+
+    config = planner_config(settings)
+    if config.model and not as_written:
+        text, name = read_source(source)
+        if not is_data(text, name):
+            wish = decoded_plan(text, name)
+            return begin_with_wish(wish, config, approved_by=approver)
+    return _with(_compiled(source, toolbox)[0], config=config, approved_by=approver)
+
+
+def _compiled(source: str, toolbox: Toolbox) -> tuple[Initialize, list[str]]:
+    """The checked plan, and what its text says beside the tasks."""
+    from planfold.cli.sources import read_source
+    from planfold.drafting.compiler import compile_plan
+    from planfold.drafting.files import load_plan
+    from planfold.planner.commands import Initialize
+
+    text, name = read_source(source)
+    draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
+    return Initialize(draft.title, compile_plan(draft, toolbox), draft.goal), draft.notes
+
+
+# --- plan ---------------------------------------------------------------------------------------
+
+
+@command("plan")
+@click.argument("source", metavar="PLAN")
+@tools_option
+@json_option("the checked tasks, waves, critical path and tools")
+def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
+    """Check a plan and show its graph, waves, critical path and tools. Nothing is written.
+
+    \b
+    planfold plan release.md
+    """
+    from planfold.assembly import assembled
+    from planfold.cli.access import let_tools_be_found, run_async, settings_for
+    from planfold.cli.preview import note_lines, outline, shape_json, shape_lines
+    from planfold.cli.terminal import Paper, clean, print_json
+    from planfold.planner.revisions import hash_revision
+
+    settings = settings_for(db)
+    let_tools_be_found(settings, tools)
+
+    async def compiled() -> tuple[Initialize, list[str]]:
+        async with assembled(settings, tools) as executors:
+            return _compiled(source, executors.toolbox)
+
+    plan, notes = run_async(compiled())
+    missing = _missing(plan, settings)
+    if as_json:
+        files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
+        print_json(_plan_json(plan) | {"notes": notes} | shape_json(plan.tasks) | files)
+        return COMPLETED
+    paper = Paper()
+    paper.lines([title_line(plan.title, len(plan.tasks)), []])
+    paper.lines(outline(plan.tasks, paper.width, most=None))
+    if notes:
+        paper.lines([[], *note_lines(notes, paper.width)])
+    paper.lines([[], *shape_lines(plan.tasks, paper.width)])
+    if missing:
+        named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
+        paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])
+    paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
+    return COMPLETED
+
+
+def _missing(plan: Initialize, settings: Settings) -> list[tuple[int, str]]:
+    """Files that the plan names and that are not in the workspace."""
+    import functools
+
+    from planfold.assembly import workspace_of
+    from planfold.drafting.attachments import missing_files
+    from planfold.executors.files.attached import is_there
+
+    return missing_files(plan.tasks, functools.partial(is_there, workspace_of(settings)))
+
+
+def _plan_json(plan: Initialize) -> dict[str, Any]:
+    import msgspec
+
+    from planfold.planner.revisions import hash_revision
+
+    tasks = [msgspec.to_builtins(msgspec.structs.asdict(spec)) for spec in plan.tasks]
+    return {
+        "title": plan.title,
+        "goal": plan.goal,
+        "revision_hash": hash_revision(plan.tasks),
+        "tasks": tasks,
+    }
+
+
+def title_line(title: str, tasks: int) -> list[tuple[str, str]]:
+    from planfold.cli.terminal import clean, counted
+
+    return [(clean(title) or "Plan", "bold"), (f" ({counted(tasks, 'task')})", "dim")]
+
+
+# --- resume -------------------------------------------------------------------------------------
+
+
+@command("resume")
+@plan_argument
+@tools_option
+@json_option("the plan as it ends (without an ID: a list of plans)")
+def resume_command(
+    plan_id: str | None, tools: tuple[str, ...], as_json: bool, db: str | None
+) -> int:
+    """Go on with a plan, or with all that have not ended, until each has ended or waits for you.
+
+    What was finished is not done again. In a terminal open questions are asked, and approval if
+    that is what is missing.
+
+    \b
+    planfold resume
+    planfold resume plan-3f9a
+    """
+    from planfold.cli.access import run_async
+
+    return run_async(_resume(plan_id, tools, as_json=as_json, db=db))
+
+
+async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db: str | None) -> int:
+    from planfold.app import open_app
+    from planfold.cli.access import (
+        find_plan,
+        let_tools_be_found,
+        require_database,
+        settings_for,
+        unfinished_plans,
+    )
+    from planfold.cli.runner import Runner
+    from planfold.cli.terminal import print_json
+
+    settings = settings_for(db)
+    require_database(settings)
+    let_tools_be_found(settings, tools)
+    async with open_app(settings, tools=tools, create=False) as app:
+        runner = Runner(app, db=db, as_json=as_json, tools=tools)
+        if key is not None:
+            return await runner.run(await find_plan(app, key))
+        plans = await unfinished_plans(app)
+        if len(plans) == 1:
+            return await runner.run(plans[0].aggregate_id, in_list=True)
+        if plans:
+            return await runner.run_all()
+    if as_json:
+        print_json([])
+    else:
+        say("Nothing to resume: every plan has ended.")
+    return COMPLETED

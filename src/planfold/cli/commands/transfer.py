@@ -1,0 +1,346 @@
+"""``export``, ``import`` and ``archive``: plans out of a database, into it, and away."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+import click
+
+from planfold.cli.exits import COMPLETED, FAILED
+from planfold.cli.options import command, json_option
+from planfold.cli.streams import flush_output, output, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planfold.app import App
+    from planfold.transfer.archive import Archived
+    from planfold.transfer.export_file import ExportFile
+    from planfold.transfer.exporter import Exported
+    from planfold.transfer.importer import Imported, Plan
+
+STANDARD: Final = "-"
+SHOWN: Final = 10  # plans that a message names
+READ_BUFFER: Final = 1 << 18
+_UNITS: Final = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+@command("export")
+@click.argument("plans", metavar="[ID]...", nargs=-1)
+@click.option("--to", metavar="FILE", default=STANDARD, help="The file; - (default): the output.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@json_option("what was exported (needs --to)")
+def export_command(
+    plans: tuple[str, ...], to: str, force: bool, as_json: bool, db: str | None
+) -> int:
+    """Write plans, or everything, as JSON lines with a checksum at the end.
+
+    The file is there whole or not at all. Work may go on meanwhile: every plan is exported as it
+    stands at one moment. `planfold import` reads the file, into SQLite or PostgreSQL.
+
+    \b
+    planfold export --to plans.jsonl
+    planfold export plan-3f9a > plan.jsonl
+    """
+    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.terminal import counted, print_json
+
+    if as_json and to == STANDARD:
+        raise click.UsageError("--json prints to the output too; name a file with --to")
+
+    async def export_plans() -> tuple[Exported, str]:
+        async with existing_app(db) as app:
+            ids = [await find_plan(app, key) for key in dict.fromkeys(plans)] if plans else None
+            files = str(_files_of(app)) + "/"
+            with _output(to, force) as file:
+                return await _export(app, file, ids, files), files
+
+    done, files = run_async(export_plans())
+    if as_json:
+        print_json(
+            {"file": to, "streams": done.streams, "events": done.events, "sha256": done.sha256}
+        )
+    else:
+        where = "" if to == STANDARD else f" to {_clean(to)}"
+        what = f"{counted(done.streams, 'stream')} with {counted(done.events, 'event')}"
+        click.echo(f"Exported {what}{where}.", err=True)
+    if done.mentioning:
+        some = ", ".join(map(_clean, done.mentions))
+        rest = ", ..." if done.mentioning > len(done.mentions) else ""
+        click.echo(
+            f"note: {counted(done.mentioning, 'plan')} ({some}{rest}) refer to files in "
+            f"{_clean(files)}, which are not in the export; copy them too",
+            err=True,
+        )
+    return COMPLETED
+
+
+async def _export(app: App, file: BinaryIO, ids: Sequence[str] | None, files: str) -> Exported:
+    from planfold.transfer.exporter import export
+
+    with _progress("events") as progress:
+        return await export(app.store, file.write, ids, look_for=files, progress=progress)
+
+
+@contextmanager
+def _output(to: str, force: bool) -> Iterator[BinaryIO]:
+    from planfold.transfer.files import new_file
+
+    if to == STANDARD:
+        yield output().buffer
+        if not flush_output():
+            raise click.exceptions.Exit(FAILED)
+    else:
+        with new_file(Path(to), overwrite=force) as file:
+            yield file
+
+
+def _files_of(app: App) -> Path:
+    from planfold.assembly import files_dir
+
+    return files_dir(app.settings, Path(app.settings.workspace).resolve())
+
+
+# --- import -------------------------------------------------------------------------------------
+
+
+@command("import")
+@click.argument("source", metavar="FILE")
+@click.option("--dry-run", is_flag=True, help="Check the file against the database, no more.")
+@json_option("what was imported")
+def import_command(source: str, dry_run: bool, as_json: bool, db: str | None) -> int:
+    """Read plans from a file (-: standard input), with their ids and times.
+
+    The whole file is checked before anything is written. Plans that are there already are left
+    alone, so importing twice does nothing, and an import that was cut off goes on. A plan that is
+    there with another history is refused, and the whole file with it.
+
+    \b
+    planfold import plans.jsonl --db sqlite:///other.db
+    """
+    from planfold.cli.access import run_async
+    from planfold.cli.terminal import print_json
+
+    with _input(source) as export:
+        done = run_async(_import(export, dry_run, db))
+    if as_json:
+        print_json({"file": source, "dry_run": dry_run, **_as_dict(done)})
+    else:
+        say(_imported_in_words(done, dry_run))
+    return COMPLETED
+
+
+async def _import(export: ExportFile, dry_run: bool, db: str | None) -> Imported:
+    """A database that is not there yet is made only when the file has turned out sound."""
+    from planfold.app import open_app
+    from planfold.cli.access import settings_for
+    from planfold.transfer.importer import write
+
+    plan = await _checked(export, db)
+    if not dry_run and (plan.found.new or plan.found.extended):
+        async with open_app(settings_for(db), load=False) as app:
+            with _progress("events") as progress:
+                await write(app.store, export, plan, progress=progress)
+    return plan.found
+
+
+async def _checked(export: ExportFile, db: str | None) -> Plan:
+    """Compare with the database; where there is none, with an empty one."""
+    import msgspec
+
+    from planfold.app import open_app
+    from planfold.cli.access import existing_app, settings_for
+    from planfold.errors import ConfigurationError
+    from planfold.transfer.importer import check
+
+    try:
+        async with existing_app(db) as app:
+            return await check(app.store, export)
+    except ConfigurationError as fault:
+        if fault.topic != "no database":
+            raise
+    nothing = msgspec.structs.replace(settings_for(db), database="sqlite:///:memory:")
+    async with open_app(nothing, load=False) as app:
+        return await check(app.store, export)
+
+
+@contextmanager
+def _input(source: str) -> Iterator[ExportFile]:
+    import shutil
+    import tempfile
+
+    from planfold.transfer.export_file import ExportFile
+    from planfold.transfer.files import naming
+
+    if source == STANDARD:  # it is read twice
+        with tempfile.TemporaryFile(buffering=READ_BUFFER) as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            yield ExportFile(cast("BinaryIO", file), "standard input")
+        return
+    path = Path(source)
+    with naming(path):
+        file = path.open("rb", buffering=READ_BUFFER)
+    with file:
+        yield ExportFile(file, _clean(source))
+
+
+def _imported_in_words(done: Imported, dry_run: bool) -> str:
+    from planfold.cli.terminal import counted
+
+    parts = [
+        f"{counted(done.new, 'stream')} new" if done.new else "",
+        f"{done.lifted:,} of them from the archive" if done.lifted else "",
+        f"{done.extended:,} longer than here" if done.extended else "",
+        f"{done.already_there:,} already there" if done.already_there else "",
+    ]
+    what = ", ".join(filter(None, parts)) or "nothing in the file"
+    verb = "Would import" if dry_run else "Imported"
+    return f"{verb} {counted(done.events, 'event')}: {what}."
+
+
+# --- archive ------------------------------------------------------------------------------------
+
+
+class Age(click.ParamType[float]):
+    """A time span in seconds, written with its unit: 12h, 90d, 2w."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
+        if match is None:
+            self.fail(
+                f"{value!r} is no age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
+            )
+        return float(int(match[1]) * _UNITS[match[2]])
+
+
+class EndedStatuses(click.ParamType[frozenset[str]]):
+    """Statuses of plans that have ended, with commas between them."""
+
+    name = "statuses"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[str]:
+        from planfold.cli.access import ENDED
+
+        if isinstance(value, frozenset):
+            return value
+        wanted = frozenset(filter(None, str(value).split(",")))
+        if not wanted or wanted - ENDED:
+            self.fail(
+                f"{value!r} names no ended plans; write one or more of "
+                f"{','.join(sorted(ENDED))}, with commas",
+                param,
+                ctx,
+            )
+        return wanted
+
+
+@command("archive")
+@click.option(
+    "--older-than", metavar="AGE", type=Age(), required=True, help="12h, 90d or 2w since the end."
+)
+@click.option("--to", metavar="FOLDER", default=".", help="For the file. Default: this folder.")
+@click.option(
+    "--status",
+    metavar="STATUS,...",
+    type=EndedStatuses(),
+    default="completed,failed,cancelled",
+    help="Only plans that ended so. Default: completed,failed,cancelled.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be archived, no more.")
+@json_option("what was archived")
+def archive_command(
+    older_than: float,
+    to: str,
+    status: frozenset[str],
+    dry_run: bool,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Move plans that ended long ago out of the database, into a new file in a folder.
+
+    The file is read again before anything is deleted. Plans that have not ended, and those that a
+    consumer of the log has not read yet, are never touched. `planfold import FILE` brings the
+    plans back.
+
+    \b
+    planfold archive --older-than 90d --to archive/
+    """
+    from planfold.cli.access import existing_app, run_async
+    from planfold.cli.terminal import print_json
+    from planfold.runtime.aggregate import PLAN
+    from planfold.transfer.archive import Choice, archive
+
+    async def archive_plans() -> Archived:
+        async with existing_app(db) as app:
+            choice = Choice(PLAN.stream_id, status, app.store.clock() - older_than)
+            with _progress("plans") as progress:
+                return await archive(
+                    app.store, Path(to), choice, dry_run=dry_run, progress=progress
+                )
+
+    done = run_async(archive_plans())
+    if as_json:
+        print_json({"dry_run": dry_run, **_as_dict(done)})
+    else:
+        _tell_archived(done, dry_run)
+    return COMPLETED
+
+
+def _tell_archived(done: Archived, dry_run: bool) -> None:
+    from planfold.cli.terminal import counted
+
+    verb = "Would archive" if dry_run else "Archived"
+    files = f" to {', '.join(map(_clean, done.files))}" if done.files else ""
+    what = f"{counted(done.streams, 'plan')} with {counted(done.events, 'event')}"
+    say(f"{verb} {what}{files}.")
+    for plan_id, reason in list(done.left.items())[:SHOWN]:
+        say(f"left: {_clean(plan_id)}: {_clean(reason)}")
+    if done.left_count > SHOWN:
+        say(f"and {counted(done.left_count - SHOWN, 'plan')} more")
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Any]:
+    """Counts on standard error, if that is a terminal."""
+    from planfold.cli.terminal import counted
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def tell(count: int) -> None:
+        click.echo(f"\r{counted(count, what.rstrip('s'))}", err=True, nl=False)
+
+    try:
+        yield tell
+    finally:
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    import msgspec
+
+    found: dict[str, Any] = msgspec.to_builtins(value)
+    return found
+
+
+def _clean(text: str) -> str:
+    from planfold.cli.terminal import clean
+
+    return clean(text)

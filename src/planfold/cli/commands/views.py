@@ -1,0 +1,351 @@
+"""``list``, ``show``, ``watch``, ``log`` and ``graph``: looking at plans changes nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
+from planfold.cli.options import command, json_option, plan_argument
+from planfold.cli.streams import say
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.cli.terminal import Line, Paper
+    from planfold.eventstore.envelope import Envelope
+    from planfold.eventstore.port import StreamHead
+
+NARROW = 70  # columns
+
+
+@command("list")
+@json_option("the plans")
+def list_command(as_json: bool, db: str | None) -> int:
+    """List all plans, the newest last.
+
+    \b
+    planfold list
+    planfold list --json
+    """
+    from planfold.cli.access import existing_app, run_async
+    from planfold.cli.terminal import Paper, clean, print_json
+
+    async def plans() -> list[StreamHead]:
+        async with existing_app(db) as app:
+            return await app.plans()
+
+    found = run_async(plans())
+    if as_json:
+        print_json([_plan_json(plan) for plan in found])
+    elif found:
+        paper = Paper()
+        narrow = paper.width < NARROW
+        pad = 0 if narrow else max(len(clean(plan.aggregate_id)) for plan in found)
+        lines = [line for plan in found for line in _plan_lines(plan, narrow, pad)]
+        paper.lines(lines, width=paper.width)
+    else:
+        say("No plans yet; `planfold run` makes one.")
+    return COMPLETED
+
+
+def _plan_json(plan: StreamHead) -> dict[str, Any]:
+    return {
+        "id": plan.aggregate_id,
+        "priority": 0,
+        **plan.head,
+        "created_at": plan.created_at,
+        "updated_at": plan.updated_at,
+        "version": plan.version,
+    }
+
+
+def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
+    from planfold.cli.terminal import STATUS_STYLES, clean, counted
+
+    head = plan.head
+    status = clean(str(head.get("status", "")))
+    done = f"{head.get('completed', 0)}/{head.get('total', 0)}"
+    line: Line = [
+        (f"{clean(plan.aggregate_id):<{pad}}  ", ""),
+        (f"{status.replace('_', ' '):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
+        (f"{done:>{0 if narrow else 5}}  ", ""),
+    ]
+    if head.get("questions"):
+        line.append((counted(int(head["questions"]), "question") + "  ", "ask"))
+    title = clean(str(head.get("title", "")))
+    return [line, [("  " + title, "")]] if narrow else [[*line, (title, "")]]
+
+
+@command("show")
+@plan_argument
+@click.option("--task", metavar="TASK", help="All of one task's result or error.")
+@click.option("--context", is_flag=True, help="The plan as a model would be told of it.")
+@json_option("the plan")
+def show_command(
+    plan_id: str | None, task: str | None, context: bool, as_json: bool, db: str | None
+) -> int:
+    """Show a plan's tasks with their results, its open questions, and what to do next.
+
+    Without an ID: the latest plan that has not ended, else the latest.
+
+    \b
+    planfold show
+    planfold show plan-3f9a --task build
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.report import show_json, task_lines, whole_report
+    from planfold.cli.situation import situation_of
+    from planfold.cli.terminal import Paper, clean_lines, print_json
+    from planfold.planner.context import render_context
+
+    if context and (task is not None or as_json):
+        raise click.UsageError("--context goes with neither --task nor --json")
+
+    async def show() -> None:
+        async with existing_app(db) as app:
+            found = await latest_plan(app, plan_id)
+            situation, paper = await situation_of(app, found), Paper()
+            one = None if task is None else await app.task_id(found, task)
+            if context:
+                told = render_context(situation.fold.state)
+                paper.lines([[(line, "")] for line in clean_lines(told)])
+            elif as_json:
+                shown = show_json(situation)
+                if one is not None:
+                    shown = next(t for t in shown["tasks"] if t["id"] == one)
+                print_json(shown)
+            elif one is not None:
+                paper.lines(task_lines(situation, situation.fold.state.tasks[one], paper.width))
+            else:
+                paper.lines(whole_report(situation, db, paper.width))
+
+    run_async(show())
+    return COMPLETED
+
+
+@command("watch")
+@plan_argument
+@json_option("the plan once it has ended")
+def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
+    """Follow a plan that runs in another process until it ends. Ctrl-C leaves it alone.
+
+    The exit code tells how the plan ended. Without an ID: the latest plan that has not ended.
+
+    \b
+    planfold watch plan-3f9a
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.progress import PlainLines, display_for
+    from planfold.cli.report import header_line, plan_lines, show_json
+    from planfold.cli.session import Session, Stop
+    from planfold.cli.situation import situation_of
+    from planfold.cli.terminal import Paper, print_json
+
+    async def watch() -> int:
+        async with existing_app(db) as app:
+            found = await latest_plan(app, plan_id)
+            paper = Paper()
+            display = display_for(paper, as_json=as_json)
+            if isinstance(display, PlainLines):
+                situation = await situation_of(app, found)
+                paper.lines([[(found, "bold"), (" ", ""), *header_line(situation.fold)]])
+            with Stop().listening() as stop:
+                session = Session(app, [found], display, paper, stop, to_the_end=True)
+                await session.follow()
+            if stop.asked.is_set():
+                return INTERRUPTED
+            situation = await situation_of(app, found)
+            if as_json:
+                print_json(show_json(situation))
+            else:
+                paper.lines(plan_lines(situation, paper.width, most=40))
+            return exit_code_of([situation.fold.state.status.value])
+
+    return run_async(watch())
+
+
+@command("log")
+@plan_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on with new events until the plan ends.")
+@click.option("--all", "everything", is_flag=True, help="The events of all plans.")
+@json_option("one envelope per line")
+def log_command(
+    plan_id: str | None, follow: bool, everything: bool, as_json: bool, db: str | None
+) -> int:
+    """Print what happened, one line per event.
+
+    Without an ID: the latest plan that has not ended, else the latest.
+
+    \b
+    planfold log --follow
+    planfold log plan-3f9a --json
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.eventstore.envelope import Query
+
+    if everything and plan_id is not None:
+        raise click.UsageError("name a plan, or use --all")
+
+    async def log() -> int:
+        async with existing_app(db) as app:
+            query = Query()
+            if not everything:
+                query = Query(aggregate_id=await latest_plan(app, plan_id))
+            printer = _LogPrinter(as_json, everything)
+            if not follow:
+                after = 0
+                while page := await app.store.read(query, after=after, limit=1000):
+                    for envelope in page:
+                        printer.print(envelope)
+                    after = page[-1].position
+                printer.flush()
+                return COMPLETED
+            return await _follow(app, query.aggregate_id, printer)
+
+    return run_async(log())
+
+
+async def _follow(app: App, plan_id: str | None, printer: _LogPrinter) -> int:
+    import asyncio
+
+    from planfold.cli.session import Stop
+    from planfold.eventstore.envelope import Query
+
+    async def follow() -> None:
+        events = app.store.subscribe(Query()) if plan_id is None else app.watch(plan_id)
+        async for envelope in events:
+            printer.print(envelope)
+            printer.flush()
+
+    if plan_id is not None and await _has_ended(app, plan_id):
+        for envelope in await app.store.read(Query(aggregate_id=plan_id)):
+            printer.print(envelope)
+        printer.flush()
+        return COMPLETED
+    with Stop().listening() as stop:
+        following = asyncio.create_task(follow())
+        asked = asyncio.create_task(stop.asked.wait())
+        await asyncio.wait([following, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if following.done():
+            await following
+            return COMPLETED
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        return INTERRUPTED
+
+
+async def _has_ended(app: App, plan_id: str) -> bool:
+    from planfold.cli.access import ENDED
+
+    return (await app.status(plan_id)).value in ENDED
+
+
+class _LogPrinter:
+    """Prints envelopes as lines, with the names of the tasks they are about."""
+
+    def __init__(self, as_json: bool, name_plans: bool) -> None:
+        from planfold.cli.terminal import Paper
+
+        self._as_json = as_json
+        self._name_plans = name_plans
+        self._paper: Paper = Paper()
+        self._names: dict[str, Any] = {}
+
+    def print(self, envelope: Envelope) -> None:
+        if self._as_json:
+            from planfold.cli.envelopes import envelope_json
+            from planfold.cli.terminal import in_json
+
+            self._paper.line(in_json(envelope_json(envelope)))
+        else:
+            self._paper.line(*self._words(envelope))
+
+    def flush(self) -> None:
+        self._paper.flush()
+
+    def _words(self, envelope: Envelope) -> Line:
+        from planfold.cli.event_text import TaskNames, run_words, words_for
+        from planfold.cli.terminal import clean, clock, cut_line, date_and_time
+
+        names = self._names.setdefault(envelope.aggregate_id, TaskNames())
+        names.note(envelope.event)
+        words = words_for(envelope.event)
+        at = envelope.recorded_at
+        when = date_and_time(at) if self._paper.width >= NARROW else clock(at)
+        line: Line = [(f"{envelope.version:>4} {when} ", "dim")]
+        if self._name_plans:
+            line.append((clean(envelope.aggregate_id) + " ", "dim"))
+        line.append((words.verb, words.style))
+        about = f" {names[words.task_id]}" if words.task_id is not None else ""
+        if ran := run_words(envelope):
+            about += f" ({ran})"
+        join = ": " if about and words.detail else " " if words.detail else ""
+        line.append((about + join + words.detail, ""))
+        return cut_line(line, self._paper.width) if self._paper.is_terminal else line
+
+
+@command("graph")
+@plan_argument
+@click.option("--dot", "form", flag_value="dot", help="For Graphviz.")
+@click.option("--svg", "form", flag_value="svg", help="A picture, for a browser.")
+@json_option("tasks, statuses and dependencies")
+def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str | None) -> int:
+    """Draw a plan with the state of its tasks, as text, DOT or SVG.
+
+    Without an ID: the latest plan that has not ended, else the latest.
+
+    \b
+    planfold graph --svg > plan.svg
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.diagrams import dot, svg
+    from planfold.cli.report import specs_of
+    from planfold.cli.situation import situation_of
+    from planfold.cli.terminal import Paper, print_json
+
+    async def graph() -> None:
+        async with existing_app(db) as app:
+            fold = (await situation_of(app, await latest_plan(app, plan_id))).fold
+        specs, paper = specs_of(fold), Paper()
+        statuses = {task.id: task.status.value for task in fold.state.tasks.values()}
+        if as_json:
+            nodes = [
+                {"id": s.id, "label": s.label, "status": statuses[s.id], "depends_on": s.depends_on}
+                for s in specs
+            ]
+            print_json(nodes)
+        elif form is not None:
+            draw = dot if form == "dot" else svg
+            paper.line(draw(fold.state.title or fold.plan_id, specs, statuses))
+            paper.flush()
+        else:
+            _print_text(paper, fold.state.title or fold.plan_id, specs, statuses)
+
+    run_async(graph())
+    return COMPLETED
+
+
+def _print_text(paper: Paper, title: str, specs: list[Any], statuses: dict[int, str]) -> None:
+    from planfold.cli.preview import graph_of, name_of
+    from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, cut, width_of
+    from planfold.planner.structure import waves
+
+    by_id = {spec.id: spec for spec in specs}
+    lines: list[Line] = [[(clean(title), "bold")]]
+    for number, wave in enumerate(waves(graph_of(specs)), 1):
+        lines.append([(f"wave {number}", "dim")])
+        for task_id in wave:
+            spec, status = by_id[task_id], statuses[task_id]
+            after = ", ".join(map(str, spec.depends_on))
+            tail = f"  <- {after}" if after else ""
+            head = f"  {MARKS[status]} {name_of(spec)}"
+            room = max(paper.width - width_of(head) - min(width_of(tail), 20) - 2, 8)
+            text = cut(clean(spec.description), room)
+            lines.append(
+                [(head, STATUS_STYLES[status]), (f": {text}", ""), (tail, "dim")],
+            )
+    paper.lines(lines, width=paper.width)

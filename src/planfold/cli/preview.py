@@ -1,0 +1,219 @@
+"""A plan before it runs, as text: each task with what it does, what it needs, and its risk."""
+
+from __future__ import annotations
+
+import heapq
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
+from planfold.planner.references import unescape
+from planfold.planner.structure import critical_path, waves
+from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
+
+MOST_TASKS: Final = 200
+_INDENT: Final = "    "
+
+
+def graph_of(specs: Iterable[TaskSpec]) -> dict[int, tuple[int, ...]]:
+    return {spec.id: spec.depends_on for spec in specs}
+
+
+def reading_order(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
+    """Parents first, and else in the order in which the plan was written."""
+    tasks = list(specs)
+    place = {spec.id: index for index, spec in enumerate(tasks)}
+    children: dict[int, list[int]] = {spec.id: [] for spec in tasks}
+    unmet: dict[int, int] = {}
+    for spec in tasks:
+        parents = [parent for parent in spec.depends_on if parent in place]
+        unmet[spec.id] = len(parents)
+        for parent in parents:
+            children[parent].append(spec.id)
+    ready = [place[task_id] for task_id, count in unmet.items() if not count]
+    heapq.heapify(ready)
+    ordered: list[TaskSpec] = []
+    while ready:
+        spec = tasks[heapq.heappop(ready)]
+        ordered.append(spec)
+        for child in children[spec.id]:
+            unmet[child] -= 1
+            if not unmet[child]:
+                heapq.heappush(ready, place[child])
+    return ordered
+
+
+def name_of(spec: TaskSpec) -> str:
+    """Id and label: "3 build"."""
+    return f"{spec.id} {clean(spec.label)}" if spec.label else str(spec.id)
+
+
+def task_names(specs: Iterable[TaskSpec]) -> dict[int, str]:
+    return {spec.id: name_of(spec) for spec in specs}
+
+
+def command_of(spec: TaskSpec) -> list[str]:
+    """What a tool call will do, line by line, and nothing left out: a person approves it."""
+    if spec.tool is None:
+        return []
+    arguments = dict(spec.tool.arguments)
+    if spec.tool.name != "shell":
+        return [f"{clean(spec.tool.name)} {in_json(arguments) if arguments else ''}".rstrip()]
+    argv, script = arguments.pop("argv", None), arguments.pop("script", None)
+    lines: list[str] = []
+    if isinstance(argv, (list, tuple)):
+        *words, last = [str(word) for word in argv] or [""]
+        if "\n" in last:  # a script for a shell that is named: bash -ec "..."
+            lines.append("$ " + clean(shlex.join(words)))
+            lines += [f"  {line}" for line in clean_lines(unescape(last))]
+        else:
+            lines.append("$ " + clean(shlex.join([*words, last])))
+    elif isinstance(script, str):
+        lines += [f"$ {line}" for line in clean_lines(script)]
+    if arguments:
+        lines.append("with " + in_json(arguments))
+    return lines
+
+
+def kind_of(spec: TaskSpec) -> str:
+    if spec.kind is NodeKind.Clarification:
+        return "question"
+    if spec.tool is not None:
+        return clean(spec.tool.name)
+    return "a model plans" if spec.drafts else "to be worked out"
+
+
+def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
+    """Kind, effect and everything that is not usual, in a few words."""
+    words = [kind_of(spec)]
+    if spec.tool is not None:
+        words.append(str(spec.effect.value))
+    if spec.prompt is not None:
+        prompt = spec.prompt
+        if prompt.choices:
+            words.append(" / ".join(map(clean, prompt.choices)))
+        if prompt.default is not None:
+            wait = f" after {duration(prompt.deadline)}" if prompt.deadline else ""
+            words.append(f"default {clean(prompt.default)!r}{wait}")
+    if spec.retry != RetryPolicy():
+        words.append(f"{spec.retry.attempts} attempts")
+    if spec.timeout is not None:
+        words.append(f"timeout {duration(spec.timeout)}")
+    if spec.route is not None and not spec.drafts:
+        words.append(f"route {clean(spec.route)}")
+    if spec.on_failure == "continue":
+        words.append("others go on if it fails")
+    if spec.done:
+        words.append("already done")
+    if after and spec.depends_on:
+        words.append("after " + _ids(spec.depends_on))
+    return ", ".join(words)
+
+
+def _ids(ids: Sequence[int], most: int = 12) -> str:
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(map(str, ids[:most])) + more
+
+
+def _tasks(ids: Sequence[int]) -> str:
+    return ("task " if len(ids) == 1 else "tasks ") + _ids(ids)
+
+
+def outline(specs: Iterable[TaskSpec], width: int, *, most: int | None = MOST_TASKS) -> list[Line]:
+    """The tasks in reading order. Commands are never cut: a person approves them."""
+    ordered = reading_order(specs)
+    pad = len(str(max((spec.id for spec in ordered), default=0)))
+    lines: list[Line] = []
+    for spec in ordered[:most]:
+        lines += _task_lines(spec, pad, width)
+    if most is not None and len(ordered) > most:
+        lines.append([(f"... and {len(ordered) - most:,} more tasks", "bold")])
+    return lines
+
+
+def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
+    head = f"{spec.id:>{pad}}"
+    label = f"{clean(spec.label)}: " if spec.label else ""
+    room = width - pad - 2
+    indent = " " * (pad + 2)
+    texts = clean_lines(label + spec.description) or [""]
+    parts = [part for text in texts for part in (wrapped(text, room) or [""])]
+    lines: list[Line] = [
+        [(f"{head}  " if index == 0 else indent, "bold"), (part, "")]
+        for index, part in enumerate(parts)
+    ]
+    commands = command_of(spec)
+    if not (len(commands) == 1 and _says(spec.description, commands[0].removeprefix("$ "))):
+        lines += [
+            [(indent, ""), (part, "busy")]
+            for command in commands
+            for part in wrapped(command, room, "", _INDENT)
+        ]
+    lines += [[(indent, ""), (part, "dim")] for part in wrapped(meta_of(spec), room)]
+    return lines
+
+
+def _says(description: str, command: str) -> bool:
+    """Whether a description is the command and nothing else."""
+    bare = description.replace("`", "").strip().removesuffix(".")
+    return bare == command or bare.casefold() in (f"run {command}".casefold(), f"$ {command}")
+
+
+def shape_lines(specs: Sequence[TaskSpec], width: int) -> list[Line]:
+    """Waves, critical path, tools and questions of a plan."""
+    graph, names = graph_of(specs), task_names(specs)
+    levels = waves(graph)
+    _, chain = critical_path(graph, lambda _: 1.0)
+    facts = {
+        "Waves": f"{len(levels)}: " + " | ".join(_ids(level) for level in levels[:40]),
+        "Critical path": " > ".join(names[i] for i in chain[:40])
+        + (f" ... ({len(chain)} tasks)" if len(chain) > 40 else ""),
+        "Tools": ", ".join(tools_needed(specs)) or "none",
+    }
+    asked = [spec.id for spec in specs if spec.kind is NodeKind.Clarification]
+    worked_out = [spec.id for spec in specs if spec.kind is NodeKind.Processing]
+    if asked:
+        facts["Questions"] = f"in {_tasks(asked)}"
+    if worked_out:
+        facts["To be worked out"] = f"{_tasks(worked_out)} (by a person, while no model is set up)"
+    return fact_lines(facts, width)
+
+
+def fact_lines(facts: Mapping[str, str], width: int) -> list[Line]:
+    """Names and values, the values in one column and wrapped."""
+    pad = max(map(len, facts)) + 2
+    lines: list[Line] = []
+    for name, value in facts.items():
+        parts = wrapped(value, width - pad) or [""]
+        lines.append([(f"{name}:".ljust(pad), "dim"), (parts[0], "")])
+        lines += [[(" " * pad + part, "")] for part in parts[1:]]
+    return lines
+
+
+def note_lines(notes: Sequence[str], width: int) -> list[Line]:
+    """What a text says beside its tasks, so that a reader sees that none is missing."""
+    if not notes:
+        return []
+    lines: list[Line] = [[("Not taken as tasks:", "dim")]]
+    for note in notes:
+        parts = [part for line in clean_lines(note) for part in wrapped(line, width - 4) or [""]]
+        lines += [
+            [("  - " if index == 0 else "    ", "dim"), (part, "dim")]
+            for index, part in enumerate(parts)
+        ]
+    return lines
+
+
+def tools_needed(specs: Iterable[TaskSpec]) -> list[str]:
+    return sorted({clean(spec.tool.name) for spec in specs if spec.tool is not None})
+
+
+def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
+    """What ``planfold plan --json`` adds to the tasks."""
+    graph = graph_of(specs)
+    return {
+        "waves": waves(graph),
+        "critical_path": list(critical_path(graph, lambda _: 1.0)[1]),
+        "tools": sorted({spec.tool.name for spec in specs if spec.tool is not None}),
+    }

@@ -1,0 +1,223 @@
+"""Answers: to questions that wait, and changes of answers that were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from planfold.errors import CommandRejected
+from planfold.planner.cancellation import (
+    blocking_parent,
+    find_task,
+    run_again,
+    skip,
+    skip_dependents,
+)
+from planfold.planner.commands import ChangeAnswer, ClarificationProvided
+from planfold.planner.events import (
+    AnswerLeadsTo,
+    CancelRequested,
+    ClarificationReceived,
+    Event,
+    TasksReset,
+)
+from planfold.planner.graph import blocks
+from planfold.planner.questions import Question
+from planfold.planner.references import find_references
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
+
+DONE, RETRY, FAILED = "done", "run it again", "failed"
+OUTCOME_CHOICES = (DONE, RETRY, FAILED)
+GO_ON, STOP = "go on", "stop"
+BUDGET_CHOICES = (GO_ON, STOP)
+
+
+def receive_answer(
+    state: PlannerState, task: Task, report: ClarificationProvided
+) -> Iterator[Event]:
+    """The answer to a waiting question. The same answer again changes nothing; another one, or
+    an answer to what nobody asked, is rejected."""
+    question = state.questions.get(task.id)
+    if question is None:
+        if _was_given(task, report):
+            return
+        changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
+        remedy = "; use ChangeAnswer to change it" if changeable else ""
+        raise CommandRejected(f"task {task.id} asks nothing; it is {task.status.value}{remedy}")
+    leads_to: AnswerLeadsTo = "fail"
+    answer = report.answer
+    if not report.failed:
+        answer = _chosen(task.id, question.choices, report.answer)
+        leads_to = _leads_to(question, answer)
+    result = _result(state, question, leads_to, report)
+    yield ClarificationReceived(task.id, answer, report.by, leads_to, result)
+    yield from _consequences(state, task, leads_to, set())
+
+
+def answer_by_default(
+    state: PlannerState, question: Question, skipped: set[int]
+) -> Iterator[Event]:
+    """Nobody answered in time: the default holds. ``skipped``: see :func:`skip_dependents`."""
+    task, answer = state.tasks[question.task_id], question.default or ""
+    leads_to = _leads_to(question, answer)
+    yield ClarificationReceived(task.id, answer, "deadline", leads_to)
+    yield from _consequences(state, task, leads_to, skipped)
+
+
+def use_of_result(state: PlannerState, question: Question) -> str:
+    """The first use, by a task that has not started, of the result that the answer "done" needs:
+    "task 4 uses $3.message_id". Empty where the question is another one, or no arguments refer to
+    the result."""
+    task = state.tasks[question.task_id]
+    if question.then != "outcome" or DONE not in question.choices or task.outdated:
+        return ""
+    for child in state.schedule.children[task.id]:
+        call = state.tasks[child].tool
+        if call is None or state.tasks[child].status is not TaskStatus.Planned:
+            continue
+        for reference in find_references(call.arguments, literal=call.literal):
+            if reference.target == str(task.id):
+                return f"task {child} uses {reference.text}"
+    return ""
+
+
+def _result(
+    state: PlannerState,
+    question: Question,
+    leads_to: AnswerLeadsTo,
+    report: ClarificationProvided,
+) -> object:
+    """The result of an attempt whose outcome was unknown and that a person says was done."""
+    given = report.result is not msgspec.UNSET
+    if question.then == "outcome" and leads_to == "complete":
+        if not given and (use := use_of_result(state, question)):
+            raise CommandRejected(
+                f"{use}: the answer {DONE!r} needs the result of task {question.task_id}; give it "
+                "with result=... (null where there is none)"
+            ).about("result")
+        return report.result if given else None
+    if given:
+        raise CommandRejected(
+            f"task {question.task_id} takes a result only with the answer {DONE!r} to the "
+            "question whether it was done"
+        )
+    return msgspec.UNSET
+
+
+def _consequences(
+    state: PlannerState, task: Task, leads_to: AnswerLeadsTo, skipped: set[int]
+) -> Iterator[Event]:
+    if task.outdated:
+        yield from run_again(state, task)
+        return
+    if leads_to == "fail" and task.spec.on_failure == "stop":
+        yield from skip_dependents(state, [task.id], skipped)
+    if leads_to == "resume" and (parent := blocking_parent(state, task)) is not None:
+        yield skip(task.id, parent)
+        yield from skip_dependents(state, [task.id], skipped)
+
+
+def _was_given(task: Task, report: ClarificationProvided) -> bool:
+    """Whether this very answer was given before, so that hearing it again changes nothing."""
+    if report.failed:
+        return task.status is TaskStatus.Failed and task.error == report.answer
+    if task.confirmed:
+        same = report.result is msgspec.UNSET or report.result == task.result
+        return same and _find_choice(OUTCOME_CHOICES, report.answer) == DONE
+    if task.status is TaskStatus.Completed:
+        prompt = task.spec.prompt
+        given = _find_choice(prompt.choices if prompt else (), report.answer)
+        return task.result in (report.answer, given)
+    going_on = task.status in (TaskStatus.Planned, TaskStatus.Running)
+    return going_on and task.answers[-1:] == (report.answer,)
+
+
+def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
+    """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned again,
+    except where another parent, which is no descendant, keeps them from running. Those that may
+    be running are asked to stop, and planned again when their attempt has ended."""
+    task = find_task(state, command.task_id)
+    if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
+        raise CommandRejected(
+            f"task {task.id} is not an answered question (it is a {task.status.value} "
+            f"{task.kind.value}); there is no answer to change"
+        )
+    prompt = task.spec.prompt
+    answer = _chosen(task.id, prompt.choices if prompt else (), command.answer)
+    if answer == task.result:
+        return
+    yield ClarificationReceived(task.id, answer, command.by)
+    below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
+    below = [t for t in below if not t.superseded]
+    busy = {t.id for t in below if _may_be_running(state, t)}
+    stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
+    if stop:
+        reason = f"the answer to task {task.id} was changed"
+        yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
+    kept_off = _kept_off(state, below, busy)
+    below = [
+        t
+        for t in below
+        if (t.status is not TaskStatus.Planned or t.attempt)
+        and t.id not in busy
+        and not (t.id in kept_off and t.status in (TaskStatus.Skipped, TaskStatus.Cancelled))
+    ]
+    if below:
+        yield TasksReset(tuple(t.id for t in below), "answer_changed")
+    yield from (skip(t.id, kept_off[t.id]) for t in below if t.id in kept_off)
+
+
+def _may_be_running(state: PlannerState, task: Task) -> bool:
+    if task.status is TaskStatus.Running:
+        return True
+    question = state.questions.get(task.id)
+    unknown = question is not None and question.then == "outcome" and not question.ended
+    return unknown and task.spec.effect is not Effect.Safe
+
+
+def _kept_off(state: PlannerState, below: list[Task], busy: set[int]) -> dict[int, int]:
+    """Those of ``below`` that cannot run again, with the parent that is in the way. What becomes
+    of the ``busy`` ones, and of what is below them, is decided when their attempt has ended."""
+    ids = {task.id for task in below}
+    kept_off = {
+        task.id: parent
+        for task in below
+        for parent in task.depends_on
+        if task.id not in busy and parent not in ids and blocks(state.tasks[parent])
+    }
+    frontier = list(kept_off)
+    for parent in frontier:
+        for child in state.schedule.children[parent]:
+            if child not in kept_off and child not in busy:
+                kept_off[child] = parent
+                frontier.append(child)
+    return kept_off
+
+
+def _leads_to(question: Question, answer: str) -> AnswerLeadsTo:
+    if question.then == "outcome":
+        by_answer: dict[str, AnswerLeadsTo] = {DONE: "complete", RETRY: "resume", FAILED: "fail"}
+        return by_answer[answer]
+    if question.then == "budget":
+        return "fail" if answer == STOP else "resume"
+    return "resume" if question.then == "resume" else "complete"
+
+
+def _chosen(task_id: int, choices: tuple[str, ...], answer: str) -> str:
+    """The choice that ``answer`` means: its text in any case, or its number from 1."""
+    choice = _find_choice(choices, answer) if choices else answer
+    if choice is not None:
+        return choice
+    listed = ", ".join(f"{n}. {choice}" for n, choice in enumerate(choices, 1))
+    raise CommandRejected(f"task {task_id} takes one of: {listed}; not {answer!r}")
+
+
+def _find_choice(choices: tuple[str, ...], answer: str) -> str | None:
+    wanted = answer.strip().casefold()
+    for choice in choices:
+        if wanted == choice.strip().casefold():
+            return choice
+    number = int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0
+    return choices[number - 1] if 1 <= number <= len(choices) else None

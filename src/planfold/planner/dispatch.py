@@ -1,0 +1,221 @@
+"""``Continue``: start what can start, apply what is due, and end the plan when nothing is left."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from planfold.compaction.errors import compact_error_message
+from planfold.planner.answers import answer_by_default
+from planfold.planner.cancellation import skip_dependents
+from planfold.planner.commands import Continue
+from planfold.planner.events import (
+    ClarificationRequested,
+    Event,
+    PlanningCompleted,
+    PlanOutcome,
+    PlanSummary,
+    TaskDispatched,
+    TaskStatusUpdated,
+)
+from planfold.planner.references import ReferenceFault, has_references, resolve
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
+
+_PLANNED, _RUNNING, _ASKING = (
+    TaskStatus.Planned,
+    TaskStatus.Running,
+    TaskStatus.NeedsClarification,
+)
+
+
+def has_work(state: PlannerState, now: float) -> bool:
+    """Whether ``Continue(now)`` would yield any event."""
+    if state.outcome is not None:
+        return False
+    if _is_over(state):
+        return True
+    schedule = state.schedule
+    if not (schedule.startable or schedule.delayed or schedule.deadlines.pending):
+        return False  # nearly always: all that can run is running
+    return _nothing_holds_back(state) or (
+        next(schedule.deadlines.due(now), None) is not None
+        or next(_startable(state, now), None) is not None
+    )
+
+
+def _nothing_holds_back(state: PlannerState) -> bool:
+    """Without limits every free task can start: the usual case, told without looking closer."""
+    limited = state.config.max_parallel is not None or state.config.route_limits
+    if limited or not state.approved or state.cancelled:
+        return False
+    return state.schedule.startable > 0
+
+
+def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
+    """Decide ``Continue``."""
+    events: list[Event] = []
+    if state.outcome is not None:
+        return events
+    skipped: set[int] = set()
+    if state.schedule.deadlines.pending:
+        for _, task_id in state.schedule.deadlines.due(command.now):
+            events += answer_by_default(state, state.questions[task_id], skipped)
+    for task in _startable(state, command.now):
+        events += _start(state, task, command.now, skipped)
+    if _is_over(state):
+        events.append(_conclusion(state))
+    return events
+
+
+def _is_over(state: PlannerState) -> bool:
+    counts = state.schedule.counts
+    return not (counts[_RUNNING] or counts[_PLANNED] or counts[_ASKING])
+
+
+class _Room:
+    """Free slots, of the plan and of each route."""
+
+    def __init__(self, state: PlannerState) -> None:
+        limit = state.config.max_parallel
+        self._limits = state.config.route_limits
+        self._running = state.schedule.running
+        self.total = len(state.tasks) if limit is None else limit
+        self.total -= sum(self._running.values())
+        self._routes: dict[str, int] = {}
+
+    def has(self, route: str) -> bool:
+        if route in self._limits and route not in self._routes:
+            self._routes[route] = self._limits[route] - self._running[route]
+        return self.total > 0 and self._routes.get(route, 1) > 0
+
+    def take(self, route: str) -> bool:
+        if not self.has(route):
+            return False
+        self.total -= 1
+        if route in self._routes:
+            self._routes[route] -= 1
+        return True
+
+
+def next_due(state: PlannerState) -> float | None:
+    """When a question's default holds, or a retry's wait is over that has a slot to start in.
+    One without a slot starts when a task ends, not when time passes."""
+    times = [state.schedule.deadlines.next()]
+    if state.approved and not state.cancelled:
+        room = _Room(state)
+        times += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
+    return min((at for at in times if at is not None), default=None)
+
+
+def _startable(state: PlannerState, now: float) -> Iterator[Task]:
+    """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
+    routes taking turns so that a crowded one does not starve the others. Before the approval:
+    drafting only."""
+    if state.cancelled:
+        return
+    if not state.approved:
+        drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
+        yield from (task for task in drafting if task.spec.drafts)
+        return
+    ready, room = state.schedule.ready, _Room(state)
+    for task_id in ready.get("", ()):
+        yield state.tasks[task_id]
+    yield from _due_retries(state, now, room)
+    lanes = _in_turn(state)
+    while lanes and room.total > 0:
+        for route in list(lanes):
+            task = next(lanes[route], None) if room.has(route) else None
+            if task is None:
+                del lanes[route]
+            else:
+                room.take(route)
+                yield state.tasks[task]
+
+
+def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
+    """Free tasks by route; first the route of which the fewest are running, then the one with the
+    smallest id: an order that rests on nothing but the state."""
+    schedule = state.schedule
+    lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane.ids}
+    if len(lanes) <= 1:
+        return lanes
+    heads = sorted((schedule.running[r], next(iter(schedule.ready[r])), r) for r in lanes)
+    return {route: lanes[route] for _, _, route in heads}
+
+
+def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
+    """Those whose wait is over, the longest waiting first, as far as their routes have room."""
+    waiting = [
+        (alarm, route, due)
+        for route, waits in state.schedule.waits.items()
+        if room.has(route) and (alarm := next(due := waits.due(now), None)) is not None
+    ]
+    heapq.heapify(waiting)
+    while waiting:
+        (_, task_id), route, due = heapq.heappop(waiting)
+        if room.take(route):
+            yield state.tasks[task_id]
+            if (alarm := next(due, None)) is not None:
+                heapq.heappush(waiting, (alarm, route, due))
+
+
+def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
+    spec = task.spec
+    if spec.kind is NodeKind.Clarification:
+        prompt = spec.prompt or Prompt()
+        deadline = None if prompt.deadline is None else now + prompt.deadline
+        yield ClarificationRequested(
+            spec.id, spec.description, prompt.choices, prompt.default, deadline
+        )
+        return
+    try:
+        arguments = _resolved(state, task.spec.tool)
+    except ReferenceFault as fault:
+        error = compact_error_message(str(fault), state.config.error_char_limit)
+        yield TaskStatusUpdated(spec.id, TaskStatus.Failed, error=error)
+        if task.spec.on_failure == "stop":
+            yield from skip_dependents(state, [spec.id], skipped)
+        return
+    yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+
+
+def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] | None:
+    if call is None or not has_references(call.arguments, literal=call.literal):
+        return None
+
+    def result_of(task_id: int) -> object:
+        task = state.tasks[task_id]
+        if task.status is not TaskStatus.Completed:
+            why = f"task {task_id} is {task.status.value} and has no result"
+            raise ReferenceFault(f"${task_id}", why)
+        return task.result
+
+    return resolve(call.arguments, result_of, literal=call.literal)
+
+
+def _conclusion(state: PlannerState) -> PlanningCompleted:
+    summary = summary_of(state)
+    outcome: PlanOutcome = "completed"
+    if state.cancelled or summary.cancelled:
+        outcome = "cancelled"
+    stops = any(state.tasks[i].spec.on_failure == "stop" for i in summary.failed)
+    if stops and not state.cancelled:
+        outcome = "failed"
+    return PlanningCompleted(outcome, summary)
+
+
+def summary_of(state: PlannerState) -> PlanSummary:
+    """How the tasks have ended, without those that a revision superseded."""
+    by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
+    for task in state.tasks.values():
+        if not task.superseded:
+            by_status[task.status].append(task.spec.id)
+    return PlanSummary(
+        total=len(state.tasks),
+        completed=len(by_status[TaskStatus.Completed]),
+        failed=tuple(by_status[TaskStatus.Failed]),
+        skipped=tuple(by_status[TaskStatus.Skipped]),
+        cancelled=tuple(by_status[TaskStatus.Cancelled]),
+        unknown=tuple(t.spec.id for t in state.tasks.values() if t.outcome_unknown),
+    )

@@ -1,0 +1,345 @@
+"""What each event changes in a ``PlannerState``: the memory of a plan, without its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from planfold.errors import CorruptLog
+from planfold.handler import Handler
+from planfold.planner import transitions as t
+from planfold.planner.budget import Spend, total
+from planfold.planner.commands import Command
+from planfold.planner.context_size import (
+    forget,
+    remember_answer,
+    remember_plan,
+    remember_result,
+    remember_summary,
+)
+from planfold.planner.events import (
+    BudgetAdded,
+    CancelRequested,
+    ClarificationReceived,
+    ClarificationRequested,
+    ContextCompacted,
+    Event,
+    PlanApproved,
+    PlanCancelled,
+    PlanningCompleted,
+    PlanRevised,
+    RetryScheduled,
+    StepFailed,
+    StepRecorded,
+    StepStarted,
+    TaskDispatched,
+    TasksPlanned,
+    TasksReset,
+    TaskStatusUpdated,
+)
+from planfold.planner.questions import Question
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+
+_next_status = t.TRANSITIONS.get
+
+
+class PlanMemory(Handler[Command, Event]):
+    """The half of a planner that remembers: ``state``, and what events change in it."""
+
+    def __init__(self, state: PlannerState | None = None) -> None:
+        self.state = state or PlannerState()
+
+    def apply(self, event: Event) -> None:
+        """Advance by one event. Raises CorruptLog where the event is not legal."""
+        state = self.state
+        state.updated_at = self.recorded_at
+        fold_event(state, event)
+        state.version += 1
+
+
+def fold_event(state: PlannerState, event: Event) -> None:
+    """Advance by one event.
+
+    Raises:
+        CorruptLog: the event is not legal in this state, so the log is not a plan's log.
+    """
+    try:
+        _FOLD[type(event)](state, event)
+    except KeyError as fault:
+        if type(event) not in _FOLD:
+            raise CorruptLog(f"a plan has no event {type(event).__name__}") from None
+        raise CorruptLog(
+            f"{type(event).__name__} is about task {fault}, which the plan does not have; "
+            "a history must begin with TasksPlanned"
+        ) from None
+
+
+def _change(
+    state: PlannerState, task_id: int, trigger: str, *, not_before: float | None = None
+) -> tuple[Task, TaskStatus]:
+    task = state.tasks[task_id]
+    before = task.status
+    after = _next_status((before, trigger))
+    if after is None:
+        raise CorruptLog(f"{trigger} is not legal for task {task_id}, which is {before.value}")
+    if after is not before or trigger is t.RESET:
+        if (schedule := state.__dict__.get("schedule")) is not None:
+            schedule.move(task, after, not_before)
+        else:
+            task.status, task.not_before = after, not_before
+        if before is TaskStatus.NeedsClarification:
+            state.questions.pop(task_id, None)
+    return task, after
+
+
+def _planned(state: PlannerState, event: TasksPlanned) -> None:
+    if state.initialized:
+        raise CorruptLog("the plan was initialized twice")
+    state.title, state.goal, state.config = event.title, event.goal, event.config
+    state.budget = event.config.budget
+    state.initial_hash = state.revision_hash = event.revision_hash
+    state.created_at = state.updated_at
+    _add(state, event.tasks)
+
+
+def _approved(state: PlannerState, event: PlanApproved) -> None:
+    _must_have_begun(state)
+    state.approved = event.revision_hash == state.revision_hash
+
+
+def _revised(state: PlannerState, event: PlanRevised) -> None:
+    _must_have_begun(state)
+    replaced = [spec.id for spec in event.tasks if spec.id in state.tasks]
+    for task_id in (*event.removed, *replaced):
+        remember_plan(state, state.tasks.pop(task_id).spec, -1)
+    state.drafting = [i for i in state.drafting if i in state.tasks]
+    for task_id in event.superseded:
+        state.tasks[task_id].superseded = True
+    state.revision_hash, state.approved, state.outcome = event.revision_hash, False, None
+    _add(state, event.tasks)
+    if event.removed:
+        _forget_parents(state)
+
+
+def _forget_parents(state: PlannerState) -> None:
+    """A superseded task does not keep its parents in the plan."""
+    for task in state.tasks.values():
+        if task.superseded and any(i not in state.tasks for i in task.depends_on):
+            left = tuple(i for i in task.depends_on if i in state.tasks)
+            task.spec = msgspec.structs.replace(task.spec, depends_on=left)
+
+
+def _add(state: PlannerState, specs: tuple[TaskSpec, ...]) -> None:
+    for spec in specs:
+        status = TaskStatus.Completed if spec.done else TaskStatus.Planned
+        state.tasks[spec.id] = Task(spec, status)
+        remember_plan(state, spec)
+        if spec.drafts:
+            state.drafting.append(spec.id)
+        if spec.proposed:
+            state.spent += Spend(tasks=1)
+    state.__dict__.pop("schedule", None)
+
+
+def _must_have_begun(state: PlannerState) -> None:
+    if not state.revision_hash:
+        raise CorruptLog("a history must begin with TasksPlanned")
+
+
+def _dispatched(state: PlannerState, event: TaskDispatched) -> None:
+    task, _ = _change(state, event.task_id, t.DISPATCHED)
+    task.started_at = task.started_at or state.updated_at
+    task.attempt = event.attempt
+    task.arguments = event.arguments
+    task.note = None
+
+
+def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
+    task, after = _change(state, event.task_id, _STATUS_TRIGGER[event.status])
+    if after is TaskStatus.Running:
+        task.note = event.note
+        return
+    task.finished_at = state.updated_at
+    if state.begun_by_task:
+        _settle_all(state, event.task_id)
+    task.error = event.error
+    task.cancel_requested = False
+    task.outcome_unknown = event.outcome_unknown
+    if after is TaskStatus.Completed:
+        if state.begun_by_task:
+            state.begun_by_task.pop(event.task_id, None)
+        _finish(state, task, event.result)
+
+
+def _finish(state: PlannerState, task: Task, result: Any) -> None:
+    remember_result(state, task, result)
+    task.result = result
+    task.error = None
+
+
+def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
+    task, _ = _change(state, event.task_id, t.RETRY_SCHEDULED, not_before=event.at)
+    task.failures += 1
+    task.error = event.error
+
+
+def _asked(state: PlannerState, event: ClarificationRequested) -> None:
+    task, _ = _change(state, event.task_id, t.ASKED)
+    task.started_at = task.started_at or state.updated_at
+    state.questions[event.task_id] = Question(
+        event.task_id,
+        event.question,
+        event.choices,
+        event.default,
+        event.deadline,
+        event.then,
+        event.key,
+        event.partial,
+        event.started_at,
+        event.ended,
+    )
+    schedule = state.__dict__.get("schedule")
+    if schedule is not None and event.deadline is not None:
+        schedule.deadlines.set(event.deadline, event.task_id)
+
+
+def _answered(state: PlannerState, event: ClarificationReceived) -> None:
+    trigger = f"ClarificationReceived:{event.leads_to}"
+    question = state.questions.get(event.task_id)
+    task, after = _change(state, event.task_id, trigger)
+    if after in t.ENDED:
+        task.finished_at = state.updated_at
+    if after is TaskStatus.Completed:
+        task.confirmed = event.result is not msgspec.UNSET
+        _finish(state, task, event.result if task.confirmed else event.answer)
+    elif after is TaskStatus.Failed:
+        task.error = _why_failed(question, event.answer)
+    elif question is not None and question.then == "resume":
+        remember_answer(state, task, question.question, event.answer)
+        if question.key:
+            state.steps_by_task.setdefault(event.task_id, {})[question.key] = event.answer
+
+
+def _reset(state: PlannerState, event: TasksReset) -> None:
+    _must_have_begun(state)
+    forget(state, event.task_ids)
+    for task_id in event.task_ids:
+        task, _ = _change(state, task_id, t.RESET)
+        _settle_all(state, task_id)
+        task.result, task.error, task.note, task.arguments = None, None, None, None
+        task.failures, task.answers = 0, ()
+        task.started_at = task.finished_at = 0.0
+        task.cancel_requested = task.outcome_unknown = task.superseded = False
+        task.outdated = task.confirmed = False
+        if event.reason == "answer_changed":
+            task.run += 1
+            state.steps_by_task.pop(task_id, None)
+            state.begun_by_task.pop(task_id, None)
+    state.outcome, state.cancelled = None, False
+
+
+def _step_recorded(state: PlannerState, event: StepRecorded) -> None:
+    _change(state, event.task_id, t.STEP_RECORDED)
+    state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
+    _settle(state, event.task_id, event.key, event.spent)
+
+
+def _step_started(state: PlannerState, event: StepStarted) -> None:
+    _change(state, event.task_id, t.STEP_STARTED)
+    _settle(state, event.task_id, event.key, None)
+    state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
+    if event.epoch:
+        under = (state.tasks[event.task_id].attempt, event.epoch)
+        state.begun_under.setdefault(event.task_id, {})[event.key] = under
+
+
+def _step_failed(state: PlannerState, event: StepFailed) -> None:
+    _change(state, event.task_id, t.STEP_FAILED)
+    _settle(state, event.task_id, event.key, event.spent)
+
+
+def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) -> None:
+    """A step is over; what it spent is not known where it was cut off: then what was
+    reserved counts, because the service that was called may charge for it."""
+    begun = state.begun_by_task.get(task_id)
+    reserved = begun.pop(key, None) if begun else None
+    if begun is not None and not begun:
+        del state.begun_by_task[task_id]
+    if state.begun_under and (under := state.begun_under.get(task_id)):
+        under.pop(key, None)
+    if spent is None:
+        spent = reserved
+    if spent is not None:
+        state.spent += spent
+
+
+def _settle_all(state: PlannerState, task_id: int) -> None:
+    """The task has stopped: what was reserved counts as spent. Which steps were cut off stays
+    known: should it run again, they may have happened."""
+    if begun := state.begun_by_task.get(task_id):
+        state.spent += total(begun.values())
+        state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())
+        state.begun_under.pop(task_id, None)
+
+
+def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
+    _must_have_begun(state)
+    state.budget = state.budget.raised_by(event.budget)
+
+
+def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
+    for task_id in event.task_ids:
+        task, _ = _change(state, task_id, t.CANCEL_REQUESTED)
+        task.cancel_requested = not event.restart
+        task.outdated = task.outdated or event.restart
+    if event.restart:
+        state.cancelled = False
+
+
+def _cancelled(state: PlannerState, event: PlanCancelled) -> None:
+    _must_have_begun(state)
+    state.cancelled, state.cancel_reason = True, event.reason
+
+
+def _compacted(state: PlannerState, event: ContextCompacted) -> None:
+    _must_have_begun(state)
+    remember_summary(state, event)
+
+
+def _completed(state: PlannerState, event: PlanningCompleted) -> None:
+    _must_have_begun(state)
+    state.outcome = event.outcome
+
+
+def _why_failed(question: Question | None, answer: str) -> str:
+    if question is not None and question.then == "outcome":
+        return f"its outcome was unknown: {answer}"
+    if question is not None and question.then == "budget":
+        return question.question
+    return answer
+
+
+_STATUS_TRIGGER = {status: f"TaskStatusUpdated:{status.value}" for status in TaskStatus}
+
+_FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
+    TasksPlanned: _planned,
+    PlanApproved: _approved,
+    PlanRevised: _revised,
+    TaskDispatched: _dispatched,
+    TaskStatusUpdated: _status_updated,
+    RetryScheduled: _retry_scheduled,
+    ClarificationRequested: _asked,
+    ClarificationReceived: _answered,
+    TasksReset: _reset,
+    StepRecorded: _step_recorded,
+    StepStarted: _step_started,
+    StepFailed: _step_failed,
+    BudgetAdded: _budget_added,
+    CancelRequested: _cancel_requested,
+    PlanCancelled: _cancelled,
+    ContextCompacted: _compacted,
+    PlanningCompleted: _completed,
+}

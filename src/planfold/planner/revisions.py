@@ -1,0 +1,271 @@
+"""Changing what is planned: a revision of tasks that have not started, a retry of those that
+did not complete."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import msgspec
+
+from planfold.compaction.profiles import find_profile
+from planfold.errors import CommandRejected
+from planfold.planner.budget import Spend
+from planfold.planner.cancellation import blocking_parent, find_task, stopped
+from planfold.planner.commands import (
+    MAX_PRIORITY,
+    PlannerConfig,
+    Replan,
+    RetryTask,
+    RevisePlan,
+    TasksProposed,
+)
+from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
+from planfold.planner.graph import blocks
+from planfold.planner.references import find_references
+from planfold.planner.state import PlannerState
+from planfold.planner.steps import out_of_budget
+from planfold.planner.structure import dangling, find_cycles
+from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, planning_task
+from planfold.planner.transitions import ENDED
+
+
+def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) -> None:
+    """The last line of defence behind the plan compiler, which names every fault with its fix.
+
+    Raises:
+        CommandRejected: ids stand twice, a dependency is unknown or missing for a reference, or
+            there is a cycle.
+    """
+    graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
+    for spec in tasks:
+        if spec.id in graph:
+            raise CommandRejected(f"task id {spec.id} stands twice, or has started already")
+        graph[spec.id] = spec.depends_on
+        _check_references(spec)
+    if not graph:
+        raise CommandRejected("a plan needs at least one task")
+    for task_id, parent in dangling(graph):
+        raise CommandRejected(f"task {task_id} depends on task {parent}, which does not exist")
+    for cycle in find_cycles(graph):
+        raise CommandRejected(f"tasks wait for each other: {' -> '.join(map(str, cycle))}")
+
+
+def _check_references(spec: TaskSpec) -> None:
+    if spec.tool is None:
+        return
+    for reference in find_references(spec.tool.arguments, literal=spec.tool.literal):
+        target = reference.target
+        if not target.isdecimal() or len(target) > 18 or int(target) not in spec.depends_on:
+            raise CommandRejected(
+                f"task {spec.id} refers to {reference.text}, but does not depend on that task"
+            )
+
+
+def check_config(config: PlannerConfig) -> None:
+    """Raises CommandRejected for limits under which no task could ever start, or a priority out of
+    range; ConfigurationError for an unknown profile."""
+    find_profile(config.profile, config.own_profile)
+    priority = config.priority
+    if type(priority) is not int or abs(priority) > MAX_PRIORITY:  # True cannot be read back
+        bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
+        raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
+    limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
+    limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise CommandRejected(f"{name} must be at least 1, not {limit}")
+
+
+def hash_revision(tasks: Iterable[TaskSpec]) -> str:
+    """Twelve hex digits that change with any change of any task.
+
+    Raises:
+        CommandRejected: a task holds what JSON cannot (a lone surrogate, an integer of 2**64).
+    """
+    ordered = sorted(tasks, key=lambda spec: spec.id)
+    try:
+        data = msgspec.json.encode(ordered)
+    except (UnicodeEncodeError, OverflowError, RecursionError, TypeError) as fault:
+        raise CommandRejected(f"the tasks cannot be written as JSON: {fault}") from None
+    return hashlib.blake2b(data, digest_size=6).hexdigest()
+
+
+def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
+    """Decide ``RevisePlan``."""
+    if state.cancelled:
+        raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
+    given = {spec.id for spec in command.tasks}
+    started = {
+        i: task.spec
+        for i, task in state.tasks.items()
+        if not (_has_not_started(task) or (i in given and may_be_planned_again(task)))
+    }
+    over = _superseded(state, command, started)
+    counted = {i: spec for i, spec in started.items() if i not in over}
+    _check_started_keep_parents(counted, given)
+    ended = {i: msgspec.structs.replace(started[i], depends_on=()) for i in over}
+    check_structure(command.tasks, counted | ended)
+    _check_parents(state, command.tasks, started, over)
+    revision_hash = hash_revision((*counted.values(), *command.tasks))
+    again = any(i in given and _has_ended(task) for i, task in state.tasks.items())
+    revised = again or revision_hash != state.revision_hash
+    if revised:
+        removed = tuple(i for i in state.tasks if i not in started and i not in given)
+        yield PlanRevised(removed, command.tasks, revision_hash, command.superseded)
+    if command.approved_by is not None and (revised or not state.approved):
+        yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _has_ended(task: Task) -> bool:
+    return task.status in ENDED
+
+
+def may_be_planned_again(task: Task) -> bool:
+    """Whether a task that ended can keep its id in a revision: no attempt of it was made."""
+    return task.status in (TaskStatus.Skipped, TaskStatus.Cancelled) and not task.attempt
+
+
+def _superseded(
+    state: PlannerState, command: RevisePlan, started: Mapping[int, TaskSpec]
+) -> set[int]:
+    """What the plan does not rest on any more, with what earlier revisions superseded."""
+    for task_id in command.superseded:
+        task = find_task(state, task_id)
+        if not _has_ended(task) or task.status is TaskStatus.Completed:
+            raise CommandRejected(
+                f"task {task_id} is {task.status.value}; a revision supersedes only tasks that "
+                "failed, were skipped or cancelled"
+            )
+        if task_id not in started:
+            raise CommandRejected(
+                f"task {task_id} is in the revision and superseded by it; leave out one of both"
+            )
+    return {*command.superseded, *(i for i in started if state.tasks[i].superseded)}
+
+
+def _check_parents(
+    state: PlannerState,
+    tasks: Iterable[TaskSpec],
+    started: Mapping[int, TaskSpec],
+    over: Collection[int],
+) -> None:
+    for spec in tasks:
+        for parent in spec.depends_on:
+            if parent in over or (parent in started and blocks(state.tasks[parent])):
+                status = state.tasks[parent].status.value
+                raise CommandRejected(
+                    f"task {spec.id} depends on task {parent}, which is {status}; depend on a "
+                    "task that takes its place, or leave the dependency out"
+                )
+
+
+def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
+    """Decide ``Replan``: a drafting task joins the plan, and nothing new starts until what it
+    plans is approved."""
+    if not state.config.model:
+        raise CommandRejected("the plan has no model that could plan; revise it by hand")
+    if state.cancelled:
+        raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
+    if any(state.tasks[i].status not in ENDED for i in state.drafting):
+        raise CommandRejected("the plan is being planned already")
+    spec = planning_task(max(state.tasks) + 1, f"{REPLANNING}{command.reason or 'as asked'}")
+    yield _added(state, (spec,))
+
+
+def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Iterator[Event]:
+    """Tasks that a drafting task found. Those the plan has already change nothing. Approved
+    beforehand is what the task finds that the plan began with; planning anew waits for an
+    approval, and takes the place of what did not complete."""
+    if not task.spec.drafts:
+        raise CommandRejected(f"task {task.id} drafts no plan, so it cannot propose tasks")
+    if task.outdated:
+        return  # what it proposes rests on an answer that was changed
+    first, known = task.id == min(state.tasks), state.tasks
+    approved_by = state.config.approve_as if first else None
+    new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
+    if not (new or report.replace):
+        return
+    wanted = Spend(tasks=len([spec for spec in new if spec.proposed]))
+    short = state.budget.exceeded(state.spent + state.reserved, wanted)
+    if short is not None and task.stopping:
+        yield from stopped(state, task, f"cancelled; its budget was used up: {short}")
+        return
+    if short is not None:
+        yield out_of_budget(task, short)
+        return
+    if report.replace:
+        given = {spec.id for spec in report.tasks}
+        gone = () if first else tuple(i for i, t in known.items() if blocks(t) and i not in given)
+        yield from revise_plan(state, RevisePlan(report.tasks, approved_by, gone))
+        return
+    check_structure(new, {i: known_task.spec for i, known_task in known.items()})
+    revised = _added(state, new)
+    yield revised
+    if approved_by is not None:
+        yield PlanApproved(revised.revision_hash, approved_by)
+
+
+def _added(state: PlannerState, new: tuple[TaskSpec, ...]) -> PlanRevised:
+    counted = (task.spec for task in state.tasks.values() if not task.superseded)
+    return PlanRevised((), new, hash_revision((*counted, *new)))
+
+
+def _check_started_keep_parents(started: Mapping[int, TaskSpec], new: set[int]) -> None:
+    for task_id, spec in started.items():
+        for parent in spec.depends_on:
+            if parent not in started and parent not in new:
+                raise CommandRejected(
+                    f"task {task_id} is not planned any more, so it stays, and it depends on "
+                    f"task {parent}; keep that in the revision"
+                )
+
+
+def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
+    """Decide ``RetryTask``: the task, and all that was skipped or cancelled below it and can
+    run once it has completed."""
+    task = find_task(state, command.task_id)
+    if task.status not in ENDED or task.status is TaskStatus.Completed:
+        if task.status is TaskStatus.Planned:
+            return
+        raise CommandRejected(
+            f"task {task.id} is {task.status.value}; only tasks that failed, "
+            "were cancelled or skipped can be retried"
+        )
+    cause = blocking_parent(state, task)
+    if cause is not None:
+        cause = _root_cause(state, cause)
+        raise CommandRejected(
+            f"task {task.id} needs task {cause}, which is "
+            f"{state.tasks[cause].status.value}; retry that one"
+        )
+    reset = {task.id: None}
+    frontier = [task.id]
+    for parent in frontier:
+        for child in state.schedule.children[parent]:
+            revivable = state.tasks[child].status in (TaskStatus.Skipped, TaskStatus.Cancelled)
+            if child in reset or not revivable or state.tasks[child].superseded:
+                continue
+            parents = state.tasks[child].depends_on
+            if not any(i not in reset and blocks(state.tasks[i]) for i in parents):
+                reset[child] = None
+                frontier.append(child)
+    outdated = tuple(i for i in reset if state.tasks[i].outdated)
+    if outdated:  # what they kept for a retry rests on an answer that was changed
+        yield TasksReset(outdated, "answer_changed")
+    if rest := tuple(i for i in reset if i not in outdated):
+        yield TasksReset(rest, "retry")
+
+
+def _has_not_started(task: Task) -> bool:
+    return task.status is TaskStatus.Planned and task.attempt == 0 and not task.spec.done
+
+
+def _root_cause(state: PlannerState, task_id: int) -> int:
+    """Why a task was skipped: the task above it that did not complete, and was not skipped."""
+    while state.tasks[task_id].status is TaskStatus.Skipped:
+        parent = blocking_parent(state, state.tasks[task_id])
+        if parent is None:
+            break
+        task_id = parent
+    return task_id

@@ -1,0 +1,103 @@
+"""``open_servers``: all foreign tool servers of the settings, for as long as a worker lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planfold.errors import ConfigurationError, Permanent
+from planfold.executors.mcp.executor import ForeignExecutor, ServerAway
+from planfold.executors.shell import inherited
+from planfold.tools.mcp_servers import ToolServer, check_server
+from planfold.tools.redaction import Redactor
+from planfold.tools.secrets import Secrets, references_in
+
+if TYPE_CHECKING:
+    from planfold.providers.mcp.client import McpServer
+
+
+class Servers:
+    """What came of opening them. ``failures`` says by server why it is not there, ``left_out``
+    the same by tool, ``warnings`` what else the operator should know."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self._tools: list[ForeignExecutor] = []
+
+    def tools(self) -> list[ForeignExecutor]:
+        """An executor for each tool of each server that started, by name."""
+        return sorted(self._tools, key=lambda executor: executor.tool.name)
+
+
+@asynccontextmanager
+async def open_servers(
+    settings: Mapping[str, ToolServer],
+    workspace: Path,
+    environ: Mapping[str, str],
+    *,
+    env_allow: Sequence[str] = (),
+    secrets: Secrets | None = None,
+) -> AsyncIterator[Servers]:
+    """Connect to all servers at once and list their tools; end them when the block ends.
+
+    A server that does not start takes nothing down but its own tools: see ``Servers.failures``.
+    Commands run in ``workspace`` and see of ``environ`` what shell commands see.
+
+    Raises:
+        ConfigurationError: an entry cannot work, or the extra ``mcp`` is not installed.
+    """
+    for name, server in settings.items():
+        check_server(name, server)
+    servers = Servers()
+    opened: list[McpServer] = []
+    for name, server in settings.items():
+        try:
+            opened.append(_made(name, server, workspace, inherited(environ, env_allow), secrets))
+        except Permanent as fault:  # a secret that is not known here
+            servers.failures[name] = str(fault)
+    try:
+        await asyncio.gather(*(_start(server, servers) for server in opened))
+        yield servers
+    finally:
+        await asyncio.gather(*(server.close() for server in opened), return_exceptions=True)
+
+
+async def _start(server: McpServer, servers: Servers) -> None:
+    try:
+        servers._tools += await server.tools()
+    except ServerAway as fault:
+        servers.failures[server.name] = str(fault)
+    servers.left_out |= server.left_out
+    servers.warnings += server.warnings
+
+
+def _made(
+    name: str,
+    settings: ToolServer,
+    workspace: Path,
+    environ: Mapping[str, str],
+    secrets: Secrets | None,
+) -> McpServer:
+    try:
+        from planfold.providers.mcp.client import McpServer
+    except ImportError as fault:
+        raise ConfigurationError(
+            f"[mcp.{name}] needs the extra mcp: install planfold with it ({fault})"
+        ) from None
+    secrets = secrets or Secrets()
+    given = settings.env or settings.headers
+    values = {key: secrets.resolve(text) for key, text in given.items()}
+    names = dict.fromkeys(name for text in given.values() for name in references_in(text))
+    return McpServer(
+        name,
+        settings,
+        workspace=workspace,
+        environ=environ,
+        resolved=values,
+        redactor=Redactor([(name, secrets.value(name)) for name in names]),
+    )

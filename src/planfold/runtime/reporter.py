@@ -1,0 +1,156 @@
+"""``Reporter``: what executors say reaches the plan, under the lease that let them work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
+from planfold.eventstore.event_rows import clock_time
+from planfold.eventstore.port import EventStore, Fence
+from planfold.eventstore.queue import Lease
+from planfold.executors.executor import Outcome
+from planfold.executors.recordable import as_text
+from planfold.handler import Metadata
+from planfold.planner.commands import (
+    ExecutorEvent,
+    HandleExecutorEvent,
+    OutcomeUnknown,
+    StepAbandoned,
+    StepBegun,
+    StepCompleted,
+    TaskCompleted,
+    TaskFailed,
+)
+from planfold.planner.events import StepStarted
+from planfold.planner.planner import Planner
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.inputs import as_recorded
+
+LONGEST_PAUSE_S = 2.0
+JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
+
+
+class Observer(Protocol):
+    """Whoever wants to know how a worker is getting on."""
+
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
+        """A report of this worker was recorded as these events."""
+        ...
+
+    def trouble(self, fault: PlanfoldError) -> None:
+        """Something does not work; it will be tried again."""
+        ...
+
+
+class Unobserved:
+    """The observer of a worker that nobody looks at."""
+
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None: ...
+
+    def trouble(self, fault: PlanfoldError) -> None: ...
+
+
+def as_planfold_error(
+    fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
+) -> PlanfoldError:
+    """The fault itself, or one of ``kind`` that tells of a fault that nobody foresaw."""
+    if isinstance(fault, PlanfoldError):
+        return fault
+    return kind(f"{about}{type(fault).__name__}: {fault}")
+
+
+class Reporter:
+    """Calls ``reported`` with what was recorded, and ``trouble`` with what keeps a report from
+    being recorded: see :class:`Observer`."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        dispatcher: Dispatcher,
+        owner: str,
+        reported: Callable[[str, Sequence[Any]], None],
+        trouble: Callable[[PlanfoldError], None],
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._owner = owner
+        self._reported = reported
+        self._trouble = trouble
+
+    async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
+        """Report how an attempt ended.
+
+        Raises:
+            LeaseLost: the task has passed to another worker.
+            CorruptLog: the plan cannot be written here.
+        """
+        try:
+            await self.report(lease, outcome, began_at)
+        except (LeaseLost, CorruptLog):
+            raise
+        except Exception as fault:  # what cannot be recorded must not leave the task hanging
+            await self.report(lease, _unrecordable(lease, outcome, fault), began_at)
+
+    async def report(
+        self, lease: Lease, event: ExecutorEvent, began_at: float = 0.0
+    ) -> Sequence[Any]:
+        """Deliver, again and again while the store cannot write: the result must not be lost.
+        What an operator has to put right (a server that is read-only since a failover, a password
+        that was changed) counts as that. What the executor does to ``event`` later changes
+        nothing. Returns the events that it caused."""
+        if not isinstance(event, TaskCompleted) or event.result is not None:
+            event = as_recorded(event)
+        name = type(event).__name__
+        if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
+            name += f":{event.key}"
+        now = clock_time(self._store.clock())
+        jitter = int(random.random() * JITTERS) / JITTERS
+        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
+        origin = Metadata(
+            worker=self._owner,
+            claimed_at=lease.claimed_at,
+            began_at=began_at,
+            jitter=jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None,
+        )
+        pause, repeated = 0.05, False
+        while True:
+            try:
+                events = await self._dispatcher.send(
+                    PLAN,
+                    lease.aggregate_id,
+                    command,
+                    command_id=f"{lease.cause}/{name}",
+                    fence=Fence(lease.task_id, lease.attempt, lease.epoch),
+                    origin=origin,
+                )
+            except (Transient, ConfigurationError) as fault:
+                self._trouble(fault)
+                repeated = True
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                if repeated and not events and isinstance(event, StepBegun):
+                    events = await self._begun_before(lease, event)
+                self._reported(lease.aggregate_id, events)
+                return events
+
+    async def _begun_before(self, lease: Lease, event: StepBegun) -> list[Any]:
+        """What an earlier delivery led to whose answer was lost."""
+        planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
+        assert isinstance(planner, Planner)
+        if planner.state.has_begun(lease.task_id, event.key, lease.epoch):
+            return [StepStarted(lease.task_id, event.key, epoch=lease.epoch)]
+        return []
+
+
+def _unrecordable(lease: Lease, outcome: Outcome, fault: Exception) -> Outcome:
+    """An outcome that the log can hold. A task that completed has had its effect, so it must not
+    count as failed."""
+    if isinstance(outcome, TaskCompleted):
+        reason = f"it ran to its end, but its result cannot be recorded: {as_text(fault)}"
+        return OutcomeUnknown(reason, lease.started_at, ended=True)
+    return TaskFailed(f"its outcome cannot be recorded: {as_text(fault)}", retryable=False)

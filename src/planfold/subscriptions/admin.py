@@ -1,0 +1,120 @@
+"""Looking after consumers: where they stand, and what an operator can ask of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from planfold.errors import ConfigurationError, NotFound
+from planfold.eventstore.consumers import Parked, Share, Standing
+from planfold.eventstore.port import EventStore
+from planfold.subscriptions.assignment import require_same_consumer
+from planfold.subscriptions.consumer import CONSUMERS
+
+
+class ConsumerView(msgspec.Struct, frozen=True):
+    """A consumer as it stands. ``behind`` counts the positions of the log beyond its slowest
+    partition; ``refused`` says why it cannot go on in this store."""
+
+    name: str
+    shares: tuple[Share, ...]
+    members: tuple[str, ...]
+    last_position: int
+    parked: tuple[Parked, ...] = ()
+    refused: str | None = None
+
+    @property
+    def position(self) -> int:
+        return min(share.position for share in self.shares)
+
+    @property
+    def behind(self) -> int:
+        return self.behind_of(self.position)
+
+    def behind_of(self, position: int) -> int:
+        return max(self.last_position - position, 0)
+
+    def owner_of(self, share: Share) -> str | None:
+        """The member that handles a partition now."""
+        return share.owner if share.owner in self.members else None
+
+
+async def consumers_of(store: EventStore, name: str | None = None) -> list[ConsumerView]:
+    """All consumers by name, or the one with this name.
+
+    Raises:
+        NotFound: there is no consumer ``name``.
+    """
+    consumers = store.checkpoints.consumers
+    standings = await consumers.standings(name)
+    if name is not None and not standings:
+        raise NotFound(f"there is no consumer {name!r}").about("consumer")
+    parked = await consumers.parked(name)
+    last = await store.last_position()
+    return [
+        ConsumerView(
+            standing.consumer,
+            standing.shares,
+            standing.members,
+            last,
+            tuple(row for row in parked if row.consumer == standing.consumer),
+            _refusal(store, standing, last),
+        )
+        for standing in standings
+    ]
+
+
+def _refusal(store: EventStore, standing: Standing, last: int) -> str | None:
+    partitions = len(standing.shares)
+    try:
+        require_same_consumer(
+            standing.shares, standing.consumer, partitions, store.store_id, store.epoch, last
+        )
+    except ConfigurationError as refusal:
+        return str(refusal)
+    return None
+
+
+async def replay(store: EventStore, name: str, aggregate_id: str | None = None) -> list[str]:
+    """Have a parked stream of a consumer, or all of them, tried again: at once where a member
+    runs, else when one starts. ``aggregate_id`` may be a unique beginning, with or without
+    "plan-". Returns the streams.
+
+    Raises:
+        NotFound: there is no such consumer, or no such stream is parked.
+    """
+    (view,) = await consumers_of(store, name)
+    waiting = [row.aggregate_id for row in view.parked if row.retry_at is None]
+    if aggregate_id is not None:
+        known = [row.aggregate_id for row in view.parked]
+        found = [aggregate_id] if aggregate_id in known else []
+        found = found or [k for k in known if k.startswith((aggregate_id, f"plan-{aggregate_id}"))]
+        if len(found) != 1:
+            number = "several" if found else "no"
+            raise NotFound(f"consumer {name!r} has parked {number} streams {aggregate_id!r}").about(
+                "consumer"
+            )
+        waiting = found
+    for each in waiting:
+        await store.checkpoints.consumers.replay(name, each)
+    store.wakeup.notify(CONSUMERS)
+    return waiting
+
+
+async def accept(store: EventStore, name: str) -> ConsumerView:
+    """Let a consumer go on in the store as it is now, after it was restored. Raises NotFound."""
+    await consumers_of(store, name)
+    await store.checkpoints.consumers.accept(name)
+    store.wakeup.notify(CONSUMERS)
+    (view,) = await consumers_of(store, name)
+    return view
+
+
+async def forget(store: EventStore, name: str) -> None:
+    """Drop all that is known of a consumer.
+
+    Raises:
+        NotFound: there is no such consumer.
+        Conflict: it runs.
+    """
+    await consumers_of(store, name)
+    await store.checkpoints.consumers.forget(name)
