@@ -1,14 +1,19 @@
-"""``App.replay``: a plan that ran is decided again from its log alone, on each database."""
+"""A plan that ran, from its log alone: decided again, and as it stood earlier."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import pytest
 
 from planfold import NotFound, TaskDraft, open_app, tool
+from planfold.eventstore.envelope import Query
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner import outcomes
+from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, RetryPolicy
+from planfold.readmodels.plan_view import plan_view
 from plans import PLAN_ID, finish, submit, task
 
 
@@ -59,3 +64,40 @@ async def test_another_decision_is_found(
     assert isinstance(difference.command, c.HandleExecutorEvent)
     assert isinstance(difference.expected, e.RetryScheduled)
     assert difference.actual.delay == 5.0
+
+
+# --- as it stood earlier ------------------------------------------------------------------------
+
+
+async def test_a_plan_as_it_stood_at_each_version_and_time(each_database: str) -> None:
+    await _ran(each_database)
+    async with open_app(each_database, load=False) as app:
+        now = await app.view(PLAN_ID)
+        events = await app.store.read(Query(aggregate_id=PLAN_ID))
+        for envelope in events:
+            view = await app.view(PLAN_ID, at=envelope.version)
+            assert (view.version, view.updated_at) == (envelope.version, envelope.recorded_at)
+            state = Planner()
+            for earlier in events[: envelope.version]:
+                state.recorded_at = earlier.recorded_at
+                state.apply(earlier.event)
+            assert view == plan_view(PLAN_ID, state.state)
+        assert await app.view(PLAN_ID, at=now.version) == now
+        last = datetime.fromtimestamp(events[-1].recorded_at + 1, UTC)
+        assert await app.view(PLAN_ID, at=last) == now
+        first = await app.view(PLAN_ID, at=datetime.fromtimestamp(events[0].recorded_at + 1e-5))
+        assert first.status == "running"
+        assert first.updated_at == events[0].recorded_at
+
+
+async def test_a_time_or_version_that_the_plan_does_not_have(each_database: str) -> None:
+    await _ran(each_database)
+    async with open_app(each_database, load=False) as app:
+        version = (await app.view(PLAN_ID)).version
+        for at in (0, version + 1):
+            with pytest.raises(NotFound, match=f"has no version {at}; its versions are 1 to"):
+                await app.view(PLAN_ID, at=at)
+        with pytest.raises(NotFound, match="had not begun at 2001"):
+            await app.view(PLAN_ID, at=datetime(2001, 1, 1))
+        with pytest.raises(NotFound, match="there is no plan 'other'"):
+            await app.view("other", at=1)

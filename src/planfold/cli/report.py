@@ -144,7 +144,7 @@ def plan_lines(
         lines.append([(cost, "dim")])
     tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
     shown = tasks if most is None else _most_telling(tasks, most)
-    now, pad = time.time(), id_width(fold)
+    now, pad = situation.then or time.time(), id_width(fold)
     for task in shown:
         lines.append(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
@@ -200,7 +200,7 @@ def _details(task: Task, width: int) -> list[Line]:
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     """Everything about one task: ``show --task``."""
     fold = situation.fold
-    now, unclaimed = time.time(), situation.unclaimed
+    now, unclaimed = situation.then or time.time(), situation.unclaimed
     lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
     first = "asked" if task.kind is NodeKind.Clarification else "queued"
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
@@ -352,8 +352,14 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
 
 
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
-    """What ``show`` prints."""
+    """What ``show`` prints. Of the past there is nothing to do next."""
     lines = plan_lines(situation, width)
+    if situation.then is not None:
+        fold = situation.fold
+        when = f"as it was at version {fold.state.version}, {date_and_time(situation.then)}"
+        for question in fold.state.questions.values():
+            lines += [[], *question_lines(fold, question, width)]
+        return [[(when, "dim")], *lines]
     lines += waiting_lines(situation.fold, db, width)
     lines += revision_lines(situation.fold, width)
     lines += approval_lines(situation.fold, width)

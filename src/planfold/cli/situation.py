@@ -7,32 +7,36 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.terminal import clean, counted
-from planfold.eventstore.envelope import Query
-from planfold.readmodels.plan_view import PlanFold
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from planfold.app import App
     from planfold.eventstore.queue import Lease, WorkerRecord
+    from planfold.readmodels.plan_view import PlanFold
 
 NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class Situation(NamedTuple):
     """A plan with who holds its tasks: ``unclaimed`` wait, with the words for what;
-    ``attended`` says whether a living worker holds any."""
+    ``attended`` says whether a living worker holds any. ``then``: the plan as it stood at that
+    time, in seconds since the epoch (None: as it stands)."""
 
     fold: PlanFold
     unclaimed: Mapping[int, str]
     attended: bool
+    then: float | None = None
 
 
-async def situation_of(app: App, plan_id: str) -> Situation:
-    """Raises NotFound, CorruptLog."""
-    fold = PlanFold(plan_id)
-    await app.status(plan_id)
-    for envelope in await app.store.read(Query(aggregate_id=plan_id)):
-        fold.apply(envelope)
-    return Situation(fold, *await holders(app, plan_id))
+async def situation_of(app: App, plan_id: str, at: int | datetime | None = None) -> Situation:
+    """The plan as it stands, or as it stood ``at`` a version or a time. Raises NotFound,
+    CorruptLog."""
+    fold = await app.fold(plan_id, at)
+    if at is None:
+        return Situation(fold, *await holders(app, plan_id))
+    then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
+    return Situation(fold, NO_TASKS, False, then)
 
 
 async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:

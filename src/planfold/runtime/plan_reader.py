@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from typing import Final
 
 from planfold.errors import NotFound
@@ -10,8 +11,9 @@ from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
-from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.plan_view import PlanFold, PlanView, plan_view
 from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
@@ -38,15 +40,42 @@ class PlanReader:
 
     async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks.values()
-        for task in sorted(tasks, key=lambda task: task.superseded):
-            if key in (task.id, task.spec.label, str(task.id)):
-                return task.id
-        raise NotFound(f"plan {plan_id} has no task {key!r}")
+        return task_id_in(plan_id, (await self.planner(plan_id)).state, key)
 
-    async def view(self, plan_id: str) -> PlanView:
-        """The plan as it stands in the log. Raises NotFound, CorruptLog."""
+    async def view(self, plan_id: str, *, at: int | datetime | None = None) -> PlanView:
+        """The plan as it stands in the log, or as it stood ``at`` a version or a time: see
+        :meth:`fold`. Raises NotFound, CorruptLog."""
+        if at is not None:
+            return plan_view(plan_id, (await self.fold(plan_id, at)).state)
         return plan_view(plan_id, (await self.planner(plan_id)).state)
+
+    async def fold(self, plan_id: str, at: int | datetime | None = None) -> PlanFold:
+        """The plan's log, folded up to a version or a time, both included (None: all of it). A
+        time without a zone is local time.
+
+        Raises:
+            NotFound: there is no such plan, it has no such version, or it had not begun then.
+            CorruptLog: this version cannot read an event up to there.
+        """
+        version = at if isinstance(at, int) else None
+        until = at.timestamp() if isinstance(at, datetime) else None
+        fold, state = PlanFold(plan_id), None
+        async for envelope in self._history(plan_id):
+            late = until is not None and envelope.recorded_at > until
+            if late or (version is not None and envelope.version > version):
+                break
+            fold.apply(envelope)
+            state = fold.state
+        if state is None or (version is not None and state.version < version):
+            raise NotFound(await self._why_not_at(plan_id, at))
+        return fold
+
+    async def _why_not_at(self, plan_id: str, at: int | datetime | None) -> str:
+        state = (await self.planner(plan_id)).state
+        if isinstance(at, int):
+            return f"plan {plan_id} has no version {at}; its versions are 1 to {state.version}"
+        began = datetime.fromtimestamp(state.created_at).isoformat(" ", "seconds")
+        return f"plan {plan_id} had not begun at {at}; it began at {began}"
 
     async def replay(self, plan_id: str) -> Replay:
         """Fold the plan's log and decide each of its commands again; ``difference`` of the result
@@ -127,3 +156,11 @@ class PlanReader:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
+
+
+def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
+    """The id of a task named by id or label in this state of the plan. Raises NotFound."""
+    for task in sorted(state.tasks.values(), key=lambda task: task.superseded):
+        if key in (task.id, task.spec.label, str(task.id)):
+            return task.id
+    raise NotFound(f"plan {plan_id} has no task {key!r}")
