@@ -385,6 +385,12 @@ def show_json(situation: Situation) -> dict[str, Any]:
     return found
 
 
+def task_json(situation: Situation, task_id: int) -> dict[str, Any]:
+    """What ``show --task --json`` prints."""
+    tasks: list[dict[str, Any]] = show_json(situation)["tasks"]
+    return next(task for task in tasks if task["id"] == task_id)
+
+
 def _all_fields(value: msgspec.Struct) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
     return fields

@@ -105,7 +105,7 @@ def show_command(
     planfold show plan-3f9a --at 7
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
-    from planfold.cli.report import show_json, task_lines, whole_report
+    from planfold.cli.report import show_json, task_json, task_lines, whole_report
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
     from planfold.planner.context import render_context
@@ -124,10 +124,7 @@ def show_command(
     if context:
         paper.lines([[(line, "")] for line in clean_lines(render_context(state))])
     elif as_json:
-        shown = show_json(found)
-        if one is not None:
-            shown = next(t for t in shown["tasks"] if t["id"] == one)
-        print_json(shown)
+        print_json(show_json(found) if one is None else task_json(found, one))
     elif one is not None:
         paper.lines(task_lines(found, state.tasks[one], paper.width))
     else:
