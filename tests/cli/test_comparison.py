@@ -53,3 +53,29 @@ def test_all_plans_are_replayed_although_one_cannot_be_read() -> None:
 
 def test_one_plan_or_all() -> None:
     assert "name a plan, or use --all" in called("replay", "one", "--all", code=2)
+
+
+def test_two_plans_are_compared() -> None:
+    for name, text in (("one", "hi"), ("two", "ho")):
+        plan = write_plan(sh("a", "cat given"), sh("b", "true", "a"), sh("c", "true"))
+        Path("given").write_text(text)
+        called("run", plan, "--yes", "--id", name)
+    out = called("diff", "one", "two")
+    assert "First divergence: task 1 a\n" in out
+    assert "completed hi (TaskCompleted)\n" in out
+    assert "completed ho (TaskCompleted)\n" in out
+    assert '  + result {"exit_code": 0, "stdout": "ho"' in out
+    assert "2 tasks with the same outcome" in out
+    found = json.loads(called("diff", "one", "two", "--json"))
+    assert found["divergence"]["events"][1]["TaskStatusUpdated"]["result"]["stdout"] == "ho"
+    assert found["tasks"][0]["changes"]["result"][0]["stdout"] == "hi"
+    assert found["spent"][0] == {"tokens": 0, "cost": 0, "calls": 0, "seconds": 0, "tasks": 0}
+    assert "They do not differ, but for times." in called("diff", "one", "one")
+
+
+def test_two_versions_of_a_plan_are_compared() -> None:
+    run("one")
+    out = called("diff", "one@2", "one")
+    assert "- no such event\n+ event 3: queued" in out
+    assert "one has no version 99" in called("diff", "one@99", "one", code=2)
+    assert "there is no plan 'other'" in called("diff", "other@2", "one", code=2)

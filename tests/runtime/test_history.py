@@ -101,3 +101,24 @@ async def test_a_time_or_version_that_the_plan_does_not_have(each_database: str)
             await app.view(PLAN_ID, at=datetime(2001, 1, 1))
         with pytest.raises(NotFound, match="there is no plan 'other'"):
             await app.view("other", at=1)
+
+
+# --- compared with another ----------------------------------------------------------------------
+
+
+async def test_two_plans_and_two_versions_of_one(each_database: str) -> None:
+    async with open_app(each_database, tools=[work]) as app:
+        for plan_id, n in (("p", 1), ("q", 2)):
+            await submit(app, task("work", arguments={"n": n}), plan_id=plan_id)
+            await finish(app, plan_id)
+        found = await app.diff("p", "q")
+        assert found.divergence is not None
+        assert found.divergence.versions == (1, 1)
+        assert found.tasks[0].changes["result"] == (1, 2)
+        assert (await app.diff("p", "p")).divergence is None
+        earlier = await app.diff("p", "p", at=2)
+        assert earlier.divergence is not None
+        assert earlier.divergence.versions == (None, 3)
+        assert earlier.tasks[0].changes["status"] == ("planned", "completed")
+        with pytest.raises(NotFound, match="has no version 99"):
+            await app.diff("p", "q", other_at=99)

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "watch": ("views", "Follow a plan that runs elsewhere until it ends."),
     "log": ("views", "Print what happened, event by event."),
     "replay": ("comparison", "Decide a plan's commands again and compare with its log."),
+    "diff": ("comparison", "Compare two plans, or two versions of one."),
     "graph": ("views", "Draw a plan as text, DOT or SVG."),
     "answer": ("decisions", "Answer a question, or change an answer."),
     "approve": ("decisions", "Let a plan begin."),

@@ -13,6 +13,7 @@ from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
+from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
 from planfold.readmodels.plan_view import PlanFold, PlanView, plan_view
 from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
@@ -69,6 +70,28 @@ class PlanReader:
         if state is None or (version is not None and state.version < version):
             raise NotFound(await self._why_not_at(plan_id, at))
         return fold
+
+    async def diff(
+        self,
+        plan_id: str,
+        other_id: str,
+        *,
+        at: int | datetime | None = None,
+        other_at: int | datetime | None = None,
+    ) -> PlanDifference:
+        """How another plan, or the same one at another version or time, differs from this one: see
+        :func:`planfold.readmodels.plan_difference.plan_difference`. Raises NotFound, CorruptLog."""
+        one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
+        return plan_difference(one, other)
+
+    async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
+        state = (await self.fold(plan_id, at)).state
+        events: list[Envelope] = []
+        async for envelope in self._history(plan_id):
+            if envelope.version > state.version:
+                break
+            events.append(envelope)
+        return Side(state, events)
 
     async def _why_not_at(self, plan_id: str, at: int | datetime | None) -> str:
         state = (await self.planner(plan_id)).state

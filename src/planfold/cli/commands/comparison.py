@@ -1,4 +1,4 @@
-"""``replay``: a plan's log compared with what this version decides."""
+"""``replay`` and ``diff``: a log compared with what this version decides, or with another plan."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from planfold.cli.options import command, json_option, plan_argument
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.cli.terminal import Line
+    from planfold.readmodels.plan_difference import PlanDifference
     from planfold.readmodels.replay import Difference, Replay
 
 
@@ -52,6 +53,47 @@ def replay_command(plan_id: str | None, everything: bool, as_json: bool, db: str
         paper = Paper()
         paper.lines(found.lines())
     return FAILED if found.different or found.unreadable else COMPLETED
+
+
+@command("diff")
+@click.argument("plan", metavar="ID[@VERSION]")
+@click.argument("other", metavar="ID[@VERSION]")
+@json_option("the differences")
+def diff_command(plan: str, other: str, as_json: bool, db: str | None) -> int:
+    """Compare two plans, or two versions of one: where they diverge first, and what came of it.
+
+    Tasks are compared by id. A version is the number of an event, as `planfold log` prints it.
+
+    \b
+    planfold diff plan-3f9a plan-77b0
+    planfold diff plan-3f9a@12 plan-3f9a
+    """
+    from planfold.cli.access import existing_app, run_async
+    from planfold.cli.differences import difference_json, difference_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    async def diff() -> PlanDifference:
+        async with existing_app(db) as app:
+            one, at = await _plan_and_version(app, plan)
+            two, other_at = await _plan_and_version(app, other)
+            return await app.diff(one, two, at=at, other_at=other_at)
+
+    found = run_async(diff())
+    if as_json:
+        print_json(difference_json(found))
+    else:
+        paper = Paper()
+        paper.lines(difference_lines(found, plan, other), width=paper.width)
+    return COMPLETED
+
+
+async def _plan_and_version(app: App, text: str) -> tuple[str, int | None]:
+    from planfold.cli.access import find_plan
+
+    key, _, version = text.rpartition("@")
+    if key and version.isdecimal() and len(version) <= 18:
+        return await find_plan(app, key), int(version)
+    return await find_plan(app, text), None
 
 
 class _Replays:
