@@ -7,7 +7,7 @@ from typing import Final
 
 from planfold.cli.envelopes import envelope_json
 from planfold.cli.event_text import TaskNames, run_words, words_for
-from planfold.cli.terminal import Line, Paper, clean, clock, cut_line, date_and_time, in_json
+from planfold.cli.terminal import Line, Paper, clean, clock, date_and_time, fit_line, in_json
 from planfold.eventstore.envelope import Envelope
 
 NARROW: Final = 70  # columns
@@ -61,7 +61,7 @@ class LogPrinter:
             about += f" ({ran})"
         join = ": " if about and words.detail else " " if words.detail else ""
         line.append((about + join + words.detail, ""))
-        return cut_line(line, self._paper.width) if self._paper.is_terminal else line
+        return fit_line(line, self._paper.width) if self._paper.is_terminal else line
 
 
 def _compared(envelope: Envelope, bound: int | datetime) -> float:

@@ -54,9 +54,41 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
 
 class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
-    that request says beside the tasks; they are shown with the plan and are not part of it."""
+    that request says beside the tasks; they are shown with the plan and are not part of it.
+
+    Example:
+        from planfold import Effect, PlanDraft, TaskDraft
+
+        build = TaskDraft(
+            label="build",
+            description="Build it",
+            tool="shell",
+            arguments={"argv": ["make"]},
+            effect=Effect.Safe,
+            timeout=600,
+        )
+        tell = TaskDraft(description="Tell the team about $build.stdout", depends_on=["build"])
+        draft = PlanDraft(title="Release", tasks=[build, tell])
+    """
 
     tasks: list[TaskDraft]
     title: str = ""
     goal: str = ""
     notes: list[str] = []
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Upper bounds of one plan: one bad draft must not hurt the rest. Bytes are
+    those of compact JSON in UTF-8.
+
+    ``name_chars`` bounds titles, labels, routes and tool names; ``depth`` how deep arguments may
+    nest (the arguments object itself is 1).
+    """
+
+    tasks: int = 20_000
+    dependencies_per_task: int = 1_000
+    description_chars: int = 20_000
+    name_chars: int = 200
+    arguments_bytes: int = 262_144
+    depth: int = 64
+    plan_bytes: int = 16 * 1024 * 1024

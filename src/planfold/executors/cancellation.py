@@ -1,14 +1,17 @@
-"""How an attempt is told to stop, and how to see that it stopped itself."""
+"""How an attempt is told to stop, and calls that end when it is."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Cancellation(asyncio.Event):
-    """An event that also calls back: whoever watches it needs no task of their own.
+    """An ``asyncio.Event`` that is set when an attempt should stop, and that can also call back.
 
     Set it on the event loop's thread; ``is_set()`` may be read from any thread.
     """
@@ -18,6 +21,7 @@ class Cancellation(asyncio.Event):
         self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
+        """Set it, and call the callbacks; setting it again does nothing."""
         if self.is_set():
             return
         super().set()
@@ -36,3 +40,26 @@ class Cancellation(asyncio.Event):
         """Forget ``callback``; nothing happens if it was called already."""
         with contextlib.suppress(ValueError):
             self._callbacks.remove(callback)
+
+
+class Stopped(Exception):
+    """The attempt was cancelled while a call was under way."""
+
+
+async def interruptible(cancelled: Cancellation, call: Coroutine[Any, Any, T]) -> T:
+    """Await ``call``, but no longer than until ``cancelled`` is set. Raises Stopped."""
+    running = asyncio.ensure_future(call)
+
+    def stop() -> None:
+        running.cancel()
+
+    cancelled.watch(stop)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if cancelled.is_set() and not (task and task.cancelling()):
+            raise Stopped from None
+        raise
+    finally:
+        cancelled.unwatch(stop)

@@ -309,7 +309,7 @@ def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str 
 
 def _print_text(paper: Paper, title: str, specs: list[Any], statuses: dict[int, str]) -> None:
     from planfold.cli.preview import graph_of, name_of
-    from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, cut, width_of
+    from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, fit, width_of
     from planfold.planner.structure import waves
 
     by_id = {spec.id: spec for spec in specs}
@@ -322,7 +322,7 @@ def _print_text(paper: Paper, title: str, specs: list[Any], statuses: dict[int, 
             tail = f"  <- {after}" if after else ""
             head = f"  {MARKS[status]} {name_of(spec)}"
             room = max(paper.width - width_of(head) - min(width_of(tail), 20) - 2, 8)
-            text = cut(clean(spec.description), room)
+            text = fit(clean(spec.description), room)
             lines.append(
                 [(head, STATUS_STYLES[status]), (f": {text}", ""), (tail, "dim")],
             )

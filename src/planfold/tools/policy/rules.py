@@ -10,21 +10,32 @@ import msgspec
 
 from planfold.tools.policy.programs import fault_in
 
-Decision = Literal["allow", "ask", "deny"]
+PolicyDecision = Literal["allow", "ask", "deny"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rule of ``[[policy.rules]]``; it holds for calls that match all it says.
+    """One rule of a policy, ``[[policy.rules]]`` in ``planfold.toml``. It holds for calls that
+    match everything it says; what it does not say matches every call.
 
-    ``tool`` is a name or pattern. ``program``, ``arguments``, ``options``, ``cwd``, ``env`` and
-    ``stdin`` are about commands; ``host``, ``method`` and ``path`` about URLs; ``path`` and
-    ``action`` about files; ``where`` (argument = pattern) about every other tool. ``secrets``
-    names those that a call may use unasked. ``for`` says whose calls: what models propose, or
-    everybody's. ``even_tainted`` lets a rule hold after the model has read untrusted text, where
-    the tool reaches neither the network nor a shell. ``reason`` is shown.
+    - ``decision`` is "allow", "ask" or "deny"; ``tool`` is a tool's name or a pattern.
+    - ``program``, ``arguments``, ``options``, ``cwd``, ``env`` and ``stdin`` are about commands;
+      ``host``, ``method`` and ``path`` about URLs; ``path`` and ``action`` about files; ``where``
+      (argument = pattern) about every other tool.
+    - ``secrets`` names those that a call may use unasked.
+    - ``holds_for`` (``for`` in the file) says whose calls: "models" for what models propose, or
+      "everybody".
+    - ``even_tainted`` lets a rule hold after the model has read untrusted text, where the tool
+      reaches neither the network nor a shell.
+    - ``reason`` is shown to the person who is asked, and to the model that is refused.
+
+    Example:
+        from planfold import Rule
+
+        status = Rule("allow", tool="shell", program="git", arguments=("status",))
+        reading = Rule("allow", tool="read_file", path="docs/**")
     """
 
-    decision: Decision
+    decision: PolicyDecision
     tool: str = "*"
     program: str | None = None
     arguments: tuple[str, ...] | None = None
@@ -44,7 +55,20 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking."""
+    """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking.
+
+    Example:
+        from planfold import PolicySettings, Rule, Settings
+
+        policy = PolicySettings(
+            rules=(
+                Rule("allow", tool="shell", program="git", arguments=("status",)),
+                Rule("deny", tool="shell", program="curl", reason="use http"),
+            ),
+            hosts=("api.example.com",),
+        )
+        settings = Settings(policy=policy)
+    """
 
     rules: tuple[Rule, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -67,7 +91,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True):
     """``rule`` names what decided: "rule 2", or the default that held."""
 
-    decision: Decision
+    decision: PolicyDecision
     rule: str
     reason: str
 
