@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded_logs import RecordedLog, logs
 
+from planfold.log import Divergence, PlanDifference, TaskDifference
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall
-from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
+from planfold.readmodels.plan_difference import Side, plan_difference
 
 
 def side(log: RecordedLog, version: int | None = None) -> Side:
@@ -69,7 +70,8 @@ def test_times_and_people_do_not_count() -> None:
 def test_another_answer_and_what_came_of_it() -> None:
     found = compared(answered("left"), answered("right"))
     divergence = found.divergence
-    assert divergence is not None
+    assert isinstance(divergence, Divergence)
+    assert isinstance(found.tasks[0], TaskDifference)
     assert divergence.task_id == 1
     assert [event.answer for event in divergence.events] == ["left", "right"]
     assert divergence.causes == ("ClarificationProvided", "ClarificationProvided")

@@ -12,13 +12,14 @@ from recorded_logs import PLAN_ID, RecordedLog, logs, written_by_an_older_versio
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
+from planfold.log import Replay, ReplayDifference
 from planfold.planner import answers, dispatch, outcomes
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.budget import Budget
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec
-from planfold.readmodels.replay import Replay, Replayer
+from planfold.readmodels.replay import Replayer
 
 
 def replayed(envelopes: Sequence[Envelope]) -> Replay:
@@ -107,7 +108,7 @@ def test_an_impure_retry_delay_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     ticks = iter([1.0, 2.0])
     monkeypatch.setattr(outcomes, "retry_delay", lambda *_: next(ticks))
     difference = replayed(log.envelopes).difference
-    assert difference is not None
+    assert isinstance(difference, ReplayDifference)
     assert difference.version == len(log.envelopes)
     assert isinstance(difference.command, c.HandleExecutorEvent)
     assert difference.command.jitter == 0.25

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from planfold.cli.main import cli
 from planfold.errors import CorruptLog
 from planfold.planner import outcomes
-from planfold.testing.golden import check_golden, read_golden
+from planfold.testing import check_golden
+from planfold.testing.golden import read_golden
 
 PLAN = {
     "title": "A plan \u200b\x1b",

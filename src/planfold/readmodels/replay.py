@@ -21,7 +21,7 @@ from planfold.planner.planner import Planner
 from planfold.readmodels.recorded_commands import REPEATED, cause_of, recorded_command
 
 
-class Difference(msgspec.Struct):
+class ReplayDifference(msgspec.Struct):
     """The first event that was decided otherwise: at ``version`` of the stream, ``expected`` is
     what the log holds (None: no event of this command) and ``actual`` what was decided now (None:
     no event). ``command`` is what both were decided from. ``fault`` says what the command was
@@ -45,7 +45,7 @@ class Replay(msgspec.Struct):
     checked: int = 0
     unrecorded: int = 0
     unknown: int = 0
-    difference: Difference | None = None
+    difference: ReplayDifference | None = None
 
 
 class Replayer:
@@ -59,7 +59,7 @@ class Replayer:
         self._group: list[Envelope] = []  # events of one causation id, not yet decided
         self._now = 0.0  # of the last decision
         self._recorded: bool | None = None  # whether inputs are; None: not known yet
-        self._doubt: Difference | None = None  # a difference, should the inputs be recorded
+        self._doubt: ReplayDifference | None = None  # a difference, should the inputs be recorded
         self._doubts = 0
 
     def take(self, envelope: Envelope) -> None:
@@ -105,7 +105,7 @@ class Replayer:
         command = self._planner.outlook((), self._now).command if self._recorded else None
         if command is not None:
             actual = next(iter(self._planner.process(command)), None)
-            self.found.difference = Difference(version, command, None, actual)
+            self.found.difference = ReplayDifference(version, command, None, actual)
 
     def _decide_one(self, group: Sequence[Envelope]) -> int:
         """Decide one command again and fold its events; returns how many those are."""
@@ -130,7 +130,7 @@ class Replayer:
 
     def _compare(
         self, command: Command, group: Sequence[Envelope]
-    ) -> tuple[Difference | None, int]:
+    ) -> tuple[ReplayDifference | None, int]:
         fault, actual = "", []
         try:
             actual = self._planner.process(command)
@@ -142,7 +142,7 @@ class Replayer:
             expected = envelope.event if envelope is not None else None
             if not _same(expected, decided):
                 version = group[0].version + place
-                return Difference(version, command, expected, decided, fault), 0
+                return ReplayDifference(version, command, expected, decided, fault), 0
         return None, len(group)
 
     def _fold(self, group: Sequence[Envelope]) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from planfold.app import App
     from planfold.cli.terminal import Line
     from planfold.readmodels.plan_difference import PlanDifference
-    from planfold.readmodels.replay import Difference, Replay
+    from planfold.readmodels.replay import Replay, ReplayDifference
 
 
 @command("replay")
@@ -155,7 +155,7 @@ class _Replays:
         return words
 
 
-def _difference_json(difference: Difference) -> dict[str, Any]:
+def _difference_json(difference: ReplayDifference) -> dict[str, Any]:
     return {
         "version": difference.version,
         "command": _named(difference.command),
@@ -171,7 +171,7 @@ def _named(value: Any) -> dict[str, Any] | None:
     return None if value is None else {type(value).__name__: msgspec.to_builtins(value)}
 
 
-def _difference_lines(plan_id: str, difference: Difference) -> list[Line]:
+def _difference_lines(plan_id: str, difference: ReplayDifference) -> list[Line]:
     from planfold.cli.terminal import clean, in_json
 
     lines: list[Line] = [
