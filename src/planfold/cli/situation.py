@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from planfold.cli.terminal import clean, counted
+from planfold.cli.terminal import clean
+from planfold.readmodels.workers import look_at_queue, missing_worker
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from planfold.app import App
-    from planfold.eventstore.queue import Lease, WorkerRecord
-    from planfold.readmodels.plan_view import PlanFold
+    from planfold.readmodels.plan_fold import PlanFold
 
 NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -33,30 +33,13 @@ async def situation_of(app: App, plan_id: str, at: int | datetime | None = None)
     """The plan as it stands, or as it stood ``at`` a version or a time. Raises NotFound,
     CorruptLog."""
     fold = await app.fold(plan_id, at)
-    if at is None:
-        return Situation(fold, *await holders(app, plan_id))
-    then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
-    return Situation(fold, NO_TASKS, False, then)
-
-
-async def holders(app: App, plan_id: str) -> tuple[dict[int, str], bool]:
-    """Tasks that wait for a worker with what they wait for, and whether a living worker holds
-    any."""
-    rows = await app.store.queue.queued(plan_id)
-    owners = {row.owner for row in rows if row.owner}
-    dead = await app.store.queue.dead(owners)
-    free = [row for row in rows if row.owner is None or row.owner in dead]
-    workers = await app.store.queue.workers() if free else []
-    unclaimed = {row.task_id: _missing(workers, row) for row in free}
-    return unclaimed, bool(owners - dead)
-
-
-def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
-    if any(worker.serves(row.route, row.tool, row.aggregate_id) for worker in workers):
-        return "a worker"
-    if not workers:
-        return f"a worker for {clean(row.route)}"
-    here = counted(len(workers), "worker")
-    if any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in workers):
-        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
-    return f"a worker for {clean(row.route)}: {here} here, none serves it"
+    if at is not None:
+        then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
+        return Situation(fold, NO_TASKS, False, then)
+    look, tasks = await look_at_queue(app.store.queue, plan_id), fold.state.tasks
+    unclaimed = {
+        row.task_id: clean(missing_worker(look, row, tasks[row.task_id].spec))
+        for row in look.free
+        if row.task_id in tasks
+    }
+    return Situation(fold, unclaimed, look.attended)
