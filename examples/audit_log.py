@@ -1,4 +1,4 @@
-"""Every event as a line of JSON, each exactly once, whatever crashes.
+"""Every event as a line of JSON, each exactly once, despite crashes.
 
     python audit_log.py sqlite:///.planfold/planfold.db audit.jsonl [--once]
 

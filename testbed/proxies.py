@@ -1,4 +1,4 @@
-"""``CuttingProxy``: a TCP proxy before a PostgreSQL server that fails when it is told to."""
+"""``CuttingProxy``: a TCP proxy before a PostgreSQL server that fails on request."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Cut:
 
 
 class CuttingProxy(Proxy):
-    """Passes everything on until it is told otherwise.
+    """Passes everything on until a fault is requested.
 
     With a ``delay`` in seconds, each Query and Sync reaches the server that much later, and so
     does each ReadyForQuery the client.

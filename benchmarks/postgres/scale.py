@@ -118,7 +118,7 @@ async def _loads(address: str) -> list[float]:
             events.append(TaskStatusUpdated(task_id, TaskStatus.Completed))
         about = Metadata("bench", "bench")
         await app.store.append(Append("plan", plan_id, version, [(e, about) for e in events]))
-    async with planfold.open_app(address) as app:  # whoever folds it first keeps a snapshot
+    async with planfold.open_app(address) as app:  # the first fold keeps a snapshot
         await app.send(plan_id, CancelTask(2_600))
     took: list[float] = []
     for _ in range(100):

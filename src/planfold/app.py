@@ -136,7 +136,7 @@ class App(PlanReader):
         priority: int | None = None,
     ) -> str:
         """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
-        plan's id. A worker then plans; ``approved_by`` approves beforehand all that it plans.
+        plan's id. A worker then plans; ``approved_by`` approves all that it plans in advance.
         ``priority`` as for :meth:`submit`.
 
         Raises:
@@ -159,7 +159,7 @@ class App(PlanReader):
         return plan_id
 
     def draft(self, text: str, *, source: str = "-") -> PlanDraft:
-        """Read a plan from text; ``source`` (a file name) tells its language.
+        """Read a plan from text; ``source`` (a file name) determines its language.
 
         Raises:
             InvalidPlan: JSON or YAML that is not a plan, with the place of each fault.
@@ -182,7 +182,7 @@ class App(PlanReader):
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
             CommandRejected: a name, a text or a value cannot be recorded; it names the field.
-            Conflict: ``command_id`` stands for another command.
+            Conflict: ``command_id`` was used for another command.
             InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
             ConfigurationError: there are such tasks, but the tools are not known, because of
                 ``load=False``.
@@ -236,7 +236,8 @@ class App(PlanReader):
         not started uses the result.
 
         Raises:
-            CommandRejected: the task asks nothing, or does not take this answer or a result.
+            CommandRejected: the task has no open question, or does not accept this answer or a
+                result.
             NotFound: there is no such plan or task.
         """
         if result is not UNSET:
@@ -306,8 +307,8 @@ class App(PlanReader):
 
         Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
         run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
-        ``observer`` is told what was recorded and what does not work; without one, trouble is
-        logged to "planfold".
+        ``observer`` gets the recorded events and the faults; without one, faults are logged to
+        "planfold".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
@@ -352,8 +353,8 @@ async def open_app(
     host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
     tools are imported: enough to look at plans and to send them commands, not to run them.
 
-    Relative paths (the database's, the workspace) are those of the present folder now; changing
-    the folder later moves nothing.
+    Relative paths (the database, the workspace) are resolved against the current folder when
+    this is called.
 
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.

@@ -38,7 +38,7 @@ class Delivery(msgspec.Struct, eq=False):
 
 
 def body_hash(aggregate_id: str, command: Any) -> str:
-    """What tells a command from others that are sent under its id: 32 hexadecimal digits."""
+    """Identifies a command among others that are sent under its id: 32 hexadecimal digits."""
     body = _encode((aggregate_id, type(command).__name__, command))
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
@@ -81,7 +81,7 @@ def decide(
     follows from them (:meth:`Handler.outlook`). ``now``: seconds since the epoch.
 
     A refused command changes nothing and its error is its answer. Any other exception passes
-    through; the handler must be thrown away then, because it may have taken in a part.
+    through; the caller must then discard the handler, which may be partly updated.
     """
     handler.recorded_at = now
     decision = Decision(now, stream.correlation_id)
@@ -167,6 +167,6 @@ def _follow(handler: Handler[Any, Any], decision: Decision, stream: Stream) -> N
             return
         events = handler.process(command)
         if not events:
-            raise RuntimeError(f"{command!r} was to follow but decided nothing")
+            raise RuntimeError(f"{command!r} was a follow-up command but produced no events")
         cause = f"{event_id(stream.aggregate_id, last)}/{type(command).__name__}"
         _take(handler, decision, events, Metadata(decision.correlation_id, cause))

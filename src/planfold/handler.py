@@ -59,13 +59,13 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):
-    """The work is over or withdrawn: its row leaves the task queue."""
+    """The work has ended or was withdrawn: its row leaves the task queue."""
 
     task_id: int
 
 
 class Signal(msgspec.Struct, frozen=True, gc=False):
-    """Whoever runs this task is asked to stop it."""
+    """The worker that runs this task is asked to stop it."""
 
     task_id: int
 
@@ -107,7 +107,7 @@ class Handler(Generic[C, E]):
 
     def process(self, command: C) -> list[E]:
         """Decide. Returns the events that ``command`` causes in the present state, without
-        applying them; an empty list when it was already honoured.
+        applying them; an empty list when it was already carried out.
 
         Raises:
             CommandRejected: the command is not legal now.

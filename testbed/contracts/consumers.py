@@ -22,7 +22,7 @@ MEMBER_S = 30.0
 
 
 async def until(check: Callable[[], Awaitable[object]]) -> None:
-    """Go on once ``check`` holds, in bounded time."""
+    """Continue once ``check`` holds, in bounded time."""
     async with asyncio.timeout(PATIENCE_S):
         while not await check():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.005)

@@ -479,7 +479,7 @@ def test_a_rule_that_cannot_be_meant(rule: Rule, message: str) -> None:
 
 
 def test_a_host_that_is_a_url() -> None:
-    with pytest.raises(ConfigurationError, match="is no host"):
+    with pytest.raises(ConfigurationError, match="is not a host"):
         Policy(PolicySettings(hosts=("https://example.org",)))
 
 

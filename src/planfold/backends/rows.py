@@ -110,7 +110,7 @@ def events_of(
         except CorruptLog as fault:
             raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
     if head != last:
-        raise CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+        raise CorruptLog(f"{aggregate_id} is at version {head}, but its last event is {last}")
     return History(events, times, last)
 
 
@@ -160,8 +160,8 @@ Held = tuple[int, int, float | None, int]
 
 
 def continuing(row: TaskRow, held: Held | None) -> TaskRow:
-    """``row``, which takes the place of one with these values: what fenced off late results of
-    that one still does."""
+    """``row``, which replaces a row with these values; late results of that one remain fenced
+    off."""
     if held is None:
         return row
     epoch, starts, started_at, crashes = held

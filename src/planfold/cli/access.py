@@ -44,8 +44,8 @@ def _given(db: str | None) -> str | None:
 
 
 def command_line(db: str | None, *words: str | int) -> str:
-    """A command for the user to copy: it reaches the same database as this one, but for a
-    password, which has no place on a screen."""
+    """A command for the user to copy. It names the same database as this one, without the
+    password, which must not appear on a screen."""
     from planfold.databases import shown_address
 
     given = _given(db)
@@ -68,7 +68,7 @@ def database_shown(settings: Settings) -> str:
 
 
 def require_database(settings: Settings) -> None:
-    """Raises ConfigurationError where there is no database yet: looking at it must not make it."""
+    """Raises ConfigurationError where there is no database yet: reading must not create one."""
     from planfold.errors import ConfigurationError
 
     path = database_file(settings)
@@ -77,7 +77,7 @@ def require_database(settings: Settings) -> None:
 
 
 def let_tools_be_found(settings: Settings, tools: Sequence[str]) -> None:
-    """Modules named by --tools or planfold.toml may lie in the present folder."""
+    """Allow modules named by --tools or planfold.toml to be in the current folder."""
     if (settings.tools or tools) and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 

@@ -22,7 +22,7 @@ _MANY: Final = 10_000
 
 
 class _NeverRuns:
-    """Stands for whatever a cancelled task would do. The worker refuses to start it anyhow."""
+    """The executor of a cancelled task. It never runs: the worker refuses to start the task."""
 
     async def execute(self, context: TaskContext) -> Outcome:
         return TaskFailed("cancelled before it began", retryable=False)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Diagnosis:
-    """Facts by name; ``notes`` are worth knowing, ``faults`` need somebody."""
+    """Facts by name; ``notes`` are for information, ``faults`` need a repair."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
             seen.add(disk)
             found.notes.append(
                 f"the disk of {what} is nearly full ({free:,} bytes are free in {folder}): "
-                "free some space, or soon nothing can be recorded"
+                "free some space before writes fail"
             )
 
 
@@ -137,7 +137,7 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     found.facts["dead_workers"] = list(report.dead_owners)
     if report.dead_owners:
         held = counted(len(report.dead_owners), "dead worker")
-        found.notes.append(f"{held} left tasks behind; `planfold resume` takes over")
+        found.notes.append(f"{held} left unfinished tasks; `planfold resume` runs them")
     _look_at_writing(found, settings)
     run_async(_look_at_plans(found, db))
 

@@ -115,7 +115,7 @@ def _about_the_plan(event: Any) -> Words:
             detail += f", {len(event.removed)} removed" if event.removed else ""
             return Words("revised", None, f"{detail} (revision {event.revision_hash})")
         case TasksReset():
-            why = "again by hand" if event.reason == "retry" else "an answer was changed"
+            why = "retried by a person" if event.reason == "retry" else "an answer was changed"
             return Words("planned", None, f"{_tasks(event.task_ids)}: {why}")
         case CancelRequested():
             return Words("stopping", None, _because(_tasks(event.task_ids), event.reason))
@@ -210,7 +210,7 @@ def _said(answer: dict[str, Any]) -> str:
 
 
 def _drafted(result: dict[str, Any]) -> str:
-    """What came of a drafting task."""
+    """The outcome of a drafting task."""
     rounds, warnings = result.get("rounds"), result.get("warnings") or []
     tasks = result.get("tasks")
     said = f"{counted(tasks, 'task') if isinstance(tasks, int) else tasks} planned"

@@ -54,5 +54,5 @@ def _missing(workers: Sequence[WorkerRecord], row: Lease) -> str:
         return f"a worker for {clean(row.route)}"
     here = counted(len(workers), "worker")
     if any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in workers):
-        return f"a worker with tool {clean(row.tool)}: {here} here, none has it"
-    return f"a worker for {clean(row.route)}: {here} here, none serves it"
+        return f"a worker with tool {clean(row.tool)}: {here} running, none of them has it"
+    return f"a worker for {clean(row.route)}: {here} running, none of them serves it"

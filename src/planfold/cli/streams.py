@@ -82,7 +82,7 @@ def output() -> TextIO:
 
 
 def say(text: str) -> None:
-    """A line on standard output, at once."""
+    """Write a line to standard output and flush it."""
     stream = output()
     stream.write(text + "\n")
     stream.flush()
@@ -105,8 +105,8 @@ def reserved_output() -> Iterator[None]:
 
 @contextmanager
 def captured_lines(told: Callable[[str], object]) -> Iterator[None]:
-    """Inside the block, what tools print into the terminal is handed to ``told`` by lines, in a
-    thread of its own; so it does not tear what is drawn there."""
+    """Inside the block, lines that tools print to the terminal are passed to ``told`` on a
+    separate thread, so that they do not break what is drawn there."""
     if _own is None or sys.stdout is _own or not os.isatty(2):
         yield
         return

@@ -37,7 +37,7 @@ RICH_STYLES: Final = {
     "bold": "bold",
     "": "",
 }
-_JOINERS: Final = "\u200c\u200d"  # inside words and emoji; they draw nothing by themselves
+_JOINERS: Final = "\u200c\u200d"  # inside words and emoji; invisible on their own
 
 
 def clean(text: str) -> str:

@@ -1,6 +1,6 @@
 """Find what went wrong in the output of compilers, interpreters, test runners, shells and logs.
 
-Every pattern here takes time linear in the line it looks at, whatever the line holds.
+Every pattern here takes time linear in the length of the line, for any content.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from enum import IntEnum
 
 import msgspec
 
-ABOVE, BELOW = 6, 12  # lines: how far from an error the place where it happened may stand
+ABOVE, BELOW = 6, 12  # lines: the greatest distance between an error and its place
 _FRAMES = 60  # lines: how far up to look for a frame that is not in a library
 
 
 class Rank(IntEnum):
-    """How much a line tells; what ranks lower gives way to what ranks higher."""
+    """How informative a line is; lines of lower rank are left out first."""
 
     Cause = 0  # an error's type and message, and where it happened
     Symptom = 1  # what follows from it; the rest of its message

@@ -81,9 +81,9 @@ def analyse_dependencies(
 ) -> Dependencies:
     """The shape of a plan, from drafts or from planned tasks.
 
-    ``weights`` are how long tasks take, by id, in any unit (default: 1 each). ``tools`` tell in
-    which arguments of drafts ``$`` is no reference (scripts). Raises InvalidPlan for dependencies
-    that do not exist, ids and labels that stand twice, and cycles.
+    ``weights`` are how long tasks take, by id, in any unit (default: 1 each). ``tools`` say in
+    which arguments of drafts ``$`` is not a reference (scripts). Raises InvalidPlan for
+    dependencies that do not exist, ids and labels that are used twice, and cycles.
     """
     graph = _graph(list(tasks), tools or Toolbox())
     known = dict.fromkeys(graph, 1.0) | dict(weights or {})

@@ -33,8 +33,8 @@ class Slip(msgspec.Struct, frozen=True):
 
 
 def find_slips(value: object, is_task: Callable[[str], bool]) -> list[Slip]:
-    """What in the texts of ``value`` looks like a reference and would be read as another one, or
-    as text. ``is_task`` says whether a target stands for a task."""
+    """Parts of the texts of ``value`` that look like a reference but would be read as another one,
+    or as text. ``is_task`` says whether a target names a task."""
     found: list[Slip] = []
     stack = [value]
     while stack:

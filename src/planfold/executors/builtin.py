@@ -28,8 +28,8 @@ def builtin_executors(
     database: Path | None = None,
     attach_bytes: int = 0,
 ) -> Executors:
-    """``shell``, ``http``, files, and for what is left to be worked out an agent, in plans that
-    have a model, or a person.
+    """``shell``, ``http``, the file tools, and for processing tasks an agent, in plans that have a
+    model, or a person.
 
     ``env_allow`` names further environment variables that commands may see (a trailing ``*``
     matches any ending); ``allow_private`` names hosts and networks that ``http`` may fetch from

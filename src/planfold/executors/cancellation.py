@@ -1,4 +1,4 @@
-"""How an attempt is told to stop, and how to see that it stopped itself."""
+"""How an attempt is asked to stop, and how to detect that it cancelled itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Cancellation(asyncio.Event):
-    """An event that also calls back: whoever watches it needs no task of their own.
+    """An event that also calls back, so that watching it needs no extra task.
 
     Set it on the event loop's thread; ``is_set()`` may be read from any thread.
     """

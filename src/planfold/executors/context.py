@@ -41,10 +41,10 @@ class TaskContext:
     ``arguments`` are the tool call's, references resolved. ``idempotency_key`` is the same for
     all attempts of one run of a task. ``cancelled`` is set when the attempt should stop: finish
     cleanly within 10 s or be killed. ``workspace`` is where files belong, ``files_dir`` where
-    output too long for memory goes. ``plan`` is the whole plan's state, for reading: it goes on
-    changing while the attempt runs, as far as this process sees it.
+    output too long for memory goes. ``plan`` is the whole plan's state, read-only: it continues to
+    change while the attempt runs, as this process reads new events.
 
-    The worker makes one per attempt, on the event loop, and calls ``close()`` when it is over.
+    The worker makes one per attempt, on the event loop, and calls ``close()`` at its end.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TaskContext:
         self.cancelled.set()
 
     async def progress(self, note: str) -> None:
-        """Tell those who watch how far the attempt is; recorded in the log.
+        """Record a note about the attempt's progress in the log.
 
         At most one note a second is recorded. One that comes sooner waits until the second is
         over, and a newer one takes its place; so the newest is never lost, except when the
@@ -135,19 +135,19 @@ class TaskContext:
         request_hash: str = "",
         partial: Any = None,
     ) -> Any:
-        """Like :meth:`once`, for a step that costs something: ``reserve`` is set aside in the
-        plan's budget first, and what ``function`` says it spent takes its place.
+        """Like :meth:`once`, for a step that costs something: ``reserve`` is first reserved in
+        the plan's budget, and then replaced by the amount that ``function`` reports as spent.
 
-        ``function`` is told whether the step had begun in an earlier attempt, which was cut off
-        in the middle of it. Raises BudgetUsedUp, which ends the attempt, where the plan may not
+        The argument of ``function`` says whether the step had begun in an earlier attempt that
+        was interrupted. Raises BudgetUsedUp, which ends the attempt, where the plan may not
         spend that much; ``partial`` is then shown to the person who decides.
         """
         begun = StepBegun(key, about, request_hash, reserve, partial)
         return await self.journal.paid(key, function, begun)
 
     async def propose(self, tasks: Sequence[TaskSpec], *, replace: bool = False) -> None:
-        """Add tasks to the plan, from its drafting task; with ``replace`` they take the place of
-        all that has not started. Tasks that the plan has already change nothing.
+        """Add tasks to the plan, from its drafting task; with ``replace`` they replace all tasks
+        that have not started. Tasks that the plan already has change nothing.
 
         Raises BudgetUsedUp, which ends the attempt, where the plan may not have that many tasks,
         and CommandRejected where the plan cannot take them.
@@ -193,7 +193,7 @@ class TaskContext:
     ) -> TaskContext:
         """The context of a tool call within this attempt: with arguments, an idempotency key and
         durable steps of its own; the same cancellation. ``call`` names it within the task, the
-        same on every attempt. ``report`` may stand between it and the log."""
+        same on every attempt. ``report`` replaces the function that reports to the log."""
         context = copy.copy(self)
         context.call = f"{self.call}{call}"
         context.arguments = arguments
@@ -233,7 +233,7 @@ class TaskContext:
             raise
 
     def close(self) -> None:
-        """The attempt is over: a note that still waits is dropped."""
+        """End the attempt: a note that still waits is dropped."""
         if self._note_timer is not None:
             self._note_timer.cancel()
             self._note_timer = None
@@ -247,7 +247,7 @@ class TaskContext:
             self._note_task = asyncio.ensure_future(self._report_quietly(note))
 
     async def _report_quietly(self, note: str) -> None:
-        # Nobody awaits this; a note that cannot be recorded must not fail the attempt.
+        # This is not awaited; a note that cannot be recorded must not fail the attempt.
         with contextlib.suppress(Exception):
             await self.journal.report(TaskProgressed(note))
 

@@ -19,14 +19,14 @@ Outcome = TaskCompleted | TaskFailed | NeedsClarification | OutcomeUnknown
 class Executor(Protocol):
     """Touches the world for one task. Never appends events, never knows the store.
 
-    One with a true attribute ``resumable`` records all it does as durable steps: an attempt that
-    was cut off is simply begun again, whatever the task's effect class.
+    An executor with a true attribute ``resumable`` records all it does as durable steps: an
+    interrupted attempt is restarted, in every effect class.
     """
 
     async def execute(self, context: TaskContext) -> Outcome:
         """Do it and say how it went. An exception counts as ``TaskFailed`` (``Permanent`` as
         one that is not retried); cancellation arrives as ``context.cancelled`` first, as
-        ``asyncio.CancelledError`` when the grace of 10 s or the timeout is over."""
+        ``asyncio.CancelledError`` when the grace of 10 s or the timeout has ended."""
         ...
 
 

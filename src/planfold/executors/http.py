@@ -199,11 +199,13 @@ def _headers(given: Mapping[str, Any]) -> dict[str, str]:
     for name, value in given.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         if not _HEADER_NAME.fullmatch(name):
-            raise Permanent(f"http: {name!r} is not a header's name")
+            raise Permanent(f"http: {name!r} is not a valid header name")
         if name.lower() in _OWN_HEADERS:
             raise Permanent(f"http: the header {name} is set by planfold itself")
         if not _HEADER_VALUE.fullmatch(text):
-            raise Permanent(f"http: the header {name} holds a character that headers cannot hold")
+            raise Permanent(
+                f"http: the header {name} contains a character that headers cannot contain"
+            )
         if name.lower() in default:
             headers.pop(default.pop(name.lower()))
         headers[name] = text

@@ -127,8 +127,8 @@ class Journal:
         self._begun.discard(key)
 
     async def claim(self, key: str, value: Any) -> None:
-        """Record a step before what it stands for is done. Raises LeaseLost where the log does
-        not take it, because the attempt is over: then it must not be done."""
+        """Record a step before its effect. Raises LeaseLost where the log refuses it because the
+        attempt has ended: then the effect must not happen."""
         key = self._prefix + key
         _require_logged(await self.report(StepCompleted(key, value)))
         self._steps[key] = value
@@ -162,7 +162,7 @@ class Journal:
 
 def _require_logged(events: Sequence[Event] | None) -> None:
     if events is not None and not events:  # what is not in the log must not happen
-        raise LeaseLost("the attempt is over: its task has stopped meanwhile")
+        raise LeaseLost("the attempt has ended: its task was stopped")
 
 
 async def _report_redacted(

@@ -74,7 +74,7 @@ class Output:
         self._take(data if self._redaction is None else self._redaction.feed(data))
 
     def end(self) -> None:
-        """No more comes: what redaction has held back is let go."""
+        """End the output, and write what redaction has held back."""
         if self._redaction is not None:
             self._take(self._redaction.end())
 
@@ -125,7 +125,7 @@ class Output:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Not through a link that somebody put there; an attempt that crashed may have left
+            # Do not follow a link that another program created; a crashed attempt may have left
             # a file of this name.
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()

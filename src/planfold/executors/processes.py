@@ -79,8 +79,8 @@ class ProcessGroup:
     async def finish(self) -> int | None:
         """The first process's return code (negative: the signal), None if it cannot be killed.
 
-        By then the group is gone and the outputs are complete, but for what a process that left
-        the group still writes.
+        By then the group has ended and the outputs are complete, except the output of a process
+        that left the group.
         """
         pipes = [_Pipe(output) for output in self._outputs]
         try:
@@ -151,8 +151,8 @@ class ProcessGroup:
 def _has_living_member(group: int) -> bool:
     """Whether a group that exists holds more than zombies.
 
-    In a container without an init nobody reaps a killed grandchild: its group exists for ever.
-    Without /proc (macOS) there is an init, and a group that exists is taken for alive.
+    In a container without an init a killed grandchild is never reaped, so its group exists
+    forever. Without /proc (macOS) there is an init, and an existing group counts as alive.
     """
     if not os.path.exists("/proc/self/stat"):
         return True

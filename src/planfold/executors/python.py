@@ -56,7 +56,7 @@ class PythonTool(Generic[P, R]):
         """Raises ConfigurationError when the function cannot serve as a tool, or an option is
         wrong."""
         if not callable(function):
-            raise ConfigurationError(f"{function!r} is no function; write @tool(name=...)")
+            raise ConfigurationError(f"{function!r} is not a function; write @tool(name=...)")
         name = checked_name(getattr(function, "__name__", "") if name is None else name)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise ConfigurationError(f"tool {name!r} is a generator; return one value instead")
@@ -100,9 +100,9 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     arguments are converted to those types; a parameter annotated ``TaskContext`` gets the
     attempt's context and is no argument. The docstring's first paragraph describes the tool
     unless ``description`` does. ``effect`` says what a crash in the middle means: "once" (the
-    default) is never run again by itself, "keyed" passes ``context.idempotency_key`` on, "safe"
+    default) is never repeated automatically, "keyed" uses ``context.idempotency_key``, "safe"
     changes nothing. ``retry`` is the number of attempts, a ``RetryPolicy`` or its fields as in a
-    plan file; it holds for tasks that do not say otherwise. ``literal`` names parameters in which
+    plan file, for tasks that have no policy of their own. ``literal`` names parameters in which
     ``$`` is an ordinary character.
 
     Raises ConfigurationError for a type that JSON cannot give, ``*args``, generators, and options
@@ -198,8 +198,8 @@ class PythonExecutor:
         try:
             await asyncio.wait([done, give_up], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # The timeout is over, but the thread goes on. What it does in the grace still counts:
-            # to call a payment that then went through "timed out" would have it made twice.
+            # The timeout has passed, but the thread continues. A result within the grace still
+            # counts: a payment reported as timed out would be made twice.
             context.cancel()
             await asyncio.wait([done], timeout=self._grace_s)
         finally:
@@ -324,7 +324,8 @@ async def _awaited(call: Awaitable[Any]) -> Any:
 
 
 class _Watch:
-    """Cancels the current task once the grace is over, and tells that from other cancellations."""
+    """Cancels the current task after the grace, and distinguishes that from other
+    cancellations."""
 
     __slots__ = ("_before", "_grace_s", "_task", "_timer", "fired")
 
@@ -353,7 +354,7 @@ class _Watch:
 
 
 class _Countdown:
-    """Settles a future once the grace is over."""
+    """Resolves a future after the grace."""
 
     __slots__ = ("_future", "_grace_s", "_timer")
 

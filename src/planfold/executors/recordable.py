@@ -32,7 +32,7 @@ def recordable(value: Any, what: str, limit: int = RESULT_LIMIT) -> Any:
         code = ord(error.object[error.start])
         raise Permanent(f"{what} is not JSON: text with a lone surrogate (U+{code:04X})") from None
     except RecursionError:
-        raise Permanent(f"{what} is not JSON: it is nested too deeply or holds itself") from None
+        raise Permanent(f"{what} is not JSON: it is nested too deeply or contains itself") from None
     except (ValueError, TypeError) as error:
         raise Permanent(f"{what} is not JSON: {error}") from None
 

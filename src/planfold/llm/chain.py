@@ -39,7 +39,7 @@ class FallbackChain:
         """Ask until one answers. ``Answer.model`` names it.
 
         Raises:
-            ModelUnavailable: none answered, or one broke off after it had streamed text.
+            ModelUnavailable: none answered, or one failed after it had streamed text.
             ModelRejected: one that was asked does not take the request.
         """
         clock = asyncio.get_running_loop().time

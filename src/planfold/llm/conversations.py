@@ -52,7 +52,7 @@ class ScriptedReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScriptedConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The replies to a conversation, turn by turn.
 
-    It is the one meant when ``when`` stands in the messages before the model's first turn.
+    It is chosen when ``when`` occurs in the messages before the model's first turn.
     ``pause`` is the seconds after each piece of 16 characters that is streamed.
     """
 

@@ -68,7 +68,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model said. ``finish``: it stopped by itself, was cut off at ``max_tokens``
+    """What a model said. ``finish``: it ended its answer, was cut off at ``max_tokens``
     ("length"), wants tools, or refused (``text`` may say why). ``model`` is the one that answered
     (of a chain of fallbacks), ``seconds`` how long it took."""
 
@@ -90,8 +90,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class ModelUnavailable(Transient):
     """The model cannot be reached, is overloaded or timed out, after all retries and fallbacks.
 
-    ``text`` is what was streamed of an answer that broke off; such a call is not made again by
-    itself, because its receiver may have acted on the text already.
+    ``text`` is the streamed part of a truncated answer; such a call is not retried, because its
+    receiver may have acted on the text already.
     """
 
     def __init__(self, message: str, *, text: str = "") -> None:
@@ -119,7 +119,7 @@ class Model(Protocol):
         back: what fails is tried again, or asked of a fallback, only before the first piece.
 
         Raises:
-            ModelUnavailable: after all retries; with the ``text`` so far where a stream broke off.
+            ModelUnavailable: after all retries; with the ``text`` so far of a truncated stream.
             ModelRejected: the same request would fail again.
         """
         ...
@@ -130,4 +130,4 @@ class Model(Protocol):
 
 
 Models = Callable[[str], Model]
-"""The model of a name, as in settings. Raises ConfigurationError for what nobody knows."""
+"""The model of a name, as in settings. Raises ConfigurationError for an unknown name."""

@@ -1,4 +1,4 @@
-"""What a plan may spend on models and tools, what it has spent, and what is set aside."""
+"""What a plan may spend on models and tools, what it has spent, and what is reserved."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     def exceeded(self, spent: Spend, wanted: Spend) -> str | None:
         """What keeps ``wanted`` from being spent after ``spent``, in words, or None.
 
-        Seconds cannot be wanted beforehand: they are exceeded once they are used up.
+        Seconds cannot be reserved in advance: they are exceeded once they are used up.
         """
         total = spent + wanted
         for name in self.__struct_fields__:

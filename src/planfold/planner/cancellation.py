@@ -96,8 +96,8 @@ def stopped(
 
 
 def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
-    """The outdated attempt of ``task`` is over, so that the next one may start, unless a parent
-    has come to be in the way meanwhile."""
+    """The outdated attempt of ``task`` has ended, so the next one may start, unless a parent has
+    since become incomplete."""
     yield TasksReset((task.id,), "answer_changed")
     if (parent := blocking_parent(state, task)) is not None:
         yield skip(task.id, parent)

@@ -19,7 +19,7 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
     error's text (characters); ``max_parallel`` and ``route_limits`` bound running tasks.
     ``model`` names the language model that plans and works (empty: a person works), ``budget``
-    bounds what that may cost. ``approve_as`` is who approved, beforehand, all that the model will
+    bounds what that may cost. ``approve_as`` is who approved, in advance, all that the model will
     plan. ``summarise`` leaves the context's compaction to the model. ``profile`` names what
     compaction keeps; ``own_profile`` is it where it is not built in. Tasks of a plan with a higher
     ``priority`` (-1,000 to 1,000) are granted to workers first.
@@ -56,8 +56,8 @@ class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=F
 
 
 class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The task cannot go on without an answer (``completes``: the answer is its result). With a
-    ``key`` the answer is kept as the value of that inner step."""
+    """The task cannot continue without an answer (``completes``: the answer is its result). With
+    a ``key`` the answer is recorded as the value of that inner step."""
 
     question: str
     choices: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class StepBegun(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step that costs something is about to begin; ``reserve`` is set aside for it.
+    """An inner step that costs something is about to begin; ``reserve`` is reserved for it.
 
     ``about`` says what it is (a model, a tool), ``request_hash`` what it is asked. ``partial`` is
     what the task has so far, for a person, should the budget not allow it.
@@ -100,8 +100,8 @@ class StepBegun(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class StepCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step of a task is done; its value is kept for later attempts. ``spent`` takes the
-    place of what was reserved."""
+    """An inner step of a task is done; its value is kept for later attempts. ``spent`` replaces
+    the reservation."""
 
     key: str
     value: Any = None
@@ -117,8 +117,8 @@ class StepAbandoned(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class TasksProposed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A drafting task has found tasks, checked by the plan compiler. With ``replace`` they take
-    the place of everything that has not started; else they are added."""
+    """A drafting task has found tasks, checked by the plan compiler. With ``replace`` they
+    replace all tasks that have not started; else they are added."""
 
     tasks: tuple[TaskSpec, ...]
     replace: bool = False
@@ -192,7 +192,7 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
 
 
 class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
-    """Do whatever can be done at ``now``: dispatch, retry, apply defaults, complete."""
+    """Do all that is due at ``now``: dispatch, retry, apply defaults, complete."""
 
     now: float = 0.0
 
@@ -204,7 +204,7 @@ class CompactContext(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Let the plan run as it stands at this revision."""
+    """Let the plan run at exactly this revision."""
 
     revision_hash: str
     by: str = ""
@@ -212,7 +212,7 @@ class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Replace every task that has not started by ``tasks``; those that have started stay. The
-    ``superseded`` ones ended without completing: how the plan ends does not rest on them any more,
+    ``superseded`` ones ended without completing: the plan's outcome no longer depends on them,
     and no task of the revision may depend on them. A skipped or cancelled task that never started
     may have its id in ``tasks``: the revision then plans it again."""
 
@@ -222,14 +222,14 @@ class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class Replan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Let the model plan anew what has not started; ``reason`` says why. What it plans is a
-    revision that waits for approval."""
+    """Let the model replan the tasks that have not started; ``reason`` says why. The new tasks
+    are a revision that waits for approval."""
 
     reason: str = ""
 
 
 class AddBudget(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Raise the plan's budget, and let go on what waits for it."""
+    """Raise the plan's budget, and continue the tasks that wait for it."""
 
     budget: Budget
     by: str = ""

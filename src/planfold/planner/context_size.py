@@ -20,7 +20,7 @@ def remember_plan(state: PlannerState, spec: TaskSpec, sign: int = 1) -> None:
 
 
 def remember_result(state: PlannerState, task: Task, result: Any) -> None:
-    """A task completed; a question that is answered anew had another result before."""
+    """Count the result of a completed task; a question whose answer changed had another before."""
     spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
     if spec.kind is NodeKind.Clarification:
         state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
@@ -75,7 +75,7 @@ def remember_summary(state: PlannerState, event: ContextCompacted) -> None:
 
 
 def _line_tokens(task: Task, result: Any) -> int:
-    """What a result takes in the context, at most; nothing where there is none."""
+    """The most tokens that a result needs in the context; 0 where there is none."""
     if result is None and task.kind is NodeKind.Clarification:
         return 0
     return LINE_TOKENS + estimate_tokens(task.description) + estimate_tokens(result)

@@ -262,8 +262,8 @@ def _step_failed(state: PlannerState, event: StepFailed) -> None:
 
 
 def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) -> None:
-    """A step is over; what it spent is not known where it was cut off: then what was
-    reserved counts, because the service that was called may charge for it."""
+    """End a step. The cost of an interrupted step is not known; its reservation is counted as
+    spent, because the service that was called may charge for it."""
     begun = state.begun_by_task.get(task_id)
     reserved = begun.pop(key, None) if begun else None
     if begun is not None and not begun:

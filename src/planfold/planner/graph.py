@@ -18,7 +18,7 @@ from planfold.planner.transitions import ENDED
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
-    ``on_failure="continue"`` its dependents are merely allowed to go on without it."""
+    ``on_failure="continue"`` its dependents may run without it."""
     return task.status is TaskStatus.Completed or (
         task.status is TaskStatus.Failed and task.spec.on_failure == "continue"
     )
@@ -30,7 +30,7 @@ def blocks(parent: Task) -> bool:
 
 
 class Schedule:
-    """``deadline_of`` tells until when a task's question waits before its default holds."""
+    """``deadline_of`` is the time at which the default of a task's question applies."""
 
     def __init__(
         self, tasks: Mapping[int, Task], deadline_of: Callable[[int], float | None]

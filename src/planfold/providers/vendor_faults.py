@@ -1,4 +1,4 @@
-"""What a failed call means: try again, ask somebody else, or give up."""
+"""What a failed call means: retry it, ask the next model, or give up."""
 
 from __future__ import annotations
 

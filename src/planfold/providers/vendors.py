@@ -41,7 +41,7 @@ class Opened:
 
     async def close(self) -> None:
         """Close the connections."""
-        async with self.provider:  # whoever leaves a provider last closes what it opened
+        async with self.provider:  # the last user of a provider closes its connections
             pass
 
 
@@ -69,7 +69,7 @@ def open_vendor(name: str, endpoint: ModelEndpoint, environ: Mapping[str, str]) 
 
 
 def _key(name: str, vendor: str, endpoint: ModelEndpoint, environ: Mapping[str, str]) -> str:
-    """The key, or "" for none. A vendor's own key goes to no other server by itself."""
+    """The key, or "" for none. A vendor's own key is never sent to another server."""
     variable = endpoint.api_key_env or ("" if endpoint.base_url else KEYS.get(vendor, ""))
     if not variable:
         return ""

@@ -23,7 +23,7 @@ from planfold.planner.transitions import ENDED
 class TaskView(msgspec.Struct):
     """A task with its times (seconds since the epoch) and, while it waits, the reason why.
     ``started_at`` is when it was first queued, or asked.
-    ``superseded``: it did not complete, and the plan does not rest on it since a revision."""
+    ``superseded``: it did not complete, and a revision replaced or dropped it."""
 
     id: int
     label: str | None
@@ -43,9 +43,9 @@ class TaskView(msgspec.Struct):
 
 
 class PlanView(msgspec.Struct):
-    """A plan as its log says. ``summary`` is set once the plan has ended; ``reserved`` is set
-    aside for calls that go on. ``stopped_because`` is set where :meth:`App.run` returns a plan that
-    has not ended."""
+    """A plan as recorded in its log. ``summary`` is set once the plan has ended; ``reserved`` is
+    the reservation of running calls. ``stopped_because`` is set where :meth:`App.run` returns a
+    plan that has not ended."""
 
     id: str
     title: str
@@ -156,7 +156,7 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
 
 
 def waits_for(task: Task, state: PlannerState) -> str | None:
-    """Why a task does not go on, and who or what it waits for; None when it does not wait."""
+    """Why a task does not continue, and what it waits for; None when it does not wait."""
     if task.status is TaskStatus.NeedsClarification:
         return "an answer"
     if task.status is TaskStatus.Running and task.stopping:

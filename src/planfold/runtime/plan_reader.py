@@ -27,7 +27,7 @@ class PlanReader:
         self.dispatcher = dispatcher
 
     async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate as it stands, for reading. Raises NotFound."""
+        """The plan's aggregate in its present state, for reading. Raises NotFound."""
         try:
             planner = await self.dispatcher.view(PLAN, plan_id)
         except NotFound:
@@ -44,7 +44,7 @@ class PlanReader:
         raise NotFound(f"plan {plan_id} has no task {key!r}")
 
     async def view(self, plan_id: str) -> PlanView:
-        """The plan as it stands in the log. Raises NotFound, CorruptLog."""
+        """The plan's present state in the log. Raises NotFound, CorruptLog."""
         return plan_view(plan_id, (await self.planner(plan_id)).state)
 
     async def plans(self) -> list[StreamHead]:
@@ -52,7 +52,7 @@ class PlanReader:
         return await self.store.heads(PLAN.stream_id)
 
     async def status(self, plan_id: str) -> PlanStatus:
-        """Where a plan stands. Raises NotFound."""
+        """The status of a plan. Raises NotFound."""
         head = self.dispatcher.head(PLAN, plan_id)
         if head is None:
             stream = await self.store.head(plan_id)
@@ -87,7 +87,7 @@ class PlanReader:
             await ticket.wait()
 
     async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``.
+        """Wait until the plan has ended, or has a status in ``stop_at``.
 
         Raises:
             NotFound: there is no such plan.

@@ -23,17 +23,17 @@ SETTINGS_FILE = "planfold.toml"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every key can stand in ``planfold.toml``.
+    """Every field is a key of ``planfold.toml``.
 
     ``tools`` are modules with ``@planfold.tool`` functions or executors; ``concurrency`` bounds
-    one worker's running tasks, ``drain_s`` is how many seconds they get to end when the worker is
-    told to stop, ``max_parallel`` and ``route_limits`` those of one plan.
+    one worker's running tasks, ``drain_s`` is how many seconds they get to end when the worker
+    stops, ``max_parallel`` and ``route_limits`` those of one plan.
     ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
     networks that ``http`` may reach although they are not public. ``files_dir`` (below the
     workspace) keeps results that are too large for the log: beside an SQLite database, else in
     ``.planfold/files``; workers on several hosts must share it.
 
-    ``model`` (several with commas between: the next one takes over when one is away) plans and
+    ``model`` (several with commas between: the next one is used when one is unavailable) plans and
     works, ``summarise`` lets it shorten the context too; ``models`` names further ones. ``budget``
     bounds each plan. ``attach_bytes``: files up to this size that a request names are shown to the
     model that plans it, and taint what it plans. ``policy`` says what a model may do unasked,
@@ -109,7 +109,7 @@ def present_folder() -> Path:
         return Path.cwd()
     except OSError as fault:
         why = fault.strerror
-        raise ConfigurationError(f"the present folder: {why}; change to one that exists") from None
+        raise ConfigurationError(f"the current folder: {why}; change to one that exists") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

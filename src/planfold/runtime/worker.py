@@ -1,4 +1,4 @@
-"""``Worker``: runs dispatched tasks under a lease and reports what came of them.
+"""``Worker``: runs dispatched tasks under a lease and reports their outcomes.
 
 It starts and stops its parts, and does nothing else: ``leases`` hold its tasks, ``runner`` runs
 them, ``timers`` continue what is due, ``slots`` let the dispatcher hand it tasks.
@@ -84,8 +84,8 @@ class Worker:
         await self.stop(drain_s=self._drain_s)
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
-        """Take no more tasks; give those that run ``drain_s`` seconds to end, then cut them off
-        and give them back. What may not run twice counts as started then: a person is asked."""
+        """Take no more tasks; give those that run ``drain_s`` seconds to end, then interrupt and
+        release them. A ``once`` task then counts as started: a person is asked."""
         self._slots.open = False
         await self._leases.stop(drain_s)
         for chore in self._chores:

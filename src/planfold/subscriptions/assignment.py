@@ -28,7 +28,7 @@ def quota(owner: str, members: Iterable[str], partitions: int) -> int:
 
 def to_take(shares: Iterable[Share], members: Iterable[str], owner: str) -> list[int]:
     """The partitions that ``owner`` should take now: free ones, up to its quota. One is free
-    when nobody owns it, or somebody who is no member any more."""
+    when it has no owner, or its owner is no longer a member."""
     shares, live = list(shares), frozenset(members)
     held = sum(share.owner == owner for share in shares)
     free = [share.partition for share in shares if share.owner not in live]
@@ -51,7 +51,7 @@ def require_same_consumer(
     epoch: int,
     last_position: int,
 ) -> None:
-    """Whether a consumer that stands at ``shares`` may go on.
+    """Check whether a consumer with the checkpoints ``shares`` may continue.
 
     Raises:
         ConfigurationError: not in this store as it is now, or not with ``partitions``.

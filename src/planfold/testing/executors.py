@@ -117,7 +117,7 @@ async def run_tool(
 
 
 class _Record:
-    """Stands in for the log."""
+    """A fake of the log."""
 
     def __init__(
         self, steps: dict[str, Any], on_event: Callable[[ExecutorEvent], None] | None

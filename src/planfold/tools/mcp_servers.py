@@ -71,8 +71,8 @@ def check_server(name: str, server: ToolServer) -> None:
 def tool_name(server: str, tool: str) -> str:
     """The name of a server's tool in plans: ``SERVER__TOOL``.
 
-    Where that would not fit into ``[A-Za-z0-9_-]{1,64}`` it is made to, and ends with a digest of
-    what the server calls it: the same at every start, whatever else the server offers.
+    Where that does not match ``[A-Za-z0-9_-]{1,64}`` it is shortened, and ends with a digest of
+    the server's name for it: the same at every start, regardless of the server's other tools.
     """
     name = f"{server}__{_NOT_IN_NAMES.sub('_', tool)}"
     if name == f"{server}__{tool}" and tool and len(name) <= TOOL_NAME_LIMIT:

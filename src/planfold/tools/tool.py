@@ -32,14 +32,14 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def foreign_words(self) -> bool:
-        """Whether its description is text that nobody vouches for."""
+        """Whether its description is untrusted text."""
         return bool(self.server) and not self.vouched
 
 
 class Toolbox:
     """The tools that a plan may name. Iterating yields them by name.
 
-    ``failures`` says by foreign server why its tools are not there, ``left_out`` the same by tool,
+    ``failures`` is the reason for each missing foreign server, ``left_out`` for each missing tool,
     ``warnings`` what else the operator should know of where they come from. ``absent`` are the
     shells that are not installed on this machine: a plan that names one of them has a fault.
     """

@@ -36,7 +36,7 @@ async def export(
     look_for: str = "",
     progress: Progress | None = None,
 ) -> Exported:
-    """Write these streams (None: all) to ``write``, as they stand at one moment; memory is
+    """Write these streams (None: all) to ``write``, as of one moment; memory is
     bounded by one page of them. ``look_for`` is a text to look for in what the events hold.
 
     Raises:
@@ -93,8 +93,9 @@ class _Counter:
     def _lacks(self, version: int) -> None:
         assert self._stream is not None
         raise CorruptLog(
-            f"{self._stream.aggregate_id} stands at {self._stream.version} but its event {version} "
-            "is not the next one; restore it from a backup, or export the other plans by name"
+            f"{self._stream.aggregate_id} is at version {self._stream.version} but its event "
+            f"{version} is not the next one; restore it from a backup, or export the other plans "
+            "by name"
         )
 
     def _mention(self) -> None:

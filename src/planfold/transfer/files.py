@@ -65,10 +65,10 @@ def _check(target: Path, path: Path, overwrite: bool) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_file():
-        raise ConfigurationError(f"{path} is no file; name another, or write - for the output")
+        raise ConfigurationError(f"{path} is not a file; name another, or write - for the output")
     if not overwrite:
         raise ConfigurationError(
-            f"{path} is there already; name another file, or overwrite it"
+            f"{path} already exists; name another file, or overwrite it"
         ).about("existing file")
 
 

@@ -17,8 +17,8 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[^\s:@/\[\]]*)(:\d{1,5})?")
 class Address(msgspec.Struct, frozen=True):
     """``dsn`` is for asyncpg, ``shown`` has neither password nor parameters. ``pooled``: there is
     a pooler in transaction mode in between, so that nothing may outlive a transaction.
-    ``listen_dsn`` leads past it; None: no way does. ``notify_s``: for so long what other
-    processes should know is gathered before they are told."""
+    ``listen_dsn`` bypasses it; None: there is no direct address. ``notify_s``: how long messages
+    to other processes are gathered before they are sent, in seconds."""
 
     dsn: str
     shown: str

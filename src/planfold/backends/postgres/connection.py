@@ -1,5 +1,5 @@
-"""Connections to the server. Nothing that is said on one outlives a transaction, so a pooler in
-transaction mode may stand in between (``?pooled=true``); only the listener's is different."""
+"""Connections to the server. They keep no state beyond a transaction, so a pooler in transaction
+mode can be used (``?pooled=true``); only the listener needs a direct connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = asyncpg.Record
 
 
 class Session:
-    """One connection. Its errors are asyncpg's; whoever holds it decides whether to try again."""
+    """One connection. Its errors are asyncpg's; the caller decides whether to try again."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self.connection = connection
@@ -64,7 +64,7 @@ class Session:
         return rows[0][0] if rows else None
 
     async def close(self) -> None:
-        """Say good-bye, if somebody is still there to hear it."""
+        """Close the connection; errors are ignored."""
         with suppress(Exception):
             await self.connection.close(timeout=1.0)
         self.terminate()
@@ -79,7 +79,7 @@ async def connect(address: Address) -> Session:
 
     Raises:
         ConfigurationError: address, password, database or server are not right.
-        Transient: the server is away or full.
+        Transient: the server cannot be reached or has no connection left.
     """
     try:
         return await Session.open(address)

@@ -121,7 +121,7 @@ class Decision:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write it: the stream should be there, and it rests on one
+        """Whether ``append_one`` can write it: the stream should exist, and it depends on one
         lease at most, which it may settle."""
         append = self.append
         if append.commands or not append.expected_version:
@@ -227,7 +227,7 @@ def answers(
     positions: Sequence[int] | None,
     refusals: Sequence[str | None] | None,
 ) -> list[int | PlanfoldError]:
-    """What became of each decision, from the answer of the statement ``append``."""
+    """The outcome of each decision, from the answer of the statement ``append``."""
     found = iter(positions or ())
     results: list[int | PlanfoldError] = []
     for decision, refusal in zip(batch, refusals or [None] * len(batch), strict=True):
@@ -242,7 +242,7 @@ def answers(
 
 
 def _refused(append: Append, refusal: str) -> int | PlanfoldError:
-    """``refusal`` is a word of the function's and what it is about."""
+    """The error for ``refusal``, which is a keyword of the SQL function and its subject."""
     kind, _, about = refusal.partition(" ")
     aggregate_id = append.aggregate_id
     match kind:
@@ -256,13 +256,13 @@ def _refused(append: Append, refusal: str) -> int | PlanfoldError:
                 int(task_id),
             )
         case "command":
-            return Conflict(f"command {about} was recorded already")
+            return Conflict(f"command {about} is already recorded")
         case "kind":
             return of_another_kind(aggregate_id, about, append.stream_id)
         case "archived":
             return archived(msgspec.json.decode(about, type=Tombstone))
         case "corrupt":
             head, _, last = about.partition(" ")
-            return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+            return CorruptLog(f"{aggregate_id} is at version {head}, but its last event is {last}")
         case _:
             return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")

@@ -1,4 +1,4 @@
-"""A look at a database from outside, without changing it: what ``planfold doctor`` tells."""
+"""Read-only inspection of a database, for ``planfold doctor``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def inspect(database: str) -> ServerReport:
 
     Raises:
         ConfigurationError: it cannot be opened, or is no database of planfold.
-        Transient: the server is away.
+        Transient: the server cannot be reached.
     """
     address = parse_address(database)
     session = await connect(address)
@@ -81,7 +81,7 @@ async def check_writing(database: str) -> None:
 
     Raises:
         ConfigurationError: this user may not write, or the server is read-only.
-        Transient: the server is away, or its disk is full.
+        Transient: the server cannot be reached, or its disk is full.
     """
     address = parse_address(database)
     session = await connect(address)

@@ -33,8 +33,8 @@ LARGEST_TEXT: Final = "\U0010ffff"
 
 
 class PostgresTransfer:
-    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` is told the versions of
-    streams that were written; ``strict`` as in :class:`Meta`."""
+    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` is called with the
+    versions of written streams; ``strict`` as in :class:`Meta`."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ async def _pages(
 
 
 def _batches(streams: Sequence[StreamRow]) -> list[list[StreamRow]]:
-    """Small streams that are read together; a large one stands alone."""
+    """Small streams that are read together; a large one is a batch of its own."""
     batches: list[list[StreamRow]] = []
     events = 0
     for stream in streams:

@@ -1,7 +1,7 @@
 """``Claimable``: which rows of the queue a claim may take, and in which order.
 
-Free rows stand in lanes, one for each pair of route and tool, so that a claim passes over what its
-worker cannot run without looking at it.
+Free rows are in lanes, one for each pair of route and tool, so that a claim skips rows that its
+worker cannot run without reading them.
 """
 
 from __future__ import annotations

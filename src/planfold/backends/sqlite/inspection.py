@@ -1,4 +1,4 @@
-"""A look at a database from outside, without changing it: what ``planfold doctor`` tells."""
+"""Read-only inspection of a database, for ``planfold doctor``."""
 
 from __future__ import annotations
 

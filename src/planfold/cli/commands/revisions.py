@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, required=True, metavar="[ID] PLAN")
 @click.option("--yes", "-y", is_flag=True, help="Approve the revision without asking.")
 @tools_option
-@json_option("the plan as it stands then")
+@json_option("the resulting plan")
 def revise_command(
     words: tuple[str, ...], yes: bool, tools: tuple[str, ...], as_json: bool, db: str | None
 ) -> int:

@@ -81,7 +81,7 @@ def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
 @command("show")
 @plan_argument
 @click.option("--task", metavar="TASK", help="All of one task's result or error.")
-@click.option("--context", is_flag=True, help="The plan as a model would be told of it.")
+@click.option("--context", is_flag=True, help="The plan as a model would see it.")
 @json_option("the plan")
 def show_command(
     plan_id: str | None, task: str | None, context: bool, as_json: bool, db: str | None
@@ -101,7 +101,7 @@ def show_command(
     from planfold.planner.context import render_context
 
     if context and (task is not None or as_json):
-        raise click.UsageError("--context goes with neither --task nor --json")
+        raise click.UsageError("--context cannot be combined with --task or --json")
 
     async def show() -> None:
         async with existing_app(db) as app:
@@ -131,7 +131,7 @@ def show_command(
 def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     """Follow a plan that runs in another process until it ends. Ctrl-C leaves it alone.
 
-    The exit code tells how the plan ended. Without an ID: the latest plan that has not ended.
+    The exit code says how the plan ended. Without an ID: the latest plan that has not ended.
 
     \b
     planfold watch plan-3f9a
@@ -168,7 +168,7 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
 
 @command("log")
 @plan_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on with new events until the plan ends.")
+@click.option("--follow", "-f", is_flag=True, help="Also print new events until the plan ends.")
 @click.option("--all", "everything", is_flag=True, help="The events of all plans.")
 @json_option("one envelope per line")
 def log_command(

@@ -1,4 +1,4 @@
-"""How a plan stands, for a model that is to plan it anew."""
+"""The present state of a plan, for a model that is to replan it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DESCRIBED: Final = 300  # characters of a description
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What new tasks may rest on.
+    """The existing tasks that new tasks may depend on or replace.
 
     ``existing`` may be depended on, ``closed`` may not (id -> why). ``kept`` have not started but
     must stay, because something that has started waits for them. ``replaceable`` are the labels of
-    tasks that the new plan takes the place of. ``untrusted``: results of tools and models are in
+    tasks that the new plan replaces. ``untrusted``: results of tools and models are in
     ``text``.
     """
 
@@ -38,7 +38,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def standing(plan: PlannerState, own: int) -> Standing:
-    """How the plan stands around the drafting task ``own``."""
+    """The present state of the plan around the drafting task ``own``."""
     tasks = {i: task for i, task in plan.tasks.items() if not task.spec.drafts}
     started = {i for i, task in tasks.items() if has_started(task)}
     kept = ancestors(tasks, (i for i in started if not tasks[i].superseded)) - started

@@ -160,7 +160,7 @@ def find_plan(text: str) -> tuple[list[Any], str]:
 
 
 def _plans(text: str) -> list[_Plan]:
-    """All lists of tasks in ``text``, but for those in thinking, which a closing tag ends even
+    """All lists of tasks in ``text``, except those in thinking, which a closing tag ends even
     where the opening one is missing."""
     plans: list[_Plan] = []
     last_end = max((end.start() for end in _ENDS.finditer(text)), default=-1)

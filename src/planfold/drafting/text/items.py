@@ -87,7 +87,7 @@ def read_item(
 ) -> Reading:
     """``text`` is what the item says, ``raw`` the same as written, ``more`` what else is in it.
 
-    ``guarded``: what it stands in holds only at times, so nothing in it is an action.
+    ``guarded``: its context is conditional, so nothing in it is an action.
     """
     more = _flattened(more)
     reading = _read_raw(raw, text, known_tools, more, guarded) if raw is not None else None
@@ -314,7 +314,7 @@ def _is_argument(attachment: Attachment, call: Call) -> bool:
 def _add_blocks(
     reading: Reading, more: Sequence[markdown.Block], *, shown_as_script: bool = False
 ) -> None:
-    """What stands below the item's first paragraph is part of its description."""
+    """Add the text below the item's first paragraph to its description."""
     parts = [reading.description]
     for block in more:
         match block:

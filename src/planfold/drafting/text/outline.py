@@ -208,7 +208,7 @@ class _Document:
                 continue
             self._repeats.add(found)
             if not found and part.directives == NONE:
-                continue  # it only tells, and does not part the cases around it
+                continue  # it is only a statement, and does not separate the cases around it
             append(group.parts, part, apart and other)
             apart = other
             name = _name(inner.heading.text.line) if inner.heading is not None else ""

@@ -159,7 +159,7 @@ def is_clean(mask: str) -> bool:
 
 
 def is_label_clean(mask: str) -> bool:
-    """The same for what stands above several items."""
+    """The same for a label above several items."""
     mask = mask.strip(" :.\n")
     return is_clean(mask) and not _PREPOSITIONS.match(mask) and not _PLACE.search(mask)
 

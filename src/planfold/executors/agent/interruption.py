@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """The task was cancelled while a call was under way."""
+    """The task was cancelled during a call."""
 
 
 async def interruptible(context: TaskContext, call: Coroutine[Any, Any, T]) -> T:

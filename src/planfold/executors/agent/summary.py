@@ -89,7 +89,7 @@ async def summarise_results(context: TaskContext, model: Model) -> None:
 
     seen = await context.once("covers", shown)
     summary = await _ask(context, model, request, "summary")
-    if summary:  # else the extract that the planner makes by itself has to do
+    if summary:  # else the planner's own extract is used
         await context.report(ContextSummarised(summary, tuple(seen["covers"]), seen["basis"]))
 
 

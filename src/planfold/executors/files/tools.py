@@ -279,7 +279,7 @@ def _require(wanted: str | None, found: str) -> None:
     if wanted is None or wanted == found:
         return
     if found == NEW:
-        raise Permanent(f"the file is not there, so it is not at version {wanted}")
+        raise Permanent(f"the file does not exist, so it is not at version {wanted}")
     raise Permanent(f"the file is at version {found}, not at {wanted}; read it again")
 
 

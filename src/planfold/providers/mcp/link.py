@@ -71,7 +71,7 @@ class Link:
         self.tools: list[Offer] = []
         self.definitions: dict[str, bytes] = {}
         self._odd_tools: dict[str, str] = {}
-        self.reached = True  # False where it turned out that nobody listens there
+        self.reached = True  # False where the connection was refused
         self._transport = transport
         self._offered = offered
         self._explained = explained
@@ -133,7 +133,7 @@ class Link:
         finally:
             if not self._ready.done():
                 self._ready.set_exception(ServerAway(self.explained("it was stopped")))
-            self._ready.exception()  # whether anybody still waits for it or not
+            self._ready.exception()  # also when nothing waits for it
 
     async def _listed(self, client: Client) -> Listing:
         found: list[types.Tool] = []

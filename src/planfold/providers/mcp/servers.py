@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """What came of opening them. ``failures`` says by server why it is not there, ``left_out``
-    the same by tool, ``warnings`` what else the operator should know."""
+    """The result of opening servers. ``failures`` is the reason for each missing server,
+    ``left_out`` for each missing tool; ``warnings`` are for the operator."""
 
     def __init__(self) -> None:
         self.failures: dict[str, str] = {}

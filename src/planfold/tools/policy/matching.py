@@ -51,7 +51,7 @@ class Facts:
         return self._action is not None and not self.secrets
 
     def caution(self) -> tuple[Decision, str, str] | None:
-        """Why it is asked about whatever a rule allows: decision, name and reason, or None."""
+        """Why a call that a rule allows still needs a decision: decision, name and reason."""
         place = self._place()
         if place is None:
             return None

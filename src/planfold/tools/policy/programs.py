@@ -49,7 +49,7 @@ def fault_in(program: str, arguments: Sequence[str], options: Sequence[str]) -> 
         return f"program {program!r}: a rule that allows names one program"
     for token in arguments[:-1]:
         if token in (REST, PATHS):
-            return f"arguments: {token!r} can only stand at the end"
+            return f"arguments: {token!r} is allowed only at the end"
     kind = kind_of(program)
     loose = [word for word in (*arguments, *options) if word in OPEN or _is_glob(word)]
     if kind in RUNNERS and loose:
@@ -82,7 +82,7 @@ def why_not_arguments(
 ) -> str | None:
     """Why ``words`` do not fit ``tokens``, or None. ``folder`` is where relative paths start.
 
-    Options may stand wherever the leading words that are spelt out have been said.
+    Options may appear anywhere after the leading fixed words.
     """
     left = list(tokens)
     for word in words:
@@ -96,9 +96,9 @@ def why_not_arguments(
                 continue
             return f"the option {word!r} is not among its options"
         if token is None:
-            return f"{word!r} is one argument too many"
+            return f"{word!r} is an argument too many"
         if token not in OPEN:
-            return f"{word!r} stands where {token!r} is expected"
+            return f"{word!r} is given where {token!r} is expected"
         reason = places.why_not(word, folder) if word.isprintable() else f"{word!r} is not plain"
         if reason is not None:
             return reason

@@ -14,13 +14,13 @@ Decision = Literal["allow", "ask", "deny"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rule of ``[[policy.rules]]``; it holds for calls that match all it says.
+    """One rule of ``[[policy.rules]]``; it applies to calls that match all its fields.
 
     ``tool`` is a name or pattern. ``program``, ``arguments``, ``options``, ``cwd``, ``env`` and
     ``stdin`` are about commands; ``host``, ``method`` and ``path`` about URLs; ``path`` and
     ``action`` about files; ``where`` (argument = pattern) about every other tool. ``secrets``
-    names those that a call may use unasked. ``for`` says whose calls: what models propose, or
-    everybody's. ``even_tainted`` lets a rule hold after the model has read untrusted text, where
+    names those that a call may use without approval. ``for`` says whose calls: those that models
+    propose, or all. ``even_tainted`` applies a rule after the model has read untrusted text, where
     the tool reaches neither the network nor a shell. ``reason`` is shown.
     """
 
@@ -54,7 +54,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call, as a policy sees it: secrets are references, results are filled in.
 
     ``server`` is the identity of the foreign server that offers the tool. ``proposed``: by a
-    model; ``tainted``: after it had read text that nobody vouches for.
+    model; ``tainted``: after it had read untrusted text.
     """
 
     tool: str
@@ -82,7 +82,7 @@ def fault_of(rule: Rule) -> str | None:
     if rule.program is None:
         for field in _COMMAND_FIELDS:
             if getattr(rule, field) != _DEFAULTS[field]:
-                return f"{field} says nothing without program"
+                return f"{field} has no effect without program"
     elif rule.host or rule.method or rule.path or rule.action or rule.where is not None:
         return "program does not go together with host, method, path, action or where"
     elif allows:
