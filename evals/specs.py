@@ -30,7 +30,7 @@ UNKNOWN_FIELD: Final = "a result field that the spec does not have"  # added to 
 NOT_JSON: Final = "a type that JSON does not have"  # taken as a text
 REPEATED_SPEC: Final = "the same spec again"  # the first is taken
 REPEATED_LABEL: Final = "a label used twice"  # the call's place is its label
-NO_SUCH_CALL: Final = "the answer names a call that does not exist"  # the answer is no task
+NO_SUCH_CALL: Final = "the answer names a call that does not exist"  # the answer is not a task
 
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _KEPT: Final = ("description", "enum")

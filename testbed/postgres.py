@@ -195,7 +195,7 @@ class PostgresServer(Postgres):
         return f"postgresql://{USER}@/{quote(database or USER)}?{where}"
 
     def start(self) -> None:
-        """Start the server, on the data that are there or new ones, and wait until it is ready.
+        """Start the server, on existing or new data, and wait until it is ready.
 
         The port stays the same over restarts. ServerFailed when it does not come up.
         """

@@ -68,7 +68,7 @@ class Proxy(ABC):
             self._server = await asyncio.start_server(self._welcome, "127.0.0.1", self.port)
 
     async def refuse(self) -> None:
-        """Refuse new connections; those that are there stay."""
+        """Refuse new connections; existing ones stay."""
         if self._server is not None:
             self._server.close()
             self._server = None

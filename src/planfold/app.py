@@ -54,7 +54,7 @@ WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
 class App(PlanReader):
-    """planfold for programs: submit plans, follow them, answer, and run workers.
+    """The library's entry point: submit plans, follow them, answer, and run workers.
 
     Made by :func:`open_app`; belongs to one event loop.
     """
@@ -107,12 +107,12 @@ class App(PlanReader):
     async def revise(
         self, plan_id: str, plan: PlanDraft | str, *, approved_by: str | None = None
     ) -> str:
-        """Replace what has not started by a plan (a draft, or text); returns the hash of the
-        revision, which waits for approval unless ``approved_by`` says who gave it.
+        """Replace the tasks that have not started by a plan (a draft, or text); returns the hash of
+        the revision, which waits for approval unless ``approved_by`` says who gave it.
 
-        The plan may be the whole one, edited, or only what is still to come. What is running or
-        completed stays as it is; what failed, was skipped or cancelled is planned again or dropped:
-        see :func:`planfold.drafting.revision.compile_revision`.
+        The plan may be the whole one, edited, or only what is still to come. Running and
+        completed tasks are not changed; tasks that failed, were skipped or cancelled are planned
+        again or dropped: see :func:`planfold.drafting.revision.compile_revision`.
 
         Raises:
             InvalidPlan: with all faults; nothing is changed.
@@ -255,9 +255,8 @@ class App(PlanReader):
         await self.send(plan_id, ApprovePlan(revision, by))
 
     async def run(self, plan_id: str) -> PlanView:
-        """Work on one plan here until it has ended, or nothing more can happen without a person
-        or a worker that does not live; ``stopped_because`` of the view says then for what it
-        waits.
+        """Run one plan in this process until it has ended, or until it can only continue with a
+        person or a worker that is not running; ``stopped_because`` of the view then says why.
 
         Raises:
             NotFound: there is no such plan.
@@ -285,7 +284,7 @@ class App(PlanReader):
                         await ticket.wait()
 
     async def _waits_for_worker(self, plan_id: str, worker: Worker) -> str | None:
-        """Which worker the plan needs, where nothing else can take it further."""
+        """The worker that the plan needs, where nothing else can advance it."""
         version = await self.store.version(plan_id)
         state = (await self.planner(plan_id)).state
         tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
@@ -306,7 +305,7 @@ class App(PlanReader):
         """A worker on this process's event loop: ``async with app.worker(): ...``.
 
         Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
-        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are interrupted.
         ``observer`` gets the recorded events and the faults; without one, faults are logged to
         "planfold".
 

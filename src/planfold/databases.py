@@ -69,7 +69,7 @@ async def inspect_database(database: str) -> DatabaseReport | ServerReport:
     """Inspect an existing database; it is neither created nor migrated.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is no database of planfold.
+        ConfigurationError: it cannot be opened, or is not a database of planfold.
         Transient: its server cannot be reached.
     """
     if is_postgres(database):

@@ -56,7 +56,7 @@ NONE_KNOWN: Final[KnownCommands] = {}
 
 
 class Decision(msgspec.Struct, eq=False):  # not gc=False: the traceback of a refusal holds it
-    """What the commands of one round lead to: ``events`` with their metadata, in order; ``queue``
+    """The result of one round of commands: ``events`` with their metadata, in order; ``queue``
     changes with the version of their event; what the stream's head shows; when it is due; and the
     answer to each command, in order: its own events, or the error that refused it."""
 

@@ -1,7 +1,7 @@
 """``Handler``: a decision (``process``) and its memory (``fold``), and nothing else.
 
 A handler is pure: no clock, no randomness, no I/O. The dispatcher loads its events, folds them,
-lets it process a command and appends what comes out. It knows nothing of plans: the planner is
+lets it process a command and appends the events. It knows nothing of plans: the planner is
 the first handler, your own aggregates are the next.
 """
 

@@ -1,4 +1,4 @@
-"""Getting at a database and at one plan in it."""
+"""Opening a database, and finding one plan in it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def let_tools_be_found(settings: Settings, tools: Sequence[str]) -> None:
 
 @asynccontextmanager
 async def existing_app(db: str | None) -> AsyncIterator[App]:
-    """The database for looking and deciding: it must exist, and no tools are imported."""
+    """The database, to read it and to send commands: it must exist, and no tools are imported."""
     from planfold.app import open_app
 
     settings = settings_for(db)
@@ -94,7 +94,7 @@ async def existing_app(db: str | None) -> AsyncIterator[App]:
 
 
 def person() -> str:
-    """Who gives an answer or an approval."""
+    """The name that is recorded with an answer or an approval."""
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
     return name.encode(errors="replace").decode()  # bytes of another encoding cannot be recorded
 

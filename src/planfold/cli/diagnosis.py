@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
-    """Look at everything; a fault in one thing does not keep from looking at the next."""
+    """Run all checks; a check that fails does not prevent the next."""
     found = Diagnosis()
     found.facts["planfold"] = version("planfold")
     found.facts["python"] = f"{platform.python_version()} on {platform.system()}"
@@ -83,7 +83,7 @@ async def _toolbox(settings: Settings, tools: Sequence[str]) -> Toolbox:
 
 
 def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
-    """Output leaves a reserve for the log (``executors/disk.py``); others that write may not."""
+    """Output leaves a reserve for the log (``executors/disk.py``); other writers may not."""
     database = database_file(settings)
     places = [] if database is None else [("the database", database.absolute().parent)]
     places.append(("long output", files_dir(settings, workspace_of(settings))))

@@ -90,7 +90,9 @@ def _about_a_task(event: Any) -> Words | None:
             return Words(verb, task_id, f"{clean(event.answer)}{said}{by}")
         case StepStarted(task_id):
             what = clean(event.about or event.key)
-            return Words("calls", task_id, f"{what} again: it was cut off" if event.again else what)
+            return Words(
+                "calls", task_id, f"{what} again: it was interrupted" if event.again else what
+            )
         case StepRecorded(task_id):
             cost = f" ({spent_words(event.spent)})" if event.spent else ""
             said = short_result(event.value)
@@ -233,7 +235,7 @@ def run_words(envelope: Envelope) -> str:
 
 
 class TaskNames:
-    """Ids and labels of the tasks that a plan's events speak of."""
+    """Ids and labels of the tasks that a plan's events name."""
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}

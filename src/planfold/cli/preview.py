@@ -192,7 +192,7 @@ def fact_lines(facts: Mapping[str, str], width: int) -> list[Line]:
 
 
 def note_lines(notes: Sequence[str], width: int) -> list[Line]:
-    """What a text says beside its tasks, so that a reader sees that none is missing."""
+    """The notes of a text beside its tasks, so that a reader sees whether a task is missing."""
     if not notes:
         return []
     lines: list[Line] = [[("Not converted to tasks:", "dim")]]

@@ -34,16 +34,16 @@ QUIET_VERBS = frozenset({"step", "calls", "compacted"})
 
 
 class Display(Protocol):
-    """Shows what happens to plans. ``redraws`` says that a question belongs into ``draw``."""
+    """Shows what happens to plans. ``redraws`` says that a question is passed to ``draw``."""
 
     redraws: bool
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
-        """An event was folded; ``news`` is false for what happened before we looked."""
+        """An event was folded; ``news`` is false for events before this process started."""
         ...
 
     def goes_on(self, fold: PlanFold, task: Task) -> None:
-        """A task had been started before we looked."""
+        """A task had been started before this process."""
         ...
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:

@@ -80,8 +80,8 @@ def task_line(
 ) -> Line:
     """One task on one line: mark, name, description, and on the right its time or why it waits.
 
-    ``pad`` is the width of the ids. ``since``: this process took over then, so what runs has not
-    run here for longer.
+    ``pad`` is the width of the ids. ``since`` is when this process started: times of running
+    tasks are counted from there.
     """
     status = task.status.value
     style = STATUS_STYLES[status]

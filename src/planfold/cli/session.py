@@ -1,4 +1,4 @@
-"""Working on plans, or watching them, until nothing more can happen without a person."""
+"""Running or watching plans until nothing more can happen without a person."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from planfold.runtime.worker import Worker
 
 TICK_S = 0.1
-PAUSE_S = 0.02  # between two looks, so that a busy log does not mean a busy loop
+PAUSE_S = 0.02  # between two polls, so that a busy log does not mean a busy loop
 
 
 class Stop:
@@ -91,7 +91,7 @@ class Session:
         self._paper = paper
         self._stop = stop
         self._to_the_end = to_the_end  # do not leave a plan that waits for a person
-        self._since = since or time.time()  # what happened earlier is no news
+        self._since = since or time.time()  # earlier events are not reported
         self._changed = asyncio.Event()
         self._asker: Asker | None = None
         self._looked_for_plans = 0.0
@@ -236,7 +236,7 @@ class Session:
         return not (will_go_on or asking)
 
     def _tell_waits(self) -> None:
-        """Where no person can be asked here: which answer a plan waits for, and until when."""
+        """Where no person can be asked here: the answer that a plan waits for, and its deadline."""
         if self._asker is not None or self._to_the_end:
             return
         for fold in self.folds.values():
@@ -258,7 +258,7 @@ class Session:
 
 
 async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) -> list[Task]:
-    """The tasks that only a worker which does not live could run. See :func:`unserved`."""
+    """The tasks that no running worker can run. See :func:`unserved`."""
     owner = worker.owner if worker is not None else ""
     return await unserved(app.store, app.executors, fold.plan_id, fold.state, owner)
 
@@ -293,7 +293,7 @@ def tell_interruption(
     db: str | None,
     more: Sequence[str] = (),
 ) -> None:
-    """What was cut off, and how to continue; ``more``: options of ``resume``."""
+    """Print the interrupted tasks, and how to continue; ``more``: options of ``resume``."""
     for plan_id, task_id in held:
         fold = session.folds.get(plan_id)
         task = fold.state.tasks.get(task_id) if fold is not None else None

@@ -1,4 +1,4 @@
-"""The standard streams of a command, whichever of them the caller closed, filled or left."""
+"""The standard streams of a command, also when the caller has closed or filled them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _own: io.TextIOWrapper | None = None
 
 
 class _Descriptor(io.FileIO):
-    """Writes to a descriptor. The first fault is kept and what follows is dropped, so that work
-    is not cut off for the sake of its output."""
+    """Writes to a descriptor. The first fault is kept and later output is dropped, so that a
+    fault of the output does not end the work."""
 
     fault: OSError | None = None
 

@@ -21,12 +21,12 @@ class Rank(IntEnum):
     Cause = 0  # an error's type and message, and where it happened
     Symptom = 1  # what follows from it; the rest of its message
     Frame = 2  # the first and the last line, the code at fault
-    Hint = 3  # warnings, places, words that smell of trouble
+    Hint = 3  # warnings, places, words that suggest an error
     Rest = 4
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Lines, by index, that say one thing together."""
+    """Indices of lines that belong together."""
 
     rank: Rank
     lines: tuple[int, ...]
@@ -104,7 +104,7 @@ _STAMP = re.compile(
 
 
 def find_causes(lines: Sequence[str]) -> list[Finding]:
-    """What the lines say went wrong, in their order. What is said twice counts once."""
+    """The causes that the lines report, in their order; a repeated cause once."""
     raised = _raised(lines)
     known = {line: _rank(line) for line in set(lines)}
     ranks = [known[line] for line in lines]

@@ -1,4 +1,4 @@
-"""Shorten a conversation so that it fits, and stays one that vendors of models take.
+"""Shorten a conversation so that it fits, and stays valid for vendors of models.
 
 Tool results and arguments are shortened first, the oldest first; then the oldest turns give way to
 a summary. An assistant's calls and their results stay or go together. System turns and pinned ones
@@ -29,8 +29,8 @@ _MARK = Message("user", GAP)
 
 
 class Split(msgspec.Struct, frozen=True):
-    """A conversation cut in two: turns that stay (``kept``), and older ones (``dropped``) in whose
-    place a summary of at most ``room`` bytes of JSON comes, before the turn ``place`` of ``kept``.
+    """A conversation cut in two: turns that stay (``kept``), and older ones (``dropped``) that
+    a summary of at most ``room`` bytes of JSON replaces, before the turn ``place`` of ``kept``.
     """
 
     kept: tuple[Message, ...]
@@ -273,5 +273,5 @@ def _lines(turns: Iterable[Message], profile: Profile, result_limit: int) -> lis
 
 
 def _weigh(line: str, profile: Profile) -> int:
-    """What the user said comes first: wishes are not found anywhere else."""
+    """What the user said comes first: the request is not repeated elsewhere."""
     return len(profile.keep) + 2 if line.startswith("user: ") else profile.weight(line)

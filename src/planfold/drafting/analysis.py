@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Dependencies(msgspec.Struct, frozen=True):
-    """Who waits for whom, by task id.
+    """The dependencies of tasks, by task id.
 
     ``depends_on`` holds the parents, references included; ``reduced`` only those that do not
     follow from others. ``groups``: the tasks of each can run side by side once those before are

@@ -1,4 +1,4 @@
-"""Are a task's arguments JSON, small enough, and what the tool's schema asks for?"""
+"""Checks of a task's arguments: JSON, small enough, and valid by the tool's schema."""
 
 from __future__ import annotations
 

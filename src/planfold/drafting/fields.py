@@ -26,7 +26,7 @@ def kind_of(task: TaskDraft) -> NodeKind:
 
 
 def unicode_fault(text: str, *, nul: bool = True) -> str:
-    """What keeps ``text`` from being stored, or "". ``nul`` says that NUL is not welcome."""
+    """Why ``text`` cannot be stored, or "". ``nul``: NUL is not allowed."""
     if nul and "\0" in text:
         return f"holds a NUL character at {text.index(chr(0))}"
     if text.isascii():

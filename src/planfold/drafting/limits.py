@@ -1,4 +1,4 @@
-"""How big a plan may be. Every limit is there to keep one bad draft from hurting the rest."""
+"""The limits of a plan's size, so that one bad draft cannot harm others."""
 
 from __future__ import annotations
 

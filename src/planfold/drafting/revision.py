@@ -29,8 +29,8 @@ _LASTING = ("description", "kind", "tool", "depends_on")  # of a task that has s
 def compile_revision(
     draft: PlanDraft, tools: Toolbox, plan: PlannerState, *, approved_by: str | None = None
 ) -> RevisePlan:
-    """Check ``draft`` against the plan in its present state, and return the revision that puts its
-    tasks in the place of all that have not started.
+    """Check ``draft`` against the plan in its present state, and return the revision that
+    replaces all tasks that have not started by its tasks.
 
     The draft may be the whole plan, edited, or only what is still to come. Its tasks are those of
     the plan with the same label, else with the same description and tool, else with the same id;

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class TaskContext:
-    """What a running attempt may know and say.
+    """The interface of a running attempt to its plan.
 
     ``arguments`` are the tool call's, references resolved. ``idempotency_key`` is the same for
     all attempts of one run of a task. ``cancelled`` is set when the attempt should stop: finish
@@ -88,9 +88,9 @@ class TaskContext:
     async def progress(self, note: str) -> None:
         """Record a note about the attempt's progress in the log.
 
-        At most one note a second is recorded. One that comes sooner waits until the second is
-        over, and a newer one takes its place; so the newest is never lost, except when the
-        attempt ends before: then its outcome says more. Cut at 1,000 characters.
+        At most one note a second is recorded. An earlier note waits until the second has passed,
+        and a newer one replaces it; so the newest is recorded, except when the attempt ends
+        first. Notes are cut at 1,000 characters.
         """
         if self.redactor is not None:
             note = self.redactor.text(as_text(note))
@@ -109,19 +109,19 @@ class TaskContext:
         await self.journal.report(TaskProgressed(note))
 
     async def report(self, event: ExecutorEvent) -> Sequence[Event]:
-        """Say something that is about the plan and not this attempt's outcome: tasks that a model
-        proposes, a summary. Returns the events it led to. Saying it again changes nothing."""
+        """Report something about the plan instead of this attempt's outcome: tasks that a model
+        proposes, a summary. Returns the resulting events. A repeated report changes nothing."""
         return await self.journal.report(event) or ()
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """Run ``function`` (sync, in a thread, or async) durably: once its value is recorded,
         later attempts get that value instead of running it again.
 
-        Returns the value as it was recorded, that is after a trip through JSON (a tuple comes
-        back as a list), so that every attempt sees the same. Calls with the same key wait for
-        each other. What ``function`` raises passes through and nothing is recorded. A crash
-        between the end of ``function`` and the record runs it again: it needs to bear that, or
-        to pass ``idempotency_key`` on. Raises Permanent when the value is not JSON.
+        Returns the value as recorded, that is, converted to JSON and back (a tuple becomes a
+        list), so that every attempt gets the same. Calls with the same key wait for each other.
+        An exception of ``function`` passes through and nothing is recorded. After a crash between
+        the end of ``function`` and the record it runs again, so it must tolerate that, or use
+        ``idempotency_key``. Raises Permanent when the value is not JSON.
         """
         return await self.journal.once(key, function)
 
@@ -157,7 +157,7 @@ class TaskContext:
             raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
 
     def was_cut_off(self, key: str) -> bool:
-        """Whether a paid step began and no attempt saw its end."""
+        """Whether a paid step began and its end was not recorded."""
         return self.journal.was_cut_off(key)
 
     async def ask(
@@ -172,9 +172,9 @@ class TaskContext:
         """Ask a person, durably: the first time it ends the attempt (nothing is held while the
         person thinks), and the attempt that the answer starts gets the answer here.
 
-        So what comes before it runs again, except for what :meth:`once` has recorded. ``key``
+        So code before it runs again, except for steps that :meth:`once` has recorded. ``key``
         names the question within the task. Call it outside of ``try`` blocks that catch
-        BaseException. ``deadline``: seconds until ``default`` holds.
+        BaseException. ``deadline``: seconds until ``default`` applies.
         """
         asked = NeedsClarification(question, tuple(choices), default, deadline)
         return self.journal.ask(key, asked)

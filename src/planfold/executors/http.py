@@ -244,7 +244,7 @@ def _content(kind: str, charset: str, headers: HTTPMessage, body: Output) -> dic
     if body.in_file:
         content["text_shortened"] = True  # a reference to it is refused
     if whole is not None and _JSON_TYPE.fullmatch(kind):
-        # The server only says that it is JSON; if it is not, the text is there to see.
+        # The server only says that it is JSON; if it is not, the result has the text.
         with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError, Permanent):
             content["json"] = recordable(msgspec.json.decode(whole), "the body")
     return content

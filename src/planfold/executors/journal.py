@@ -43,14 +43,14 @@ class Asking(BaseException):
 
 
 class BudgetUsedUp(Asking):
-    """The plan may not spend what a step would cost; the plan has put the question already."""
+    """The plan may not spend what a step would cost; the plan has already asked a person."""
 
 
 class Journal:
     """What an attempt has recorded, and what earlier attempts of its task had recorded.
 
     ``report`` takes executor events to the log, ``steps`` are the recorded values by key, and
-    ``begun`` are the paid steps whose end no attempt has seen. The copies that :meth:`inner` and
+    ``begun`` are the paid steps whose end is not recorded. The copies that :meth:`inner` and
     :meth:`guarded` make share the records and the locks.
     """
 
@@ -70,7 +70,7 @@ class Journal:
         return self._prefix + key in self._steps
 
     def was_cut_off(self, key: str) -> bool:
-        """Whether a paid step began and no attempt saw its end."""
+        """Whether a paid step began and its end was not recorded."""
         return self._prefix + key in self._begun
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Output too long for a result: where it goes, and what of it the result still shows."""
+"""Output too long for a result: the file it is written to, and the part that the result shows."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Output:
 
     Memory stays below ``2 * keep`` bytes. The file (mode 0600) is made when the first byte is too
     many. After ``file_limit`` bytes, or when the disk has only its reserve left (``spare`` says how
-    many bytes may still be written), it gets no more: then ``truncated`` is true and the file ends
-    with a mark. ``redactor`` takes the values of secrets out of it as it comes: call ``end()``
-    after the last byte, to have the rest.
+    many bytes may still be written), no more is written: then ``truncated`` is true and the file
+    ends with a mark. ``redactor`` removes the values of secrets while it is written: call
+    ``end()`` after the last byte, to write the rest.
     """
 
     def __init__(

@@ -151,7 +151,7 @@ class _Planning:
         return await draft_tasks(self._wish, self._toolbox, self._candidates, ask, accept=accept)
 
     async def finished(self) -> Outcome | None:
-        """What an earlier attempt had decided, if it came that far: done to its end."""
+        """Complete what an earlier attempt had decided, if it had."""
         if self._context.recorded("text"):
             return await self._from_text({})
         if self._context.recorded("anew"):
@@ -159,7 +159,7 @@ class _Planning:
         return None
 
     async def end(self, drafted: Drafted) -> Outcome:
-        """The model has done what it can: propose what is left, or let the text drafter plan."""
+        """End drafting: propose the remaining tasks, or let the text drafter plan."""
         if self._context.cancelled.is_set():
             return TaskFailed("cancelled", retryable=False)
         tasks = list(self._candidates.accepted.values())
@@ -198,7 +198,7 @@ class _Planning:
         return self._summary(made, recorded["rounds"])
 
     async def _from_text(self, decided: dict[str, Any]) -> Outcome:
-        """Plan the request as a text. What the model had proposed has not started, and goes."""
+        """Plan the request as a text. The model's proposals have not started, and are removed."""
         recorded = await self._context.once("text", lambda: decided)
         warnings = [f"Planned from the request's text, without the model: {recorded['why']}"]
         await self._context.progress(warnings[0])
@@ -210,7 +210,7 @@ class _Planning:
         return self._summary(specs, recorded["rounds"], "text", warnings)
 
     async def _replace(self, specs: Sequence[TaskSpec]) -> None:
-        """Put ``specs`` in the place of what has not started; unless that was done before a crash
+        """Replace the tasks that have not started by ``specs``, unless that was done before a crash
         (they may have started since)."""
         tasks = self._plan.tasks
         if not all(spec.id in tasks and tasks[spec.id].spec == spec for spec in specs):
@@ -312,7 +312,7 @@ class _Planning:
         await self._context.propose(new)
 
     def _others(self) -> list[TaskSpec]:
-        """Tasks that this drafting task proposed before it was cut off."""
+        """Tasks that this drafting task proposed before it was interrupted."""
         own, accepted = self._context.task.id, self._candidates.accepted
         return [
             task.spec

@@ -1,7 +1,7 @@
 """A command in a process group of its own, which is dead when ``finish()`` returns.
 
 Not ``asyncio.create_subprocess_exec``: its ``wait()`` may wait for the pipes too, and a grandchild
-that inherited them can hold them open for as long as it likes.
+that inherited them can hold them open for any time.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ProcessGroup:
         return code
 
     def destroy(self) -> None:
-        """SIGKILL without grace, for when ``finish()`` was cut off: the loop is being closed.
+        """SIGKILL without grace, for when ``finish()`` was interrupted: the loop is closing.
 
         Blocks for up to a second, until the first process is reaped.
         """

@@ -98,7 +98,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     The parameters' type hints become the JSON schema that plans are checked against, and the
     arguments are converted to those types; a parameter annotated ``TaskContext`` gets the
-    attempt's context and is no argument. The docstring's first paragraph describes the tool
+    attempt's context and is not an argument. The docstring's first paragraph describes the tool
     unless ``description`` does. ``effect`` says what a crash in the middle means: "once" (the
     default) is never repeated automatically, "keyed" uses ``context.idempotency_key``, "safe"
     changes nothing. ``retry`` is the number of attempts, a ``RetryPolicy`` or its fields as in a
@@ -227,7 +227,7 @@ class PythonExecutor:
             effect = self.tool.effect if context.call else context.task.spec.effect
             if effect is not Effect.Once:
                 return TaskFailed(str(error), retryable=False)
-            # Its effect has happened: to call it failed would let a retry do it twice.
+            # Its effect has happened: reported as failed, it could be retried and happen twice.
             return OutcomeUnknown(
                 f"it ran to its end, but its result cannot be recorded: {error}", ended=True
             )

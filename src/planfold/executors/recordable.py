@@ -15,8 +15,8 @@ RESULT_LIMIT = 1024 * 1024  # bytes of JSON
 def recordable(value: Any, what: str, limit: int = RESULT_LIMIT) -> Any:
     """``value`` as it will be read back from the log: plain dicts, lists, str, numbers, None.
 
-    Dataclasses, msgspec Structs, dates, UUIDs, sets and the like become what msgspec makes of
-    them. ``limit`` is in bytes of JSON; ``what`` names the value in an error. Raises Permanent
+    Dataclasses, msgspec Structs, dates, UUIDs, sets and similar types are converted by msgspec.
+    ``limit`` is in bytes of JSON; ``what`` names the value in an error. Raises Permanent
     when it is not JSON: unknown types, NaN and infinity, lone surrogates, cycles, too large.
     """
     if value is None or value is True or value is False:

@@ -1,7 +1,7 @@
 """``scripted:FILE.json``: a model that answers from a file. No network, no key, no memory.
 
-The reply to a request follows from the request alone, so a process that takes a plan up again after
-a crash gets what the one before it would have got.
+The reply to a request follows from the request alone, so a process that resumes a plan after
+a crash gets the same replies as the one before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers: to questions that wait, and changes of answers that were given."""
+"""Answers to open questions, and changes of earlier answers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _consequences(
 
 
 def _was_given(task: Task, report: ClarificationProvided) -> bool:
-    """Whether this very answer was given before, so that hearing it again changes nothing."""
+    """Whether this very answer was given before, so that a repeated delivery changes nothing."""
     if report.failed:
         return task.status is TaskStatus.Failed and task.error == report.answer
     if task.confirmed:
@@ -138,7 +138,7 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
 
 def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
     """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned again,
-    except where another parent, which is no descendant, keeps them from running. Those that may
+    except where another parent, which is not a descendant, keeps them from running. Those that may
     be running are asked to stop, and planned again when their attempt has ended."""
     task = find_task(state, command.task_id)
     if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:

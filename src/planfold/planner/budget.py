@@ -29,7 +29,7 @@ class Spend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """Upper bounds in the units of :class:`Spend`; None is no bound."""
+    """Upper limits in the units of :class:`Spend`; None: unlimited."""
 
     tokens: int | None = None
     cost: float | None = None
@@ -38,7 +38,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     tasks: int | None = None
 
     def raised_by(self, more: Budget) -> Budget:
-        """This budget with ``more`` added; what has no bound keeps none."""
+        """This budget with ``more`` added; an unlimited amount stays unlimited."""
         return Budget(
             **{
                 name: None if (limit := getattr(self, name)) is None else limit + added
@@ -48,7 +48,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
         )
 
     def exceeded(self, spent: Spend, wanted: Spend) -> str | None:
-        """What keeps ``wanted`` from being spent after ``spent``, in words, or None.
+        """Why ``wanted`` cannot be spent after ``spent``, in words, or None.
 
         Seconds cannot be reserved in advance: they are exceeded once they are used up.
         """

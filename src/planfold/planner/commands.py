@@ -1,4 +1,4 @@
-"""What can be asked of a plan, and what executors answer. Plain values: time is inside them."""
+"""The commands of a plan, and the reports of executors. Plain values, which include the time."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults
 
 
 class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """How far an attempt is, for those who watch."""
+    """A note about an attempt's progress, for display."""
 
     note: str
 
 
 class StepBegun(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step that costs something is about to begin; ``reserve`` is reserved for it.
+    """An inner step that costs something is about to begin; ``reserve`` is its reservation.
 
     ``about`` says what it is (a model, a tool), ``request_hash`` what it is asked. ``partial`` is
     what the task has so far, for a person, should the budget not allow it.
@@ -109,7 +109,7 @@ class StepCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class StepAbandoned(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step that had begun failed; nothing is kept but what was ``spent``."""
+    """An inner step that had begun failed; only the amount ``spent`` is kept."""
 
     key: str
     error: str = ""
@@ -126,7 +126,7 @@ class TasksProposed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A model has summarised the results of the tasks ``covers``. With a ``basis``, the digest of
-    what it was shown, a summary that comes too late is not taken."""
+    its input, a summary of outdated results is ignored."""
 
     summary: str
     covers: tuple[int, ...] = ()
@@ -134,11 +134,11 @@ class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=Tru
 
 
 class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An attempt was cut off: whether its effect happened cannot be known from here.
+    """An attempt was interrupted, and it is unknown whether its effect happened.
 
-    ``started_at``: when it was started, in seconds since the epoch. ``ended``: it is certain that
-    it runs no more (its process is dead); else a changed answer does not start the task again
-    before a person has said how it ended.
+    ``started_at``: when it was started, in seconds since the epoch. ``ended``: it has certainly
+    ended (its process is dead); else a changed answer does not start the task again before a
+    person has said how it ended.
     """
 
     reason: str
@@ -180,7 +180,8 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
     ``attempt`` None means the present one (a person answers a question, not an attempt);
     ``now`` is in seconds since the epoch and ``jitter`` in [0, 1): they make a retry's delay.
     ``epoch`` is that of the lease under which an attempt reports, 0 where it is not known: a step
-    that is begun again under the same one was delivered twice, under another one it was cut off.
+    that begins again under the same one was delivered twice; under another one the first was
+    interrupted.
     """
 
     task_id: int
@@ -251,7 +252,7 @@ class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Give a task up, with ``subtree`` also all that descends from it. A running one is asked to
+    """Cancel a task, with ``subtree`` also all its descendants. A running task is asked to
     stop."""
 
     task_id: int
@@ -260,7 +261,7 @@ class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Give the plan up: what is finished stays, what runs is asked to stop."""
+    """Cancel the plan: finished tasks stay finished, running tasks are asked to stop."""
 
     reason: str = ""
 

@@ -1,4 +1,4 @@
-"""What a task should know of its plan, within a token budget.
+"""A task's context: what it should know of its plan, within a token budget.
 
 Goal, constraints, approval, answers and the plan itself are rendered from the state and never
 summarised. Results of finished tasks are replaced by a summary once the whole exceeds the budget.
@@ -105,7 +105,7 @@ def _results(
 
 
 def _fair_width(sizes: Sequence[int], room: int) -> int:
-    """How long each line may be, so that all fit and the short ones leave their rest to others."""
+    """The longest length of each line, so that all fit; short lines leave their share to others."""
     left, width = room, room
     for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
         width = left // count - 1
@@ -143,14 +143,14 @@ def _results_room(state: PlannerState) -> int:
 
 
 def summary_tokens(state: PlannerState) -> int:
-    """How large a summary may be: so small that it is not soon made again."""
+    """The size limit of a summary, small enough that it is not soon replaced."""
     share = min(state.config.token_budget * SUMMARY_SHARE, _results_room(state) / 2)
     return max(int(share), _LEAST)
 
 
 def current_summary(state: PlannerState) -> str:
-    """The summary without what it says of tasks that were reset since; where that cannot be taken
-    out, because a model wrote it, a note says what holds no longer."""
+    """The summary without its lines about tasks that were reset since; where a model wrote it, a
+    note names those tasks instead."""
     if not state.stale:
         return state.context_summary
     starts = {i: _start(state.tasks[i])[:_KEPT] for i in state.stale if i in state.tasks}

@@ -1,5 +1,5 @@
-"""What the fold notes of results and answers, so that the size of a plan's context is known
-without rendering it, and so that what no longer holds does not stay in it."""
+"""Bookkeeping of results and answers during folding, so that the size of a plan's context is known
+without rendering it, and outdated results do not stay in it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def remember_answer(state: PlannerState, task: Task, question: str, answer: str)
 
 
 def forget(state: PlannerState, task_ids: Collection[int]) -> None:
-    """These tasks are reset: their results and answers hold no longer. What the summary says of
-    them is stale."""
+    """These tasks are reset: their results and answers are outdated, and their lines in the summary
+    are stale."""
     tasks = [state.tasks[i] for i in task_ids]
     done = {task.id for task in tasks if task.status is TaskStatus.Completed}
     fresh = done.intersection(state.uncompacted) if done else set()

@@ -103,7 +103,7 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """These tasks are planned again: a retry by hand, or an answer on which they rest changed."""
+    """These tasks are planned again: a manual retry, or an answer on which they depend changed."""
 
     task_ids: tuple[int, ...]
     reason: Literal["retry", "answer_changed"]
@@ -150,7 +150,7 @@ class BudgetAdded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The workers that run these tasks are asked to stop them. With ``restart`` because an answer
-    on which they rest was changed: once its attempt has ended, each is reset and runs again."""
+    on which they depend was changed: once its attempt has ended, each is reset and runs again."""
 
     task_ids: tuple[int, ...]
     reason: str = ""
@@ -185,7 +185,7 @@ class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Every task has ended. A retry, a changed answer or a revision may take the plan up again."""
+    """Every task has ended. A retry, a changed answer or a revision may resume the plan."""
 
     outcome: PlanOutcome
     summary: PlanSummary

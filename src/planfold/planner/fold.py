@@ -277,8 +277,8 @@ def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) ->
 
 
 def _settle_all(state: PlannerState, task_id: int) -> None:
-    """The task has stopped: what was reserved counts as spent. Which steps were cut off stays
-    known: should it run again, they may have happened."""
+    """End all steps of a stopped task: reservations count as spent. The interrupted steps stay
+    recorded, because their effects may have happened."""
     if begun := state.begun_by_task.get(task_id):
         state.spent += total(begun.values())
         state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())

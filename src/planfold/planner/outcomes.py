@@ -134,8 +134,8 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
 def _unknown(
     state: PlannerState, task: Task, command: HandleExecutorEvent, report: OutcomeUnknown
 ) -> Iterator[Event]:
-    """Only of what must not run twice has a person to say how it ended; with the same key, or
-    without an effect, another attempt does no harm."""
+    """A person has to say how an attempt ended only where it must not run twice; with the same
+    key, or without an effect, another attempt is harmless."""
     effect = task.spec.effect
     may_overlap = task.outdated and not report.ended and effect is not Effect.Safe
     if may_overlap and not task.cancel_requested:

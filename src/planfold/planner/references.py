@@ -79,7 +79,7 @@ def references_in(text: str) -> Iterator[tuple[Reference, int, int]]:
 
 
 def has_references(arguments: object, *, literal: Collection[str] = ()) -> bool:
-    """Whether ``resolve`` would change anything: a reference or a ``$$`` is in there."""
+    """Whether ``resolve`` would change anything: a reference or a ``$$`` is in it."""
     stack = [_without(arguments, literal)]
     while stack:
         item = stack.pop()
@@ -146,7 +146,7 @@ def resolve(
 
 
 def unescape(text: str) -> str:
-    """``text`` with ``$$`` as ``$`` and its references left standing."""
+    """``text`` with ``$$`` as ``$`` and its references unchanged."""
     return _TOKEN.sub(lambda m: "$" if m["dollar"] else m[0], text)
 
 

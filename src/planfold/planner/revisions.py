@@ -31,7 +31,7 @@ from planfold.planner.transitions import ENDED
 
 
 def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) -> None:
-    """The last line of defence behind the plan compiler, which names every fault with its fix.
+    """A last check after the plan compiler, which names every fault with its fix.
 
     Raises:
         CommandRejected: an id is used twice, a dependency is unknown or missing for a reference,

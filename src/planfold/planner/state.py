@@ -98,7 +98,7 @@ class PlannerState(msgspec.Struct, dict=True):
 
     def has_begun(self, task_id: int, key: str, epoch: int) -> bool:
         """Whether the task's present attempt has begun this inner step under the lease of this
-        epoch, and not ended it: what is delivered again then is no second begin."""
+        epoch, and not ended it. The same report delivered again is then ignored."""
         under = self.begun_under.get(task_id, {}).get(key)
         return epoch > 0 and under == (self.tasks[task_id].attempt, epoch)
 

@@ -1,7 +1,7 @@
-"""The shape of a plan's graph: what is missing in it, what runs in circles, how long it takes.
+"""The shape of a plan's graph: missing parents, cycles, waves, the critical path.
 
 ``depends_on`` maps each task to its parents. Everything here is linear in tasks and dependencies
-and keeps its own stack, so a chain of 100,000 tasks is as good as any other plan.
+and keeps its own stack, so a chain of 100,000 tasks does not overflow the call stack.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def dangling(depends_on: DependsOn) -> list[tuple[int, int]]:
 
 
 def find_cycles(depends_on: DependsOn) -> list[tuple[int, ...]]:
-    """The cycles, each once; at least one for every knot of tasks that wait in a circle.
+    """The cycles, each once; at least one for every strongly connected set of tasks.
 
     ``(3, 5)`` says that 3 depends on 5 and 5 on 3; the smallest id is first. A graph can
     hold exponentially many cycles: listed are those that a depth-first search closes (Tarjan

@@ -154,7 +154,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress
     superseded: bool = False  # it did not complete, and a revision replaced or dropped it
-    outdated: bool = False  # an answer on which it rests was changed: this attempt does not count
+    outdated: bool = False  # an answer on which it depends was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
     started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
     finished_at: float = 0.0

@@ -1,4 +1,4 @@
-"""Our requests in pydantic-ai's words, and its responses in ours."""
+"""Conversion of requests to pydantic-ai's types, and of its responses to ours."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def _called(part: ToolCallPart) -> ToolRequest:
 
 
 def json_in(text: str) -> str:
-    """The JSON value in ``text``: models wrap it in a fence or in words. Without one, ``text``."""
+    """The JSON value in ``text``: models put it into a code fence or prose. Else ``text``."""
     whole = text.strip()
     if _is_json(whole):
         return whole

@@ -180,7 +180,7 @@ class VendorModel:
 
 @contextmanager
 def unexpected() -> Iterator[None]:
-    """A vendor's library that stumbles over an answer says so in its own ways; here in one."""
+    """Converts the different errors of vendors' libraries about invalid answers into one."""
     try:
         yield
     except VENDOR_ERRORS:

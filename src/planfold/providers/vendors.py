@@ -25,7 +25,7 @@ KEYS = {
     "anthropic": "ANTHROPIC_API_KEY",
 }
 NO_KEY = "none"  # what is sent to a server that asks for no key
-# A stream that just ends was cut off; without this it would pass for a whole answer.
+# A stream without a finish reason was truncated; without this it would count as complete.
 CHAT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 # The older field is the one that every compatible server knows.
 COMPATIBLE = CHAT | OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)

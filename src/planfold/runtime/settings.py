@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``model`` (several with commas between: the next one is used when one is unavailable) plans and
     works, ``summarise`` lets it shorten the context too; ``models`` names further ones. ``budget``
     bounds each plan. ``attach_bytes``: files up to this size that a request names are shown to the
-    model that plans it, and taint what it plans. ``policy`` says what a model may do unasked,
+    model that plans it, and taint what it plans. ``policy`` says what a model may do by default,
     ``secrets`` where the values of ``secret://NAME`` are, ``mcp`` which tool servers there are.
     """
 

@@ -19,7 +19,7 @@ def partition_of(aggregate_id: str, partitions: int) -> int:
 
 def quota(owner: str, members: Iterable[str], partitions: int) -> int:
     """How many partitions ``owner`` may hold: all members together hold every partition, and no
-    two differ by more than one. 0 for one who is no member."""
+    two differ by more than one. 0 for an owner that is not a member."""
     ranked = sorted(members)
     if owner not in ranked:
         return 0

@@ -22,7 +22,7 @@ LINGER_S = 0.02
 
 
 class Projection(Protocol):
-    """What :func:`project` builds. One writer at a time: see to it that there is no second."""
+    """What :func:`project` builds. The caller ensures that there is one writer at a time."""
 
     async def load(self) -> Checkpoint | None:
         """The checkpoint that is stored with the result; None at the beginning."""

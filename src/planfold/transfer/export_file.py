@@ -53,7 +53,7 @@ class ExportFile:
         """All streams. The file is valid only when this iterator has ended.
 
         Raises:
-            CorruptLog: it is no export, damaged, or cut off; with the number of the line.
+            CorruptLog: it is not an export, damaged, or truncated; with the number of the line.
         """
         return _Verification(self).sections()
 

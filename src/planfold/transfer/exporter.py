@@ -40,7 +40,7 @@ async def export(
     bounded by one page of them. ``look_for`` is a text to look for in what the events hold.
 
     Raises:
-        CorruptLog: a stream lacks events. What was written by then is no whole export.
+        CorruptLog: a stream lacks events. The part written by then is not a valid export.
     """
     counter = _Counter(look_for)
     sha = hashlib.sha256()

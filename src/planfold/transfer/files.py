@@ -19,7 +19,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     of it, and its name, is on the disk.
 
     Raises:
-        ConfigurationError: ``path`` cannot be written, or is there and not to be overwritten.
+        ConfigurationError: ``path`` cannot be written, or exists and must not be overwritten.
         Transient: the disk is full.
     """
     target = Path(os.path.realpath(path))

@@ -110,7 +110,7 @@ def elapsed() -> float:
 
 
 class DatabaseClock:
-    """The server's time without asking it: its clock as last heard, and the time since by
+    """The server's time without asking it: its clock at the last answer, and the time since by
     :func:`elapsed`, because the wall clock of this host may jump."""
 
     KEEP_S = 60.0

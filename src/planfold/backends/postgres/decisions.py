@@ -85,13 +85,13 @@ class Decision:
         self.size = sum(len(row[3]) + len(row[4]) for row in self.events) + len(self.head)
         if self.size > LARGEST_BYTES:
             raise Permanent(
-                f"{append.aggregate_id}: {self.size:,} bytes in one decision are more than "
-                f"PostgreSQL takes at once; planfold's limit is {LARGEST_BYTES:,}"
+                f"{append.aggregate_id}: one decision has {self.size:,} bytes, and the limit is "
+                f"{LARGEST_BYTES:,}; put large results into files"
             )
 
     def _net_changes(self, append: Append) -> None:
-        """What is left of the changes when they are made one after the other: first rows that
-        are there are touched, then new ones come."""
+        """The net effect of the changes in their order: existing rows are changed first, then new
+        ones are added."""
         settled: set[int] = set()
         signalled: set[int] = set()
         entered: dict[int, Task] = {}

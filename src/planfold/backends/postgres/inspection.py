@@ -42,7 +42,7 @@ async def inspect(database: str) -> ServerReport:
     """Look at the database at an address; it is neither created nor migrated.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is no database of planfold.
+        ConfigurationError: it cannot be opened, or is not a database of planfold.
         Transient: the server cannot be reached.
     """
     address = parse_address(database)

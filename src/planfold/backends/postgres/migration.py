@@ -19,7 +19,7 @@ ORDERS = ("feed", "strict")
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """Who this store is. ``order`` "strict": appends of all processes wait for each other, so
+    """The store's identity. ``order`` "strict": appends of all processes wait for each other, so
     that positions become visible in order."""
 
     store_id: str

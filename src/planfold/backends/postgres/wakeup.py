@@ -194,7 +194,7 @@ class OtherProcesses:
         self._horizon = horizon
         self._wakeup = wakeup
         self._generations = Generations()
-        self._known: dict[str, int] = {}  # versions that are no news
+        self._known: dict[str, int] = {}  # versions that are already known
         self._snapshot = ""
         self._final: int | None = None  # up to here nothing new can appear; None: never looked
         self._look_now = asyncio.Event()

@@ -24,7 +24,7 @@ Place = tuple[int, int, int]
 
 SMALL = 500  # rows of a stream that are sorted faster than found among the others
 ANY = 2**62  # crashes
-ONE = SUSPECT_CRASHES - 1  # crashes of a free row that is no suspect yet
+ONE = SUSPECT_CRASHES - 1  # crashes of a free row that is not a suspect yet
 
 
 class Claimable:

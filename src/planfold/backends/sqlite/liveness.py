@@ -1,4 +1,4 @@
-"""Who is alive: every worker holds a lock on a small file of its own beside the database.
+"""Liveness of workers: each holds a lock on a small file of its own beside the database.
 
 The kernel drops the lock when the process dies, however it dies, so that its tasks can be taken
 over immediately. While the lock is held they are never taken over, regardless of the clock. Where

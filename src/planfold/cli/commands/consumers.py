@@ -1,4 +1,4 @@
-"""``consumers``: how far the readers of the log have come, and the streams that they parked."""
+"""``consumers``: the positions of consumers, and the streams that they parked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 @json_option("the consumers")
 @click.pass_context
 def consumers_command(context: click.Context, db: str | None, as_json: bool) -> int:
-    """Show the consumers: how far each has come, who runs it, and the streams it has parked
+    """Show the consumers: the position and the members of each, and the streams that it has parked
     because its handler failed on them.
 
     \b

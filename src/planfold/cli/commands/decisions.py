@@ -218,7 +218,7 @@ def cancel_command(
 ) -> int:
     """Stop a plan, or one task; what is finished stays finished.
 
-    Running commands are asked to stop, then made to. This waits until nothing runs any more.
+    Running commands are asked to stop, then killed. It waits until nothing runs any more.
     ID may be left out where only one plan has not ended.
 
     \b
@@ -253,7 +253,7 @@ def cancel_command(
 @click.argument("words", nargs=-1, required=True, metavar="[ID] TASK")
 @json_after
 def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
-    """Plan a task again that failed, was cancelled or skipped, and what was skipped below it.
+    """Retry a task that failed, was cancelled or skipped, and the tasks skipped because of it.
 
     `resume` or a worker then runs it. ID may be left out where only one plan is not completed.
 

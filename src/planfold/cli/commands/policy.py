@@ -1,4 +1,4 @@
-"""``policy``: what models may do unasked, and which rule decides about a call."""
+"""``policy``: what models may do without approval, and the rule that decides a call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DEFAULTS = (
 @json_option("the policy")
 @click.pass_context
 def policy_command(context: click.Context, db: str | None, as_json: bool) -> int:
-    """Show the rules of planfold.toml in order, and what holds without a rule.
+    """Show the rules of planfold.toml in order, and the defaults.
 
     \b
     planfold policy

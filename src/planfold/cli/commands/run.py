@@ -277,8 +277,8 @@ def resume_command(
 ) -> int:
     """Continue a plan, or all that have not ended, until each has ended or waits for you.
 
-    What was finished is not done again. In a terminal open questions are asked, and approval if
-    that is what is missing.
+    Finished tasks do not run again. In a terminal it asks open questions, and for approval if the
+    plan waits for that.
 
     \b
     planfold resume

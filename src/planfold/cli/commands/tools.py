@@ -70,7 +70,7 @@ async def _report(settings: Any, modules: tuple[str, ...], name: str | None) -> 
 
 
 def _find(executors: Executors, name: str) -> ToolExecutor:
-    """Raises NotFound, with the nearest name or why its server is not there."""
+    """Raises NotFound, with the nearest name or why its server is unavailable."""
     from difflib import get_close_matches
 
     from planfold.cli.terminal import clean

@@ -1,4 +1,4 @@
-"""``export``, ``import`` and ``archive``: plans out of a database, into it, and away."""
+"""``export``, ``import`` and ``archive``: move plans between databases and files."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def show_command(
 @plan_argument
 @json_option("the plan once it has ended")
 def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
-    """Follow a plan that runs in another process until it ends. Ctrl-C leaves it alone.
+    """Follow a plan that runs in another process until it ends. Ctrl-C does not affect it.
 
     The exit code says how the plan ended. Without an ID: the latest plan that has not ended.
 

@@ -1,4 +1,4 @@
-"""``Candidates``: tasks as a model writes them, on their way into a plan.
+"""``Candidates``: tasks as a model writes them, before they join a plan.
 
 Each is checked by the plan compiler as soon as it is complete. A task that refers to a later one
 is held back; a task with faults waits until the model corrects it.

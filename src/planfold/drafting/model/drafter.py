@@ -137,7 +137,7 @@ def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
 
 
 def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
-    """``request`` for a model that was cut off when these tasks were in the plan already."""
+    """``request`` for a model that was interrupted when the plan already had these tasks."""
     lines = "\n".join(
         msgspec.json.encode(
             {"label": spec.label or str(spec.id), "description": spec.description}
@@ -156,7 +156,7 @@ def _open_ended(request: Request) -> Request:
 
 
 def broken_off(fault: ModelUnavailable, request: Request) -> Answer:
-    """What the model had said when it went away; the tokens are an estimate."""
+    """The part of the answer that the model had sent; the tokens are an estimate."""
     into, out = estimate_tokens(request.messages), estimate_tokens(fault.text)
     return Answer(fault.text, finish="length", usage=Usage(into, out))
 
@@ -166,7 +166,7 @@ def prompt(name: str, **values: str) -> str:
     text = (files("planfold.drafting.model") / "prompts" / f"{name}.txt").read_text(
         encoding="utf-8"
     )
-    head, *rest = text.split("{{")  # cut first: what is put in is never looked at again
+    head, *rest = text.split("{{")  # split first: inserted values are never scanned
     for part in rest:
         key, _, tail = part.partition("}}")
         head += values[key] + tail
@@ -196,7 +196,7 @@ class _Listener:
         heard = "".join(self._heard)
         if answer.text.startswith(heard):
             self.hear(answer.text[len(heard) :])
-        else:  # another model took over in the middle: its answer counts, from its beginning
+        else:  # another model has answered: its answer counts, from its beginning
             self._candidates.drop_pending()
             self._reader, self._heard = TaskReader(), []
             self.hear(answer.text)

@@ -47,7 +47,7 @@ _FOLLOWS_ONE: Final = re.compile(
 _SKIPS: Final = re.compile(
     r"(?:then\s)?(?:skip|go|proceed|continue) (?:on )?to (?:the )?next step\b", re.I
 )
-_NAME: Final = 4  # words: what has more is no mere name of what is below it
+_NAME: Final = 4  # words: a longer text is not only a name of the list below it
 _TOLD: Final = re.compile(r"[^.:!?]{0,60}?(?::|\s[-–—]{1,2}|\b(?:is|are)\b)\s")
 
 

@@ -152,7 +152,7 @@ def _scripts(more: Sequence[markdown.Block]) -> list[tuple[str, str]]:
 
 
 def _has_input(text: Inline, more: Sequence[markdown.Block]) -> bool:
-    """Whether a block that is no script is more to do, and not what a command prints."""
+    """Whether a block that is not a script is input, and not the output of a command."""
     above = text
     for block in more:
         match block:
@@ -226,7 +226,7 @@ def _runs_alone(code: str) -> bool:
 
 
 def _asking(text: Inline, bold: bool, above: bool) -> list[Inline] | None:
-    """The sentences that ask for something; None where one says that a block is no step.
+    """The sentences that ask for something; None where one says that a block is not a step.
 
     ``bold``: it begins with a bold label ("**Careful**: ..."); ``above``: a block is below it.
     """

@@ -205,7 +205,7 @@ def orders(mask: str) -> bool:
 
 
 def is_order_heading(mask: str) -> bool:
-    """Whether a heading orders, and is no name: "Build the docs", but not "Build server"."""
+    """Whether a heading is an order, and not a name: "Build the docs", but not "Build server"."""
     if not orders(mask):
         return False
     second = [*_WORD.findall(main_clause(_bare(mask))[:200].lower()), "", ""][1]

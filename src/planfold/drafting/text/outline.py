@@ -49,7 +49,7 @@ from planfold.planner.tasks import NodeKind
 
 class Outlined(NamedTuple):
     root: Group
-    notes: list[str]  # what is no task, in the order of the text
+    notes: list[str]  # texts that are not tasks, in the order of the text
 
 
 _NO_TEXT: Final = Inline("", "")

@@ -1,4 +1,4 @@
-"""Reads items of one text, and keeps what in it is no task."""
+"""Reads items of one text, and keeps the parts that are not tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent: works a task off with a model that calls tools until it has an answer.
+"""An agent: runs a task with a model that calls tools until it has an answer.
 
 Every call of the model and of a tool is a durable step. An interrupted attempt is restarted: it
 replays the recorded steps and continues after the last finished one.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from planfold.executors.registry import Executors
 
 ROUNDS = 50  # calls of the model in one task
-NUDGES = 3  # in a row: answers that were cut off, were empty, or held a call as text
+NUDGES = 3  # in a row: answers that were truncated, were empty, or held a call as text
 AT_ONCE = 8  # tool calls of one answer that run side by side
 MOST_CALLS = 32  # of one answer
 GO_ON = "Your answer was cut off. Go on exactly where it stopped, and repeat nothing."
@@ -42,8 +42,8 @@ CALLED_NOTHING = (
 
 
 class AgentExecutor:
-    """Serves Processing tasks of plans that have a model; ``otherwise`` serves those of the rest,
-    and like this one it is begun again when it was cut off.
+    """Serves Processing tasks of plans that have a model; ``otherwise`` serves those of other
+    plans. Both are restarted after an interruption.
 
     ``executors`` provide the tools; the model calls them through ``call_tool``. ``rounds`` is how
     often the model is asked before the task counts as failed.
@@ -247,9 +247,9 @@ class Conversation:
 
 
 async def all_ended(calls: Iterable[Awaitable[str]]) -> list[str]:
-    """What all calls return. If some raise, then only after the last has ended and is recorded:
-    first the end of the budget, at which nothing could be recorded any more, then what is a
-    fault, then what asks a person."""
+    """The results of all calls. If some raise, all others end and are recorded first. Then one
+    exception is raised: the end of the budget (after which nothing could be recorded), else a
+    fault, else a question to a person."""
     ended = await asyncio.gather(*calls, return_exceptions=True)
     faults = [fault for fault in ended if isinstance(fault, BaseException)]
     for kind in (BudgetUsedUp, Exception, BaseException):

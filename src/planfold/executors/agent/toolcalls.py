@@ -162,8 +162,9 @@ class ToolCalls:
     async def _until_known(
         self, executor: ToolExecutor, arguments: dict[str, Any], number: str, tainted: bool
     ) -> Ran | str:
-        """Run it; where it was cut off and must not be run twice unasked, ask. Every run at a
-        person's word is a step of its own, so that it can be cut off in its turn."""
+        """Run it; ask a person first where an earlier run was interrupted and must not be
+        repeated. Every approved repetition is a step of its own, because it can be interrupted
+        too."""
         context, tool = self._context, executor.tool
         key, runs = f"tool/{number}", 1
         while True:

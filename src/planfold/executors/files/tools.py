@@ -253,7 +253,7 @@ def _bytes(content: Any) -> bytes:
 
 
 def _present(workspace: Workspace, parts: Parts) -> tuple[str, int | None]:
-    """The version and the mode of what is there, ``NEW`` where nothing is."""
+    """The version and the mode of the present file, ``NEW`` where there is none."""
     try:
         with workspace.file(parts) as descriptor:
             about = os.fstat(descriptor)
@@ -264,7 +264,7 @@ def _present(workspace: Workspace, parts: Parts) -> tuple[str, int | None]:
 
 
 def _replace(workspace: Workspace, parts: Parts, content: bytes, version: str | None) -> bool:
-    """Write it, unless it is what is there; ``version`` is the one it must have now."""
+    """Write it, unless the file has this content; ``version`` is the one it must have now."""
     # Two edits of one file by tasks of this process: the later one sees the earlier one's.
     with _ONE_AT_A_TIME:
         before, mode = _present(workspace, parts)

@@ -19,7 +19,7 @@ from planfold.errors import Permanent
 
 PATH_LIMIT = 4_096  # bytes
 OWN_FOLDER = ".planfold"
-GIT_FOLDER = ".git"  # who writes its hooks or its config has programs run later, unasked
+GIT_FOLDER = ".git"  # a write to its hooks or config would run programs later
 SETTINGS_FILE = "planfold.toml"
 WORKERS = ".workers"  # ends the name of the folder beside the database where workers hold locks
 TEMPORARY = ".planfold-tmp-"  # how a half-written file's name begins
@@ -123,7 +123,7 @@ class Workspace:
             os.close(place)
 
     def replace(self, parts: Parts, content: bytes, mode: int | None = None) -> None:
-        """Put a file there, whole or not at all, durably; ``mode`` None: as a new file's.
+        """Write a file atomically and durably; ``mode`` None: as a new file's.
 
         Makes the folders above it. Raises Permanent, OSError.
         """
@@ -159,7 +159,7 @@ class Workspace:
             raise Permanent(f"{_shown(*parts)} belongs to planfold")
 
     def allow_writing(self, parts: Parts) -> None:
-        """Raises Permanent for everything that is planfold's own, and for what is git's."""
+        """Raises Permanent for planfold's own files and git's."""
         names = [part.casefold() for part in parts]
         if GIT_FOLDER in names:
             raise Permanent(f"{_shown(*parts)} belongs to git; tools cannot write there")

@@ -1,4 +1,4 @@
-"""How a person is asked whether a model's call may happen: all of it, and nothing that misleads."""
+"""The question whether a model's call may happen: complete, without misleading characters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fingerprint(call: Call, *parts: str) -> str:
 
 
 def question_for(call: Call, verdict: Verdict, workspace: Path, identity: str) -> str:
-    """What will happen if the answer is yes, in plain characters; what is cut is marked so."""
+    """The call to approve, in plain characters; omissions are marked."""
     whose = f" of the server {_plain(call.server, NAME_CHARS)}" if call.server else ""
     why = verdict.reason + (
         "; the model had read untrusted text"

@@ -44,7 +44,7 @@ class Guard:
 
     The values of ``secrets`` are read once, to know what to keep out of the log; one that changed
     since is noticed when it is used. ``keys`` are further values that must never be recorded (API
-    keys), by the name that takes their place.
+    keys), by the name that replaces them.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Guard:
         return outcome
 
     def _resolved(self, call: Call, planned: Any) -> dict[str, Any]:
-        """The arguments with secrets in the place of references. Raises Permanent."""
+        """The arguments with references replaced by secrets. Raises Permanent."""
         names = [name for name in references(planned) if name in references(call.arguments)]
         if call.tool == SHELL and not call.server:
             shown = [planned.get("argv"), planned.get("script"), planned.get("cwd")]
@@ -164,8 +164,8 @@ class Guard:
         return text if self._redactor is None else self._redactor.text(text)
 
     def _why_not_fetch(self, call: Call, url: str, whole: bool) -> str | None:
-        """A redirect is a request that no one saw: it is followed where it needs no asking. With
-        all its headers (``whole``) it is held against the policy as the same call of that URL."""
+        """Why a redirect may not be followed, or None: it needs a rule that allows it. With all its
+        headers (``whole``) the policy treats it as the same call of that URL."""
         given = call.arguments
         kept = given if whole else {k: given[k] for k in ("method",) if k in given}
         following = msgspec.structs.replace(call, arguments={**kept, "url": url})
@@ -288,7 +288,7 @@ def make_guard(
     """The guard that settings describe. ``guarded`` are paths of planfold's own (database, files),
     ``key_variables`` name environment variables that hold API keys.
 
-    Raises ConfigurationError for a rule or a secret that cannot be meant.
+    Raises ConfigurationError for an invalid rule or secret.
     """
     secrets = Secrets(sources)
     places = Places(workspace, guarded=tuple(guarded), private=secrets.files())

@@ -301,7 +301,7 @@ def _texts(blocks: list[dict[str, Any]]) -> str:
 
 
 def _described(block: dict[str, Any]) -> dict[str, Any]:
-    """What a block holds that is no text: kind, type and size, not the data."""
+    """The kind, type and size of a block that is not text, without the data."""
     source = block.get("resource") if isinstance(block.get("resource"), dict) else block
     assert isinstance(source, dict)
     about: dict[str, Any] = {"type": plain_text(str(block.get("type")), 40)}

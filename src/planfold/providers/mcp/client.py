@@ -101,7 +101,9 @@ class McpServer:
         )
         try:
             return await self._send(request, progress)
-        except _NotTaken:  # it had ended since the last call, or forgot us
+        except (
+            _NotTaken
+        ):  # the connection has ended since the last call, or the session is unknown to the server
             return await self._send(request, progress)
 
     async def _send(self, request: types.CallToolRequest, tell: Progress) -> Answered | InputNeeded:
@@ -282,7 +284,7 @@ class McpServer:
 
 
 class _NotTaken(ServerAway):
-    """The call did not reach the server, which may be there all the same."""
+    """The call did not reach the server, which may still be running."""
 
 
 def _responses(given: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """``Link``: one connection to a foreign tool server, by the Model Context Protocol.
 
-It lives in a task of its own, because what was entered there (pipes, a process, a task group) must
-be left there; calls come from any task.
+It runs in a task of its own, because its contexts (pipes, a process, a task group) must be entered
+and left in the same task; calls come from any task.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ async def open_servers(
 ) -> AsyncIterator[Servers]:
     """Connect to all servers at once and list their tools; end them when the block ends.
 
-    A server that does not start takes nothing down but its own tools: see ``Servers.failures``.
+    A server that does not start makes only its own tools unavailable: see ``Servers.failures``.
     Commands run in ``workspace`` and see of ``environ`` what shell commands see.
 
     Raises:

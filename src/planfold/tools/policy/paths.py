@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
-# Below the workspace. Who changes these changes what planfold, git or a shell does next.
+# Files below the workspace that determine what planfold, git or a shell does next.
 GUARDED = (
     *("planfold.toml", ".planfold/**", "**/.git/**", "**/.git", "**/.gitmodules", "**/.envrc"),
     *(".bashrc", ".bash_profile", ".profile", ".zshrc", ".zprofile", ".config/**"),
