@@ -17,8 +17,8 @@ class FallbackChain:
 
     A model that was unavailable is asked last for ``rest`` seconds, so that not every call waits
     for its time-outs. A request that a model rejects is rejected: a wrong key or a fault in
-    the request must be reported, and not paid for elsewhere. Once text was streamed no other model takes
-    over, because the receiver may have acted on it; the error holds the text so far.
+    the request must be reported, and not paid for elsewhere. Once text was streamed no other model
+    is asked, because the receiver may have acted on it; the error holds the text so far.
     """
 
     def __init__(self, models: Sequence[Model], *, rest: float = REST) -> None:

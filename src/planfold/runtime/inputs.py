@@ -49,7 +49,7 @@ def recordable_command(command: C) -> C:
 
 
 def as_recorded(value: C) -> C:
-    """``value`` as it is after a trip through JSON. Raises ValueError, TypeError, OverflowError or
+    """``value`` after conversion to JSON and back. Raises ValueError, TypeError, OverflowError or
     RecursionError where it cannot be recorded."""
     data = msgspec.json.encode(value)
     if is_too_deep(data):

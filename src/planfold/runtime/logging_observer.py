@@ -1,4 +1,4 @@
-"""``LoggedTroubles``: the observer of a worker whose program brought none."""
+"""``LoggedTroubles``: the default observer of a worker."""
 
 from __future__ import annotations
 

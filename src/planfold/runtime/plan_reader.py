@@ -1,4 +1,4 @@
-"""``PlanReader``: what the log says of plans, and waiting for what they do."""
+"""``PlanReader``: reads plans from the log, and waits for their events."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How the members of a group share a consumer's streams. Pure: each backend asks it inside its
-transaction, each member before it asks for one."""
+"""How the members of a group share a consumer's streams. Pure: each backend calls it inside its
+transaction, and each member before it requests a partition."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def require_same_consumer(
     """Check whether a consumer with the checkpoints ``shares`` may continue.
 
     Raises:
-        ConfigurationError: not in this store as it is now, or not with ``partitions``.
+        ConfigurationError: a checkpoint is not of this store, or ``partitions`` differs.
     """
     for share in shares:
         require_same_store(

@@ -52,7 +52,7 @@ class Consumer:
     crash up to ``batch`` events of each partition are handled again. ``batch`` also bounds the
     events that wait in memory.
 
-    ``fault`` is the last thing that went wrong with the store or a lease.
+    ``fault`` is the last fault of the store or a lease.
     """
 
     def __init__(
@@ -151,7 +151,10 @@ class Consumer:
                         await self._look()
                 except ConfigurationError:
                     raise
-                except (PlanfoldError, TimeoutError) as fault:  # the store may be well again soon
+                except (
+                    PlanfoldError,
+                    TimeoutError,
+                ) as fault:  # the store may be available again soon
                     if isinstance(fault, PlanfoldError):
                         self.fault = fault
                     if loop.time() >= give_up_at:

@@ -1,4 +1,4 @@
-"""``Feed``: hands the log to all subscriptions of a process and reads each new event once.
+"""``Feed``: serves the log to all subscriptions of a process and reads each new event once.
 
 One task, the feeder, asks the backend how far the log is final (its *horizon*: no event will
 appear later at or below that position), reads the new events up to there, decodes them once, and

@@ -1,4 +1,4 @@
-"""``PartitionRunner``: hands the events of one partition to the handler, in order.
+"""``PartitionRunner``: passes the events of one partition to the handler, in order.
 
 A stream whose handler has failed is parked in the same transaction that moves the checkpoint
 beyond the event. So the other streams continue, nothing accumulates in memory, and the record
@@ -130,7 +130,7 @@ class PartitionRunner:
 
     async def finish(self, within: float) -> None:
         """Stop and wait for it; a handler that takes longer than ``within`` seconds is cancelled
-        and its event is as good as never handled."""
+        and its event counts as not handled."""
         self.stop()
         await asyncio.wait([self._task], timeout=within)
         if not self._task.done():

@@ -26,7 +26,7 @@ from planfold.tools.tool import Tool
 
 
 class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
-    """How one attempt went.
+    """The result of one attempt.
 
     ``outcome`` is what the executor answered, ``events`` what it reported on the way, ``steps``
     what a further attempt would find recorded: pass it as ``steps`` to play that attempt.
@@ -81,7 +81,7 @@ async def run_tool(
     timeout: float = 60.0,
     plan: PlannerState | None = None,
 ) -> ToolRun:
-    """Run one attempt and say how it went.
+    """Run one attempt and return its result.
 
     ``arguments`` go through JSON first, as in a plan. ``steps`` are those that earlier attempts
     recorded. Files belong into ``workspace``, by default a folder that is removed afterwards;

@@ -17,7 +17,7 @@ from planfold.handler import Handler
 
 H = TypeVar("H", bound=Handler[Any, Any])
 
-FOLLOW_UPS = 10_000  # more than that and a handler goes round in circles
+FOLLOW_UPS = 10_000  # a handler with more follow-ups never comes to rest
 
 
 class Scenario(Generic[H]):

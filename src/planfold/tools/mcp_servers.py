@@ -1,5 +1,4 @@
-"""Foreign tool servers (MCP): as settings name them, and what they say of themselves made safe to
-show to people and to models."""
+"""Foreign tool servers (MCP): their settings, and their texts made safe for people and models."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
     identity of the foreign server that offers it; approvals hold for that one only. ``vouched``
-    says that the operator answers for what that server says of it.
+    says that the operator trusts that server's description of it.
     """
 
     name: str

@@ -62,7 +62,7 @@ async def export(
 
 
 class _Counter:
-    """Counts rows as they go by, and sees to it that every stream is whole."""
+    """Counts rows as they pass, and checks that every stream is complete."""
 
     def __init__(self, look_for: str) -> None:
         self.done = Exported()

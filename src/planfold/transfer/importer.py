@@ -60,8 +60,8 @@ async def check(store: EventStore, export: ExportFile) -> Plan:
     """Read all of ``export`` and compare it with the store; nothing is written.
 
     Raises:
-        CorruptLog: the file is not sound.
-        Conflict: a stream exists with a different history, or a worker is at work on it.
+        CorruptLog: the file is damaged.
+        Conflict: a stream exists with a different history, or a worker holds a task of it.
     """
     plan = Plan()
     await _Check(store, export, plan).run()

@@ -104,8 +104,8 @@ def _require_suitable(connection: asyncpg.Connection[Any], address: Address) -> 
 
 
 def elapsed() -> float:
-    """Seconds that never go back, those included that this host slept, where the system counts
-    them (Linux)."""
+    """Monotonic seconds, including the time that this host slept where the system counts it
+    (Linux)."""
     return time.clock_gettime(_CLOCK)
 
 

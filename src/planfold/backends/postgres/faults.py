@@ -1,4 +1,4 @@
-"""What asyncpg and the network say, in planfold's words and with the remedy."""
+"""Errors of asyncpg and the network, converted to planfold's, with the remedy."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 1.0
 
 
 class Backoff:
-    """Pauses between attempts that grow from nothing, with jitter, until ``patience`` seconds are
-    over."""
+    """Pauses between attempts, growing from 0, with jitter, until ``patience`` seconds have
+    passed."""
 
     def __init__(self, patience: float) -> None:
         self.ends = time.monotonic() + patience

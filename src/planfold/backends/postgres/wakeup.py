@@ -243,7 +243,7 @@ class OtherProcesses:
         try:
             message = msgspec.json.decode(text, type=Message)
         except msgspec.MsgspecError:
-            message = Message("")  # of a planfold that says more than this one understands
+            message = Message("")  # of a newer planfold, with fields that this one does not know
         if message.sender == self.notifier.sender:
             return
         if message.streams is None:
@@ -276,7 +276,7 @@ class OtherProcesses:
         while True:
             self._look_now.clear()
             found = False
-            with suppress(PlanfoldError):  # the next poll may have more luck
+            with suppress(PlanfoldError):  # the next poll may succeed
                 found = await self._look()
                 self.polls += 1
             self.pause_s = POLL_MIN_S if found else min(2 * self.pause_s, POLL_MAX_S)

@@ -1,4 +1,4 @@
-"""Rules held against a call.
+"""Matching of rules with a call.
 
 One that allows must surely describe it; one that asks or denies perhaps does.
 """

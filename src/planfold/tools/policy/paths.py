@@ -1,4 +1,4 @@
-"""Paths as a policy sees them: where they really lead, and which ones a model should not touch."""
+"""Paths as a policy sees them: their real targets, and those that a model must not use freely."""
 
 from __future__ import annotations
 

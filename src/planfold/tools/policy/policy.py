@@ -39,8 +39,8 @@ class Considered(msgspec.Struct, frozen=True):
 class Policy:
     """Decides. Deny wins over ask, ask over allow; of several rules the first is named.
 
-    ``which`` finds a program on the PATH. Raises ConfigurationError, naming the rule, for one
-    that cannot be meant.
+    ``which`` finds a program on the PATH. Raises ConfigurationError, naming the rule, for an
+    invalid one.
     """
 
     def __init__(

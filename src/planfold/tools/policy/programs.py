@@ -1,4 +1,4 @@
-"""The grammar of a rule's ``program`` and ``arguments``, and how commands are held against it.
+"""The grammar of a rule's ``program`` and ``arguments``, and how commands are matched with it.
 
 A rule that allows must know exactly what will run: no shell in between, every word accounted for,
 no option that it does not list. A rule that asks or denies needs only a suspicion.

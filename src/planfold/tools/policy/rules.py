@@ -1,4 +1,4 @@
-"""A policy's rules as settings say them, the call they are held against, and the verdict."""
+"""A policy's rules in the settings, the call that they are matched with, and the verdict."""
 
 from __future__ import annotations
 
