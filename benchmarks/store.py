@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.raw import commits_per_second
 from benchmarks.report import Figure, interleaved
 from planfold.backends.sqlite.connection import connect
-from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.queries import ReadConnection
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
@@ -62,7 +62,7 @@ def append_figures(folder: Path, rounds: int) -> list[Figure]:
 
 async def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
     """Events/s from the rows of the store to a folded planner; the limit reads the rows only."""
-    reader = Reader(connect(store.path, create=False), store.path, time.time)
+    reader = ReadConnection(connect(store.path, create=False), store.path, time.time)
     rates, limits = [], []
     for _ in range(rounds):
         begun = time.perf_counter()

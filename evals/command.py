@@ -20,7 +20,7 @@ from evals.evaluation import (
     evaluation_plan,
     sampled,
 )
-from evals.progress import Counting
+from evals.progress import CountingDisplay
 from evals.table import report_json, report_lines
 from planfold.app import App, open_app
 from planfold.cli.access import command_line, person, run_async, settings_for
@@ -163,7 +163,7 @@ async def _begin(
 async def _work(app: App, plan_id: str, *, quiet: bool) -> bool:
     """Until the evaluation has ended or waits for a person; False when a signal came first."""
     paper = Paper(sys.stderr)
-    display = Counting(paper, "example", quiet=quiet)
+    display = CountingDisplay(paper, "example", quiet=quiet)
     with Stop().listening() as stop:
         session = Session(app, [plan_id], display, paper, stop)
         worker = app.worker(plan_id=plan_id)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from planfold.cli.terminal import Line, Paper, clean, counted, cut
+from planfold.cli.terminal import Line, Paper, clean, counted, fit
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.plan_view import PlanFold
@@ -17,7 +17,7 @@ ENDED: Final = frozenset(
 )
 
 
-class Counting:
+class CountingDisplay:
     """``37 of 376 examples, 2 failed``: redrawn in a terminal, else a line now and then."""
 
     redraws = False
@@ -44,7 +44,7 @@ class Counting:
         if self._quiet or text == self._shown:
             return
         if self._paper.is_terminal and not self._paper.is_dumb:
-            self._paper.redraw(cut(text, self._paper.width))
+            self._paper.redraw(fit(text, self._paper.width))
         elif time.monotonic() - self._told < EVERY_S:
             return
         else:

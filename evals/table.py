@@ -11,7 +11,7 @@ from evals.dataset import Dataset
 from evals.evaluation import Evaluated
 from evals.scores import ExampleScore, Summary, summarise
 from planfold.cli.event_text import spent_words
-from planfold.cli.terminal import Line, clean, clean_lines, counted, cut
+from planfold.cli.terminal import Line, clean, clean_lines, counted, fit
 
 _WIDTH: Final = 11
 _MOST: Final = 5  # examples without an answer that are listed
@@ -54,7 +54,7 @@ def report_lines(plan_id: str, planner: str, data: Dataset, found: Evaluated) ->
     """The table, one column for all examples and one for each part of the data set."""
     columns = _columns(data, found)
     title = f"{clean(planner)} on {data.kind}, {counted(len(found.scores), 'example')}"
-    head = "".join(f"{cut(clean(name), _WIDTH - 1):>{_WIDTH}}" for name in columns)
+    head = "".join(f"{fit(clean(name), _WIDTH - 1):>{_WIDTH}}" for name in columns)
     lines: list[Line] = [[(title, "bold"), (f"  {plan_id}", "dim")], [(f"{'':22}{head}", "dim")]]
     asked = any(score.calls for score in found.scores)
     for label, field, shown in ROWS + (CALL_ROWS if asked else ()):
@@ -89,7 +89,7 @@ def _unanswered_lines(found: Evaluated) -> list[Line]:
     ]
     for name, why in list(found.unanswered.items())[:_MOST]:
         said = (clean_lines(why) or [""])[0]
-        lines.append([(f"  {clean(name)}: {cut(said, 90)}", "")])
+        lines.append([(f"  {clean(name)}: {fit(said, 90)}", "")])
     if len(found.unanswered) > _MOST:
         lines.append([(f"  and {len(found.unanswered) - _MOST:,} more", "dim")])
     return lines

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -63,6 +64,28 @@ def test_functions_are_short() -> None:
         and (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES
     }
     assert too_long == LONG_FUNCTIONS
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def type_names(path: Path) -> Iterator[str]:
+    """Names of classes, and of the types that a module gives a name, without underscores."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name.strip("_")
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id.strip("_")
+            if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name):
+                yield name
+
+
+def test_a_type_name_has_one_meaning() -> None:
+    counts = Counter(name for path in (ROOT / "src").rglob("*.py") for name in type_names(path))
+    assert counts["Planner"] == 1
+    assert {name for name, count in counts.items() if count > 1} == set()
 
 
 # --- locks -------------------------------------------------------------------------------------

@@ -37,13 +37,13 @@ from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
+from planfold.runtime.blockers import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import check_text, recordable_command
-from planfold.runtime.logging_observer import LoggedTroubles
+from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED, PlanReader
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.standstill import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
 from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
 
@@ -327,7 +327,7 @@ class App(PlanReader):
             aggregates=self.aggregates,
             workspace=workspace,
             files_dir=files_dir(settings, workspace),
-            observer=observer or LoggedTroubles(),
+            observer=observer or LoggingObserver(),
         )
 
 

@@ -3,7 +3,7 @@
 A backend's own test module defines a fixture ``backend`` that yields a :class:`Backend`, and one
 subclass per contract, named ``Test...`` so that pytest collects it:
 
-    class TestAppending(AppendingContract): ...
+    class TestAppend(AppendContract): ...
 
 They need pytest and pytest-asyncio in auto mode.
 """
@@ -22,39 +22,39 @@ pytest.register_assert_rewrite(
     "testbed.contracts.transfer",
 )
 
-from testbed.contracts.append import AppendingContract  # noqa: E402
+from testbed.contracts.append import AppendContract  # noqa: E402
 from testbed.contracts.backend import Backend  # noqa: E402
-from testbed.contracts.checkpoints import RememberingContract  # noqa: E402
-from testbed.contracts.consumers import ConsumingContract  # noqa: E402
-from testbed.contracts.event_rows import RecordingContract  # noqa: E402
+from testbed.contracts.checkpoints import CheckpointsContract  # noqa: E402
+from testbed.contracts.consumers import ConsumersContract  # noqa: E402
+from testbed.contracts.event_rows import EventRowsContract  # noqa: E402
 from testbed.contracts.fairness import FairnessContract, SuspectsContract  # noqa: E402
-from testbed.contracts.queries import ReadingContract, UnreadableContract  # noqa: E402
-from testbed.contracts.queue import ClaimingContract, LeasingContract  # noqa: E402
+from testbed.contracts.queries import QueriesContract, UnreadableEventsContract  # noqa: E402
+from testbed.contracts.queue import ClaimsContract, LeasesContract  # noqa: E402
 from testbed.contracts.subscriptions import (  # noqa: E402
     FanOutContract,
     OutOfOrderContract,
-    SubscribingContract,
+    SubscriptionsContract,
 )
 from testbed.contracts.transfer import (  # noqa: E402
-    ArchivingContract,
-    TransferringContract,
+    ArchiveContract,
+    TransferContract,
 )
 
 __all__ = [
-    "AppendingContract",
-    "ArchivingContract",
+    "AppendContract",
+    "ArchiveContract",
     "Backend",
-    "ClaimingContract",
-    "ConsumingContract",
+    "CheckpointsContract",
+    "ClaimsContract",
+    "ConsumersContract",
+    "EventRowsContract",
     "FairnessContract",
     "FanOutContract",
-    "LeasingContract",
+    "LeasesContract",
     "OutOfOrderContract",
-    "ReadingContract",
-    "RecordingContract",
-    "RememberingContract",
-    "SubscribingContract",
+    "QueriesContract",
+    "SubscriptionsContract",
     "SuspectsContract",
-    "TransferringContract",
-    "UnreadableContract",
+    "TransferContract",
+    "UnreadableEventsContract",
 ]

@@ -31,7 +31,7 @@ async def outcomes(*writes: Any) -> list[Any]:
     return await asyncio.gather(*writes, return_exceptions=True)
 
 
-class AppendingContract(Contract):
+class AppendContract(Contract):
     async def test_what_was_appended_is_read_back(self, store: EventStore) -> None:
         position = await store.append(decision(Counted(1), Counted(2)))
         assert (await store.load("a")).events == [Counted(1), Counted(2)]

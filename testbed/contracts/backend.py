@@ -150,6 +150,6 @@ async def handle_up_to(store: EventStore, consumer: str, position: int) -> None:
 
 async def handled_by(store: EventStore, consumer: str) -> int:
     """The position that a consumer with one partition has reached."""
-    [standing] = await store.checkpoints.consumers.standings(consumer)
-    [share] = standing.shares
+    [status] = await store.checkpoints.consumers.statuses(consumer)
+    [share] = status.shares
     return share.position

@@ -10,7 +10,7 @@ from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import Backend, Contract, Counted, decision
 
 
-class RememberingContract(Contract):
+class CheckpointsContract(Contract):
     async def test_heads_show_streams_of_one_kind_oldest_first(self, backend: Backend) -> None:
         clock = ManualClock(100.0)
         store = await backend.open(clock=clock)

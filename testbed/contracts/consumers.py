@@ -29,11 +29,11 @@ async def until(check: Callable[[], Awaitable[object]]) -> None:
 
 
 async def share_of(consumers: Consumers, partition: int = 0, name: str = "mail") -> Share:
-    (standing,) = await consumers.standings(name)
-    return standing.shares[partition]
+    (status,) = await consumers.statuses(name)
+    return status.shares[partition]
 
 
-class ConsumingContract(Contract):
+class ConsumersContract(Contract):
     @pytest.fixture
     def clock(self) -> ManualClock:
         return ManualClock()
@@ -51,27 +51,27 @@ class ConsumingContract(Contract):
     async def test_the_first_member_takes_every_partition(
         self, store: EventStore, consumers: Consumers, clock: ManualClock
     ) -> None:
-        standing = await consumers.attend("mail", "ann", 3, after=4)
-        assert (standing.consumer, standing.members) == ("mail", ("ann",))
+        status = await consumers.attend("mail", "ann", 3, after=4)
+        assert (status.consumer, status.members) == ("mail", ("ann",))
         identity = (store.store_id, store.epoch, clock())
-        assert standing.shares == tuple(
+        assert status.shares == tuple(
             Share("mail", number, 3, 4, "ann", 1, *identity) for number in range(3)
         )
-        assert await consumers.standings("mail") == [standing]
+        assert await consumers.statuses("mail") == [status]
         again = await consumers.attend("mail", "ann", 3, after=7)
-        assert again == standing
+        assert again == status
 
     async def test_one_who_joins_takes_what_is_given_back(self, consumers: Consumers) -> None:
         await consumers.attend("mail", "ann", 4, after=0)
-        standing = await consumers.attend("mail", "bob", 4, after=0)
-        assert standing.members == ("ann", "bob")
-        assert {share.owner for share in standing.shares} == {"ann"}
+        status = await consumers.attend("mail", "bob", 4, after=0)
+        assert status.members == ("ann", "bob")
+        assert {share.owner for share in status.shares} == {"ann"}
         for partition in (2, 3):
-            await consumers.advance(standing.shares[partition], 5, release=True)
-        standing = await consumers.attend("mail", "ann", 4, after=0)
-        assert [share.owner for share in standing.shares] == ["ann", "ann", None, None]
-        standing = await consumers.attend("mail", "bob", 4, after=0)
-        assert [(s.owner, s.epoch, s.position) for s in standing.shares] == [
+            await consumers.advance(status.shares[partition], 5, release=True)
+        status = await consumers.attend("mail", "ann", 4, after=0)
+        assert [share.owner for share in status.shares] == ["ann", "ann", None, None]
+        status = await consumers.attend("mail", "bob", 4, after=0)
+        assert [(s.owner, s.epoch, s.position) for s in status.shares] == [
             ("ann", 1, 0),
             ("ann", 1, 0),
             ("bob", 2, 5),
@@ -86,18 +86,18 @@ class ConsumingContract(Contract):
         await asyncio.gather(
             *(door.attend("rush", f"m{n}", 6, after=0) for n, door in enumerate(doors))
         )
-        (standing,) = await consumers.standings("rush")
-        owners = [share.owner for share in standing.shares]
+        (status,) = await consumers.statuses("rush")
+        owners = [share.owner for share in status.shares]
         assert owners.count(None) == 0
-        assert [share.epoch for share in standing.shares] == [1] * 6
+        assert [share.epoch for share in status.shares] == [1] * 6
 
     async def test_one_who_leaves_frees_everything(self, consumers: Consumers) -> None:
         await consumers.attend("mail", "ann", 2, after=0)
         await consumers.leave("mail", "ann")
-        (standing,) = await consumers.standings("mail")
-        assert (standing.members, [s.owner for s in standing.shares]) == ((), [None, None])
-        standing = await consumers.attend("mail", "bob", 2, after=0)
-        assert [(s.owner, s.epoch) for s in standing.shares] == [("bob", 2)] * 2
+        (status,) = await consumers.statuses("mail")
+        assert (status.members, [s.owner for s in status.shares]) == ((), [None, None])
+        status = await consumers.attend("mail", "bob", 2, after=0)
+        assert [(s.owner, s.epoch) for s in status.shares] == [("bob", 2)] * 2
 
     async def test_one_who_does_not_renew_is_taken_over_from(
         self, consumers: Consumers, clock: ManualClock
@@ -106,9 +106,9 @@ class ConsumingContract(Contract):
         clock.advance(MEMBER_S - 1)
         assert (await consumers.attend("mail", "bob", 1, after=0)).shares == (old,)
         clock.advance(2)
-        standing = await consumers.attend("mail", "bob", 1, after=0)
-        assert standing.members == ("bob",)
-        assert (standing.shares[0].owner, standing.shares[0].epoch) == ("bob", 2)
+        status = await consumers.attend("mail", "bob", 1, after=0)
+        assert status.members == ("bob",)
+        assert (status.shares[0].owner, status.shares[0].epoch) == ("bob", 2)
         for release in (False, True):
             with pytest.raises(LeaseLost):
                 await consumers.advance(old, 8, parked=[parked("p")], release=release)
@@ -120,12 +120,12 @@ class ConsumingContract(Contract):
     ) -> None:
         await consumers.attend("mail", "ann", 1, after=0)
         clock.advance(-3_600)
-        standing = await consumers.attend("mail", "bob", 1, after=0)
-        assert standing.members == ("ann", "bob")
+        status = await consumers.attend("mail", "bob", 1, after=0)
+        assert status.members == ("ann", "bob")
         clock.advance(MEMBER_S + 1)
-        standing = await consumers.attend("mail", "bob", 1, after=0)
-        assert standing.members == ("bob",)
-        assert [share.owner for share in standing.shares] == ["bob"]
+        status = await consumers.attend("mail", "bob", 1, after=0)
+        assert status.members == ("bob",)
+        assert [share.owner for share in status.shares] == ["bob"]
 
     async def test_one_who_is_late_but_was_not_taken_over_from_may_save(
         self, consumers: Consumers, clock: ManualClock
@@ -166,19 +166,19 @@ class ConsumingContract(Contract):
     async def test_standings_are_by_name(self, consumers: Consumers) -> None:
         await consumers.attend("mail", "ann", 1, after=0)
         await consumers.attend("audit", "bob", 2, after=0)
-        found = await consumers.standings()
+        found = await consumers.statuses()
         assert [(s.consumer, len(s.shares), s.members) for s in found] == [
             ("audit", 2, ("bob",)),
             ("mail", 1, ("ann",)),
         ]
-        assert await consumers.standings("absent") == []
+        assert await consumers.statuses("absent") == []
 
     async def test_another_number_of_partitions_is_refused(self, consumers: Consumers) -> None:
         await consumers.attend("mail", "ann", 2, after=0)
         with pytest.raises(ConfigurationError, match="has 2 partitions, not 3"):
             await consumers.attend("mail", "bob", 3, after=0)
-        (standing,) = await consumers.standings("mail")
-        assert standing.members == ("ann",)
+        (status,) = await consumers.statuses("mail")
+        assert status.members == ("ann",)
 
     async def test_a_raised_epoch_is_refused_until_it_is_accepted(
         self, store: EventStore, consumers: Consumers
@@ -191,8 +191,8 @@ class ConsumingContract(Contract):
         await consumers.accept("mail")
         with pytest.raises(LeaseLost):
             await consumers.advance(share, 9)
-        standing = await consumers.attend("mail", "ann", 1, after=0)
-        share = standing.shares[0]
+        status = await consumers.attend("mail", "ann", 1, after=0)
+        share = status.shares[0]
         assert (share.position, share.store_epoch) == (5, store.epoch + 1)
         await consumers.accept("absent")
 
@@ -221,7 +221,7 @@ class ConsumingContract(Contract):
             await consumers.forget("mail")
         await consumers.leave("mail", "ann")
         await consumers.forget("mail")
-        assert (await consumers.standings(), await consumers.parked()) == ([], [])
+        assert (await consumers.statuses(), await consumers.parked()) == ([], [])
         assert (await consumers.attend("mail", "ann", 2, after=2)).shares[1].position == 2
 
     async def test_two_members_in_two_processes_handle_everything_once(
@@ -237,8 +237,8 @@ class ConsumingContract(Contract):
             return len(handled) == await store.last_position()
 
         async def each_has_some() -> bool:
-            (standing,) = await store.checkpoints.consumers.standings("work")
-            return len({share.owner for share in standing.shares} - {None}) == 2
+            (status,) = await store.checkpoints.consumers.statuses("work")
+            return len({share.owner for share in status.shares} - {None}) == 2
 
         async with Consumer(stores[0], "work", handle, partitions=4):
             await until(is_all_handled)

@@ -35,7 +35,7 @@ ABOUT = (
 )
 
 
-class RecordingContract(Contract):
+class EventRowsContract(Contract):
     @pytest.mark.parametrize("about", ABOUT, ids=str)
     async def test_metadata_comes_back_as_it_was(self, store: EventStore, about: Metadata) -> None:
         await store.append(decision(Counted(1), metadata=about))

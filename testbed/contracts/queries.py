@@ -37,7 +37,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-class ReadingContract(Contract):
+class QueriesContract(Contract):
     async def test_a_query_finds_what_matches_all_that_is_given(self, store: EventStore) -> None:
         await fill(store)
         whole = await store.read(Query())
@@ -185,7 +185,7 @@ FEWER = Codec(event_types([Counted]))
 OTHER = Codec(event_types([OtherCount]))
 
 
-class UnreadableContract(Contract):
+class UnreadableEventsContract(Contract):
     """Other versions of planfold on the same database."""
 
     @pytest.fixture

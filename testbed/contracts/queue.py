@@ -26,7 +26,7 @@ def tasks(leases: list[Lease]) -> list[int]:
     return [lease.task_id for lease in leases]
 
 
-class ClaimingContract(Contract):
+class ClaimsContract(Contract):
     async def test_a_claim_takes_the_longest_waiting_first(self, store: EventStore) -> None:
         for number in range(6):
             await store.append(dispatch(9 - number, to=f"p{number}"))
@@ -184,7 +184,7 @@ class ClaimingContract(Contract):
         assert tasks(await second.queue.claim("you", 1)) == [1]
 
 
-class LeasingContract(Contract):
+class LeasesContract(Contract):
     @pytest.fixture
     def clock(self) -> ManualClock:
         return ManualClock()

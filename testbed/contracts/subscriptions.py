@@ -57,7 +57,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-class SubscribingContract(Contract):
+class SubscriptionsContract(Contract):
     async def test_it_begins_with_what_is_there_and_goes_on_live(self, store: EventStore) -> None:
         await count_up(store, 0, 3)
         feed = store.subscribe()

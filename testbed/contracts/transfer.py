@@ -60,7 +60,7 @@ def incoming(row: StreamRow, *own: OwnRow, after: int = 0) -> Incoming:
     return Incoming(row, after, [*own, *events])
 
 
-class TransferringContract(Contract):
+class TransferContract(Contract):
     async def test_rows_are_what_is_stored_the_oldest_stream_first(self, backend: Backend) -> None:
         clock = ManualClock(100.0)
         store = await backend.open(clock=clock)
@@ -247,7 +247,7 @@ class TransferringContract(Contract):
         await events.aclose()  # type: ignore[attr-defined]
 
 
-class ArchivingContract(Contract):
+class ArchiveContract(Contract):
     @staticmethod
     def tombstone(name: str = "a", version: int = 1) -> Tombstone:
         row = stream(name, version)

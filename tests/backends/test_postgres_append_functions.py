@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 import pytest
 
-from planfold.backends.postgres.decisions import Decision
+from planfold.backends.postgres.appends import PendingAppend
 from planfold.backends.postgres.store import PostgresStore
 from planfold.eventstore.port import Append, Fence
 from planfold.handler import Enqueue, QueueChange, Settle
@@ -91,12 +91,12 @@ async def test_both_write_the_same_rows(
     appends = [*waiting, begin, decision(Counted(0), at=1), STEPS[name]]
     plain, other = two_databases
     written = await rows_after(plain, appends)
-    monkeypatch.setattr(Decision, "is_plain", False)
+    monkeypatch.setattr(PendingAppend, "is_plain", False)
     assert written == await rows_after(other, appends)
     assert written[0][0]["version"] == 2 + len(STEPS[name].events)
 
 
 async def test_what_a_task_needs_is_written_without_the_batch() -> None:
     future = asyncio.get_running_loop().create_future()
-    plain = [n for n, append in STEPS.items() if Decision(append, CODEC, future, 1.0).is_plain]
+    plain = [n for n, append in STEPS.items() if PendingAppend(append, CODEC, future, 1.0).is_plain]
     assert plain == list(STEPS)

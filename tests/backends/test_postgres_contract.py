@@ -37,27 +37,27 @@ async def backend(migrated: str) -> AsyncIterator[PostgresBackend]:
     await backend.clear()
 
 
-class TestAppending(contracts.AppendingContract):
+class TestAppend(contracts.AppendContract):
     pass
 
 
-class TestReading(contracts.ReadingContract):
+class TestQueries(contracts.QueriesContract):
     pass
 
 
-class TestRecording(contracts.RecordingContract):
+class TestEventRows(contracts.EventRowsContract):
     pass
 
 
-class TestUnreadable(contracts.UnreadableContract):
+class TestUnreadableEvents(contracts.UnreadableEventsContract):
     pass
 
 
-class TestClaiming(contracts.ClaimingContract):
+class TestClaims(contracts.ClaimsContract):
     pass
 
 
-class TestLeasing(contracts.LeasingContract):
+class TestLeases(contracts.LeasesContract):
     pass
 
 
@@ -69,15 +69,15 @@ class TestSuspects(contracts.SuspectsContract):
     pass
 
 
-class TestRemembering(contracts.RememberingContract):
+class TestCheckpoints(contracts.CheckpointsContract):
     pass
 
 
-class TestSubscribing(contracts.SubscribingContract):
+class TestSubscriptions(contracts.SubscriptionsContract):
     pass
 
 
-class TestConsuming(contracts.ConsumingContract):
+class TestConsumers(contracts.ConsumersContract):
     pass
 
 
@@ -89,9 +89,9 @@ class TestOutOfOrder(contracts.OutOfOrderContract):
     pass
 
 
-class TestTransferring(contracts.TransferringContract):
+class TestTransfer(contracts.TransferContract):
     pass
 
 
-class TestArchiving(contracts.ArchivingContract):
+class TestArchive(contracts.ArchiveContract):
     pass

@@ -28,11 +28,11 @@ async def backend(pooled: str) -> AsyncIterator[PostgresBackend]:
     await backend.close()
 
 
-class TestAppending(contracts.AppendingContract):
+class TestAppend(contracts.AppendContract):
     pass
 
 
-class TestClaiming(contracts.ClaimingContract):
+class TestClaims(contracts.ClaimsContract):
     pass
 
 

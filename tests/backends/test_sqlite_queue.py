@@ -1,4 +1,4 @@
-"""What only SQLite's queue has: presence files, and claims that no index is missing for."""
+"""What only SQLite's queue has: liveness files, and claims that no index is missing for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate, migrations
-from planfold.backends.sqlite.liveness import Presence
+from planfold.backends.sqlite.liveness import Liveness
 from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.eventstore.queue import WorkerRecord
@@ -31,11 +31,11 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-# --- presence ----------------------------------------------------------------------------------
+# --- liveness ----------------------------------------------------------------------------------
 
 
 def test_to_enter_again_changes_nothing(folder: Path) -> None:
-    mine, other = Presence(folder), Presence(folder)
+    mine, other = Liveness(folder), Liveness(folder)
     mine.enter("me")
     before = open_files()
     mine.enter("me")
@@ -49,7 +49,7 @@ def test_to_enter_again_changes_nothing(folder: Path) -> None:
 
 
 def test_a_file_without_a_lock_says_that_its_owner_is_dead(folder: Path) -> None:
-    mine, others = Presence(folder), [Presence(folder) for _ in range(2)]
+    mine, others = Liveness(folder), [Liveness(folder) for _ in range(2)]
     mine.enter("me")
     mine.leave("me", holds=True)
     assert [other.is_alive("me") for other in others] == [False, False]
@@ -65,12 +65,12 @@ def test_a_name_is_never_seen_without_its_lock(
 
     def look(call: object) -> object:
         def looked(*args: object) -> object:
-            seen.append(Presence(folder).is_alive("me"))
+            seen.append(Liveness(folder).is_alive("me"))
             return call(*args)  # type: ignore[operator]
 
         return looked
 
-    mine = Presence(folder)
+    mine = Liveness(folder)
     monkeypatch.setattr("fcntl.flock", look(__import__("fcntl").flock))
     monkeypatch.setattr(Path, "rename", look(Path.rename))
     mine.enter("me")
@@ -79,7 +79,7 @@ def test_a_name_is_never_seen_without_its_lock(
 
 
 def test_a_forked_child_does_not_keep_its_parent_alive(folder: Path) -> None:
-    mine, other = Presence(folder), Presence(folder)
+    mine, other = Liveness(folder), Liveness(folder)
     mine.enter("me")
     forked = multiprocessing.get_context("fork")
     ready = forked.Event()
@@ -103,7 +103,7 @@ def test_a_forked_child_does_not_keep_its_parent_alive(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["absent", "nul\0", "a/b/c", "x" * 300])
 def test_of_an_owner_without_a_file_nothing_is_known(folder: Path, name: str) -> None:
     folder.mkdir()
-    assert Presence(folder).is_alive(name) is None
+    assert Liveness(folder).is_alive(name) is None
 
 
 async def test_where_locks_cannot_be_had_leases_decide(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ async def consume(*, broken: bool, name: str = "mail") -> list[str]:
         consumer = Consumer(app.store, name, handle, retries=RetryPolicy(attempts=1), partitions=2)
         async with consumer, asyncio.timeout(20):
             while True:
-                (standing,) = await consumers.standings(name)
+                (status,) = await consumers.statuses(name)
                 rows = await consumers.parked(name)
                 is_settled = (len(rows) == 1) if broken else not rows
-                if is_settled and max(share.position for share in standing.shares) >= last:
+                if is_settled and max(share.position for share in status.shares) >= last:
                     return handled
                 await asyncio.sleep(0.005)
 

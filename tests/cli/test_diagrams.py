@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from planfold.cli.diagrams import svg
 from planfold.cli.preview import reading_order
-from planfold.cli.terminal import clean, clean_lines, cut, duration, in_json, width_of
+from planfold.cli.terminal import clean, clean_lines, duration, fit, in_json, width_of
 from planfold.planner.tasks import TaskSpec
 
 _PASSAGE = re.compile(r"C\S+ \S+ \S+ \S+ (\S+) (\S+)H(\d+)")
@@ -61,7 +61,7 @@ def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
 
 @given(st.text(), st.integers(2, 30))
 def test_cut_text_fits(text: str, width: int) -> None:
-    assert width_of(cut(clean(text), width)) <= width
+    assert width_of(fit(clean(text), width)) <= width
 
 
 @given(st.recursive(st.text() | st.integers() | st.none(), st.lists, max_leaves=5))

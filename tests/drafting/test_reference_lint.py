@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.reference_lint import find_slips
+from planfold.drafting.reference_lint import doubtful_references
 from planfold.errors import InvalidPlan
 from planfold.tools.tool import Tool, Toolbox
 
@@ -16,7 +16,9 @@ TASKS = {"1", "build", "a-b"}
 
 
 def slips(text: str) -> list[tuple[str, str]]:
-    return [(slip.text, slip.fix) for slip in find_slips({"x": [text]}, TASKS.__contains__)]
+    return [
+        (slip.text, slip.fix) for slip in doubtful_references({"x": [text]}, TASKS.__contains__)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_what_is_clear_passes(text: str) -> None:
 
 @given(st.text("$1build.[]{}\"'-ax é\n", max_size=30))
 def test_looking_for_slips_never_fails(text: str) -> None:
-    for slip in find_slips(text, TASKS.__contains__):
+    for slip in doubtful_references(text, TASKS.__contains__):
         assert slip.text in text
         assert slip.fix
 

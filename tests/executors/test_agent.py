@@ -8,7 +8,7 @@ import pytest
 from agents import Diary, Guarded, agent, calls, plan_of, scripted, task_of, tool_turns
 
 from planfold.errors import ConfigurationError, LeaseLost
-from planfold.executors.agent.brief import cut, fenced
+from planfold.executors.agent.brief import fenced, truncate_counted
 from planfold.executors.agent.loop import AgentExecutor, all_ended, as_result
 from planfold.executors.agent.toolcalls import CUT_OFF
 from planfold.executors.context import Asking, TaskContext
@@ -371,8 +371,8 @@ def test_nothing_within_a_text_looks_like_its_end() -> None:
 
 
 def test_cut_keeps_both_ends() -> None:
-    assert cut("abcdef", 6) == "abcdef"
-    assert cut("abcdefgh", 4) == "ab\n[... 4 characters left out ...]\ngh"
+    assert truncate_counted("abcdef", 6) == "abcdef"
+    assert truncate_counted("abcdefgh", 4) == "ab\n[... 4 characters left out ...]\ngh"
 
 
 # --- ends --------------------------------------------------------------------------------------

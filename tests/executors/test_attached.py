@@ -20,7 +20,7 @@ from planfold.executors.guard.guard import Guard
 from planfold.llm.scripted import ScriptedModel
 from planfold.planner.tasks import FileRef
 from planfold.runtime.settings import Settings
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Policy, PolicySettings, Rule
 from planfold.tools.secrets import Secrets
 
@@ -28,7 +28,7 @@ CANARY = "canary-0123456789"
 
 
 def attached(root: Path, *paths: str, database: Path | None = None, **settings: Any) -> Attached:
-    guard = Guard(Policy(PolicySettings(**settings), Places(root)))
+    guard = Guard(Policy(PolicySettings(**settings), WorkspacePaths(root)))
     files = [FileRef(path) for path in paths]
     space = Workspace(root, root / "files", database)
     return read_attached(space, files, most=1_000, why_not=guard.why_not_read)

@@ -32,7 +32,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.tasks import Task
 from planfold.testing.executors import ToolRun, run_tool, task_for
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Policy, PolicySettings, Rule
 from planfold.tools.secrets import Secrets, SecretSource
 from planfold.tools.tool import Tool
@@ -57,7 +57,7 @@ class Doing:
 
 def guard(workspace: Path, *rules: Rule, hosts: tuple[str, ...] = (), **values: str) -> Guard:
     environ = {f"PLANFOLD_SECRET_{name}": value for name, value in values.items()}
-    policy = Policy(PolicySettings(rules, hosts), Places(workspace))
+    policy = Policy(PolicySettings(rules, hosts), WorkspacePaths(workspace))
     return Guard(policy, Secrets(environ=environ))
 
 
@@ -466,7 +466,7 @@ async def test_a_secret_that_is_not_there(tmp_path: Path, reference: str, messag
         folder=tmp_path,
         environ={"PLANFOLD_SECRET_SHORT": "abc"},
     )
-    own = Guard(Policy(places=Places(tmp_path)), secrets)
+    own = Guard(Policy(paths=WorkspacePaths(tmp_path)), secrets)
     run = await attempt(doing, DO, own, {"t": reference}, workspace=tmp_path)
     assert message in run.error
     assert isinstance(run.outcome, TaskFailed)
@@ -478,7 +478,7 @@ async def test_a_value_that_changed_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first-value\n")
     secrets = Secrets({"TOKEN": SecretSource(file="token")}, folder=tmp_path, environ={})
-    own = Guard(Policy(places=Places(tmp_path)), secrets)
+    own = Guard(Policy(paths=WorkspacePaths(tmp_path)), secrets)
     doing = Doing()
     file.write_text("second-value\n")
     run = await authored(doing, DO, own, {"t": "secret://TOKEN", "old": "first-value"}, tmp_path)

@@ -16,9 +16,9 @@ from planfold.executors.mcp.executor import (
     Answered,
     CallCutOff,
     CallRefused,
-    ForeignExecutor,
     InputNeeded,
-    Progress,
+    McpExecutor,
+    ProgressCallback,
     ServerAway,
 )
 from planfold.planner.commands import (
@@ -55,7 +55,7 @@ class FakeServer:
         tool: str,
         arguments: dict[str, Any],
         *,
-        progress: Progress,
+        progress: ProgressCallback,
         key: str,
         responses: dict[str, Any] | None = None,
         state: str | None = None,
@@ -76,8 +76,8 @@ class FakeServer:
         return answer
 
 
-def executor(server: FakeServer, effect: Effect = Effect.Once, keep: int = 1000) -> ForeignExecutor:
-    return ForeignExecutor(server, Tool(name="shop__buy", effect=effect), "buy", keep=keep)
+def executor(server: FakeServer, effect: Effect = Effect.Once, keep: int = 1000) -> McpExecutor:
+    return McpExecutor(server, Tool(name="shop__buy", effect=effect), "buy", keep=keep)
 
 
 async def call(server: FakeServer, **options: Any) -> ToolRun:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planfold.executors.disk import MIB, free_bytes, reserve_of, spare_bytes
-from planfold.executors.output import Output, output_path
+from planfold.executors.output import MIB, Output, free_bytes, output_path, reserve_of, spare_bytes
 
 
 def output(folder: Path, **options: Any) -> Output:

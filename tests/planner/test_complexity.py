@@ -8,7 +8,7 @@ import pytest
 from plan_builders import done, failed, running, work
 
 from planfold.planner.commands import Continue
-from planfold.planner.due_times import Alarms
+from planfold.planner.due_times import DueTimes
 from planfold.planner.graph import Schedule
 from planfold.planner.tasks import RetryPolicy, TaskSpec
 
@@ -18,7 +18,7 @@ SIZE = 10_000
 @pytest.fixture
 def touched(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often the schedule looked at a child, built itself, or asked whether an alarm holds."""
-    counts = {"children": 0, "built": 0, "alarms": 0}
+    counts = {"children": 0, "built": 0, "due_times": 0}
 
     def counted(owner: type, name: str, key: str) -> None:
         original = getattr(owner, name)
@@ -31,7 +31,7 @@ def touched(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     counted(Schedule, "_parent_changed", "children")
     counted(Schedule, "_take_in", "built")
-    counted(Schedule, "_still_waits", "alarms")
+    counted(Schedule, "_still_waits", "due_times")
     return counts
 
 
@@ -74,19 +74,19 @@ def test_waiting_retries_are_not_looked_through_for_every_command(
             planner.apply(event)
         assert planner.outlook((), 1.0).command is None
         assert planner.outlook().due_at == 50.025
-    assert touched["alarms"] < 10 * 1_000
+    assert touched["due_times"] < 10 * 1_000
     assert len(planner.process(Continue(60.0))) == 400
 
 
 def test_alarms_that_mean_nothing_any_more_are_dropped() -> None:
     alive = set(range(500, 1_000))
-    alarms = Alarms(lambda _, task_id: task_id in alive)
+    due_times = DueTimes(lambda _, task_id: task_id in alive)
     for task_id in range(1_000):
-        alarms.set(float(task_id), task_id)
-        alarms.set(float(task_id), task_id)
-    assert alarms.next() == 500.0
-    assert [i for _, i in alarms.due(502.0)] == [500, 501, 502]
-    assert [i for _, i in alarms.due(502.0)] == [500, 501, 502]
+        due_times.set(float(task_id), task_id)
+        due_times.set(float(task_id), task_id)
+    assert due_times.next() == 500.0
+    assert [i for _, i in due_times.due(502.0)] == [500, 501, 502]
+    assert [i for _, i in due_times.due(502.0)] == [500, 501, 502]
     alive.clear()
-    assert alarms.next() is None
-    assert list(alarms.due(1e9)) == []
+    assert due_times.next() is None
+    assert list(due_times.due(1e9)) == []

@@ -21,7 +21,7 @@ import uvicorn
 from planfold.app import open_app
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError
-from planfold.executors.mcp.executor import ForeignExecutor
+from planfold.executors.mcp.executor import McpExecutor
 from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
@@ -29,7 +29,7 @@ from planfold.planner.commands import (
     TaskProgressed,
 )
 from planfold.planner.tasks import Effect, PlanStatus
-from planfold.providers.mcp import link
+from planfold.providers.mcp import connection
 from planfold.providers.mcp.servers import Servers, open_servers
 from planfold.runtime.settings import Settings
 from planfold.testing.executors import ToolRun, run_tool
@@ -60,7 +60,7 @@ class Shared:
         self.servers = servers
         self.tools = {executor.tool.name: executor for executor in servers.tools()}
 
-    def tool(self, name: str) -> ForeignExecutor:
+    def tool(self, name: str) -> McpExecutor:
         return self.tools[f"{self.servers_name}__{name}"]
 
     @property
@@ -273,7 +273,7 @@ class TestCalls:
     async def test_an_answer_without_an_end(
         self, monkeypatch: pytest.MonkeyPatch, kind: str, fails: bool
     ) -> None:
-        monkeypatch.setattr(link, "MESSAGE_LIMIT", 1000)
+        monkeypatch.setattr(connection, "MESSAGE_LIMIT", 1000)
 
         async def body() -> AsyncIterator[bytes]:
             for _ in range(1001):
@@ -282,7 +282,7 @@ class TestCalls:
         def answer(request: httpx2.Request) -> httpx2.Response:
             return httpx2.Response(200, headers={"content-type": kind}, content=body())
 
-        hooks = {"response": [link.bound_answer]}
+        hooks = {"response": [connection.bound_answer]}
         transport = httpx2.MockTransport(answer)
         async with (
             httpx2.AsyncClient(transport=transport, event_hooks=hooks) as http,

@@ -16,7 +16,7 @@ from planfold import InvalidPlan, PlanDraft, TaskDraft
 from planfold.app import open_app
 from planfold.drafting.compiler import compile_plan
 from planfold.providers.mcp.client import MOST_TOOLS
-from planfold.providers.mcp.link import bound_answer
+from planfold.providers.mcp.connection import bound_answer
 from planfold.providers.mcp.servers import Servers, open_servers
 from planfold.runtime.settings import Settings
 from planfold.testing.executors import ToolRun, run_tool

@@ -19,7 +19,7 @@ from planfold.executors.registry import Executors
 from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.tasks import Effect, NodeKind, PlanStatus, TaskSpec, ToolCall
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.logging_observer import FIRST_PAUSE_S, LoggedTroubles
+from planfold.runtime.logging_observer import FIRST_PAUSE_S, LoggingObserver
 from planfold.runtime.settings import Settings, load_settings
 from plans import processing
 
@@ -187,7 +187,7 @@ def test_each_fault_is_logged_once_and_again_after_a_growing_pause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = [0.0]
-    troubles = LoggedTroubles(lambda: now[0])
+    troubles = LoggingObserver(lambda: now[0])
     logged_at = []
     with caplog.at_level(logging.WARNING, "planfold"):
         for second in range(0, 600, 10):

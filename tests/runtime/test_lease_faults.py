@@ -476,7 +476,7 @@ async def test_a_worker_whose_parts_are_cancelled_from_outside_says_so(
             await submit(app, task("work"))
             await app.result(PLAN_ID)
             for other in asyncio.all_tasks() - before:
-                if "Chore" in repr(other):
+                if "WorkerLoop" in repr(other):
                     other.cancel()
             await until(lambda: len(troubles.faults) == 2)
     assert "cancelled from outside" in str(troubles.faults[0])

@@ -65,7 +65,7 @@ def without_locks(app: App) -> None:
     def refuse(*_: object) -> int:
         raise OSError("no locks here")
 
-    app.store.queue._presence._locked_file = refuse  # type: ignore[attr-defined]
+    app.store.queue._liveness._locked_file = refuse  # type: ignore[attr-defined]
 
 
 # --- after a crash -----------------------------------------------------------------------------

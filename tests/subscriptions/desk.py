@@ -74,5 +74,5 @@ def _open() -> asyncio.Event:
 
 async def position(store: EventStore, name: str = "desk") -> int:
     """The lowest checkpoint of a consumer's partitions; 0 before it has begun."""
-    found = await store.checkpoints.consumers.standings(name)
+    found = await store.checkpoints.consumers.statuses(name)
     return min(share.position for share in found[0].shares) if found else 0

@@ -233,7 +233,7 @@ async def test_cancelling_is_no_failure(store: SqliteStore) -> None:
     assert desk.handled == [("b", 1), ("a", 1)]
     assert await position(store) == 2
     assert await store.checkpoints.consumers.parked() == []
-    assert (await store.checkpoints.consumers.standings("desk"))[0].members == ()
+    assert (await store.checkpoints.consumers.statuses("desk"))[0].members == ()
 
 
 async def test_a_handler_that_does_not_end_is_cut_off_and_its_event_comes_again(
@@ -338,7 +338,7 @@ async def test_it_refuses_what_would_skip_events(store: SqliteStore, refused: st
     with pytest.raises(ConfigurationError, match=words[refused]):
         async with asyncio.timeout(PATIENCE_S):
             await desk.consumer(store, partitions=3 if refused == "partitions" else 2).run()
-    assert (await store.checkpoints.consumers.standings("desk"))[0].members == ()
+    assert (await store.checkpoints.consumers.statuses("desk"))[0].members == ()
     if refused == "end":
         await store.checkpoints.consumers.accept("desk")
         async with desk.consumer(store, partitions=2):
@@ -415,7 +415,7 @@ async def test_while_the_store_is_away_nothing_is_forgotten_or_handled_twice(
 async def test_one_who_cannot_renew_stops_in_time_and_begins_anew(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, away = Desk(), Away(store, monkeypatch, "standings", "attend")
+    desk, away = Desk(), Away(store, monkeypatch, "statuses", "attend")
     desk.held["a"].clear()
     await write(store, *"ba")
     async with desk.consumer(store) as consumer:

@@ -162,10 +162,10 @@ async def test_what_a_fenced_off_member_saves_is_refused(
         await until(lambda: isinstance(slow.fault, LeaseLost))
         await until(lambda: slow._runners[0].done)
         await until(lambda: {("s1", 1), ("s2", 1)} <= set(desk.handled))
-        found = await store.checkpoints.consumers.standings("desk")
+        found = await store.checkpoints.consumers.statuses("desk")
         assert found[0].shares[0].owner == heir.owner
         await slow.stop()
-    assert (await store.checkpoints.consumers.standings("desk"))[0].shares[0].position == 3
+    assert (await store.checkpoints.consumers.statuses("desk"))[0].shares[0].position == 3
 
 
 # --- any interleaving ---------------------------------------------------------------------------

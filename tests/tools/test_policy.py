@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planfold.errors import ConfigurationError
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule, Verdict
 
 GIT = Rule("allow", tool="shell", program="git", arguments=("status", "..."), options=("-s",))
@@ -60,7 +60,7 @@ def verdict(
     hosts: tuple[str, ...] = ("docs.example.org", "*.wiki.org", "127.0.0.1:8080"),
     **more: Any,
 ) -> Verdict:
-    policy = Policy(PolicySettings(rules, hosts), Places(workspace), which=which)
+    policy = Policy(PolicySettings(rules, hosts), WorkspacePaths(workspace), which=which)
     return policy.decide(Call(tool=tool, arguments=arguments, **more))
 
 
@@ -189,12 +189,16 @@ def test_a_rule_may_name_directory_variables_and_input(workspace: Path) -> None:
 
 def test_a_program_of_the_workspace_is_another_program(workspace: Path) -> None:
     planted = workspace / "bin" / "git"
-    policy = Policy(PolicySettings((GIT,)), Places(workspace), which=lambda name: str(planted))
+    policy = Policy(
+        PolicySettings((GIT,)), WorkspacePaths(workspace), which=lambda name: str(planted)
+    )
     call = Call(tool="shell", arguments={"argv": ["git", "status"]})
     assert policy.decide(call).decision == "ask"
-    missing = Policy(PolicySettings((GIT,)), Places(workspace), which=lambda name: None)
+    missing = Policy(PolicySettings((GIT,)), WorkspacePaths(workspace), which=lambda name: None)
     assert missing.decide(call).decision == "ask"
-    relative = Policy(PolicySettings((GIT,)), Places(workspace), which=lambda name: "bin/git")
+    relative = Policy(
+        PolicySettings((GIT,)), WorkspacePaths(workspace), which=lambda name: "bin/git"
+    )
     assert relative.decide(call).decision == "ask"
 
 
@@ -207,7 +211,7 @@ def test_a_relative_path_entry_decides_nothing(
     (outside / "tool").write_text("#!/bin/sh\n")
     (outside / "tool").chmod(0o755)
     policy = Policy(
-        PolicySettings((Rule("allow", program="tool", arguments=()),)), Places(workspace)
+        PolicySettings((Rule("allow", program="tool", arguments=()),)), WorkspacePaths(workspace)
     )
     call = Call(tool="shell", arguments={"argv": ["tool"]})
     for path, decision in (
@@ -380,8 +384,8 @@ def test_a_folder_can_be_closed(workspace: Path) -> None:
 
 
 def test_the_files_of_secrets_are_private(workspace: Path) -> None:
-    places = Places(workspace, private=[workspace / "sub" / "token"])
-    policy = Policy(PolicySettings((Rule("allow", path="**"),)), places)
+    paths = WorkspacePaths(workspace, private=[workspace / "sub" / "token"])
+    policy = Policy(PolicySettings((Rule("allow", path="**"),)), paths)
     call = Call(tool="read_file", arguments={"path": "sub/token"})
     assert policy.decide(call).decision == "ask"
 

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule
 from planfold.tools.policy.programs import RUNNERS, WITH_SUBCOMMANDS, kind_of
 
@@ -26,7 +26,7 @@ def resolve(path: str) -> str:
     return os.path.normpath(path)
 
 
-PLACES = Places("/ws", resolve=resolve)
+PLACES = WorkspacePaths("/ws", resolve=resolve)
 
 
 @st.composite

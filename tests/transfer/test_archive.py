@@ -14,7 +14,7 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import Tombstone
 from planfold.transfer import archive as archiving
 from planfold.transfer.archive import Choice, archive
-from planfold.transfer.export_file import Section
+from planfold.transfer.export_file import StreamSection
 from planfold.transfer.exporter import Exported
 from testbed.contracts.backend import Counted, decision, handle_up_to, handled_by
 
@@ -95,7 +95,7 @@ class Meddling:
         self._tombstone = archiving._tombstone
 
     def before_deletion(self, act: object) -> None:
-        def tombstone(section: Section, path: Path, now: float) -> Tombstone:
+        def tombstone(section: StreamSection, path: Path, now: float) -> Tombstone:
             if callable(act):
                 act()
             return self._tombstone(section, path, now)
@@ -130,7 +130,7 @@ async def test_a_file_that_does_not_read_back_deletes_nothing(
     before = await rows_of(store)
     read_again = archiving._read_again
 
-    def damaged(path: Path, written: Exported) -> list[Section]:
+    def damaged(path: Path, written: Exported) -> list[StreamSection]:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)

@@ -166,11 +166,11 @@ async def unfinished_plans(app: App) -> list[StreamHead]:
 
 
 def _listing(plans: Iterable[StreamHead], most: int = 10) -> str:
-    from planfold.cli.terminal import clean, cut
+    from planfold.cli.terminal import clean, fit
 
     latest = list(plans)[-most:]
     return "\n".join(
         f"  {clean(plan.aggregate_id)}  {status_of(plan)}  "
-        f"{cut(clean(str(plan.head.get('title', ''))), 60)}".rstrip()
+        f"{fit(clean(str(plan.head.get('title', ''))), 60)}".rstrip()
         for plan in latest
     )

@@ -25,7 +25,7 @@ from planfold.cli.remedies import explained
 from planfold.cli.terminal import counted
 from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
 from planfold.errors import PlanfoldError
-from planfold.executors.disk import free_bytes, spare_bytes
+from planfold.executors.output import free_bytes, spare_bytes
 from planfold.runtime.settings import SETTINGS_FILE, present_folder
 from planfold.tools.tool import Toolbox
 
@@ -83,7 +83,7 @@ async def _toolbox(settings: Settings, tools: Sequence[str]) -> Toolbox:
 
 
 def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
-    """Output leaves a reserve for the log (``executors/disk.py``); other writers may not."""
+    """Output leaves a reserve for the log (``executors/output.py``); other writers may not."""
     database = database_file(settings)
     places = [] if database is None else [("the database", database.absolute().parent)]
     places.append(("long output", files_dir(settings, workspace_of(settings))))

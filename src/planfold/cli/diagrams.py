@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from planfold.cli.preview import graph_of, kind_of, name_of
-from planfold.cli.terminal import clean, cut
+from planfold.cli.terminal import clean, fit
 from planfold.planner.structure import waves
 from planfold.planner.tasks import TaskSpec
 
@@ -37,7 +37,7 @@ def dot(title: str, specs: Sequence[TaskSpec], statuses: Statuses) -> str:
     ]
     for spec in specs:
         status = statuses.get(spec.id, "planned")
-        text = f"{name_of(spec)}\n{cut(clean(spec.description), 60)}"
+        text = f"{name_of(spec)}\n{fit(clean(spec.description), 60)}"
         lines.append(f'  {spec.id} [label={_quoted(text)}, fillcolor="{_FILL[status]}"];')
     lines += [f"  {parent} -> {spec.id};" for spec in specs for parent in spec.depends_on]
     return "\n".join([*lines, "}"])
@@ -145,7 +145,7 @@ def svg(title: str, specs: Sequence[TaskSpec], statuses: Statuses) -> str:
             "</defs>",
             '<rect width="100%" height="100%" fill="#ffffff"/>',
             f'<text x="{_MARGIN}" y="{_MARGIN + 10}" font-size="17" font-weight="bold">'
-            f"{_text(cut(clean(title), max(width // 10, 20)))}</text>",
+            f"{_text(fit(clean(title), max(width // 10, 20)))}</text>",
             '<g class="e">',
             *edges,
             "</g>",
@@ -168,9 +168,9 @@ def _boxes(specs: Sequence[TaskSpec], layout: _Layout, statuses: Statuses) -> It
         )
         yield (
             f'<text x="{x + 12:g}" y="{y + 23:g}" font-size="11" fill="#4b5563">'
-            f"{_text(cut(head, _CHARS + 4))}</text>"
+            f"{_text(fit(head, _CHARS + 4))}</text>"
         )
-        text = cut(clean(spec.description), _CHARS)
+        text = fit(clean(spec.description), _CHARS)
         yield f'<text x="{x + 12:g}" y="{y + 42:g}">{_text(text)}</text>'
         yield "</g>"
 

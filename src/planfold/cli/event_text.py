@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from planfold.cli.preview import name_of
-from planfold.cli.terminal import clean, clock, counted, cut, date_and_time, duration, in_json
+from planfold.cli.terminal import clean, clock, counted, date_and_time, duration, fit, in_json
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.events import (
@@ -64,7 +64,7 @@ class Words(NamedTuple):
 def words_for(event: Any) -> Words:
     """``event`` in plain words."""
     words = _about_a_task(event) or _about_the_plan(event)
-    return words._replace(detail=cut(words.detail, MOST))
+    return words._replace(detail=fit(words.detail, MOST))
 
 
 def _about_a_task(event: Any) -> Words | None:

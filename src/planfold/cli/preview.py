@@ -120,7 +120,9 @@ def _tasks(ids: Sequence[int]) -> str:
     return ("task " if len(ids) == 1 else "tasks ") + _ids(ids)
 
 
-def outline(specs: Iterable[TaskSpec], width: int, *, most: int | None = MOST_TASKS) -> list[Line]:
+def preview_lines(
+    specs: Iterable[TaskSpec], width: int, *, most: int | None = MOST_TASKS
+) -> list[Line]:
     """The tasks in reading order. Commands are never cut: a person approves them."""
     ordered = reading_order(specs)
     pad = len(str(max((spec.id for spec in ordered), default=0)))

@@ -18,8 +18,8 @@ from planfold.cli.terminal import (
     clean,
     clock,
     counted,
-    cut_line,
     duration,
+    fit_line,
     terminal_size,
 )
 from planfold.eventstore.envelope import Envelope
@@ -176,7 +176,7 @@ class LiveTable:
         texts = []
         for line in (*self._table(folds, width, room), *below):
             text = Text(no_wrap=True, overflow="crop")
-            for part, style in cut_line(line, width):
+            for part, style in fit_line(line, width):
                 text.append(part, RICH_STYLES[style])
             texts.append(text)
         self._live.update(Group(*texts), refresh=True)

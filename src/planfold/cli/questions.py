@@ -122,7 +122,7 @@ class Asker:
         self._paper = paper
         self._draws = draws  # the question is part of a display that is redrawn
         self._current: tuple[str, Question] | None = None
-        self._complaint = ""
+        self._error = ""
 
     @property
     def gave_up(self) -> bool:
@@ -159,8 +159,8 @@ class Asker:
             lines.append([(f"  ({FAILED_PREFIX} and why, if it cannot be done)", "dim")])
         if open_now > 1:
             lines.append([(f"  ({open_now - 1} more after this one)", "dim")])
-        if self._complaint:
-            lines.append([(f"  {self._complaint}", "bad")])
+        if self._error:
+            lines.append([(f"  {self._error}", "bad")])
         return lines
 
     def _find_question(self, folds: Sequence[PlanFold]) -> None:
@@ -173,7 +173,7 @@ class Asker:
             if not self._draws:
                 self._paper.prompt("")
                 self._paper.lines([[], [("(it was answered elsewhere)", "dim")]])
-        self._complaint = ""
+        self._error = ""
         self._current = next(
             ((fold.plan_id, q) for fold in folds for q in fold.state.questions.values()), None
         )
@@ -213,13 +213,13 @@ class Asker:
             return
         try:
             await self._app.answer(plan_id, question.task_id, text, by=person(), failed=failed)
-            self._current, self._complaint = None, ""
+            self._current, self._error = None, ""
             await self._look()
         except (CommandRejected, NotFound) as refusal:
             self._complain(clean(explained(refusal)))
 
     def _complain(self, text: str) -> None:
-        self._complaint = text
+        self._error = text
         if not self._draws:
             self._paper.lines([[(f"  {text}", "bad")]])
             self._paper.prompt("> ")

@@ -10,7 +10,7 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
-from planfold.cli.preview import name_of, outline, reading_order
+from planfold.cli.preview import name_of, preview_lines, reading_order
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -20,9 +20,9 @@ from planfold.cli.terminal import (
     clean_lines,
     clock,
     counted,
-    cut,
     date_and_time,
     duration,
+    fit,
     width_of,
     wrapped,
 )
@@ -92,8 +92,8 @@ def task_line(
     text = label + clean(task.description)
     if task.status is TaskStatus.Running and task.note:
         text = f"{label}{clean(task.note)}"
-    info = cut(info, max(room - width_of(text) - 2, room // 2))
-    text = cut(text, room - width_of(info) - 2 if info else room)
+    info = fit(info, max(room - width_of(text) - 2, room // 2))
+    text = fit(text, room - width_of(info) - 2 if info else room)
     gap = " " * max(room - width_of(text) - width_of(info), 0)
     body = "dim" if task.status in (TaskStatus.Planned, TaskStatus.Skipped) else ""
     return [(prefix, style), (text, body), (gap, ""), (info, "dim" if style == "dim" else style)]
@@ -136,7 +136,7 @@ def plan_lines(
     fold = situation.fold
     lines: list[Line] = []
     if fold.state.title:
-        lines.append([(cut(clean(fold.state.title), width), "bold")])
+        lines.append([(fit(clean(fold.state.title), width), "bold")])
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
@@ -193,7 +193,7 @@ def _details(task: Task, width: int) -> list[Line]:
         return [[(line, "bad")] for line in lines]
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
-        return [[(cut(indent + text, width), "dim")]] if text else []
+        return [[(fit(indent + text, width), "dim")]] if text else []
     return []
 
 
@@ -243,9 +243,9 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
     if question.started_at is not None:
         lines.append([(f"  started {date_and_time(question.started_at)}", "dim")])
     if question.partial is not None:
-        lines.append([(cut(f"  so far: {short_result(question.partial)}", width), "dim")])
+        lines.append([(fit(f"  so far: {short_result(question.partial)}", width), "dim")])
     lines += [
-        [(cut(f"  {number}. {clean(choice)}", width), "")]
+        [(fit(f"  {number}. {clean(choice)}", width), "")]
         for number, choice in enumerate(question.choices, 1)
     ]
     if question.default is not None:
@@ -341,14 +341,14 @@ def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
     styles = {"+": "good", "-": "bad", "~": "ask"}
     found = clean_lines(str(diff)) if diff else [without]
     lines: list[Line] = [[("What would change", "bold")]]
-    return lines + [[(cut(line, width), styles.get(line[:1], ""))] for line in found]
+    return lines + [[(fit(line, width), styles.get(line[:1], ""))] for line in found]
 
 
 def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     """Every line of what an approval would let run, where one is waited for."""
     if fold.state.status is not PlanStatus.AwaitingApproval:
         return []
-    return [[], [("What would run", "bold")], *outline(counted_specs(fold), width, most=None)]
+    return [[], [("What would run", "bold")], *preview_lines(counted_specs(fold), width, most=None)]
 
 
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:

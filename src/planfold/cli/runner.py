@@ -1,4 +1,4 @@
-"""``Runner``: approval, work and report, as ``run`` and ``resume`` do them."""
+"""``TerminalRunner``: approval, work and report, as ``run`` and ``resume`` do them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.preview import outline
+from planfold.cli.preview import preview_lines
 from planfold.cli.progress import display_for
 from planfold.cli.questions import Keyboard
 from planfold.cli.report import (
@@ -32,8 +32,8 @@ from planfold.cli.situation import Situation, situation_of
 from planfold.cli.terminal import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
+from planfold.runtime.blockers import waits_for_person, waits_for_worker
 from planfold.runtime.reporter import Unobserved
-from planfold.runtime.standstill import waits_for_person, waits_for_worker
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -45,7 +45,7 @@ MOST_ROWS = 40  # of a plan that has ended, in the final report
 DETAILS_UP_TO = 12  # tasks: a short plan's report shows results too
 
 
-class Runner:
+class TerminalRunner:
     """Runs plans in this process and reports the progress to the terminal or as JSON."""
 
     def __init__(
@@ -108,7 +108,7 @@ class Runner:
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
-        self._paper.lines(outline(specs, self._paper.width, most=None))
+        self._paper.lines(preview_lines(specs, self._paper.width, most=None))
         self._paper.lines(revision_lines(fold, self._paper.width))
         if not self._asks:
             return

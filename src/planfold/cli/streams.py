@@ -37,7 +37,7 @@ class _Descriptor(io.FileIO):
         return
 
 
-class _Output(_Descriptor):
+class _OutputStream(_Descriptor):
     def _failed(self, fault: OSError) -> None:
         if isinstance(fault, BrokenPipeError):
             raise fault  # the reader has left: the command ends, as Unix tools do
@@ -64,7 +64,7 @@ def open_streams() -> None:
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = _text(_Descriptor(2, "w", closefd=False), sys.stderr)
-    sys.stdout = _own = _text(_Output(os.dup(1), "w"), sys.stdout)
+    sys.stdout = _own = _text(_OutputStream(os.dup(1), "w"), sys.stdout)
 
 
 def _text(raw: io.FileIO, former: Any) -> io.TextIOWrapper:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import IO, Any, Final
 
 from planfold.cli.streams import output, say
+from planfold.printable import printable
 
-Span = tuple[str, str]  # text, name of a style or ""
-Line = list[Span]
+StyledText = tuple[str, str]  # text, name of a style or ""
+Line = list[StyledText]
 
 PIPE_WIDTH: Final = 100
 _SGR: Final = {
@@ -38,27 +40,20 @@ RICH_STYLES: Final = {
     "": "",
 }
 _JOINERS: Final = "\u200c\u200d"  # inside words and emoji; invisible on their own
+_BLANKS: Final = re.compile(r"[^\S\x0b\x0c\r\x1c-\x1f\x85\u2028\u2029]")  # drawn as a space
 
 
 def clean(text: str) -> str:
-    """``text`` on one line, with every control, escape and direction character made visible."""
+    """``text`` on one line, safe to print."""
     if text.isprintable():
         return text
-    return "".join(map(_visible, " ".join(text.split())))
+    return printable(" ".join(text.split()), _JOINERS)
 
 
 def clean_lines(text: str) -> list[str]:
-    """The lines of ``text``, each cleaned but with its indentation; no blank ones at the end."""
-    lines = text.replace("\r\n", "\n").rstrip().split("\n")
-    return ["".join(map(_visible, line.expandtabs(4))) for line in lines] if text.strip() else []
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() or character in _JOINERS:
-        return character
-    if character.isspace() and character not in "\x0b\x0c\x1c\x1d\x1e\x1f\x85\r\u2028\u2029":
-        return " "
-    return character.encode("unicode_escape").decode()
+    """The lines of ``text``, each safe to print, with its indentation; no blank ones at the end."""
+    lines = text.replace("\r\n", "\n").rstrip().split("\n") if text.strip() else []
+    return [printable(_BLANKS.sub(" ", line.expandtabs(4)), _JOINERS) for line in lines]
 
 
 def width_of(text: str) -> int:
@@ -70,7 +65,7 @@ def width_of(text: str) -> int:
     return cell_len(text)
 
 
-def cut(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
     """``text`` in at most ``width`` columns, with a mark where something is left out."""
     if width_of(text) <= width:
         return text
@@ -83,14 +78,14 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
 
 
-def cut_line(line: Line, width: int) -> Line:
+def fit_line(line: Line, width: int) -> Line:
     """The line in at most ``width`` columns."""
     spans: Line = []
     for text, style in line:
         room = width - sum(width_of(kept) for kept, _ in spans)
         if room <= 0:
             break
-        spans.append((cut(text, room), style))
+        spans.append((fit(text, room), style))
     return spans
 
 
@@ -138,7 +133,7 @@ class Paper:
             return PIPE_WIDTH
         return max(terminal_size(self._stream)[0], 20)
 
-    def line(self, *spans: Span | str) -> None:
+    def line(self, *spans: StyledText | str) -> None:
         """Print one line. Its texts are clean already."""
         parts = [(span, "") if isinstance(span, str) else span for span in spans]
         self._stream.write("".join(self._painted(*part) for part in parts).rstrip() + "\n")
@@ -147,7 +142,7 @@ class Paper:
         """Print lines, at once; a prompt that is open is shown again below them."""
         self._stream.write("\n" if self._prompt else "")
         for line in lines:
-            self.line(*(cut_line(line, width) if width else line))
+            self.line(*(fit_line(line, width) if width else line))
         self._stream.write(self._prompt)
         self.flush()
 
@@ -172,19 +167,9 @@ class Paper:
 
 
 def in_json(value: Any, *, indent: int | None = None) -> str:
-    """``value`` as JSON that is safe to print: characters that steer a terminal are escaped."""
+    """``value`` as JSON that is safe to print."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if text.isprintable():
-        return text
-    return "".join(_json_visible(text))
-
-
-def _json_visible(text: str) -> Iterator[str]:
-    for character in text:
-        if character.isprintable() or character in "\n" or character in _JOINERS:
-            yield character
-        else:
-            yield json.dumps(character)[1:-1]
+    return printable(text, "\n" + _JOINERS, lambda character: json.dumps(character)[1:-1])
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from planfold.compaction.errors import compact_error_message
 from planfold.compaction.profiles import Profile
-from planfold.compaction.truncation import GAP, cut
+from planfold.compaction.truncation import GAP, truncate_middle
 
 _WIDTH = 300  # characters of one picked line
 
@@ -16,7 +16,7 @@ def pick_lines(lines: Sequence[str], room: int, weigh: Callable[[str], int]) -> 
     at most ``room`` characters with a newline each. What was said before is not said again."""
     places: dict[str, int] = {}
     for index, line in enumerate(lines):
-        if line := cut(line.rstrip(), _WIDTH):
+        if line := truncate_middle(line.rstrip(), _WIDTH):
             places[line] = index
     kept: list[str] = []
     for line in sorted(places, key=lambda line: (weigh(line), places[line]), reverse=True):
@@ -37,12 +37,12 @@ def shorten(text: str, limit: int, profile: Profile) -> str:
         return GAP[: max(limit, 0)]
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) < 3:
-        return cut(text.strip(), limit)
+        return truncate_middle(text.strip(), limit)
     from planfold.compaction.causes import TELLING  # compiling its patterns takes a moment
 
     if TELLING.search(text[:300]) or TELLING.search(text[-1_000:]):
         return compact_error_message(text, limit)
-    first, last = cut(lines[0], limit // 4), cut(lines[-1], limit // 4)
+    first, last = truncate_middle(lines[0], limit // 4), truncate_middle(lines[-1], limit // 4)
     room = limit - len(first) - len(last) - 2 * len(GAP) - 4
     picked = pick_lines(lines[1:-1], room, profile.weight)
     return "\n".join([first, GAP, *picked, GAP, last])

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from planfold.compaction.causes import JSON_LEVEL, TELLING, Rank, find_causes
-from planfold.compaction.truncation import GAP, cut
+from planfold.compaction.truncation import GAP, truncate_middle
 
 _MOST = 2_000_000  # characters: of a longer text the middle is ignored
 _LINE = 1_000  # characters: a longer line is handled in pieces
@@ -26,7 +26,7 @@ def select(text: str, limit: int) -> str:
         text = f"{text[: _MOST // 2]}\n{GAP}\n{text[-_MOST // 2 :]}"
     lines = _lines(text)
     if "\n" not in text and "\r" not in text and not _ERROR_IN_JSON.search(text):
-        return _cut(text, limit)
+        return _truncate_line(text, limit)
     page = _Page(lines, limit)
     findings = find_causes(lines)
     for rank in (Rank.Cause, Rank.Symptom):
@@ -52,7 +52,7 @@ class _Page:
         first ones."""
         width = _WIDTHS[0]
         for width in _WIDTHS:
-            wanted = {i: self._cut(i, width) for lines in groups for i in lines}
+            wanted = {i: self._truncated(i, width) for lines in groups for i in lines}
             if sum(self._cost(i, line) for i, line in wanted.items()) <= self._room:
                 break
         for lines in (*groups[-1:], *groups[:-1]):
@@ -66,7 +66,7 @@ class _Page:
                 break
 
     def _add(self, lines: tuple[int, ...], width: int) -> bool:
-        new = {i: self._cut(i, width) for i in lines if i not in self._chosen}
+        new = {i: self._truncated(i, width) for i in lines if i not in self._chosen}
         if sum(self._cost(i, line) for i, line in new.items()) > self._room:
             return False
         for index, line in new.items():
@@ -80,13 +80,13 @@ class _Page:
         beside = (index - 1 in self._chosen) + (index + 1 in self._chosen)
         return len(line) + 1 + (len(GAP) + 1) * (1 - beside)
 
-    def _cut(self, index: int, width: int) -> str:
+    def _truncated(self, index: int, width: int) -> str:
         line = self._lines[index]
         indent = len(line) - len(line.lstrip())
         line = line[max(indent - _INDENT, 0) :]
         if len(line) > width:
             line = _FOLDERS.sub("...", line)
-        return _cut(line, width)
+        return _truncate_line(line, width)
 
     def text(self) -> str:
         parts: list[str] = []
@@ -148,7 +148,7 @@ def _flat(record: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _cut(line: str, width: int) -> str:
+def _truncate_line(line: str, width: int) -> str:
     """Both ends of a line that is too long; or what it says of an error in its middle."""
     if len(line) <= width:
         return line
@@ -157,4 +157,4 @@ def _cut(line: str, width: int) -> str:
     if found is not None and half < found.start() < len(line) - half:
         start = found.start()
         return f"{GAP}{line[start : start + width - 2 * len(GAP)]}{GAP}"
-    return cut(line, width)
+    return truncate_middle(line, width)

@@ -16,7 +16,7 @@ from planfold.compaction.extracts import pick_lines, shorten
 from planfold.compaction.messages import Message, ToolRequest
 from planfold.compaction.profiles import CODING, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
-from planfold.compaction.truncation import GAP, cut
+from planfold.compaction.truncation import GAP, truncate_middle
 from planfold.errors import ContextCannotFit
 
 SUMMARY_HEAD = "[Summary of earlier turns]"
@@ -50,7 +50,9 @@ class Split(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """What a model should summarise; empty where nothing was dropped. Not longer than what
         the conversation may be."""
-        return cut("\n".join(_lines(self.dropped, self.profile, _TURN)), self.text_limit)
+        return truncate_middle(
+            "\n".join(_lines(self.dropped, self.profile, _TURN)), self.text_limit
+        )
 
 
 def compact_thread(
@@ -236,7 +238,10 @@ def _shortened(turn: Message, limit: int, profile: Profile, whole: bool) -> Mess
         text = shorten(text, limit, profile) or GAP
     calls = tuple(
         ToolRequest(
-            call.id, call.name, _cut_strings(call.arguments, limit), cut(call.malformed, limit)
+            call.id,
+            call.name,
+            _cut_strings(call.arguments, limit),
+            truncate_middle(call.malformed, limit),
         )
         for call in turn.calls
     )
@@ -249,7 +254,7 @@ def _cut_strings(arguments: dict[str, Any], limit: int) -> dict[str, Any]:
     if len(msgspec.json.encode(arguments)) <= limit:
         return arguments
     cut_down = {
-        key: cut(value, limit) if isinstance(value, str) else value
+        key: truncate_middle(value, limit) if isinstance(value, str) else value
         for key, value in arguments.items()
     }
     return {k: v for k, v in cut_down.items() if len(msgspec.json.encode(v)) <= 8 * limit}
@@ -268,7 +273,7 @@ def _lines(turns: Iterable[Message], profile: Profile, result_limit: int) -> lis
         lines += (f"{who}: {line}" for line in text.split("\n") if line.strip())
         for call in turn.calls:
             arguments = call.malformed or msgspec.json.encode(call.arguments).decode()
-            lines.append(cut(f"called {call.name} {arguments}", _CALL))
+            lines.append(truncate_middle(f"called {call.name} {arguments}", _CALL))
     return lines
 
 

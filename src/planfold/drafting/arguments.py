@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
-from planfold.drafting.faults import Faults, listed, printable, quoted
+from planfold.drafting.draft import Limits
+from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import unicode_fault
-from planfold.drafting.limits import Limits
 from planfold.planner.references import find_references, has_references, unescape, whole_reference
 from planfold.tools.tool import Tool
 
@@ -113,7 +113,7 @@ class ArgumentChecks:
                     tool.parameters, retriever=_stay_offline
                 )
             except (ValueError, TypeError, RecursionError, jsonschema_rs.ReferencingError) as error:
-                self._validators[tool.name] = printable(str(error).partition("\n")[0], 200)
+                self._validators[tool.name] = excerpt(str(error).partition("\n")[0], 200)
         return self._validators[tool.name]
 
     def _explain(self, error: ValidationError, tool: Tool, name: str) -> None:
@@ -135,7 +135,7 @@ class ArgumentChecks:
                 self._faults.add(message, task=name, field=field, fix=fix)
             return
         else:
-            message = printable(_alternatives(error) or error.message, 200)
+            message = excerpt(_alternatives(error) or error.message, 200)
             fix = f"see the parameters of tool {tool.name}"
         self._faults.add(message, task=name, field=_field(trail), fix=fix)
 
@@ -251,5 +251,5 @@ def _field(trail: _Trail) -> str:
     steps: list[str] = []
     while trail is not None:
         trail, step = trail
-        steps.append(f"[{step}]" if isinstance(step, int) else f".{printable(step)}")
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{excerpt(step)}")
     return "arguments" + "".join(reversed(steps))

@@ -49,7 +49,7 @@ def missing_files(
 ) -> list[tuple[int, str]]:
     """Files that tasks name and that are not there, each with the id of the first such task.
 
-    It may be a mistake, or a file that the plan makes, so it is not a fault.
+    It may be a typing error, or a file that the plan makes; so it is not a fault.
     """
     found: dict[str, int] = {}
     for task in tasks:

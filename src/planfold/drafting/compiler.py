@@ -14,10 +14,9 @@ import msgspec
 
 from planfold.drafting.arguments import ArgumentChecks
 from planfold.drafting.dependencies import Links, Numbered
-from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.faults import Faults, listed, printable, quoted
+from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
+from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
-from planfold.drafting.limits import Limits
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.references import rename_references
@@ -112,9 +111,9 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
         away = tools.failures.get(task.tool.partition("__")[0])
         fix = f"{near + ' ' if near else ''}tools: {listed(names) or 'none'}"
         if away is not None:
-            fix = f"its server did not start: {printable(away, 200)}"
+            fix = f"its server did not start: {excerpt(away, 200)}"
         elif task.tool in tools.left_out:
-            fix = f"it is left out: {printable(tools.left_out[task.tool], 200)}"
+            fix = f"it is left out: {excerpt(tools.left_out[task.tool], 200)}"
         message = f"there is no tool {quoted(task.tool)}"
         faults.add(message, task=name, field="tool", fix=fix)
     return tool

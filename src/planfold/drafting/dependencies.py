@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from planfold.drafting.draft import TaskDraft
-from planfold.drafting.faults import Faults, listed, printable, quoted
+from planfold.drafting.draft import Limits, TaskDraft
+from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
-from planfold.drafting.limits import Limits
-from planfold.drafting.reference_lint import find_slips
+from planfold.drafting.reference_lint import doubtful_references
 from planfold.drafting.shape import task_name
 from planfold.planner.references import Reference, find_references
 from planfold.planner.structure import find_cycles
@@ -105,14 +104,16 @@ class Links:
         for key, value in arguments.items():
             if key in literal:
                 continue
-            field = f"arguments.{printable(key)}"
-            for slip in find_slips(value, lambda target: self._numbered.find(target) is not None):
-                message = f"{printable(slip.text)}: {slip.why}"
+            field = f"arguments.{excerpt(key)}"
+            for doubtful in doubtful_references(
+                value, lambda target: self._numbered.find(target) is not None
+            ):
+                message = f"{excerpt(doubtful.text)}: {doubtful.why}"
                 name = self._numbered.names[place]
-                self._faults.add(message, task=name, field=field, fix=slip.fix)
+                self._faults.add(message, task=name, field=field, fix=doubtful.fix)
             for target, reference in _first_of_each(find_references(value)).items():
-                shown = printable(target) if target.isdecimal() else quoted(target)
-                message = f"{printable(reference.text)}: there is no task {shown}"
+                shown = excerpt(target) if target.isdecimal() else quoted(target)
+                message = f"{excerpt(reference.text)}: there is no task {shown}"
                 self._link(place, target, field, message, reference)
 
     def _link(
@@ -124,7 +125,7 @@ class Links:
             fix = self._suggest(target, is_reference=by is not None)
             self._faults.add(missing, task=name, field=field, fix=fix)
         elif parent == self._numbered.ids[place]:
-            message = f"{printable(by.text)} is the task's own result" if by else "it is the task"
+            message = f"{excerpt(by.text)} is the task's own result" if by else "it is the task"
             message = f"the task waits for itself: {message}"
             self._faults.add(message, task=name, field=field, fix="remove it")
         else:
@@ -149,7 +150,7 @@ class Links:
     def _check_has_result(self, parent: int, by: Reference, name: str, field: str) -> None:
         place = self._numbered.place.get(parent)
         if place is not None and self._numbered.tasks[place].done:
-            message = f"{printable(by.text)}: a task that is done before the plan has no result"
+            message = f"{excerpt(by.text)}: a task that is done before the plan has no result"
             fix = "write the value itself, or let that task run"
             self._faults.add(message, task=name, field=field, fix=fix)
 

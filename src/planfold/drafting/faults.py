@@ -8,6 +8,7 @@ from typing import Final
 
 from planfold.drafting.draft import Fault
 from planfold.errors import InvalidPlan
+from planfold.printable import printable
 
 _MOST: Final = 10_000  # more than a person reads; prevents a hostile draft from filling the memory
 _COMPARISONS: Final = 50_000  # difflib is slow: so many names are compared for one draft
@@ -58,14 +59,13 @@ def quoted(value: object, most: int = 60) -> str:
     return "null" if value is None else f"a value of type {type(value).__name__}"
 
 
-def printable(text: str, most: int = 60) -> str:
-    """``text`` itself where it is short and printable, else cut and with escapes."""
-    short = text if len(text) <= most else text[:most] + "..."
-    return short if short.isprintable() else repr(short)[1:-1]
+def excerpt(text: str, most: int = 60) -> str:
+    """The first ``most`` characters of ``text``, safe to print."""
+    return printable(text if len(text) <= most else text[:most] + "...")
 
 
 def listed(names: Collection[str], most: int = 12) -> str:
     """The first names, and how many more there are."""
     ordered = sorted(names)
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(printable(name) for name in ordered[:most]) + more
+    return ", ".join(excerpt(name) for name in ordered[:most]) + more

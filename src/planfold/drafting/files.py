@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from planfold.drafting.draft import Fault, PlanDraft
 from planfold.drafting.encoding import NotUtf8, decoded
-from planfold.drafting.faults import Faults, printable, quoted
+from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.shape import plan_from
 from planfold.errors import InvalidPlan
 
@@ -135,7 +135,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise _Constant(printable(name))
+    raise _Constant(excerpt(name))
 
 
 def _find_duplicate(text: str) -> tuple[int, str]:

@@ -24,7 +24,7 @@ _BRACED: Final = re.compile(
 _FORMS: Final = 'write [0] for an item, .name or ["field name"] for a field'
 
 
-class Slip(msgspec.Struct, frozen=True):
+class DoubtfulReference(msgspec.Struct, frozen=True):
     """``text`` is how it is written, ``why`` what is wrong with it, ``fix`` what to write."""
 
     text: str
@@ -32,10 +32,10 @@ class Slip(msgspec.Struct, frozen=True):
     fix: str
 
 
-def find_slips(value: object, is_task: Callable[[str], bool]) -> list[Slip]:
+def doubtful_references(value: object, is_task: Callable[[str], bool]) -> list[DoubtfulReference]:
     """Parts of the texts of ``value`` that look like a reference but would be read as another one,
     or as text. ``is_task`` says whether a target names a task."""
-    found: list[Slip] = []
+    found: list[DoubtfulReference] = []
     stack = [value]
     while stack:
         item = stack.pop()
@@ -49,11 +49,11 @@ def find_slips(value: object, is_task: Callable[[str], bool]) -> list[Slip]:
     return found
 
 
-def _in_text(text: str, is_task: Callable[[str], bool]) -> Iterator[Slip]:
+def _in_text(text: str, is_task: Callable[[str], bool]) -> Iterator[DoubtfulReference]:
     for match in _BRACED.finditer(text):
         if match["target"] and is_task(match["target"]):
             fix = f"write ${match['target']}{match['path']}, or $$ for a dollar sign"
-            yield Slip(match[0], "a reference has no braces", fix)
+            yield DoubtfulReference(match[0], "a reference has no braces", fix)
     for reference, start, end in references_in(text):
         if not is_task(reference.target):
             continue
@@ -61,10 +61,12 @@ def _in_text(text: str, is_task: Callable[[str], bool]) -> Iterator[Slip]:
         if behind is not None:
             yield from _behind(reference, behind)
         elif text[end:] == "." and start == 0:
-            yield Slip(text, "the name of a field is missing", "add it, or remove the full stop")
+            yield DoubtfulReference(
+                text, "the name of a field is missing", "add it, or remove the full stop"
+            )
 
 
-def _behind(reference: Reference, behind: re.Match[str]) -> Iterator[Slip]:
+def _behind(reference: Reference, behind: re.Match[str]) -> Iterator[DoubtfulReference]:
     text = reference.text + behind[0]
     if behind["more"]:
         last = reference.path[-1] if reference.path else None
@@ -73,18 +75,20 @@ def _behind(reference: Reference, behind: re.Match[str]) -> Iterator[Slip]:
             field = before + _quoted_step(last + behind[0])
             apart = before + _quoted_step(last) + behind[0]
             why = "it is not clear where the name of the field ends"
-            yield Slip(text, why, f"write {field}, or {apart} if {behind[0]} is text")
+            yield DoubtfulReference(text, why, f"write {field}, or {apart} if {behind[0]} is text")
     elif behind["dotted"]:
         name = behind["dotted"].strip("\"'[")
         fix = f"write {reference.text}{step_text(name)}" if name else _FORMS
-        yield Slip(text, "this is not the name of a field", fix)
+        yield DoubtfulReference(text, "this is not the name of a field", fix)
     else:
         name = behind["bracket"].strip("[]'\" ")
         is_index = name.removeprefix("-").isdecimal() and len(name) < 10
         fix = f"write {reference.text}{step_text(int(name) if is_index else name)}"
         if not is_index:
             fix = f"write {reference.text}{_quoted_step(name)}"
-        yield Slip(text, "this is neither an item nor a field", fix if name else _FORMS)
+        yield DoubtfulReference(
+            text, "this is neither an item nor a field", fix if name else _FORMS
+        )
 
 
 def _quoted_step(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
-from planfold.drafting.faults import Faults, listed, printable, quoted
+from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 _TYPES: Final = get_type_hints(TaskDraft)
@@ -44,7 +44,7 @@ def task_name(task_id: object, label: object, place: int) -> str:
     """How a task is called in faults: by its id or label as written, else by its place."""
     if isinstance(task_id, int) and not isinstance(task_id, bool):
         return quoted(task_id)
-    return printable(label) if isinstance(label, str) and label else str(place)
+    return excerpt(label) if isinstance(label, str) and label else str(place)
 
 
 def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
@@ -59,12 +59,12 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
         if field not in _TYPES:
             near = faults.nearest(str(field), _TYPES)
             fix = near or "the fields of a task: " + ", ".join(_TYPES)
-            shown = printable(str(field))
+            shown = excerpt(str(field))
             faults.add("there is no such field", task=name, field=shown, fix=fix)
             continue
         if field == "retry" and (unknown := _unknown_keys(value)):
             for key in unknown:
-                place_of = f"retry.{printable(key)}"
+                place_of = f"retry.{excerpt(key)}"
                 fix = f"write {_WANTED[field]}"
                 faults.add("there is no such field", task=name, field=place_of, fix=fix)
             continue
@@ -88,7 +88,7 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
         fix = (
             faults.nearest(field, _PLAN_FIELDS) or "the fields of a plan: title, goal, notes, tasks"
         )
-        faults.add("there is no such field", field=printable(field), fix=fix)
+        faults.add("there is no such field", field=excerpt(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
         texts[field] = raw.get(field, "")
@@ -162,7 +162,7 @@ def _check_attachments(task: Mapping[str, Any], place: int, faults: Faults) -> N
         kind = attachment.get("type") if isinstance(attachment, Mapping) else None
         known = _ATTACHMENTS.get(kind) if isinstance(kind, str) else None
         for field in () if known is None else attachment.keys() - known:
-            place_of = f"attachments[{index}].{printable(field)}"
+            place_of = f"attachments[{index}].{excerpt(field)}"
             fix = faults.nearest(field, known or ()) or f"a {kind} has: {listed(known or ())}"
             faults.add("there is no such field", task=name, field=place_of, fix=fix)
 

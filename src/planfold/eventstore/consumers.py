@@ -25,7 +25,7 @@ class Share(msgspec.Struct, frozen=True):
     updated_at: float
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ConsumerStatus(msgspec.Struct, frozen=True):
     """The state of a consumer: its partitions in order, and its live members."""
 
     consumer: str
@@ -52,7 +52,9 @@ class Consumers(Protocol):
     """Named consumers, and how the members of a group share their streams. By the store's clock;
     a member lives for 30 s after each :meth:`attend`."""
 
-    async def attend(self, consumer: str, owner: str, partitions: int, *, after: int) -> Standing:
+    async def attend(
+        self, consumer: str, owner: str, partitions: int, *, after: int
+    ) -> ConsumerStatus:
         """Join a consumer, or live on as its member, and take the free partitions that are due
         to ``owner``. A new consumer begins after the position ``after``.
 
@@ -83,7 +85,7 @@ class Consumers(Protocol):
         """
         ...
 
-    async def standings(self, consumer: str | None = None) -> list[Standing]:
+    async def statuses(self, consumer: str | None = None) -> list[ConsumerStatus]:
         """All consumers by name, or the one with this name."""
         ...
 

@@ -88,7 +88,7 @@ def clock_time(at: float) -> float:
     return floor(at * 10_000 + 0.5) / 10_000
 
 
-class _Brief(msgspec.Struct, omit_defaults=True, gc=False):
+class _Provenance(msgspec.Struct, omit_defaults=True, gc=False):
     cause: str
     now: float | None = None
     worker: str = ""
@@ -120,8 +120,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
         ValueError: it holds something that could not be read back.
     """
     try:
-        if (brief := _brief(metadata, aggregate_id, recorded_at)) is not None:
-            return brief
+        if (provenance := _brief(metadata, aggregate_id, recorded_at)) is not None:
+            return provenance
         data = _encode(_shortened(metadata, aggregate_id, recorded_at))
         _decode(data)
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as fault:
@@ -152,16 +152,16 @@ def _brief(metadata: Metadata, aggregate_id: str, recorded_at: float) -> bytes |
         or not cause.startswith(aggregate_id)
     ):
         return None
-    brief = _Brief(cause[size:])
+    provenance = _Provenance(cause[size:])
     if metadata.worker:
         now, claimed_at, began_at = metadata.now, metadata.claimed_at, metadata.began_at
-        brief.worker = metadata.worker
-        brief.now = None if now == 0.0 or now == recorded_at else now
-        brief.claimed_at = clock_time(claimed_at) if claimed_at else None
-        brief.began_at = clock_time(began_at) if began_at else None
+        provenance.worker = metadata.worker
+        provenance.now = None if now == 0.0 or now == recorded_at else now
+        provenance.claimed_at = clock_time(claimed_at) if claimed_at else None
+        provenance.began_at = clock_time(began_at) if began_at else None
     elif metadata.now or metadata.claimed_at or metadata.began_at:
         return None
-    data = _encode(brief)
+    data = _encode(provenance)
     _decode(data)
     return None if b"null" in data else data
 

@@ -1,10 +1,13 @@
-"""How an attempt is asked to stop, and how to detect that it cancelled itself."""
+"""How an attempt is asked to stop, and calls that end when it is."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Cancellation(asyncio.Event):
@@ -36,3 +39,26 @@ class Cancellation(asyncio.Event):
         """Forget ``callback``; nothing happens if it was called already."""
         with contextlib.suppress(ValueError):
             self._callbacks.remove(callback)
+
+
+class Stopped(Exception):
+    """The attempt was cancelled during a call."""
+
+
+async def interruptible(cancelled: Cancellation, call: Coroutine[Any, Any, T]) -> T:
+    """Await ``call``, but no longer than until ``cancelled`` is set. Raises Stopped."""
+    running = asyncio.ensure_future(call)
+
+    def stop() -> None:
+        running.cancel()
+
+    cancelled.watch(stop)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if cancelled.is_set() and not (task and task.cancelling()):
+            raise Stopped from None
+        raise
+    finally:
+        cancelled.unwatch(stop)

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.drafting.faults import Faults, printable
+from planfold.drafting.draft import Limits
+from planfold.drafting.faults import Faults, excerpt
 from planfold.drafting.fields import check_retry, unicode_fault
-from planfold.drafting.limits import Limits
 from planfold.errors import ConfigurationError
 from planfold.planner.tasks import Effect, RetryPolicy
 
@@ -49,7 +49,7 @@ def checked_retry(retry: object, tool: str) -> RetryPolicy:
             raise _wrong(
                 tool,
                 "retry",
-                f"is {printable(repr(retry))}, not a number of attempts, a RetryPolicy or an "
+                f"is {excerpt(repr(retry))}, not a number of attempts, a RetryPolicy or an "
                 f"object of {', '.join(RetryPolicy.__struct_fields__)}: {fault}",
             ) from None
     faults = Faults()

@@ -83,7 +83,7 @@ HTTP = Tool(
 )
 
 
-class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
+class _HttpArguments(msgspec.Struct, forbid_unknown_fields=True):
     url: str
     method: Literal["GET", "HEAD"] = "GET"
     headers: dict[str, str | int | float | bool] = {}
@@ -183,9 +183,9 @@ class _Supervision:
         return _outcome(response, body)
 
 
-def _read(arguments: dict[str, Any]) -> _Arguments:
+def _read(arguments: dict[str, Any]) -> _HttpArguments:
     try:
-        given = msgspec.convert(arguments, _Arguments)
+        given = msgspec.convert(arguments, _HttpArguments)
     except msgspec.ValidationError as error:
         raise Permanent(f"http: {error}") from None
     if given.timeout_s is not None and not 0 < given.timeout_s <= TIMEOUT_LIMIT_S:

@@ -1,4 +1,5 @@
-"""Output too long for a result: the file it is written to, and the part that the result shows."""
+"""Output too long for a result: its file, the part that the result shows, and the reserve of disk
+space that it leaves, so that the log can always be written."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from planfold.executors.context import TaskContext
-from planfold.executors.disk import spare_bytes
 from planfold.tools.redaction import Redactor
+
+MIB = 1024 * 1024
 
 _NOT_KEPT = b"\n[... the rest was not kept: %s ...]\n"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
@@ -31,6 +33,24 @@ def _safe(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] + "-" + digest
+
+
+def reserve_of(size: int) -> int:
+    """Bytes of a disk of ``size`` bytes that output must not take: 5 %, but at least 64 MiB and at
+    most 1 GiB; never more than half of the disk."""
+    return min(max(size // 20, 64 * MIB), 1024 * MIB, size // 2)
+
+
+def free_bytes(place: int | Path) -> tuple[int, int]:
+    """Bytes that are free on the disk of a file (a path or a descriptor), and its size."""
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
+def spare_bytes(place: int | Path) -> int:
+    """Bytes that output may still take there; negative where the disk is nearly full."""
+    free, size = free_bytes(place)
+    return free - reserve_of(size) if size else 2**63  # file systems that do not say
 
 
 class Output:

@@ -15,10 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from planfold.drafting.attachments import extract_attachments, missing_files
-from planfold.drafting.faults import printable
+from planfold.drafting.faults import excerpt
 from planfold.drafting.model.answer import answer_form
 from planfold.drafting.model.candidates import Candidates
-from planfold.drafting.model.current_plan import Standing, has_started, standing
+from planfold.drafting.model.current_plan import CurrentPlan, current_plan, has_started
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
 from planfold.drafting.model.fallback import plan_from_text
 from planfold.errors import ConfigurationError, Permanent
@@ -115,7 +115,7 @@ class _Planning:
         self._toolbox = toolbox
         own = context.task.id
         self._anew = any(i < own for i in self._plan.tasks)
-        stands = standing(self._plan, own) if self._anew else Standing()
+        stands = current_plan(self._plan, own) if self._anew else CurrentPlan()
         # A foreign server's descriptions of its tools are untrusted too.
         foreign = any(tool.foreign_words for tool in toolbox)
         self._candidates = Candidates(
@@ -134,7 +134,7 @@ class _Planning:
             contents=contents,
             instructions=self._plan.config.system_prompt,
             reason=reason,
-            standing=stands.text,
+            current_plan=stands.text,
         )
         self._kept = stands.kept
         self._sent: set[int] = set()
@@ -331,7 +331,7 @@ class _Planning:
         missing = missing_files(tasks, functools.partial(is_there, workspace))
         said = [
             *warnings,
-            *(f"Task {i} names {printable(path)}, which does not exist" for i, path in missing),
+            *(f"Task {i} names {excerpt(path)}, which does not exist" for i, path in missing),
         ]
         result = {"tasks": len(tasks), "rounds": rounds, "drafter": drafter, "warnings": said}
         notes = answer_form(self._toolbox).notes if drafter == "model" else ()

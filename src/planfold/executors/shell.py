@@ -71,7 +71,7 @@ SHELL = Tool(
 )
 
 
-class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
+class _ShellArguments(msgspec.Struct, forbid_unknown_fields=True):
     # Wider than the schema: a reference such as $1.count may have become a number.
     argv: list[_Scalar] | None = None
     script: str | None = None
@@ -224,9 +224,9 @@ def _handed_on(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _read(arguments: dict[str, Any]) -> _Arguments:
+def _read(arguments: dict[str, Any]) -> _ShellArguments:
     try:
-        given = msgspec.convert(arguments, _Arguments)
+        given = msgspec.convert(arguments, _ShellArguments)
     except msgspec.ValidationError as error:
         raise Permanent(f"shell: {error}") from None
     if (given.argv is None) == (given.script is None):

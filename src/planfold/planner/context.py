@@ -16,11 +16,11 @@ import msgspec
 from planfold.compaction.extracts import shorten
 from planfold.compaction.profiles import CODING, PROFILES, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens, text_tokens
-from planfold.compaction.truncation import cut
+from planfold.compaction.truncation import truncate_middle
 from planfold.errors import ContextCannotFit
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
-from planfold.planner.overview import outline
+from planfold.planner.overview import plan_overview
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
@@ -46,14 +46,14 @@ def render_context(state: PlannerState, limit_tokens: int | None = None) -> str:
     limit = state.config.token_budget if limit_tokens is None else limit_tokens
     must = list(_must(state))
     room = limit * CHARS_PER_TOKEN - sum(len(text) + 1 for _, text in must)
-    least = outline(state, 0)
+    least = plan_overview(state, 0)
     if room < len(least):
         parts = [(name, estimate_tokens(text)) for name, text in must]
         raise ContextCannotFit(limit, [*parts, ("the plan", estimate_tokens(least))])
     fresh = {_line(task, None): task for task in _fresh(state)}
     summary = current_summary(state)
     wanted = sum(len(line) + 1 for line in fresh) + len(summary) + 60
-    plan = outline(state, max(room - wanted, room // 4))
+    plan = plan_overview(state, max(room - wanted, room // 4))
     results = _results(state, fresh, summary, room - len(plan) - 1)
     return "\n".join([*(text for _, text in must), plan, *results])
 
@@ -74,10 +74,10 @@ def _must(state: PlannerState) -> Iterator[tuple[str, str]]:
         yield "the approval", f"Revision {state.revision_hash} of the plan is {approved}."
     for task in state.tasks.values():
         if task.kind is NodeKind.Clarification and task.result is not None:
-            question = cut(task.description, _QUESTION)
+            question = truncate_middle(task.description, _QUESTION)
             yield f"the answer to task {task.id}", f"Answer to {question!r}: {task.result}"
         for asked, answer in zip(task.asked, task.answers, strict=False):
-            asked = cut(asked, _QUESTION)
+            asked = truncate_middle(asked, _QUESTION)
             yield f"an answer in task {task.id}", f"Task {task.id} asked {asked!r}: {answer}"
 
 
@@ -213,10 +213,10 @@ def _start(task: Task) -> str:
 def _line(task: Task, width: int | None, profile: Profile = CODING) -> str:
     start, text = _start(task), _text(task.result)
     if width is not None and len(start) + len(text) + 2 > width:
-        start = cut(start, max(width // 2, _NARROW))
+        start = truncate_middle(start, max(width // 2, _NARROW))
         text = shorten(text, max(width - len(start) - 2, 0), profile)
     line = " ".join(f"{start}: {text}".rstrip(": ").split())
-    return line if width is None else cut(line, width)
+    return line if width is None else truncate_middle(line, width)
 
 
 def _text(result: Any) -> str:
@@ -230,7 +230,7 @@ def _last_lines(lines: Sequence[str], limit: int) -> str:
     for line in reversed(lines):
         if len(line) > limit:
             if not kept and limit > 0:
-                kept.append(cut(line, limit))
+                kept.append(truncate_middle(line, limit))
             break
         limit -= len(line) + 1
         kept.append(line)

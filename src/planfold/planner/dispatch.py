@@ -147,17 +147,17 @@ def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
     """Tasks whose wait has ended, the longest waiting first, while their routes have room."""
     waiting = [
-        (alarm, route, due)
+        (entry, route, due)
         for route, waits in state.schedule.waits.items()
-        if room.has(route) and (alarm := next(due := waits.due(now), None)) is not None
+        if room.has(route) and (entry := next(due := waits.due(now), None)) is not None
     ]
     heapq.heapify(waiting)
     while waiting:
         (_, task_id), route, due = heapq.heappop(waiting)
         if room.take(route):
             yield state.tasks[task_id]
-            if (alarm := next(due, None)) is not None:
-                heapq.heappush(waiting, (alarm, route, due))
+            if (entry := next(due, None)) is not None:
+                heapq.heappush(waiting, (entry, route, due))
 
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:

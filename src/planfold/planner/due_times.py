@@ -1,4 +1,4 @@
-"""``Alarms``: when time alone changes something, soonest first."""
+"""``DueTimes``: when time alone changes something, soonest first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 
 
-class Alarms:
+class DueTimes:
     """Tasks with a time (seconds since the epoch). Setting one costs O(log n).
 
     ``holds(at, task_id)`` says whether an entry is still valid; invalid entries are dropped when
@@ -16,13 +16,13 @@ class Alarms:
     def __init__(self, holds: Callable[[float, int], bool]) -> None:
         self._holds = holds
         self._heap: list[tuple[float, int]] = []
-        self.pending: Sequence[tuple[float, int]] = self._heap  # empty: there is no alarm
+        self.pending: Sequence[tuple[float, int]] = self._heap  # empty: there is no entry
 
     def set(self, at: float, task_id: int) -> None:
         heapq.heappush(self._heap, (at, task_id))
 
     def next(self) -> float | None:
-        """When the earliest one goes off."""
+        """When the earliest one is due."""
         while self._heap:
             if self._holds(*self._heap[0]):
                 return self._heap[0][0]
@@ -30,15 +30,15 @@ class Alarms:
         return None
 
     def due(self, now: float) -> Iterator[tuple[float, int]]:
-        """Those that have gone off by ``now``, earliest first; looks no further than them."""
+        """Those that are due by ``now``, earliest first; looks no further than them."""
         heap = self._heap
         frontier = [(heap[0], 0)] if self.next() is not None else []
         last = None
         while frontier and frontier[0][0][0] <= now:
-            alarm, place = heapq.heappop(frontier)
+            entry, place = heapq.heappop(frontier)
             for below in (2 * place + 1, 2 * place + 2):
                 if below < len(heap):
                     heapq.heappush(frontier, (heap[below], below))
-            if alarm != last and self._holds(*alarm):  # one that was set twice is one
-                yield alarm
-            last = alarm
+            if entry != last and self._holds(*entry):  # one that was set twice is one
+                yield entry
+            last = entry

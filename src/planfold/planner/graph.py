@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from planfold.planner.due_times import Alarms
+from planfold.planner.due_times import DueTimes
 from planfold.planner.lanes import Lane
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -44,8 +44,8 @@ class Schedule:
         self.running: Counter[str] = Counter()
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
-        self.waits: dict[str, Alarms] = {}  # when the delayed tasks of a route may start
-        self.deadlines = Alarms(lambda at, task_id: deadline_of(task_id) == at)
+        self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
+        self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id in tasks:
             if (deadline := deadline_of(task_id)) is not None:
@@ -123,7 +123,7 @@ class Schedule:
             self.delayed.add(spec.id)
             lane = self._lanes[spec.id]
             if lane not in self.waits:
-                self.waits[lane] = Alarms(self._still_waits)
+                self.waits[lane] = DueTimes(self._still_waits)
             self.waits[lane].set(task.not_before, spec.id)
         else:
             lane = self._lanes[spec.id]

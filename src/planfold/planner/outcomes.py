@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from planfold.compaction.errors import compact_error_message
-from planfold.compaction.truncation import cut
+from planfold.compaction.truncation import truncate_middle
 from planfold.errors import CommandRejected
 from planfold.planner.answers import OUTCOME_CHOICES, RETRY, receive_answer
 from planfold.planner.cancellation import (
@@ -179,4 +179,5 @@ def _call(task: Task) -> str:
     arguments = task.arguments or (call.arguments if call else {})
     if not arguments:
         return ""
-    return f"called with {cut(msgspec.json.encode(arguments).decode(), _ARGUMENTS)}; "
+    text = msgspec.json.encode(arguments).decode()
+    return f"called with {truncate_middle(text, _ARGUMENTS)}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from planfold.compaction.errors import compact_error_message
-from planfold.compaction.truncation import cut
+from planfold.compaction.truncation import truncate_middle
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 
@@ -14,7 +14,7 @@ _ERROR = 200  # characters of a failed task's error
 _ENDED_WELL = (TaskStatus.Completed, TaskStatus.Skipped, TaskStatus.Cancelled)
 
 
-def outline(state: PlannerState, room: int) -> str:
+def plan_overview(state: PlannerState, room: int) -> str:
     """One line for each task; with less room for each that is not done yet; else numbers of tasks,
     by status; else how many there are, which is given however little room there is."""
     head = f"The plan has {len(state.tasks)} tasks:"
@@ -36,7 +36,7 @@ def _every_task(tasks: Iterable[Task]) -> Iterable[str]:
 
 
 def _every_task_in_short(tasks: Iterable[Task]) -> Iterable[str]:
-    return (_line(task, cut(task.description, _SHORT)) for task in tasks)
+    return (_line(task, truncate_middle(task.description, _SHORT)) for task in tasks)
 
 
 def _unfinished_tasks(tasks: Iterable[Task]) -> Iterable[str]:

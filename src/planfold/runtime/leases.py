@@ -19,10 +19,10 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
 from planfold.runtime.attempt import Attempt, identity
-from planfold.runtime.chore import EVERY_S
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Key, Reserved, Slots
+from planfold.runtime.worker_loop import EVERY_S
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
@@ -76,7 +76,7 @@ class Leases:
         """How many tasks run here, or have ended and are being reported."""
         return len(self._running) + len(self._ending)
 
-    # --- the chore ----------------------------------------------------------------------------
+    # --- the loop ----------------------------------------------------------------------------
 
     async def round(self) -> float:
         """Renew, compare, give back, claim. Returns the seconds until the next round."""

@@ -1,4 +1,4 @@
-"""``LoggedTroubles``: the default observer of a worker."""
+"""``LoggingObserver``: the default observer of a worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_FAULTS = 100  # that are remembered
 _log = logging.getLogger("planfold")
 
 
-class LoggedTroubles:
+class LoggingObserver:
     """Logs what does not work as a warning: each distinct fault once, then again only after a
     pause that doubles from a minute to an hour."""
 

@@ -13,8 +13,8 @@ from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Due
 from planfold.runtime.aggregate import Aggregate
-from planfold.runtime.chore import EVERY_S
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.worker_loop import EVERY_S
 
 AT_ONCE = 100  # streams that are looked at in one round
 SHORTEST_PAUSE_S = 0.1  # between two rounds

@@ -18,7 +18,6 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.runtime.aggregate import PLAN, Aggregate
-from planfold.runtime.chore import EVERY_S, Chore
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
 from planfold.runtime.machine import this_machine
@@ -26,6 +25,7 @@ from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Slots
 from planfold.runtime.timers import Timers
+from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
 
 
 class Worker:
@@ -66,18 +66,18 @@ class Worker:
         runner = Runner(store, dispatcher, executors, reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
         timers = Timers(store, dispatcher, aggregates, plan_id, self.trouble)
-        self._chores = [
-            Chore(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
-            Chore(timers.round, store.wakeup, self.trouble),
+        self._loops = [
+            WorkerLoop(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
+            WorkerLoop(timers.round, store.wakeup, self.trouble),
         ]
-        self._leases.shut_down = lambda: self._chores[0].being_cancelled
+        self._leases.shut_down = lambda: self._loops[0].being_cancelled
 
     async def __aenter__(self) -> Self:
         self._slots.open = True
         self._dispatcher.slots.append(self._slots)
         self._store.watch_other_processes()
-        for chore in self._chores:
-            chore.start()
+        for loop in self._loops:
+            loop.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -88,8 +88,8 @@ class Worker:
         release them. A ``once`` task then counts as started: a person is asked."""
         self._slots.open = False
         await self._leases.stop(drain_s)
-        for chore in self._chores:
-            await chore.stop()
+        for loop in self._loops:
+            await loop.stop()
         with suppress(PlanfoldError, TimeoutError):
             await self._leases.leave()
         if self._slots in self._dispatcher.slots:

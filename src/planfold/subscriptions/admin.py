@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from planfold.errors import ConfigurationError, NotFound
-from planfold.eventstore.consumers import Parked, Share, Standing
+from planfold.eventstore.consumers import ConsumerStatus, Parked, Share
 from planfold.eventstore.port import EventStore
 from planfold.subscriptions.assignment import require_same_consumer
 from planfold.subscriptions.consumer import CONSUMERS
@@ -45,29 +45,29 @@ async def consumers_of(store: EventStore, name: str | None = None) -> list[Consu
         NotFound: there is no consumer ``name``.
     """
     consumers = store.checkpoints.consumers
-    standings = await consumers.standings(name)
-    if name is not None and not standings:
+    statuses = await consumers.statuses(name)
+    if name is not None and not statuses:
         raise NotFound(f"there is no consumer {name!r}").about("consumer")
     parked = await consumers.parked(name)
     last = await store.last_position()
     return [
         ConsumerView(
-            standing.consumer,
-            standing.shares,
-            standing.members,
+            status.consumer,
+            status.shares,
+            status.members,
             last,
-            tuple(row for row in parked if row.consumer == standing.consumer),
-            _refusal(store, standing, last),
+            tuple(row for row in parked if row.consumer == status.consumer),
+            _refusal(store, status, last),
         )
-        for standing in standings
+        for status in statuses
     ]
 
 
-def _refusal(store: EventStore, standing: Standing, last: int) -> str | None:
-    partitions = len(standing.shares)
+def _refusal(store: EventStore, status: ConsumerStatus, last: int) -> str | None:
+    partitions = len(status.shares)
     try:
         require_same_consumer(
-            standing.shares, standing.consumer, partitions, store.store_id, store.epoch, last
+            status.shares, status.consumer, partitions, store.store_id, store.epoch, last
         )
     except ConfigurationError as refusal:
         return str(refusal)

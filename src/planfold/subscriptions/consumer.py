@@ -18,7 +18,7 @@ from typing import Any, Final, Self, cast
 
 from planfold.errors import ConfigurationError, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint
-from planfold.eventstore.consumers import Share, Standing
+from planfold.eventstore.consumers import ConsumerStatus, Share
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.positions import position_after
@@ -173,39 +173,39 @@ class Consumer:
     async def _look(self) -> None:
         """Read the state of the group, and write only if there is something to change."""
         self._store.watch_other_processes()
-        found = await self._store.checkpoints.consumers.standings(self.name)
-        standing = found[0] if found else Standing(self.name)
+        found = await self._store.checkpoints.consumers.statuses(self.name)
+        status = found[0] if found else ConsumerStatus(self.name)
         since = self._store.clock() - self._renewed_at
         is_due = not 0 <= since < RENEW_EVERY_S
         if (
             is_due
-            or self.owner not in standing.members
-            or to_take(standing.shares, standing.members, self.owner)
+            or self.owner not in status.members
+            or to_take(status.shares, status.members, self.owner)
         ):
-            standing = await self._attend()
+            status = await self._attend()
             for runner in self._runners.values():
                 runner.pass_over(self._fed)
-        await self._balance(standing)
+        await self._balance(status)
         await self._heed_replays()
         self._keep_feeding()
 
-    async def _attend(self) -> Standing:
+    async def _attend(self) -> ConsumerStatus:
         begun, begun_at = asyncio.get_running_loop().time(), self._store.clock()
         after = 0
-        if not self._renewed and not await self._store.checkpoints.consumers.standings(self.name):
+        if not self._renewed and not await self._store.checkpoints.consumers.statuses(self.name):
             after = await position_after(self._store, self._after)
-        standing = await self._store.checkpoints.consumers.attend(
+        status = await self._store.checkpoints.consumers.attend(
             self.name, self.owner, self._partitions, after=after
         )
         if not self._renewed:
             self._store.wakeup.notify(CONSUMERS)  # others may have to make room
         self._renewed, self._renewed_at = begun, begun_at
-        return standing
+        return status
 
-    async def _balance(self, standing: Standing) -> None:
+    async def _balance(self, status: ConsumerStatus) -> None:
         """Run the partitions that are ours, and release those that other members are due."""
         ended = {n for n, runner in self._runners.items() if runner.done}
-        owned = {s.partition: s for s in standing.shares if s.owner == self.owner}
+        owned = {s.partition: s for s in status.shares if s.owner == self.owner}
         lost = {
             number
             for number, runner in self._runners.items()
@@ -215,7 +215,7 @@ class Consumer:
         new = [share for number, share in owned.items() if number not in self._runners]
         if new:
             await self._begin(new)
-        surplus = len(owned) - quota(self.owner, standing.members, len(standing.shares))
+        surplus = len(owned) - quota(self.owner, status.members, len(status.shares))
         for number in sorted(self._runners, reverse=True)[: max(surplus, 0)]:
             if not self._runners[number].stopping:
                 self._runners[number].stop()

@@ -57,7 +57,7 @@ class Horizon(NamedTuple):
     awaited: str = ""
 
 
-class Log(Protocol):
+class FeedSource(Protocol):
     """What a feed needs of a backend."""
 
     async def horizon(self, after: int) -> Horizon:
@@ -82,7 +82,7 @@ class Feed:
 
     def __init__(
         self,
-        log: Log,
+        log: FeedSource,
         wakeup: Wakeup,
         watch_other_processes: Callable[[], None],
         clock: Callable[[], float] = time.time,

@@ -99,7 +99,7 @@ async def run_tool(
     given = msgspec.json.decode(msgspec.json.encode(arguments or {}))
     if task is None:
         task = _task_for(executor, given)
-    record = _Record(dict(steps or {}), on_event)
+    record = _FakeLog(dict(steps or {}), on_event)
     with tempfile.TemporaryDirectory() as scratch:
         root = workspace or Path(scratch)
         context = TaskContext(
@@ -116,7 +116,7 @@ async def run_tool(
     return ToolRun(outcome=outcome, events=tuple(record.events), steps=record.steps)
 
 
-class _Record:
+class _FakeLog:
     """A fake of the log."""
 
     def __init__(

@@ -79,11 +79,11 @@ class Redactor:
             return value if clean == text else clean
         return value
 
-    def stream(self) -> Stream:
-        return Stream(self)
+    def stream(self) -> StreamRedactor:
+        return StreamRedactor(self)
 
 
-class Stream:
+class StreamRedactor:
     """Redacts bytes that come in pieces: all pieces together give the same as the whole at once,
     wherever it was cut. Holds back fewer bytes than the longest form has."""
 

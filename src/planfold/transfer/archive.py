@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,16 +18,13 @@ import msgspec
 from planfold.errors import ConfigurationError, CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import StreamRow, Tombstone, hindrance
-from planfold.transfer.export_file import ExportFile, Section
-from planfold.transfer.exporter import Exported, export
+from planfold.transfer.export_file import ExportFile, StreamSection
+from planfold.transfer.exporter import Exported, Progress, export
 from planfold.transfer.files import naming, new_file
 
 STREAMS_PER_FILE: Final = 10_000
 STREAMS_AT_ONCE: Final = 500
 SHOWN: Final = 1_000  # streams that were left
-
-Progress = Callable[[int], object]
-"""Called now and then with the number of streams that were archived so far."""
 
 
 class Archived(msgspec.Struct):
@@ -164,11 +161,11 @@ async def _move(
             path.unlink()
 
 
-def _read_again(path: Path, exported: Exported) -> list[Section]:
+def _read_again(path: Path, exported: Exported) -> list[StreamSection]:
     with naming(path), path.open("rb") as file:
         written = ExportFile(file, str(path))
         sections = [
-            Section(section.stream, section.start, section.end, section.digest)
+            StreamSection(section.stream, section.start, section.end, section.digest)
             for section in written.sections()
         ]
     if (len(sections), written.events) != (exported.streams, exported.events):
@@ -176,7 +173,7 @@ def _read_again(path: Path, exported: Exported) -> list[Section]:
     return sections
 
 
-def _tombstone(section: Section, path: Path, now: float) -> Tombstone:
+def _tombstone(section: StreamSection, path: Path, now: float) -> Tombstone:
     row = section.stream
     return Tombstone(
         row.stream_id,

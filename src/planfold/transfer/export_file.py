@@ -27,7 +27,7 @@ LINE_BYTES: Final = 2**31 - 1  # more than either database takes for a single va
 _ORDER: Final = {CommandRow: 1, TaskRow: 2, EventRow: 3}
 
 
-class Section(msgspec.Struct, frozen=True):
+class StreamSection(msgspec.Struct, frozen=True):
     """A stream of the file: the bytes from ``start`` to ``end``. ``digest`` is that of its
     events."""
 
@@ -49,7 +49,7 @@ class ExportFile:
         self.header: Header | None = None
         self.events = 0
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[StreamSection]:
         """All streams. The file is valid only when this iterator has ended.
 
         Raises:
@@ -107,9 +107,9 @@ class _Verification:
         self._streams = 0
         self._events = 0
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[StreamSection]:
         self._export.header = self._header()
-        reading: _Stream | None = None
+        reading: _StreamVerification | None = None
         while True:
             start = self._at
             line = self._line()
@@ -122,7 +122,7 @@ class _Verification:
                     if isinstance(row, End):
                         break
                     self._once("stream", row.aggregate_id)
-                    reading = _Stream(row, start)
+                    reading = _StreamVerification(row, start)
                 elif reading is None:
                     raise CorruptLog("it belongs to no stream")
                 else:
@@ -140,7 +140,7 @@ class _Verification:
         except CorruptLog as fault:
             raise self._fault(str(fault)) from None
 
-    def _take(self, reading: _Stream, row: OwnRow, line: bytes) -> None:
+    def _take(self, reading: _StreamVerification, row: OwnRow, line: bytes) -> None:
         reading.take(row, line)
         if isinstance(row, EventRow):
             self._events += 1
@@ -179,7 +179,7 @@ class _Verification:
         )
 
 
-class _Stream:
+class _StreamVerification:
     """The stream that is being read: its lines must come in order and without gaps."""
 
     def __init__(self, row: StreamRow, start: int) -> None:
@@ -220,7 +220,7 @@ class _Stream:
                 _check_names(row.command_id)
                 self._command_ids.append(row.command_id)
 
-    def section(self, end: int) -> Section:
+    def section(self, end: int) -> StreamSection:
         """The whole stream. Raises CorruptLog when it is not whole."""
         if self._version != self._row.version:
             raise CorruptLog(
@@ -228,7 +228,7 @@ class _Stream:
                 f"{self._row.version}"
             )
         ids = tuple(self._command_ids)
-        return Section(self._row, self._start, end, str(self._digest), ids)
+        return StreamSection(self._row, self._start, end, str(self._digest), ids)
 
 
 def _check_names(*names: str) -> None:

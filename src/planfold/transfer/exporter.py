@@ -14,7 +14,8 @@ from planfold.eventstore.transfer import EventRow, Row, StreamRow
 from planfold.transfer.records import FORMAT, End, Header, encode, encode_row
 
 Progress = Callable[[int], object]
-"""Called now and then with the number of events so far."""
+"""Called now and then with the number that is done so far: events of an export, streams of an
+archive."""
 
 
 class Exported(msgspec.Struct):

@@ -20,7 +20,7 @@ from planfold.eventstore.transfer import (
     Tombstone,
     where_archived,
 )
-from planfold.transfer.export_file import ExportFile, Section
+from planfold.transfer.export_file import ExportFile, StreamSection
 from planfold.transfer.exporter import Progress
 from planfold.transfer.records import Digest, encode_row
 
@@ -56,19 +56,19 @@ async def import_file(
     return plan.found
 
 
-async def check(store: EventStore, export: ExportFile) -> Plan:
+async def check(store: EventStore, export: ExportFile) -> ImportPlan:
     """Read all of ``export`` and compare it with the store; nothing is written.
 
     Raises:
         CorruptLog: the file is damaged.
         Conflict: a stream exists with a different history, or a worker holds a task of it.
     """
-    plan = Plan()
+    plan = ImportPlan()
     await _Check(store, export, plan).run()
     return plan
 
 
-class Plan:
+class ImportPlan:
     """What an import will do: in all (``found``), and with each stream of the file, in a few
     bytes for each."""
 
@@ -80,7 +80,7 @@ class Plan:
         self.actions = bytearray()
         self.after: dict[int, int] = {}
 
-    def add(self, section: Section, action: int, after: int = 0) -> None:
+    def add(self, section: StreamSection, action: int, after: int = 0) -> None:
         if action == _LONGER:
             self.after[len(self.actions)] = after
         self.starts.append(section.start)
@@ -99,7 +99,7 @@ class Plan:
 class _Check:
     """Compares the file with the store."""
 
-    def __init__(self, store: EventStore, export: ExportFile, plan: Plan) -> None:
+    def __init__(self, store: EventStore, export: ExportFile, plan: ImportPlan) -> None:
         self._store = store
         self._export = export
         self._plan = plan
@@ -118,7 +118,7 @@ class _Check:
                 + more
             )
 
-    async def _check(self, batch: Sequence[Section]) -> None:
+    async def _check(self, batch: Sequence[StreamSection]) -> None:
         ids = [section.stream.aggregate_id for section in batch]
         transfer = self._store.transfer
         versions = await transfer.versions(ids)
@@ -139,7 +139,7 @@ class _Check:
                 self._begin(section, tombstones.get(aggregate_id))
         await self._check_commands(batch)
 
-    async def _compare(self, section: Section, version: int, here: tuple[str, str]) -> None:
+    async def _compare(self, section: StreamSection, version: int, here: tuple[str, str]) -> None:
         stream = section.stream
         mine = (stream.stream_id, self._digest(section, min(version, stream.version)))
         if mine != here:
@@ -157,7 +157,7 @@ class _Check:
                 )
             self._plan.add(section, _LONGER, version)
 
-    def _begin(self, section: Section, tombstone: Tombstone | None) -> None:
+    def _begin(self, section: StreamSection, tombstone: Tombstone | None) -> None:
         if tombstone is not None:
             version = tombstone.version
             if (
@@ -178,12 +178,12 @@ class _Check:
                 return row.task_id
         return None
 
-    def _digest(self, section: Section, versions: int) -> str:
+    def _digest(self, section: StreamSection, versions: int) -> str:
         if versions == section.stream.version:
             return section.digest
         return self._export.digest(section.start, section.end, versions)
 
-    async def _check_commands(self, batch: Sequence[Section]) -> None:
+    async def _check_commands(self, batch: Sequence[StreamSection]) -> None:
         wanted = {c: s.stream.aggregate_id for s in batch for c in s.command_ids}
         for command_ids in _batches(iter(wanted), EVENTS_AT_ONCE):
             owners = await self._store.transfer.owners(command_ids)
@@ -217,7 +217,7 @@ async def _digests(store: EventStore, wanted: dict[str, int]) -> dict[str, tuple
     return {name: (kind, str(digest)) for name, (kind, digest) in found.items()}
 
 
-class _Rows:
+class _SectionRows:
     """The rows of a section, read from the file whenever they are asked for."""
 
     def __init__(self, export: ExportFile, start: int, end: int, after: int) -> None:
@@ -229,7 +229,7 @@ class _Rows:
 
 
 async def write(
-    store: EventStore, export: ExportFile, plan: Plan, *, progress: Progress | None = None
+    store: EventStore, export: ExportFile, plan: ImportPlan, *, progress: Progress | None = None
 ) -> None:
     """Do what ``plan`` says.
 
@@ -252,7 +252,7 @@ async def write(
                 progress(done)
         after = plan.after.get(number, 0)
         stream = export.stream_at(start)
-        batch.append(Incoming(stream, after, _Rows(export, start, end, after)))
+        batch.append(Incoming(stream, after, _SectionRows(export, start, end, after)))
         events += plan.events[number]
         size += end - start
     if batch:

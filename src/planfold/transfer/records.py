@@ -29,11 +29,11 @@ class Header(msgspec.Struct, frozen=True, tag_field="planfold", tag="export"):
     exported_at: float
 
 
-class _Line(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+class _TaggedLine(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     pass
 
 
-class StreamLine(_Line, frozen=True, tag="stream", omit_defaults=True):
+class StreamLine(_TaggedLine, frozen=True, tag="stream", omit_defaults=True):
     stream_id: str
     aggregate_id: str
     version: int
@@ -44,14 +44,14 @@ class StreamLine(_Line, frozen=True, tag="stream", omit_defaults=True):
     as_text: tuple[str, ...] = ()
 
 
-class CommandLine(_Line, frozen=True, tag="command"):
+class CommandLine(_TaggedLine, frozen=True, tag="command"):
     command_id: str
     body_hash: str
     version: int
     recorded_at: float
 
 
-class TaskLine(_Line, frozen=True, tag="task", omit_defaults=True):
+class TaskLine(_TaggedLine, frozen=True, tag="task", omit_defaults=True):
     task_id: int
     attempt: int
     route: str
@@ -65,7 +65,7 @@ class TaskLine(_Line, frozen=True, tag="task", omit_defaults=True):
     crashes: int = 0
 
 
-class EventLine(_Line, frozen=True, tag="event", omit_defaults=True):
+class EventLine(_TaggedLine, frozen=True, tag="event", omit_defaults=True):
     version: int
     event_type: str
     event_version: int
@@ -75,7 +75,7 @@ class EventLine(_Line, frozen=True, tag="event", omit_defaults=True):
     as_text: tuple[str, ...] = ()
 
 
-class End(_Line, frozen=True, tag="end"):
+class End(_TaggedLine, frozen=True, tag="end"):
     """The last line; ``sha256`` is of all bytes before it."""
 
     streams: int
@@ -83,12 +83,12 @@ class End(_Line, frozen=True, tag="end"):
     sha256: str
 
 
-Line = StreamLine | CommandLine | TaskLine | EventLine | End
+ExportLine = StreamLine | CommandLine | TaskLine | EventLine | End
 
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_decode_line: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+_decode_line: msgspec.json.Decoder[ExportLine] = msgspec.json.Decoder(ExportLine)
 
 
 def encode(value: Header | End) -> bytes:
@@ -98,7 +98,7 @@ def encode(value: Header | End) -> bytes:
 
 def encode_row(row: Row) -> bytes:
     """The line of a row; the same row gives the same bytes in every store."""
-    line: Line
+    line: ExportLine
     match row:
         case EventRow(version, event_type, event_version, data, metadata, recorded_at):
             data_json, metadata_json = _embedded(data), _embedded(metadata)

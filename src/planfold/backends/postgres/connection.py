@@ -18,10 +18,10 @@ from planfold.errors import ConfigurationError
 CONNECT_S = 10.0
 OLDEST_SERVER = 14
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-Row = asyncpg.Record
+DatabaseRow = asyncpg.Record
 
 
-class Session:
+class ServerConnection:
     """One connection. Its errors are asyncpg's; the caller decides whether to try again."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
@@ -49,7 +49,9 @@ class Session:
     def closed(self) -> bool:
         return self.connection.is_closed()
 
-    async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
+    async def rows(
+        self, name: str, *arguments: Any, timeout: float | None = None
+    ) -> list[DatabaseRow]:
         """All rows of a named statement, in one round trip (two when it is the first time)."""
         statement = self._prepared.get(name)
         if statement is None:
@@ -74,7 +76,7 @@ class Session:
             self.connection.terminate()
 
 
-async def connect(address: Address) -> Session:
+async def connect(address: Address) -> ServerConnection:
     """A connection of which the first thing may go wrong.
 
     Raises:
@@ -82,7 +84,7 @@ async def connect(address: Address) -> Session:
         Transient: the server cannot be reached or has no connection left.
     """
     try:
-        return await Session.open(address)
+        return await ServerConnection.open(address)
     except (Exception, asyncio.CancelledError) as fault:
         if isinstance(fault, asyncio.CancelledError):
             raise

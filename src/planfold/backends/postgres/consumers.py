@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from planfold.backends.names import require_storable
-from planfold.backends.postgres.connection import Session
+from planfold.backends.postgres.connection import ServerConnection
 from planfold.backends.postgres.reader import Readers
 from planfold.errors import Conflict, LeaseLost
-from planfold.eventstore.consumers import Parked, Share, Standing
+from planfold.eventstore.consumers import ConsumerStatus, Parked, Share
 from planfold.subscriptions.assignment import first_shares, require_same_consumer, to_take
 
 MEMBER_S = 30.0
@@ -24,11 +24,13 @@ class PostgresConsumers:
         self._store_id = store_id
         self._clock = clock
 
-    async def attend(self, consumer: str, owner: str, partitions: int, *, after: int) -> Standing:
+    async def attend(
+        self, consumer: str, owner: str, partitions: int, *, after: int
+    ) -> ConsumerStatus:
         """See :meth:`Consumers.attend`."""
         require_storable([("consumer", consumer), ("owner", owner)])
 
-        async def work(session: Session) -> Standing:
+        async def work(session: ServerConnection) -> ConsumerStatus:
             async with session.connection.transaction():
                 now = await self._lock(session, consumer)
                 shares = await _shares(session, consumer)
@@ -47,11 +49,13 @@ class PostgresConsumers:
                 members = await _members(session, consumer, now)
                 for partition in to_take(await _shares(session, consumer), members, owner):
                     await session.rows("take_share", owner, consumer, partition)
-                return Standing(consumer, tuple(await _shares(session, consumer)), tuple(members))
+                return ConsumerStatus(
+                    consumer, tuple(await _shares(session, consumer)), tuple(members)
+                )
 
         return await self._readers.run(work)
 
-    async def _lock(self, session: Session, consumer: str) -> float:
+    async def _lock(self, session: ServerConnection, consumer: str) -> float:
         """Keep others from changing the consumer until the transaction ends; returns the time."""
         await session.rows("lock_consumer", consumer)
         now = await session.value("clock") if self._clock is None else self._clock()
@@ -97,12 +101,12 @@ class PostgresConsumers:
                 "was assigned to another member"
             )
 
-    async def standings(self, consumer: str | None = None) -> list[Standing]:
-        """See :meth:`Consumers.standings`."""
+    async def statuses(self, consumer: str | None = None) -> list[ConsumerStatus]:
+        """See :meth:`Consumers.statuses`."""
         shares = [Share(*row) for row in await self._readers.rows("shares", consumer)]
         members = await self._readers.rows("members", consumer, self._now())
         return [
-            Standing(name, tuple(rows), tuple(owner for of, owner in members if of == name))
+            ConsumerStatus(name, tuple(rows), tuple(owner for of, owner in members if of == name))
             for name, rows in groupby(shares, key=lambda share: share.consumer)
         ]
 
@@ -118,7 +122,7 @@ class PostgresConsumers:
     async def accept(self, consumer: str) -> None:
         """See :meth:`Consumers.accept`."""
 
-        async def work(session: Session) -> None:
+        async def work(session: ServerConnection) -> None:
             async with session.connection.transaction():
                 now = await self._lock(session, consumer)
                 epoch = int(await session.value("epoch"))
@@ -131,7 +135,7 @@ class PostgresConsumers:
     async def forget(self, consumer: str) -> None:
         """See :meth:`Consumers.forget`."""
 
-        async def work(session: Session) -> None:
+        async def work(session: ServerConnection) -> None:
             async with session.connection.transaction():
                 now = await self._lock(session, consumer)
                 if await _members(session, consumer, now):
@@ -141,9 +145,9 @@ class PostgresConsumers:
         await self._readers.run(work)
 
 
-async def _shares(session: Session, consumer: str) -> list[Share]:
+async def _shares(session: ServerConnection, consumer: str) -> list[Share]:
     return [Share(*row) for row in await session.rows("shares", consumer)]
 
 
-async def _members(session: Session, consumer: str, now: float) -> list[str]:
+async def _members(session: ServerConnection, consumer: str, now: float) -> list[str]:
     return [owner for _, owner in await session.rows("members", consumer, now)]

@@ -71,7 +71,7 @@ from typing import Any, NamedTuple
 from planfold.errors import ConfigurationError
 from planfold.subscriptions.feed import Horizon
 
-Fetch = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
+FetchRows = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 """Runs a named statement on its own, in no transaction, perhaps twice; raises Transient while the
 database cannot be reached."""
 
@@ -87,7 +87,7 @@ class TransactionHorizon:
     """The horizon of one process; ``strict`` says that all appends wait for each other. Everything
     up to ``settled`` is final; ``calm``: the last look found no gap."""
 
-    def __init__(self, fetch: Fetch, *, strict: bool = False) -> None:
+    def __init__(self, fetch: FetchRows, *, strict: bool = False) -> None:
         self._fetch = fetch
         self._strict = strict
         self._turn = asyncio.Lock()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.backends.postgres.connection import Session
+from planfold.backends.postgres.connection import ServerConnection
 from planfold.backends.rows import checksum_of, continuing
 from planfold.errors import Conflict
 from planfold.eventstore.transfer import CommandRow, EventRow, Incoming, OwnRow, TaskRow
@@ -17,7 +17,7 @@ BYTES_AT_ONCE: Final = 4_000_000
 
 
 async def write_streams(
-    session: Session, streams: Sequence[Incoming], now: float, *, strict: bool
+    session: ServerConnection, streams: Sequence[Incoming], now: float, *, strict: bool
 ) -> None:
     """Raises Conflict; see :meth:`planfold.eventstore.transfer.Transfer.write`."""
     ids = [incoming.stream.aggregate_id for incoming in streams]
@@ -46,14 +46,16 @@ def _changed(aggregate_id: str) -> Conflict:
     return Conflict(f"{aggregate_id} changed while it was imported; import again")
 
 
-_Tasks = dict[tuple[str, int, int], Any]
+_TaskRows = dict[tuple[str, int, int], Any]
 
 
-async def _old_tasks(session: Session, streams: Sequence[Incoming], now: float) -> _Tasks:
+async def _old_tasks(
+    session: ServerConnection, streams: Sequence[Incoming], now: float
+) -> _TaskRows:
     """Take the rows of the queue away."""
     if not streams:
         return {}
-    old: _Tasks = {}
+    old: _TaskRows = {}
     ids = [incoming.stream.aggregate_id for incoming in streams]
     for aggregate_id, task_id, attempt, expires, *held in await session.rows("drop_tasks", ids):
         if expires is not None and expires > now:
@@ -64,7 +66,7 @@ async def _old_tasks(session: Session, streams: Sequence[Incoming], now: float) 
     return old
 
 
-async def _begin(session: Session, streams: Sequence[Incoming]) -> None:
+async def _begin(session: ServerConnection, streams: Sequence[Incoming]) -> None:
     if not streams:
         return
     rows = [incoming.stream for incoming in streams]
@@ -79,7 +81,7 @@ async def _begin(session: Session, streams: Sequence[Incoming]) -> None:
 class _Writing:
     """Gathers rows of several streams and writes them by table."""
 
-    def __init__(self, session: Session, old: _Tasks) -> None:
+    def __init__(self, session: ServerConnection, old: _TaskRows) -> None:
         self._session = session
         self._old = old
         self._rows: dict[str, list[tuple[Any, ...]]] = {}

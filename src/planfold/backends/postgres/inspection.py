@@ -8,7 +8,7 @@ import msgspec
 
 from planfold.backends.findings import Findings
 from planfold.backends.postgres.address import parse_address
-from planfold.backends.postgres.connection import Session, connect
+from planfold.backends.postgres.connection import ServerConnection, connect
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.migration import migrations, read_meta
 from planfold.backends.postgres.queries import SQL
@@ -96,7 +96,7 @@ async def check_writing(database: str) -> None:
         await session.close()
 
 
-async def _integrity(session: Session, *, current: bool) -> str:
+async def _integrity(session: ServerConnection, *, current: bool) -> str:
     """Of every event and stream; a log of an older schema has no checksums."""
     if not current:
         return "ok"

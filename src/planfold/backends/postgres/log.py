@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from planfold.backends.postgres.horizon import Fetch, TransactionHorizon
+from planfold.backends.postgres.horizon import FetchRows, TransactionHorizon
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.subscriptions.feed import PAGE, Horizon
 
@@ -15,7 +15,7 @@ class PostgresLog:
 
     def __init__(
         self,
-        fetch: Fetch,
+        fetch: FetchRows,
         horizon: TransactionHorizon,
         envelope: Callable[[Any], Envelope],
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from planfold.backends.postgres.address import Address, parse_address
-from planfold.backends.postgres.connection import Session, connect
+from planfold.backends.postgres.connection import ServerConnection, connect
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.queries import SQL
 from planfold.errors import ConfigurationError
@@ -36,7 +36,7 @@ def migrations() -> list[tuple[str, str]]:
     )
 
 
-async def migrate(session: Session, address: Address, *, create: bool = True) -> int:
+async def migrate(session: ServerConnection, address: Address, *, create: bool = True) -> int:
     """Bring the schema up to date, one transaction for all steps; returns how many were applied.
     Safe to call from several processes at once.
 
@@ -56,7 +56,7 @@ async def migrate(session: Session, address: Address, *, create: bool = True) ->
         raise translate(fault, address) from fault
 
 
-async def _apply(session: Session, address: Address) -> int:
+async def _apply(session: ServerConnection, address: Address) -> int:
     steps = migrations()
     await session.connection.execute(SQL["lock_schema"])
     version = await schema_version(session, address)
@@ -74,7 +74,7 @@ async def _apply(session: Session, address: Address) -> int:
     return len(steps) - version
 
 
-async def _create_schema(session: Session, address: Address) -> None:
+async def _create_schema(session: ServerConnection, address: Address) -> None:
     (may, database, user), *_ = await session.rows("may_create_schema")
     if not may:
         raise ConfigurationError(
@@ -84,7 +84,7 @@ async def _create_schema(session: Session, address: Address) -> None:
     await session.connection.execute("CREATE SCHEMA planfold")
 
 
-async def schema_version(session: Session, address: Address) -> int | None:
+async def schema_version(session: ServerConnection, address: Address) -> int | None:
     """How many steps were applied; None: there is nothing of planfold's.
 
     Raises:
@@ -107,7 +107,7 @@ async def schema_version(session: Session, address: Address) -> int | None:
     return version
 
 
-async def read_meta(session: Session, address: Address) -> Meta:
+async def read_meta(session: ServerConnection, address: Address) -> Meta:
     """Raises PlanfoldError."""
     try:
         values: dict[str, Any] = dict(tuple(row) for row in await session.rows("meta"))

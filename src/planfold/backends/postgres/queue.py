@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 from planfold.backends.names import is_storable, require_storable
-from planfold.backends.postgres.connection import Row, Session
+from planfold.backends.postgres.connection import DatabaseRow, ServerConnection
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
-from planfold.backends.postgres.writer import Writer
+from planfold.backends.postgres.writer import PostgresWriter
 from planfold.errors import PlanfoldError
 from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
@@ -33,7 +33,7 @@ class PostgresQueue:
     def __init__(
         self,
         readers: Readers,
-        writer: Writer,
+        writer: PostgresWriter,
         wakeup: Wakeup,
         clock: Callable[[], float] | None,
     ) -> None:
@@ -108,7 +108,7 @@ class PostgresQueue:
         else:
             name = "claim"
 
-        async def ask(session: Session) -> list[Row]:
+        async def ask(session: ServerConnection) -> list[DatabaseRow]:
             return await session.rows(name, *wanted, timeout=STATEMENT_S)
 
         try:
@@ -185,12 +185,12 @@ class PostgresQueue:
         return [Due(*row) for row in rows]
 
 
-def _claimed(rows: Iterable[Row]) -> list[Lease]:
+def _claimed(rows: Iterable[DatabaseRow]) -> list[Lease]:
     """In the order of the line: by priority, turn and id."""
     return [_lease(*row[3:]) for row in sorted(map(tuple, rows))]
 
 
-def _leases(rows: Iterable[Row]) -> list[Lease]:
+def _leases(rows: Iterable[DatabaseRow]) -> list[Lease]:
     """In the order in which they entered the queue."""
     return [_lease(*row[3:]) for row in sorted(map(tuple, rows), key=lambda row: row[2])]
 
@@ -231,7 +231,7 @@ def _lease(
     )
 
 
-def _worker(row: Row) -> WorkerRecord:
+def _worker(row: DatabaseRow) -> WorkerRecord:
     owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id = row
     served = None if routes is None else tuple(routes)
     about = (owner, served, concurrency, host, pid, started_at, seen_at)

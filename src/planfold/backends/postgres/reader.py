@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from planfold.backends.names import is_storable
 from planfold.backends.postgres.address import Address
-from planfold.backends.postgres.connection import Row, Session
+from planfold.backends.postgres.connection import DatabaseRow, ServerConnection
 from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
 from planfold.errors import PlanfoldError, Transient
 
@@ -43,13 +43,13 @@ class Backoff:
 class Readers:
     """At most ``most`` connections, opened when they are needed; the latest used is used next."""
 
-    def __init__(self, address: Address, first: Session, most: int = 4) -> None:
+    def __init__(self, address: Address, first: ServerConnection, most: int = 4) -> None:
         self.address = address
         self._idle = [first]
         self._free = asyncio.Semaphore(most)
         self._closed = False
 
-    async def rows(self, name: str, *arguments: Any) -> list[Row]:
+    async def rows(self, name: str, *arguments: Any) -> list[DatabaseRow]:
         """All rows of a named statement that may be executed twice; none where an argument is a
         name that no row can have.
 
@@ -59,7 +59,7 @@ class Readers:
         if not all(is_storable(a) for a in arguments if isinstance(a, str)):
             return []
 
-        async def ask(session: Session) -> list[Row]:
+        async def ask(session: ServerConnection) -> list[DatabaseRow]:
             return await session.rows(name, *arguments, timeout=STATEMENT_S)
 
         return await self.run(ask)
@@ -68,7 +68,7 @@ class Readers:
         """As :meth:`rows`, for those who want columns by name."""
         return cast("list[Mapping[str, Any]]", await self.rows(name, *arguments))
 
-    async def row(self, name: str, *arguments: Any) -> Row | None:
+    async def row(self, name: str, *arguments: Any) -> DatabaseRow | None:
         rows = await self.rows(name, *arguments)
         return rows[0] if rows else None
 
@@ -77,7 +77,9 @@ class Readers:
         rows = await self.rows(name, *arguments)
         return rows[0][0] if rows else None
 
-    async def run(self, work: Callable[[Session], Awaitable[T]], *, again: bool = True) -> T:
+    async def run(
+        self, work: Callable[[ServerConnection], Awaitable[T]], *, again: bool = True
+    ) -> T:
         """Do ``work`` with a connection; ``again``: as often as the connection is lost over it.
 
         Raises:
@@ -107,14 +109,14 @@ class Readers:
                 if self._closed or not passing or not await backoff.pause():
                     raise translate(fault, self.address) from fault
 
-    async def _take(self) -> Session:
+    async def _take(self) -> ServerConnection:
         while self._idle:
             session = self._idle.pop()
             if not session.closed:
                 return session
-        return await Session.open(self.address)
+        return await ServerConnection.open(self.address)
 
-    def _give_back(self, session: Session) -> None:
+    def _give_back(self, session: ServerConnection) -> None:
         if self._closed or session.closed:
             session.terminate()
         else:

@@ -13,15 +13,15 @@ from typing import Any, Self
 import asyncpg
 
 from planfold.backends.postgres.address import Address, parse_address
+from planfold.backends.postgres.appends import PendingAppend
 from planfold.backends.postgres.checkpoints import PostgresCheckpoints
 from planfold.backends.postgres.connection import (
     CONNECT_S,
     DatabaseClock,
-    Session,
+    ServerConnection,
     connect,
     elapsed,
 )
-from planfold.backends.postgres.decisions import Decision
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.horizon import TransactionHorizon
 from planfold.backends.postgres.log import PostgresLog
@@ -30,7 +30,7 @@ from planfold.backends.postgres.queue import LEASE_S, PostgresQueue
 from planfold.backends.postgres.reader import Readers
 from planfold.backends.postgres.transfer import PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
-from planfold.backends.postgres.writer import Writer
+from planfold.backends.postgres.writer import PostgresWriter
 from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
@@ -50,7 +50,7 @@ class PostgresStore:
         self,
         codec: Codec,
         address: Address,
-        first: Session,
+        first: ServerConnection,
         meta: Meta,
         heard: DatabaseClock,
         clock: Callable[[], float] | None,
@@ -71,7 +71,7 @@ class PostgresStore:
             connect=None if address.listen_dsn is None else self._connect_listener,
             notify_s=address.notify_s,
         )
-        self._writer = Writer(
+        self._writer = PostgresWriter(
             address,
             heard,
             lease_s=LEASE_S,
@@ -139,7 +139,7 @@ class PostgresStore:
     def append(self, append: Append) -> asyncio.Future[int]:
         """See :meth:`EventStore.append`."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Decision(append, self.codec, future, self.clock()))
+        self._writer.submit(PendingAppend(append, self.codec, future, self.clock()))
         return future
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.backends.names import is_storable
-from planfold.backends.postgres.connection import Session, connect
+from planfold.backends.postgres.connection import ServerConnection, connect
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.incoming import write_streams
 from planfold.backends.postgres.queries import SQL
@@ -99,7 +99,7 @@ class PostgresTransfer:
     async def write(self, streams: Sequence[Incoming]) -> None:
         """See :meth:`Transfer.write`."""
 
-        async def work(session: Session) -> None:
+        async def work(session: ServerConnection) -> None:
             async with session.connection.transaction():
                 await write_streams(session, streams, self._clock(), strict=self._strict)
 
@@ -117,7 +117,9 @@ class PostgresTransfer:
         ]
 
 
-async def _archive(tombstone: Tombstone, statuses: Collection[str], session: Session) -> str:
+async def _archive(
+    tombstone: Tombstone, statuses: Collection[str], session: ServerConnection
+) -> str:
     key = tombstone.aggregate_id
     async with session.connection.transaction():
         await session.rows("lock_streams", [key])  # then nothing can be appended to it
@@ -132,7 +134,7 @@ async def _archive(tombstone: Tombstone, statuses: Collection[str], session: Ses
 
 
 async def _pages(
-    session: Session, aggregate_ids: Sequence[str] | None
+    session: ServerConnection, aggregate_ids: Sequence[str] | None
 ) -> AsyncGenerator[Sequence[Row], None]:
     if aggregate_ids is None:
         await session.connection.execute(
@@ -164,7 +166,7 @@ def _batches(streams: Sequence[StreamRow]) -> list[list[StreamRow]]:
 
 
 async def _pages_of(
-    session: Session, streams: Sequence[StreamRow]
+    session: ServerConnection, streams: Sequence[StreamRow]
 ) -> AsyncGenerator[list[Row], None]:
     ids = [stream.aggregate_id for stream in streams]
     commands = _grouped(await session.rows("commands_of", ids))
@@ -191,7 +193,9 @@ async def _pages_of(
         yield page
 
 
-async def _events(session: Session, ids: Sequence[str]) -> AsyncGenerator[Sequence[Any], None]:
+async def _events(
+    session: ServerConnection, ids: Sequence[str]
+) -> AsyncGenerator[Sequence[Any], None]:
     """Events with the place of their stream among ``ids``, from 1; bounded in rows and bytes."""
     place, version = 1, 0
     while True:

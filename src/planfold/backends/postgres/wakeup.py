@@ -21,7 +21,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from planfold.backends.postgres.horizon import Fetch, TransactionHorizon
+from planfold.backends.postgres.horizon import FetchRows, TransactionHorizon
 from planfold.errors import PlanfoldError
 from planfold.eventstore.wakeup import WORK, Wakeup
 
@@ -45,7 +45,7 @@ Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 """Opens a connection of its own, not through a proxy that pools transactions."""
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message between processes. ``streams``: the versions that streams have now; None: too many
     to name. ``work``: workers should look at the queue."""
 
@@ -54,11 +54,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     work: bool = False
 
 
-def payload(message: Message) -> str:
+def payload(message: Notification) -> str:
     """The message as JSON, without its streams when it would be too long."""
     text = msgspec.json.encode(message)
     if len(text) > PAYLOAD_BYTES:
-        text = msgspec.json.encode(Message(message.sender, None, message.work))
+        text = msgspec.json.encode(Notification(message.sender, None, message.work))
     return text.decode()
 
 
@@ -96,7 +96,7 @@ class Generations:
 class Notifier:
     """Notifies other processes of this one's commits, at most once per ``interval_s``."""
 
-    def __init__(self, fetch: Fetch, sender: str, interval_s: float) -> None:
+    def __init__(self, fetch: FetchRows, sender: str, interval_s: float) -> None:
         self.sent = 0
         self._fetch = fetch
         self.sender = sender
@@ -119,7 +119,7 @@ class Notifier:
     async def _send(self) -> None:
         try:
             while self._streams or self._work:
-                message = Message(self.sender, self._streams, self._work)
+                message = Notification(self.sender, self._streams, self._work)
                 self._streams, self._work = {}, False
                 with suppress(PlanfoldError):  # those who wait also poll
                     await self._fetch("notify", CHANNEL, payload(message))
@@ -179,7 +179,7 @@ class OtherProcesses:
 
     def __init__(
         self,
-        fetch: Fetch,
+        fetch: FetchRows,
         horizon: TransactionHorizon,
         wakeup: Wakeup,
         *,
@@ -241,9 +241,11 @@ class OtherProcesses:
 
     def _hear(self, text: str) -> None:
         try:
-            message = msgspec.json.decode(text, type=Message)
+            message = msgspec.json.decode(text, type=Notification)
         except msgspec.MsgspecError:
-            message = Message("")  # of a newer planfold, with fields that this one does not know
+            message = Notification(
+                ""
+            )  # of a newer planfold, with fields that this one does not know
         if message.sender == self.notifier.sender:
             return
         if message.streams is None:

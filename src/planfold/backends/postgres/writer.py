@@ -1,4 +1,4 @@
-"""``Writer``: the connection that appends, and its group commit.
+"""``PostgresWriter``: the connection that appends, and its group commit.
 
 Decisions that arrive during a commit wait and are committed together, in one round trip. When
 the connection breaks after a batch was sent, it is unknown whether it was written; the
@@ -17,8 +17,8 @@ from typing import Any
 import asyncpg
 
 from planfold.backends.postgres.address import Address
-from planfold.backends.postgres.connection import DatabaseClock, Session, elapsed
-from planfold.backends.postgres.decisions import Decision, answers, arguments
+from planfold.backends.postgres.appends import PendingAppend, answers, arguments
+from planfold.backends.postgres.connection import DatabaseClock, ServerConnection, elapsed
 from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
 from planfold.backends.postgres.reader import Backoff
 from planfold.errors import PlanfoldError, Transient
@@ -32,7 +32,7 @@ MOST_DECISIONS = 256
 MOST_BYTES = 4_000_000
 
 
-class Writer:
+class PostgresWriter:
     """``clock``: None for the server's. ``committed`` is called after every commit with the new
     versions of streams, and whether workers should look at the queue."""
 
@@ -52,13 +52,13 @@ class Writer:
         self._strict = strict
         self._clock = clock
         self._committed = committed
-        self._session: Session | None = None
-        self._waiting: list[Decision] = []
+        self._session: ServerConnection | None = None
+        self._waiting: list[PendingAppend] = []
         self._committing: asyncio.Task[None] | None = None
         self._patience = PATIENCE_S
         self._last: asyncio.Future[int] | None = None
 
-    def submit(self, decision: Decision) -> None:
+    def submit(self, decision: PendingAppend) -> None:
         """Write it in the next transaction."""
         self._waiting.append(decision)
         self._last = decision.future
@@ -92,7 +92,9 @@ class Writer:
         finally:
             self._committing = None
 
-    def _deliver(self, batch: Sequence[Decision], results: Sequence[int | PlanfoldError]) -> None:
+    def _deliver(
+        self, batch: Sequence[PendingAppend], results: Sequence[int | PlanfoldError]
+    ) -> None:
         streams: dict[str, int] = {}
         quiet: set[str] = set()
         work = False
@@ -107,12 +109,12 @@ class Writer:
         if streams:
             self._committed(streams, work, quiet)
 
-    def _fail(self, batch: Sequence[Decision], fault: BaseException) -> None:
+    def _fail(self, batch: Sequence[PendingAppend], fault: BaseException) -> None:
         waiting, self._waiting = self._waiting, []
         for decision in (*batch, *waiting):
             decision.answer(Transient(f"it is not known whether it was written: {fault!r}"))
 
-    def _next_batch(self) -> list[Decision]:
+    def _next_batch(self) -> list[PendingAppend]:
         """What waits, up to the first that depends on one before it: so positions rise in the
         order of submission."""
         waiting = self._waiting
@@ -134,7 +136,7 @@ class Writer:
         self._waiting = waiting[count:]
         return waiting[:count]
 
-    async def _commit(self, batch: Sequence[Decision]) -> Sequence[int | PlanfoldError]:
+    async def _commit(self, batch: Sequence[PendingAppend]) -> Sequence[int | PlanfoldError]:
         """One transaction for all; if it fails as a whole, one for each, so that a bad one cannot
         take the others with it."""
         try:
@@ -146,7 +148,7 @@ class Writer:
                 return [translate(fault, self._address)]
         return [result for decision in batch for result in await self._commit([decision])]
 
-    async def _send(self, batch: Sequence[Decision]) -> Sequence[int | PlanfoldError]:
+    async def _send(self, batch: Sequence[PendingAppend]) -> Sequence[int | PlanfoldError]:
         """Send it until there is an answer.
 
         Raises:
@@ -178,7 +180,7 @@ class Writer:
                     raise GaveUp(f"{said}; {outcome} written") from fault
 
     async def _ask(
-        self, session: Session, batch: Sequence[Decision]
+        self, session: ServerConnection, batch: Sequence[PendingAppend]
     ) -> Sequence[int | PlanfoldError]:
         clock = None if self._clock is None else self._clock()
         given: Sequence[Any]
@@ -191,7 +193,9 @@ class Writer:
         given = arguments(batch, self._lease_s, self._strict, clock)
         return answers(batch, *await self._call(session, "append", given))
 
-    async def _call(self, session: Session, name: str, given: Sequence[Any]) -> Sequence[Any]:
+    async def _call(
+        self, session: ServerConnection, name: str, given: Sequence[Any]
+    ) -> Sequence[Any]:
         """What a function of the database answers, without the time at its end."""
         asked = elapsed()
         (row,) = await session.rows(name, *given, timeout=ANSWER_S)
@@ -201,9 +205,9 @@ class Writer:
             self._heard.heard(at, asked)
         return answer
 
-    async def _connected(self) -> Session:
+    async def _connected(self) -> ServerConnection:
         if self._session is None or self._session.closed:
-            self._session = await Session.open(self._address)
+            self._session = await ServerConnection.open(self._address)
         return self._session
 
     def _disconnect(self) -> None:

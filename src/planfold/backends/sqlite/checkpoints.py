@@ -7,15 +7,14 @@ import hashlib
 import apsw
 
 from planfold.backends.sqlite.consumers import SqliteConsumers
-from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.reader import Reader
-from planfold.backends.sqlite.writer import Writer
+from planfold.backends.sqlite.queries import SQL, ReadConnection
+from planfold.backends.sqlite.writer import SqliteWriter
 
 
 class SqliteCheckpoints:
     """See :class:`planfold.eventstore.port.Checkpoints`."""
 
-    def __init__(self, reader: Reader, writer: Writer, store_id: str) -> None:
+    def __init__(self, reader: ReadConnection, writer: SqliteWriter, store_id: str) -> None:
         self._reader = reader
         self._writer = writer
         self.consumers = SqliteConsumers(reader, writer, store_id)

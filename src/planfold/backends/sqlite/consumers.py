@@ -7,12 +7,11 @@ from itertools import groupby
 
 import apsw
 
-from planfold.backends.sqlite.liveness import Presence, workers_folder
-from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.reader import Reader
-from planfold.backends.sqlite.writer import Writer
+from planfold.backends.sqlite.liveness import Liveness, workers_folder
+from planfold.backends.sqlite.queries import SQL, ReadConnection
+from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.errors import Conflict, LeaseLost
-from planfold.eventstore.consumers import Parked, Share, Standing
+from planfold.eventstore.consumers import ConsumerStatus, Parked, Share
 from planfold.subscriptions.assignment import first_shares, require_same_consumer, to_take
 
 MEMBER_S = 30.0
@@ -21,22 +20,24 @@ MEMBER_S = 30.0
 class SqliteConsumers:
     """See :class:`planfold.eventstore.port.Consumers`."""
 
-    def __init__(self, reader: Reader, writer: Writer, store_id: str) -> None:
+    def __init__(self, reader: ReadConnection, writer: SqliteWriter, store_id: str) -> None:
         self._reader = reader
         self._writer = writer
         self._store_id = store_id
-        self._presence = Presence(workers_folder(reader.path))
+        self._liveness = Liveness(workers_folder(reader.path))
         self._present: set[str] = set()
 
-    async def attend(self, consumer: str, owner: str, partitions: int, *, after: int) -> Standing:
+    async def attend(
+        self, consumer: str, owner: str, partitions: int, *, after: int
+    ) -> ConsumerStatus:
         """See :meth:`Consumers.attend`."""
         if owner not in self._present:
             self._present.add(owner)
-            self._presence.enter(owner)
+            self._liveness.enter(owner)
         now = self._reader.clock()
         dead: list[str] = []
 
-        def work(connection: apsw.Connection) -> Standing:
+        def work(connection: apsw.Connection) -> ConsumerStatus:
             shares = _shares(connection, consumer)
             epoch = int(connection.execute(SQL["meta"], ("epoch",)).get)
             last: int = connection.execute(SQL["last_position"]).get
@@ -53,16 +54,16 @@ class SqliteConsumers:
             members = _members(connection, consumer, now)
             for partition in to_take(_shares(connection, consumer), members, owner):
                 connection.execute(SQL["take_share"], (owner, consumer, partition))
-            return Standing(consumer, tuple(_shares(connection, consumer)), tuple(members))
+            return ConsumerStatus(consumer, tuple(_shares(connection, consumer)), tuple(members))
 
-        standing = await self._writer.submit(work)
+        status = await self._writer.submit(work)
         for member in dead:
-            self._presence.forget(member)
-        return standing
+            self._liveness.forget(member)
+        return status
 
     def _dead(self, connection: apsw.Connection, consumer: str, now: float) -> list[str]:
         members = _members(connection, consumer, now)
-        return [member for member in members if self._presence.is_dead(member)]
+        return [member for member in members if self._liveness.is_dead(member)]
 
     async def leave(self, consumer: str, owner: str) -> None:
         """See :meth:`Consumers.leave`."""
@@ -75,7 +76,7 @@ class SqliteConsumers:
             await self._writer.submit(work)
         finally:
             self._present.discard(owner)
-            self._presence.leave(owner)
+            self._liveness.leave(owner)
 
     async def advance(
         self,
@@ -107,16 +108,16 @@ class SqliteConsumers:
 
         await self._writer.submit(work)
 
-    async def standings(self, consumer: str | None = None) -> list[Standing]:
-        """See :meth:`Consumers.standings`."""
+    async def statuses(self, consumer: str | None = None) -> list[ConsumerStatus]:
+        """See :meth:`Consumers.statuses`."""
         shares = [Share(*row) for row in self._reader.rows("shares", (consumer,))]
         members = [
             (name, owner)
             for name, owner in self._reader.rows("members", (consumer, self._reader.clock()))
-            if not self._presence.is_dead(owner)
+            if not self._liveness.is_dead(owner)
         ]
         return [
-            Standing(name, tuple(rows), tuple(owner for of, owner in members if of == name))
+            ConsumerStatus(name, tuple(rows), tuple(owner for of, owner in members if of == name))
             for name, rows in groupby(shares, key=lambda share: share.consumer)
         ]
 

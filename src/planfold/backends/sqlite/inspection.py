@@ -7,7 +7,7 @@ import msgspec
 
 from planfold.backends.findings import Findings
 from planfold.backends.sqlite.connection import APPLICATION_ID, BUSY_MS, migrations, translated
-from planfold.backends.sqlite.liveness import Presence, workers_folder
+from planfold.backends.sqlite.liveness import Liveness, workers_folder
 from planfold.backends.sqlite.queries import SQL
 from planfold.errors import ConfigurationError
 
@@ -36,14 +36,14 @@ def inspect(path: str) -> DatabaseReport:
             if connection.pragma("application_id") != APPLICATION_ID:
                 raise ConfigurationError(f"{path} is not a database of planfold")
             owners = tuple(row[0] for row in connection.execute(SQL["owners"]))
-            presence = Presence(workers_folder(path))
+            liveness = Liveness(workers_folder(path))
             return DatabaseReport(
                 schema=connection.pragma("user_version"),
                 newest_schema=len(migrations()),
                 journal_mode=connection.pragma("journal_mode"),
                 integrity=_integrity(connection),
                 owners=owners,
-                dead_owners=tuple(sorted(filter(presence.is_dead, owners))),
+                dead_owners=tuple(sorted(filter(liveness.is_dead, owners))),
             )
         finally:
             connection.close()

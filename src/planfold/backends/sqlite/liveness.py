@@ -21,13 +21,13 @@ def workers_folder(path: str) -> Path | None:
     return None if path == MEMORY else Path(f"{path}.workers")
 
 
-class Presence:
+class Liveness:
     """``folder`` None (a database in memory): every owner is in this process."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._held: dict[str, int | None] = {}  # the locked descriptor; None without a folder
-        _PRESENCES.add(self)
+        _INSTANCES.add(self)
 
     def enter(self, owner: str) -> None:
         """Say that ``owner`` is alive until :meth:`leave` or the end of this process. Does
@@ -119,12 +119,12 @@ class Presence:
             self._folder.rmdir()
 
 
-_PRESENCES: weakref.WeakSet[Presence] = weakref.WeakSet()
+_INSTANCES: weakref.WeakSet[Liveness] = weakref.WeakSet()
 
 
 def _disown_all() -> None:
-    for presence in list(_PRESENCES):
-        presence.disown()
+    for liveness in list(_INSTANCES):
+        liveness.disown()
 
 
 os.register_at_fork(after_in_child=_disown_all)

@@ -11,11 +11,10 @@ import apsw
 import msgspec
 
 from planfold.backends.sqlite.claimable import Claimable, Rows
-from planfold.backends.sqlite.liveness import Presence, workers_folder
-from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.liveness import Liveness, workers_folder
+from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.turns import LEASE_S, Turns
-from planfold.backends.sqlite.writer import Writer
+from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.errors import PlanfoldError
 from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
@@ -25,16 +24,18 @@ from planfold.handler import event_id
 class SqliteQueue:
     """See :class:`planfold.eventstore.queue.TaskQueue`."""
 
-    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup, turns: Turns) -> None:
+    def __init__(
+        self, reader: ReadConnection, writer: SqliteWriter, wakeup: Wakeup, turns: Turns
+    ) -> None:
         self._turns = turns
         self._reader = reader
         self._writer = writer
         self._wakeup = wakeup
-        self._presence = Presence(workers_folder(reader.path))
+        self._liveness = Liveness(workers_folder(reader.path))
 
     async def enter(self, worker: WorkerRecord) -> None:
         """See :meth:`TaskQueue.enter`."""
-        self._presence.enter(worker.owner)
+        self._liveness.enter(worker.owner)
         routes = None if worker.routes is None else _json(worker.routes)
         now = self._reader.clock()
         about = (worker.concurrency, worker.host, worker.pid)
@@ -53,16 +54,16 @@ class SqliteQueue:
         with suppress(PlanfoldError):
             await self._writer.submit(lambda connection: self._release_all(connection, owner))
             holds = False
-        self._presence.leave(owner, holds=holds)
+        self._liveness.leave(owner, holds=holds)
 
     async def workers(self) -> list[WorkerRecord]:
         """See :meth:`TaskQueue.workers`."""
         rows = self._reader.rows("workers", (self._reader.clock() - LEASE_S,))
-        return [_worker(row) for row in rows if not self._presence.is_dead(row[0])]
+        return [_worker(row) for row in rows if not self._liveness.is_dead(row[0])]
 
     async def dead(self, owners: Iterable[str]) -> frozenset[str]:
         """See :meth:`TaskQueue.dead`."""
-        return frozenset(owner for owner in owners if self._presence.is_dead(owner))
+        return frozenset(owner for owner in owners if self._liveness.is_dead(owner))
 
     async def claim(
         self,
@@ -161,14 +162,14 @@ class SqliteQueue:
         """Owners whose tasks ``owner`` may get when their leases expire; a dead owner's have."""
         lost: list[str] = []
         for other in [row[0] for row in self._reader.rows("owners", ())]:
-            alive = self._presence.is_alive(other)
+            alive = self._liveness.is_alive(other)
             if other == owner or alive:
                 continue
             lost.append(other)
             if alive is False:
                 await self._execute("abandon", (other,))
                 await self._execute("leave", (other,))
-                self._presence.forget(other)
+                self._liveness.forget(other)
         return lost
 
     def _execute(self, name: str, bindings: Sequence[Any]) -> asyncio.Future[None]:

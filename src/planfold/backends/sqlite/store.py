@@ -20,12 +20,11 @@ from planfold.backends.names import (
 from planfold.backends.rows import envelope_of, events_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
-from planfold.backends.sqlite.queries import SQL
+from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.queue import SqliteQueue
-from planfold.backends.sqlite.reader import Reader
 from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
 from planfold.backends.sqlite.turns import Changes, Turns
-from planfold.backends.sqlite.writer import Writer
+from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.errors import Conflict, CorruptLog, LeaseLost, PlanfoldError
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
@@ -47,8 +46,8 @@ class SqliteStore:
     def __init__(
         self,
         codec: Codec,
-        reader: Reader,
-        writer: Writer,
+        reader: ReadConnection,
+        writer: SqliteWriter,
     ) -> None:
         self.codec = codec
         self.path = reader.path
@@ -64,7 +63,7 @@ class SqliteStore:
         self._writer = writer
         self._encode_json = msgspec.json.Encoder().encode
         self._poller: asyncio.Task[None] | None = None
-        self.feed = Feed(_Log(self), self.wakeup, self.watch_other_processes, self.clock)
+        self.feed = Feed(_SqliteLog(self), self.wakeup, self.watch_other_processes, self.clock)
 
     @classmethod
     def open(
@@ -86,8 +85,8 @@ class SqliteStore:
             migrate(connection, path)
             in_memory = path == MEMORY
             reader = connection if in_memory else connect(path, create=False)
-            writer = Writer(connection, path, threads=not in_memory)
-            return cls(codec, Reader(reader, path, clock), writer)
+            writer = SqliteWriter(connection, path, threads=not in_memory)
+            return cls(codec, ReadConnection(reader, path, clock), writer)
         except BaseException:
             connection.close()
             raise
@@ -265,7 +264,7 @@ class SqliteStore:
                 pause = min(pause * 2, _POLL_MAX_S)
 
 
-class _Log:
+class _SqliteLog:
     """How the feed reads this store: commits are in the order of positions, so that everything
     up to the last one is final."""
 

@@ -12,10 +12,9 @@ import msgspec
 from planfold.backends.names import is_storable
 from planfold.backends.rows import checksum_of, continuing, event_row_of
 from planfold.backends.sqlite.connection import MEMORY, connect, translated
-from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.reader import Reader
+from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.turns import Turns
-from planfold.backends.sqlite.writer import Writer
+from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.errors import Conflict, PlanfoldError
 from planfold.eventstore.transfer import (
     CommandRow,
@@ -40,7 +39,7 @@ PAGE_CHARACTERS: Final = 1_000_000
 class SqliteTransfer:
     """See :class:`planfold.eventstore.transfer.Transfer`."""
 
-    def __init__(self, reader: Reader, writer: Writer, wakeup: Wakeup) -> None:
+    def __init__(self, reader: ReadConnection, writer: SqliteWriter, wakeup: Wakeup) -> None:
         self._reader = reader
         self._writer = writer
         self._wakeup = wakeup
@@ -201,9 +200,9 @@ def _write(connection: apsw.Connection, incoming: Incoming, now: float, turns: T
     _write_rows(connection, row, incoming.rows, old, turns)
 
 
-def _old_tasks(connection: apsw.Connection, aggregate_id: str, now: float) -> _Tasks:
+def _old_tasks(connection: apsw.Connection, aggregate_id: str, now: float) -> _StreamTaskRows:
     """Take the rows of the queue away."""
-    old: _Tasks = {}
+    old: _StreamTaskRows = {}
     for task_id, attempt, expires, *held in connection.execute(SQL["held_tasks"], (aggregate_id,)):
         if expires is not None and expires > now:
             raise Conflict(
@@ -214,14 +213,14 @@ def _old_tasks(connection: apsw.Connection, aggregate_id: str, now: float) -> _T
     return old
 
 
-_Tasks = dict[tuple[int, int], Any]
+_StreamTaskRows = dict[tuple[int, int], Any]
 
 
 def _write_rows(
     connection: apsw.Connection,
     stream: StreamRow,
     rows: Iterable[OwnRow],
-    old: _Tasks,
+    old: _StreamTaskRows,
     turns: Turns,
 ) -> None:
     aggregate_id = stream.aggregate_id

@@ -16,14 +16,14 @@ from typing import Any
 import apsw
 
 from planfold.backends.sqlite.queries import SQL
-from planfold.backends.sqlite.writer import Writer
+from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.eventstore.port import Append
 from planfold.handler import Enqueue, Settle
 
 LEASE_S = 30.0
 MOST_STREAMS = 10_000  # whose last turn is remembered
 
-Lane = tuple[int, str, str]
+LaneKey = tuple[int, str, str]
 """Priority, route and tool."""
 
 
@@ -31,17 +31,17 @@ class Turns:
     """The order of the streams in the queue. It is computed within transactions, and cached until
     this process claims or releases a task, or another process writes."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: SqliteWriter) -> None:
         self._writer = writer
         self._generation = writer.generation
-        self._first: dict[Lane, int] = {}
+        self._first: dict[LaneKey, int] = {}
         self._last: dict[str, int] = {}
 
     def forget(self) -> None:
         """Drop the cache, because tasks were claimed or released."""
         self._first.clear()
 
-    def first(self, lane: Lane) -> int:
+    def first(self, lane: LaneKey) -> int:
         """The first turn that is free in this lane; where there is none, in any lane of this
         priority; where there is none either, the position of the next event."""
         self._look_for_foreign_writes()
@@ -56,7 +56,7 @@ class Turns:
         return turn
 
     def take(
-        self, aggregate_id: str, lanes: Collection[Lane], count: int, *, begins: bool = False
+        self, aggregate_id: str, lanes: Collection[LaneKey], count: int, *, begins: bool = False
     ) -> int:
         """``count`` turns for the next rows of a stream; returns the last of them."""
         first = min(map(self.first, lanes))
@@ -83,7 +83,7 @@ class Changes:
     def __init__(self, append: Append) -> None:
         self._aggregate_id = append.aggregate_id
         self._begins = not append.expected_version
-        self._lanes: set[Lane] = set()
+        self._lanes: set[LaneKey] = set()
         self._owner = append.owner
         self.free: list[list[Any]] = []
         self._leased: list[list[Any]] = []

@@ -1,4 +1,4 @@
-"""``Writer``: the one connection of this process that writes, and its group commit.
+"""``SqliteWriter``: the one connection of this process that writes, and its group commit.
 
 Work that arrives during a commit waits and is committed together. On a fast disk the event loop
 commits itself, because two hand-overs between threads cost more than the commit; when commits are
@@ -29,7 +29,7 @@ _Waiting = tuple[Work, asyncio.Future[Any], Callable[[], None] | None]
 SLOW_COMMIT_S = 0.0015
 
 
-class Writer:
+class SqliteWriter:
     def __init__(self, connection: apsw.Connection, path: str, *, threads: bool) -> None:
         self._connection = connection
         self._path = path

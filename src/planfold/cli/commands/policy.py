@@ -93,14 +93,14 @@ def explain_command(
 
 def _policy() -> tuple[Policy, Path]:
     from planfold.runtime.settings import load_settings
-    from planfold.tools.policy.paths import Places
+    from planfold.tools.policy.paths import WorkspacePaths
     from planfold.tools.policy.policy import Policy
     from planfold.tools.secrets import Secrets
 
     settings = load_settings()
     workspace = Path(settings.workspace).resolve()
-    places = Places(workspace, private=Secrets(settings.secrets).files())
-    return Policy(settings.policy, places), workspace
+    paths = WorkspacePaths(workspace, private=Secrets(settings.secrets).files())
+    return Policy(settings.policy, paths), workspace
 
 
 def _arguments(text: str | None) -> dict[str, Any]:

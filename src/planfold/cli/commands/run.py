@@ -143,9 +143,9 @@ async def _run(
         await app.send(plan_id, begin)
         if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
-        from planfold.cli.runner import Runner
+        from planfold.cli.runner import TerminalRunner
 
-        runner = Runner(app, db=db, as_json=as_json, since=since, tools=tools)
+        runner = TerminalRunner(app, db=db, as_json=as_json, since=since, tools=tools)
         return await runner.run(plan_id, detach=detach)
 
 
@@ -204,7 +204,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     """
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
-    from planfold.cli.preview import note_lines, outline, shape_json, shape_lines
+    from planfold.cli.preview import note_lines, preview_lines, shape_json, shape_lines
     from planfold.cli.terminal import Paper, clean, print_json
     from planfold.planner.revisions import hash_revision
 
@@ -223,7 +223,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
         return COMPLETED
     paper = Paper()
     paper.lines([title_line(plan.title, len(plan.tasks)), []])
-    paper.lines(outline(plan.tasks, paper.width, most=None))
+    paper.lines(preview_lines(plan.tasks, paper.width, most=None))
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])
     paper.lines([[], *shape_lines(plan.tasks, paper.width)])
@@ -298,14 +298,14 @@ async def _resume(key: str | None, tools: tuple[str, ...], *, as_json: bool, db:
         settings_for,
         unfinished_plans,
     )
-    from planfold.cli.runner import Runner
+    from planfold.cli.runner import TerminalRunner
     from planfold.cli.terminal import print_json
 
     settings = settings_for(db)
     require_database(settings)
     let_tools_be_found(settings, tools)
     async with open_app(settings, tools=tools, create=False) as app:
-        runner = Runner(app, db=db, as_json=as_json, tools=tools)
+        runner = TerminalRunner(app, db=db, as_json=as_json, tools=tools)
         if key is not None:
             return await runner.run(await find_plan(app, key))
         plans = await unfinished_plans(app)

@@ -13,6 +13,7 @@ import click
 from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option
 from planfold.cli.streams import flush_output, output, say
+from planfold.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from planfold.transfer.archive import Archived
     from planfold.transfer.export_file import ExportFile
     from planfold.transfer.exporter import Exported
-    from planfold.transfer.importer import Imported, Plan
+    from planfold.transfer.importer import Imported, ImportPlan
 
 STANDARD: Final = "-"
 SHOWN: Final = 10  # plans that a message names
@@ -68,15 +69,15 @@ def export_command(
             {"file": to, "streams": done.streams, "events": done.events, "sha256": done.sha256}
         )
     else:
-        where = "" if to == STANDARD else f" to {_clean(to)}"
+        where = "" if to == STANDARD else f" to {printable(to)}"
         what = f"{counted(done.streams, 'stream')} with {counted(done.events, 'event')}"
         click.echo(f"Exported {what}{where}.", err=True)
     if done.mentioning:
-        some = ", ".join(map(_clean, done.mentions))
+        some = ", ".join(map(printable, done.mentions))
         rest = ", ..." if done.mentioning > len(done.mentions) else ""
         click.echo(
             f"note: {counted(done.mentioning, 'plan')} ({some}{rest}) refer to files in "
-            f"{_clean(files)}, which are not in the export; copy them too",
+            f"{printable(files)}, which are not in the export; copy them too",
             err=True,
         )
     return COMPLETED
@@ -153,7 +154,7 @@ async def _import(export: ExportFile, dry_run: bool, db: str | None) -> Imported
     return plan.found
 
 
-async def _checked(export: ExportFile, db: str | None) -> Plan:
+async def _checked(export: ExportFile, db: str | None) -> ImportPlan:
     """Compare with the database; where there is none, with an empty one."""
     import msgspec
 
@@ -190,7 +191,7 @@ def _input(source: str) -> Iterator[ExportFile]:
     with naming(path):
         file = path.open("rb", buffering=READ_BUFFER)
     with file:
-        yield ExportFile(file, _clean(source))
+        yield ExportFile(file, printable(source))
 
 
 def _imported_in_words(done: Imported, dry_run: bool) -> str:
@@ -305,11 +306,11 @@ def _tell_archived(done: Archived, dry_run: bool) -> None:
     from planfold.cli.terminal import counted
 
     verb = "Would archive" if dry_run else "Archived"
-    files = f" to {', '.join(map(_clean, done.files))}" if done.files else ""
+    files = f" to {', '.join(map(printable, done.files))}" if done.files else ""
     what = f"{counted(done.streams, 'plan')} with {counted(done.events, 'event')}"
     say(f"{verb} {what}{files}.")
     for plan_id, reason in list(done.left.items())[:SHOWN]:
-        say(f"left: {_clean(plan_id)}: {_clean(reason)}")
+        say(f"left: {printable(plan_id)}: {printable(reason)}")
     if done.left_count > SHOWN:
         say(f"and {counted(done.left_count - SHOWN, 'plan')} more")
 
@@ -340,9 +341,3 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
     found: dict[str, Any] = msgspec.to_builtins(value)
     return found
-
-
-def _clean(text: str) -> str:
-    from planfold.cli.terminal import clean
-
-    return clean(text)

@@ -269,7 +269,7 @@ class _LogPrinter:
 
     def _words(self, envelope: Envelope) -> Line:
         from planfold.cli.event_text import TaskNames, run_words, words_for
-        from planfold.cli.terminal import clean, clock, cut_line, date_and_time
+        from planfold.cli.terminal import clean, clock, date_and_time, fit_line
 
         names = self._names.setdefault(envelope.aggregate_id, TaskNames())
         names.note(envelope.event)
@@ -285,7 +285,7 @@ class _LogPrinter:
             about += f" ({ran})"
         join = ": " if about and words.detail else " " if words.detail else ""
         line.append((about + join + words.detail, ""))
-        return cut_line(line, self._paper.width) if self._paper.is_terminal else line
+        return fit_line(line, self._paper.width) if self._paper.is_terminal else line
 
 
 @command("graph")
@@ -331,7 +331,7 @@ def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str 
 
 def _print_text(paper: Paper, title: str, specs: list[Any], statuses: dict[int, str]) -> None:
     from planfold.cli.preview import graph_of, name_of
-    from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, cut, width_of
+    from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, fit, width_of
     from planfold.planner.structure import waves
 
     by_id = {spec.id: spec for spec in specs}
@@ -344,7 +344,7 @@ def _print_text(paper: Paper, title: str, specs: list[Any], statuses: dict[int, 
             tail = f"  <- {after}" if after else ""
             head = f"  {MARKS[status]} {name_of(spec)}"
             room = max(paper.width - width_of(head) - min(width_of(tail), 20) - 2, 8)
-            text = cut(clean(spec.description), room)
+            text = fit(clean(spec.description), room)
             lines.append(
                 [(head, STATUS_STYLES[status]), (f": {text}", ""), (tail, "dim")],
             )

@@ -13,7 +13,7 @@ import msgspec
 
 from planfold.drafting.attachments import attachment_for
 from planfold.drafting.draft import TaskDraft
-from planfold.drafting.faults import Faults, printable, quoted
+from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.elements import Unreadable
 from planfold.drafting.model.strict import (
     AS_TEXT,
@@ -175,7 +175,7 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     for key in [key for key in raw if key not in _FIELDS]:
         del raw[key]
         fix = faults.nearest(key, _FIELDS) or "a task has: " + ", ".join(_FIELDS)
-        faults.add("there is no such field", task=name, field=printable(key), fix=fix)
+        faults.add("there is no such field", task=name, field=excerpt(key), fix=fix)
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)

@@ -13,9 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from planfold.drafting.compiler import compile_plan
-from planfold.drafting.draft import Fault, PlanDraft, TaskDraft
-from planfold.drafting.faults import Faults, printable, quoted
-from planfold.drafting.limits import Limits
+from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
+from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.errors import InvalidPlan
 from planfold.planner.references import find_references
@@ -125,7 +124,7 @@ class Candidates:
             if accepted:
                 return accepted, []
         wrong = {fault.task for fault in own}
-        self._pending = [c for c in pending if not c.faults and printable(c.label) not in wrong]
+        self._pending = [c for c in pending if not c.faults and excerpt(c.label) not in wrong]
         for candidate in list(self._pending):  # they wait on
             self._judge(candidate)
         return [], own
@@ -143,7 +142,7 @@ class Candidates:
         try:  # without ids, so that faults name the tasks as the model does
             compile_plan(plan, self._tools, existing=self._known)
         except InvalidPlan as invalid:
-            faulty = {printable(c.label) for c in pending if c.faults}
+            faulty = {excerpt(c.label) for c in pending if c.faults}
             return [], [*own, *(f for f in invalid.faults if f.task not in faulty)]
         if own:
             return [], own
@@ -164,7 +163,7 @@ class Candidates:
         if draft.label is None:
             draft.label = self._free_label(place)
         candidate = _Candidate(draft.label, value, draft, self.round)
-        name = printable(candidate.label)
+        name = excerpt(candidate.label)
         candidate.faults = [msgspec.structs.replace(fault, task=name) for fault in faults.found]
         return candidate
 
@@ -200,7 +199,7 @@ class Candidates:
         return False
 
     def _refuse_label(self, candidate: _Candidate, message: str, fix: str) -> None:
-        candidate.faults.append(Fault(message, printable(candidate.label), "label", fix))
+        candidate.faults.append(Fault(message, excerpt(candidate.label), "label", fix))
         candidate.draft.label = candidate.label = self._free_label(self.offered)
 
     def _judge(self, candidate: _Candidate) -> TaskSpec | None:
@@ -286,13 +285,13 @@ def _is_same(draft: TaskDraft, spec: TaskSpec) -> bool:
 
 
 def _closed_fault(candidate: _Candidate, name: str, reason: str) -> Fault:
-    message = f"it needs task {printable(name)}, which {reason}"
+    message = f"it needs task {excerpt(name)}, which {reason}"
     fix = "remove the dependency, or plan a new task that replaces it"
-    return Fault(message, printable(candidate.label), "depends_on", fix)
+    return Fault(message, excerpt(candidate.label), "depends_on", fix)
 
 
 def _renamed(fault: Fault, ids: Mapping[int, _Candidate]) -> Fault:
     """The compiler names tasks by id; the model knows them by label."""
     if fault.task is None or not fault.task.isdecimal() or int(fault.task) not in ids:
         return fault
-    return msgspec.structs.replace(fault, task=printable(ids[int(fault.task)].label))
+    return msgspec.structs.replace(fault, task=excerpt(ids[int(fault.task)].label))

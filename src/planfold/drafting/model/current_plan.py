@@ -9,6 +9,7 @@ import msgspec
 
 from planfold.compaction.errors import compact_error_message
 from planfold.compaction.tokens import CHARS_PER_TOKEN
+from planfold.compaction.truncation import truncate_middle
 from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
@@ -19,7 +20,7 @@ NARROWEST: Final = 40
 DESCRIBED: Final = 300  # characters of a description
 
 
-class Standing(msgspec.Struct, frozen=True):
+class CurrentPlan(msgspec.Struct, frozen=True):
     """The existing tasks that new tasks may depend on or replace.
 
     ``existing`` may be depended on, ``closed`` may not (id -> why). ``kept`` have not started but
@@ -37,7 +38,7 @@ class Standing(msgspec.Struct, frozen=True):
     untrusted: bool = False
 
 
-def standing(plan: PlannerState, own: int) -> Standing:
+def current_plan(plan: PlannerState, own: int) -> CurrentPlan:
     """The present state of the plan around the drafting task ``own``."""
     tasks = {i: task for i, task in plan.tasks.items() if not task.spec.drafts}
     started = {i for i, task in tasks.items() if has_started(task)}
@@ -54,7 +55,7 @@ def standing(plan: PlannerState, own: int) -> Standing:
             existing[task_id] = task.spec
     labels = {tasks[i].spec.label: i for i in closed if not tasks[i].superseded}
     budget = int(plan.config.token_budget * SHARE) * CHARS_PER_TOKEN
-    return Standing(
+    return CurrentPlan(
         existing,
         closed,
         {label: i for label, i in labels.items() if label},
@@ -116,20 +117,15 @@ def _line(task: Task, kept: set[int], width: int) -> str:
     if task.spec.label:
         line["label"] = task.spec.label
     line["status"] = "stays, planned" if task.id in kept else status
-    line["description"] = _cut(task.description, DESCRIBED)
+    line["description"] = truncate_middle(task.description, DESCRIBED)
     if task.tool is not None:
         line["tool"] = task.tool.name
     if task.result is not None and width:
         said = task.result
         text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
-        line["answer" if task.kind is NodeKind.Clarification else "result"] = _cut(text, width)
+        line["answer" if task.kind is NodeKind.Clarification else "result"] = truncate_middle(
+            text, width
+        )
     if task.error is not None and width:
         line["error"] = compact_error_message(task.error, max(width, 200))
     return msgspec.json.encode(line).decode()
-
-
-def _cut(text: str, width: int) -> str:
-    if len(text) <= width:
-        return text
-    half = (width - 5) // 2
-    return f"{text[:half]} ... {text[-half:]}"

@@ -13,7 +13,7 @@ import msgspec
 
 from planfold.compaction.tokens import estimate_tokens
 from planfold.drafting.draft import Fault
-from planfold.drafting.faults import printable
+from planfold.drafting.faults import excerpt
 from planfold.drafting.model.answer import answer_form, may_be_empty
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.streaming import TaskReader
@@ -44,7 +44,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     ``attachments`` are named in the text; ``contents`` holds the untrusted texts of some of them.
     ``instructions`` are those of the operator. ``reason`` says why a plan is replanned,
-    ``standing`` is its present state.
+    ``current_plan`` is its present state.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     contents: Mapping[str, str] = {}
     instructions: str = ""
     reason: str = ""
-    standing: str = ""
+    current_plan: str = ""
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ async def draft_tasks(
     first: tuple[Fault, ...] = ()
     found: list[Fault] = []
     for number in range(1, repairs + 2):
-        listener = _Listener(candidates, accept or (lambda _: None))
+        listener = _TaskCollector(candidates, accept or (lambda _: None))
         request = Request(messages, (), form.schema, ANSWER_TOKENS, form.plain)
         if number > 1:
             request = _open_ended(request)
@@ -110,7 +110,7 @@ async def draft_tasks(
         found = listener.finish(answer)
         first = first if number > 1 else tuple(found)
         if answer.finish == "refusal":
-            said = printable(" ".join(answer.text.split()), REASON_CHARS)
+            said = excerpt(" ".join(answer.text.split()), REASON_CHARS)
             return Drafted(number, stopped=f"the model refused: {said}", first_faults=first)
         if not found:
             break
@@ -126,11 +126,11 @@ def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
     parts = [f"Request:\n{wish.text}"]
     if wish.attachments:
         parts.append("Named in it: " + ", ".join(map(_address, wish.attachments)))
-    if wish.standing or wish.reason:
+    if wish.current_plan or wish.reason:
         parts.append(prompt("replan", reason=wish.reason or "as asked"))
     data = [f"{path}:\n{text}" for path, text in wish.contents.items()]
-    if wish.standing:
-        data.append(f"Tasks of the plan:\n{wish.standing}")
+    if wish.current_plan:
+        data.append(f"Tasks of the plan:\n{wish.current_plan}")
     if data:
         parts.append(prompt("data", data=fenced("\n\n".join(data))))
     return Message("system", system), Message("user", "\n\n".join(parts))
@@ -173,7 +173,7 @@ def prompt(name: str, **values: str) -> str:
     return head.strip()
 
 
-class _Listener:
+class _TaskCollector:
     """Takes the tasks out of one answer, while it comes or at once."""
 
     def __init__(self, candidates: Candidates, accept: Callable[[list[TaskSpec]], None]) -> None:
@@ -247,6 +247,6 @@ def _address(attachment: Attachment) -> str:
 
 
 def _reason(fault: ModelUnavailable | ModelRejected) -> str:
-    said = printable(" ".join(str(fault).split()), REASON_CHARS)
+    said = excerpt(" ".join(str(fault).split()), REASON_CHARS)
     away = isinstance(fault, ModelUnavailable)
     return f"the model {'cannot be reached' if away else 'rejected the request'}: {said}"

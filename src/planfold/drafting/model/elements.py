@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from planfold.drafting.faults import printable, quoted
+from planfold.drafting.faults import excerpt, quoted
 
 _OUTSIDE: Final = re.compile(r'[{}\[\],"/#]')
 _IN_TEXT: Final = re.compile(r'["\\]')
@@ -161,7 +161,7 @@ def _read(text: str) -> Any:
     except ValueError as error:
         known = isinstance(error, _NotJson)
         why = str(error) if known else "a number has more than 4,300 digits"
-    return Unreadable(printable(text.strip()), why)
+    return Unreadable(excerpt(text.strip()), why)
 
 
 def without_comments(text: str) -> str:
@@ -197,4 +197,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise _NotJson(f"{printable(name)} is not JSON")
+    raise _NotJson(f"{excerpt(name)} is not JSON")

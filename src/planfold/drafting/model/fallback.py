@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from planfold.drafting.compiler import compile_plan
-from planfold.drafting.draft import Fault, PlanDraft, TaskDraft
-from planfold.drafting.limits import Limits
+from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.text.drafter import parse_text
 from planfold.errors import InvalidPlan
 from planfold.planner.references import rename_references

@@ -123,7 +123,7 @@ _SEVERAL: Final = "it holds several plans"
 _THOUGHT: Final = "it ends within its thinking"
 
 
-class _Plan(msgspec.Struct, frozen=True):
+class _FoundPlan(msgspec.Struct, frozen=True):
     found: list[Any]
     fault: str
     bare: bool
@@ -159,10 +159,10 @@ def find_plan(text: str) -> tuple[list[Any], str]:
     return [], 'it has no list "tasks"' if "{" in text else "it holds no JSON object"
 
 
-def _plans(text: str) -> list[_Plan]:
+def _plans(text: str) -> list[_FoundPlan]:
     """All lists of tasks in ``text``, except those in thinking, which a closing tag ends even
     where the opening one is missing."""
-    plans: list[_Plan] = []
+    plans: list[_FoundPlan] = []
     last_end = max((end.start() for end in _ENDS.finditer(text)), default=-1)
     place, tries = 0, 0
     while tries < _MOST_TRIES and (mark := _MARK.search(text, place)):
@@ -177,7 +177,7 @@ def _plans(text: str) -> list[_Plan]:
         else:
             elements = Elements()
             end_of_list = elements.feed(text, place)
-            plan = _Plan(elements.found, elements.whole, mark["tasks"] is None)
+            plan = _FoundPlan(elements.found, elements.whole, mark["tasks"] is None)
             plans.append(plan)
             if plan.holds_tasks or not (plan.found or plan.fault):
                 place = end_of_list

@@ -64,7 +64,7 @@ def strict_parameters(parameters: Mapping[str, Any], literal: Iterable[str] = ()
     """
     if parameters.get("type") != "object" or not isinstance(parameters.get("properties"), dict):
         raise Inexpressible("the arguments have no fixed names")
-    writer = _Writer(parameters, frozenset(literal))
+    writer = _SchemaWriter(parameters, frozenset(literal))
     wanted = _required_sets(parameters)
     objects = [writer.object(parameters, "arguments", *each) for each in wanted]
     return objects[0] if len(objects) == 1 else {"anyOf": objects}
@@ -89,7 +89,7 @@ def _required_sets(schema: Mapping[str, Any]) -> list[tuple[set[str], set[str]]]
     return [(needed | each, every - each) for each in sets]
 
 
-class _Writer:
+class _SchemaWriter:
     def __init__(self, root: Mapping[str, Any], literal: frozenset[str]) -> None:
         self._root = root
         self._literal = literal

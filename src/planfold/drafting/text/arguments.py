@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.scripts import variables_set, variables_used
-from planfold.drafting.text.commands import Call, Command, Request, Script
+from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScript, WrittenCall
 from planfold.drafting.text.order import Order
 from planfold.drafting.text.parts import Entry
 from planfold.drafting.text.placeholders import (
@@ -36,7 +36,7 @@ class Answers:
         self.set_somewhere: set[str] = set()
         for entry in entries:
             match entry.reading.action:
-                case Command(line) | Script(line):
+                case ShellCommand(line) | ShellScript(line):
                     self.set_somewhere |= variables_set(line)
                 case _:
                     pass
@@ -72,15 +72,15 @@ def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
         return order.rename(entry, target)
 
     match entry.reading.action:
-        case Command(line, cwd):
+        case ShellCommand(line, cwd):
             return _run(line, "", cwd, rename, answers, single=True)
-        case Script(text, shell, cwd):
+        case ShellScript(text, shell, cwd):
             return _run(text, shell, cwd, rename, answers, single=False)
-        case Request(url, _) if placeholders(url) or is_incomplete(url):
+        case HttpRequest(url, _) if placeholders(url) or is_incomplete(url):
             return None, None
-        case Request(url, method):
+        case HttpRequest(url, method):
             return "http", {"url": escape_dollars(url, rename), "method": method}
-        case Call(tool, arguments):
+        case WrittenCall(tool, arguments):
             return tool, arguments
         case None:
             return None, None

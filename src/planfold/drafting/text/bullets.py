@@ -83,7 +83,7 @@ def has_code(block: ItemList, *, commands: bool) -> bool:
 
 def _without_box(text: Inline) -> Inline:
     box = BOX.match(text.mask)
-    return text.cut(box.end()) if box else text
+    return text.slice(box.end()) if box else text
 
 
 def is_contents(block: ItemList) -> bool:

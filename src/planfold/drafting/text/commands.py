@@ -20,7 +20,7 @@ from planfold.planner.tasks import Link
 
 
 @dataclass(frozen=True)
-class Command:
+class ShellCommand:
     """One command line, as written, and the folder it runs in."""
 
     line: str
@@ -28,7 +28,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Script:
+class ShellScript:
     """Several lines, as written, for ``shell`` ("": /bin/sh)."""
 
     text: str
@@ -37,20 +37,20 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Request:
+class HttpRequest:
     url: str
     method: str
 
 
 @dataclass(frozen=True)
-class Call:
+class WrittenCall:
     """A tool with its arguments, as written."""
 
     tool: str
     arguments: dict[str, Any]
 
 
-Action = Command | Script | Request | Call
+Action = ShellCommand | ShellScript | HttpRequest | WrittenCall
 
 _RUN: Final = re.compile(
     r"(?:please\s+)?(?:re-?)?(?:run|execute)\b(?![-'’])"
@@ -88,12 +88,12 @@ _CALL_BEHIND: Final = re.compile(
 _CALL_INSIDE: Final = re.compile(r":\s{1,9}(?=@[A-Za-z_][\w.-]{0,200}\s{0,9}(?:\{|$))")
 
 
-def command_in(text: Inline) -> Command | Script | None:
+def command_in(text: Inline) -> ShellCommand | ShellScript | None:
     """The command that ``text`` is, or orders the reader to run and nothing else."""
     if not text.codes or is_conditional(text.mask):
         return None
     if len(text.codes) == 1 and (line := only_code(text)) is not None:
-        return Command(line)
+        return ShellCommand(line)
     first, *others = sentences(text)
     if all(is_remark(sentence.mask) for sentence in others):
         return _run(first)
@@ -112,7 +112,7 @@ def only_code(text: Inline) -> str | None:
     return line or None
 
 
-def _run(sentence: Inline) -> Command | Script | None:
+def _run(sentence: Inline) -> ShellCommand | ShellScript | None:
     """What "Run `x`", "In the folder `web`, run `x`" and the like order."""
     cwd = ""
     lead = _IN_FOLDER.match(sentence.mask)
@@ -121,7 +121,7 @@ def _run(sentence: Inline) -> Command | Script | None:
         after = _AFTER_FOLDER.match(sentence.mask, lead.end())
         if folder is None or after is None:
             return None
-        cwd, sentence = folder, sentence.cut(after.end())
+        cwd, sentence = folder, sentence.slice(after.end())
     match = _RUN.match(sentence.mask)
     if match is None:
         return None
@@ -134,7 +134,7 @@ def _run(sentence: Inline) -> Command | Script | None:
 
 def _ordered(
     sentence: Inline, codes: list[Span], cwd: str, *, surely: bool
-) -> Command | Script | None:
+) -> ShellCommand | ShellScript | None:
     chosen = [codes[0]]
     for code in codes[1:]:
         between = sentence.mask[chosen[-1].end : code.start]
@@ -154,7 +154,9 @@ def _ordered(
         cwd, place = folder, inside.end()
     if not _ends(sentence.mask, place):
         return None
-    return Command(lines[0], cwd) if len(lines) == 1 else Script("\n".join(lines), cwd=cwd)
+    return (
+        ShellCommand(lines[0], cwd) if len(lines) == 1 else ShellScript("\n".join(lines), cwd=cwd)
+    )
 
 
 def folder_of(text: Inline, match: re.Match[str]) -> str | None:
@@ -174,7 +176,7 @@ def lead_folder(text: Inline) -> tuple[Inline, str | None]:
     if match is None or folder is None:
         return text, None
     after = _AFTER_FOLDER.match(text.mask, match.end())
-    return text.cut(after.end() if after else match.end()), folder
+    return text.slice(after.end() if after else match.end()), folder
 
 
 def _ends(mask: str, place: int) -> bool:
@@ -188,7 +190,7 @@ def _ends(mask: str, place: int) -> bool:
     return not mask[place:].strip(" .!:*_\n")
 
 
-def request_in(text: Inline) -> Request | None:
+def request_in(text: Inline) -> HttpRequest | None:
     """The page that ``text`` orders to fetch, and nothing else."""
     match = _FETCH.match(text.mask)
     if match is None or is_conditional(text.mask):
@@ -205,7 +207,7 @@ def request_in(text: Inline) -> Request | None:
         return None
     if behind.strip(" .,!:)\n").lower() not in ("", "please", "now", "again"):
         return None
-    return Request(urls[0], "HEAD" if match[0].endswith("HEAD") else "GET")
+    return HttpRequest(urls[0], "HEAD" if match[0].endswith("HEAD") else "GET")
 
 
 def _is_url(text: str) -> bool:
@@ -218,7 +220,7 @@ def is_question(text: Inline) -> bool:
     return ending.endswith(("?", "？")) or _ASK.match(text.mask) is not None
 
 
-def call_in(raw: str, known_tools: Collection[str]) -> tuple[Call, str, str] | None:
+def call_in(raw: str, known_tools: Collection[str]) -> tuple[WrittenCall, str, str] | None:
     """The ``@tool {...}`` in ``raw``, and the text before and behind it."""
     match = _CALL.match(raw)
     start = 0
@@ -236,12 +238,12 @@ def call_in(raw: str, known_tools: Collection[str]) -> tuple[Call, str, str] | N
         except (ValueError, RecursionError):
             return None
         behind = raw[end:].strip()
-        return None if _calls(behind, known_tools) else (Call(name, arguments), lead, behind)
+        return None if _calls(behind, known_tools) else (WrittenCall(name, arguments), lead, behind)
     if name in known_tools:
         behind = raw[match.start(1) + len(name) :].strip()
         if _calls(behind, known_tools):
             return None
-        return Call(name, {}), lead, "" if behind == "." else behind
+        return WrittenCall(name, {}), lead, "" if behind == "." else behind
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.text.arguments import Answers, arguments_of
-from planfold.drafting.text.commands import Command, Script
+from planfold.drafting.text.commands import ShellCommand, ShellScript
 from planfold.drafting.text.directives import Directives, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import take_box, without_number
@@ -67,8 +67,10 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
     said = reading.directives
     tool, arguments = arguments_of(entry, order, answers)
     description = reading.description
-    if tool is None and isinstance(reading.action, (Command, Script)):
-        code = reading.action.line if isinstance(reading.action, Command) else reading.action.text
+    if tool is None and isinstance(reading.action, (ShellCommand, ShellScript)):
+        code = (
+            reading.action.line if isinstance(reading.action, ShellCommand) else reading.action.text
+        )
         description = description if code in description else f"{description}:\n{code}"
     description += order.numbers(entry) if tool is None else ""
     draft = TaskDraft(
@@ -126,7 +128,7 @@ def _first_line(blocks: list[Block]) -> str:
         match block:
             case Paragraph(text, raw) if text.text.strip():
                 text = take_box(text, raw)[0]
-                first = text.cut(0, (text.text + "\n").index("\n"))
+                first = text.slice(0, (text.text + "\n").index("\n"))
                 return _plain(take_directives(first)[0])
             case ItemList(items=items):
                 inner = [*items, *inner]

@@ -21,7 +21,7 @@ from planfold.drafting.text.bullets import (
     tells,
     tells_all,
 )
-from planfold.drafting.text.commands import Script
+from planfold.drafting.text.commands import ShellScript
 from planfold.drafting.text.directives import NONE, take_directives
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, first_line
@@ -37,7 +37,7 @@ from planfold.drafting.text.markdown import (
 from planfold.drafting.text.mood import is_note_that_orders, is_statement, is_unfinished
 from planfold.drafting.text.parts import Context, Entry, Part, append, entries, point_to
 from planfold.drafting.text.prose import Clause, read_sentences
-from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.reader import ItemReader
 from planfold.drafting.text.sections import (
     continued,
     is_danger,
@@ -68,7 +68,7 @@ _NO_TEXT: Final = Inline("", "")
 class Flow:
     """Reads the blocks of a section. ``is_name``: its heading is a name, and orders nothing."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ItemReader) -> None:
         self._reader = reader
         self._lists = Lists(reader)
         self.is_name = False
@@ -303,7 +303,7 @@ class Flow:
 
 def is_named_by_script(reading: Reading) -> bool:
     action = reading.action
-    return isinstance(action, Script) and reading.description == first_line(action.text)
+    return isinstance(action, ShellScript) and reading.description == first_line(action.text)
 
 
 def _is_led(block: Block | None) -> bool:
@@ -330,7 +330,7 @@ def _without_option(block: Paragraph, above: list[Block], parts: list[Part]) -> 
     if not (parts and coded and others and is_option(first.mask)):
         return block
     _warn(parts[-1], [first.line])
-    return Paragraph(block.text.cut(block.text.mask.index(others[0].mask)), "")
+    return Paragraph(block.text.slice(block.text.mask.index(others[0].mask)), "")
 
 
 def _is_usual(blocks: list[Block]) -> bool:

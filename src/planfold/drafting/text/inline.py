@@ -49,7 +49,7 @@ class Inline:
     mask: str
     spans: tuple[Span, ...] = ()
 
-    def cut(self, start: int, end: int | None = None) -> Inline:
+    def slice(self, start: int, end: int | None = None) -> Inline:
         """The part from ``start`` to ``end`` without the white space around it."""
         end = len(self.text) if end is None else end
         while start < end and self.text[start].isspace():
@@ -66,7 +66,7 @@ class Inline:
 
     def without(self, start: int, end: int) -> Inline:
         """The text without that part; one space replaces it where it was inside."""
-        left, right = self.cut(0, start), self.cut(end)
+        left, right = self.slice(0, start), self.slice(end)
         return left.joined(right, "" if right.text[:1] in (".", ",", ";", ":", "!", "?") else " ")
 
     def joined(self, other: Inline, between: str) -> Inline:
@@ -153,14 +153,14 @@ def _address(attachment: Attachment) -> str:
 
 def from_tokens(tokens: list[Token]) -> Inline:
     """The text that a reader sees, from the children of an inline token."""
-    writer = _Writer(tokens)
+    writer = _InlineWriter(tokens)
     for place, token in enumerate(tokens):
         writer.add(place, token)
     spans = tuple(sorted(writer.spans, key=lambda span: (span.start, span.end)))
     return Inline("".join(writer.text), "".join(writer.mask), spans)
 
 
-class _Writer:
+class _InlineWriter:
     def __init__(self, tokens: list[Token]) -> None:
         self.text: list[str] = []
         self.mask: list[str] = []

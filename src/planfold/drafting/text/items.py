@@ -14,9 +14,9 @@ from typing import Final
 from planfold.drafting.text import markdown
 from planfold.drafting.text.commands import (
     Action,
-    Call,
-    Command,
-    Script,
+    ShellCommand,
+    ShellScript,
+    WrittenCall,
     call_in,
     command_in,
     is_question,
@@ -108,17 +108,17 @@ def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> R
         reading.kind = NodeKind.Clarification
         reading.choices = chosen
         if chosen:
-            reading.description = text.cut(0, text.mask.rindex("?") + 1).line
+            reading.description = text.slice(0, text.mask.rindex("?") + 1).line
     elif not guarded and "~~" not in text.text:
         reading.action = _action_of(text, more)
-        if isinstance(reading.action, Command) and only_code(text) is not None:
+        if isinstance(reading.action, ShellCommand) and only_code(text) is not None:
             reading.description = reading.action.line  # called by it, without the backticks
             reading.attachments = []
-    script = isinstance(reading.action, Script) and bool(_scripts(more))
+    script = isinstance(reading.action, ShellScript) and bool(_scripts(more))
     if script:
         reading.description = reading.description.removesuffix(":")
     _add_blocks(reading, more, shown_as_script=script)
-    if not reading.description and isinstance(reading.action, Script):
+    if not reading.description and isinstance(reading.action, ShellScript):
         reading.description = first_line(reading.action.text)
     return reading
 
@@ -140,7 +140,7 @@ def _action_of(text: Inline, more: Sequence[markdown.Block]) -> Action | None:
         return None
     action = command_in(text) or request_in(text)
     match action:
-        case Command(line) | Script(line) if is_interactive(line) or only_sets(line):
+        case ShellCommand(line) | ShellScript(line) if is_interactive(line) or only_sets(line):
             return None
         case _:
             return action
@@ -176,7 +176,7 @@ def _only_remarks(more: Sequence[markdown.Block]) -> bool:
     )
 
 
-def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
+def script_in(text: Inline, more: Sequence[markdown.Block]) -> ShellScript | None:
     """The script in the shell blocks of an item, where the item asks for nothing else.
 
     Every block may have one sentence above it that asks for what it does; all other sentences
@@ -217,7 +217,7 @@ def script_in(text: Inline, more: Sequence[markdown.Block]) -> Script | None:
         return None
     if ends_with_shell("\n".join(script)):
         return None
-    return Script("\n".join(script), shells.pop(), next(iter(folders), ""))
+    return ShellScript("\n".join(script), shells.pop(), next(iter(folders), ""))
 
 
 def _runs_alone(code: str) -> bool:
@@ -288,7 +288,7 @@ def _read_prompt(raw: str, more: Sequence[markdown.Block]) -> Reading:
         elif line.strip():
             notes.append(line.strip())
     single = len(commands) == 1 and "\n" not in commands[0]
-    action = Command(commands[0]) if single else Script("\n".join(commands))
+    action = ShellCommand(commands[0]) if single else ShellScript("\n".join(commands))
     alone = (
         not notes
         and not is_interactive("\n".join(commands))
@@ -301,7 +301,7 @@ def _read_prompt(raw: str, more: Sequence[markdown.Block]) -> Reading:
     return reading
 
 
-def _is_argument(attachment: Attachment, call: Call) -> bool:
+def _is_argument(attachment: Attachment, call: WrittenCall) -> bool:
     match attachment:
         case Link(url=address) | FileRef(path=address):
             return any(address.startswith(str(value)) for value in call.arguments.values()) or any(
@@ -359,10 +359,10 @@ def take_box(text: Inline, raw: str) -> tuple[Inline, str, bool | None]:
     box = BOX.match(text.mask)
     if box is None:
         return text, raw, None
-    return text.cut(box.end()), BOX.sub("", raw, count=1), box[1] not in ("", " ")
+    return text.slice(box.end()), BOX.sub("", raw, count=1), box[1] not in ("", " ")
 
 
 def without_number(text: Inline) -> Inline | None:
     """What follows "Step 2:", "2." or "b)" at the beginning, or None when there is no number."""
     match = _NUMBERED.match(text.mask)
-    return text.cut(match.end()) if match else None
+    return text.slice(match.end()) if match else None

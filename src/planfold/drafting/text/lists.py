@@ -41,7 +41,7 @@ from planfold.drafting.text.parts import (
     entries,
     point_to,
 )
-from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.reader import ItemReader
 from planfold.drafting.text.sentences import sentences, take_connector, without_stop
 from planfold.drafting.text.words import is_label_clean, is_procedure, leads_examples
 from planfold.planner.tasks import NodeKind
@@ -61,7 +61,7 @@ _NO_TEXT: Final = Inline("", "")
 class Lists:
     """Reads lists, with ``reader`` for their items."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ItemReader) -> None:
         self._reader = reader
 
     def items(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Final, cast
 
-from planfold.drafting.text.commands import Request
+from planfold.drafting.text.commands import HttpRequest
 from planfold.drafting.text.parts import Entry, Group, Numbering, Part
 from planfold.planner.tasks import Effect
 
@@ -222,7 +222,7 @@ class Order:
 
 def _has_effect(entry: Entry) -> bool:
     action = entry.reading.action
-    called = action is not None and not isinstance(action, Request)
+    called = action is not None and not isinstance(action, HttpRequest)
     return called and entry.directives.effect is not Effect.Safe and not entry.reading.done
 
 

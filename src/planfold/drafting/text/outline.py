@@ -28,7 +28,7 @@ from planfold.drafting.text.markdown import (
 from planfold.drafting.text.mood import is_order_heading, orders
 from planfold.drafting.text.parts import Context, Entry, Group, Part, append, entries
 from planfold.drafting.text.prose import read_request, read_sentences
-from planfold.drafting.text.reader import Reader
+from planfold.drafting.text.reader import ItemReader
 from planfold.drafting.text.repeats import Repeats
 from planfold.drafting.text.sections import (
     Section,
@@ -67,15 +67,15 @@ def outline(blocks: list[Block], title: Heading | None, known_tools: Collection[
     for lists, (by_name, leave_out) in product((True, False), ways):
         if lists and not structured:
             continue
-        reader = Reader(known_tools, leave_out=leave_out, stepwise=stepwise)
+        reader = ItemReader(known_tools, leave_out=leave_out, stepwise=stepwise)
         root = _Document(reader, lists, title, by_name=by_name).read(blocks)
         if _has_entry(root):
             return Outlined(root, reader.notes)
-    reader = Reader(known_tools, leave_out=False)
+    reader = ItemReader(known_tools, leave_out=False)
     return Outlined(Group(parts=list(_headings(reader, blocks, title))), reader.notes)
 
 
-def _headings(reader: Reader, blocks: list[Block], title: Heading | None) -> Iterator[Entry]:
+def _headings(reader: ItemReader, blocks: list[Block], title: Heading | None) -> Iterator[Entry]:
     """A task for each heading, where there is nothing else; the title only if it is alone."""
     found = [block for block in blocks if isinstance(block, Heading)]
     for block in blocks:
@@ -95,7 +95,7 @@ class _Document:
     """``structured``: with lists or commands, so that paragraphs are commentary at first."""
 
     def __init__(
-        self, reader: Reader, structured: bool, title: Heading | None, *, by_name: bool
+        self, reader: ItemReader, structured: bool, title: Heading | None, *, by_name: bool
     ) -> None:
         self._by_name = by_name  # sections about something else are left out
         self._reader = reader

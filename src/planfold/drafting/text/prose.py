@@ -80,7 +80,7 @@ def read_request(text: Inline) -> list[Clause]:
     """
     preface = _PREFACE.match(text.mask)
     if preface:
-        text = text.cut(preface.end())
+        text = text.slice(preface.end())
     if parts := numbered_parts(text):
         return [clause for part in parts for clause in _read_part(part, line=True)]
     if lines := separate_lines(text):
@@ -102,7 +102,7 @@ def _read_part(part: Inline, *, line: bool) -> Iterator[Clause]:
     """``part`` as one clause, without the connector that it begins with."""
     part = without_stop(part)
     step = _STEP.match(part.mask)
-    found = take_connector(capitalised(part.cut(step.end())) if step else part)
+    found = take_connector(capitalised(part.slice(step.end())) if step else part)
     if found.text.text:
         yield Clause(found.text, first=found.first, line=line)
 
@@ -110,7 +110,7 @@ def _read_part(part: Inline, *, line: bool) -> Iterator[Clause]:
 def separate_lines(text: Inline) -> list[Inline]:
     """The lines, where each is a task of its own and not a part of a wrapped sentence."""
     places = [0, *(m.end() for m in re.finditer(r"\n", text.mask))]
-    lines = [text.cut(a, b) for a, b in zip(places, [*places[1:], None], strict=True)]
+    lines = [text.slice(a, b) for a, b in zip(places, [*places[1:], None], strict=True)]
     lines = [line for line in lines if line.text]
     if len(lines) < 2 or _is_wrapped(lines):
         return []
@@ -154,7 +154,7 @@ def _clauses(sentence: Inline) -> Iterator[Clause]:
         together = _TOGETHER.search(text.mask)
         beside = found.beside and not found.then
         if together and not _tells(text.mask):
-            parts = _parallel_parts(text.cut(0, together.start()))
+            parts = _parallel_parts(text.slice(0, together.start()))
             alone = len(parts) == 1
         elif found.beside and found.then and not _tells(text.mask):
             parts, alone = _parallel_parts(text), False
@@ -177,9 +177,9 @@ def _split(sentence: Inline) -> Iterator[Inline]:
             continue
         if match["bare"] is not None and _NOT_ORDER.search(before):
             continue
-        yield sentence.cut(start, match.start())
+        yield sentence.slice(start, match.start())
         start = match.end()
-    yield sentence.cut(start)
+    yield sentence.slice(start)
 
 
 def _tells(mask: str) -> bool:
@@ -193,17 +193,17 @@ def _parallel_parts(text: Inline) -> list[Inline]:
     parts: list[Inline] = []
     start = 0
     for match in _AND.finditer(mask):
-        part = text.cut(start, match.start())
+        part = text.slice(start, match.start())
         if part.text and match.end() > start:
             parts.append(part)
             start = match.end()
-    parts.append(text.cut(start))
+    parts.append(text.slice(start))
     verb = re.match(r"[^\W\d_]+(?=\s)", parts[0].mask)
     both = re.match(r"(?:both|do)\s+", parts[0].mask, re.IGNORECASE)
     if both and len(parts) > 1:
-        parts[0] = parts[0].cut(both.end())
+        parts[0] = parts[0].slice(both.end())
         verb = re.match(r"[^\W\d_]+(?=\s)", parts[0].mask)
     for place, part in enumerate(parts[1:], start=1):
         if verb and _NOUN_PHRASE.match(part.mask):
-            parts[place] = parts[0].cut(0, verb.end()).joined(part, " ")
+            parts[place] = parts[0].slice(0, verb.end()).joined(part, " ")
     return [capitalised(part) for part in parts]

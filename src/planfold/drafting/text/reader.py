@@ -12,7 +12,7 @@ from planfold.drafting.text.parts import Context, Entry, Numbering
 from planfold.drafting.text.words import is_conditional
 
 
-class Reader:
+class ItemReader:
     """``leave_out``: a statement becomes a note and not a task. ``stepwise``: the text is the
     procedure of a release, an upgrade or the like."""
 

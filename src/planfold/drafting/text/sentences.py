@@ -77,7 +77,7 @@ def take_connector(text: Inline) -> Connected:
         beside = beside or match["with"] is not None
         then = then or match["with"] is None
         first = first or match[0].lower().startswith("first")
-        text = capitalised(text.cut(match.end()))
+        text = capitalised(text.slice(match.end()))
     return Connected(text, then, beside, first)
 
 
@@ -100,7 +100,7 @@ def numbered_parts(text: Inline, first: int | None = None) -> list[Inline]:
         starts = [0] if first is not None else []
         starts += [match.end() for match in marks]
         ends = [*(match.start() for match in marks[0 if first is not None else 1 :]), None]
-        parts = [text.cut(start, end) for start, end in zip(starts, ends, strict=True)]
+        parts = [text.slice(start, end) for start, end in zip(starts, ends, strict=True)]
         return [part for part in parts if part.text]
     return []
 
@@ -121,9 +121,9 @@ def sentences(text: Inline) -> Iterator[Inline]:
         while (closed := directive_at(text.mask, behind)) > behind:
             end = closed
             behind = _skip_blanks(mask, end)
-        yield from _with_words(text.cut(start, end))
+        yield from _with_words(text.slice(start, end))
         start = end
-    yield from _with_words(text.cut(start))
+    yield from _with_words(text.slice(start))
 
 
 def _skip_blanks(mask: str, place: int) -> int:
@@ -174,7 +174,7 @@ def without_stop(sentence: Inline) -> Inline:
     if mask.endswith(".") and not mask.endswith("..") and not _STOP.search(mask[-8:]):
         word = _WORD_BEFORE.search(mask[-40:-1])
         if word is None or word[0].lower() not in ("etc", "inc", "ltd"):
-            return sentence.cut(0, len(mask) - 1)
+            return sentence.slice(0, len(mask) - 1)
     return sentence
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from planfold.compaction.messages import Message
 from planfold.compaction.tokens import CHARS_PER_TOKEN
+from planfold.compaction.truncation import truncate_counted
 from planfold.llm.untrusted_text import fenced
 from planfold.planner.context import current_summary
 from planfold.planner.state import PlannerState
@@ -46,7 +47,7 @@ class Brief(msgspec.Struct, frozen=True, omit_defaults=True):
 def write_brief(state: PlannerState, task: Task) -> Brief:
     """The brief of ``task`` in the plan's present state."""
     results = _results(state, task)
-    summary = cut(current_summary(state), _chars(state, SUMMARY_SHARE))
+    summary = truncate_counted(current_summary(state), _chars(state, SUMMARY_SHARE))
     material = [
         f"Result of task {of.id} ({one_line(of.description)}):\n{fenced(text)}"
         for of, text in results
@@ -88,7 +89,7 @@ def _results(state: PlannerState, task: Task) -> list[tuple[Task, str]]:
         if of.status is TaskStatus.Completed and of.kind is not NodeKind.Clarification
     ]
     room = _chars(state, RESULTS_SHARE) // max(len(done), 1)
-    return [(of, cut(as_shown(of.result), room)) for of in done]
+    return [(of, truncate_counted(as_shown(of.result), room)) for of in done]
 
 
 def _chars(state: PlannerState, share: float) -> int:
@@ -98,16 +99,6 @@ def _chars(state: PlannerState, share: float) -> int:
 def as_shown(value: Any) -> str:
     """A JSON value as a model reads it best: text as it is, else compact JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def cut(text: str, limit: int) -> str:
-    """At most about ``limit`` characters: the beginning and the end, and how much is missing."""
-    if len(text) <= limit:
-        return text
-    head = limit // 2
-    tail = limit - head
-    gap = f"\n[... {len(text) - limit:,} characters left out ...]\n"
-    return text[:head] + gap + text[len(text) - tail :]
 
 
 def one_line(text: str, limit: int = 200) -> str:

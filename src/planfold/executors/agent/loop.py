@@ -16,9 +16,9 @@ import msgspec
 from planfold.compaction.messages import Message, ToolRequest
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.agent.brief import Brief, write_brief
-from planfold.executors.agent.interruption import Stopped, interruptible
 from planfold.executors.agent.summary import fit_thread, summarise_results
 from planfold.executors.agent.toolcalls import GIVE_UP, ToolCaller, ToolCalls, safe_name
+from planfold.executors.cancellation import Stopped, interruptible
 from planfold.executors.context import BudgetUsedUp, TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.recordable import as_text, recordable
@@ -140,7 +140,7 @@ class Conversation:
         request = Request(tuple(self._messages), tools=tools)
 
         async def ask(again: bool) -> tuple[Any, Spend]:
-            answer = await interruptible(context, model.ask(request))
+            answer = await interruptible(context.cancelled, model.ask(request))
             return _clean(answer), answer.spend
 
         if not context.recorded(key):

@@ -10,9 +10,10 @@ from planfold.compaction.messages import Message
 from planfold.compaction.profiles import find_profile
 from planfold.compaction.threads import Split, split_thread, with_summary
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
+from planfold.compaction.truncation import truncate_counted
 from planfold.errors import ContextCannotFit
-from planfold.executors.agent.brief import as_shown, cut, one_line
-from planfold.executors.agent.interruption import interruptible
+from planfold.executors.agent.brief import as_shown, one_line
+from planfold.executors.cancellation import interruptible
 from planfold.executors.context import TaskContext
 from planfold.executors.recordable import as_text
 from planfold.llm.model import Model, Request, ToolSchema
@@ -95,7 +96,7 @@ async def summarise_results(context: TaskContext, model: Model) -> None:
 
 async def _ask(context: TaskContext, model: Model, request: Request, key: str) -> Any:
     async def ask(again: bool) -> tuple[str, Spend]:
-        answer = await interruptible(context, model.ask(request))
+        answer = await interruptible(context.cancelled, model.ask(request))
         refused = answer.finish == "refusal"
         return "" if refused else as_text(answer.text).strip(), answer.spend
 
@@ -115,9 +116,9 @@ def _request(plan: PlannerState) -> tuple[Request, list[int]]:
     room = int(budget * INPUT_SHARE) * CHARS_PER_TOKEN // (len(done) + 1)
     parts = [f"The goal of the plan: {plan.goal or plan.title}"]
     if summary := current_summary(plan):
-        parts.append(f"The summary up to now:\n{fenced(cut(summary, room))}")
+        parts.append(f"The summary up to now:\n{fenced(truncate_counted(summary, room))}")
     for task in done:
-        result = fenced(cut(as_shown(task.result), room))
+        result = fenced(truncate_counted(as_shown(task.result), room))
         parts.append(f"Task {task.id} ({one_line(task.description)}):\n{result}")
     words = int(budget * SUMMARY_SHARE * CHARS_PER_TOKEN)
     parts.append(f"Write at most {words:,} characters.")

@@ -11,11 +11,12 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from planfold.compaction.errors import compact_error_message
+from planfold.compaction.truncation import truncate_counted
 from planfold.drafting.arguments import ArgumentChecks
+from planfold.drafting.draft import Limits
 from planfold.drafting.faults import Faults
-from planfold.drafting.limits import Limits
 from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, PlanfoldError
-from planfold.executors.agent.brief import as_shown, cut, one_line
+from planfold.executors.agent.brief import as_shown, one_line
 from planfold.executors.agent.textcalls import call_in_text
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import Executor, Outcome, ToolExecutor
@@ -151,7 +152,7 @@ class ToolCalls:
         self.heard = True
         if ran.error is not None:
             return f"It failed.\n{fenced(compact_error_message(ran.error, self._error_limit))}"
-        return fenced(cut(as_shown(ran.result), self._shown))
+        return fenced(truncate_counted(as_shown(ran.result), self._shown))
 
     async def _ask_person(self, arguments: Mapping[str, Any], number: str) -> str:
         question = str(arguments["question"])[:QUESTION_CHARS]

@@ -11,6 +11,7 @@ from typing import Any
 
 from planfold.errors import Permanent
 from planfold.executors.files.workspace import GIT_FOLDER, OWN_FOLDER, TEMPORARY, Parts, Workspace
+from planfold.executors.recordable import as_text
 
 MOST_ENTRIES = 2_000
 MOST_VISITED = 100_000  # entries looked at, whether they match or not
@@ -87,7 +88,7 @@ def _children(workspace: Workspace, folder: Parts) -> list[tuple[str, os.stat_re
 
 
 def _entry(path: Parts, found: os.stat_result) -> dict[str, Any]:
-    shown = "/".join(path).encode("utf-8", "backslashreplace").decode()
+    shown = as_text("/".join(path))
     if stat.S_ISREG(found.st_mode):
         return {"path": shown, "type": "file", "bytes": found.st_size}
     if stat.S_ISDIR(found.st_mode):

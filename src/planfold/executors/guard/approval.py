@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from planfold.printable import printable
 from planfold.tools.policy.rules import Call, Verdict
 
 ALLOW_ONCE, DENY = "allow once", "deny"
@@ -59,19 +59,5 @@ def _plain(text: str, limit: int) -> str:
         head, tail = limit * 2 // 3, limit // 3
         left_out = len(text) - head - tail
         gap = f" [... {left_out:,} OF {len(text):,} CHARACTERS NOT SHOWN, sha256 {digest} ...] "
-        return _visible(text[:head]) + gap + _visible(text[len(text) - tail :])
-    return _visible(text)
-
-
-def _visible(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(_spelt(text))
-
-
-def _spelt(text: str) -> Iterator[str]:
-    for character in text:
-        if character.isprintable():
-            yield character
-        else:
-            yield character.encode("unicode_escape").decode()
+        return printable(text[:head]) + gap + printable(text[len(text) - tail :])
+    return printable(text)

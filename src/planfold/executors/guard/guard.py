@@ -18,7 +18,7 @@ from planfold.executors.guard.approval import ALLOW_ONCE, DENY, fingerprint, que
 from planfold.executors.recordable import as_text
 from planfold.planner.commands import NeedsClarification, TaskFailed
 from planfold.tools.policy.matching import HTTP, SHELL
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Verdict
 from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import (
@@ -291,7 +291,7 @@ def make_guard(
     Raises ConfigurationError for an invalid rule or secret.
     """
     secrets = Secrets(sources)
-    places = Places(workspace, guarded=tuple(guarded), private=secrets.files())
+    paths = WorkspacePaths(workspace, guarded=tuple(guarded), private=secrets.files())
     values = {name: os.environ.get(name, "") for name in (*VENDORS_KEYS, *key_variables)}
     keys = {name: value for name, value in values.items() if len(value) >= SHORTEST}
-    return Guard(Policy(policy, places), secrets, keys=keys)
+    return Guard(Policy(policy, paths), secrets, keys=keys)

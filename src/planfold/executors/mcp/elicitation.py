@@ -20,7 +20,7 @@ MESSAGE_LIMIT = 2_000  # characters
 WORD_LIMIT = 200  # characters of a choice or a field's name
 
 
-class Question(msgspec.Struct, frozen=True):
+class ElicitationField(msgspec.Struct, frozen=True):
     """One thing to ask. ``field`` is None for a plain yes or no."""
 
     text: str
@@ -34,7 +34,7 @@ class Elicitation(msgspec.Struct, frozen=True):
     """One input that a server requested, and its questions."""
 
     key: str
-    questions: tuple[Question, ...]
+    questions: tuple[ElicitationField, ...]
     form: bool  # whether the answer carries fields
 
     def response(self, answers: dict[str, Any] | None) -> dict[str, Any]:
@@ -69,18 +69,20 @@ def _elicitation(server: str, key: str, request: Any) -> Elicitation:
     if len(fields) > MOST_FIELDS:
         raise Permanent(f"{server} asks for a form of more than {MOST_FIELDS} fields")
     questions = tuple(_questions(message, fields, _list(schema.get("required"))))
-    confirm = (Question(message, ("accept", DECLINE)),)
+    confirm = (ElicitationField(message, ("accept", DECLINE)),)
     return Elicitation(key, questions or confirm, form=True)
 
 
-def _visit(server: str, message: str, url: str) -> Question:
+def _visit(server: str, message: str, url: str) -> ElicitationField:
     shown = plain_text(url, MESSAGE_LIMIT)
     if shown != url or not re.match(r"https?://[^/\s]", url):
         raise Permanent(f"{server} asks to open {shown[:WORD_LIMIT]!r}, which is not a web address")
-    return Question(f"{message}\nOpen this page, then say so: {shown}", ("done", DECLINE))
+    return ElicitationField(f"{message}\nOpen this page, then say so: {shown}", ("done", DECLINE))
 
 
-def _questions(message: str, fields: dict[str, Any], required: list[Any]) -> Iterator[Question]:
+def _questions(
+    message: str, fields: dict[str, Any], required: list[Any]
+) -> Iterator[ElicitationField]:
     for name, given in fields.items():
         schema = _object(given)
         shown = plain_text(str(schema.get("title") or name), WORD_LIMIT)
@@ -95,7 +97,7 @@ def _questions(message: str, fields: dict[str, Any], required: list[Any]) -> Ite
             choices = tuple(dict.fromkeys((*choices, DECLINE)))
         else:
             lines.append(f'("{DECLINE}" refuses to answer)')
-        yield Question("\n".join(lines), choices, name, schema, must)
+        yield ElicitationField("\n".join(lines), choices, name, schema, must)
 
 
 def _hints(schema: dict[str, Any]) -> Iterator[str]:
@@ -147,7 +149,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def converted(question: Question, answer: str) -> Any:
+def converted(question: ElicitationField, answer: str) -> Any:
     """The answer as the field's type wants it. Raises ValueError, saying what is wanted."""
     answer, schema = answer.strip(), question.schema
     kind = schema.get("type")

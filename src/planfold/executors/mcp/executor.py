@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import msgspec
 
 from planfold.errors import Permanent, Transient
+from planfold.executors.cancellation import Stopped, interruptible
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.mcp.elicitation import (
     DECLINE,
     LEAVE_OUT,
     Elicitation,
-    Question,
+    ElicitationField,
     converted,
     elicitations,
 )
@@ -39,7 +40,7 @@ ERROR_LIMIT = 4_000  # characters
 PAUSES = (0.05, 0.1, 0.25, 0.5, 1.0)  # seconds between calls that a server is not ready for
 _STEP = "input {}"
 
-Progress = Callable[[str], Awaitable[None]]
+ProgressCallback = Callable[[str], Awaitable[None]]
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ class CallCutOff(Transient):
     """The call was sent and will not be answered: what it did is not known."""
 
 
-class ForeignServer(Protocol):
+class McpServerPort(Protocol):
     """A connection to a server, made and made again as needed."""
 
     @property
@@ -80,7 +81,7 @@ class ForeignServer(Protocol):
         tool: str,
         arguments: dict[str, Any],
         *,
-        progress: Progress,
+        progress: ProgressCallback,
         key: str,
         responses: dict[str, Any] | None = None,
         state: str | None = None,
@@ -90,13 +91,13 @@ class ForeignServer(Protocol):
         ...
 
 
-class ForeignExecutor:
+class McpExecutor:
     """Serves one tool of a server. ``remote`` is the server's name for it; ``hints`` are the
     server's statements about it, which are not trusted. ``keep`` is in bytes."""
 
     def __init__(
         self,
-        server: ForeignServer,
+        server: McpServerPort,
         tool: Tool,
         remote: str,
         *,
@@ -114,7 +115,7 @@ class ForeignExecutor:
             return TaskFailed("cancelled before it started", retryable=False)
         try:
             return await self._converse(context)
-        except _Stopped:
+        except Stopped:
             return TaskFailed("cancelled: the server was asked to stop", retryable=False)
         except Permanent as error:
             return TaskFailed(as_text(error)[:ERROR_LIMIT], retryable=False)
@@ -168,7 +169,7 @@ class ForeignExecutor:
             await asyncio.sleep(PAUSES[min(waits, len(PAUSES) - 1)])
             waits += 1
             if context.cancelled.is_set():
-                raise _Stopped
+                raise Stopped
 
     async def _sent(
         self, context: TaskContext, responses: dict[str, Any] | None, state: str | None
@@ -176,30 +177,15 @@ class ForeignExecutor:
         async def progress(note: str) -> None:
             await context.progress(plain_text(note, 1_000))
 
-        call = asyncio.ensure_future(
-            self._server.call(
-                self._remote,
-                context.arguments,
-                progress=progress,
-                key=context.idempotency_key,
-                responses=responses,
-                state=state,
-            )
+        call = self._server.call(
+            self._remote,
+            context.arguments,
+            progress=progress,
+            key=context.idempotency_key,
+            responses=responses,
+            state=state,
         )
-
-        def stop() -> None:
-            call.cancel()
-
-        context.cancelled.watch(stop)
-        try:
-            return await call
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if context.cancelled.is_set() and not (task is not None and task.cancelling()):
-                raise _Stopped from None
-            raise
-        finally:
-            context.cancelled.unwatch(stop)
+        return await interruptible(context.cancelled, call)
 
     async def _answers(
         self, context: TaskContext, place: str, asked: Elicitation
@@ -215,7 +201,7 @@ class ForeignExecutor:
             answers[question.field] = converted(question, given)
         return answers
 
-    async def _answer(self, context: TaskContext, place: str, question: Question) -> str:
+    async def _answer(self, context: TaskContext, place: str, question: ElicitationField) -> str:
         text = question.text
         for again in range(MOST_ANSWERS):
             key = f"input {place}" + (f" again {again}" if again else "")
@@ -281,10 +267,6 @@ class ForeignExecutor:
 
 def _as_is(answer: InputNeeded) -> InputNeeded:
     return answer
-
-
-class _Stopped(Exception):
-    """The attempt was cancelled in the middle of a call."""
 
 
 def _text_of(block: dict[str, Any]) -> str | None:

@@ -19,13 +19,20 @@ from planfold.executors.mcp.executor import (
     Answered,
     CallCutOff,
     CallRefused,
-    ForeignExecutor,
     InputNeeded,
-    Progress,
+    McpExecutor,
+    ProgressCallback,
     ServerAway,
 )
 from planfold.planner.tasks import Effect
-from planfold.providers.mcp.link import Link, Listing, Offer, first_line, sent, transport
+from planfold.providers.mcp.connection import (
+    Listing,
+    McpConnection,
+    Offer,
+    first_line,
+    sent,
+    transport,
+)
 from planfold.providers.mcp.messages import CALL_RESULT, SET_ASIDE
 from planfold.tools.mcp_servers import (
     DESCRIPTION_LIMIT,
@@ -71,11 +78,11 @@ class McpServer:
         self._environ = dict(environ)
         self._resolved = dict(resolved)
         self._redactor = redactor
-        self._link: Link | None = None
+        self._link: McpConnection | None = None
         self._connecting = asyncio.Lock()
         self._offered: dict[str, bytes] = {}  # what each tool was when it was first listed
 
-    async def tools(self) -> list[ForeignExecutor]:
+    async def tools(self) -> list[McpExecutor]:
         """Connect, and list the server's tools. Raises ServerAway."""
         link = await self._connected()
         return [self._executor(remote, tool, hints) for remote, tool, hints in link.tools]
@@ -85,7 +92,7 @@ class McpServer:
         tool: str,
         arguments: dict[str, Any],
         *,
-        progress: Progress,
+        progress: ProgressCallback,
         key: str,
         responses: dict[str, Any] | None = None,
         state: str | None = None,
@@ -106,7 +113,9 @@ class McpServer:
         ):  # the connection has ended since the last call, or the session is unknown to the server
             return await self._send(request, progress)
 
-    async def _send(self, request: types.CallToolRequest, tell: Progress) -> Answered | InputNeeded:
+    async def _send(
+        self, request: types.CallToolRequest, tell: ProgressCallback
+    ) -> Answered | InputNeeded:
         async def note(progress: float, total: float | None, message: str | None) -> None:
             share = f"{progress:g}" if total is None else f"{progress:g} of {total:g}"
             await tell(self._redactor.text(f"{share}: {message}" if message else share))
@@ -131,7 +140,7 @@ class McpServer:
             raise CallCutOff(self._redactor.text(why)) from None
         return self._answer(result)
 
-    def _must_be_the_same(self, link: Link, tool: str) -> None:
+    def _must_be_the_same(self, link: McpConnection, tool: str) -> None:
         # What was approved is what was offered when planfold started.
         if link.definitions.get(tool) != self._offered.get(tool):
             raise CallRefused(
@@ -145,7 +154,7 @@ class McpServer:
         if link is not None:
             await link.close()
 
-    async def _connected(self) -> Link:
+    async def _connected(self) -> McpConnection:
         async with self._connecting:
             if self._link is None or self._link.ended:
                 self._link = None
@@ -165,18 +174,20 @@ class McpServer:
                     self._offered = link.definitions
             return self._link
 
-    def _begun(self) -> Link:
+    def _begun(self) -> McpConnection:
         make = functools.partial(
             transport, self._settings, self._workspace, self._environ, self._resolved
         )
-        return Link(self.name, make, self._offer, self._explained)
+        return McpConnection(self.name, make, self._offer, self._explained)
 
-    async def _drop(self, link: Link) -> None:
+    async def _drop(self, link: McpConnection) -> None:
         if self._link is link:
             self._link = None
         await link.close()
 
-    async def _explanation(self, fault: MCPError, link: Link, *, reached_it: bool) -> Exception:
+    async def _explanation(
+        self, fault: MCPError, link: McpConnection, *, reached_it: bool
+    ) -> Exception:
         message = self._redactor.text(f"{self.name}: {plain_text(fault.message, 2_000)}")
         if fault.code == REQUEST_TIMEOUT:
             limit = f"{self._settings.timeout:g} s"
@@ -212,8 +223,8 @@ class McpServer:
             result.is_error,
         )
 
-    def _executor(self, remote: str, tool: Tool, hints: tuple[str, ...]) -> ForeignExecutor:
-        return ForeignExecutor(self, tool, remote, hints=hints)
+    def _executor(self, remote: str, tool: Tool, hints: tuple[str, ...]) -> McpExecutor:
+        return McpExecutor(self, tool, remote, hints=hints)
 
     def _offer(self, listing: Listing, info: types.Implementation | None) -> list[Offer]:
         """The tools as plans know them, each with the server's name of it and its hints."""
@@ -271,8 +282,8 @@ class McpServer:
             warnings.append(f"{self.name}: tools are left out: it lists too many; {choose}")
         self.left_out = odd | dict.fromkeys(excess, limit)
 
-    def _explained(self, why: str, complaints: str) -> str:
-        lines = plain_text(complaints, len(complaints) + 1).splitlines()
+    def _explained(self, why: str, stderr: str) -> str:
+        lines = plain_text(stderr, len(stderr) + 1).splitlines()
         said = plain_text(lines[-1], 400) if lines else ""  # of a traceback, what it is about
         return self._redactor.text(f"{self.name}: {why}" + (f"; it said: {said}" if said else ""))
 

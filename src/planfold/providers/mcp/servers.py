@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.mcp.executor import ForeignExecutor, ServerAway
+from planfold.executors.mcp.executor import McpExecutor, ServerAway
 from planfold.executors.shell import inherited
 from planfold.tools.mcp_servers import ToolServer, check_server
 from planfold.tools.redaction import Redactor
@@ -27,9 +27,9 @@ class Servers:
         self.failures: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []
-        self._tools: list[ForeignExecutor] = []
+        self._tools: list[McpExecutor] = []
 
-    def tools(self) -> list[ForeignExecutor]:
+    def tools(self) -> list[McpExecutor]:
         """An executor for each tool of each server that started, by name."""
         return sorted(self._tools, key=lambda executor: executor.tool.name)
 

@@ -1,4 +1,4 @@
-"""``Complaints``: the end of what a server process writes to its standard error."""
+"""``StderrTail``: the end of what a server process writes to its standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEEP = 8 * 1024  # bytes
 LAST_WORDS_S = 0.2
 
 
-class Complaints(asyncio.Protocol):
+class StderrTail(asyncio.Protocol):
     """Reads a pipe for as long as the block lasts, and keeps the last 8 KiB.
 
     Give ``stream`` to the process, then call ``started()``.
@@ -37,7 +37,7 @@ class Complaints(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended.set()
 
-    async def __aenter__(self) -> Complaints:
+    async def __aenter__(self) -> StderrTail:
         reading, writing = os.pipe()
         self.stream = os.fdopen(writing, "w")
         pipe = os.fdopen(reading, "rb", 0)

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from planfold.errors import Permanent
-from planfold.tools.policy.paths import Places, matches
+from planfold.tools.policy.paths import WorkspacePaths, matches
 from planfold.tools.policy.programs import mentions, why_not_arguments, why_not_program
-from planfold.tools.policy.rules import Call, Decision, Rule
+from planfold.tools.policy.rules import Call, PolicyDecision, Rule
 from planfold.tools.policy.urls import Target, parse_url
 from planfold.tools.secrets import references
 
@@ -24,12 +24,14 @@ READING = ("read", "list")
 _DEFAULT_PORTS = (80, 443)
 
 
-class Facts:
+class CallFacts:
     """What a policy needs to know of a call."""
 
-    def __init__(self, call: Call, places: Places, which: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, call: Call, paths: WorkspacePaths, which: Callable[[str], str | None]
+    ) -> None:
         self._call = call
-        self._places = places
+        self._paths = paths
         self._which = which
         given, own = call.arguments, not call.server
         self.secrets = references(given)
@@ -50,15 +52,15 @@ class Facts:
         """Whether it stays within the workspace, so that taint makes no difference."""
         return self._action is not None and not self.secrets
 
-    def caution(self) -> tuple[Decision, str, str] | None:
+    def caution(self) -> tuple[PolicyDecision, str, str] | None:
         """Why a call that a rule allows still needs a decision: decision, name and reason."""
         place = self._place()
         if place is None:
             return None
         if self._action in READING:
-            if self._places.is_private(place):
+            if self._paths.is_private(place):
                 return "ask", "default", f"{place} may hold keys"
-        elif self._places.is_guarded(place) or self._places.is_private(place):
+        elif self._paths.is_guarded(place) or self._paths.is_private(place):
             return "ask", "default", f"{place} steers planfold or other programs, or holds keys"
         return None
 
@@ -104,7 +106,7 @@ class Facts:
             yield "it is about argv; a script can do anything"
         else:
             words, cwd = [_text(word) for word in argv], _text(given.get("cwd", "."))
-            folder = self._places.relative(cwd)
+            folder = self._paths.relative(cwd)
             if folder is None or not matches(folder, rule.cwd):
                 yield f"the directory is {cwd!r}"
             if given.get("stdin") is not None and not rule.stdin:
@@ -115,10 +117,10 @@ class Facts:
                     yield f"it does not name the environment variable {name}"
             given_program = words[0]
             found = self._which(given_program)
-            reason = why_not_program(rule.program, given_program, found, self._places)
+            reason = why_not_program(rule.program, given_program, found, self._paths)
             yield from filter(None, [reason])
             tokens, rest = rule.arguments or (), words[1:]
-            reason = why_not_arguments(tokens, rule.options, rest, self._places, folder or ".")
+            reason = why_not_arguments(tokens, rule.options, rest, self._paths, folder or ".")
             yield from filter(None, [reason])
 
     def _other_request(self, rule: Rule) -> Iterator[str]:
@@ -222,7 +224,7 @@ class Facts:
     # --- both ----------------------------------------------------------------------------------
 
     def _place(self) -> str | None:
-        return self._places.relative(self._path) if isinstance(self._path, str) else None
+        return self._paths.relative(self._path) if isinstance(self._path, str) else None
 
     def _method(self) -> str:
         return _text(self._call.arguments.get("method", "GET"))

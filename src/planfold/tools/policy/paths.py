@@ -22,7 +22,7 @@ PRIVATE = (
 )
 
 
-class Places:
+class WorkspacePaths:
     """What paths mean in a workspace.
 
     ``guarded`` and ``private`` are further files and folders (absolute) with everything below

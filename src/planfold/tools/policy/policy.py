@@ -13,11 +13,10 @@ from pathlib import Path
 import msgspec
 
 from planfold.errors import ConfigurationError
-from planfold.tools.policy.matching import Facts
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.matching import CallFacts
+from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.rules import (
     Call,
-    Decision,
     PolicySettings,
     Rule,
     Verdict,
@@ -25,7 +24,7 @@ from planfold.tools.policy.rules import (
     fault_of,
 )
 
-__all__ = ["Call", "Decision", "Policy", "PolicySettings", "Rule", "Verdict"]
+__all__ = ["Call", "Policy", "PolicySettings", "Rule", "Verdict"]
 
 
 class Considered(msgspec.Struct, frozen=True):
@@ -46,12 +45,12 @@ class Policy:
     def __init__(
         self,
         settings: PolicySettings | None = None,
-        places: Places | None = None,
+        paths: WorkspacePaths | None = None,
         *,
         which: Callable[[str], str | None] | None = None,
     ) -> None:
         self.settings = settings or PolicySettings()
-        self._places = places or Places(Path.cwd())
+        self._paths = paths or WorkspacePaths(Path.cwd())
         self._which = which or find_program
         self._rules = [(f"rule {n}", rule) for n, rule in enumerate(self.settings.rules, 1)]
         for name, rule in self._rules:
@@ -101,15 +100,15 @@ class Policy:
             Considered(name, rule, self._why_not(rule, call, facts)) for name, rule in self._rules
         ]
 
-    def _why_not(self, rule: Rule, call: Call, facts: Facts) -> str | None:
+    def _why_not(self, rule: Rule, call: Call, facts: CallFacts) -> str | None:
         if not call.proposed and rule.holds_for != "everybody":
             return "it is for what models propose"
         if rule.decision == "allow":
             return facts.why_not_surely(rule)
         return facts.why_not_perhaps(rule)
 
-    def _facts(self, call: Call) -> Facts:
-        return Facts(call, self._places, self._which)
+    def _facts(self, call: Call) -> CallFacts:
+        return CallFacts(call, self._paths, self._which)
 
 
 def find_program(name: str) -> str | None:

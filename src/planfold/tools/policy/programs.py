@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from planfold.tools.policy.paths import Places
+from planfold.tools.policy.paths import WorkspacePaths
 
 ANY, REST, PATH, PATHS = "*", "...", "path", "path..."
 OPEN = frozenset({ANY, REST, PATH, PATHS})
@@ -62,7 +62,9 @@ def fault_in(program: str, arguments: Sequence[str], options: Sequence[str]) -> 
     return None
 
 
-def why_not_program(wanted: str, given: str, found: str | None, places: Places) -> str | None:
+def why_not_program(
+    wanted: str, given: str, found: str | None, paths: WorkspacePaths
+) -> str | None:
     """Why ``given`` (argv[0]; ``found`` is where the PATH leads) is not the program ``wanted``."""
     if wanted.startswith("/"):
         if given == wanted or ("/" not in given and found == wanted):
@@ -72,13 +74,17 @@ def why_not_program(wanted: str, given: str, found: str | None, places: Places) 
         return f"the program is {given!r}"
     if found is None:
         return f"{given!r} is not found on the PATH, or the PATH has a relative entry"
-    if not os.path.isabs(found) or places.is_inside(found):
+    if not os.path.isabs(found) or paths.is_inside(found):
         return f"{given!r} is a file of the workspace ({found}); name it by its absolute path"
     return None
 
 
 def why_not_arguments(
-    tokens: Sequence[str], options: Sequence[str], words: Sequence[str], places: Places, folder: str
+    tokens: Sequence[str],
+    options: Sequence[str],
+    words: Sequence[str],
+    paths: WorkspacePaths,
+    folder: str,
 ) -> str | None:
     """Why ``words`` do not fit ``tokens``, or None. ``folder`` is where relative paths start.
 
@@ -87,19 +93,19 @@ def why_not_arguments(
     left = list(tokens)
     for word in words:
         token = left[0] if left else None
-        if token is not None and token not in OPEN and _is_spelt(token, word, places, folder):
+        if token is not None and token not in OPEN and _is_spelt(token, word, paths, folder):
             left.pop(0)
             continue
         if is_option(word):
             spelt_out_yet = token is None or token in OPEN or len(left) < len(tokens)
-            if spelt_out_yet and any(_is_spelt(o, word, places, folder) for o in options):
+            if spelt_out_yet and any(_is_spelt(o, word, paths, folder) for o in options):
                 continue
             return f"the option {word!r} is not among its options"
         if token is None:
             return f"{word!r} is an argument too many"
         if token not in OPEN:
             return f"{word!r} is given where {token!r} is expected"
-        reason = places.why_not(word, folder) if word.isprintable() else f"{word!r} is not plain"
+        reason = paths.why_not(word, folder) if word.isprintable() else f"{word!r} is not plain"
         if reason is not None:
             return reason
         if token in (ANY, PATH):
@@ -117,7 +123,7 @@ def _is_glob(token: str) -> bool:
     return token not in OPEN and not token.startswith("=") and ("*" in token or "?" in token)
 
 
-def _is_spelt(token: str, word: str, places: Places, folder: str) -> bool:
+def _is_spelt(token: str, word: str, paths: WorkspacePaths, folder: str) -> bool:
     if token.startswith("="):
         return word == token[1:]
     for choice in token.split("|"):
@@ -126,10 +132,10 @@ def _is_spelt(token: str, word: str, places: Places, folder: str) -> bool:
         if _is_glob(choice) and word.isprintable() and fnmatchcase(word, choice):
             if is_option(choice):  # --color=*, -j*: what follows is data
                 fixed = re.split(r"[*?]", choice, maxsplit=1)[0]
-                return places.why_not(word.removeprefix(fixed), folder) is None
+                return paths.why_not(word.removeprefix(fixed), folder) is None
             if "://" in choice:
                 return ".." not in word.split("/")
-            return places.why_not(word, folder) is None
+            return paths.why_not(word, folder) is None
     return False
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from planfold.tools.policy.programs import fault_in
 
-Decision = Literal["allow", "ask", "deny"]
+PolicyDecision = Literal["allow", "ask", "deny"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -24,7 +24,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     the tool reaches neither the network nor a shell. ``reason`` is shown.
     """
 
-    decision: Decision
+    decision: PolicyDecision
     tool: str = "*"
     program: str | None = None
     arguments: tuple[str, ...] | None = None
@@ -67,7 +67,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True):
     """``rule`` names what decided: "rule 2", or the default that held."""
 
-    decision: Decision
+    decision: PolicyDecision
     rule: str
     reason: str
 

@@ -1,4 +1,4 @@
-"""``Chore``: a loop of a worker with one shape of start, stop, wake-up and backoff."""
+"""``WorkerLoop``: work that a worker repeats, with one start, stop, wake-up and backoff."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_PAUSE_S = 8.0  # between two rounds that fail
 SHORTEST_PAUSE_S = 0.005  # so that a busy log does not mean a busy loop
 
 
-class Chore:
+class WorkerLoop:
     """Runs ``work`` again and again; it returns after how many seconds at most it wants to run
     next. A wake-up of the store starts the next round at once. A round that fails is reported to
     ``trouble`` and repeated with exponential backoff, with jitter."""

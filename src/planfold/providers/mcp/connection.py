@@ -1,4 +1,4 @@
-"""``Link``: one connection to a foreign tool server, by the Model Context Protocol.
+"""``McpConnection``: one connection to a foreign tool server, by the Model Context Protocol.
 
 It runs in a task of its own, because its contexts (pipes, a process, a task group) must be entered
 and left in the same task; calls come from any task.
@@ -25,7 +25,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from planfold.executors.mcp.executor import ServerAway
 from planfold.providers.mcp.messages import Received
-from planfold.providers.mcp.stderr import Complaints
+from planfold.providers.mcp.stderr import StderrTail
 from planfold.tools.mcp_servers import ToolServer, plain_text
 from planfold.tools.tool import Tool
 
@@ -46,7 +46,7 @@ class Listing(NamedTuple):
 
 
 Offer = tuple[str, Tool, tuple[str, ...]]  # the server's name of a tool, the tool, its hints
-Transport = Callable[[Complaints], Any]
+Transport = Callable[[StderrTail], Any]
 
 # What a call's task sets to a list finds there that its request has left this process.
 sent: ContextVar[list[bool] | None] = ContextVar("planfold_mcp_sent", default=None)
@@ -55,7 +55,7 @@ for _name in ("mcp", "client"):  # what the client logs must not end up between 
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
-class Link:
+class McpConnection:
     """One connection to a server, from its start to its end."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Link:
         self._transport = transport
         self._offered = offered
         self._explained = explained
-        self._complaints = Complaints()
+        self._stderr = StderrTail()
         self._stop = asyncio.Event()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._life = asyncio.create_task(self._live(), name=f"planfold-mcp-{name}")
@@ -97,17 +97,17 @@ class Link:
             await asyncio.wait([self._life], timeout=STOP_S)
 
     def explained(self, why: str) -> str:
-        return self._explained(why, self._complaints.text())
+        return self._explained(why, self._stderr.text())
 
     @asynccontextmanager
     async def _messages(self) -> AsyncIterator[Any]:
-        async with self._transport(self._complaints) as (read, write):
+        async with self._transport(self._stderr) as (read, write):
             yield Received(read, self._odd_tools), write
 
     async def _live(self) -> None:
         try:
             async with (
-                self._complaints,
+                self._stderr,
                 Client(
                     self._messages(),
                     client_info=types.Implementation(name="planfold", version=version("planfold")),
@@ -155,7 +155,7 @@ async def transport(
     workspace: Path,
     environ: Mapping[str, str],
     resolved: Mapping[str, str],
-    complaints: Complaints,
+    stderr: StderrTail,
 ) -> AsyncIterator[Any]:
     """The streams of a new connection; starts the server if it is a command. ``environ`` is all
     that it sees, before ``resolved``: its env or the headers, secrets resolved."""
@@ -167,8 +167,8 @@ async def transport(
             cwd=workspace,
             encoding_error_handler="replace",  # one strict error would leave the call unanswered
         )
-        async with stdio_client(parameters, errlog=complaints.stream) as (read, write):
-            complaints.started()
+        async with stdio_client(parameters, errlog=stderr.stream) as (read, write):
+            stderr.started()
             yield read, _Noted(write)
         return
     timeout = httpx2.Timeout(_CONNECT_S, read=settings.timeout + _CONNECT_S)

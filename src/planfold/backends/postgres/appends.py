@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 _NONE: tuple[None, ...] = (None,) * 8
 
 
-class Task(msgspec.Struct, gc=False):
+class QueueRow(msgspec.Struct, gc=False):
     """A row that enters the queue."""
 
     task_id: int
@@ -43,7 +43,7 @@ Touch = tuple[int, str, int | None, int | None]
 that it must have, if any."""
 
 
-class Decision:
+class PendingAppend:
     """One decision, encoded, and who waits for its answer: the position of its last event."""
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Decision:
         self.touches: list[Touch] = [
             (fence.task_id, "fence", fence.attempt, fence.epoch) for fence in append.fences
         ]
-        self.tasks: list[Task] = []
+        self.tasks: list[QueueRow] = []
         if append.queue:
             self._net_changes(append)
         self.size = sum(len(row[3]) + len(row[4]) for row in self.events) + len(self.head)
@@ -94,13 +94,13 @@ class Decision:
         ones are added."""
         settled: set[int] = set()
         signalled: set[int] = set()
-        entered: dict[int, Task] = {}
+        entered: dict[int, QueueRow] = {}
         for change, version in append.queue:
             task_id = change.task_id
             if isinstance(change, Enqueue):
                 owner = append.owner if task_id in append.leased else None
                 about = (task_id, change.attempt, change.route, version, owner)
-                entered[task_id] = Task(*about, change.tool, change.priority)
+                entered[task_id] = QueueRow(*about, change.tool, change.priority)
             elif isinstance(change, Settle):
                 entered.pop(task_id, None)
                 settled.add(task_id)
@@ -171,7 +171,7 @@ class Decision:
 
 
 def arguments(
-    batch: Sequence[Decision], lease_s: float, strict: bool, clock: float | None
+    batch: Sequence[PendingAppend], lease_s: float, strict: bool, clock: float | None
 ) -> list[Any]:
     """The arguments of the statement ``append``. Columns without rows are None: empty arrays
     would cost as much as those with one element."""
@@ -214,16 +214,16 @@ def arguments(
 
 
 def _columns(
-    batch: Sequence[Decision],
+    batch: Sequence[PendingAppend],
     width: int,
-    rows_of: Callable[[Decision], Sequence[tuple[Any, ...]]],
+    rows_of: Callable[[PendingAppend], Sequence[tuple[Any, ...]]],
 ) -> Sequence[Any]:
     rows = [(place, *row) for place, decision in enumerate(batch, 1) for row in rows_of(decision)]
     return list(zip(*rows, strict=True)) or [None] * width
 
 
 def answers(
-    batch: Sequence[Decision],
+    batch: Sequence[PendingAppend],
     positions: Sequence[int] | None,
     refusals: Sequence[str | None] | None,
 ) -> list[int | PlanfoldError]:

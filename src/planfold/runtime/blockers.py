@@ -1,4 +1,4 @@
-"""Why a plan does not go further here: it waits for a person, or for another worker."""
+"""What blocks a plan: it waits for a person, or for a worker other than this one."""
 
 from __future__ import annotations
 
