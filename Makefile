@@ -47,7 +47,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy examples .ci
+	$(BIN)/mypy examples .ci tests/api/typed_usage.py
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
 

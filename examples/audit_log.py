@@ -15,15 +15,13 @@ from collections.abc import Sequence
 import msgspec
 
 import planfold
-from planfold import Envelope
-from planfold.eventstore.checkpoint import Checkpoint
-from planfold.subscriptions.projection import project
+from planfold.log import Checkpoint, Envelope
 
 BLOCK = 64 * 1024  # bytes
 
 
 class AuditLog:
-    """A projection (see ``planfold.subscriptions.projection``) into a file of JSON lines."""
+    """A projection (see :class:`planfold.log.Projection`) into a file of JSON lines."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
@@ -89,8 +87,8 @@ async def main() -> None:
     wanted = parser.parse_args()
 
     async with planfold.open_app(wanted.database, create=False, load=False) as app:
-        until = await app.store.last_position() if wanted.once else None
-        await project(app.store, AuditLog(wanted.file), until=until)
+        until = await app.log.last_position() if wanted.once else None
+        await app.log.project(AuditLog(wanted.file), until=until)
 
 
 if __name__ == "__main__":

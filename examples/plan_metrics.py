@@ -16,20 +16,9 @@ from typing import Any
 
 import planfold
 from audit_log import AuditLog
-from planfold import Envelope, Query, TaskStatus
-from planfold.eventstore.checkpoint import Checkpoint
-from planfold.planner.events import (
-    ClarificationReceived,
-    ClarificationRequested,
-    PlanRevised,
-    RetryScheduled,
-    TaskDispatched,
-    TasksPlanned,
-    TasksReset,
-    TaskStatusUpdated,
-)
-from planfold.planner.tasks import TaskSpec
-from planfold.subscriptions.projection import Projection, project
+from planfold import TaskStatus
+from planfold.commands import TaskSpec
+from planfold.log import Checkpoint, Envelope, Projection, Query, events
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL);
@@ -56,7 +45,7 @@ SET attempts = attempts + 1, seconds = seconds + excluded.seconds,
 
 
 class PlanMetrics:
-    """A projection (see ``planfold.subscriptions.projection``) into an SQLite file."""
+    """A projection (see :class:`planfold.log.Projection`) into an SQLite file."""
 
     def __init__(self, path: str) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
@@ -77,25 +66,25 @@ class PlanMetrics:
     def _count(self, plan: str, event: Any, at: float) -> None:
         execute = self._database.execute
         match event:
-            case TasksPlanned():
+            case events.TasksPlanned():
                 self._plan(plan, event.tasks)
-            case PlanRevised():
+            case events.PlanRevised():
                 self._database.executemany(REMOVE, [(plan, task) for task in event.removed])
                 self._plan(plan, event.tasks)
-            case TaskDispatched(task):
+            case events.TaskDispatched(task):
                 execute(START, (plan, task, at))
-            case TaskStatusUpdated(task, status) if status is not TaskStatus.Running:
+            case events.TaskStatusUpdated(task, status) if status is not TaskStatus.Running:
                 execute(TIME, (plan, task, at))
                 execute(MOVE, (plan, task, status.value))
-            case RetryScheduled(task):
+            case events.RetryScheduled(task):
                 execute(TIME, (plan, task, at))
                 execute(MOVE, (plan, task, "planned"))
-            case ClarificationRequested(task):
+            case events.ClarificationRequested(task):
                 execute(MOVE, (plan, task, "needs_clarification"))
-            case ClarificationReceived(task):
+            case events.ClarificationReceived(task):
                 after = {"complete": "completed", "resume": "planned", "fail": "failed"}
                 execute(MOVE, (plan, task, after[event.leads_to]))
-            case TasksReset(tasks):
+            case events.TasksReset(tasks):
                 self._database.executemany(MOVE, [(plan, task, "planned") for task in tasks])
 
     def _plan(self, plan: str, specs: Sequence[TaskSpec]) -> None:
@@ -139,9 +128,9 @@ async def main() -> None:
     if wanted.audit:
         projections.append(AuditLog(wanted.audit))
     async with planfold.open_app(wanted.database, create=False, load=False) as app:
-        until = await app.store.last_position() if wanted.once else None
+        until = await app.log.last_position() if wanted.once else None
         try:
-            await project(app.store, *projections, query=Query(stream_id="plan"), until=until)
+            await app.log.project(*projections, query=Query(stream_id="plan"), until=until)
         finally:
             result = metrics.result()
             if wanted.json:

@@ -1,8 +1,8 @@
 """How to test one's own tools: no database, no worker, only what an attempt sees."""
 
 from own_tools import charge, price, ship
-from planfold.planner.commands import TaskCompleted
-from planfold.testing.executors import run_tool
+from planfold.executor import TaskCompleted
+from planfold.testing import run_tool
 
 
 async def test_price_is_per_piece() -> None:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 import planfold
 from planfold import PlanDraft, TaskContext, TaskDraft
-from planfold.executors.registry import Executors
+from planfold.executor import Executors
 
 PRICES = {"book": 12.5, "pen": 1.25}
 

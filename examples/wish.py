@@ -7,10 +7,8 @@ import asyncio
 import json
 
 import planfold
-from planfold.llm.model import Answer, ToolRequest
-from planfold.llm.scripted import ScriptedModel
-from planfold.planner.budget import Budget
-from planfold.planner.commands import PlannerConfig
+from planfold import Budget, PlannerConfig
+from planfold.testing import Answer, ScriptedModel, ToolRequest
 
 PLAN = {
     "tasks": [

@@ -112,7 +112,8 @@ def of_module(text: str, *, messages: bool) -> Iterator[Line]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             said = id(node) in docstrings or (messages and len(node.value.split()) > 2)
-            for number, line in enumerate(node.value.splitlines() if said else (), node.lineno):
+            prose = node.value.partition("Example:\n")[0] if said else ""
+            for number, line in enumerate(prose.splitlines(), node.lineno):
                 yield number, re.sub(r"(`+).*?\1|\"[^\"]*\"", "_", line)
 
 

@@ -6,106 +6,98 @@
         plan_id = await app.submit("1. Run `make`\\n2. Run `make test`", approved_by="me")
         print((await app.run(plan_id)).status)
 
-What is exported here is the public interface; it is imported on first use, so that
-``import planfold`` costs next to nothing.
+The public interface is five modules; every other module is internal and may change:
+
+- ``planfold``: open an app, submit plans, decide, look at plans; ``@tool``, settings and errors.
+- ``planfold.commands``: the commands that a plan takes, and the values in them.
+- ``planfold.executor``: write executors, and choose which of them an app has.
+- ``planfold.log``: read the event log; consumers, projections and aggregates of your own.
+- ``planfold.testing``: test tools, handlers and plans without a network, a model or waiting.
+
+Names are imported on first use, so ``import planfold`` costs next to nothing.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from planfold.exports import lazy_exports
 
 if TYPE_CHECKING:
-    from planfold.app import App, open_app
-    from planfold.drafting.draft import PlanDraft, TaskDraft
-    from planfold.errors import (
-        CommandRejected,
-        Conflict,
-        InvalidPlan,
-        NotFound,
-        Permanent,
-        PlanfoldError,
-        Transient,
-    )
-    from planfold.eventstore.envelope import Envelope, Query
-    from planfold.executors.context import TaskContext
-    from planfold.executors.python import tool
-    from planfold.handler import Handler, Metadata, Outlook
-    from planfold.planner.planner import Planner
-    from planfold.planner.state import PlannerState
-    from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-    from planfold.readmodels.plan_view import PlanView
-    from planfold.runtime.aggregate import Aggregate
-    from planfold.runtime.settings import Settings
+    from planfold.app import App as App
+    from planfold.app import open_app as open_app
+    from planfold.drafting.draft import Fault as Fault
+    from planfold.drafting.draft import PlanDraft as PlanDraft
+    from planfold.drafting.draft import TaskDraft as TaskDraft
+    from planfold.errors import CommandRejected as CommandRejected
+    from planfold.errors import ConfigurationError as ConfigurationError
+    from planfold.errors import Conflict as Conflict
+    from planfold.errors import CorruptLog as CorruptLog
+    from planfold.errors import InvalidPlan as InvalidPlan
+    from planfold.errors import NotFound as NotFound
+    from planfold.errors import Permanent as Permanent
+    from planfold.errors import PlanfoldError as PlanfoldError
+    from planfold.errors import Transient as Transient
+    from planfold.executors.context import TaskContext as TaskContext
+    from planfold.executors.python import tool as tool
+    from planfold.llm.endpoint import ModelEndpoint as ModelEndpoint
+    from planfold.planner.budget import Budget as Budget
+    from planfold.planner.budget import Spend as Spend
+    from planfold.planner.commands import PlannerConfig as PlannerConfig
+    from planfold.planner.events import PlanSummary as PlanSummary
+    from planfold.planner.planner import Planner as Planner
+    from planfold.planner.questions import Question as Question
+    from planfold.planner.state import PlannerState as PlannerState
+    from planfold.planner.tasks import Effect as Effect
+    from planfold.planner.tasks import NodeKind as NodeKind
+    from planfold.planner.tasks import PlanStatus as PlanStatus
+    from planfold.planner.tasks import Task as Task
+    from planfold.planner.tasks import TaskStatus as TaskStatus
+    from planfold.readmodels.plan_view import PlanView as PlanView
+    from planfold.readmodels.plan_view import TaskView as TaskView
+    from planfold.retries import RetryPolicy as RetryPolicy
+    from planfold.runtime.reporter import Observer as Observer
+    from planfold.runtime.settings import Settings as Settings
+    from planfold.runtime.worker import Worker as Worker
+    from planfold.tools.mcp_servers import ToolServer as ToolServer
+    from planfold.tools.policy.rules import PolicySettings as PolicySettings
+    from planfold.tools.policy.rules import Rule as Rule
+    from planfold.tools.secrets import SecretSource as SecretSource
+    from planfold.transfer.archive import Archived as Archived
 
-_HOME = {
-    "Aggregate": "planfold.runtime.aggregate",
-    "App": "planfold.app",
-    "CommandRejected": "planfold.errors",
-    "Conflict": "planfold.errors",
-    "Envelope": "planfold.eventstore.envelope",
-    "Handler": "planfold.handler",
-    "InvalidPlan": "planfold.errors",
-    "Metadata": "planfold.handler",
-    "NodeKind": "planfold.planner.tasks",
-    "NotFound": "planfold.errors",
-    "Outlook": "planfold.handler",
-    "Permanent": "planfold.errors",
-    "PlanDraft": "planfold.drafting.draft",
-    "PlanStatus": "planfold.planner.tasks",
-    "PlanView": "planfold.readmodels.plan_view",
-    "PlanfoldError": "planfold.errors",
-    "Planner": "planfold.planner.planner",
-    "PlannerState": "planfold.planner.state",
-    "Query": "planfold.eventstore.envelope",
-    "Settings": "planfold.runtime.settings",
-    "Task": "planfold.planner.tasks",
-    "TaskContext": "planfold.executors.context",
-    "TaskDraft": "planfold.drafting.draft",
-    "TaskStatus": "planfold.planner.tasks",
-    "Transient": "planfold.errors",
-    "open_app": "planfold.app",
-    "tool": "planfold.executors.python",
+_HOMES = {
+    "planfold.app": ("App", "open_app"),
+    "planfold.drafting.draft": ("Fault", "PlanDraft", "TaskDraft"),
+    "planfold.errors": (
+        "CommandRejected",
+        "ConfigurationError",
+        "Conflict",
+        "CorruptLog",
+        "InvalidPlan",
+        "NotFound",
+        "Permanent",
+        "PlanfoldError",
+        "Transient",
+    ),
+    "planfold.executors.context": ("TaskContext",),
+    "planfold.executors.python": ("tool",),
+    "planfold.llm.endpoint": ("ModelEndpoint",),
+    "planfold.planner.budget": ("Budget", "Spend"),
+    "planfold.planner.commands": ("PlannerConfig",),
+    "planfold.planner.events": ("PlanSummary",),
+    "planfold.planner.planner": ("Planner",),
+    "planfold.planner.questions": ("Question",),
+    "planfold.planner.state": ("PlannerState",),
+    "planfold.planner.tasks": ("Effect", "NodeKind", "PlanStatus", "Task", "TaskStatus"),
+    "planfold.readmodels.plan_view": ("PlanView", "TaskView"),
+    "planfold.retries": ("RetryPolicy",),
+    "planfold.runtime.reporter": ("Observer",),
+    "planfold.runtime.settings": ("Settings",),
+    "planfold.runtime.worker": ("Worker",),
+    "planfold.tools.mcp_servers": ("ToolServer",),
+    "planfold.tools.policy.rules": ("PolicySettings", "Rule"),
+    "planfold.tools.secrets": ("SecretSource",),
+    "planfold.transfer.archive": ("Archived",),
 }
 
-__all__ = [
-    "Aggregate",
-    "App",
-    "CommandRejected",
-    "Conflict",
-    "Envelope",
-    "Handler",
-    "InvalidPlan",
-    "Metadata",
-    "NodeKind",
-    "NotFound",
-    "Outlook",
-    "Permanent",
-    "PlanDraft",
-    "PlanStatus",
-    "PlanView",
-    "PlanfoldError",
-    "Planner",
-    "PlannerState",
-    "Query",
-    "Settings",
-    "Task",
-    "TaskContext",
-    "TaskDraft",
-    "TaskStatus",
-    "Transient",
-    "open_app",
-    "tool",
-]
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'planfold' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -7,9 +7,10 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.assembly import anchored, assembled, files_dir, planner_config, workspace_of
@@ -17,31 +18,26 @@ from planfold.databases import open_store
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import load_plan
-from planfold.drafting.revision import check_revision, check_tasks, compile_revision
-from planfold.errors import CommandRejected, ConfigurationError, Permanent
+from planfold.drafting.revision import compile_revision
+from planfold.errors import ConfigurationError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
-from planfold.executors.recordable import recordable
 from planfold.executors.registry import Executors
+from planfold.handler import Handler
 from planfold.llm.model import Models
 from planfold.planner.commands import (
-    ApprovePlan,
-    ClarificationProvided,
-    Command,
-    HandleExecutorEvent,
     Initialize,
     PlannerConfig,
-    RevisePlan,
 )
-from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.blockers import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
+from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.inputs import check_text, recordable_command
+from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
-from planfold.runtime.plan_reader import ENDED, PlanReader
+from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.runtime.worker import Worker
@@ -49,14 +45,30 @@ from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
+    from planfold.runtime.log import Log
+    from planfold.transfer.archive import Archived
 
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
-class App(PlanReader):
-    """The library's entry point: submit plans, follow them, answer, and run workers.
+class App(PlanDecisions):
+    """planfold for programs: submit plans, decide, follow them, and run workers.
 
-    Made by :func:`open_app`; belongs to one event loop.
+    Made by :func:`open_app`; belongs to one event loop. A plan is named by its id, a task by its
+    id or label. A method returns when its events are durable. It raises NotFound where there is
+    no such plan or task, and Transient where the database cannot be read or written now.
+
+    ``executors`` are those of its workers, ``settings`` its settings with absolute paths,
+    ``aggregates`` the kinds of streams it knows.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit("1. Run `echo hello` {#hello}")
+            await app.approve(plan_id, by="ada")
+            plan = await app.run(plan_id)
+            print(plan.status, plan.task("hello").result["stdout"])
     """
 
     def __init__(
@@ -73,6 +85,13 @@ class App(PlanReader):
         self.aggregates = aggregates
         self.executors = executors
         self.settings = settings
+
+    @cached_property
+    def log(self) -> Log:
+        """The event log: to read, to follow, and for consumers and projections."""
+        from planfold.runtime.log import Log  # most programs need none
+
+        return Log(self.store)
 
     async def submit(
         self,
@@ -173,27 +192,6 @@ class App(PlanReader):
             return config
         return replace(config, max_parallel=max_parallel)
 
-    async def send(
-        self, plan_id: str, command: Command, *, command_id: str | None = None
-    ) -> list[Event]:
-        """Send one command to a plan; returns the events it caused, durable by then. With a
-        ``command_id`` of your own, sending it again does nothing.
-
-        Raises:
-            CommandRejected, NotFound: see :meth:`Planner.process`.
-            CommandRejected: a name, a text or a value cannot be recorded; it names the field.
-            Conflict: ``command_id`` was used for another command.
-            InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
-            ConfigurationError: there are such tasks, but the tools are not known, because of
-                ``load=False``.
-        """
-        if isinstance(command, Initialize):
-            check_tasks(command.tasks, self._toolbox(), {})
-        elif isinstance(command, RevisePlan):
-            plan = (await self.planner(plan_id)).state
-            check_revision(command, self._toolbox(), plan)
-        return await self._send(plan_id, command, command_id=command_id)
-
     def _toolbox(self) -> Toolbox:
         if not self._knows_tools:
             raise ConfigurationError(
@@ -202,57 +200,65 @@ class App(PlanReader):
             )
         return self.executors.toolbox
 
-    async def _send(
-        self, plan_id: str, command: Command, *, command_id: str | None = None
-    ) -> list[Event]:
-        check_text("plan_id", plan_id)
-        if command_id is not None:
-            check_text("command_id", command_id)
-        command = recordable_command(command)
-        return await self.dispatcher.send(
-            PLAN,
-            plan_id,
-            command,
-            command_id=command_id or f"command-{secrets.token_hex(8)}",
-            correlation_id=plan_id if isinstance(command, Initialize) else "",
-            idempotent=command_id is not None,
-        )
-
-    async def answer(
+    async def send_to(
         self,
-        plan_id: str,
-        task: int | str,
-        text: str,
+        aggregate: Aggregate,
+        aggregate_id: str,
+        command: Any,
         *,
-        by: str = "",
-        failed: bool = False,
-        result: Any = UNSET,
-    ) -> None:
-        """Answer the question of a task (id or label); ``failed`` reports that what a person was
-        asked to do could not be done.
-
-        ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
-        was unknown is done. Without one the result is null, which is refused where a task that has
-        not started uses the result.
+        command_id: str = "",
+        correlation_id: str = "",
+        extra: dict[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> list[Any]:
+        """Send a command to an aggregate of your own; returns the events it caused, durable by
+        then. ``correlation_id`` (that of the stream's first command by default) and ``extra`` are
+        recorded with the events. With ``idempotent``, sending the same command again under its
+        ``command_id`` does nothing.
 
         Raises:
-            CommandRejected: the task has no open question, or does not accept this answer or a
-                result.
-            NotFound: there is no such plan or task.
+            CommandRejected: the handler refused it; nothing is written.
+            Conflict: the command id was used for another command.
+            CorruptLog: this version cannot read the stream.
+            Transient: the database cannot be written now.
+            ValueError: ``idempotent`` without a ``command_id``.
         """
-        if result is not UNSET:
-            result = _recorded(result)
-        check_text("text", text, nul=False)
-        report = ClarificationProvided(text, by, failed, result)
-        task_id = await self.task_id(plan_id, task)
-        await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
+        return await self.dispatcher.send(
+            aggregate,
+            aggregate_id,
+            command,
+            command_id=command_id,
+            correlation_id=correlation_id,
+            extra=extra,
+            idempotent=idempotent,
+        )
 
-    async def approve(
-        self, plan_id: str, revision_hash: str | None = None, *, by: str = ""
-    ) -> None:
-        """Approve a revision of a plan: the given one, or the present one."""
-        revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
-        await self.send(plan_id, ApprovePlan(revision, by))
+    async def load(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
+        """The present state of an aggregate of your own, for reading. Raises NotFound."""
+        return await self.dispatcher.view(aggregate, aggregate_id)
+
+    async def archive(
+        self,
+        folder: Path | str,
+        *,
+        older_than: float,
+        statuses: Iterable[PlanStatus] = ENDED,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> Archived:
+        """Move plans that ended at least ``older_than`` seconds ago, with one of these statuses,
+        into a new file in ``folder``. Plans that a consumer of the log has not read yet stay.
+        ``dry_run`` only counts; ``progress`` is called with the number of plans archived so far.
+
+        Raises:
+            ConfigurationError: the folder cannot be written.
+            CorruptLog: a file does not hold what was written to it; its plans stay.
+            Transient: the disk is full, or the database cannot be written now.
+        """
+        from planfold.transfer.archive import Choice, archive
+
+        choice = Choice(PLAN.stream_id, frozenset(statuses), self.store.clock() - older_than)
+        return await archive(self.store, Path(folder), choice, dry_run=dry_run, progress=progress)
 
     async def run(self, plan_id: str) -> PlanView:
         """Run one plan in this process until it has ended, or until it can only continue with a
@@ -311,6 +317,14 @@ class App(PlanReader):
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
+
+        Example:
+            import planfold
+
+            async with planfold.open_app("sqlite:///plans.db") as app:
+                async with app.worker(concurrency=8, drain_s=20):
+                    plan_id = await app.submit("1. Run `true`", approved_by="ada")
+                    plan = await app.result(plan_id)
         """
         changes = {"concurrency": concurrency, "drain_s": drain_s}
         given = {name: value for name, value in changes.items() if value is not None}
@@ -357,6 +371,13 @@ async def open_app(
 
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.
+
+    Example:
+        import planfold
+        from planfold.testing import ManualClock
+
+        async with planfold.open_app("sqlite:///:memory:", clock=ManualClock()) as app:
+            print(app.settings.workspace)
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
     settings = anchored(settings)
@@ -374,10 +395,3 @@ async def open_app(
 def new_plan_id() -> str:
     """Short, unique enough for any number of plans, and safe in a shell and a URL."""
     return f"plan-{secrets.token_hex(5)}"
-
-
-def _recorded(result: Any) -> Any:
-    try:
-        return recordable(result, "the result")
-    except Permanent as fault:
-        raise CommandRejected(str(fault)) from None

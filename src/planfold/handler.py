@@ -101,6 +101,29 @@ class Handler(Generic[C, E]):
 
     ``recorded_at`` is when the event that is applied was recorded, in seconds since the epoch;
     0.0 where it is not known. The caller of :meth:`apply` sets it.
+
+    Example:
+        import msgspec
+        from planfold.log import Handler
+        from planfold.testing import given
+
+        class Add(msgspec.Struct, frozen=True):
+            number: int
+
+        class Added(msgspec.Struct, frozen=True):
+            number: int
+
+        class Sum(Handler[Add, Added]):
+            def __init__(self):
+                self.total = 0
+
+            def process(self, command):
+                return [Added(command.number)]
+
+            def apply(self, event):
+                self.total += event.number
+
+        given(Sum, Added(3)).when(Add(4)).then(Added(4))
     """
 
     recorded_at: float = 0.0

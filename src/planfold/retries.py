@@ -10,6 +10,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
 
     Before attempt ``n + 1`` planfold waits between 0 and ``min(cap, base * factor ** (n - 1))``
     seconds. ``attempts`` counts all tries, the first one included.
+
+    Example:
+        from planfold import RetryPolicy
+
+        policy = RetryPolicy(attempts=4, base=1.0, factor=2.0, cap=30.0)  # 1 s, 2 s, 4 s
     """
 
     attempts: int = 1

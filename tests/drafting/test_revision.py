@@ -25,7 +25,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall
-from planfold.testing.given import Scenario, given
+from planfold.testing.scenario import Scenario, given
 from planfold.tools.tool import Tool, Toolbox
 
 ECHO = Tool(

@@ -18,7 +18,7 @@ from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 from planfold.tools.tool import Tool
 
 

@@ -40,7 +40,7 @@ from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.testing.executors import ToolRun, run_tool
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 from planfold.tools.tool import Tool, Toolbox
 
 DONE = TaskStatus.Completed

@@ -16,7 +16,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, Prompt, TaskSpec, ToolCall
-from planfold.testing.given import Scenario, given
+from planfold.testing.scenario import Scenario, given
 
 Plan = Scenario[Planner]
 

@@ -11,7 +11,7 @@ from planfold.planner.events import PlanApproved, PlanningCompleted, TaskDispatc
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import RetryPolicy
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 
 def test_a_plan_begins_and_waits_for_approval() -> None:

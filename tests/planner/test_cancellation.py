@@ -26,7 +26,7 @@ from planfold.planner.commands import (
 from planfold.planner.events import CancelRequested, PlanCancelled, TaskStatusUpdated
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import RetryPolicy, TaskStatus
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 CANCELLED = TaskStatus.Cancelled
 

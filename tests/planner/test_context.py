@@ -28,7 +28,7 @@ from planfold.planner.context import (
 )
 from planfold.planner.events import ContextCompacted
 from planfold.planner.planner import Planner
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 
 def test_the_context_has_goal_answers_and_results() -> None:

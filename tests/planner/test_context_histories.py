@@ -26,7 +26,7 @@ from planfold.planner.context import over_budget, render_context, summary_basis,
 from planfold.planner.events import ContextCompacted
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, TaskStatus
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 HISTORIES = 10_000
 SIZES = (0, 3, 40, 400, 4_000)

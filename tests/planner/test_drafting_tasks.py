@@ -34,7 +34,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import planning_task
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 PLANNING = planning_task(1, "Plan: release it")
 

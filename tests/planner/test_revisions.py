@@ -31,7 +31,7 @@ from planfold.planner.commands import (
 from planfold.planner.events import PlanApproved, PlanRevised, TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import RetryPolicy
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 
 def test_only_tasks_that_have_not_started_are_replaced() -> None:

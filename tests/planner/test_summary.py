@@ -6,7 +6,7 @@ from plan_builders import answer, ask, done, failed, play, report, running, work
 
 from planfold.planner.commands import CancelPlan, CancelTask, OutcomeUnknown, RetryTask
 from planfold.planner.events import PlanningCompleted, PlanSummary
-from planfold.testing.given import Scenario
+from planfold.testing.scenario import Scenario
 
 
 def ended(plan: Scenario) -> PlanningCompleted:  # type: ignore[type-arg]

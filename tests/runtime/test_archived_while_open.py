@@ -36,7 +36,7 @@ async def test_an_archived_plan_is_not_shown(
         for look in (app.view, app.planner, app.status, app.result):
             with pytest.raises(NotFound, match="p was archived"):
                 await look("p")
-        with pytest.raises(NotFound, match="no such plan"):
+        with pytest.raises(NotFound, match="p was archived"):
             await app.send("p", CancelPlan("no"))
         with file.open("rb") as archive_file:
             await import_file(other.store, ExportFile(archive_file, file.name))

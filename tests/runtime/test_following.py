@@ -15,6 +15,7 @@ import planfold
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import event_types
 from planfold.handler import Outlook
+from planfold.log import Aggregate, Handler, Query
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, finish, submit, task
 
@@ -36,7 +37,7 @@ async def test_watching_ends_with_the_plan_and_can_begin_anywhere() -> None:
         await finish(app)
         seen = await watched
         assert seen[-1] == "PlanningCompleted"
-        last = (await app.store.read(planfold.Query(aggregate_id=PLAN_ID)))[-1].position
+        last = (await app.store.read(Query(aggregate_id=PLAN_ID)))[-1].position
         assert await types(app.watch(PLAN_ID)) == seen
         assert await types(app.watch(PLAN_ID, after=last - 1)) == seen[-1:]
         assert await types(app.watch(PLAN_ID, after=last)) == []
@@ -70,7 +71,7 @@ class Ring:
     """The command that an alarm clock gives itself."""
 
 
-class AlarmClock(planfold.Handler[Set | Ring, Set | Rang]):
+class AlarmClock(Handler[Set | Ring, Set | Rang]):
     def __init__(self) -> None:
         self.at: float | None = None
 
@@ -84,14 +85,14 @@ class AlarmClock(planfold.Handler[Set | Ring, Set | Rang]):
         return Outlook(Ring() if self.at is not None and self.at <= now else None, due_at=self.at)
 
 
-CLOCKS = planfold.Aggregate("clock", AlarmClock, event_types((Set, Rang)))
+CLOCKS = Aggregate("clock", AlarmClock, event_types((Set, Rang)))
 
 
 async def test_a_stream_of_ones_own_is_continued_when_it_is_due(until: Until) -> None:
     clock = ManualClock()
     async with planfold.open_app("sqlite:///:memory:", aggregates=[CLOCKS], clock=clock) as app:
         await app.dispatcher.send(CLOCKS, "kitchen", Set(clock() + 60))
-        query = planfold.Query(stream_id="clock")
+        query = Query(stream_id="clock")
         async with app.worker():
             await app.dispatcher.send(CLOCKS, "bedroom", Set(clock() + 1_000))
             assert [e.event_type for e in await app.store.read(query)] == ["Set", "Set"]

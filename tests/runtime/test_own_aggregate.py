@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from planfold import CommandRejected, Conflict, NotFound, Query, open_app
+from planfold import CommandRejected, Conflict, NotFound, open_app
 from planfold.app import App
 from planfold.errors import ConfigurationError, CorruptLog
 from planfold.eventstore.codec import event_types
-from planfold.eventstore.envelope import Undecoded
+from planfold.eventstore.envelope import Query, Undecoded
 from planfold.eventstore.port import Append
 from planfold.handler import Metadata
 from planfold.runtime.aggregate import PLAN, Aggregate
-from planfold.testing import given as harness
+from planfold.testing import scenario as harness
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "aggregates.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

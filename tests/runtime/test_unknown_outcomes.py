@@ -14,6 +14,7 @@ from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.python import PythonExecutor
 from planfold.executors.registry import Executors
+from planfold.log import Query
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.tasks import RetryPolicy
 from planfold.retries import retry_delay
@@ -83,7 +84,7 @@ async def test_the_jitter_of_every_retry_is_recorded() -> None:
     async with planfold.open_app("sqlite:///:memory:", executors=processing(execute)) as app:
         await submit(app, planfold.TaskDraft(description="look", effect="safe", retry=policy))
         await finish(app)
-        (scheduled,) = await app.store.read(planfold.Query(event_type="RetryScheduled"))
+        (scheduled,) = await app.store.read(Query(event_type="RetryScheduled"))
     jitter = scheduled.metadata.jitter
     assert jitter is not None
     assert scheduled.event.delay == retry_delay(policy, 1, jitter)

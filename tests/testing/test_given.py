@@ -9,7 +9,7 @@ import pytest
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Handler, Outlook
-from planfold.testing.given import given
+from planfold.testing.scenario import given
 
 
 class Add(msgspec.Struct, frozen=True):

@@ -70,6 +70,14 @@ def compact_thread(
 
     Raises:
         ContextCannotFit: system and pinned turns alone take more.
+
+    Example:
+        from planfold.executor import compact_thread
+        from planfold.testing import Message
+
+        thread = [Message("user", "Find the fault.", pinned=True)]
+        thread += [Message("assistant", f"file {n} is fine " * 20) for n in range(100)]
+        print(len(compact_thread(thread, 1_000)))
     """
     split = split_thread(messages, target_tokens, profile=profile)
     return with_summary(split, summarise(split.text) if summarise and split.dropped else None)

@@ -54,7 +54,22 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
 
 class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
-    that request says beside the tasks; they are shown with the plan and are not part of it."""
+    that request says beside the tasks; they are shown with the plan and are not part of it.
+
+    Example:
+        from planfold import Effect, PlanDraft, TaskDraft
+
+        build = TaskDraft(
+            label="build",
+            description="Build it",
+            tool="shell",
+            arguments={"argv": ["make"]},
+            effect=Effect.Safe,
+            timeout=600,
+        )
+        tell = TaskDraft(description="Tell the team about $build.stdout", depends_on=["build"])
+        draft = PlanDraft(title="Release", tasks=[build, tell])
+    """
 
     tasks: list[TaskDraft]
     title: str = ""

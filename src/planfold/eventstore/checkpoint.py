@@ -18,6 +18,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
     ``epoch`` is the store's: it rises when the store is restored from a backup, after which a
     position may belong to a different event. ``str(checkpoint)`` is its text form, for files and
     for other databases.
+
+    Example:
+        from planfold.log import Checkpoint
+
+        checkpoint = Checkpoint("store-7", 1, 4_711)
+        assert Checkpoint.parse(str(checkpoint)) == checkpoint
     """
 
     store_id: str

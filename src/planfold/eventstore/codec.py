@@ -40,6 +40,7 @@ class Codec:
             self.register(event_type)
 
     def register(self, event_type: EventType) -> None:
+        """Add an event type; see the class for the errors."""
         name = event_type.event.__name__
         known = self._types.setdefault(name, event_type)
         if known.event is not event_type.event:

@@ -52,7 +52,14 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """Events that match everything that is given; an empty query means the whole log."""
+    """Events that match everything that is given; an empty query means the whole log.
+
+    Example:
+        from planfold.log import Query
+
+        one_plan = Query(aggregate_id="plan-3f9a")
+        ends = Query(stream_id="plan", event_type="PlanningCompleted")
+    """
 
     stream_id: str | None = None
     event_type: str | None = None

@@ -127,7 +127,7 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as fault:
         raise ValueError(
             f"the metadata of {aggregate_id} cannot be recorded: {fault}; give it values of the "
-            "types that planfold.Metadata names"
+            "types that planfold.log.Metadata names"
         ) from None
     if len(data) > 2 * MAX_DEPTH and is_too_deep(data):
         raise ValueError(

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Cancellation(asyncio.Event):
-    """An event that also calls back, so that watching it needs no extra task.
+    """An ``asyncio.Event`` that is set when an attempt should stop, and that can also call back.
 
     Set it on the event loop's thread; ``is_set()`` may be read from any thread.
     """
@@ -21,6 +21,7 @@ class Cancellation(asyncio.Event):
         self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
+        """Set it, and call the callbacks; setting it again does nothing."""
         if self.is_set():
             return
         super().set()

@@ -36,15 +36,32 @@ T = TypeVar("T")
 
 
 class TaskContext:
-    """The interface of a running attempt to its plan.
+    """The interface of a running attempt to its plan. A worker makes one for each attempt.
 
-    ``arguments`` are the tool call's, references resolved. ``idempotency_key`` is the same for
-    all attempts of one run of a task. ``cancelled`` is set when the attempt should stop: finish
-    cleanly within 10 s or be killed. ``workspace`` is where files belong, ``files_dir`` where
-    output too long for memory goes. ``plan`` is the whole plan's state, read-only: it continues to
-    change while the attempt runs, as this process reads new events.
+    - ``plan_id``, ``task`` and ``attempt`` (from 1) say what runs; ``plan`` is the state of the
+      whole plan, for reading: it changes while the attempt runs.
+    - ``arguments`` are the tool call's, with references resolved.
+    - ``idempotency_key`` is the same for all attempts of one run of a task.
+    - ``cancelled`` is set when the attempt should stop: end within 10 s, or be interrupted.
+    - ``workspace`` is where files belong; ``files_dir`` is for output that is too long for the log.
 
-    The worker makes one per attempt, on the event loop, and calls ``close()`` at its end.
+    What :meth:`once`, :meth:`paid` and :meth:`ask` return is durable: later attempts get it again.
+    In a sync tool, which runs in a thread, call them through :meth:`wait`.
+
+    Example:
+        import planfold
+        from planfold.testing import run_tool
+
+        @planfold.tool(effect="safe")
+        async def fetch_all(urls: list[str], context: planfold.TaskContext) -> list[str]:
+            pages = []
+            for number, url in enumerate(urls, 1):
+                pages.append(await context.once(url, lambda url=url: f"page of {url}"))
+                await context.progress(f"{number} of {len(urls)}")
+            return pages
+
+        run = await run_tool(fetch_all, {"urls": ["a", "b"]}, steps={"a": "fetched before"})
+        print(run.result)  # ['fetched before', 'page of b']
     """
 
     def __init__(

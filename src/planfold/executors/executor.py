@@ -21,6 +21,19 @@ class Executor(Protocol):
 
     An executor with a true attribute ``resumable`` records all it does as durable steps: an
     interrupted attempt is restarted, in every effect class.
+
+    Example:
+        from planfold import TaskContext
+        from planfold.executor import Executors, Outcome, TaskCompleted
+        from planfold.testing import run_tool
+
+        class Echo:
+            async def execute(self, context: TaskContext) -> Outcome:
+                return TaskCompleted(context.arguments)
+
+        executors = Executors()
+        executors.add(Echo(), route="echo")
+        assert (await run_tool(Echo(), {"n": 1})).result == {"n": 1}
     """
 
     async def execute(self, context: TaskContext) -> Outcome:
@@ -34,4 +47,6 @@ class ToolExecutor(Executor, Protocol):
     """An executor that brings the tool it serves."""
 
     @property
-    def tool(self) -> Tool: ...
+    def tool(self) -> Tool:
+        """What plans know of it."""
+        ...

@@ -76,6 +76,7 @@ class PythonTool(Generic[P, R]):
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself, outside of any plan."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -98,15 +99,34 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     The parameters' type hints become the JSON schema that plans are checked against, and the
     arguments are converted to those types; a parameter annotated ``TaskContext`` gets the
-    attempt's context and is not an argument. The docstring's first paragraph describes the tool
-    unless ``description`` does. ``effect`` says what a crash in the middle means: "once" (the
-    default) is never repeated automatically, "keyed" uses ``context.idempotency_key``, "safe"
-    changes nothing. ``retry`` is the number of attempts, a ``RetryPolicy`` or its fields as in a
-    plan file, for tasks that have no policy of their own. ``literal`` names parameters in which
-    ``$`` is an ordinary character.
+    attempt's context and is not an argument. The decorated function can still be called.
 
-    Raises ConfigurationError for a type that JSON cannot give, ``*args``, generators, and options
-    that are unknown or wrong.
+    - ``name`` is what plans call it (default: the function's name).
+    - ``effect`` says what a crash in the middle means: "once" (the default) is not run again
+      before a person says how it ended, "keyed" is run again with the same
+      ``context.idempotency_key``, "safe" is run again.
+    - ``retry`` is the number of attempts, a ``RetryPolicy``, or its fields as in a plan file (times
+      in seconds); it applies to tasks without a policy of their own. Default: one attempt.
+    - ``description`` says what the tool does, for the author of a plan (default: the first
+      paragraph of the docstring).
+    - ``literal`` names parameters in which ``$`` is an ordinary character.
+
+    Raises:
+        ConfigurationError: a parameter has a type that JSON cannot give, or is ``*args``; the
+            function is a generator; an option is unknown or wrong.
+
+    Example:
+        import planfold
+        from planfold import Permanent, TaskContext
+        from planfold.testing import run_tool
+
+        @planfold.tool(effect="keyed", retry={"attempts": 3, "base": 0.5})
+        async def charge(amount: int, context: TaskContext) -> str:
+            if amount <= 0:
+                raise Permanent("there is nothing to charge")
+            return f"receipt for {context.idempotency_key}"
+
+        print((await run_tool(charge, {"amount": 250})).result)
     """
     check_options(options)
     if function is not None:
@@ -145,9 +165,11 @@ class PythonExecutor:
 
     @property
     def tool(self) -> Tool:
+        """What plans know of it."""
         return self._python.tool
 
     async def execute(self, context: TaskContext) -> Outcome:
+        """See :meth:`Executor.execute`."""
         if context.cancelled.is_set():
             return TaskFailed("cancelled before it started", retryable=False)
         try:

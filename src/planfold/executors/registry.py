@@ -19,6 +19,18 @@ class Executors:
     how a specialised route is kept from workers that would fall back to the task's kind.
     Tools are called through ``guard``. ``models`` finds the models that plans name, where there
     are any.
+
+    Example:
+        import planfold
+        from planfold.executor import Executors
+
+        @planfold.tool(effect="safe")
+        def today() -> str:
+            return "Monday"
+
+        own = Executors()  # without shell, http and the file tools
+        async with planfold.open_app("sqlite:///:memory:", executors=own, tools=[today]) as app:
+            print([tool.name for tool in app.executors.toolbox])  # ['today']
     """
 
     def __init__(self, *, serve: Iterable[str] | None = None, guard: Guard | None = None) -> None:

@@ -15,6 +15,12 @@ class ModelEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer; ``retries`` is how often a call that failed temporarily is repeated. ``max_tokens``
     bounds every answer (0: only the request does). Prices are US dollars per million tokens;
     without them the price list is used.
+
+    Example:
+        from planfold import ModelEndpoint, Settings
+
+        local = ModelEndpoint("openai:qwen3-32b", base_url="http://127.0.0.1:8000/v1", timeout=60)
+        settings = Settings(model="local", models={"local": local})
     """
 
     model: str

@@ -104,7 +104,23 @@ class ModelRejected(Permanent):
 
 
 class Model(Protocol):
-    """One language model, or a chain of them."""
+    """One language model, or a chain of them.
+
+    Example:
+        from planfold import Spend
+        from planfold.testing import Answer, Message, Request
+
+        class Parrot:
+            name = "parrot"
+
+            async def ask(self, request, *, on_text=None):
+                return Answer(request.messages[-1].text)
+
+            def reserve(self, request):
+                return Spend(tokens=100, calls=1)
+
+        print((await Parrot().ask(Request((Message("user", "hello"),)))).text)
+    """
 
     @property
     def name(self) -> str:

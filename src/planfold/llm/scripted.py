@@ -18,6 +18,17 @@ class ScriptedModel:
     A reply is an answer, its text, an error to raise, or a function of the request. Past the end
     of the script it raises AssertionError, with the unexpected request. ``chunk``: how many
     characters a streamed piece has.
+
+    Example:
+        import planfold
+        from planfold import Settings
+        from planfold.testing import ScriptedModel
+
+        model = ScriptedModel(["Ahoy!"])
+        settings = Settings(database="sqlite:///:memory:", model="scripted")
+        async with planfold.open_app(settings, models=lambda name: model) as app:
+            plan = await app.run(await app.submit("1. Greet the crew", approved_by="ada"))
+        print(plan.task(1).result, len(model.requests))
     """
 
     def __init__(
@@ -31,6 +42,7 @@ class ScriptedModel:
     async def ask(
         self, request: Request, *, on_text: Callable[[str], None] | None = None
     ) -> Answer:
+        """The next reply of the script; see :meth:`Model.ask`."""
         self.requests.append(request)
         reply = next(self._replies, None)
         if reply is None:
@@ -47,4 +59,5 @@ class ScriptedModel:
         return answer
 
     def reserve(self, request: Request) -> Spend:
+        """An estimate of the request's tokens and the most that the answer may take."""
         return Spend(tokens=estimate_tokens(request.messages) + request.max_tokens, calls=1)

@@ -29,7 +29,14 @@ class Spend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """Upper limits in the units of :class:`Spend`; None: unlimited."""
+    """Upper limits in the units of :class:`Spend`; None: unlimited.
+
+    Example:
+        from planfold import Budget, Spend
+
+        budget = Budget(tokens=1_000, cost=0.10)
+        print(budget.exceeded(Spend(tokens=900), Spend(tokens=200)))
+    """
 
     tokens: int | None = None
     cost: float | None = None
@@ -65,6 +72,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 
 
 def total(amounts: Iterable[Spend]) -> Spend:
+    """The sum of the amounts."""
     whole = Spend()
     for amount in amounts:
         whole += amount

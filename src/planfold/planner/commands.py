@@ -14,15 +14,33 @@ MAX_PRIORITY = 1_000  # and as much below 0
 
 
 class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Settings of one plan, fixed when it is initialised.
+    """Settings of one plan, fixed when it begins. Those of :class:`Settings` are the defaults.
 
-    ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
-    error's text (characters); ``max_parallel`` and ``route_limits`` bound running tasks.
-    ``model`` names the language model that plans and works (empty: a person works), ``budget``
-    bounds what that may cost. ``approve_as`` is who approved, in advance, all that the model will
-    plan. ``summarise`` leaves the context's compaction to the model. ``profile`` names what
-    compaction keeps; ``own_profile`` is it where it is not built in. Tasks of a plan with a higher
-    ``priority`` (-1,000 to 1,000) are granted to workers first.
+    - ``max_parallel`` bounds the plan's running tasks, ``route_limits`` those of one route (None,
+      or no entry: unlimited; at least 1).
+    - ``model`` names the language model that plans and works (empty: a person works), ``budget``
+      bounds what it may cost, and ``approve_as`` says who approved, in advance, all that it plans.
+    - ``system_prompt`` is shown to the model in every conversation of the plan.
+    - ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
+      error's text (characters). ``profile`` names what compaction keeps (``coding``, ``analysis``);
+      ``own_profile`` holds it where it is not built in. ``summarise`` lets the model write the
+      summary.
+    - Workers take tasks of a higher ``priority`` (-1,000 to 1,000) first.
+
+    A value out of its range is refused with CommandRejected when the plan is submitted.
+
+    Example:
+        import planfold
+        from planfold import Budget, PlannerConfig
+
+        config = PlannerConfig(
+            max_parallel=4,
+            route_limits={"shell": 1},
+            model="openai:gpt-5",
+            budget=Budget(tokens=200_000, cost=1.50),
+        )
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            await app.submit("1. Run `make`", config=config)
     """
 
     system_prompt: str = ""

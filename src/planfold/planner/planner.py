@@ -56,6 +56,15 @@ class Planner(PlanMemory):
     >>> planner = Planner()
     >>> events = planner.process(Initialize("Release", tasks))
     >>> Planner.fold(events).process(Continue())
+
+    Example:
+        from planfold import Planner
+        from planfold.commands import Continue, Initialize, TaskSpec
+
+        planner = Planner()
+        tasks = (TaskSpec(id=1, description="greet"),)
+        events = planner.process(Initialize("Hello", tasks, approved_by="me"))
+        print(Planner.fold(events).process(Continue()))
     """
 
     def process(self, command: Command) -> list[Event]:
@@ -105,10 +114,12 @@ class Planner(PlanMemory):
         return None
 
     def snapshot(self) -> bytes:
+        """See :meth:`Handler.snapshot`."""
         return msgspec.json.encode((FOLD_VERSION, self.state))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
+        """See :meth:`Handler.restore`."""
         try:
             version, state = msgspec.json.decode(snapshot, type=tuple[int, PlannerState])
         except msgspec.DecodeError:

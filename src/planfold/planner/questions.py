@@ -10,7 +10,25 @@ from planfold.planner.events import Then
 
 
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A question that waits for a person. ``deadline``: seconds since the epoch, or None."""
+    """A question that waits for a person; :meth:`App.answer` answers it.
+
+    With ``choices`` the answer is one of them (or its number, from 1), else any text. At the
+    ``deadline`` (seconds since the epoch, or None) the ``default`` is the answer. ``then`` says
+    what the answer does: "complete" (it is the task's result), "resume" (the task runs again and
+    has it), "outcome" (it says how an interrupted attempt ended) or "budget" (it allows more).
+
+    Example:
+        import planfold
+        from planfold import PlanDraft, TaskDraft
+
+        task = TaskDraft(label="go", description="Publish?", choices=["yes", "no"])
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit(PlanDraft(tasks=[task]), approved_by="ada")
+            plan = await app.run(plan_id)  # returns when only a person can continue it
+            for question in plan.questions:
+                print(question.question, question.choices)
+                await app.answer(plan_id, question.task_id, "yes", by="ada")
+    """
 
     task_id: int
     question: str

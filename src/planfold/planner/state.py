@@ -62,10 +62,12 @@ class PlannerState(msgspec.Struct, dict=True):
 
     @property
     def initialized(self) -> bool:
+        """Whether the plan has begun."""
         return bool(self.revision_hash)
 
     @property
     def status(self) -> PlanStatus:
+        """The plan's status, derived from its tasks, its approval and its outcome."""
         counts = self.schedule.counts
         if self.outcome is not None:
             return PlanStatus(self.outcome)

@@ -41,16 +41,22 @@ class Effect(StrEnum):
 
 
 class Link(msgspec.Struct, frozen=True, tag="link", omit_defaults=True):
+    """A web page that a task is about."""
+
     url: str
     title: str = ""
 
 
 class ImageRef(msgspec.Struct, frozen=True, tag="image", omit_defaults=True):
-    source: str  # a URL or a path
+    """An image that a task is about; ``source`` is a URL or a path in the workspace."""
+
+    source: str
     title: str = ""
 
 
 class FileRef(msgspec.Struct, frozen=True, tag="file", omit_defaults=True):
+    """A file that a task is about; ``path`` is relative to the workspace."""
+
     path: str
     title: str = ""
 
@@ -161,6 +167,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def id(self) -> int:
+        """The task's number in its plan."""
         return self.spec.id
 
     @property
@@ -170,20 +177,25 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def description(self) -> str:
+        """What is to be done, as planned."""
         return self.spec.description
 
     @property
     def kind(self) -> NodeKind:
+        """Whether a person is asked, a tool is called, or something is worked out."""
         return self.spec.kind
 
     @property
     def depends_on(self) -> tuple[int, ...]:
+        """The ids of the tasks that must have ended before it starts."""
         return self.spec.depends_on
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
+        """Web pages, images and files that the task is about."""
         return self.spec.attachments
 
     @property
     def tool(self) -> ToolCall | None:
+        """The call of a tool as planned; None for a task without a tool."""
         return self.spec.tool

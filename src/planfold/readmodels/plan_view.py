@@ -43,9 +43,21 @@ class TaskView(msgspec.Struct):
 
 
 class PlanView(msgspec.Struct):
-    """A plan as recorded in its log. ``summary`` is set once the plan has ended; ``reserved`` is
-    the reservation of running calls. ``stopped_because`` is set where :meth:`App.run` returns a
-    plan that has not ended."""
+    """A plan as its log says, at one ``version`` (the number of its events).
+
+    ``revision_hash`` is what an approval names. ``questions`` wait for an answer. ``created_at``
+    and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
+    ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
+    :class:`Spend`. ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan = await app.view(await app.submit("1. Run `make` {#build}"))
+            print(plan.status)  # awaiting_approval
+            print(plan.task("build").waits_for)  # approval
+    """
 
     id: str
     title: str
@@ -90,6 +102,7 @@ class PlanFold:
 
     @property
     def state(self) -> PlannerState:
+        """The plan's state after the events that were applied."""
         return self._planner.state
 
     @property

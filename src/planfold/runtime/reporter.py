@@ -35,7 +35,28 @@ JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
 
 
 class Observer(Protocol):
-    """Whoever wants to know how a worker is getting on."""
+    """What a worker reports to its program. The methods are called on the event loop and must return
+    quickly.
+
+    Example:
+        import planfold
+
+        class Counts:
+            def __init__(self):
+                self.events = self.faults = 0
+
+            def reported(self, aggregate_id, events):
+                self.events += len(events)
+
+            def trouble(self, fault):
+                self.faults += 1
+
+        counts = Counts()
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            async with app.worker(observer=counts):
+                await app.result(await app.submit("1. Run `true`", approved_by="ada"))
+        assert counts.events > 0
+    """
 
     def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
         """A report of this worker was recorded as these events."""
@@ -49,9 +70,11 @@ class Observer(Protocol):
 class Unobserved:
     """The observer of a worker that nobody looks at."""
 
-    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None: ...
+    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
+        """See :class:`Observer`."""
 
-    def trouble(self, fault: PlanfoldError) -> None: ...
+    def trouble(self, fault: PlanfoldError) -> None:
+        """See :class:`Observer`."""
 
 
 def as_planfold_error(

@@ -23,21 +23,36 @@ SETTINGS_FILE = "planfold.toml"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every field is a key of ``planfold.toml``.
+    """The settings of an app. ``planfold.toml`` has the same keys; see :func:`open_app`.
 
-    ``tools`` are modules with ``@planfold.tool`` functions or executors; ``concurrency`` bounds
-    one worker's running tasks, ``drain_s`` is how many seconds they get to end when the worker
-    stops, ``max_parallel`` and ``route_limits`` those of one plan.
-    ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
-    networks that ``http`` may reach although they are not public. ``files_dir`` (below the
-    workspace) keeps results that are too large for the log: beside an SQLite database, else in
-    ``.planfold/files``; workers on several hosts must share it.
+    - ``database`` is ``sqlite:///path`` or ``postgresql://...``. ``workspace`` is the folder that
+      commands and file tools work in. ``files_dir`` (below it) keeps output that is too long for
+      the log: beside an SQLite database, else in ``.planfold/files``; workers on several hosts
+      must share it.
+    - ``tools`` are modules with tools or executors, ``mcp`` the tool servers by name.
+    - ``concurrency`` bounds one worker's running tasks, ``drain_s`` is how many seconds they have
+      to end when the worker is stopped.
+    - ``max_parallel``, ``route_limits``, ``token_budget``, ``system_prompt``, ``profile``,
+      ``model``, ``summarise`` and ``budget`` are the defaults of new plans: see
+      :class:`PlannerConfig`. Several models with commas between them are a chain: the next one is
+      asked where one is unavailable. ``models`` gives further ones names.
+    - ``attach_bytes``: the model that plans is shown files up to this size (bytes) that the request
+      names; what it plans is then tainted.
+    - ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
+      networks that ``http`` may reach although they are not public.
+    - ``policy`` says what a model may do by default, ``secrets`` where the value of each
+      ``secret://NAME`` is.
 
-    ``model`` (several with commas between: the next one is used when one is unavailable) plans and
-    works, ``summarise`` lets it shorten the context too; ``models`` names further ones. ``budget``
-    bounds each plan. ``attach_bytes``: files up to this size that a request names are shown to the
-    model that plans it, and taint what it plans. ``policy`` says what a model may do by default,
-    ``secrets`` where the values of ``secret://NAME`` are, ``mcp`` which tool servers there are.
+    Raises:
+        ConfigurationError: a number is out of its range, or a path holds NUL.
+
+    Example:
+        import planfold
+        from planfold import Budget, Settings
+
+        settings = Settings(database="sqlite:///plans.db", concurrency=8, budget=Budget(cost=2.0))
+        async with planfold.open_app(settings) as app:
+            print(app.settings.drain_s)
     """
 
     database: str = DEFAULT_DATABASE

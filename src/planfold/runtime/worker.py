@@ -84,8 +84,19 @@ class Worker:
         await self.stop(drain_s=self._drain_s)
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
-        """Take no more tasks; give those that run ``drain_s`` seconds to end, then interrupt and
-        release them. A ``once`` task then counts as started: a person is asked."""
+        """Take no more tasks, and give those that run ``drain_s`` seconds to end. A task that has
+        not ended then is interrupted and released: one with the effect class ``once`` asks a person
+        for its outcome, any other runs again. Leaving the ``async with`` block does the same, with
+        the worker's ``drain_s``. Stopping a stopped worker does nothing.
+
+        Example:
+            import planfold
+
+            async with planfold.open_app("sqlite:///plans.db") as app:
+                async with app.worker() as worker:
+                    await worker.stop(drain_s=5)
+                    print(worker.running)  # 0
+        """
         self._slots.open = False
         await self._leases.stop(drain_s)
         for loop in self._loops:

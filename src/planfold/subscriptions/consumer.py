@@ -53,6 +53,21 @@ class Consumer:
     events that wait in memory.
 
     ``fault`` is the last fault of the store or a lease.
+
+    Example:
+        import asyncio
+        import planfold
+
+        ended = asyncio.Event()
+
+        async def handle(envelope):
+            if envelope.event_type == "PlanningCompleted":
+                ended.set()
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            async with app.log.consumer("mail", handle):
+                await app.run(await app.submit("1. Run `true`", approved_by="ada"))
+                await ended.wait()
     """
 
     def __init__(

@@ -22,7 +22,27 @@ LINGER_S = 0.02
 
 
 class Projection(Protocol):
-    """What :func:`project` builds. The caller ensures that there is one writer at a time."""
+    """What :func:`project` builds. The caller ensures that there is one writer at a time.
+
+    Example:
+        import planfold
+
+        class Count:
+            def __init__(self):
+                self.events, self.checkpoint = 0, None
+
+            async def load(self):
+                return self.checkpoint
+
+            async def apply(self, envelopes, checkpoint):
+                self.events, self.checkpoint = self.events + len(envelopes), checkpoint
+
+        count = Count()
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            await app.submit("1. Run `true`")
+            await app.log.project(count, until=await app.log.last_position())
+        print(count.events)
+    """
 
     async def load(self) -> Checkpoint | None:
         """The checkpoint that is stored with the result; None at the beginning."""

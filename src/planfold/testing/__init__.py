@@ -1,0 +1,37 @@
+"""Test tools, executors, handlers and plans: no network, no model, no waiting.
+
+``run_tool`` calls a tool as a worker would, ``given`` tests a ``Handler``, ``ManualClock`` moves
+the time of an app, and ``ScriptedModel`` answers in place of a language model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planfold.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from planfold.compaction.messages import Message as Message
+    from planfold.compaction.messages import ToolRequest as ToolRequest
+    from planfold.llm.model import Answer as Answer
+    from planfold.llm.model import Request as Request
+    from planfold.llm.model import ToolSchema as ToolSchema
+    from planfold.llm.model import Usage as Usage
+    from planfold.llm.scripted import ScriptedModel as ScriptedModel
+    from planfold.testing.clock import ManualClock as ManualClock
+    from planfold.testing.executors import ToolRun as ToolRun
+    from planfold.testing.executors import run_tool as run_tool
+    from planfold.testing.executors import task_for as task_for
+    from planfold.testing.scenario import Scenario as Scenario
+    from planfold.testing.scenario import given as given
+
+_HOMES = {
+    "planfold.compaction.messages": ("Message", "ToolRequest"),
+    "planfold.llm.model": ("Answer", "Request", "ToolSchema", "Usage"),
+    "planfold.llm.scripted": ("ScriptedModel",),
+    "planfold.testing.clock": ("ManualClock",),
+    "planfold.testing.executors": ("ToolRun", "run_tool", "task_for"),
+    "planfold.testing.scenario": ("Scenario", "given"),
+}
+
+__all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

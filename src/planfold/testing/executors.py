@@ -81,39 +81,38 @@ async def run_tool(
     timeout: float = 60.0,
     plan: PlannerState | None = None,
 ) -> ToolRun:
-    """Run one attempt and return its result.
+    """Run one attempt, as a worker would, and return how it went.
 
     ``arguments`` go through JSON first, as in a plan. ``steps`` are those that earlier attempts
-    recorded. Files belong into ``workspace``, by default a folder that is removed afterwards;
-    long output goes to its subfolder ``.planfold``. The attempt is asked to stop once
-    ``cancel_when`` is set. ``plan`` is what the context shows of the plan.
-    ``on_event`` sees each report first; what it raises is raised from
-    the tool's call, as when the record is refused. As in a worker, an exception of the executor
-    counts as TaskFailed. Raises TimeoutError after ``timeout`` seconds.
+    recorded. Files belong in ``workspace``, by default a folder that is removed afterwards; long
+    output goes to its subfolder ``.planfold``. The attempt is asked to stop once ``cancel_when``
+    is set. ``plan`` is what the context shows of the plan. ``on_event`` sees each report first;
+    what it raises is raised from the tool's call, as when the record is refused. An exception of
+    the executor counts as TaskFailed. Raises TimeoutError after ``timeout`` seconds.
+
+    Example:
+        import planfold
+        from planfold.testing import run_tool
+
+        @planfold.tool(effect="safe")
+        def double(number: int) -> int:
+            return 2 * number
+
+        assert (await run_tool(double, {"number": 4})).result == 8
+        assert "number" in (await run_tool(double, {"number": "four"})).error
     """
-    executor = (
-        PythonExecutor(tool_or_executor)
-        if isinstance(tool_or_executor, PythonTool)
-        else tool_or_executor
-    )
+    executor = _executor(tool_or_executor)
     given = msgspec.json.decode(msgspec.json.encode(arguments or {}))
-    if task is None:
-        task = _task_for(executor, given)
     record = _FakeLog(dict(steps or {}), on_event)
     with tempfile.TemporaryDirectory() as scratch:
         root = workspace or Path(scratch)
-        context = TaskContext(
-            plan_id="plan-test",
-            task=task,
-            arguments=given,
-            report=record.report,
-            steps=dict(record.steps),
-            workspace=root,
-            files_dir=root / ".planfold",
-            plan=plan,
-        )
+        context = _context(task or _task_for(executor, given), given, record, root, plan)
         outcome = await _attempt(executor, context, cancel_when, timeout)
     return ToolRun(outcome=outcome, events=tuple(record.events), steps=record.steps)
+
+
+def _executor(of: PythonTool[..., Any] | Executor) -> Executor:
+    return PythonExecutor(of) if isinstance(of, PythonTool) else of
 
 
 class _FakeLog:
@@ -132,6 +131,21 @@ class _FakeLog:
         self.events.append(event)
         if isinstance(event, StepCompleted):
             self.steps[event.key] = event.value
+
+
+def _context(
+    task: Task, arguments: dict[str, Any], record: _FakeLog, root: Path, plan: PlannerState | None
+) -> TaskContext:
+    return TaskContext(
+        plan_id="plan-test",
+        task=task,
+        arguments=arguments,
+        report=record.report,
+        steps=dict(record.steps),
+        workspace=root,
+        files_dir=root / ".planfold",
+        plan=plan,
+    )
 
 
 async def _attempt(

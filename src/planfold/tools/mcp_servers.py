@@ -31,6 +31,12 @@ class ToolServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in seconds for one call, ``start_timeout`` for the start. ``safe`` names tools that only read;
     ``tools``, where it is given, the only ones that are offered. ``vouched``: you know what the
     server says of its tools, so reading that does not taint what a model proposes.
+
+    Example:
+        from planfold import Settings, ToolServer
+
+        clock = ToolServer(command=("mcp-server-time",), safe=("convert_time",))
+        settings = Settings(mcp={"time": clock})
     """
 
     command: tuple[str, ...] = ()

@@ -23,7 +23,13 @@ _REFERENCE = re.compile(rf"{PREFIX}({_NAME})")
 
 class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[secrets.NAME]`` in ``planfold.toml``: the environment variable or the file that holds
-    the value; without an entry the variable ``PLANFOLD_SECRET_NAME`` does."""
+    the value; without an entry the variable ``PLANFOLD_SECRET_NAME`` does.
+
+    Example:
+        from planfold import SecretSource, Settings
+
+        settings = Settings(secrets={"TOKEN": SecretSource(env="GITHUB_TOKEN")})
+    """
 
     env: str = ""
     file: str = ""

@@ -19,6 +19,22 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
     identity of the foreign server that offers it; approvals hold for that one only. ``vouched``
     says that the operator trusts that server's description of it.
+
+    Example:
+        from planfold import Effect
+        from planfold.executor import Tool
+
+        tool = Tool(
+            name="look_up",
+            description="Look a word up.",
+            parameters={
+                "type": "object",
+                "properties": {"word": {"type": "string"}},
+                "required": ["word"],
+                "additionalProperties": False,
+            },
+            effect=Effect.Safe,
+        )
     """
 
     name: str
@@ -59,6 +75,7 @@ class Toolbox:
             raise ConfigurationError(f"two tools are called {tool.name!r}; rename one of them")
 
     def get(self, name: str) -> Tool | None:
+        """The tool with this name, or None."""
         return self._tools.get(name)
 
     def __iter__(self) -> Iterator[Tool]:

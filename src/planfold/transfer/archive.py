@@ -38,6 +38,7 @@ class Archived(msgspec.Struct):
     left_count: int = 0
 
     def leave(self, aggregate_id: str, reason: str) -> None:
+        """Note that a stream was not archived, and why."""
         self.left_count += 1
         if len(self.left) < SHOWN:
             self.left[aggregate_id] = reason

@@ -44,7 +44,6 @@ def answer_command(
     planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
     from planfold.cli.access import existing_app, only_plan, person, run_async
-    from planfold.planner.commands import ChangeAnswer
 
     given = _given(words, failed=failed, change=change, result=result)
     key = words[0] if len(words) == 3 else None
@@ -59,8 +58,8 @@ def answer_command(
                 lambda plan: change or bool(plan.head.get("questions")),
             )
             if change:
-                command = ChangeAnswer(await app.task_id(found, task), text, person())
-                said = "Changed" if await app.send(found, command) else "That was the answer"
+                changed = await app.change_answer(found, task, text, by=person())
+                said = "Changed" if changed else "That was the answer"
             else:
                 await _answer(app, found, task, text, failed=failed, given=given)
                 said = "Answered"
@@ -181,22 +180,11 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
     planfold reject plan-3f9a --reason "not on a Friday"
     """
     from planfold.cli.access import existing_app, only_plan, person, run_async
-    from planfold.errors import CommandRejected
-    from planfold.planner.commands import CancelPlan
-    from planfold.planner.tasks import PlanStatus
 
     async def reject() -> int:
         async with existing_app(db) as app:
             found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
-            status = await app.status(found)
-            if status is not PlanStatus.AwaitingApproval:
-                name = status.value.replace("_", " ")
-                raise CommandRejected(
-                    f"{found} does not wait for approval (it is {name}); "
-                    "`planfold cancel` stops a plan"
-                )
-            why = reason or f"rejected by {person()}".removesuffix(" by ")
-            await app.send(found, CancelPlan(why))
+            await app.reject(found, reason=reason, by=person())
             return await tell(app, found, "Rejected", as_json=as_json, db=db)
 
     return run_async(reject())
@@ -227,7 +215,6 @@ def cancel_command(
     """
     from planfold.cli.access import ENDED, existing_app, only_plan, run_async, status_of
     from planfold.cli.cancellation import settle
-    from planfold.planner.commands import CancelPlan, CancelTask
 
     if subtree and task is None:
         raise click.UsageError("--subtree needs --task")
@@ -237,10 +224,7 @@ def cancel_command(
             found = await only_plan(
                 app, plan_id, "that have not ended", lambda plan: status_of(plan) not in ENDED
             )
-            if task is None:
-                await app.send(found, CancelPlan(reason))
-            else:
-                await app.send(found, CancelTask(await app.task_id(found, task), subtree, reason))
+            await app.cancel(found, task, subtree=subtree, reason=reason)
             left = await settle(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
             await tell(app, found, said, as_json=as_json, db=db)
@@ -262,7 +246,6 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
     planfold resume plan-3f9a
     """
     from planfold.cli.access import existing_app, only_plan, run_async, status_of
-    from planfold.planner.commands import RetryTask
 
     if len(words) > 2:
         raise click.UsageError("give a plan and one task")
@@ -274,10 +257,10 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
                 app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
             )
             task_id = await app.task_id(found, words[-1])
-            events = await app.send(found, RetryTask(task_id))
+            again = await app.retry(found, task_id)
             said = (
                 f"Task {task_id} is planned again"
-                if events
+                if again
                 else f"Task {task_id} is already planned"
             )
             return await tell(app, found, said, as_json=as_json, db=db)

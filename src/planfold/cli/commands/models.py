@@ -29,7 +29,6 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
     """
     from planfold.cli.access import existing_app, only_plan, run_async, status_of
     from planfold.cli.commands.decisions import tell
-    from planfold.planner.commands import Replan
 
     if not words or len(words) > 2:
         raise click.UsageError('say why, in quotes: planfold replan [ID] "REASON"')
@@ -40,7 +39,7 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
             found = await only_plan(
                 app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
             )
-            await app.send(found, Replan(words[-1]))
+            await app.replan(found, words[-1])
             said = "The model will replan it; nothing new starts until you approve the new plan"
             return await tell(app, found, said, as_json=as_json, db=db)
 
@@ -93,7 +92,6 @@ def budget_command(plan_id: str | None, add: tuple[str, ...], as_json: bool, db:
     """
     from planfold.cli.access import existing_app, latest_plan, person, run_async
     from planfold.cli.terminal import Paper, print_json
-    from planfold.planner.commands import AddBudget
 
     more = read_budget(add) if add else None
 
@@ -101,7 +99,7 @@ def budget_command(plan_id: str | None, add: tuple[str, ...], as_json: bool, db:
         async with existing_app(db) as app:
             found = await latest_plan(app, plan_id)
             if more is not None:
-                await app.send(found, AddBudget(more, person()))
+                await app.add_budget(found, more, by=person())
             state = (await app.planner(found)).state
             if as_json:
                 print_json({"id": found, **_budget_json(state)})

@@ -283,15 +283,17 @@ def archive_command(
     """
     from planfold.cli.access import existing_app, run_async
     from planfold.cli.terminal import print_json
-    from planfold.runtime.aggregate import PLAN
-    from planfold.transfer.archive import Choice, archive
+    from planfold.planner.tasks import PlanStatus
 
     async def archive_plans() -> Archived:
         async with existing_app(db) as app:
-            choice = Choice(PLAN.stream_id, status, app.store.clock() - older_than)
             with _progress("plans") as progress:
-                return await archive(
-                    app.store, Path(to), choice, dry_run=dry_run, progress=progress
+                return await app.archive(
+                    to,
+                    older_than=older_than,
+                    statuses=[PlanStatus(name) for name in status],
+                    dry_run=dry_run,
+                    progress=progress,
                 )
 
     done = run_async(archive_plans())

@@ -14,14 +14,25 @@ PolicyDecision = Literal["allow", "ask", "deny"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rule of ``[[policy.rules]]``; it applies to calls that match all its fields.
+    """One rule of a policy, ``[[policy.rules]]`` in ``planfold.toml``. It applies to calls that
+    match all its fields; a field that is not set matches every call.
 
-    ``tool`` is a name or pattern. ``program``, ``arguments``, ``options``, ``cwd``, ``env`` and
-    ``stdin`` are about commands; ``host``, ``method`` and ``path`` about URLs; ``path`` and
-    ``action`` about files; ``where`` (argument = pattern) about every other tool. ``secrets``
-    names those that a call may use without approval. ``for`` says whose calls: those that models
-    propose, or all. ``even_tainted`` applies a rule after the model has read untrusted text, where
-    the tool reaches neither the network nor a shell. ``reason`` is shown.
+    - ``decision`` is "allow", "ask" or "deny"; ``tool`` is a tool's name or a pattern.
+    - ``program``, ``arguments``, ``options``, ``cwd``, ``env`` and ``stdin`` are about commands;
+      ``host``, ``method`` and ``path`` about URLs; ``path`` and ``action`` about files; ``where``
+      (argument = pattern) about every other tool.
+    - ``secrets`` names those that a call may use without approval.
+    - ``holds_for`` (``for`` in the file) says whose calls: "models" for what models propose, or
+      "everybody".
+    - ``even_tainted`` applies a rule after the model has read untrusted text, where the tool
+      reaches neither the network nor a shell.
+    - ``reason`` is shown to the person who is asked, and to the model that is refused.
+
+    Example:
+        from planfold import Rule
+
+        status = Rule("allow", tool="shell", program="git", arguments=("status",))
+        reading = Rule("allow", tool="read_file", path="docs/**")
     """
 
     decision: PolicyDecision
@@ -44,7 +55,20 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking."""
+    """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking.
+
+    Example:
+        from planfold import PolicySettings, Rule, Settings
+
+        policy = PolicySettings(
+            rules=(
+                Rule("allow", tool="shell", program="git", arguments=("status",)),
+                Rule("deny", tool="shell", program="curl", reason="use http"),
+            ),
+            hosts=("api.example.com",),
+        )
+        settings = Settings(policy=policy)
+    """
 
     rules: tuple[Rule, ...] = ()
     hosts: tuple[str, ...] = ()

@@ -99,7 +99,20 @@ class Scenario(Generic[H]):
 
 def given(handler: type[H] | H, *happened: Any) -> Scenario[H]:
     """A handler with a history: events, which are applied, and commands, which must not be
-    refused. What is a command is read from the handler's ``Handler[Command, Event]``."""
+    refused. What is a command is read from the handler's ``Handler[Command, Event]``.
+
+    Example:
+        from planfold import NotFound, Planner
+        from planfold.commands import CancelPlan, Initialize, TaskSpec
+        from planfold.log import events
+        from planfold.testing import given
+
+        begin = Initialize("Release", (TaskSpec(id=1, description="build"),))
+        given(Planner, begin).when(CancelPlan("not today")).follow_up().then(
+            events.PlanCancelled, events.TaskStatusUpdated, events.PlanningCompleted
+        )
+        given(Planner).when(CancelPlan()).then_rejected("no such plan", NotFound)
+    """
     scenario = Scenario(handler() if isinstance(handler, type) else handler)
     commands = _command_types(type(scenario.handler))
     for item in happened:

@@ -1,0 +1,75 @@
+"""Commands of a plan, and the values in them.
+
+``App`` has a method for every decision of a person (``approve``, ``cancel``, ``retry`` ...); it
+sends one of these. Send one yourself with :meth:`App.send`, test the planner with them, or make a
+plan of checked tasks without a draft.
+
+The executor events are what an executor or a person reports, inside ``HandleExecutorEvent``; those
+that end an attempt are in ``planfold.executor``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planfold.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from planfold.compaction.profiles import Profile as Profile
+    from planfold.planner.commands import AddBudget as AddBudget
+    from planfold.planner.commands import ApprovePlan as ApprovePlan
+    from planfold.planner.commands import CancelPlan as CancelPlan
+    from planfold.planner.commands import CancelTask as CancelTask
+    from planfold.planner.commands import ChangeAnswer as ChangeAnswer
+    from planfold.planner.commands import ClarificationProvided as ClarificationProvided
+    from planfold.planner.commands import Command as Command
+    from planfold.planner.commands import CompactContext as CompactContext
+    from planfold.planner.commands import ContextSummarised as ContextSummarised
+    from planfold.planner.commands import Continue as Continue
+    from planfold.planner.commands import ExecutorEvent as ExecutorEvent
+    from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
+    from planfold.planner.commands import Initialize as Initialize
+    from planfold.planner.commands import Replan as Replan
+    from planfold.planner.commands import RetryTask as RetryTask
+    from planfold.planner.commands import RevisePlan as RevisePlan
+    from planfold.planner.commands import StepAbandoned as StepAbandoned
+    from planfold.planner.commands import StepBegun as StepBegun
+    from planfold.planner.commands import StepCompleted as StepCompleted
+    from planfold.planner.commands import TaskProgressed as TaskProgressed
+    from planfold.planner.commands import TasksProposed as TasksProposed
+    from planfold.planner.tasks import FileRef as FileRef
+    from planfold.planner.tasks import ImageRef as ImageRef
+    from planfold.planner.tasks import Link as Link
+    from planfold.planner.tasks import Prompt as Prompt
+    from planfold.planner.tasks import TaskSpec as TaskSpec
+    from planfold.planner.tasks import ToolCall as ToolCall
+
+_HOMES = {
+    "planfold.compaction.profiles": ("Profile",),
+    "planfold.planner.commands": (
+        "AddBudget",
+        "ApprovePlan",
+        "CancelPlan",
+        "CancelTask",
+        "ChangeAnswer",
+        "ClarificationProvided",
+        "Command",
+        "CompactContext",
+        "ContextSummarised",
+        "Continue",
+        "ExecutorEvent",
+        "HandleExecutorEvent",
+        "Initialize",
+        "Replan",
+        "RetryTask",
+        "RevisePlan",
+        "StepAbandoned",
+        "StepBegun",
+        "StepCompleted",
+        "TaskProgressed",
+        "TasksProposed",
+    ),
+    "planfold.planner.tasks": ("FileRef", "ImageRef", "Link", "Prompt", "TaskSpec", "ToolCall"),
+}
+
+__all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

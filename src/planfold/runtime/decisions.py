@@ -1,0 +1,215 @@
+"""``PlanDecisions``: what a person decides about a plan. Each method sends one command."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from msgspec import UNSET
+
+from planfold.drafting.revision import check_revision, check_tasks
+from planfold.errors import CommandRejected, NotFound, Permanent
+from planfold.executors.recordable import recordable
+from planfold.planner.budget import Budget
+from planfold.planner.commands import (
+    AddBudget,
+    ApprovePlan,
+    CancelPlan,
+    CancelTask,
+    ChangeAnswer,
+    ClarificationProvided,
+    Command,
+    HandleExecutorEvent,
+    Initialize,
+    Replan,
+    RetryTask,
+    RevisePlan,
+)
+from planfold.planner.events import Event
+from planfold.planner.tasks import PlanStatus
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.inputs import check_text, recordable_command
+from planfold.runtime.plan_reader import PlanReader
+from planfold.tools.tool import Toolbox
+
+
+class PlanDecisions(PlanReader):
+    """Decides on the plans of a store.
+
+    A ``task`` is named by its id or label. Every method returns when its events are durable, and
+    raises NotFound where there is no such plan or task, and CommandRejected where the plan's
+    present state does not allow the decision; then nothing is changed.
+    """
+
+    async def approve(
+        self, plan_id: str, revision_hash: str | None = None, *, by: str = ""
+    ) -> None:
+        """Approve a revision of a plan: the one with this hash, or the present one. Approving it
+        again does nothing.
+
+        Raises:
+            CommandRejected: the plan is at another revision, or has ended.
+        """
+        revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
+        await self.send(plan_id, ApprovePlan(revision, by))
+
+    async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:
+        """Refuse a plan that waits for approval: it ends as cancelled, and nothing of it runs.
+        Without a ``reason`` the log says who rejected it.
+
+        Raises:
+            CommandRejected: the plan does not wait for approval.
+        """
+        status = await self.status(plan_id)
+        if status is not PlanStatus.AwaitingApproval:
+            raise CommandRejected(
+                f"plan {plan_id} does not wait for approval (it is "
+                f"{status.value.replace('_', ' ')}); cancel it instead"
+            ).about("not awaiting approval")
+        await self.send(plan_id, CancelPlan(reason or (f"rejected by {by}" if by else "rejected")))
+
+    async def answer(
+        self,
+        plan_id: str,
+        task: int | str,
+        text: str,
+        *,
+        by: str = "",
+        failed: bool = False,
+        result: Any = UNSET,
+    ) -> None:
+        """Answer the question of a task; ``failed`` reports that what a person was asked to do
+        could not be done.
+
+        ``result`` is the task's result, as JSON, where the answer is that an attempt whose outcome
+        was unknown is done. Without one the result is null, which is refused where a task that has
+        not started uses the result.
+
+        Raises:
+            CommandRejected: the task asks nothing, or does not take this answer or a result.
+        """
+        if result is not UNSET:
+            result = _recorded(result)
+        check_text("text", text, nul=False)
+        report = ClarificationProvided(text, by, failed, result)
+        task_id = await self.task_id(plan_id, task)
+        await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
+
+    async def change_answer(
+        self, plan_id: str, task: int | str, text: str, *, by: str = ""
+    ) -> bool:
+        """Give another answer to a question that was answered: the tasks that depend on it run
+        again. False: that was the answer already, and nothing changes.
+
+        Raises:
+            CommandRejected: the task was not answered, or does not take this answer.
+        """
+        check_text("text", text, nul=False)
+        command = ChangeAnswer(await self.task_id(plan_id, task), text, by)
+        return bool(await self.send(plan_id, command))
+
+    async def cancel(
+        self,
+        plan_id: str,
+        task: int | str | None = None,
+        *,
+        subtree: bool = False,
+        reason: str = "",
+    ) -> None:
+        """Cancel a plan, or one ``task`` of it, with ``subtree`` also every task that depends on
+        it. What is completed stays; a running attempt is asked to stop, and its worker reports
+        when it has: :meth:`result` waits for the end of the plan.
+
+        Raises:
+            CommandRejected: the plan or the task has ended.
+            ValueError: ``subtree`` without a ``task``.
+        """
+        if task is None:
+            if subtree:
+                raise ValueError("subtree=True needs a task")
+            await self.send(plan_id, CancelPlan(reason))
+        else:
+            task_id = await self.task_id(plan_id, task)
+            await self.send(plan_id, CancelTask(task_id, subtree, reason))
+
+    async def retry(self, plan_id: str, task: int | str) -> bool:
+        """Plan a task again that failed, was cancelled or was skipped, and the tasks that were
+        skipped because of it. False: it waits to run already, and nothing changes.
+
+        Raises:
+            CommandRejected: the task is running, completed or superseded, or waits for an answer.
+        """
+        return bool(await self.send(plan_id, RetryTask(await self.task_id(plan_id, task))))
+
+    async def replan(self, plan_id: str, reason: str = "") -> None:
+        """Let the plan's model plan again what has not started. The revision that it makes waits
+        for approval; ``reason`` is shown to the model.
+
+        Raises:
+            CommandRejected: the plan has no model, is being planned already, or is cancelled.
+        """
+        await self.send(plan_id, Replan(reason))
+
+    async def add_budget(self, plan_id: str, budget: Budget, *, by: str = "") -> None:
+        """Raise the plan's budget by these amounts, and continue what waits for it.
+
+        Raises:
+            CommandRejected: no amount is given, or one is below 0.
+        """
+        amounts = [getattr(budget, name) or 0 for name in budget.__struct_fields__]
+        if min(amounts) < 0 or not any(amounts):
+            raise CommandRejected("give at least one amount, none below 0, to raise the budget by")
+        await self.send(plan_id, AddBudget(budget, by))
+
+    async def send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
+        """Send one command to a plan; returns the events it caused, durable by then. With a
+        ``command_id`` of your own, sending it again does nothing.
+
+        Raises:
+            CommandRejected, NotFound: see :meth:`Planner.process`.
+            CommandRejected: a name, a text or a value cannot be recorded; it names the field.
+            Conflict: ``command_id`` was used for another command.
+            InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
+            ConfigurationError: there are such tasks, but the tools are not known, because of
+                ``load=False``.
+        """
+        if isinstance(command, Initialize):
+            check_tasks(command.tasks, self._toolbox(), {})
+        elif isinstance(command, RevisePlan):
+            plan = (await self.planner(plan_id)).state
+            check_revision(command, self._toolbox(), plan)
+        return await self._send(plan_id, command, command_id=command_id)
+
+    def _toolbox(self) -> Toolbox:
+        """The tools that tasks are checked against."""
+        raise NotImplementedError
+
+    async def _send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
+        """:meth:`send` for a command whose tasks have passed the compiler."""
+        check_text("plan_id", plan_id)
+        if command_id is not None:
+            check_text("command_id", command_id)
+        command = recordable_command(command)
+        try:
+            return await self.dispatcher.send(
+                PLAN,
+                plan_id,
+                command,
+                command_id=command_id or f"command-{secrets.token_hex(8)}",
+                correlation_id=plan_id if isinstance(command, Initialize) else "",
+                idempotent=command_id is not None,
+            )
+        except NotFound:
+            await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
+            raise
+
+
+def _recorded(result: Any) -> Any:
+    try:
+        return recordable(result, "the result")
+    except Permanent as fault:
+        raise CommandRejected(str(fault)) from None

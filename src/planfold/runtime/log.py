@@ -1,0 +1,107 @@
+"""``Log``: reading the event log, alone or with durable consumers and projections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from planfold.eventstore.checkpoint import Checkpoint
+from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.port import EventStore
+from planfold.retries import RetryPolicy
+from planfold.subscriptions.consumer import RETRIES, Consumer
+from planfold.subscriptions.partition import Handle
+from planfold.subscriptions.projection import BATCH, Projection, project
+
+
+class Log:
+    """The events of all streams in one database, in order. It is ``App.log``.
+
+    A position rises through the whole log; 0 is before the first event. A ``Query`` selects
+    events; without one it is the whole log.
+
+    Example:
+        import planfold
+        from planfold.log import Query
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit("1. Run `true`", approved_by="me")
+            await app.run(plan_id)
+            ends = await app.log.read(Query(event_type="PlanningCompleted"))
+            print(ends[0].aggregate_id, ends[0].event.outcome)
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def read(
+        self, query: Query | None = None, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
+        """The recorded events that match, by position: those after a position, at most ``limit``.
+
+        Another writer may still commit an event below the last one that is returned. To follow
+        the log without a gap, use :meth:`subscribe`.
+        """
+        return await self._store.read(query or Query(), after=after, limit=limit)
+
+    def subscribe(
+        self, query: Query | None = None, *, after: int | Checkpoint = 0
+    ) -> AsyncIterator[Envelope]:
+        """The matching events after a position or checkpoint, then new ones as they are committed,
+        without end: each once, in order, none left out.
+
+        Raises:
+            ConfigurationError: the checkpoint is of another store, or was made before this one
+                was restored from a backup; raised on the first step.
+        """
+        return self._store.subscribe(query, after=after)
+
+    async def last_position(self) -> int:
+        """The position of the newest event; 0 in an empty log."""
+        return await self._store.last_position()
+
+    def consumer(
+        self,
+        name: str,
+        handle: Handle,
+        query: Query | None = None,
+        *,
+        after: int | Checkpoint = 0,
+        partitions: int = 1,
+        retries: RetryPolicy = RETRIES,
+        batch: int = 100,
+    ) -> Consumer:
+        """A durable subscription with this name, which calls ``handle`` with every matching event
+        at least once, per stream in order: see :class:`Consumer`.
+
+        Raises:
+            ValueError: the name is empty or not printable, or a number is below 1.
+        """
+        return Consumer(
+            self._store,
+            name,
+            handle,
+            query,
+            after=after,
+            partitions=partitions,
+            retries=retries,
+            batch=batch,
+        )
+
+    async def project(
+        self,
+        *projections: Projection,
+        query: Query | None = None,
+        batch: int = BATCH,
+        until: int | None = None,
+    ) -> None:
+        """Bring projections up to date and keep them so, from one subscription: each is given the
+        matching events after its own checkpoint, in order, in batches of at most ``batch`` events.
+
+        It runs without end, or up to the position ``until`` of an event, for example
+        ``await app.log.last_position()``.
+
+        Raises:
+            ConfigurationError: a checkpoint is of another store or epoch, or beyond the log's end.
+            Exception: what ``load`` or ``apply`` raised; the next call continues from there.
+        """
+        await project(self._store, *projections, query=query, batch=batch, until=until)

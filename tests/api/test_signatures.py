@@ -1,0 +1,81 @@
+"""Whatever a caller meets in the public interface can be imported from a public module."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from signatures import INTERNAL, documented, errors_named, exported_types, exports, types_met
+
+import planfold
+from planfold.errors import PlanfoldError
+from planfold.executors.journal import Asking
+
+TESTS = Path(__file__).resolve().parents[1]
+EXPORTS = sorted(exports().items())
+DOCUMENTED = sorted(documented())
+
+
+@pytest.mark.parametrize(("name", "value"), EXPORTS, ids=[name for name, _ in EXPORTS])
+def test_every_type_in_a_signature_is_exported(name: str, value: Any) -> None:
+    public = exported_types()
+    missing = {
+        f"{place}: {each.__module__}.{each.__qualname__}"
+        for place, each in types_met(name, value)
+        if id(each) not in public
+    }
+    assert sorted(missing) == []
+
+
+def test_types_are_found_in_all_places() -> None:
+    met = {place: each for name, value in EXPORTS for place, each in types_met(name, value)}
+    assert met["App.settings"] is planfold.Settings  # an attribute that a constructor sets
+    assert met["App.view(return)"] is planfold.PlanView  # a method of a base class
+    assert met["InvalidPlan.faults"] is planfold.Fault
+    assert met["Task.kind(return)"] is planfold.NodeKind  # a property
+    assert met["PlanView.questions"] is planfold.Question  # in a list
+    assert met["open_app(database)"] is planfold.Settings  # in a union
+    assert met["App.archive(return)"] is planfold.Archived  # imported for type checkers only
+    assert len(met) > 190
+
+
+@pytest.mark.parametrize(("name", "value"), DOCUMENTED, ids=[name for name, _ in DOCUMENTED])
+def test_every_documented_error_is_exported(name: str, value: Any) -> None:
+    public = {path.rpartition(".")[2] for path, _ in EXPORTS}
+    internal = {each.__name__ for each in _all_errors()} - public
+    assert sorted(errors_named(value) & internal) == []
+
+
+def _all_errors() -> set[type]:
+    found: set[type] = set()
+    below: list[type] = [PlanfoldError, Asking]
+    while below:
+        each = below.pop()
+        found.add(each)
+        below += each.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+def test_what_is_internal_exists(name: str) -> None:
+    owner, member = re.fullmatch(r"(\w+)[.(](\w+)\)?", name).groups()  # type: ignore[union-attr]
+    cls = next(value for path, value in EXPORTS if path.endswith(f".{owner}"))
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("planfold")]
+    sources = [inspect.getsource(base) for base in bases]
+    assert re.search(rf"\b{member}\b", "".join(sources))
+
+
+def test_every_exported_name_is_used_in_a_test() -> None:
+    used: set[str] = set()
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("planfold"):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("planfold."):
+                used.add(node.attr)
+    unused = [path for path, _ in EXPORTS if path.rpartition(".")[2] not in used]
+    assert unused == []
