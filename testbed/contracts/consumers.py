@@ -201,7 +201,7 @@ class ConsumersContract(Contract):
     ) -> None:
         share = (await consumers.attend("mail", "ann", 1, after=0)).shares[0]
         await consumers.advance(share, 1_000)
-        with pytest.raises(ConfigurationError, match="position 1000, the log ends at 9"):
+        with pytest.raises(ConfigurationError, match="position 1000, but the log ends at 9"):
             await consumers.attend("mail", "ann", 1, after=0)
         await consumers.accept("mail")
         assert (await consumers.attend("mail", "ann", 1, after=0)).shares[0].position == 9

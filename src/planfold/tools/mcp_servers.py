@@ -61,7 +61,7 @@ def check_server(name: str, server: ToolServer) -> None:
     if bool(server.command) == bool(server.url):
         raise ConfigurationError(f"{where}: give either command or url")
     if server.url and not re.match(r"https?://[^/]", server.url):
-        raise ConfigurationError(f"{where}.url: it begins with http:// or https://")
+        raise ConfigurationError(f"{where}.url: it must begin with http:// or https://")
     if server.command and not server.command[0]:
         raise ConfigurationError(f"{where}.command: the program's name is empty")
     if server.headers and not server.url:

@@ -122,7 +122,9 @@ class TransactionHorizon:
     async def _check(self) -> None:
         (row,) = await self._fetch("conditions_of_log")
         if row["standby"]:
-            raise ConfigurationError("subscriptions need the primary; this server is a standby")
+            raise ConfigurationError(
+                "this server is a standby; connect to the primary to subscribe"
+            )
         if not row["rising"]:
             raise ConfigurationError(
                 "the sequence of planfold.events must give rising positions: set CACHE 1, NO CYCLE"

@@ -124,7 +124,7 @@ async def set_order(database: str, order: str) -> None:
         ConfigurationError: there is no such order, or no database.
     """
     if order not in ORDERS:
-        raise ConfigurationError(f"the order is one of {', '.join(ORDERS)}, not {order!r}")
+        raise ConfigurationError(f"the order must be one of {', '.join(ORDERS)}, not {order!r}")
     address = parse_address(database)
     session = await connect(address)
     try:

@@ -169,7 +169,9 @@ class FileExecutor:
     def _read(self, context: TaskContext, workspace: Workspace) -> dict[str, Any]:
         given = self._given(context, _Read)
         if given.first_line < 1 or (given.last_line or given.first_line) < given.first_line:
-            raise Permanent("read_file: lines count from 1, and last_line is not before first_line")
+            raise Permanent(
+                "read_file: lines count from 1; last_line must not be before first_line"
+            )
         parts = workspace.parts(given.path)
         with workspace.file(parts) as descriptor:
             found = read_lines(

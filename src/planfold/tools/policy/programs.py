@@ -46,7 +46,7 @@ def fault_in(program: str, arguments: Sequence[str], options: Sequence[str]) -> 
     if "/" in program and not program.startswith("/"):
         return f"program {program!r}: give a bare name or an absolute path"
     if not program or any(mark in program for mark in "*?["):
-        return f"program {program!r}: a rule that allows names one program"
+        return f"program {program!r}: a rule that allows must name exactly one program"
     for token in arguments[:-1]:
         if token in (REST, PATHS):
             return f"arguments: {token!r} is allowed only at the end"
