@@ -3,6 +3,7 @@
 PYTHON ?=
 UPGRADE ?=
 TAG ?=
+TESTS ?=
 VENV := .venv
 LLM := .venv-llm
 BIN := $(VENV)/bin
@@ -25,10 +26,10 @@ SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 UNMEASURED := -k "not imports_nothing_heavy and not needs_no_infrastructure and not deep_stack"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-llm check coverage bench eval soak release lock clean
+.PHONY: help setup demo test test-pythons test-llm check docs coverage bench eval soak release lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo "PYTHON=/path/to/python chooses the interpreter of a new .venv."
 	@echo "DB=postgres runs demo and bench on PostgreSQL, with a server of their own."
 
@@ -37,8 +38,11 @@ setup: $(VENV)/.dev ## install everything for development into .venv
 demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .planfold/)
 	$(call on_db,.planfold/postgres) $(DEMO)
 
-test: $(VENV)/.dev ## run the tests, without the soak tests
-	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup
+test: $(VENV)/.dev ## run the tests, without the soak tests (TESTS=tests/planner: only these)
+	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup $(TESTS)
+
+test-pythons: $(VENV)/.dev ## the same on each of Python 3.11 to 3.14 that this machine has
+	$(BIN)/python .ci/pythons.py $(TESTS)
 
 test-llm: $(VENV)/.dev $(LLM)/.llm ## plan with a small real model (130 MB; minutes long)
 	LLM_PYTHON=$(CURDIR)/$(LLM)/bin/python $(BIN)/pytest -m llm -s tests/llm_real
@@ -47,9 +51,13 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy examples .ci tests/api/typed_usage.py
+	$(BIN)/mypy examples .ci docs/conf.py tests/api/typed_usage.py
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
+
+docs: $(VENV)/.dev ## build the docs site into build/docs (warnings and broken links are errors)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --jobs auto -c docs -d build/doctrees . build/docs
+	@echo "Open build/docs/index.html"
 
 coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
 	@rm -rf .coverage .coverage.*
@@ -66,14 +74,14 @@ eval: $(VENV)/.dev ## score a planner: make eval EVAL="../shared/data/worfbench_
 soak: $(VENV)/.dev ## run the long tests
 	$(BIN)/pytest -m soak tests
 
-release: $(VENV)/.dev ## build wheel and sdist, try the wheel, say what to tag (TAG=1: tag it)
+release: $(VENV)/.dev ## build wheel, sdist and SBOM, try the wheel, say what a release changes (TAG=1: do it)
 	$(BIN)/python .ci/release.py $(if $(TAG),--tag)
 
 lock: $(VENV)/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove .venv, caches and build output (.planfold/ stays: your plans are in it)
-	rm -rf $(VENV) $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks .coverage*
+	rm -rf $(VENV) .venv-3.* $(LLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .benchmarks .coverage*
 	find src tests evals testbed benchmarks examples requirements -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamps say which lock is installed; the dev lock holds all of the runtime lock.

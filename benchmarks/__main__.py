@@ -1,4 +1,8 @@
-"""``python -m benchmarks [--quick]``: every figure in one run, its physical limit beside it."""
+"""``python -m benchmarks [--quick | --smoke]``: all figures in one run, each beside its limit.
+
+``--quick`` takes fewer rounds. ``--smoke`` runs every benchmark on a hundredth of its workload, to
+find out whether it works: its figures mean nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from pathlib import Path
 from benchmarks.planning import planning_figures
 from benchmarks.plans import resume_and_fold_figures, size_figures
 from benchmarks.raw import commits_per_second
-from benchmarks.report import Figure, interleaved, print_table
+from benchmarks.report import Figure, interleaved, print_table, reduced
 from benchmarks.slowsync import slow_sync, slow_sync_library
 from benchmarks.startup import startup_figures
 from benchmarks.store import append_figures
@@ -22,12 +26,13 @@ from benchmarks.throughput import SHAPES, TITLES, tasks_per_second
 TARGETS = {"chain": 0.4, "independent": 1.5, "many": 1.0}
 
 
-def throughput_figures(folder: Path, rounds: int) -> list[Figure]:
+def throughput_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
     figures = []
+    size, commits = reduced(100, scale), reduced(1_000, scale)
     for shape in SHAPES:
         value, limit, ratio = interleaved(
-            lambda shape=shape: tasks_per_second(folder, shape),
-            lambda: commits_per_second(folder),
+            lambda shape=shape: tasks_per_second(folder, shape, size),
+            lambda: commits_per_second(folder, commits),
             rounds,
         )
         name = TITLES[shape]
@@ -55,28 +60,32 @@ def _throughput(name: str, value: float, limit: float, ratio: float, target: flo
     return Figure(name, f"{value:,.0f} tasks/s", f"{limit:,.0f} raw commits/s", ratio, target)
 
 
+def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="planfold-bench-", dir=Path.cwd()) as name:
+        folder = Path(name)
+        return [
+            *throughput_figures(folder, rounds, scale),
+            *(slow_sync_figures(folder, max(rounds // 2, 1)) if scale == 1 else []),
+            *append_figures(folder, rounds, scale),
+            *asyncio.run(resume_and_fold_figures(folder, rounds, scale)),
+            *size_figures(folder, 3 if rounds < 5 else 5, scale),
+            *startup_figures(folder, rounds if scale == 1 else 0),
+            *planning_figures(folder, 1 if rounds < 5 else 3, scale),
+        ]
+
+
 def main() -> None:
-    quick = "--quick" in sys.argv[1:]
+    quick, smoke = "--quick" in sys.argv[1:], "--smoke" in sys.argv[1:]
+    rounds, scale = (1, 100) if smoke else (3 if quick else 7, 1)
     address = os.environ.get("PLANFOLD_DB", "")
     if address.startswith("postgres"):
         from benchmarks.postgres import figures
 
-        print_table(asyncio.run(figures.measure(address, quick=quick)))
+        scale = 10 if quick else scale
+        print_table(asyncio.run(figures.measure(address, rounds=rounds, scale=scale)))
         return
-    rounds = 3 if quick else 7
-    with tempfile.TemporaryDirectory(prefix="planfold-bench-", dir=Path.cwd()) as name:
-        folder = Path(name)
-        figures = [
-            *throughput_figures(folder, rounds),
-            *slow_sync_figures(folder, max(rounds // 2, 1)),
-            *append_figures(folder, rounds),
-            *asyncio.run(resume_and_fold_figures(folder, rounds)),
-            *size_figures(folder, 3 if quick else 5),
-            *startup_figures(folder, rounds),
-            *planning_figures(folder, 1 if quick else 3),
-        ]
-    print_table(figures)
-    if not quick:
+    print_table(sqlite_figures(rounds, scale))
+    if rounds > 5:
         from benchmarks import asynchow
 
         asynchow.main()

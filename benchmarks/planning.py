@@ -97,9 +97,11 @@ async def _app(folder: Path, models: Models) -> AsyncIterator[App]:
         yield app
 
 
-async def run_plan(folder: Path, shape: str, *, streamed: bool, seconds: float) -> Timed:
-    """One plan from the wish to its end."""
-    reply = Reply(pieces=written_plan(shape, seconds=seconds), pause=PAUSE_S)
+async def run_plan(
+    folder: Path, shape: str, *, streamed: bool, seconds: float, pause: float = PAUSE_S
+) -> Timed:
+    """One plan from the wish to its end; the model pauses for ``pause`` seconds after each task."""
+    reply = Reply(pieces=written_plan(shape, seconds=seconds), pause=pause)
     async with ModelServer([reply]) as server:
         endpoint = ModelEndpoint("openai:any", base_url=f"{server.url}/v1", api_key_env="KEY")
         opened = open_models({"m": endpoint}, {"KEY": "any"})
@@ -126,14 +128,15 @@ async def _timed(app: App, server: ModelServer) -> Timed:
     return Timed(written, first, total)
 
 
-def planning_figures(folder: Path, rounds: int, *, seconds: float = 0.1) -> list[Figure]:
+def planning_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
     """Each shape streamed, against the same plan of which nothing runs before all is written."""
-    asyncio.run(run_plan(folder, SHAPES[0], streamed=True, seconds=0.0))  # the vendor's library
+    times = {"seconds": 0.1 / scale, "pause": PAUSE_S / scale}
+    asyncio.run(run_plan(folder, SHAPES[0], streamed=True, **times))  # the vendor's library
     figures = []
     for shape in SHAPES:
         pairs = [
             tuple(
-                asyncio.run(run_plan(folder, shape, streamed=streamed, seconds=seconds))
+                asyncio.run(run_plan(folder, shape, streamed=streamed, **times))
                 for streamed in (True, False)
             )
             for _ in range(rounds)

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import planfold
-from benchmarks.report import Figure
+from benchmarks.report import Figure, reduced
 from benchmarks.store import fold_figure
 from planfold import PlanDraft, TaskDraft
 from planfold.backends.sqlite.store import SqliteStore
@@ -57,17 +57,18 @@ async def _run(path: Path, tasks: int) -> float:
         return took / tasks
 
 
-def size_figures(folder: Path, rounds: int) -> list[Figure]:
+def size_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
+    sizes = [reduced(size, scale) for size in SIZES]
     cost: dict[int, float] = {}
     disk: dict[int, float] = {}
-    for tasks in SIZES:
+    for tasks in sizes:
         runs = []
-        for number in range(1 if tasks == max(SIZES) else rounds):
+        for number in range(1 if tasks == max(sizes) else rounds):
             path = folder / f"size-{tasks}-{number}.db"
             runs.append(asyncio.run(_run(path, tasks)))
         cost[tasks] = median(runs)
         disk[tasks] = path.stat().st_size / (tasks * RESULT_BYTES)
-    least, most = min(SIZES), max(SIZES)
+    least, most = min(sizes), max(sizes)
     costs = ", ".join(f"{n:,}: {c * 1e6:,.0f} us" for n, c in cost.items())
     payload = ", ".join(f"{n:,}: {d:.2f}x" for n, d in disk.items())
     return [
@@ -79,7 +80,7 @@ def size_figures(folder: Path, rounds: int) -> list[Figure]:
 async def _interrupted(path: Path, tasks: int) -> str:
     async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte, never]) as app:
         plan_id = await app.submit(layered(tasks, blocked=True), approved_by="benchmark")
-        async with app.worker():
+        async with app.worker(drain_s=0.0):
             async for envelope in app.watch(plan_id):
                 dispatched = envelope.event_type == "TaskDispatched"
                 if dispatched and envelope.event.task_id == tasks + 1:
@@ -101,15 +102,15 @@ async def _resume(path: Path, plan_id: str) -> tuple[float, float]:
     begun = time.perf_counter()
     async with planfold.open_app(f"sqlite:///{path}", tools=[kilobyte, again]) as app:
         opened = time.perf_counter()
-        async with app.worker(plan_id=plan_id):
+        async with app.worker(plan_id=plan_id, drain_s=0.0):
             await running.wait()
             now = time.perf_counter()
     return now - begun, now - opened
 
 
-async def resume_and_fold_figures(folder: Path, rounds: int) -> list[Figure]:
+async def resume_and_fold_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
     path = folder / "resume.db"
-    plan_id = await _interrupted(path, 1_000)
+    plan_id = await _interrupted(path, reduced(1_000, scale))
     runs = [await _resume(path, plan_id) for _ in range(rounds + 1)][1:]
     total = median(run[0] for run in runs)
     after_open = median(run[1] for run in runs)

@@ -24,6 +24,11 @@ class Figure:
         return self.ratio >= self.target if self.better == ">=" else self.ratio <= self.target
 
 
+def reduced(size: int, scale: int, least: int = 2) -> int:
+    """``size`` of a workload divided by ``scale``, which is more than 1 in a smoke test."""
+    return max(size // scale, least)
+
+
 def interleaved(
     measure: Callable[[], float], limit: Callable[[], float], rounds: int
 ) -> tuple[float, float, float]:

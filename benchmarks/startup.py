@@ -16,13 +16,13 @@ IMPORT_ALL = "import planfold; planfold.open_app"
 
 
 def seconds(command: list[str], rounds: int) -> float:
-    """Median wall time after one warm-up."""
+    """Median wall time after one warm-up, or the warm-up's where there are no ``rounds``."""
     times = []
     for _ in range(rounds + 1):
         begun = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         times.append(time.perf_counter() - begun)
-    return median(times[1:])
+    return median(times[1:] or times)
 
 
 def startup_figures(folder: Path, rounds: int) -> list[Figure]:

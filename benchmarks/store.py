@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.raw import commits_per_second
-from benchmarks.report import Figure, interleaved
+from benchmarks.report import Figure, interleaved, reduced
 from planfold.backends.sqlite.connection import connect
 from planfold.backends.sqlite.queries import ReadConnection
 from planfold.backends.sqlite.store import SqliteStore
@@ -39,10 +39,11 @@ async def _commits(folder: Path, commits: int, rows: int) -> float:
     return commits / took
 
 
-def append_figures(folder: Path, rounds: int) -> list[Figure]:
+def append_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
     """Append of 1, 10 and 100 events per commit; the limit inserts the same rows, no more."""
     figures = []
-    for rows, commits, target in ((1, 1_000, 0.7), (10, 1_000, 0.7), (100, 300, 0.8)):
+    for rows, full, target in ((1, 1_000, 0.7), (10, 1_000, 0.7), (100, 300, 0.8)):
+        commits = reduced(full, scale)
         value, limit, ratio = interleaved(
             lambda rows=rows, commits=commits: asyncio.run(_commits(folder, commits, rows)),
             lambda rows=rows, commits=commits: commits_per_second(folder, commits, rows),

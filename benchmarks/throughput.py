@@ -48,18 +48,20 @@ def independent(width: int) -> PlanDraft:
     return PlanDraft(title="independent", tasks=[*tasks, join])
 
 
-def plans_of(shape: str) -> list[PlanDraft]:
+def plans_of(shape: str, size: int = 100) -> list[PlanDraft]:
     if shape == "chain":
-        return [chain(100)]
+        return [chain(size)]
     if shape == "independent":
-        return [independent(100)]
-    return [chain(10) for _ in range(100)]
+        return [independent(size)]
+    return [chain(10) for _ in range(size)]
 
 
-async def tasks_per_second_on(address: str, shape: str, *, warm: bool = False) -> float:
+async def tasks_per_second_on(
+    address: str, shape: str, *, size: int = 100, warm: bool = False
+) -> float:
     """From the approval of the plans to the last result. ``warm``: the worker has run before, so
     that connections are open and the server has planned its statements."""
-    drafts = plans_of(shape)
+    drafts = plans_of(shape, size)
     async with planfold.open_app(address, tools=[noop]) as app:
         plan_ids = [await app.submit(draft) for draft in drafts]
         async with app.worker(concurrency=128):
@@ -73,10 +75,10 @@ async def tasks_per_second_on(address: str, shape: str, *, warm: bool = False) -
         return sum(len(view.tasks) for view in views) / took
 
 
-def tasks_per_second(folder: Path, shape: str) -> float:
+def tasks_per_second(folder: Path, shape: str, size: int = 100) -> float:
     """The same in a fresh SQLite database."""
     path = folder / f"{shape}-{time.monotonic_ns()}.db"
-    return asyncio.run(tasks_per_second_on(f"sqlite:///{path}", shape))
+    return asyncio.run(tasks_per_second_on(f"sqlite:///{path}", shape, size=size))
 
 
 def main() -> None:

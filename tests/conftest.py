@@ -41,13 +41,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
 
 
+SAMPLES = ROOT / "tests" / "data"
+WHOLE = ROOT.parent / "shared" / "data"
+
+
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of data sets that nobody on this project wrote; skips where it is absent."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no data sets here: {folder} does not exist")
-    return folder
+def samples() -> Path:
+    """The folder with samples of data sets that others wrote."""
+    return SAMPLES
+
+
+@pytest.fixture(scope="session", params=["sample", "whole"])
+def data_sets(request: pytest.FixtureRequest) -> Path:
+    """The folder of those samples, and then that of the whole sets, which a plain clone lacks."""
+    if request.param == "sample":
+        return SAMPLES
+    if not WHOLE.is_dir():
+        pytest.skip(f"the whole data sets are not here: {WHOLE} does not exist")
+    return WHOLE
 
 
 @pytest.fixture(scope="session")

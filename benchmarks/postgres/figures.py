@@ -21,9 +21,10 @@ from benchmarks.slowsync import slow_sync, slow_sync_library
 from testbed.postgres import Postgres, PostgresServer
 
 
-async def measure(address: str, *, quick: bool) -> list[Figure]:
-    """Each group in a fresh database on the server at ``address``."""
-    rounds, scale = (3, 10) if quick else (7, 1)
+async def measure(address: str, *, rounds: int, scale: int) -> list[Figure]:
+    """Each group in a fresh database on the server at ``address``; large sizes are divided by
+    ``scale``, all of them in a smoke test."""
+    smoke = scale if scale > 10 else 1
     server = Postgres(address)
 
     async def fresh(name: str) -> str:
@@ -33,16 +34,18 @@ async def measure(address: str, *, quick: bool) -> list[Figure]:
             pass  # makes the tables
         return found
 
-    figures = await shape_figures(await fresh("shapes"), rounds)
-    figures += await _slow_sync(max(rounds // 2, 1))
-    figures += await append_figures(await fresh("appends"), rounds)
+    figures = await shape_figures(await fresh("shapes"), rounds, smoke)
+    if smoke == 1:
+        figures += await _slow_sync(max(rounds // 2, 1))
+    figures += await append_figures(await fresh("appends"), rounds, smoke)
     figures += await feed_figures(await fresh("feed"), 2_000 // scale)
-    figures += await worker_figures(await fresh("workers"), 1_000 // scale)
+    counts = (1, 2, 4) if smoke == 1 else (1,)
+    figures += await worker_figures(await fresh("workers"), 1_000 // scale, counts)
     figures.append(await open_plans_figure(await fresh("open"), 10_000 // scale, 1_600 // scale))
     large, events = await fresh("large"), 1_000_000 // scale
-    figures += await large_store_figures(large, events, rounds)
+    figures += await large_store_figures(large, events, rounds, smoke)
     figures += await rebuild_figures(large, min(events, 300_000))
-    figures.append(await idle_figure(large))
+    figures.append(await idle_figure(large, smoke))
     return figures
 
 

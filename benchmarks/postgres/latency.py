@@ -78,7 +78,7 @@ async def _latencies(address: str, count: int) -> list[float]:
     return found
 
 
-async def idle_figure(address: str) -> Figure:
+async def idle_figure(address: str, scale: int = 1) -> Figure:
     """CPU time of a worker process that has nothing to do, with a million events in the log."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -86,6 +86,7 @@ async def idle_figure(address: str) -> Figure:
         "benchmarks.postgres.latency",
         "idle",
         address,
+        str(IDLE_S / scale),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
@@ -106,13 +107,13 @@ async def _follow(address: str) -> None:
             print(time.monotonic(), flush=True)
 
 
-async def _idle(address: str) -> None:
+async def _idle(address: str, seconds: str) -> None:
     async with planfold.open_app(address) as app, app.worker():
-        await asyncio.sleep(3.0)  # the start has ended
+        await asyncio.sleep(float(seconds) / 6)  # the start has ended
         begun, used = time.perf_counter(), time.process_time()
-        await asyncio.sleep(IDLE_S)
+        await asyncio.sleep(float(seconds))
         print((time.process_time() - used) / (time.perf_counter() - begun))
 
 
 if __name__ == "__main__":
-    asyncio.run({"follow": _follow, "idle": _idle}[sys.argv[1]](sys.argv[2]))
+    asyncio.run({"follow": _follow, "idle": _idle}[sys.argv[1]](*sys.argv[2:]))

@@ -13,7 +13,7 @@ import asyncpg
 
 import planfold
 from benchmarks.postgres.raw import METADATA
-from benchmarks.report import Figure
+from benchmarks.report import Figure, reduced
 from benchmarks.throughput import chain, noop
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.envelope import Query
@@ -66,14 +66,16 @@ async def open_plans_figure(address: str, plans: int, commands: int) -> Figure:
     )
 
 
-async def large_store_figures(address: str, events: int, rounds: int) -> list[Figure]:
+async def large_store_figures(
+    address: str, events: int, rounds: int, scale: int = 1
+) -> list[Figure]:
     """Opening a store with many events, and loading a long plan from its snapshot."""
     connection = await asyncpg.connect(address)
     for _ in range(0, events, 100_000):
         name_space = str(time.monotonic_ns())
         await connection.execute(
             FILL.replace("filler-", f"filler-{name_space}-"),
-            100_000,
+            min(events, 100_000),
             '{"task_id":1,"status":"completed"}',
             METADATA,
         )
@@ -86,7 +88,7 @@ async def large_store_figures(address: str, events: int, rounds: int) -> list[Fi
             await app.store.last_position()
             opened.append(time.perf_counter() - begun)
     open_s = sorted(opened)[len(opened) // 2]
-    load_s = p99(await _loads(address))
+    load_s = p99(await _loads(address, scale))
     return [
         Figure(
             f"open a store of {events:,} events",
@@ -107,21 +109,22 @@ async def large_store_figures(address: str, events: int, rounds: int) -> list[Fi
     ]
 
 
-async def _loads(address: str) -> list[float]:
+async def _loads(address: str, scale: int) -> list[float]:
+    tasks, done = reduced(2_600, scale), reduced(2_500, scale)
     async with planfold.open_app(address, tools=[noop]) as app:
-        plan_id = await app.submit(chain(2_600), approved_by="me")
+        plan_id = await app.submit(chain(tasks), approved_by="me")
         version = await app.store.version(plan_id)
         events: list[object] = []
-        for task_id in range(1, 2_501):
+        for task_id in range(1, done + 1):
             if task_id > 1:
                 events.append(TaskDispatched(task_id, 1))
             events.append(TaskStatusUpdated(task_id, TaskStatus.Completed))
         about = Metadata("bench", "bench")
         await app.store.append(Append("plan", plan_id, version, [(e, about) for e in events]))
     async with planfold.open_app(address) as app:  # the first fold keeps a snapshot
-        await app.send(plan_id, CancelTask(2_600))
+        await app.send(plan_id, CancelTask(tasks))
     took: list[float] = []
-    for _ in range(100):
+    for _ in range(reduced(100, scale)):
         async with planfold.open_app(address) as app:
             await app.store.last_position()
             begun = time.perf_counter()

@@ -6,12 +6,12 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 
 import planfold
 from benchmarks.postgres.raw import commits_per_second
-from benchmarks.report import Figure
+from benchmarks.report import Figure, reduced
 from benchmarks.store import METADATA, RESULT
 from benchmarks.throughput import SHAPES, TITLES, chain, noop, tasks_per_second_on
 from planfold.eventstore.envelope import Query
@@ -37,13 +37,14 @@ async def interleaved(
     )
 
 
-async def shape_figures(address: str, rounds: int) -> list[Figure]:
+async def shape_figures(address: str, rounds: int, scale: int = 1) -> list[Figure]:
     figures = []
+    size, commits = reduced(100, scale), reduced(1_600, scale, least=16)
     for shape in SHAPES:
         connections, target = LIMITS[shape]
         value, limit, ratio = await interleaved(
-            lambda shape=shape: tasks_per_second_on(address, shape, warm=True),
-            lambda connections=connections: commits_per_second(address, connections, 1_600),
+            lambda shape=shape: tasks_per_second_on(address, shape, size=size, warm=True),
+            lambda connections=connections: commits_per_second(address, connections, commits),
             rounds,
         )
         what = f"{limit:,.0f} raw commits/s on {connections}"
@@ -62,13 +63,14 @@ async def slow_sync_figure(address: str, rounds: int) -> Figure:
     return Figure(name, f"{value:,.0f} tasks/s", f"{limit:,.0f} raw commits/s on 1", ratio, 5.0)
 
 
-async def append_figures(address: str, rounds: int) -> list[Figure]:
+async def append_figures(address: str, rounds: int, scale: int = 1) -> list[Figure]:
     figures = []
+    count = reduced(1_920, scale, least=64)
     async with planfold.open_app(address) as app:
         for plans, (connections, target) in APPENDS.items():
             value, limit, ratio = await interleaved(
-                lambda plans=plans: _appends(app.store, plans, 1_920),
-                lambda connections=connections: commits_per_second(address, connections, 1_920),
+                lambda plans=plans: _appends(app.store, plans, count),
+                lambda connections=connections: commits_per_second(address, connections, count),
                 rounds,
             )
             what = f"{limit:,.0f} raw commits/s on {connections}"
@@ -94,10 +96,12 @@ async def _appends(store: EventStore, plans: int, count: int) -> float:
 # --- several worker processes -------------------------------------------------------------------
 
 
-async def worker_figures(address: str, plans: int) -> list[Figure]:
-    """1,000 plans of 10 tasks by 1, 2 and 4 worker processes; the ratio is to one process."""
+async def worker_figures(
+    address: str, plans: int, counts: Sequence[int] = (1, 2, 4)
+) -> list[Figure]:
+    """1,000 plans of 10 tasks by ``counts`` worker processes; the ratio is to one process."""
     rates: dict[int, float] = {}
-    for processes in (1, 2, 4):
+    for processes in counts:
         rates[processes] = await _with_workers(address, processes, plans)
     return [
         Figure(

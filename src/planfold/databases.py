@@ -98,22 +98,6 @@ async def check_writing(database: str) -> None:
         check_file(sqlite_path(database))
 
 
-async def set_order(database: str, order: str) -> None:
-    """Choose whether appends wait for each other ("strict") or not ("feed"), for every process
-    that opens the database from now on.
-
-    Raises:
-        ConfigurationError: it is not on PostgreSQL, or there is no such order.
-    """
-    if not is_postgres(database):
-        raise ConfigurationError(
-            "the append order can be set on PostgreSQL only; SQLite always appends in order"
-        )
-    from planfold.backends.postgres import migration
-
-    await migration.set_order(database, order)
-
-
 def shown_address(database: str) -> str:
     """An address as people may see it: without a password. Raises ConfigurationError."""
     if not is_postgres(database):

@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 
 from planfold.backends.postgres import writer as writer_module
-from planfold.backends.postgres.migration import set_order
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import (
     CommandRejected,
@@ -371,42 +370,7 @@ async def test_a_server_that_turned_read_only_is_named(
         await store.append(decision(Counted(1)))
 
 
-# --- order and clock ------------------------------------------------------------------------------
-
-
-async def test_in_strict_order_positions_become_visible_in_order(postgres_database: str) -> None:
-    await (await PostgresStore.open(postgres_database, CODEC)).close()
-    await set_order(postgres_database, "strict")
-    stores = [await PostgresStore.open(postgres_database, CODEC) for _ in range(4)]
-    seen: list[int] = []
-    done = asyncio.Event()
-
-    async def watch() -> None:
-        while not done.is_set():
-            after = seen[-1] if seen else 0
-            seen.extend(e.position for e in await stores[0].read(Query(), after=after))
-
-    async def write(store: PostgresStore, name: str) -> None:
-        for at in range(20):
-            await store.append(decision(Counted(at), to=name, at=at))
-
-    watching = asyncio.create_task(watch())
-    await asyncio.gather(
-        *(write(store, f"{i}-{n}") for i, store in enumerate(stores) for n in range(4))
-    )
-    done.set()
-    await watching
-    seen.extend(e.position for e in await stores[0].read(Query(), after=seen[-1]))
-    assert len(seen) == 4 * 4 * 20
-    for store in stores:
-        await store.close()
-
-
-async def test_there_is_no_other_order(postgres_database: str) -> None:
-    with pytest.raises(ConfigurationError, match="feed, strict"):
-        await set_order(postgres_database, "random")
-    with pytest.raises(ConfigurationError, match="no database at"):
-        await set_order(postgres_database, "strict")
+# --- clock ----------------------------------------------------------------------------------------
 
 
 async def test_leases_do_not_depend_on_the_clock_of_this_host(

@@ -233,13 +233,3 @@ async def test_it_refuses_where_it_would_be_wrong(standby: bool, rising: bool) -
 
     with pytest.raises(ConfigurationError, match=r"standby|CACHE"):
         await TransactionHorizon(fetch).look(0)
-
-
-async def test_strict_order_waits_for_nobody() -> None:
-    async def fetch(name: str, *_: Any) -> Sequence[Mapping[str, Any]]:
-        if name == "conditions_of_log":
-            return [{"standby": False, "rising": True}]
-        return [{"upto": 4, "highest": 9, "holders": ["3/7:1234"]}]
-
-    horizon = await TransactionHorizon(fetch, strict=True).look(4)
-    assert (horizon.upto, horizon.settled) == (9, 9)

@@ -231,7 +231,7 @@ async def test_inspecting_changes_nothing(postgres_database: str, direct: Connec
     await open_and_close(postgres_database)
     report = await inspect(postgres_database)
     assert report.schema == report.newest_schema == len(migrations())
-    assert (report.integrity, report.order) == ("ok", "feed")
+    assert report.integrity == "ok"
     assert report.bytes > 0
     await direct.execute("INSERT INTO planfold.migrations VALUES (99, 'of the future', 0)")
     assert (await inspect(postgres_database)).schema == 99

@@ -229,7 +229,6 @@ def test_migrating_on_postgresql(plans: list[str], postgres_database: str) -> No
     assert "no database at" in called("migrate", "--check", "--db", postgres_database, code=2)
     called("import", "x.jsonl", "--db", postgres_database)
     assert "up to date" in called("migrate", "--check", "--db", postgres_database)
-    assert "Order: strict." in called("migrate", "--order", "strict", "--db", postgres_database)
     called("export", "two", "--to", "y.jsonl")
     assert "1 stream new" in called("import", "y.jsonl", "--db", postgres_database)
 
@@ -267,6 +266,3 @@ def test_a_restored_database_says_so(plans: list[str]) -> None:
 
 def test_options_that_do_not_go_together(plans: list[str]) -> None:
     assert "--check changes nothing" in called("migrate", "--check", "--restored", code=2)
-    assert "the append order can be set on PostgreSQL only" in called(
-        "migrate", "--order", "strict", code=2
-    )

@@ -68,14 +68,14 @@ def draft_of(request: Any) -> PlanDraft:
 
 
 @pytest.fixture(scope="module")
-def requests(shared_data: Path) -> list[Any]:
-    found: list[Any] = json.loads((shared_data / "nestful_glaive.json").read_text())
+def requests(data_sets: Path) -> list[Any]:
+    found: list[Any] = json.loads((data_sets / "nestful_glaive.json").read_text())
     return found
 
 
 @pytest.fixture(scope="module")
-def specs(shared_data: Path) -> list[Any]:
-    found: list[Any] = json.loads((shared_data / "nestful_glaive_tools.json").read_text())
+def specs(data_sets: Path) -> list[Any]:
+    found: list[Any] = json.loads((data_sets / "nestful_glaive_tools.json").read_text())
     return found
 
 
@@ -99,7 +99,7 @@ def test_gold_sequences_compile_with_the_edges_of_their_references(
             named = re.findall(r"\$(var\d+)[.\[$]", json.dumps(call["arguments"]))
             assert spec.depends_on == tuple(sorted({place[label] for label in named}))
             edges += len(spec.depends_on)
-    assert edges > 100, "is the data what it was?"
+    assert edges > len(requests) / 2, "is the data what it was?"
 
 
 def test_with_typed_tools_only_the_slips_of_the_data_are_faults(
@@ -113,5 +113,6 @@ def test_with_typed_tools_only_the_slips_of_the_data_are_faults(
             passed += 1
         except InvalidPlan as error:
             fields |= {str(fault.field).partition(".")[0] for fault in error.faults}
-    assert passed > len(requests) * 0.7
+    least = 0.7 if len(requests) > 100 else 0.4  # the sample has one request for each kind of slip
+    assert passed > len(requests) * least
     assert fields <= {"tool", "label", "arguments"}

@@ -1,11 +1,13 @@
 """Writes the golden history of the present version: ``python tests/golden/record.py``.
 
-Run it only while a version has not been released; afterwards its file stays as it is for ever,
-and a new version gets a file of its own.
+It refuses once the version was released (``make release TAG=1`` lists its files in released.json):
+then raise ``VERSION``, and the new version gets files of its own.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,8 @@ def work_with_a_model(story: Story) -> None:
 
 
 def main() -> None:
+    if f"plan-v{VERSION}.jsonl" in json.loads((HERE / "released.json").read_text("utf-8")):
+        sys.exit(f"plan-v{VERSION} was released and is never changed: raise VERSION in {__file__}")
     story = tell_story()
     types = {t.event.__name__: t.version for t in PLAN.events}
     lines = [

@@ -170,9 +170,7 @@ class PendingAppend:
             self.future.set_result(result)
 
 
-def arguments(
-    batch: Sequence[PendingAppend], lease_s: float, strict: bool, clock: float | None
-) -> list[Any]:
+def arguments(batch: Sequence[PendingAppend], lease_s: float, clock: float | None) -> list[Any]:
     """The arguments of the statement ``append``. Columns without rows are None: empty arrays
     would cost as much as those with one element."""
     appends = [decision.append for decision in batch]
@@ -208,7 +206,6 @@ def arguments(
             lambda decision: [(c.command_id, c.body_hash) for c in decision.append.commands],
         ),
         lease_s,
-        strict,
         clock,
     ]
 

@@ -55,9 +55,6 @@ The assumptions, and the cases that are covered:
 - Positions must only ever be taken by inserting into planfold.events, never by calling nextval()
   first; and the reader must be connected to the primary: a standby does not show these locks.
 
-When the store's order is 'strict', appends wait for each other before they take a position, so
-that positions become visible in order and everything visible is final.
-
 The idea of waiting for the transactions that hold a lock is PostgreSQL's own (CREATE INDEX
 CONCURRENTLY waits for them in the same way, src/backend/catalog/index.c).
 """
@@ -84,12 +81,11 @@ class _Holder(NamedTuple):
 
 
 class TransactionHorizon:
-    """The horizon of one process; ``strict`` says that all appends wait for each other. Everything
-    up to ``settled`` is final; ``calm``: the last look found no gap."""
+    """The horizon of one process. Everything up to ``settled`` is final; ``calm``: the last look
+    found no gap."""
 
-    def __init__(self, fetch: FetchRows, *, strict: bool = False) -> None:
+    def __init__(self, fetch: FetchRows) -> None:
         self._fetch = fetch
-        self._strict = strict
         self._turn = asyncio.Lock()
         self._holders: dict[str, _Holder] = {}  # by virtual transaction id
         self._seen = 0  # the highest position at the last look at the locks
@@ -109,9 +105,7 @@ class TransactionHorizon:
                 await self._check()
             (row,) = await self._fetch("look_at_log", after, not self._begun)
             highest = row["highest"]
-            if self._strict:
-                self.settled = max(self.settled, highest)
-            elif row["holders"] is not None:
+            if row["holders"] is not None:
                 self._settle(highest, row["holders"])
             self._begun = True
             self.calm = row["upto"] == highest

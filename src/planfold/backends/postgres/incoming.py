@@ -16,9 +16,7 @@ ROWS_AT_ONCE: Final = 2_000
 BYTES_AT_ONCE: Final = 4_000_000
 
 
-async def write_streams(
-    session: ServerConnection, streams: Sequence[Incoming], now: float, *, strict: bool
-) -> None:
+async def write_streams(session: ServerConnection, streams: Sequence[Incoming], now: float) -> None:
     """Raises Conflict; see :meth:`planfold.eventstore.transfer.Transfer.write`."""
     ids = [incoming.stream.aggregate_id for incoming in streams]
     standing = {row[0]: row[1] for row in await session.rows("lock_streams", ids)}
@@ -33,8 +31,6 @@ async def write_streams(
             row = incoming.stream
             head = (row.version, row.head, row.due_at, row.updated_at)
             await session.rows("advance_stream", row.aggregate_id, *head)
-    if strict:
-        await session.rows("take_turn")
     writing = _Writing(session, old)
     for incoming in streams:
         for own in incoming.rows:

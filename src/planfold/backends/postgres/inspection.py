@@ -10,7 +10,7 @@ from planfold.backends.findings import Findings
 from planfold.backends.postgres.address import parse_address
 from planfold.backends.postgres.connection import ServerConnection, connect
 from planfold.backends.postgres.faults import translate
-from planfold.backends.postgres.migration import migrations, read_meta
+from planfold.backends.postgres.migration import migrations
 from planfold.backends.postgres.queries import SQL
 from planfold.errors import ConfigurationError
 
@@ -26,7 +26,6 @@ class ServerReport(msgspec.Struct, frozen=True):
     server: str
     schema: int
     newest_schema: int
-    order: str
     integrity: str
     bytes: int
     events_bytes: int
@@ -59,7 +58,6 @@ async def inspect(database: str) -> ServerReport:
             server=facts["server"],
             schema=facts["schema"],
             newest_schema=len(migrations()),
-            order=(await read_meta(session, address)).order,
             integrity=await _integrity(session, current=facts["schema"] == len(migrations())),
             bytes=facts["bytes"],
             events_bytes=facts["events_bytes"],

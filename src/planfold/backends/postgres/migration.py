@@ -9,22 +9,18 @@ from typing import Any
 
 import msgspec
 
-from planfold.backends.postgres.address import Address, parse_address
-from planfold.backends.postgres.connection import ServerConnection, connect
+from planfold.backends.postgres.address import Address
+from planfold.backends.postgres.connection import ServerConnection
 from planfold.backends.postgres.faults import translate
 from planfold.backends.postgres.queries import SQL
 from planfold.errors import ConfigurationError
 
-ORDERS = ("feed", "strict")
-
 
 class Meta(msgspec.Struct, frozen=True):
-    """The store's identity. ``order`` "strict": appends of all processes wait for each other, so
-    that positions become visible in order."""
+    """Who this store is."""
 
     store_id: str
     epoch: int
-    order: str
 
 
 @functools.cache
@@ -113,24 +109,4 @@ async def read_meta(session: ServerConnection, address: Address) -> Meta:
         values: dict[str, Any] = dict(tuple(row) for row in await session.rows("meta"))
     except Exception as fault:
         raise translate(fault, address) from fault
-    return Meta(values["store_id"], int(values["epoch"]), values.get("order", "feed"))
-
-
-async def set_order(database: str, order: str) -> None:
-    """Choose the order of appends for every store that is opened from now on; those that are open
-    keep the old one, so open them again.
-
-    Raises:
-        ConfigurationError: there is no such order, or no database.
-    """
-    if order not in ORDERS:
-        raise ConfigurationError(f"the order must be one of {', '.join(ORDERS)}, not {order!r}")
-    address = parse_address(database)
-    session = await connect(address)
-    try:
-        await migrate(session, address, create=False)
-        await session.rows("set_order", order)
-    except Exception as fault:
-        raise translate(fault, address) from fault
-    finally:
-        await session.close()
+    return Meta(values["store_id"], int(values["epoch"]))

@@ -1,13 +1,13 @@
 -- name: append
 SELECT planfold.append(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, false, $35
 )
 -- name: append_one
 SELECT planfold.append_one(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
-    $40, $41, $42, $43, $44, $45, $46
+    $40, $41, $42, $43, $44, false, $45
 )
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
@@ -35,9 +35,6 @@ INSERT INTO planfold.meta (key, value)
 VALUES ('store_id', $1), ('created_at', (extract(epoch FROM clock_timestamp())::double precision)::text)
 -- name: meta
 SELECT key, value FROM planfold.meta
--- name: set_order
-INSERT INTO planfold.meta (key, value) VALUES ('order', $1)
-ON CONFLICT (key) DO UPDATE SET value = excluded.value
 -- name: raise_epoch
 UPDATE planfold.meta SET value = (value::bigint + 1)::text WHERE key = 'epoch' RETURNING value::bigint
 -- name: find_command
@@ -445,9 +442,6 @@ UPDATE planfold.streams SET version = $2, head = $3, due_at = $4, updated_at = $
 WHERE aggregate_id = $1
 -- name: lift_tombstones
 DELETE FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])
--- name: take_turn
--- As in planfold.append, when the order is strict.
-SELECT pg_advisory_xact_lock(8101818972303123570)
 -- name: add_events
 INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version, data,
                              metadata, recorded_at, checksum)

@@ -62,8 +62,7 @@ class PostgresStore:
         self.store_id = meta.store_id
         self.epoch = meta.epoch
         self._readers = Readers(address, first)
-        strict = meta.order == "strict"
-        self.horizon = TransactionHorizon(self._readers.fetch, strict=strict)
+        self.horizon = TransactionHorizon(self._readers.fetch)
         self.others = OtherProcesses(
             self._readers.fetch,
             self.horizon,
@@ -75,7 +74,6 @@ class PostgresStore:
             address,
             heard,
             lease_s=LEASE_S,
-            strict=strict,
             clock=clock,
             committed=lambda streams, work, quiet: self.others.committed(
                 streams, work=work, quiet=quiet
@@ -87,7 +85,6 @@ class PostgresStore:
             self._readers,
             lambda streams: self.others.committed(streams, work=True),
             self.clock,
-            strict=strict,
         )
         log = PostgresLog(self._readers.fetch, self.horizon, self._envelope)
         self.feed = Feed(log, self.wakeup, self.others.watch, self.clock)

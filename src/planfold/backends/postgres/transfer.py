@@ -33,21 +33,18 @@ LARGEST_TEXT: Final = "\U0010ffff"
 
 
 class PostgresTransfer:
-    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` is called with the
-    versions of written streams; ``strict`` as in :class:`Meta`."""
+    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` gets the versions of
+    streams that were written."""
 
     def __init__(
         self,
         readers: Readers,
         committed: Callable[[Mapping[str, int]], None],
         clock: Callable[[], float],
-        *,
-        strict: bool,
     ) -> None:
         self._readers = readers
         self._committed = committed
         self._clock = clock
-        self._strict = strict
 
     async def rows(
         self, aggregate_ids: Sequence[str] | None = None
@@ -101,7 +98,7 @@ class PostgresTransfer:
 
         async def work(session: ServerConnection) -> None:
             async with session.connection.transaction():
-                await write_streams(session, streams, self._clock(), strict=self._strict)
+                await write_streams(session, streams, self._clock())
 
         await self._readers.run(work, again=False)
         self._committed({each.stream.aggregate_id: each.stream.version for each in streams})

@@ -42,14 +42,12 @@ class PostgresWriter:
         heard: DatabaseClock,
         *,
         lease_s: float,
-        strict: bool,
         clock: Callable[[], float] | None,
         committed: Callable[[dict[str, int], bool, set[str]], None],
     ) -> None:
         self._address = address
         self._heard = heard
         self._lease_s = lease_s
-        self._strict = strict
         self._clock = clock
         self._committed = committed
         self._session: ServerConnection | None = None
@@ -185,12 +183,12 @@ class PostgresWriter:
         clock = None if self._clock is None else self._clock()
         given: Sequence[Any]
         if len(batch) == 1 and batch[0].is_plain:
-            given = (*batch[0].plain_arguments(), self._lease_s, self._strict, clock)
+            given = (*batch[0].plain_arguments(), self._lease_s, clock)
             with suppress(LostLease):
                 (last,) = await self._call(session, "append_one", given)
                 if last is not None:
                     return [last]
-        given = arguments(batch, self._lease_s, self._strict, clock)
+        given = arguments(batch, self._lease_s, clock)
         return answers(batch, *await self._call(session, "append", given))
 
     async def _call(

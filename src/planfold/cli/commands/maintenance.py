@@ -84,15 +84,8 @@ def _in_words(value: object) -> str:
 @click.option(
     "--restored", is_flag=True, help="The database came from a backup: refuse its checkpoints."
 )
-@click.option(
-    "--order",
-    type=click.Choice(["strict", "feed"]),
-    help="PostgreSQL: whether appends wait for each other.",
-)
 @json_option("the schema before and after")
-def migrate_command(
-    check: bool, restored: bool, order: str | None, as_json: bool, db: str | None
-) -> int:
+def migrate_command(check: bool, restored: bool, as_json: bool, db: str | None) -> int:
     """Bring the database's schema up to date, all steps or none.
 
     Every command that opens the database migrates it too; use this one to choose the time. It
@@ -104,15 +97,15 @@ def migrate_command(
     """
     from planfold.cli.access import database_shown, require_database, run_async, settings_for
 
-    if check and (restored or order):
-        raise click.UsageError("--check changes nothing; leave the other options out")
+    if check and restored:
+        raise click.UsageError("--check changes nothing; leave --restored out")
     settings = settings_for(db)
     require_database(settings)
     before, newest = run_async(_schemas(settings))
     facts: dict[str, Any] = {"database": database_shown(settings), "before": before}
     if check:
         return _tell_migrated(facts | {"after": before, "newest": newest}, as_json)
-    changed = run_async(_migrate(settings, restored=restored, order=order))
+    changed = run_async(_migrate(settings, restored=restored))
     return _tell_migrated(facts | {"after": newest} | changed, as_json)
 
 
@@ -124,14 +117,10 @@ async def _schemas(settings: Settings) -> tuple[int, int]:
     return report.schema, report.newest_schema
 
 
-async def _migrate(settings: Settings, *, restored: bool, order: str | None) -> dict[str, Any]:
+async def _migrate(settings: Settings, *, restored: bool) -> dict[str, Any]:
     from planfold.app import open_app
-    from planfold.databases import set_order
 
     changed: dict[str, Any] = {}
-    if order is not None:
-        await set_order(settings.database, order)
-        changed["order"] = order
     async with open_app(settings, create=False, load=False) as app:
         if restored:
             changed["epoch"] = await app.store.checkpoints.raise_epoch()
@@ -153,8 +142,6 @@ def _tell_migrated(facts: dict[str, Any], as_json: bool) -> int:
         say(f"Schema {before}; this planfold knows up to {newest}: upgrade planfold.")
     else:
         say(f"Schema {before}; `planfold migrate` brings it to {newest}.")
-    if "order" in facts:
-        say(f"Order: {facts['order']}.")
     if "epoch" in facts:
         say(f"Epoch {facts['epoch']}: checkpoints that were saved before are refused.")
     return COMPLETED if after == newest else FAILED
