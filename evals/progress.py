@@ -9,7 +9,7 @@ from typing import Final
 from planfold.cli.terminal import Line, Paper, clean, counted, fit
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.tasks import Task, TaskStatus
-from planfold.readmodels.plan_view import PlanFold
+from planfold.readmodels.plan_fold import PlanFold
 
 EVERY_S: Final = 10.0  # seconds between two lines where nothing can be redrawn
 ENDED: Final = frozenset(

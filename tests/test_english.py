@@ -43,7 +43,7 @@ AVOID = {
     r"meanwhile": "in the meantime, since",
     r"whatever": "any, all, regardless of",
     r"(?:rests?|rested) on": "depends on",
-    r"(?<!there )(?:is|are) no(?! (?:longer|more)\b)": "is not a",
+    r"(?<!there )(?:is|are) no(?! (?:longer|more|older|newer)\b)": "is not a",
     r"cuts?(?: \w+)? off": "interrupts, truncates",
     r"unasked": "without approval",
     r"(?:breaks?|broke|broken) off": "is truncated, fails",

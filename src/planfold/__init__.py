@@ -53,8 +53,19 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import PlanStatus as PlanStatus
     from planfold.planner.tasks import Task as Task
     from planfold.planner.tasks import TaskStatus as TaskStatus
+    from planfold.readmodels.explanation import Explanation as Explanation
+    from planfold.readmodels.histogram import Histogram as Histogram
+    from planfold.readmodels.ledger import Ledger as Ledger
     from planfold.readmodels.plan_view import PlanView as PlanView
     from planfold.readmodels.plan_view import TaskView as TaskView
+    from planfold.readmodels.reasons import Reason as Reason
+    from planfold.readmodels.reasons import ReasonKind as ReasonKind
+    from planfold.readmodels.reasons import WorkerFit as WorkerFit
+    from planfold.readmodels.simulation import Simulation as Simulation
+    from planfold.readmodels.statistics import Figures as Figures
+    from planfold.readmodels.statistics import Statistics as Statistics
+    from planfold.readmodels.timeline import Phase as Phase
+    from planfold.readmodels.timeline import PhaseSpan as PhaseSpan
     from planfold.retries import RetryPolicy as RetryPolicy
     from planfold.runtime.reporter import Observer as Observer
     from planfold.runtime.settings import Settings as Settings
@@ -90,6 +101,13 @@ _HOMES = {
     "planfold.planner.state": ("PlannerState",),
     "planfold.planner.tasks": ("Effect", "NodeKind", "PlanStatus", "Task", "TaskStatus"),
     "planfold.readmodels.plan_view": ("PlanView", "TaskView"),
+    "planfold.readmodels.explanation": ("Explanation",),
+    "planfold.readmodels.histogram": ("Histogram",),
+    "planfold.readmodels.ledger": ("Ledger",),
+    "planfold.readmodels.reasons": ("Reason", "ReasonKind", "WorkerFit"),
+    "planfold.readmodels.simulation": ("Simulation",),
+    "planfold.readmodels.statistics": ("Figures", "Statistics"),
+    "planfold.readmodels.timeline": ("Phase", "PhaseSpan"),
     "planfold.retries": ("RetryPolicy",),
     "planfold.runtime.reporter": ("Observer",),
     "planfold.runtime.settings": ("Settings",),

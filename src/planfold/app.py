@@ -15,10 +15,6 @@ from msgspec.structs import replace
 
 from planfold.assembly import anchored, assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
-from planfold.drafting.compiler import compile_plan
-from planfold.drafting.draft import PlanDraft
-from planfold.drafting.files import load_plan
-from planfold.drafting.revision import compile_revision
 from planfold.errors import ConfigurationError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
@@ -40,12 +36,13 @@ from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
-from planfold.runtime.worker import Worker
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.assembly import ToolSource
+    from planfold.drafting.draft import PlanDraft
     from planfold.runtime.log import Log
+    from planfold.runtime.worker import Worker
     from planfold.transfer.archive import Archived
 
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
@@ -113,6 +110,8 @@ class App(PlanDecisions):
             CommandRejected: ``plan_id`` is used for another plan, the priority is out of range, or
                 a name or text cannot be recorded (NUL, half a surrogate pair).
         """
+        from planfold.drafting.compiler import compile_plan  # only those who write plans need it
+
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
         plan_id = plan_id or new_plan_id()
@@ -139,6 +138,8 @@ class App(PlanDecisions):
             ConfigurationError: the tools are not known, because of ``load=False``.
             NotFound: there is no such plan.
         """
+        from planfold.drafting.revision import compile_revision
+
         toolbox = self._toolbox()
         draft = self.draft(plan) if isinstance(plan, str) else plan
         state = (await self.planner(plan_id)).state
@@ -183,6 +184,8 @@ class App(PlanDecisions):
         Raises:
             InvalidPlan: JSON or YAML that is not a plan, with the place of each fault.
         """
+        from planfold.drafting.files import load_plan
+
         return load_plan(text, source=source, tools=[t.name for t in self.executors.toolbox])
 
     def planner_config(self, *, max_parallel: int | None = None) -> PlannerConfig:
@@ -326,9 +329,10 @@ class App(PlanDecisions):
                     plan_id = await app.submit("1. Run `true`", approved_by="ada")
                     plan = await app.result(plan_id)
         """
+        from planfold.runtime.worker import Worker
+
         changes = {"concurrency": concurrency, "drain_s": drain_s}
-        given = {name: value for name, value in changes.items() if value is not None}
-        settings = replace(self.settings, **given)
+        settings = replace(self.settings, **_given(changes))
         workspace = workspace_of(settings)
         return Worker(
             self.store,
@@ -343,6 +347,10 @@ class App(PlanDecisions):
             files_dir=files_dir(settings, workspace),
             observer=observer or LoggingObserver(),
         )
+
+
+def _given(changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.errors import Conflict, PlanfoldError
-from planfold.handler import Handler, Metadata, QueueChange, event_id
+from planfold.handler import Handler, Metadata, Phase, QueueChange, event_id
 
 SMALL_COMMAND = 256  # bytes of JSON: larger commands are not recorded beside their events
 
@@ -57,8 +57,9 @@ NONE_KNOWN: Final[KnownCommands] = {}
 
 class Decision(msgspec.Struct, eq=False):  # not gc=False: the traceback of a refusal holds it
     """The result of one round of commands: ``events`` with their metadata, in order; ``queue``
-    changes with the version of their event; what the stream's head shows; when it is due; and the
-    answer to each command, in order: its own events, or the error that refused it."""
+    changes with the version of their event; ``head``, ``due_at``, ``size`` and ``phase`` as in
+    :class:`Outlook`; and the answer to each command, in order: its own events, or the error that
+    refused it."""
 
     now: float
     correlation_id: str
@@ -67,6 +68,7 @@ class Decision(msgspec.Struct, eq=False):  # not gc=False: the traceback of a re
     head: dict[str, Any] = {}
     due_at: float | None = None
     size: int = 0
+    phase: Phase = "active"
     answers: list[list[Any] | PlanfoldError] = []
 
 
@@ -163,7 +165,7 @@ def _follow(handler: Handler[Any, Any], decision: Decision, stream: Stream) -> N
         command = outlook.command
         if command is None:
             decision.head, decision.due_at = outlook.head, outlook.due_at
-            decision.size = outlook.size
+            decision.size, decision.phase = outlook.size, outlook.phase
             return
         events = handler.process(command)
         if not events:

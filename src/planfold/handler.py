@@ -8,7 +8,8 @@ the first handler, your own aggregates are the next.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic, Self, TypeVar
+from itertools import repeat
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import msgspec
 
@@ -73,6 +74,9 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
 QueueChange = Enqueue | Settle | Signal
 
 
+Phase = Literal["active", "waiting", "ended"]
+
+
 class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     """What follows from the present state.
 
@@ -80,7 +84,9 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     something (seconds since the epoch). ``queue`` is what the last events change in the task
     queue, each with the place of its event among them. ``head`` holds a few plain JSON values of
     the stream for lists. ``size`` estimates the memory that the state takes, in bytes (0:
-    unknown). While there is a ``command``, only ``queue`` is read beside it.
+    unknown). ``phase`` says whether a snapshot is worth its writing: while the stream is
+    ``waiting`` for a person more than while it is ``active``, once it has ``ended`` no more.
+    While there is a ``command``, only ``queue`` is read beside it.
     """
 
     command: C | None = None
@@ -88,6 +94,7 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     queue: Sequence[tuple[int, QueueChange]] = ()
     head: dict[str, Any] = {}
     size: int = 0
+    phase: Phase = "active"
 
 
 _NOTHING: Outlook[Any] = Outlook()
@@ -145,9 +152,13 @@ class Handler(Generic[C, E]):
     def fold(cls, history: Iterable[E]) -> Self:
         """Rebuild a handler from its whole history, oldest event first."""
         handler = cls()
-        for event in history:
-            handler.apply(event)
+        handler.take_in(history, repeat(handler.recorded_at))
         return handler
+
+    def take_in(self, events: Iterable[E], times: Iterable[float]) -> None:
+        """:meth:`apply` each of these events; ``times`` says when each was recorded."""
+        for event, self.recorded_at in zip(events, times, strict=False):
+            self.apply(event)
 
     def outlook(self, events: Sequence[E] = (), now: float = 0.0) -> Outlook[C]:
         """What follows after ``events``, which were just applied, at the time ``now`` (seconds

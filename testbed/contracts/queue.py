@@ -8,6 +8,7 @@ import pytest
 
 from planfold.errors import LeaseLost
 from planfold.eventstore.port import EventStore, Fence, Lease, WorkerRecord
+from planfold.eventstore.queue import QueueSize
 from planfold.handler import Settle, Signal
 from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import (
@@ -33,6 +34,20 @@ class ClaimsContract(Contract):
         assert tasks(await store.queue.claim("me", 4)) == [9, 8, 7, 6]
         assert tasks(await store.queue.claim("you", 4)) == [5, 4]
         assert await store.queue.claim("her", 4) == []
+
+    async def test_its_size_counts_what_waits_and_what_is_leased(self, backend: Backend) -> None:
+        clock = ManualClock()
+        store = await backend.open(clock=clock)
+        assert await store.queue.size() == QueueSize()
+        await store.append(dispatch(1, 2, 3, to="a"))
+        await store.append(dispatch(1, to="b"))
+        await store.queue.claim("me", 2)
+        assert await store.queue.size() == QueueSize(waiting=2, leased=2)
+        clock.advance(LEASE_S + 1)
+        await store.queue.claim("you", 1, aggregate_id="b")
+        size = await store.queue.size()
+        assert (size.waiting + size.leased + size.expired, size.leased) == (4, 1)
+        assert size.expired >= 1
 
     async def test_a_claim_says_what_is_leased(self, backend: Backend) -> None:
         clock = ManualClock()

@@ -34,6 +34,7 @@ MADE = {
     "Consumer": "Log.consumer",
     "Log": "App.log",
     "Scenario": "given",
+    "Statistics": "App.statistics",
     "TaskContext": "a worker",
     "Worker": "App.worker",
 }
@@ -48,10 +49,13 @@ INTERNAL = {
     "Outlook.queue": "the planner's changes of the task queue; other handlers have none",
     "PlannerState.schedule": "an index of the tasks for the planner",
     "PythonTool.signature": "how PythonExecutor binds arguments",
+    "Statistics.groups": "the figures by all three of kind, tool and route, for metrics",
     "TaskContext.guarded": "the guard makes a context with the secrets in place",
     "TaskContext.journal": "the durable steps; once, paid and ask use it",
     "TaskContext.redactor": "the guard sets it",
     "TaskContext.why_not_fetch": "the guard sets it",
+    "Worker.fenced": "for metrics",
+    "Worker.report_durations": "for metrics",
 }
 """Attributes that are public for the library's own modules, and no part of the interface."""
 

@@ -165,8 +165,11 @@ def test_a_worker_reports_as_json() -> None:
 @pytest.mark.parametrize(
     ("served", "missing"),
     [
-        (["--route", "http"], "a worker for train: 1 worker running, none of them serves it"),
-        ([], "a worker with tool train: 1 worker running, none of them has it"),
+        (
+            ["--route", "http"],
+            "a worker with the tool 'train': 1 worker here, none serves its route",
+        ),
+        ([], "a worker with the tool 'train': 1 worker running, none of them has it"),
     ],
 )
 def test_a_task_that_no_worker_can_run_says_what_it_waits_for(
@@ -175,7 +178,7 @@ def test_a_task_that_no_worker_can_run_says_what_it_waits_for(
     plan = write_plan({"description": "train", "tool": "train"})
     Path("trainer.py").write_text("import planfold\n\n@planfold.tool\ndef train(): pass\n")
     called("run", "--yes", "--detach", "--tools", "trainer", plan)
-    assert "waits for a worker for train" in called("show")
+    assert "waits for a worker with the tool 'train'" in called("show")
     assert missing not in called("show")
     process = start("worker", *served)
     try:

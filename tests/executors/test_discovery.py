@@ -77,6 +77,7 @@ def test_an_installed_package_that_ends_the_process(monkeypatch: pytest.MonkeyPa
 
     entry = SimpleNamespace(value="their.tools", load=load)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    monkeypatch.syspath_prepend("/nowhere")  # the packages of another path were not looked at yet
     with pytest.raises(ConfigurationError, match=r"'their\.tools': the module ends the process"):
         add_tools(Executors(), [])
 

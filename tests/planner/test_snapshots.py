@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from plan_builders import answer, ask, done, failed, play, report, running, tool, work
+from plan_builders import answer, ask, done, failed, initialize, play, report, running, tool, work
 
 from planfold.planner import planner as module
 from planfold.planner.commands import Continue, NeedsClarification, StepCompleted
@@ -46,3 +46,17 @@ def test_a_snapshot_is_plain_json() -> None:
     version, facts = msgspec.json.decode(running(work(1)).handler.snapshot())
     assert version == module.FOLD_VERSION
     assert facts["tasks"]["1"]["status"] == "running"
+
+
+def test_a_snapshot_is_worth_most_while_the_plan_waits_for_a_person() -> None:
+    plan = running(ask(1), work(2))
+    assert plan.handler.outlook().phase == "active"
+    play(plan, done(2))
+    assert plan.handler.outlook().phase == "waiting"
+    play(plan, answer(1, "x"))
+    assert plan.handler.outlook().phase == "ended"
+
+
+def test_a_plan_that_is_not_approved_waits_for_a_person() -> None:
+    plan = Planner.fold(Planner().process(initialize(work(1), approved_by=None)))
+    assert plan.outlook().phase == "waiting"

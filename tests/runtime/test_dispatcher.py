@@ -43,6 +43,7 @@ class Tally(Handler[Add | RoundUp, Added]):
 
     def __init__(self) -> None:
         self.total = 0
+        self.phase: Any = "active"
 
     def process(self, command: Add | RoundUp) -> list[Added]:
         if isinstance(command, RoundUp):
@@ -55,12 +56,14 @@ class Tally(Handler[Add | RoundUp, Added]):
 
     def apply(self, event: Added) -> None:
         self.total += event.number
+        self.phase = event.note if event.note in ("waiting", "ended") else "active"
 
     def outlook(self, events: Sequence[Added] = (), now: float = 0.0) -> Outlook[RoundUp]:
         return Outlook(
             RoundUp() if self.total % 10 == 5 else None,
             queue=[(i, Enqueue(1, 1, "r")) for i, e in enumerate(events) if e.note == "enqueue"],
             head={"total": self.total},
+            phase=self.phase,
         )
 
     def snapshot(self) -> bytes:
@@ -433,6 +436,50 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
     # At first there is nothing to go back to: once, and while fewer than ten events are there.
     assert loads.count(0) <= 2 * (1 + 5 + 1)
     assert [e.version for e in await bench.log()] == list(range(1, 61))
+
+
+@pytest.mark.parametrize(("note", "saved"), [("", None), ("waiting", 4), ("ended", None)])
+async def test_a_stream_that_waits_is_saved_sooner(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, until: Until, note: str, saved: int | None
+) -> None:
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_AT_REST", 4)
+    for _ in range(3):
+        await bench.add(2, note)
+    await bench.add(2, note)
+    if saved:
+        await until(lambda: bench.store.checkpoints.snapshot("t"))
+    await bench.here.save_snapshots()
+    kept = await bench.store.checkpoints.snapshot("t")
+    assert kept == (None if note == "ended" else (4, b"8"))
+
+
+async def test_what_was_saved_at_rest_is_saved_again_when_it_has_grown_by_a_quarter(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_AT_REST", 1)
+    versions = []
+    for number in range(1, 14):
+        await bench.add(2)
+        await bench.here.save_snapshots()
+        kept = await bench.store.checkpoints.snapshot("t")
+        assert kept is not None
+        assert kept[1] == b"%d" % (2 * kept[0])
+        versions.append(kept[0] - number)
+    assert versions == [0, 0, 0, 0, 0, -1, 0, -1, 0, -1, -2, 0, -1]
+
+
+async def test_a_snapshot_that_cannot_be_saved_is_no_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_AT_REST", 1)
+
+    async def full(*_: object) -> None:
+        raise Transient("the disk is full")
+
+    monkeypatch.setattr(bench.store.checkpoints, "save_snapshot", full)
+    await bench.add(2)
+    await bench.here.save_snapshots()
+    assert await bench.total() == 2
 
 
 @pytest.mark.usefixtures("often")

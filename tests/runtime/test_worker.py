@@ -21,8 +21,10 @@ from planfold.planner.commands import (
     TaskCompleted,
 )
 from planfold.planner.events import CancelRequested
+from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import attempt as attempt_module
+from planfold.runtime import mailbox as mailbox_module
 from plans import PLAN_ID, Until, completed, events, finish, processing, running, submit, task
 
 QUICK = RetryPolicy(attempts=3, base=0.01)
@@ -422,3 +424,25 @@ async def test_a_worker_may_be_entered_again(database: str) -> None:
                     worker.owner
                 ]
             assert not await app.store.queue.workers()
+
+
+async def test_a_worker_that_stops_saves_the_state_of_plans_that_have_not_ended(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_AT_REST", 4)
+    gate = Gate()
+    async with planfold.open_app(database, tools=[echo, gate.tool]) as app:
+        await submit(app, task("echo"), plan_id="ended")
+        await finish(app, "ended")
+        await submit(app, task("echo"), task("gated", depends_on=[1]))
+        async with app.worker():
+            await gate.begun.wait()
+        assert await app.store.checkpoints.snapshot("ended") is None
+        version, data = await app.store.checkpoints.snapshot(PLAN_ID) or (0, b"")
+        assert version == (await app.view(PLAN_ID)).version
+        saved = Planner.restore(data)
+        assert saved is not None
+        assert saved.snapshot() == (await app.planner(PLAN_ID)).snapshot()
+    gate.open.set()
+    async with planfold.open_app(database, tools=[echo, gate.tool]) as app:
+        assert (await finish(app)).status == "completed"

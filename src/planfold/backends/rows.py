@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from struct import error as StructError
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
-from planfold.backends.names import of_another_kind
 from planfold.errors import CorruptLog
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.envelope import Envelope, History, Undecoded
+from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.eventstore.event_rows import (
     UNREADABLE,
     decode_metadata,
@@ -70,48 +70,16 @@ def is_intact(
     return bool(found == checksum)
 
 
+def snapshot_checksum(version: int, data: bytes) -> str:
+    """A CRC-32, as rows of events have; a snapshot of an older version had another checksum, so
+    that it counts as damaged and is made again."""
+    return f"{crc32(data, crc32(b'%d:' % version)):08x}"
+
+
 @lru_cache(1024)
 def shown(text: str | bytes) -> str:
     """A name as text, even if it is damaged."""
     return text if isinstance(text, str) else text.decode("utf-8", "replace")
-
-
-def events_of(
-    codec: Codec,
-    aggregate_id: str,
-    after_version: int,
-    rows: Iterable[Iterable[Any]],
-    stream_id: str | None = None,
-) -> History:
-    """The events of one stream from rows of its version as its head has it and the columns of
-    :func:`is_intact`, which are NULL where there are no events to give; see
-    :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
-    decode = codec.decode
-    last = after_version
-    events: list[Any] = []
-    times: list[float] = []
-    head: int | None = after_version
-    for stands_at, stream, its_id, version, name, event_version, data, metadata, at, crc in rows:
-        head = stands_at
-        if version is None:
-            if (head or 0) <= after_version:
-                return History(events, times, head or 0)
-            break
-        last += 1
-        if version != last:
-            raise CorruptLog(f"{aggregate_id} lacks its event {last}; it is read-only")
-        if not is_intact(stream, its_id, version, name, event_version, data, metadata, at, crc):
-            raise CorruptLog(f"{aggregate_id}#{version}: {DAMAGED}; it is read-only")
-        if stream_id is not None and shown(stream) != stream_id:
-            raise of_another_kind(aggregate_id, shown(stream), stream_id)
-        try:
-            events.append(decode(shown(name), event_version, data))
-            times.append(at)
-        except CorruptLog as fault:
-            raise CorruptLog(f"{aggregate_id}#{version}: {fault}; it is read-only") from None
-    if head != last:
-        raise CorruptLog(f"{aggregate_id} is at version {head}, but its last event is {last}")
-    return History(events, times, last)
 
 
 def envelope_of(codec: Codec, row: Iterable[Any]) -> Envelope:

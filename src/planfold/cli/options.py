@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, TypeVar
@@ -10,6 +11,8 @@ import click
 
 from planfold.cli.streams import reserved_output
 
+_UNITS: Final = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 DB_HELP: Final = (
@@ -32,6 +35,43 @@ def command(name: str, short_help: str | None = None) -> Callable[[F], click.Com
         return declared
 
     return decorate
+
+
+class Age(click.ParamType[float]):
+    """A time span in seconds, written with its unit: 12h, 90d, 2w."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
+        if match is None:
+            self.fail(
+                f"{value!r} is not an age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
+            )
+        return float(int(match[1]) * _UNITS[match[2]])
+
+
+class Assignment(click.ParamType[tuple[str, T]]):
+    """NAME=NUMBER, as the name and the number that ``number`` makes of the text."""
+
+    name = "assignment"
+
+    def __init__(self, number: Callable[[str], T]) -> None:
+        self._number = number
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, T]:
+        name, _, text = str(value).rpartition("=")
+        try:
+            number = self._number(text)
+        except ValueError:
+            name = ""
+        if not name:
+            self.fail(f"{value!r} is not of the form NAME=NUMBER", param, ctx)
+        return name, number
 
 
 def json_option(what: str) -> Callable[[F], F]:

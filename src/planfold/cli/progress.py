@@ -25,7 +25,7 @@ from planfold.cli.terminal import (
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import PlanRevised, TasksPlanned
 from planfold.planner.tasks import Task, TaskStatus
-from planfold.readmodels.plan_view import PlanFold
+from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -19,7 +19,7 @@ from planfold.cli.report import is_work, question_lines
 from planfold.cli.terminal import Line, Paper, clean
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.questions import Question
-from planfold.readmodels.plan_view import PlanFold
+from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:
     from planfold.app import App

@@ -29,7 +29,9 @@ from planfold.cli.terminal import (
 from planfold.planner.answers import DONE, use_of_result
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-from planfold.readmodels.plan_view import PlanFold, plan_view, waits_for
+from planfold.readmodels.plan_fold import PlanFold
+from planfold.readmodels.plan_view import plan_view
+from planfold.readmodels.reasons import waits_for
 
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
@@ -126,7 +128,7 @@ def _info(
         case TaskStatus.Skipped:
             return "skipped"
     reason = waits_for(task, fold.state)
-    return f"waits for {reason}" if reason else ""
+    return f"waits for {clean(reason)}" if reason else ""
 
 
 def plan_lines(

@@ -37,7 +37,7 @@ from planfold.runtime.reporter import Unobserved
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.readmodels.plan_view import PlanFold
+    from planfold.readmodels.plan_fold import PlanFold
 
 GOING_ON = (PlanStatus.Running, PlanStatus.AwaitingAnswer, PlanStatus.Cancelling)
 NOTHING = "Nothing was started."

@@ -25,7 +25,7 @@ from planfold.cli.streams import captured_lines
 from planfold.cli.terminal import Paper, clean
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
-from planfold.readmodels.plan_view import PlanFold
+from planfold.readmodels.plan_fold import PlanFold
 from planfold.runtime.blockers import LOOK_EVERY_S, has_deadline, unserved
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ MAX_DEPTH = 200  # what nests deeper may be readable or not, depending on who ca
 
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
+"""What decoding data of another shape raises."""
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """One pure step from an event's data at one version to its data at the next."""
@@ -79,7 +83,7 @@ class Codec:
             raise ValueError(f"{name} cannot be written: it nests deeper than {MAX_DEPTH} levels")
         try:
             decoded = self._decoders[known](data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:
+        except UNREADABLE as fault:
             raise ValueError(
                 f"{name} cannot be recorded, because it could not be read back: {fault}; give "
                 "that field a value of its type"
@@ -102,14 +106,17 @@ class Codec:
             CorruptLog: unknown type, newer version, or data of another shape.
         """
         try:
-            decode = self._decoders.get((name, version))
-            if decode is not None:
-                return decode(data)
-            return self._upcast(name, version, data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:
+            return self.decoder(name, version)(data)
+        except UNREADABLE as fault:
             raise CorruptLog(
                 f"{name} (version {version}) does not have its shape: {fault}"
             ) from None
+
+    def decoder(self, name: str, version: int) -> Callable[[str | bytes], Any]:
+        """What :meth:`decode` decodes events of this type and version with; it raises
+        ``UNREADABLE`` for data of another shape."""
+        known = self._decoders.get((name, version))
+        return partial(self._upcast, name, version) if known is None else known
 
     def _upcast(self, name: str, version: int, data: str | bytes) -> Any:
         known = self._types.get(name)

@@ -72,6 +72,15 @@ class WorkerRecord(msgspec.Struct, frozen=True):
         return self.routes is None or route in self.routes
 
 
+class QueueSize(msgspec.Struct, frozen=True):
+    """Rows of the whole task queue: ``waiting`` for a worker, ``leased``, and ``expired``: leased
+    to an owner that let the lease run out."""
+
+    waiting: int = 0
+    leased: int = 0
+    expired: int = 0
+
+
 class Due(msgspec.Struct, frozen=True):
     """A stream that asked, when it was last written (``since``), to be continued at ``at``; both
     in seconds since the epoch."""
@@ -165,6 +174,10 @@ class TaskQueue(Protocol):
 
     async def queued(self, aggregate_id: str) -> list[Lease]:
         """The rows of one stream, leased (``owner``) or waiting."""
+        ...
+
+    async def size(self) -> QueueSize:
+        """How many tasks of all streams wait and are leased."""
         ...
 
     async def upcoming(

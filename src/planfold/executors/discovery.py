@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planfold.errors import ConfigurationError
 from planfold.executors.faults import describe_exception
 from planfold.executors.python import PythonExecutor, PythonTool, load_tools
 from planfold.executors.recordable import as_text
 from planfold.executors.registry import Executors
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 TOOL_ENTRY_POINTS = "planfold.tools"
 _IMPORTING = ("<frozen", os.path.dirname(importlib.__file__) + os.sep)
@@ -29,14 +34,20 @@ def add_tools(
     Raises:
         ConfigurationError: one cannot be imported, or its name is taken.
     """
-    from importlib.metadata import entry_points  # slow to import, and not needed to look at plans
-
-    for entry in entry_points(group=TOOL_ENTRY_POINTS):
+    for entry in _tool_entry_points(tuple(sys.path)):
         with _explained(entry.value):
             found = entry.load()
         _add_tool(executors, found)
     for tool in tools:
         _add_tool(executors, _import(tool) if isinstance(tool, str) else tool)
+
+
+@lru_cache(1)
+def _tool_entry_points(_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Kept, because finding them reads the metadata of every installed package."""
+    from importlib.metadata import entry_points  # slow to import, and not needed to look at plans
+
+    return tuple(entry_points(group=TOOL_ENTRY_POINTS))
 
 
 def _add_tool(executors: Executors, found: Any) -> None:

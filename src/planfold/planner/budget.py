@@ -27,6 +27,15 @@ class Spend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             self.tasks + other.tasks,
         )
 
+    def __sub__(self, other: Spend) -> Spend:
+        return Spend(
+            self.tokens - other.tokens,
+            self.cost - other.cost,
+            self.calls - other.calls,
+            self.seconds - other.seconds,
+            self.tasks - other.tasks,
+        )
+
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Upper limits in the units of :class:`Spend`; None: unlimited.

@@ -4,13 +4,14 @@ without rendering it, and outdated results do not stay in it."""
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from planfold.compaction.tokens import estimate_tokens, text_tokens
 from planfold.planner.events import ContextCompacted
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 
+QUESTION: Final = NodeKind.Clarification  # looking up a member takes time
 LINE_TOKENS = 4  # of a line about a task, besides its description and what it says of it
 
 
@@ -22,10 +23,10 @@ def remember_plan(state: PlannerState, spec: TaskSpec, sign: int = 1) -> None:
 def remember_result(state: PlannerState, task: Task, result: Any) -> None:
     """Count the result of a completed task; a question whose answer changed had another before."""
     spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
-    if spec.kind is NodeKind.Clarification:
+    if spec.kind is QUESTION:
         state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
         return
-    tokens = 0 if result is None else estimate_tokens(result)
+    tokens = text_tokens(result) if type(result) is str else estimate_tokens(result)
     state.uncompacted.append(spec.id)
     state.context_tokens += tokens
     state.fresh_tokens += LINE_TOKENS + text_tokens(spec.description) + tokens

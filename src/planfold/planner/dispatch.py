@@ -219,3 +219,26 @@ def summary_of(state: PlannerState) -> PlanSummary:
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
         unknown=tuple(t.spec.id for t in state.tasks.values() if t.outcome_unknown),
     )
+
+
+def ahead_of(state: PlannerState, task: Task, now: float, *, route: str | None = None) -> int:
+    """How many free tasks start before this one in the present state: of its ``route``, or (None)
+    of the whole plan, where routes take turns."""
+    own = task.spec.queue_route
+    alarms = [
+        (alarm, other)
+        for other, waits in state.schedule.waits.items()
+        if route in (None, other)
+        for alarm in waits.due(now)
+    ]
+    due = [task_id for (_, task_id), _ in sorted(alarms)]
+    if task.spec.id in due:
+        return due.index(task.spec.id)
+    lanes = list(_in_turn(state))
+    place = sum(1 for i in state.schedule.ready.get(own, ()) if i < task.spec.id)
+    if route is not None or own not in lanes:
+        return len(due) + place
+    before = set(lanes[: lanes.index(own)])
+    ready = state.schedule.ready
+    turns = (min(len(ready[lane]), place + (lane in before)) for lane in lanes)
+    return len(due) + sum(turns)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -43,7 +43,11 @@ from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 
-_next_status = t.TRANSITIONS.get
+_next_status: Final = t.TRANSITIONS.get
+
+RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
+COMPLETED: Final = TaskStatus.Completed
+ASKING: Final = TaskStatus.NeedsClarification
 
 
 class PlanMemory(Handler[Command, Event]):
@@ -59,6 +63,19 @@ class PlanMemory(Handler[Command, Event]):
         fold_event(state, event)
         state.version += 1
 
+    def take_in(self, events: Iterable[Event], times: Iterable[float]) -> None:
+        """See :meth:`Handler.take_in`. One loop: a history is long, and folding an event short."""
+        state, fold = self.state, _FOLD
+        folded, event = 0, None
+        try:
+            for event, state.updated_at in zip(events, times, strict=False):
+                fold[type(event)](state, event)
+                folded += 1
+        except KeyError as fault:
+            raise _illegal(event, fault) from None
+        state.version += folded
+        self.recorded_at = state.updated_at
+
 
 def fold_event(state: PlannerState, event: Event) -> None:
     """Advance by one event.
@@ -69,30 +86,35 @@ def fold_event(state: PlannerState, event: Event) -> None:
     try:
         _FOLD[type(event)](state, event)
     except KeyError as fault:
-        if type(event) not in _FOLD:
-            raise CorruptLog(f"a plan has no event {type(event).__name__}") from None
-        raise CorruptLog(
-            f"{type(event).__name__} is about task {fault}, which the plan does not have; "
-            "a history must begin with TasksPlanned"
-        ) from None
+        raise _illegal(event, fault) from None
+
+
+def _illegal(event: Any, fault: KeyError) -> CorruptLog:
+    if type(event) not in _FOLD:
+        return CorruptLog(f"a plan has no event {type(event).__name__}")
+    return CorruptLog(
+        f"{type(event).__name__} is about task {fault}, which the plan does not have; "
+        "a history must begin with TasksPlanned"
+    )
 
 
 def _change(
-    state: PlannerState, task_id: int, trigger: str, *, not_before: float | None = None
-) -> tuple[Task, TaskStatus]:
-    task = state.tasks[task_id]
+    state: PlannerState, task: Task, trigger: str, not_before: float | None = None
+) -> TaskStatus:
+    """Give ``task`` the status that the trigger leads to; returns it."""
     before = task.status
     after = _next_status((before, trigger))
     if after is None:
-        raise CorruptLog(f"{trigger} is not legal for task {task_id}, which is {before.value}")
+        raise CorruptLog(f"{trigger} is not legal for task {task.spec.id}, which is {before.value}")
     if after is not before or trigger is t.RESET:
         if (schedule := state.__dict__.get("schedule")) is not None:
             schedule.move(task, after, not_before)
         else:
-            task.status, task.not_before = after, not_before
-        if before is TaskStatus.NeedsClarification:
-            state.questions.pop(task_id, None)
-    return task, after
+            task.status = after
+            task.not_before = not_before
+        if before is ASKING:
+            state.questions.pop(task.spec.id, None)
+    return after
 
 
 def _planned(state: PlannerState, event: TasksPlanned) -> None:
@@ -150,16 +172,19 @@ def _must_have_begun(state: PlannerState) -> None:
 
 
 def _dispatched(state: PlannerState, event: TaskDispatched) -> None:
-    task, _ = _change(state, event.task_id, t.DISPATCHED)
-    task.started_at = task.started_at or state.updated_at
+    task = state.tasks[event.task_id]
+    _change(state, task, t.DISPATCHED)
+    if not task.started_at:
+        task.started_at = state.updated_at
     task.attempt = event.attempt
     task.arguments = event.arguments
     task.note = None
 
 
 def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
-    task, after = _change(state, event.task_id, _STATUS_TRIGGER[event.status])
-    if after is TaskStatus.Running:
+    task = state.tasks[event.task_id]
+    after = _change(state, task, _STATUS_TRIGGER[event.status])
+    if after is RUNNING:
         task.note = event.note
         return
     task.finished_at = state.updated_at
@@ -168,7 +193,7 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     task.error = event.error
     task.cancel_requested = False
     task.outcome_unknown = event.outcome_unknown
-    if after is TaskStatus.Completed:
+    if after is COMPLETED:
         if state.begun_by_task:
             state.begun_by_task.pop(event.task_id, None)
         _finish(state, task, event.result)
@@ -181,13 +206,15 @@ def _finish(state: PlannerState, task: Task, result: Any) -> None:
 
 
 def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
-    task, _ = _change(state, event.task_id, t.RETRY_SCHEDULED, not_before=event.at)
+    task = state.tasks[event.task_id]
+    _change(state, task, t.RETRY_SCHEDULED, event.at)
     task.failures += 1
     task.error = event.error
 
 
 def _asked(state: PlannerState, event: ClarificationRequested) -> None:
-    task, _ = _change(state, event.task_id, t.ASKED)
+    task = state.tasks[event.task_id]
+    _change(state, task, t.ASKED)
     task.started_at = task.started_at or state.updated_at
     state.questions[event.task_id] = Question(
         event.task_id,
@@ -209,10 +236,11 @@ def _asked(state: PlannerState, event: ClarificationRequested) -> None:
 def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     trigger = f"ClarificationReceived:{event.leads_to}"
     question = state.questions.get(event.task_id)
-    task, after = _change(state, event.task_id, trigger)
+    task = state.tasks[event.task_id]
+    after = _change(state, task, trigger)
     if after in t.ENDED:
         task.finished_at = state.updated_at
-    if after is TaskStatus.Completed:
+    if after is COMPLETED:
         task.confirmed = event.result is not msgspec.UNSET
         _finish(state, task, event.result if task.confirmed else event.answer)
     elif after is TaskStatus.Failed:
@@ -227,7 +255,8 @@ def _reset(state: PlannerState, event: TasksReset) -> None:
     _must_have_begun(state)
     forget(state, event.task_ids)
     for task_id in event.task_ids:
-        task, _ = _change(state, task_id, t.RESET)
+        task = state.tasks[task_id]
+        _change(state, task, t.RESET)
         _settle_all(state, task_id)
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
@@ -242,13 +271,13 @@ def _reset(state: PlannerState, event: TasksReset) -> None:
 
 
 def _step_recorded(state: PlannerState, event: StepRecorded) -> None:
-    _change(state, event.task_id, t.STEP_RECORDED)
+    _change(state, state.tasks[event.task_id], t.STEP_RECORDED)
     state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
     _settle(state, event.task_id, event.key, event.spent)
 
 
 def _step_started(state: PlannerState, event: StepStarted) -> None:
-    _change(state, event.task_id, t.STEP_STARTED)
+    _change(state, state.tasks[event.task_id], t.STEP_STARTED)
     _settle(state, event.task_id, event.key, None)
     state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
     if event.epoch:
@@ -257,7 +286,7 @@ def _step_started(state: PlannerState, event: StepStarted) -> None:
 
 
 def _step_failed(state: PlannerState, event: StepFailed) -> None:
-    _change(state, event.task_id, t.STEP_FAILED)
+    _change(state, state.tasks[event.task_id], t.STEP_FAILED)
     _settle(state, event.task_id, event.key, event.spent)
 
 
@@ -292,7 +321,8 @@ def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
 
 def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
     for task_id in event.task_ids:
-        task, _ = _change(state, task_id, t.CANCEL_REQUESTED)
+        task = state.tasks[task_id]
+        _change(state, task, t.CANCEL_REQUESTED)
         task.cancel_requested = not event.restart
         task.outdated = task.outdated or event.restart
     if event.restart:

@@ -9,24 +9,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 from planfold.planner.due_times import DueTimes
 from planfold.planner.lanes import Lane
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
 
+PLANNED: Final = TaskStatus.Planned  # looking up a member takes longer than what is done with it
+RUNNING: Final = TaskStatus.Running
+ASKING: Final = TaskStatus.NeedsClarification
+COMPLETED: Final = TaskStatus.Completed
+FAILED: Final = TaskStatus.Failed
+QUESTION: Final = NodeKind.Clarification
+
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
     ``on_failure="continue"`` its dependents may run without it."""
-    return task.status is TaskStatus.Completed or (
-        task.status is TaskStatus.Failed and task.spec.on_failure == "continue"
-    )
+    status = task.status
+    return status is COMPLETED or (status is FAILED and task.spec.on_failure == "continue")
 
 
 def blocks(parent: Task) -> bool:
     """Whether dependents of ``parent`` can never start: it ended and does not satisfy them."""
     return parent.status in ENDED and not satisfies(parent)
+
+
+def lane_of(spec: TaskSpec) -> str:
+    """What a task waits in: questions need no slot, so they do not queue behind tasks that do."""
+    return "" if spec.kind is QUESTION else spec.queue_route
 
 
 class Schedule:
@@ -38,7 +50,6 @@ class Schedule:
         self._tasks = tasks
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
-        self._lanes: dict[int, str] = {}
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
@@ -47,25 +58,24 @@ class Schedule:
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
-        for task_id in tasks:
-            if (deadline := deadline_of(task_id)) is not None:
+        for task_id, task in tasks.items():
+            if task.status is ASKING and (deadline := deadline_of(task_id)) is not None:
                 self.deadlines.set(deadline, task_id)
 
     def _take_in(self, tasks: Collection[Task]) -> None:
-        children, lanes = self.children, self._lanes
+        children = self.children
+        children.update({task.spec.id: [] for task in tasks})
+        self.counts.update([task.status for task in tasks])
+        unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         for task in tasks:
             spec = task.spec
-            children[spec.id] = []
-            # Questions need no slot, so they must not queue behind tasks that do.
-            asks = spec.kind is NodeKind.Clarification
-            lanes[spec.id] = "" if asks else spec.queue_route
-        unsatisfied = {task.spec.id for task in tasks if not satisfies(task)}
-        for task in tasks:
-            spec = task.spec
+            unmet = 0
             for parent in spec.depends_on:
                 children[parent].append(spec.id)
-            self._unmet[spec.id] = len([p for p in spec.depends_on if p in unsatisfied])
-            self._enter(task, spec)
+                unmet += parent in unsatisfied
+            self._unmet[spec.id] = unmet
+            if task.status is RUNNING or task.status is PLANNED:
+                self._place(task, spec)
 
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
@@ -79,6 +89,10 @@ class Schedule:
         if was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
+
+    def unmet(self, task_id: int) -> int:
+        """How many parents of a task do not satisfy it."""
+        return self._unmet[task_id]
 
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
         """Everything reachable from ``roots``, without them, each once, nearest first."""
@@ -95,38 +109,41 @@ class Schedule:
         unmet = self._unmet[child.spec.id]
         if satisfied:
             self._unmet[child.spec.id] = unmet - 1
-            if unmet == 1 and child.status is TaskStatus.Planned:
+            if unmet == 1 and child.status is PLANNED:
                 self._make_ready(child, child.spec)
         else:
             self._unmet[child.spec.id] = unmet + 1
-            if unmet == 0 and child.status is TaskStatus.Planned:
+            if unmet == 0 and child.status is PLANNED:
                 self._unready(child.spec)
 
     def _enter(self, task: Task, spec: TaskSpec) -> None:
+        self.counts[task.status] += 1
+        self._place(task, spec)
+
+    def _place(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
-        self.counts[status] += 1
-        if status is TaskStatus.Running:
-            self.running[self._lanes[spec.id]] += 1
-        elif status is TaskStatus.Planned and self._unmet[spec.id] == 0:
+        if status is RUNNING:
+            self.running[lane_of(spec)] += 1
+        elif status is PLANNED and self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
     def _leave(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         self.counts[status] -= 1
-        if status is TaskStatus.Running:
-            self.running[self._lanes[spec.id]] -= 1
-        elif status is TaskStatus.Planned and self._unmet[spec.id] == 0:
+        if status is RUNNING:
+            self.running[lane_of(spec)] -= 1
+        elif status is PLANNED and self._unmet[spec.id] == 0:
             self._unready(spec)
 
     def _make_ready(self, task: Task, spec: TaskSpec) -> None:
         if task.not_before is not None:
             self.delayed.add(spec.id)
-            lane = self._lanes[spec.id]
+            lane = lane_of(spec)
             if lane not in self.waits:
                 self.waits[lane] = DueTimes(self._still_waits)
             self.waits[lane].set(task.not_before, spec.id)
         else:
-            lane = self._lanes[spec.id]
+            lane = lane_of(spec)
             if lane not in self.ready:
                 self.ready[lane] = Lane()
             self.startable += self.ready[lane].add(spec.id)
@@ -136,6 +153,6 @@ class Schedule:
 
     def _unready(self, spec: TaskSpec) -> None:
         self.delayed.discard(spec.id)
-        lane = self.ready.get(self._lanes[spec.id])
+        lane = self.ready.get(lane_of(spec))
         if lane is not None:
             self.startable -= lane.discard(spec.id)

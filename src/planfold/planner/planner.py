@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
-from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Outlook, Phase, QueueChange, Settle, Signal
 from planfold.planner import answers, cancellation, revisions
 from planfold.planner.commands import (
     AddBudget,
@@ -43,10 +43,11 @@ from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
-from planfold.planner.tasks import TaskStatus
+from planfold.planner.tasks import PlanStatus, TaskStatus
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
+_WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
 FOLD_VERSION = 4  # raise it when folding the same events gives another state
 
 
@@ -99,7 +100,8 @@ class Planner(PlanMemory):
             return Outlook(command, queue=queue)
         timed = self.state.schedule.delayed or self.state.schedule.deadlines.pending
         due_at = next_due(self.state) if timed else None
-        return Outlook(None, due_at, queue, _head(self.state), _size(self.state))
+        head, size = _head(self.state), _size(self.state)
+        return Outlook(None, due_at, queue, head, size, _phase(self.state, head["status"]))
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state
@@ -170,6 +172,12 @@ def _head(state: PlannerState) -> dict[str, Any]:
         "questions": len(state.questions),
     }
     return head | {"priority": priority} if priority else head
+
+
+def _phase(state: PlannerState, status: str) -> Phase:
+    if state.outcome is not None:
+        return "ended"
+    return "waiting" if status in _WAITING else "active"
 
 
 def _size(state: PlannerState) -> int:

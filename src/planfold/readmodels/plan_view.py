@@ -6,18 +6,15 @@ from typing import Any
 
 import msgspec
 
-from planfold.errors import CorruptLog
 from planfold.eventstore.codec import own
-from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.context import current_summary
 from planfold.planner.dispatch import summary_of
-from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched
-from planfold.planner.planner import Planner
+from planfold.planner.events import PlanSummary
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
-from planfold.planner.transitions import ENDED
+from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.readmodels.reasons import waits_for
 
 
 class TaskView(msgspec.Struct):
@@ -86,44 +83,6 @@ class PlanView(msgspec.Struct):
         raise KeyError(key)
 
 
-class PlanFold:
-    """One plan's log, folded as it grows: ``apply`` each envelope, look at it at any time.
-
-    ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
-    by task id. ``approved`` holds the tasks as they were approved last.
-    """
-
-    def __init__(self, plan_id: str) -> None:
-        self.plan_id = plan_id
-        self.position = 0
-        self.attempt_at: dict[int, float] = {}
-        self.approved: tuple[TaskSpec, ...] = ()
-        self._planner = Planner()
-
-    @property
-    def state(self) -> PlannerState:
-        """The plan's state after the events that were applied."""
-        return self._planner.state
-
-    @property
-    def summary(self) -> PlanSummary | None:
-        """How the plan ended, or None while it has not."""
-        return summary_of(self.state) if self.state.outcome else None
-
-    def apply(self, envelope: Envelope) -> None:
-        """Advance by one event. Raises CorruptLog when this version cannot read it."""
-        event, at = envelope.event, envelope.recorded_at
-        if isinstance(event, Undecoded):
-            raise CorruptLog(f"{envelope.event_id}: {event.reason}; the plan is read-only")
-        self._planner.recorded_at = at
-        self._planner.apply(event)
-        if isinstance(event, TaskDispatched):
-            self.attempt_at[event.task_id] = at
-        elif isinstance(event, PlanApproved):
-            self.approved = tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
-        self.position = envelope.position
-
-
 def plan_view(plan_id: str, state: PlannerState) -> PlanView:
     """A plan in this state."""
     return PlanView(
@@ -166,22 +125,3 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         outcome_unknown=task.outcome_unknown,
         superseded=task.superseded,
     )
-
-
-def waits_for(task: Task, state: PlannerState) -> str | None:
-    """Why a task does not continue, and what it waits for; None when it does not wait."""
-    if task.status is TaskStatus.NeedsClarification:
-        return "an answer"
-    if task.status is TaskStatus.Running and task.stopping:
-        return "its worker to stop"
-    if task.status is not TaskStatus.Planned or state.cancelled:
-        return None
-    if not state.approved:
-        return "approval"
-    parents = [i for i in task.depends_on if state.tasks[i].status not in ENDED]
-    if parents:
-        shown = ", ".join(map(str, parents[:5])) + (", ..." if len(parents) > 5 else "")
-        return f"task {shown}" if len(parents) == 1 else f"tasks {shown}"
-    if task.not_before is not None:
-        return f"a retry after: {task.error}"
-    return "a free slot"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from planfold.eventstore.port import EventStore, Lease
+from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec
+from planfold.planner.tasks import PlanStatus, Task, TaskSpec
+from planfold.readmodels.reasons import named
+from planfold.readmodels.workers import look_at_queue, needed_worker
 
 LOOK_EVERY_S = 1.0
 
@@ -18,9 +20,7 @@ def waits_for_person(state: PlannerState) -> str | None:
     if state.status is not PlanStatus.AwaitingAnswer or has_deadline(state):
         return None
     tasks = sorted(state.questions)
-    shown = ", ".join(map(str, tasks[:5])) + (", ..." if len(tasks) > 5 else "")
-    several = len(tasks) > 1
-    return f"tasks {shown} wait for answers" if several else f"task {shown} waits for an answer"
+    return named(tasks) + (" waits for an answer" if len(tasks) == 1 else " wait for answers")
 
 
 def has_deadline(state: PlannerState) -> bool:
@@ -37,12 +37,12 @@ async def unserved(
         return []
     if state.schedule.delayed or has_deadline(state):
         return []
-    rows = [row for row in await store.queue.queued(plan_id) if row.task_id in state.tasks]
-    tasks = [state.tasks[row.task_id] for row in rows]
+    look = await look_at_queue(store.queue, plan_id)
+    tasks = [state.tasks[task_id] for task_id in look.rows if task_id in state.tasks]
     routes = executors.routes()
-    if any(_serves(executors, routes, task.spec) for task in tasks):
+    if any(_serves(executors, routes, task.spec) for task in tasks) or look.attended:
         return []
-    if not rows or await _others_may_run(store, rows, owner):
+    if any(look.may_be_served(row, without=owner) for row in look.rows.values()):
         return []
     return tasks
 
@@ -52,20 +52,6 @@ def _serves(executors: Executors, routes: frozenset[str] | None, spec: TaskSpec)
     return claimed and executors.for_task(spec) is not None
 
 
-async def _others_may_run(store: EventStore, rows: list[Lease], owner: str) -> bool:
-    owners = {row.owner for row in rows if row.owner}
-    if owners - await store.queue.dead(owners):
-        return True
-    others = [worker for worker in await store.queue.workers() if worker.owner != owner]
-    return any(
-        worker.serves(row.route, row.tool, row.aggregate_id) for worker in others for row in rows
-    )
-
-
 def waits_for_worker(task: Task) -> str:
     """Which worker a task needs: "task 3 waits for a worker with the tool 'deploy'"."""
-    spec = task.spec
-    needed = f"that serves the route {spec.queue_route!r}"
-    if spec.kind is NodeKind.ToolCall and spec.tool is not None and spec.route is None:
-        needed = f"with the tool {spec.tool.name!r}"
-    return f"task {task.id} waits for a worker {needed}"
+    return f"task {task.id} waits for {needed_worker(task.spec)}"

@@ -7,7 +7,6 @@ from typing import Any
 
 from msgspec import UNSET
 
-from planfold.drafting.revision import check_revision, check_tasks
 from planfold.errors import CommandRejected, NotFound, Permanent
 from planfold.executors.recordable import recordable
 from planfold.planner.budget import Budget
@@ -175,12 +174,18 @@ class PlanDecisions(PlanReader):
             ConfigurationError: there are such tasks, but the tools are not known, because of
                 ``load=False``.
         """
+        if isinstance(command, Initialize | RevisePlan):
+            await self._check(plan_id, command)
+        return await self._send(plan_id, command, command_id=command_id)
+
+    async def _check(self, plan_id: str, command: Initialize | RevisePlan) -> None:
+        from planfold.drafting.revision import check_revision, check_tasks
+
         if isinstance(command, Initialize):
             check_tasks(command.tasks, self._toolbox(), {})
-        elif isinstance(command, RevisePlan):
+        else:
             plan = (await self.planner(plan_id)).state
             check_revision(command, self._toolbox(), plan)
-        return await self._send(plan_id, command, command_id=command_id)
 
     def _toolbox(self) -> Toolbox:
         """The tools that tasks are checked against."""

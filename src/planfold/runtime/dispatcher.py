@@ -96,6 +96,12 @@ class Dispatcher:
         current = mailbox.generation == self._store.generation(aggregate_id)
         return mailbox.head or None if current else None
 
+    async def save_snapshots(self) -> None:
+        """Spare whoever goes on with these streams the folding. What cannot be saved is folded."""
+        resting = [mailbox for mailbox in self._mailboxes.values() if not mailbox.busy]
+        saving = [mailbox.snapshot(self._store, at_rest=True) for mailbox in resting]
+        await asyncio.gather(*filter(None, saving), return_exceptions=True)
+
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
         key = (aggregate.stream_id, aggregate_id)
         if key not in self._mailboxes:

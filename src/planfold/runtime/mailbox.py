@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from planfold.deciding import Decision, Delivery
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore, Fence
-from planfold.handler import Handler
+from planfold.handler import Handler, Phase
 from planfold.runtime.aggregate import Aggregate
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
+SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
 UNKNOWN = -1  # no generation of a store
@@ -53,6 +54,7 @@ class Mailbox:
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
         self.grew = grew
         self.snapshot_version = 0
+        self.phase: Phase = "active"  # as committed
         self.one_by_one = False
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
@@ -131,7 +133,9 @@ class Mailbox:
             self.correlation_id = metadata.correlation_id if metadata else ""
         self._keep(handler)
         self.handler = handler
-        self._resize(handler.outlook().size)
+        outlook = handler.outlook()
+        self.phase = outlook.phase
+        self._resize(outlook.size)
         return handler
 
     def _keep(self, handler: Handler[Any, Any]) -> None:
@@ -161,19 +165,20 @@ class Mailbox:
         history = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         if history.version < self.version:
             raise Rewound(f"{self.aggregate_id} is at {history.version}, not at {self.version}")
-        apply = handler.apply
-        for event, handler.recorded_at in zip(history.events, history.times, strict=True):
-            apply(event)
+        handler.take_in(history.events, history.times)
         self.version = history.version
 
     def committed(self, decision: Decision, store: EventStore) -> None:
         """The decision is in the log."""
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
-        self.head = decision.head
+        self.head, self.phase = decision.head, decision.phase
         if abs(decision.size - self.size) >= NOTABLE_BYTES:
             self._resize(decision.size)
-        self._keep_snapshot(store)
+        if (saving := self.snapshot(store, at_rest=self.phase == "waiting")) is not None:
+            asyncio.ensure_future(saving).add_done_callback(
+                lambda f: f.cancelled() or f.exception()
+            )
         self.rest()
 
     def _resize(self, size: int) -> None:
@@ -190,15 +195,17 @@ class Mailbox:
         self.version = 0
         self._resize(0)
 
-    def _keep_snapshot(self, store: EventStore) -> None:
-        """Save the state from time to time, so that folding it again starts from there."""
-        since = self.version - self.snapshot_version
-        if self.handler is None or since < max(SNAPSHOT_EVERY, 1.5 * self.snapshot_version):
-            return
+    def snapshot(self, store: EventStore, *, at_rest: bool) -> Coroutine[Any, Any, None] | None:
+        """What saves the state, so that folding it again starts from there; None where that would
+        spare too little. ``at_rest``: folding may be next."""
+        if self.handler is None or self.phase == "ended":
+            return None
+        since, growth = self.version - self.snapshot_version, 0.25 if at_rest else 1.5
+        least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
+        if since < max(least, growth * self.snapshot_version):
+            return None
         data = self.handler.snapshot()
-        if data is not None:
-            self.snapshot_version = self.version
-            saved = asyncio.ensure_future(
-                store.checkpoints.save_snapshot(self.aggregate_id, self.version, data)
-            )
-            saved.add_done_callback(lambda f: f.cancelled() or f.exception())
+        if data is None:
+            return None
+        self.snapshot_version = self.version
+        return store.checkpoints.save_snapshot(self.aggregate_id, self.version, data)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from planfold.errors import NotFound
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
+from planfold.readmodels.explanation import Explanation, explain
+from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.simulation import Simulation, simulate
+from planfold.readmodels.statistics import Statistics
+from planfold.readmodels.timeline import Timeline
+from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 
@@ -46,6 +53,57 @@ class PlanReader:
     async def view(self, plan_id: str) -> PlanView:
         """The plan's present state in the log. Raises NotFound, CorruptLog."""
         return plan_view(plan_id, (await self.planner(plan_id)).state)
+
+    async def _timeline(self, plan_id: str) -> Timeline:
+        """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
+        await self.status(plan_id)
+        timeline, query = Timeline(plan_id), Query(aggregate_id=plan_id)
+        while page := await self.store.read(query, after=timeline.fold.position, limit=1_000):
+            for envelope in page:
+                timeline.apply(envelope)
+        return timeline
+
+    async def why(self, plan_id: str, task: int | str | None = None) -> Explanation:
+        """Why a plan, or one of its tasks (id or label), does not run, failed or was skipped; and
+        of a task what it waited for so far. Raises NotFound, CorruptLog."""
+        task_id = None if task is None else await self.task_id(plan_id, task)
+        timeline = await self._timeline(plan_id)
+        look = await look_at_queue(self.store.queue, plan_id)
+        return explain(timeline, look, self.store.clock(), task_id)
+
+    async def ledger(self, plan_id: str) -> Ledger:
+        """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
+        return ledger_of(await self._timeline(plan_id), self.store.clock())
+
+    async def what_if(
+        self,
+        plan_id: str,
+        *,
+        max_parallel: int | None = None,
+        route_limits: Mapping[str, int] | None = None,
+        answers: Mapping[int | str, float] | None = None,
+    ) -> Simulation:
+        """How long a plan that has completed or failed would have taken under other limits, and
+        with ``answers`` after so many seconds, by task (id or label).
+
+        Raises:
+            CommandRejected: it has not completed or failed, or a limit or a time is out of range.
+            NotFound: there is no such plan or task.
+        """
+        seconds = {await self.task_id(plan_id, k): s for k, s in (answers or {}).items()}
+        timeline = await self._timeline(plan_id)
+        return simulate(
+            timeline, max_parallel=max_parallel, route_limits=route_limits, answers=seconds
+        )
+
+    async def statistics(self, *, since: float = 0.0) -> Statistics:
+        """The outcomes of all plans, from the whole log; ``since`` counts only events recorded from
+        then on (seconds since the epoch)."""
+        found, query, after = statistics_of(self.store, since), Query(stream_id=PLAN.stream_id), 0
+        while page := await self.store.read(query, after=after, limit=1_000):
+            after = page[-1].position
+            await found.apply(page, Checkpoint(self.store.store_id, self.store.epoch, after))
+        return found
 
     async def plans(self) -> list[StreamHead]:
         """All plans, oldest first, with title, status and counts in ``head``."""
@@ -101,3 +159,12 @@ class PlanReader:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
+
+
+def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
+    """Statistics of nothing yet, for :func:`planfold.subscriptions.projection.project`."""
+
+    async def history(plan_id: str, version: int) -> list[Envelope]:
+        return await store.read(Query(aggregate_id=plan_id), limit=version)
+
+    return Statistics(history, since)

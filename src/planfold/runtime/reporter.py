@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.events import StepStarted
 from planfold.planner.planner import Planner
+from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
@@ -103,6 +105,8 @@ class Reporter:
         self._owner = owner
         self._reported = reported
         self._trouble = trouble
+        self.fenced = 0  # reports that were refused, because the task has passed to another worker
+        self.durations = Histogram()  # of reports, until they were recorded
 
     async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
         """Report how an attempt ended.
@@ -125,6 +129,16 @@ class Reporter:
         What an operator has to put right (a server that is read-only since a failover, a password
         that was changed) counts as that. What the executor does to ``event`` later changes
         nothing. Returns the events that it caused."""
+        began = time.monotonic()
+        try:
+            events = await self._deliver(lease, event, began_at)
+        except LeaseLost:
+            self.fenced += 1
+            raise
+        self.durations.add(time.monotonic() - began)
+        return events
+
+    async def _deliver(self, lease: Lease, event: ExecutorEvent, began_at: float) -> Sequence[Any]:
         if not isinstance(event, TaskCompleted) or event.result is not None:
             event = as_recorded(event)
         name = type(event).__name__

@@ -17,6 +17,7 @@ from planfold.errors import PlanfoldError
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
+from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
@@ -61,9 +62,10 @@ class Worker:
         workspace = workspace or Path.cwd()
         served = executors.routes() if routes is None else frozenset(routes)
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
-        reporter = Reporter(store, dispatcher, self.owner, self._observer.reported, self.trouble)
+        reported = self._observer.reported
+        self._reporter = Reporter(store, dispatcher, self.owner, reported, self.trouble)
         files_dir = files_dir or workspace / ".planfold" / "files"
-        runner = Runner(store, dispatcher, executors, reporter, workspace, files_dir)
+        runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
         timers = Timers(store, dispatcher, aggregates, plan_id, self.trouble)
         self._loops = [
@@ -103,6 +105,7 @@ class Worker:
             await loop.stop()
         with suppress(PlanfoldError, TimeoutError):
             await self._leases.leave()
+        await self._dispatcher.save_snapshots()
         if self._slots in self._dispatcher.slots:
             self._dispatcher.slots.remove(self._slots)
 
@@ -110,6 +113,16 @@ class Worker:
     def running(self) -> int:
         """How many tasks run here, or have ended and are being reported."""
         return self._leases.attempts
+
+    @property
+    def fenced(self) -> int:
+        """How many reports were refused because the task had passed to another worker."""
+        return self._reporter.fenced
+
+    @property
+    def report_durations(self) -> Histogram:
+        """How long reports took until they were recorded."""
+        return self._reporter.durations
 
     def trouble(self, fault: PlanfoldError) -> None:
         """Something does not work here; it will be tried again."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from planfold.backends.postgres.consumers import PostgresConsumers
 from planfold.backends.postgres.reader import Readers
+from planfold.backends.rows import snapshot_checksum
 
 
 class PostgresCheckpoints:
@@ -27,16 +27,12 @@ class PostgresCheckpoints:
         if row is None:
             return None
         version, checksum, data = row
-        return (version, data) if checksum == _checksum(version, data) else None
+        return (version, data) if checksum == snapshot_checksum(version, data) else None
 
     async def save_snapshot(self, aggregate_id: str, version: int, data: bytes | None) -> None:
         """Keep ``data`` as the state at ``version``; None drops what was kept."""
         if data is None:
             await self._readers.rows("drop_snapshot", aggregate_id)
         else:
-            checksum = _checksum(version, data)
+            checksum = snapshot_checksum(version, data)
             await self._readers.rows("save_snapshot", aggregate_id, version, checksum, data)
-
-
-def _checksum(version: int, data: bytes) -> str:
-    return hashlib.blake2b(b"%d:" % version + data, digest_size=16).hexdigest()

@@ -229,6 +229,11 @@ FROM planfold.task_queue WHERE owner = $1 ORDER BY id
 -- name: queued
 SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
+-- name: queue_size
+SELECT count(*) FILTER (WHERE owner IS NULL),
+       count(*) FILTER (WHERE owner IS NOT NULL AND expires >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision)),
+       count(*) FILTER (WHERE owner IS NOT NULL AND expires < coalesce($1, extract(epoch FROM clock_timestamp())::double precision))
+FROM planfold.task_queue
 -- name: owners
 SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
 -- name: upcoming

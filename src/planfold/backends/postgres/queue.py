@@ -16,7 +16,7 @@ from planfold.backends.postgres.connection import DatabaseRow, ServerConnection
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
 from planfold.backends.postgres.writer import PostgresWriter
 from planfold.errors import PlanfoldError
-from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, QueueSize, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
 from planfold.runtime.machine import has_ended
@@ -168,6 +168,11 @@ class PostgresQueue:
     async def queued(self, aggregate_id: str) -> list[Lease]:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return _leases(await self._readers.rows("queued", aggregate_id))
+
+    async def size(self) -> QueueSize:
+        """See :meth:`TaskQueue.size`."""
+        (row,) = await self._readers.rows("queue_size", self._now())
+        return QueueSize(*row)
 
     async def upcoming(
         self,

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from planfold.backends.history import events_of
 from planfold.backends.postgres.address import Address, parse_address
 from planfold.backends.postgres.appends import PendingAppend
 from planfold.backends.postgres.checkpoints import PostgresCheckpoints
@@ -31,7 +32,7 @@ from planfold.backends.postgres.reader import Readers
 from planfold.backends.postgres.transfer import PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import PostgresWriter
-from planfold.backends.rows import envelope_of, events_of, head_of
+from planfold.backends.rows import envelope_of, head_of
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Query

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import apsw
 
+from planfold.backends.rows import snapshot_checksum
 from planfold.backends.sqlite.consumers import SqliteConsumers
 from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.writer import SqliteWriter
@@ -34,7 +33,7 @@ class SqliteCheckpoints:
         if not rows:
             return None
         version, checksum, data = rows[0]
-        intact = isinstance(data, bytes) and checksum == _checksum(version, data)
+        intact = isinstance(data, bytes) and checksum == snapshot_checksum(version, data)
         return (version, data) if intact else None
 
     async def save_snapshot(self, aggregate_id: str, version: int, data: bytes | None) -> None:
@@ -44,11 +43,7 @@ class SqliteCheckpoints:
             if data is None:
                 connection.execute(SQL["drop_snapshot"], (aggregate_id,))
             else:
-                row = (aggregate_id, version, _checksum(version, data), data)
+                row = (aggregate_id, version, snapshot_checksum(version, data), data)
                 connection.execute(SQL["save_snapshot"], row)
 
         await self._writer.submit(work)
-
-
-def _checksum(version: int, data: bytes) -> str:
-    return hashlib.blake2b(b"%d:" % version + data, digest_size=16).hexdigest()

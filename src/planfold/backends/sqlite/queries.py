@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
 
 from planfold.backends.named_sql import load_queries
-from planfold.backends.sqlite.connection import translate
+from planfold.backends.sqlite.connection import translate, translated
 
 SQL = load_queries("planfold.backends.sqlite")
 
@@ -29,6 +30,15 @@ class ReadConnection:
             return []
         except (apsw.Error, UnicodeDecodeError) as fault:
             raise translate(fault, self.path) from fault
+
+    @contextmanager
+    def each(self, name: str, bindings: Sequence[Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
+        """The rows of a named query one by one, for a block that reads no others in between."""
+        rows: Iterable[tuple[Any, ...]] = ()
+        with translated(self.path):
+            with suppress(UnicodeEncodeError):
+                rows = self.connection.execute(SQL[name], bindings)
+            yield rows
 
     def value(self, name: str, bindings: Sequence[Any] = ()) -> Any:
         """The first value of a named query, or None."""

@@ -132,6 +132,10 @@ FROM task_queue WHERE owner = ? ORDER BY id
 -- name: queued
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
+-- name: queue_size
+SELECT count(*) FILTER (WHERE owner IS NULL), count(*) FILTER (WHERE owner IS NOT NULL AND expires >= ?1),
+       count(*) FILTER (WHERE owner IS NOT NULL AND expires < ?1)
+FROM task_queue
 -- name: owners
 WITH RECURSIVE owners (owner) AS (
     SELECT min(owner) FROM task_queue WHERE owner IS NOT NULL

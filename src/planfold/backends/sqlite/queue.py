@@ -16,7 +16,7 @@ from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.turns import LEASE_S, Turns
 from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.errors import PlanfoldError
-from planfold.eventstore.queue import Due, Lease, Suspects, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, QueueSize, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
 
@@ -146,6 +146,11 @@ class SqliteQueue:
     async def queued(self, aggregate_id: str) -> list[Lease]:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return [_lease(row) for row in self._reader.rows("queued", (aggregate_id,))]
+
+    async def size(self) -> QueueSize:
+        """See :meth:`TaskQueue.size`."""
+        (row,) = self._reader.rows("queue_size", (self._reader.clock(),))
+        return QueueSize(*row)
 
     async def upcoming(
         self,

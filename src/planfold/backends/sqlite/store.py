@@ -11,13 +11,14 @@ from typing import Any, Self
 import apsw
 import msgspec
 
+from planfold.backends.history import events_of
 from planfold.backends.names import (
     DENSE_KIND,
     DENSE_TYPES,
     of_another_kind,
     require_storable_names,
 )
-from planfold.backends.rows import envelope_of, events_of, head_of
+from planfold.backends.rows import envelope_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
 from planfold.backends.sqlite.queries import SQL, ReadConnection
@@ -182,8 +183,8 @@ class SqliteStore:
     ) -> History:
         """See :meth:`EventStore.load`."""
         name = "load_after" if after_version else "load"
-        rows = self._reader.rows(name, (aggregate_id, after_version))
-        return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
+        with self._reader.each(name, (aggregate_id, after_version)) as rows:
+            return events_of(self.codec, aggregate_id, after_version, rows, stream_id)
 
     async def read(
         self, query: Query, *, after: int = 0, limit: int | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 import click
 
 from planfold.cli.exits import COMPLETED, FAILED
-from planfold.cli.options import command, json_option
+from planfold.cli.options import Age, command, json_option
 from planfold.cli.streams import flush_output, output, say
 from planfold.printable import printable
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 STANDARD: Final = "-"
 SHOWN: Final = 10  # plans that a message names
 READ_BUFFER: Final = 1 << 18
-_UNITS: Final = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
 
 # --- export -------------------------------------------------------------------------------------
@@ -209,22 +207,6 @@ def _imported_in_words(done: Imported, dry_run: bool) -> str:
 
 
 # --- archive ------------------------------------------------------------------------------------
-
-
-class Age(click.ParamType[float]):
-    """A time span in seconds, written with its unit: 12h, 90d, 2w."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
-        if match is None:
-            self.fail(
-                f"{value!r} is not an age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
-            )
-        return float(int(match[1]) * _UNITS[match[2]])
 
 
 class EndedStatuses(click.ParamType[frozenset[str]]):

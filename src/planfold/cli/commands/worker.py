@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from planfold.cli.session import Stop
     from planfold.cli.terminal import Line, Paper
     from planfold.runtime.settings import Settings
+    from planfold.runtime.worker import Worker
 
 LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 
@@ -31,11 +32,22 @@ LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
     help="At most N tasks at once (64, or what planfold.toml says).",
 )
 @tools_option
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Serve metrics for Prometheus at this port; 0: a free one.",
+)
+@click.option(
+    "--metrics-host", default="127.0.0.1", metavar="ADDRESS", help="For that. Default: 127.0.0.1."
+)
 @json_option("what it reports, one event per line,")
 def worker_command(
     routes: tuple[str, ...],
     concurrency: int | None,
     tools: tuple[str, ...],
+    metrics_port: int | None,
+    metrics_host: str,
     as_json: bool,
     db: str | None,
 ) -> int:
@@ -51,13 +63,15 @@ def worker_command(
     """
     from planfold.cli.access import run_async
 
-    return run_async(_work(routes, concurrency, tools, as_json=as_json, db=db))
+    metrics = None if metrics_port is None else (metrics_host, metrics_port)
+    return run_async(_work(routes, concurrency, tools, metrics, as_json=as_json, db=db))
 
 
 async def _work(
     routes: tuple[str, ...],
     concurrency: int | None,
     tools: tuple[str, ...],
+    metrics: tuple[str, int] | None,
     *,
     as_json: bool,
     db: str | None,
@@ -73,11 +87,13 @@ async def _work(
         async with AsyncExitStack() as stack:
             app = await _opened(stack, settings, tools, stop)
             if app is not None:
-                await _serve(app, routes, stop, as_json=as_json)
+                await _serve(app, routes, metrics, stop, as_json=as_json)
     return INTERRUPTED if stop.signal is signal.SIGINT else COMPLETED
 
 
-async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) -> None:
+async def _serve(
+    app: App, routes: Sequence[str], metrics: tuple[str, int] | None, stop: Stop, *, as_json: bool
+) -> None:
     from planfold.cli.access import database_shown
     from planfold.cli.session import at_work
     from planfold.cli.terminal import Paper, clean, counted
@@ -87,8 +103,14 @@ async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) 
     drain_s = app.settings.drain_s
     teller = _Teller(app, paper, as_json, stop)
     worker = app.worker(routes=routes or None, observer=teller)
-    async with teller.telling(), at_work(worker, stop, drain_s=drain_s):
+    async with (
+        _metrics(app, worker, metrics) as address,
+        teller.telling(),
+        at_work(worker, stop, drain_s=drain_s),
+    ):
         where = clean(database_shown(app.settings))
+        if address:
+            say([[(f"metrics at {address}", "")]])
         say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
         await stop.asked.wait()
         if worker.running:
@@ -104,6 +126,25 @@ async def _serve(app: App, routes: Sequence[str], stop: Stop, *, as_json: bool) 
                 ]
             )
     say([[("stopped", "")]])
+
+
+@asynccontextmanager
+async def _metrics(
+    app: App, worker: Worker, place: tuple[str, int] | None
+) -> AsyncIterator[str | None]:
+    if place is None:
+        yield None
+        return
+    from planfold.errors import ConfigurationError
+
+    try:
+        from planfold.runtime.metrics import serving_metrics
+    except ModuleNotFoundError as fault:
+        raise ConfigurationError(
+            f"metrics need the extra metrics: install planfold with it ({fault})"
+        ) from None
+    async with serving_metrics(app.store, worker, *place) as address:
+        yield address
 
 
 async def _opened(

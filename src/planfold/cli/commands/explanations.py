@@ -1,0 +1,174 @@
+"""``why`` and ``stats``: explaining what a plan waits for, and where its time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from planfold.cli.exits import COMPLETED
+from planfold.cli.options import Age, Assignment, command, json_option, plan_argument
+from planfold.cli.streams import say
+
+if TYPE_CHECKING:
+    from planfold.app import App
+    from planfold.readmodels.simulation import Simulation
+    from planfold.readmodels.statistics import By, Statistics
+
+
+@command("why")
+@plan_argument
+@click.argument("task", required=False)
+@json_option("the explanation")
+def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | None) -> int:
+    """Say why a plan or a task does not run, failed or was skipped, and what helps.
+
+    Each reason has the time since when it holds. Of a task, what it waited for so far is printed,
+    too. Without an ID: the latest plan that has not ended, else the latest.
+
+    \b
+    planfold why
+    planfold why plan-3f9a deploy
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.reason_text import explanation_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    async def why() -> None:
+        import msgspec
+
+        async with existing_app(db) as app:
+            found = await app.why(await latest_plan(app, plan_id), task)
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+        else:
+            paper = Paper()
+            paper.lines(explanation_lines(found, db, paper.width))
+
+    run_async(why())
+    return COMPLETED
+
+
+@command("stats")
+@plan_argument
+@click.option("--since", metavar="AGE", type=Age(), help="Only the last 12h, 90d or 2w.")
+@click.option(
+    "--by", type=click.Choice(["kind", "tool", "route", "title"]), help="A line for each of these."
+)
+@json_option("the figures")
+def stats_command(
+    plan_id: str | None, since: float | None, by: By | None, as_json: bool, db: str | None
+) -> int:
+    """Where time went: of one plan along its critical path, without an ID of all plans.
+
+    Of all plans: how many completed, how long tasks were queued, ran and waited for a person,
+    retries, questions and what models cost.
+
+    \b
+    planfold stats plan-3f9a
+    planfold stats --since 7d --by tool
+    """
+    from planfold.cli.access import existing_app, find_plan, run_async
+
+    if plan_id is not None and (since is not None or by is not None):
+        raise click.UsageError("--since and --by are about all plans: leave out the ID")
+
+    async def stats() -> None:
+        async with existing_app(db) as app:
+            if plan_id is not None:
+                await _print_ledger(app, await find_plan(app, plan_id), as_json)
+            else:
+                start = 0.0 if since is None else app.store.clock() - since
+                _print_statistics(await app.statistics(since=start), by, as_json)
+
+    run_async(stats())
+    return COMPLETED
+
+
+async def _print_ledger(app: App, plan_id: str, as_json: bool) -> None:
+    import msgspec
+
+    from planfold.cli.reason_text import ledger_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    ledger = await app.ledger(plan_id)
+    if as_json:
+        print_json(msgspec.to_builtins(ledger))
+        return
+    state, paper = (await app.planner(plan_id)).state, Paper()
+    paper.lines(ledger_lines(ledger, state, paper.width))
+
+
+def _print_statistics(found: Statistics, by: By | None, as_json: bool) -> None:
+    from planfold.cli.statistics_text import figures_json, statistics_lines
+    from planfold.cli.terminal import Paper, print_json
+
+    figures = found.figures(by)
+    if as_json:
+        groups = [{by or "all": name, **figures_json(each)} for name, each in figures.items()]
+        print_json({"by": by, "groups": groups, "unreadable": sorted(found.unreadable)})
+        return
+    paper = Paper()
+    paper.lines(statistics_lines(figures, by, sorted(found.unreadable)), width=paper.width)
+
+
+@command("whatif")
+@plan_argument
+@click.option(
+    "--max-parallel", type=click.IntRange(min=1), metavar="N", help="At most N tasks at once."
+)
+@click.option(
+    "--route-limit",
+    "limits",
+    multiple=True,
+    metavar="ROUTE=N",
+    type=Assignment(int),
+    help="At most N tasks of a route at once; may be given several times.",
+)
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="TASK=SECONDS",
+    type=Assignment(float),
+    help="A question is answered after so many seconds; may be given several times.",
+)
+@json_option("the makespans")
+def whatif_command(
+    plan_id: str | None,
+    max_parallel: int | None,
+    limits: tuple[tuple[str, int], ...],
+    answers: tuple[tuple[str, float], ...],
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """Say how long a plan would have taken under other limits, or with quicker answers.
+
+    The recorded durations are played through the planner, with a worker for every task; nothing
+    runs. Without an ID: the latest plan that has not ended, else the latest.
+
+    \b
+    planfold whatif plan-3f9a --max-parallel 8 --answer approve=300
+    """
+    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.terminal import clean, duration, print_json
+
+    async def play() -> Simulation:
+        async with existing_app(db) as app:
+            return await app.what_if(
+                await latest_plan(app, plan_id),
+                max_parallel=max_parallel,
+                route_limits=dict(limits),
+                answers=dict(answers),
+            )
+
+    found = run_async(play())
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(found))
+        return COMPLETED
+    played, changed = duration(found.replayed), duration(found.changed)
+    say(f"{clean(found.plan_id)} took {duration(found.actual)}.")
+    say(f"Played as it was: {played}; with these changes: {changed}.")
+    return COMPLETED

@@ -1,0 +1,168 @@
+"""An explanation as lines: each reason with since when, who, and the command that helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planfold.cli.access import command_line
+from planfold.cli.preview import name_of
+from planfold.cli.terminal import (
+    STATUS_STYLES,
+    Line,
+    clean,
+    counted,
+    date_and_time,
+    duration,
+    fit,
+    wrapped,
+)
+from planfold.readmodels.reasons import ReasonKind, named
+from planfold.readmodels.timeline import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planfold.planner.state import PlannerState
+    from planfold.readmodels.explanation import Explanation
+    from planfold.readmodels.ledger import Ledger
+    from planfold.readmodels.reasons import Reason
+    from planfold.readmodels.timeline import PhaseSpan
+
+_STYLES = {
+    ReasonKind.Failed: "bad",
+    ReasonKind.Cancelled: "bad",
+    ReasonKind.Skipped: "dim",
+    ReasonKind.Running: "busy",
+    ReasonKind.Stopping: "busy",
+}
+_AWAITED = {
+    Phase.Approval: "approval",
+    Phase.Parents: "its parents",
+    Phase.Retry: "the next attempt",
+    Phase.PlanLimit: "a free slot of the plan",
+    Phase.RouteLimit: "a free slot of its route",
+    Phase.Answer: "an answer",
+    Phase.Budget: "more budget",
+    Phase.Worker: "a worker",
+}
+
+
+def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Line]:
+    """What ``planfold why`` prints."""
+    status = found.status.value
+    lines: list[Line] = [
+        [
+            (f"{clean(found.plan_id)}  ", "dim"),
+            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+        ]
+    ]
+    if found.task_status is not None:
+        task = found.task_status.value
+        lines[0] += [(f"; task {found.task_id} is ", ""), (task.replace("_", " "), "bold")]
+    for reason in found.reasons:
+        lines += [[], *_reason_lines(reason, found, db, width)]
+    if not found.reasons:
+        lines.append([("Nothing holds it up.", "")])
+    if found.history:
+        lines += [[], [("So far", "bold")], *_history_lines(found.history, found.at)]
+    return lines
+
+
+def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int) -> Iterator[Line]:
+    several = len(reason.tasks) > 1
+    text = f"{named(reason.tasks)} {_plural(reason.text) if several else reason.text}"
+    style = _STYLES.get(reason.kind, "ask")
+    for part in wrapped(clean(text), width):
+        yield [(part, style)]
+    for fact in _facts(reason, found.at):
+        yield [(fit(f"  {clean(fact)}", width), "dim")]
+    for part in wrapped(f"Remedy: {clean(reason.remedy)}", width, "  ", "  "):
+        yield [(part, "")]
+    words = _command(reason, found)
+    if words:
+        yield [(f"  {command_line(db, *words)}", "busy")]
+
+
+def _plural(text: str) -> str:
+    """The predicate of one task, said of several."""
+    for one, many in (("waits ", "wait "), ("runs ", "run "), ("was ", "were "), ("has ", "have ")):
+        if text.startswith(one):
+            return many + text.removeprefix(one)
+    return text
+
+
+def _facts(reason: Reason, now: float) -> Iterator[str]:
+    if reason.since is not None:
+        yield f"since {date_and_time(reason.since)}, for {duration(now - reason.since)}"
+    if reason.until is not None:
+        yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
+    if reason.limit is not None:
+        ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
+        yield f"{named(reason.by)} run now{ahead}"
+    for worker in reason.workers:
+        yield f"{worker.owner} {worker.constraint or 'may take it'}"
+
+
+def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
+    plan, task = found.plan_id, reason.tasks[0]
+    match reason.kind:
+        case ReasonKind.Approval:
+            return "approve", plan
+        case ReasonKind.Answer:
+            return "answer", plan, task, "TEXT"
+        case ReasonKind.Budget:
+            return "budget", plan, "--add", "tokens=20000"
+        case ReasonKind.Parents:
+            return "why", plan, reason.by[0]
+        case ReasonKind.NoWorker | ReasonKind.DeadWorker:
+            return "resume", plan
+        case ReasonKind.BusyWorker:
+            return ("worker",)
+        case ReasonKind.Failed | ReasonKind.Cancelled:
+            return "retry", plan, task
+        case ReasonKind.Skipped if reason.by:
+            return "retry", plan, reason.by[0]
+    return ()
+
+
+def _history_lines(history: Sequence[PhaseSpan], now: float) -> Iterator[Line]:
+    for span in history:
+        words = phase_words(span.phase)
+        if span.by is not None:
+            words += f"; task {span.by} was the last"
+        if span.attempt > 1:
+            words += f" (attempt {span.attempt})"
+        lasts = "" if span.end is not None else ", and lasts"
+        took = duration(span.seconds(now))
+        yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
+
+
+def ledger_lines(ledger: Ledger, state: PlannerState, width: int) -> list[Line]:
+    """What ``planfold stats ID`` prints."""
+    names = {i: name_of(task.spec) for i, task in state.tasks.items()}
+    parts = [
+        f"{duration(seconds)} {phase_words(Phase(phase))}"
+        for phase, seconds in ledger.by_phase.items()
+    ]
+    took = "took" if state.outcome is not None else "has taken"
+    text = f"{clean(ledger.plan_id)} {took} {duration(ledger.seconds)}: {', '.join(parts)}"
+    lines: list[Line] = [[(part, "bold")] for part in wrapped(text, width)]
+    for entry in ledger.entries:
+        when, seconds = date_and_time(entry.start), duration(entry.seconds(0.0))
+        name = names.get(entry.task_id, str(entry.task_id))
+        words = f"{seconds:<12} {name}: {phase_words(entry.phase)}"
+        lines.append([(f"  {when}  ", "dim"), (words, "")])
+    if ledger.longest is not None:
+        name, gain = names[ledger.longest], duration(ledger.gain)
+        lines.append([(f"Shortening {name} helps most: by up to {gain}.", "")])
+    lines.append([(f"Without any waiting it takes {duration(ledger.running)}.", "")])
+    return lines
+
+
+def phase_words(phase: Phase) -> str:
+    """ "waiting for an answer", "running"."""
+    if phase is Phase.Ended:
+        return "until it was planned again"
+    if phase in (Phase.Running, Phase.Stopping):
+        return phase.value
+    return f"waiting for {_AWAITED[phase]}"

@@ -1,0 +1,83 @@
+"""Statistics of all plans, as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from planfold.cli.event_text import spent_words
+from planfold.cli.terminal import Line, clean, counted, duration
+
+if TYPE_CHECKING:
+    from planfold.readmodels.histogram import Histogram
+    from planfold.readmodels.statistics import Figures
+
+_TIMES = {"queued": "queued", "running": "ran", "person": "waited for a person", "lasted": "plans"}
+
+
+def figures_json(figures: Figures) -> dict[str, Any]:
+    """Every figure; durations in seconds."""
+    found: dict[str, Any] = {
+        name: getattr(figures, name)
+        for name in ("plans_begun", "attempts", "retries", "questions", "answers", "defaults")
+    }
+    found |= {"completion_rate": figures.completion_rate}
+    found |= {"plans": dict(figures.plans), "tasks": dict(figures.tasks)}
+    found |= {name: getattr(figures, name).summary() for name in _TIMES}
+    return found | {"spent": msgspec.to_builtins(msgspec.structs.asdict(figures.spent))}
+
+
+def statistics_lines(
+    found: Mapping[str, Figures], by: str | None, unreadable: Sequence[str]
+) -> list[Line]:
+    """What ``planfold stats`` prints."""
+    lines: list[Line] = []
+    for name, figures in found.items():
+        title = f"{by} {clean(name) or 'none'}" if by else "All plans"
+        lines += [[]] * bool(lines) + [[(title, "bold")], *_figure_lines(figures)]
+    if not lines:
+        lines = [[("Nothing has happened in this time.", "")]]
+    if unreadable:
+        shown = ", ".join(map(clean, unreadable[:5])) + (", ..." if len(unreadable) > 5 else "")
+        lines.append([(f"Not counted, because this version cannot read them: {shown}", "bad")])
+    return lines
+
+
+def _figure_lines(figures: Figures) -> list[Line]:
+    rows: list[tuple[str, str]] = []
+    if figures.plans_begun or figures.plans:
+        rows.append(("plans", f"{figures.plans_begun:,} begun" + _ends(figures.plans)))
+    rows.append(("tasks", f"{counted(figures.attempts, 'attempt')}" + _ends(figures.tasks)))
+    if (rate := figures.completion_rate) is not None:
+        rows.append(("completed", f"{rate:.1%}"))
+    rows.append(("retries", f"{figures.retries:,}"))
+    asked = f"{figures.questions:,} asked, {figures.answers:,} answered by a person"
+    asked += f", {figures.defaults:,} by their default"
+    if figures.plans_begun:
+        asked += f"; {figures.questions / figures.plans_begun:.2f} per plan"
+    rows.append(("questions", asked))
+    rows += [
+        (words, _times(histogram))
+        for name, words in _TIMES.items()
+        if (histogram := getattr(figures, name)).count
+    ]
+    if spent := spent_words(figures.spent):
+        rows.append(("spent", spent))
+    return [[(f"  {name:<20}", "dim"), (value, "")] for name, value in rows]
+
+
+def _ends(counts: Mapping[str, int]) -> str:
+    return "".join(f", {count:,} {status}" for status, count in sorted(counts.items()))
+
+
+def _times(histogram: Histogram) -> str:
+    shares = ((50, "p50"), (95, "p95"), (99, "p99"))
+    parts = [f"mean {_short(histogram.mean)}"]
+    parts += [f"{name} {_short(histogram.quantile(share / 100))}" for share, name in shares]
+    return ", ".join(parts)
+
+
+def _short(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else f"{seconds * 1_000:.1f} ms"

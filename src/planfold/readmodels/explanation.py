@@ -1,0 +1,122 @@
+"""``Explanation``: why a plan or one of its tasks does not run, and what it waited for so far."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import PlanStatus, Task, TaskStatus
+from planfold.planner.transitions import ENDED
+from planfold.readmodels.reasons import Reason, reasons_of, with_holders
+from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
+from planfold.readmodels.workers import QueueLook, queue_reasons
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log and the task queue say at the time ``at`` (seconds since the epoch).
+
+    Of a plan, the reasons of every task that does not merely wait for other tasks; those of equal
+    reasons are put together. Of a task (``task_id``), its own reasons, then those of the tasks
+    above it that hold it up in the end. ``history`` is what the task waited for and ran.
+    """
+
+    plan_id: str
+    status: PlanStatus
+    at: float
+    task_id: int | None = None
+    task_status: TaskStatus | None = None
+    reasons: tuple[Reason, ...] = ()
+    history: tuple[PhaseSpan, ...] = ()
+
+
+def explain(
+    timeline: Timeline, look: QueueLook, now: float, task_id: int | None = None
+) -> Explanation:
+    """``timeline`` is at the end of the plan's log, ``look`` is no older."""
+    state = timeline.state
+    if task_id is None:
+        tasks = [task for task in state.tasks.values() if not task.superseded]
+        tasks = [task for task in tasks if not _waits_for_parents(state, task)]
+        found = merged([r for task in tasks for r in _all_reasons(timeline, look, task, now)])
+        task = None
+    else:
+        task = state.tasks[task_id]
+        found = _all_reasons(timeline, look, task, now)
+        above = [state.tasks[i] for i in _holding_up(state, task)]
+        found += merged([r for t in above for r in _all_reasons(timeline, look, t, now)])
+    return Explanation(
+        plan_id=timeline.fold.plan_id,
+        status=state.status,
+        at=now,
+        task_id=task_id,
+        task_status=task.status if task else None,
+        reasons=tuple(with_holders(state, reason, now) for reason in found),
+        history=_history(timeline, look, task, now) if task else (),
+    )
+
+
+def _history(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[PhaseSpan, ...]:
+    """An attempt that lasts waited for a worker until one claimed it, which the log does not say
+    yet."""
+    spans = timeline.spans(task.id, now)
+    if not spans:
+        return ()
+    *spans, last = spans
+    row = look.rows.get(task.id)
+    if last.phase is not Phase.Running or row is None:
+        return (*spans, last)
+    if look.is_free(row):
+        return (*spans, replace(last, phase=Phase.Worker))
+    began = max(row.claimed_at, last.start)
+    waited = replace(last, phase=Phase.Worker, end=began)
+    return (*spans, *[waited] * (began > last.start), replace(last, start=began))
+
+
+def merged(reasons: list[Reason]) -> list[Reason]:
+    """Equal reasons as one, for all their tasks, since the first of them."""
+    found: dict[Reason, Reason] = {}
+    for reason in reasons:
+        key = replace(reason, tasks=(), since=None)
+        other = found.get(key, reason)
+        since = min((r.since for r in (other, reason) if r.since is not None), default=None)
+        tasks = reason.tasks if other is reason else other.tasks + reason.tasks
+        found[key] = replace(other, tasks=tasks, since=since)
+    return list(found.values())
+
+
+def _all_reasons(timeline: Timeline, look: QueueLook, task: Task, now: float) -> list[Reason]:
+    state = timeline.state
+    found = reasons_of(state, task, now)
+    if task.status is TaskStatus.Running and not task.stopping:
+        found = queue_reasons(look, task)
+    since = timeline.ended_at(task.id)
+    if since is None:
+        since = next((s.start for s in timeline.spans(task.id, now)[-1:]), None)
+    return [
+        reason if reason.since is not None else replace(reason, since=since) for reason in found
+    ]
+
+
+def _waits_for_parents(state: PlannerState, task: Task) -> bool:
+    if task.status is not TaskStatus.Planned or not (state.approved or task.spec.drafts):
+        return False
+    return state.schedule.unmet(task.id) > 0
+
+
+def _holding_up(state: PlannerState, task: Task) -> list[int]:
+    """The open tasks above one that waits for parents which themselves wait for none."""
+    found: list[int] = []
+    if not _waits_for_parents(state, task):
+        return found
+    seen, queue = {task.id}, [task.id]
+    for task_id in queue:
+        for parent in state.tasks[task_id].depends_on:
+            if parent in seen or state.tasks[parent].status in ENDED:
+                continue
+            seen.add(parent)
+            if _waits_for_parents(state, state.tasks[parent]):
+                queue.append(parent)
+            else:
+                found.append(parent)
+    return sorted(found)

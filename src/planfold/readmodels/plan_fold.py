@@ -1,0 +1,49 @@
+"""``PlanFold``: one plan's log, folded as it grows."""
+
+from __future__ import annotations
+
+from planfold.errors import CorruptLog
+from planfold.eventstore.envelope import Envelope, Undecoded
+from planfold.planner.dispatch import summary_of
+from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched
+from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import TaskSpec
+
+
+class PlanFold:
+    """``apply`` each envelope of the plan; look at it at any time.
+
+    ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
+    by task id. ``approved`` holds the tasks as they were approved last.
+    """
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+        self.position = 0
+        self.attempt_at: dict[int, float] = {}
+        self.approved: tuple[TaskSpec, ...] = ()
+        self._planner = Planner()
+
+    @property
+    def state(self) -> PlannerState:
+        """The plan's state after the events that were applied."""
+        return self._planner.state
+
+    @property
+    def summary(self) -> PlanSummary | None:
+        """How the plan ended, or None while it has not."""
+        return summary_of(self.state) if self.state.outcome else None
+
+    def apply(self, envelope: Envelope) -> None:
+        """Advance by one event. Raises CorruptLog when this version cannot read it."""
+        event, at = envelope.event, envelope.recorded_at
+        if isinstance(event, Undecoded):
+            raise CorruptLog(f"{envelope.event_id}: {event.reason}; the plan is read-only")
+        self._planner.recorded_at = at
+        self._planner.apply(event)
+        if isinstance(event, TaskDispatched):
+            self.attempt_at[event.task_id] = at
+        elif isinstance(event, PlanApproved):
+            self.approved = tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
+        self.position = envelope.position

@@ -1,0 +1,232 @@
+"""``Reason``: why a task does not run, failed or was skipped; the one place that says so.
+
+Reasons in a plan's state are found by :func:`reasons_of`; those in the task queue, of a task that
+was dispatched, in ``workers.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from planfold.planner.dispatch import ahead_of
+from planfold.planner.graph import blocks, satisfies
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskStatus
+from planfold.readmodels.timeline import Phase, phase_of
+
+SHOWN = 5  # ids in a text
+
+
+class ReasonKind(StrEnum):
+    """What keeps a task from running, or became of it."""
+
+    Approval = "approval"
+    Parents = "parents"
+    Answer = "answer"
+    Budget = "budget"
+    PlanLimit = "plan_limit"
+    RouteLimit = "route_limit"
+    Retry = "retry"
+    NoWorker = "no_worker"  # that lives can run it
+    BusyWorker = "busy_worker"  # those that can run it have not taken it
+    DeadWorker = "dead_worker"  # holds its lease
+    Running = "running"
+    Stopping = "stopping"
+    Failed = "failed"
+    Skipped = "skipped"
+    Cancelled = "cancelled"
+
+
+class WorkerFit(msgspec.Struct, frozen=True):
+    """A worker that lives, and what keeps it from taking the task (empty: nothing)."""
+
+    owner: str
+    constraint: str
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why ``tasks`` do not run, or their outcome. ``text`` follows their name ("waits for
+    approval"), ``remedy`` says what helps.
+
+    ``since`` and ``until`` (when time alone changes it) are seconds since the epoch; None: not
+    known. ``by`` are tasks of the plan: the parents, the ones that hold all slots, or the one that
+    failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
+    earlier. ``worker`` holds the task; ``workers`` are those that live.
+    """
+
+    kind: ReasonKind
+    tasks: tuple[int, ...]
+    text: str
+    remedy: str
+    since: float | None = None
+    until: float | None = None
+    by: tuple[int, ...] = ()
+    limit: int | None = None
+    ahead: int | None = None
+    worker: str | None = None
+    workers: tuple[WorkerFit, ...] = ()
+
+
+def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
+    """What the plan's state says of a task at the time ``now``. Empty where it completed, or
+    where only the task queue knows more."""
+    match phase_of(state, task):
+        case Phase.Ended:
+            return _ended(state, task)
+        case Phase.Answer | Phase.Budget:
+            return [_asked(state, task)]
+        case Phase.Stopping:
+            remedy = "wait: its worker makes it end after a grace of 10 s"
+            return [_reason(ReasonKind.Stopping, task, "waits for its worker to stop", remedy)]
+        case Phase.Running:
+            return []
+        case _ if not state.approved and not task.spec.drafts:
+            return [_approval(state, task)]
+        case Phase.Parents:
+            return [_parents(state, task)]
+        case Phase.Retry if (task.not_before or 0.0) > now:
+            remedy = "wait until then"
+            text = f"waits for a retry after: {_first_line(task.error)}"
+            return [_reason(ReasonKind.Retry, task, text, remedy, until=task.not_before)]
+    return _limits(state, task)
+
+
+def waits_for(task: Task, state: PlannerState) -> str | None:
+    """Why a task does not continue, and what it waits for; None when it does not wait."""
+    if task.status is TaskStatus.NeedsClarification:
+        return "an answer"
+    if task.status is TaskStatus.Planned or (task.status is TaskStatus.Running and task.stopping):
+        texts = [reason.text for reason in reasons_of(state, task, 0.0)]
+        waits = [text.removeprefix("waits for ") for text in texts if text.startswith("waits for ")]
+        return "; ".join(waits) or None
+    return None
+
+
+def named(ids: Sequence[int], prefix: str = "task") -> str:
+    """ "task 3" or "tasks 3, 4, ..."."""
+    shown = ", ".join(map(str, ids[:SHOWN])) + (", ..." if len(ids) > SHOWN else "")
+    return f"{prefix} {shown}" if len(ids) == 1 else f"{prefix}s {shown}"
+
+
+def _reason(
+    kind: ReasonKind,
+    task: Task,
+    text: str,
+    remedy: str,
+    *,
+    until: float | None = None,
+    by: Sequence[int] = (),
+    limit: int | None = None,
+) -> Reason:
+    return Reason(
+        kind=kind,
+        tasks=(task.id,),
+        text=text,
+        remedy=remedy,
+        until=until,
+        by=tuple(by),
+        limit=limit,
+    )
+
+
+def _approval(state: PlannerState, task: Task) -> Reason:
+    remedy = f"approve the revision {state.revision_hash}, or reject it"
+    return _reason(ReasonKind.Approval, task, "waits for approval", remedy)
+
+
+def _parents(state: PlannerState, task: Task) -> Reason:
+    open_ = [i for i in task.depends_on if not satisfies(state.tasks[i])]
+    text, remedy = f"waits for {named(open_)}", f"see what {named(open_)} waits for"
+    if len(open_) > 1:
+        remedy = f"see what {named(open_)} wait for"
+    return _reason(ReasonKind.Parents, task, text, remedy, by=open_)
+
+
+def _asked(state: PlannerState, task: Task) -> Reason:
+    question = state.questions[task.id]
+    if question.then == "budget":
+        remedy = 'add to the budget of the plan, or answer "stop"'
+        text = f"waits for a decision: {question.question}"
+        return _reason(ReasonKind.Budget, task, text, remedy)
+    until, remedy = question.deadline, f"answer the question of task {task.id}"
+    if until is not None:
+        remedy += f"; without an answer {question.default!r} holds from the deadline on"
+    text = f"waits for an answer: {_first_line(question.question)}"
+    return _reason(ReasonKind.Answer, task, text, remedy, until=until)
+
+
+def _limits(state: PlannerState, task: Task) -> list[Reason]:
+    """The limits that keep a free task from starting. Where none does, it starts with the next
+    decision about the plan."""
+    config, running = state.config, state.schedule.running
+    route, found = task.spec.queue_route, []
+    limits = [(ReasonKind.PlanLimit, config.max_parallel, running.total(), "")]
+    of_route = f" of the route {route!r}"
+    limits += [(ReasonKind.RouteLimit, config.route_limits.get(route), running[route], of_route)]
+    for kind, limit, count, of in limits:
+        if limit is not None and count >= limit:
+            text = f"waits for a free slot: the plan runs at most {limit}{of} at once"
+            remedy = "wait until one of them ends; a plan with a higher limit runs more at once"
+            found.append(_reason(kind, task, text, remedy, limit=limit))
+    if not found:
+        text, remedy = "waits for a worker to start it", "start a worker: it continues the plan"
+        found.append(_reason(ReasonKind.NoWorker, task, text, remedy))
+    return found
+
+
+def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
+    """Under a limit, who holds the slots, and for one task how many start earlier."""
+    if reason.kind not in (ReasonKind.PlanLimit, ReasonKind.RouteLimit):
+        return reason
+    task = state.tasks[reason.tasks[0]]
+    route = task.spec.queue_route if reason.kind is ReasonKind.RouteLimit else None
+    running = (t for t in state.tasks.values() if t.status is TaskStatus.Running)
+    holders = tuple(t.id for t in running if route in (None, t.spec.queue_route))
+    ahead = ahead_of(state, task, now, route=route) if len(reason.tasks) == 1 else None
+    return msgspec.structs.replace(reason, by=holders, ahead=ahead)
+
+
+def _ended(state: PlannerState, task: Task) -> list[Reason]:
+    error, again = _first_line(task.error), "retry the task, or revise the plan"
+    if task.superseded:
+        again = "nothing: a revision superseded it"
+    match task.status:
+        case TaskStatus.Failed:
+            attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
+            return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
+        case TaskStatus.Skipped:
+            root = _root_of_skip(state, task)
+            if root is None:
+                return [_reason(ReasonKind.Skipped, task, f"was skipped: {error}", again)]
+            became = "failed" if root.status is TaskStatus.Failed else "was cancelled"
+            text = f"was skipped: task {root.id} {became}" + (
+                f": {_first_line(root.error)}" * bool(root.error)
+            )
+            remedy = again if task.superseded else f"retry task {root.id}, or revise the plan"
+            return [_reason(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
+        case TaskStatus.Cancelled:
+            unknown = ", and whether it was done is not known" if task.outcome_unknown else ""
+            text = f"was cancelled{unknown}" + (f": {error}" if error else "")
+            return [_reason(ReasonKind.Cancelled, task, text, again)]
+    return []
+
+
+def _first_line(error: str | None) -> str:
+    return (error or "").partition("\n")[0]
+
+
+def _root_of_skip(state: PlannerState, task: Task) -> Task | None:
+    """The task above a skipped one that did not complete and was not skipped itself."""
+    seen = {task.id}
+    while True:
+        above = [state.tasks[i] for i in task.depends_on if blocks(state.tasks[i])]
+        above = [t for t in above if t.id not in seen]
+        if not above:
+            return None
+        task = min(above, key=lambda t: t.status is TaskStatus.Skipped)
+        seen.add(task.id)
+        if task.status is not TaskStatus.Skipped:
+            return task

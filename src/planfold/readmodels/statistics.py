@@ -1,0 +1,195 @@
+"""``Statistics``: the outcomes, durations and costs of plans and tasks.
+
+A projection of the log (see ``subscriptions/projection.py``) that is kept in memory. It counts
+endings, so every figure only rises; one that is built again from the same log is equal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from planfold.errors import CorruptLog
+from planfold.eventstore.checkpoint import Checkpoint
+from planfold.eventstore.envelope import Envelope
+from planfold.planner.budget import Spend
+from planfold.planner.events import (
+    ClarificationReceived,
+    ClarificationRequested,
+    PlanningCompleted,
+    RetryScheduled,
+    TaskDispatched,
+    TasksPlanned,
+)
+from planfold.planner.tasks import TaskSpec
+from planfold.readmodels.histogram import Histogram
+from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
+
+By = Literal["kind", "tool", "route", "title"]
+DEADLINE = "deadline"  # who gives an answer that is the default
+
+
+class StatisticsKey(NamedTuple):
+    """Tasks that are counted together; ``tool`` is empty where a task has none."""
+
+    kind: str
+    tool: str
+    route: str
+
+
+class Figures(msgspec.Struct):
+    """What is counted of some tasks and, in a total or of a title, of their plans.
+
+    ``plans`` and ``tasks`` count endings by status; ``attempts`` those that were dispatched,
+    ``retries`` those that failed and were tried again. ``answers`` are a person's, ``defaults``
+    those of a deadline. ``queued`` is the time from the dispatch until a worker began, ``person``
+    that until an answer, ``lasted`` that of a plan from its first event to its end.
+    """
+
+    plans_begun: int = 0
+    plans: Counter[str] = msgspec.field(default_factory=Counter)
+    tasks: Counter[str] = msgspec.field(default_factory=Counter)
+    attempts: int = 0
+    retries: int = 0
+    questions: int = 0
+    answers: int = 0
+    defaults: int = 0
+    queued: Histogram = msgspec.field(default_factory=Histogram)
+    running: Histogram = msgspec.field(default_factory=Histogram)
+    person: Histogram = msgspec.field(default_factory=Histogram)
+    lasted: Histogram = msgspec.field(default_factory=Histogram)
+    spent: Spend = Spend()
+
+    def merge(self, other: Figures) -> None:
+        """Add all of the other figures."""
+        for name in ("plans", "tasks"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("queued", "running", "person", "lasted"):
+            getattr(self, name).merge(getattr(other, name))
+        for name in ("plans_begun", "attempts", "retries", "questions", "answers", "defaults"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.spent += other.spent
+
+    @property
+    def completion_rate(self) -> float | None:
+        """The share of plans (of tasks, where no plans are counted) that ended completed."""
+        ended = self.plans or self.tasks
+        return ended["completed"] / ended.total() if ended.total() else None
+
+
+class Statistics:
+    """``history`` reads the events of a plan up to a version: of one that had ended, and was taken
+    up again. ``since``: only what was recorded from then on is counted (seconds since the epoch).
+    ``unreadable`` are plans that this version cannot read; they are left out from there on.
+    """
+
+    def __init__(
+        self, history: Callable[[str, int], Awaitable[Sequence[Envelope]]], since: float = 0.0
+    ) -> None:
+        self.checkpoint: Checkpoint | None = None
+        self.unreadable: set[str] = set()
+        self.groups: dict[StatisticsKey, Figures] = {}
+        self.titles: dict[str, Figures] = {}
+        self._history = history
+        self._since = since
+        self._open: dict[str, Timeline] = {}
+        self._position = 0  # of the last event that was counted
+
+    async def load(self) -> Checkpoint | None:
+        """See :class:`planfold.subscriptions.projection.Projection`."""
+        return self.checkpoint
+
+    async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
+        """Count events, in the order of the log; again after an error, from where it stopped."""
+        for envelope in envelopes:
+            if envelope.position > self._position:
+                await self._count(envelope)
+                self._position = envelope.position
+        self.checkpoint = checkpoint
+
+    def figures(self, by: By | None = None) -> dict[str, Figures]:
+        """By kind, tool, route or title, sorted; without ``by`` the total, under ""."""
+        found: dict[str, Figures] = {}
+        if by in (None, "title"):
+            for title, figures in self.titles.items():
+                found.setdefault(title if by else "", Figures()).merge(figures)
+        else:
+            for group, figures in self.groups.items():
+                found.setdefault(getattr(group, by), Figures()).merge(figures)
+        return dict(sorted(found.items()))
+
+    async def _count(self, envelope: Envelope) -> None:
+        plan_id = envelope.aggregate_id
+        if plan_id in self.unreadable:
+            return
+        try:
+            timeline = self._open.get(plan_id) or await self._begin(plan_id, envelope.version)
+            task_id = getattr(envelope.event, "task_id", 0)
+            had_ended, spent = timeline.ended_at(task_id) is not None, timeline.state.spent
+            spans = timeline.apply(envelope)
+        except CorruptLog:
+            self.unreadable.add(plan_id)
+            self._open.pop(plan_id, None)
+            return
+        if isinstance(envelope.event, PlanningCompleted):
+            self._open.pop(plan_id, None)  # it is read again, should it be taken up again
+        if envelope.recorded_at < self._since:
+            return
+        counted = [self.titles.setdefault(timeline.state.title, Figures())]
+        _count_plan(counted[0], timeline, envelope.event)
+        if task := timeline.state.tasks.get(task_id):
+            counted.append(self.groups.setdefault(_group_of(task.spec), Figures()))
+            ended = timeline.ended_at(task_id) is not None and not had_ended
+            for figures in counted:
+                _count_event(figures, envelope.event)
+                _count_spans(figures, [s for s in spans if s.task_id == task_id], envelope.event)
+                figures.tasks.update([task.status.value] * ended)
+        for figures in counted:
+            figures.spent += timeline.state.spent - spent
+
+    async def _begin(self, plan_id: str, version: int) -> Timeline:
+        timeline = Timeline(plan_id)
+        if version > 1:
+            for envelope in await self._history(plan_id, version - 1):
+                timeline.apply(envelope)
+        self._open[plan_id] = timeline
+        return timeline
+
+
+def _group_of(spec: TaskSpec) -> StatisticsKey:
+    return StatisticsKey(spec.kind.value, spec.tool.name if spec.tool else "", spec.queue_route)
+
+
+def _count_plan(figures: Figures, timeline: Timeline, event: object) -> None:
+    if isinstance(event, TasksPlanned):
+        figures.plans_begun += 1
+    elif isinstance(event, PlanningCompleted):
+        figures.plans[event.outcome] += 1
+        figures.lasted.add(max(timeline.now - timeline.state.created_at, 0.0))
+
+
+def _count_event(figures: Figures, event: object) -> None:
+    match event:
+        case TaskDispatched():
+            figures.attempts += 1
+        case RetryScheduled():
+            figures.retries += 1
+        case ClarificationRequested():
+            figures.questions += 1
+
+
+def _count_spans(figures: Figures, spans: Sequence[PhaseSpan], event: object) -> None:
+    for span in spans:
+        if span.phase is Phase.Running:
+            figures.running.add(span.seconds(0.0))
+        elif span.phase is Phase.Worker and span.attempt:
+            figures.queued.add(span.seconds(0.0))
+        elif span.phase in (Phase.Answer, Phase.Budget):
+            figures.person.add(span.seconds(0.0))
+            if isinstance(event, ClarificationReceived):
+                by_deadline = event.by == DEADLINE
+                figures.defaults += by_deadline
+                figures.answers += not by_deadline

@@ -1,0 +1,283 @@
+"""``Timeline``: what each task of a plan waited for, ran, and how long; folded from its log.
+
+A span closes when its task moves on. Closed spans of a task follow each other without a gap, from
+the event that planned it on, so their lengths add up to the time that has passed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+from planfold.eventstore.envelope import Envelope
+from planfold.planner.events import (
+    CancelRequested,
+    PlanRevised,
+    TasksPlanned,
+    TasksReset,
+)
+from planfold.planner.graph import blocks
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.transitions import ENDED
+from planfold.readmodels.plan_fold import PlanFold
+
+
+class Phase(StrEnum):
+    """What a task does, or what it waits for."""
+
+    Approval = "approval"
+    Parents = "parents"
+    Retry = "retry"  # the delay before the next attempt
+    PlanLimit = "plan_limit"
+    RouteLimit = "route_limit"
+    Answer = "answer"
+    Budget = "budget"  # a person decides whether the plan may spend more
+    Worker = "worker"  # that takes it
+    Running = "running"
+    Stopping = "stopping"
+    Ended = "ended"
+
+
+class PhaseSpan(msgspec.Struct, frozen=True):
+    """A task in one phase, from ``start`` to ``end`` (seconds since the epoch; None: it lasts).
+    ``by``: the parent that ended the wait for parents; of an attempt, its number is
+    ``attempt``."""
+
+    task_id: int
+    phase: Phase
+    start: float
+    end: float | None
+    by: int | None = None
+    attempt: int = 0
+
+    def seconds(self, now: float) -> float:
+        """Its length; one that lasts counts up to ``now``."""
+        return max((now if self.end is None else self.end) - self.start, 0.0)
+
+
+class Timeline:
+    """Fold of one plan's log: ``apply`` each envelope. ``fold`` is the plan itself."""
+
+    def __init__(self, plan_id: str) -> None:
+        self.fold = PlanFold(plan_id)
+        self.now = 0.0  # of the last event; it never goes back
+        self._spans: dict[int, list[PhaseSpan]] = {}
+        self._open: dict[int, _Open] = {}
+        self._unapproved = _Intervals()
+        self._full = _Intervals()  # the plan runs as many tasks as it may
+        self._full_routes: dict[str, _Intervals] = {}
+
+    @property
+    def state(self) -> PlannerState:
+        """The plan's state after the events that were applied."""
+        return self.fold.state
+
+    def apply(self, envelope: Envelope) -> list[PhaseSpan]:
+        """Advance by one event; returns the spans that it closed, also those that took no time.
+        Raises CorruptLog."""
+        event, state = envelope.event, self.state
+        self.fold.apply(envelope)
+        self.now = max(self.now, envelope.recorded_at)
+        self._unapproved.set(not state.approved, self.now)
+        closed: list[PhaseSpan] = []
+        for task_id in _about(event):
+            before = self.ended_at(task_id)
+            closed += self._move(task_id, envelope)
+            if before != self.ended_at(task_id):
+                for child in state.schedule.children.get(task_id, ()):
+                    closed += self._move(child, envelope)
+        self._note_limits()
+        if isinstance(event, PlanRevised):
+            for task_id in event.removed:
+                self._open.pop(task_id, None)
+        return closed
+
+    def spans(self, task_id: int, now: float = 0.0) -> list[PhaseSpan]:
+        """Of one task, oldest first; the last one may last still, at the time ``now``: its end
+        is None."""
+        found = list(self._spans.get(task_id, ()))
+        open_ = self._open.get(task_id)
+        if open_ is None or open_.phase is Phase.Ended:
+            return found
+        task, now = self.state.tasks[task_id], max(now, self.now)
+        *pieces, last = self._pieces(task, open_, now, None)
+        return [*found, *filter(_lasted, pieces), msgspec.structs.replace(last, end=None)]
+
+    def ended_at(self, task_id: int) -> float | None:
+        """When the task ended, unless it was planned again since."""
+        open_ = self._open.get(task_id)
+        return open_.start if open_ is not None and open_.phase is Phase.Ended else None
+
+    def first_at(self, task_id: int) -> float:
+        """When the task came into the plan."""
+        spans, open_ = self._spans.get(task_id), self._open.get(task_id)
+        return spans[0].start if spans else open_.start if open_ else self.now
+
+    # --- one task moves on ----------------------------------------------------------------------
+
+    def _move(self, task_id: int, envelope: Envelope) -> list[PhaseSpan]:
+        task = self.state.tasks.get(task_id)
+        if task is None:
+            return []
+        open_ = self._open.get(task_id)
+        phase = phase_of(self.state, task)
+        if open_ is not None and phase is Phase.Stopping and open_.phase is Phase.Running:
+            open_.stopping_at = open_.stopping_at or self.now
+            return []
+        if open_ is not None and open_.phase is phase and open_.attempt == task.attempt:
+            return []
+        pieces = self._pieces(task, open_, self.now, envelope) if open_ is not None else ()
+        closed = list(pieces)
+        self._spans.setdefault(task_id, []).extend(filter(_lasted, closed))
+        self._open[task_id] = _Open(phase, self.now, task.attempt, task.not_before)
+        return closed
+
+    def _pieces(
+        self, task: Task, open_: _Open, end: float, envelope: Envelope | None
+    ) -> Iterator[PhaseSpan]:
+        """The open phase up to ``end``, divided by what it waited for."""
+        match open_.phase:
+            case Phase.Parents | Phase.Retry | Phase.Worker:
+                return self._planned(task, open_, end, envelope)
+            case Phase.Running:
+                return _attempt(task, open_, end, envelope)
+        return iter([PhaseSpan(task.id, open_.phase, open_.start, end)])
+
+    def _planned(
+        self, task: Task, open_: _Open, end: float, envelope: Envelope | None
+    ) -> Iterator[PhaseSpan]:
+        parts = [(open_.start, end, False)]
+        if not task.spec.drafts:
+            parts = list(self._unapproved.divide(open_.start, end))
+        for start, stop, unapproved in parts:
+            if unapproved:
+                yield PhaseSpan(task.id, Phase.Approval, start, stop)
+            elif open_.phase is Phase.Parents:
+                yield PhaseSpan(task.id, Phase.Parents, start, stop, self._parent(task, envelope))
+            else:
+                due = max(open_.not_before or start, start)
+                if due > start:
+                    yield PhaseSpan(task.id, Phase.Retry, start, min(due, stop))
+                if due <= stop:
+                    yield from self._limited(task, due, stop)
+
+    def _limited(self, task: Task, start: float, end: float) -> Iterator[PhaseSpan]:
+        """A task that lacks only a slot. A wait that no limit explains is the wait for a
+        worker: it continues plans, too."""
+        full_route = self._full_routes.get(task.spec.queue_route, _NEVER)
+        for begin, stop, full in self._full.divide(start, end):
+            if full:
+                yield PhaseSpan(task.id, Phase.PlanLimit, begin, stop)
+                continue
+            for first, last, route_full in full_route.divide(begin, stop):
+                yield PhaseSpan(
+                    task.id, Phase.RouteLimit if route_full else Phase.Worker, first, last
+                )
+
+    def _parent(self, task: Task, envelope: Envelope | None) -> int | None:
+        """The parent that ended a wait: the event is about it, or it keeps the task from
+        starting."""
+        about = getattr(envelope.event, "task_id", None) if envelope is not None else None
+        if about in task.depends_on:
+            return int(about)
+        return next((i for i in task.depends_on if blocks(self.state.tasks[i])), None)
+
+    def _note_limits(self) -> None:
+        config, running = self.state.config, self.state.schedule.running
+        if config.max_parallel is not None:
+            self._full.set(running.total() >= config.max_parallel, self.now)
+        for route, limit in config.route_limits.items():
+            intervals = self._full_routes.setdefault(route, _Intervals())
+            intervals.set(running[route] >= limit, self.now)
+
+
+def phase_of(state: PlannerState, task: Task) -> Phase:
+    """A task's phase by the plan's state alone; a planned task that only waits for a
+    slot is at :attr:`Phase.Worker`."""
+    if task.status in ENDED:
+        return Phase.Ended
+    if task.status is TaskStatus.NeedsClarification:
+        question = state.questions.get(task.id)
+        return Phase.Budget if question and question.then == "budget" else Phase.Answer
+    if task.status is TaskStatus.Running:
+        return Phase.Stopping if task.stopping else Phase.Running
+    if state.schedule.unmet(task.id):
+        return Phase.Parents
+    return Phase.Worker if task.not_before is None else Phase.Retry
+
+
+class _Open:
+    """A phase that lasts."""
+
+    __slots__ = ("attempt", "not_before", "phase", "start", "stopping_at")
+
+    def __init__(self, phase: Phase, start: float, attempt: int, not_before: float | None) -> None:
+        self.phase, self.start, self.attempt = phase, start, attempt
+        self.not_before = not_before
+        self.stopping_at = 0.0
+
+
+class _Intervals:
+    """When something held: times at which it began and ended, in turn."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+
+    def set(self, holds: bool, at: float) -> None:
+        if (len(self._times) % 2 == 1) is holds:
+            return
+        if self._times and self._times[-1] == at:
+            self._times.pop()  # it was interrupted for no time
+        else:
+            self._times.append(at)
+
+    def divide(self, start: float, end: float) -> Iterator[tuple[float, float, bool]]:
+        """The parts of a time, each with whether it held then."""
+        place = bisect_right(self._times, start)
+        while place < len(self._times) and self._times[place] <= end:
+            yield start, self._times[place], place % 2 == 1
+            start = self._times[place]
+            place += 1
+        yield start, end, place % 2 == 1
+
+
+_NEVER = _Intervals()
+
+
+def _about(event: object) -> tuple[int, ...]:
+    """The tasks that an event may move."""
+    match event:
+        case TasksPlanned() | PlanRevised():
+            return tuple(spec.id for spec in event.tasks)
+        case TasksReset() | CancelRequested():
+            return event.task_ids
+    task_id = getattr(event, "task_id", None)
+    return () if task_id is None else (task_id,)
+
+
+def _attempt(
+    task: Task, open_: _Open, end: float, envelope: Envelope | None
+) -> Iterator[PhaseSpan]:
+    """An attempt: queued until it began, which the report of its end records. One that ended
+    without a report was never taken, unless its log is older than such reports."""
+    number, start, began = open_.attempt, open_.start, open_.start
+    if envelope is not None:
+        said = envelope.metadata
+        if said.began_at or said.claimed_at:
+            began = min(max(said.began_at or said.claimed_at, start), end)
+        elif not said.worker and task.status is TaskStatus.Cancelled:
+            yield PhaseSpan(task.id, Phase.Worker, start, end, attempt=number)
+            return
+        yield PhaseSpan(task.id, Phase.Worker, start, began, attempt=number)
+    stopping = min(max(open_.stopping_at or end, began), end)
+    yield PhaseSpan(task.id, Phase.Running, began, stopping, attempt=number)
+    if open_.stopping_at:
+        yield PhaseSpan(task.id, Phase.Stopping, stopping, end, attempt=number)
+
+
+def _lasted(span: PhaseSpan) -> bool:
+    return span.end is None or span.end > span.start

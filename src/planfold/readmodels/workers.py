@@ -1,0 +1,145 @@
+"""``QueueLook``: who holds the dispatched tasks of a plan, and which workers could take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from planfold.eventstore.queue import Lease, TaskQueue, WorkerRecord
+from planfold.planner.tasks import NodeKind, Task, TaskSpec
+from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
+
+
+class QueueLook(NamedTuple):
+    """A plan's rows of the task queue by task id, the owners that have certainly ended, the
+    workers that live, and how many tasks each of them holds."""
+
+    rows: Mapping[int, Lease]
+    dead: frozenset[str]
+    workers: Sequence[WorkerRecord]
+    held: Mapping[str, int]
+
+    def is_free(self, row: Lease) -> bool:
+        """Whether the next claim may take the task."""
+        return row.owner is None or row.owner in self.dead
+
+    @property
+    def free(self) -> list[Lease]:
+        return [row for row in self.rows.values() if self.is_free(row)]
+
+    @property
+    def attended(self) -> bool:
+        """Whether a worker that may live holds any task."""
+        return any(not self.is_free(row) for row in self.rows.values())
+
+    def may_be_served(self, row: Lease, *, without: str = "") -> bool:
+        """Whether a worker that lives would claim the task; ``without``: not counting this one."""
+        return any(
+            worker.serves(row.route, row.tool, row.aggregate_id)
+            for worker in self.workers
+            if worker.owner != without
+        )
+
+
+async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
+    rows = {row.task_id: row for row in await queue.queued(plan_id)}
+    seen = await queue.workers()
+    owners = {row.owner for row in rows.values() if row.owner}
+    dead = await queue.dead(owners | {worker.owner for worker in seen})
+    workers = [worker for worker in seen if worker.owner not in dead]
+    look = QueueLook(rows, dead, workers, {})
+    serving = {w.owner for w in workers if any(w.serves(r.route, r.tool) for r in look.free)}
+    held = {owner: len(await queue.owned(owner)) for owner in serving}
+    return look._replace(held=held)
+
+
+def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
+    """Why a dispatched task does not run, or who runs it."""
+    task_id = task.id
+    row = look.rows.get(task_id)
+    if row is None:
+        text, remedy = "has ended, and its report is being recorded", "wait"
+        return [Reason(kind=ReasonKind.Running, tasks=(task_id,), text=text, remedy=remedy)]
+    if not look.is_free(row):
+        return [_held(look, row)]
+    found = []
+    if row.owner is not None:
+        text = f"waits for another worker: {row.owner}, which held it, has ended"
+        remedy = "start a worker, unless one takes it over"
+        since = row.claimed_at or None
+        found.append(
+            Reason(
+                kind=ReasonKind.DeadWorker,
+                tasks=(task_id,),
+                text=text,
+                remedy=remedy,
+                since=since,
+                worker=row.owner,
+            )
+        )
+    return [*found, _unclaimed(look, row, task.spec)]
+
+
+def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:
+    """Which worker a free task waits for: "a worker with the tool 'train': 1 worker here, none has
+    it"."""
+    if look.may_be_served(row):
+        return "a worker"
+    count = len(look.workers)
+    if not count:
+        return needed_worker(spec)
+    on_route = any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in look.workers)
+    here, lacks = f"{count} worker{'s' * (count != 1)} here", "none serves its route"
+    if on_route:
+        lacks = "none has it" if spec.tool is not None else "none can run it"
+    return f"{needed_worker(spec)}: {here}, {lacks}"
+
+
+def needed_worker(spec: TaskSpec) -> str:
+    """Which worker a task needs: "a worker with the tool 'deploy'"."""
+    if spec.kind is NodeKind.ToolCall and spec.tool is not None and spec.route is None:
+        return f"a worker with the tool {spec.tool.name!r}"
+    return f"a worker that serves the route {spec.queue_route!r}"
+
+
+def _held(look: QueueLook, row: Lease) -> Reason:
+    owner = row.owner or ""
+    if any(worker.owner == owner for worker in look.workers):
+        kind, text, remedy = ReasonKind.Running, f"runs on {owner}", "wait, or cancel the task"
+    else:
+        kind = ReasonKind.DeadWorker
+        text = f"waits for the lease of {owner} to end: it was not seen for a while"
+        remedy = "wait until then: the next worker takes it over"
+    return Reason(
+        kind=kind,
+        tasks=(row.task_id,),
+        text=text,
+        remedy=remedy,
+        since=row.claimed_at or None,
+        until=row.expires if kind is ReasonKind.DeadWorker else None,
+        worker=owner,
+    )
+
+
+def _unclaimed(look: QueueLook, row: Lease, spec: TaskSpec) -> Reason:
+    fits = tuple(WorkerFit(w.owner, _constraint(w, row, look.held)) for w in look.workers)
+    kind, remedy = ReasonKind.NoWorker, f"start {needed_worker(spec)}"
+    if look.may_be_served(row):
+        kind, remedy = ReasonKind.BusyWorker, "wait, or start another worker"
+    text = f"waits for {missing_worker(look, row, spec)}"
+    if row.suspect:
+        text += f"; {row.crashes} workers ended while they ran it, so one has to run it alone"
+    return Reason(kind=kind, tasks=(row.task_id,), text=text, remedy=remedy, workers=fits)
+
+
+def _constraint(worker: WorkerRecord, row: Lease, held: Mapping[str, int]) -> str:
+    if worker.plan_id not in (None, row.aggregate_id):
+        return f"serves only the plan {worker.plan_id}"
+    if worker.routes is not None and row.route not in worker.routes:
+        return f"serves only the routes {', '.join(worker.routes)}"
+    if row.tool in worker.declined:
+        return f"does not have the tool {row.tool}"
+    count = held.get(worker.owner, 0)
+    if count >= worker.concurrency:
+        return f"runs {count} of at most {worker.concurrency} tasks"
+    return f"runs {count} tasks, and may run this one only alone" if row.suspect and count else ""

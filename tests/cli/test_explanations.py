@@ -1,0 +1,90 @@
+"""``planfold why`` and ``planfold stats``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command_line import called, question, sh, write_plan
+
+
+def test_why_names_each_reason_and_the_command_that_helps() -> None:
+    plan = write_plan(
+        sh("bad", "echo no such host >&2; exit 3"),
+        sh("after", "true", "bad"),
+        question("which"),
+        sh("deploy", "true", "which"),
+    )
+    called("run", "--yes", "--id", "plan-a", plan, code=3)
+    out = called("why")
+    assert "task 1 failed: exit code 3: no such host" in out
+    assert "task 2 was skipped: task 1 failed" in out
+    assert "planfold retry plan-a 1" in out
+    assert "task 3 waits for an answer: which, please?" in out
+    assert "planfold answer plan-a 3 TEXT" in out
+    assert "task 4" not in out
+    out = called("why", "plan-a", "deploy")
+    assert "task 4 waits for task 3" in out
+    assert "planfold answer plan-a 3 TEXT" in out
+    assert "waiting for its parents, and lasts" in out
+    called("answer", "plan-a", "3", "here")
+    called("resume", "plan-a", code=1)
+    found = json.loads(called("why", "plan-a", "deploy", "--json"))
+    assert (found["task_id"], found["task_status"], found["reasons"]) == (4, "completed", [])
+    assert [span["phase"] for span in found["history"]][-1] == "running"
+    assert found["history"][0]["phase"] == "parents"
+    assert found["history"][0]["by"] == 3
+    assert "Nothing holds it up." in called("why", "plan-a", "deploy")
+
+
+def test_why_of_a_plan_without_approval_and_of_equal_reasons() -> None:
+    called("run", "--id", "plan-a", write_plan(sh("a", "true"), sh("b", "true")), code=3)
+    out = called("why")
+    assert "tasks 1, 2 wait for approval" in out
+    assert "planfold approve plan-a" in out
+    called("why", "plan-a", "c", code=2)
+
+
+def test_stats_of_a_plan_name_what_held_it_up() -> None:
+    called("run", "--yes", "--id", "plan-a", write_plan(sh("a", "sleep 0.2"), sh("b", "true", "a")))
+    out = called("stats", "plan-a")
+    assert out.startswith("plan-a took 0.")
+    assert "1 a: running" in out
+    assert "Shortening 1 a helps most" in out
+    found = json.loads(called("stats", "plan-a", "--json"))
+    assert found["longest"] == 1
+    assert sum(found["by_phase"].values()) == pytest.approx(found["seconds"])
+    assert "leave out the ID" in called("stats", "plan-a", "--by", "tool", code=2)
+
+
+def test_what_if_plays_a_plan_under_other_limits() -> None:
+    plan = write_plan(sh("a", "sleep 0.3"), sh("b", "sleep 0.3"))
+    called("run", "--yes", "--id", "plan-a", plan)
+    found = json.loads(called("whatif", "plan-a", "--route-limit", "shell=1", "--json"))
+    assert found["changed"] >= found["replayed"] + 0.3
+    assert found["replayed"] >= 0.3
+    out = called("whatif", "plan-a", "--max-parallel", "1")
+    assert "plan-a took 0." in out
+    assert "Played as it was: 0." in out
+    assert "NAME=NUMBER" in called("whatif", "plan-a", "--answer", "a=soon", code=2)
+    called("whatif", "plan-a", "--answer", "nothing=5", code=2)
+    called("run", "--id", "plan-b", write_plan(sh("a", "true")), code=3)
+    assert "only of one that has completed" in called("whatif", "plan-b", code=2)
+
+
+def test_stats_of_all_plans() -> None:
+    called("run", "--yes", write_plan(sh("a", "true"), sh("b", "exit 3"), question("q")), code=3)
+    called("run", "--yes", write_plan(sh("a", "true"), title="Another"))
+    out = called("stats")
+    assert "2 begun, 1 completed" in out
+    assert "3 attempts, 2 completed, 1 failed" in out
+    assert "1 asked, 0 answered by a person, 0 by their default; 0.50 per plan" in out
+    out = called("stats", "--by", "title")
+    assert "title A plan" in out
+    assert "title Another" in out
+    found = json.loads(called("stats", "--by", "tool", "--since", "1h", "--json"))
+    assert [group["tool"] for group in found["groups"]] == ["", "shell"]
+    assert found["groups"][1]["tasks"] == {"completed": 2, "failed": 1}
+    assert found["groups"][1]["running"]["count"] == 3
+    assert found["unreadable"] == []
+    assert "12h" in called("stats", "--since", "yesterday", code=2)

@@ -1,0 +1,103 @@
+"""Timelines: what tasks waited for adds up, whatever happens to a plan."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import Phase as Step
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from test_planner_machine import PlannerMachine
+
+from planfold.eventstore.envelope import Envelope
+from planfold.handler import Metadata
+from planfold.planner.events import Event
+from planfold.planner.tasks import TaskStatus
+from planfold.readmodels.ledger import ledger_of
+from planfold.readmodels.reasons import ReasonKind, reasons_of
+from planfold.readmodels.timeline import Phase, Timeline, phase_of
+
+
+class TimelineMachine(PlannerMachine):
+    """Folds a timeline beside the planner, and lets time pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeline = Timeline("p")
+
+    def apply(self, events: list[Event]) -> None:
+        super().apply(events)
+        for event in events:
+            version = self.timeline.state.version + 1
+            said = Metadata(worker="w", claimed_at=self.now - 1, began_at=self.now - 0.5)
+            name = type(event).__name__
+            envelope = Envelope(version, "plan", "p", version, name, 1, event, said, self.now)
+            self.timeline.apply(envelope)
+
+    @rule(seconds=st.sampled_from([0.25, 1.0, 7.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.follow_up()
+
+    @invariant()
+    def the_spans_of_a_task_leave_no_gap(self) -> None:
+        for task_id, task in self.timeline.state.tasks.items():
+            spans = self.timeline.spans(task_id, self.now)
+            for one, next_ in pairwise(spans):
+                assert one.end == next_.start
+                assert one.end > one.start
+            if spans and task.status not in (
+                TaskStatus.Completed,
+                TaskStatus.Failed,
+                TaskStatus.Cancelled,
+                TaskStatus.Skipped,
+            ):
+                assert spans[-1].end is None
+                assert spans[-1].start <= self.now
+            elif spans:
+                assert spans[-1].end == self.timeline.ended_at(task_id)
+
+    @invariant()
+    def the_ledger_adds_up_to_the_makespan(self) -> None:
+        ledger = ledger_of(self.timeline, self.now)
+        if self.timeline.state.outcome is None:
+            assert ledger.seconds == self.now
+        times = [(entry.start, entry.end) for entry in ledger.entries]
+        assert all(one[1] == two[0] for one, two in pairwise(times))
+        assert sum(ledger.by_phase.values()) == pytest.approx(ledger.seconds)
+        if times:
+            assert (times[0][0], times[-1][1]) == (ledger.start, ledger.start + ledger.seconds)
+        assert ledger.gain >= 0
+        assert "parents" not in ledger.by_phase or self.timeline.state.outcome is None
+
+    @invariant()
+    def every_open_task_has_a_reason_of_its_phase(self) -> None:
+        state = self.timeline.state
+        for task in state.tasks.values():
+            reasons = reasons_of(state, task, self.now)
+            phase = phase_of(state, task)
+            if task.status in (TaskStatus.Completed, TaskStatus.Running) and not task.stopping:
+                assert not reasons
+                continue
+            assert reasons
+            kinds = {reason.kind.value for reason in reasons}
+            open_ = self.timeline.spans(task.id, self.now)[-1:]
+            if phase not in (Phase.Ended, Phase.Stopping, Phase.Running):
+                expected = {open_[0].phase.value.replace("worker", "no_worker")}
+                assert expected <= kinds
+            assert ReasonKind.NoWorker not in kinds or phase in (Phase.Retry, Phase.Worker)
+
+
+def test_a_timeline_adds_up() -> None:
+    run_state_machine_as_test(
+        TimelineMachine,
+        settings=settings(
+            max_examples=10,
+            stateful_step_count=15,
+            deadline=None,
+            phases=[Step.generate],
+            report_multiple_bugs=False,
+        ),
+    )

@@ -1,0 +1,91 @@
+"""Where a plan's time went, of plans that really ran."""
+
+from __future__ import annotations
+
+import asyncio
+
+import planfold
+from planfold.planner.commands import PlannerConfig
+from planfold.planner.tasks import NodeKind, RetryPolicy
+from planfold.readmodels.ledger import Ledger
+from planfold.testing.clock import ManualClock
+from plans import PLAN_ID, Until, finish, task
+
+
+def entries(ledger: Ledger) -> list[tuple[int, str, float]]:
+    return [(e.task_id, e.phase.value, e.seconds(0.0)) for e in ledger.entries]
+
+
+async def test_the_time_goes_to_what_held_the_plan_up(each_database: str) -> None:
+    clock = ManualClock()
+
+    @planfold.tool(effect="safe")
+    async def build() -> None:
+        clock.advance(50)
+
+    async with planfold.open_app(each_database, tools=[build], clock=clock) as app:
+        draft = planfold.PlanDraft(
+            tasks=[
+                task("build"),
+                planfold.TaskDraft(description="Which?", kind=NodeKind.Clarification),
+                task("build", depends_on=[1, 2]),
+            ]
+        )
+        await app.submit(draft, plan_id=PLAN_ID)
+        clock.advance(30)
+        await app.approve(PLAN_ID)
+        await finish(app)
+        clock.advance(100)
+        so_far = await app.ledger(PLAN_ID)
+        assert entries(so_far) == [(2, "approval", 30), (2, "answer", 150)]
+        await app.answer(PLAN_ID, 2, "this")
+        clock.advance(7)
+        await finish(app)
+        ledger = await app.ledger(PLAN_ID)
+    assert entries(ledger) == [
+        (2, "approval", 30),
+        (2, "answer", 150),
+        (3, "worker", 7),
+        (3, "running", 50),
+    ]
+    assert ledger.seconds == 237
+    assert list(ledger.by_phase.items()) == [
+        ("answer", 150), ("running", 50), ("approval", 30), ("worker", 7)
+    ]  # fmt: skip
+    assert (ledger.longest, ledger.gain) == (2, 100), "task 1 takes 50 s all the same"
+    assert ledger.running == 100
+
+
+async def test_a_slot_and_the_delay_of_a_retry_have_their_part(
+    each_database: str, until: Until
+) -> None:
+    clock, failures = ManualClock(), [1]
+
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=40.0))
+    async def shaky() -> None:
+        clock.advance(10)
+        if failures:
+            failures.pop()
+            raise planfold.Transient("no luck")
+
+    async with planfold.open_app(each_database, tools=[shaky], clock=clock) as app:
+        draft = planfold.PlanDraft(
+            tasks=[task("shaky", depends_on=[2]), task("shaky"), task("shaky")]
+        )
+        config = PlannerConfig(max_parallel=1)
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="me", config=config)
+        async with asyncio.timeout(20), app.worker():
+            await until(lambda: _has_ended(app, 3))
+            clock.advance(40)
+            await app.result(PLAN_ID)
+        ledger = await app.ledger(PLAN_ID)
+        second = (await app.why(PLAN_ID, 2)).history
+    assert [task_id for task_id, _, _ in entries(ledger)][-1] == 1
+    assert sum(ledger.by_phase.values()) == ledger.seconds
+    assert ledger.by_phase["running"] == 30, "both attempts of task 2, and task 1"
+    phases = [span.phase for span in second]
+    assert (phases[:2], phases[-1]) == (["running", "retry"], "running")
+
+
+async def _has_ended(app: planfold.App, number: int) -> bool:
+    return (await app.view(PLAN_ID)).task(number).status == "completed"

@@ -1,0 +1,341 @@
+"""Why a plan or a task does not run: each reason, brought about for real, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import planfold
+from planfold.planner.budget import Budget, Spend
+from planfold.planner.commands import AddBudget, CancelTask, PlannerConfig
+from planfold.planner.tasks import NodeKind, RetryPolicy
+from planfold.readmodels.explanation import Explanation
+from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
+from planfold.readmodels.timeline import Phase, PhaseSpan
+from planfold.testing.clock import ManualClock
+from plans import PLAN_ID, Until, completed, finish, running, submit, task
+
+SCRIPT = Path(__file__).with_name("holding_process.py")
+
+
+class Gate:
+    """A tool that waits until the test opens the gate."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+        @planfold.tool(name="wait", effect="safe")
+        async def wait() -> str:
+            await self.opened.wait()
+            return "done"
+
+        self.tool = wait
+
+
+def kinds(found: Explanation) -> list[str]:
+    return [reason.kind.value for reason in found.reasons]
+
+
+def only(found: Explanation) -> Reason:
+    (reason,) = found.reasons
+    return reason
+
+
+def phases(found: Explanation) -> list[tuple[str, float]]:
+    return [(span.phase.value, span.seconds(found.at)) for span in found.history]
+
+
+def asks(text: str, **more: Any) -> planfold.TaskDraft:
+    return planfold.TaskDraft(description=text, kind=NodeKind.Clarification, **more)
+
+
+async def plan_of(
+    app: planfold.App, *tasks: planfold.TaskDraft, approved_by: str | None = "test", **config: Any
+) -> str:
+    draft = planfold.PlanDraft(title="a plan", tasks=list(tasks))
+    return await app.submit(
+        draft, plan_id=PLAN_ID, approved_by=approved_by, config=PlannerConfig(**config)
+    )
+
+
+async def test_approval(each_database: str) -> None:
+    clock = ManualClock()
+    async with planfold.open_app(each_database, clock=clock) as app:
+        await plan_of(app, asks("Which?"), asks("Why?", depends_on=[1]), approved_by=None)
+        began = clock.now
+        clock.advance(60)
+        (reason,) = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, reason.tasks, reason.since) == ("approval", (1, 2), began)
+        assert (await app.view(PLAN_ID)).revision_hash in reason.remedy
+        found = await app.why(PLAN_ID, 2)
+        assert (kinds(found), phases(found)) == (["approval"], [("approval", 60)])
+        await app.approve(PLAN_ID)
+        assert kinds(await app.why(PLAN_ID)) == ["answer"]
+
+
+async def test_parents_and_what_holds_them_up(each_database: str) -> None:
+    clock = ManualClock()
+    async with planfold.open_app(each_database, clock=clock) as app:
+        first = asks("Which?", default="a", deadline=600)
+        await plan_of(app, first, asks("2?", depends_on=[1]), asks("3?", depends_on=[2]))
+        began = clock.now
+        clock.advance(5)
+        parents, answer = (await app.why(PLAN_ID, 3)).reasons
+        assert (parents.kind, parents.by, parents.text) == ("parents", (2,), "waits for task 2")
+        assert (answer.kind, answer.tasks, answer.since) == ("answer", (1,), began)
+        assert answer.until == began + 600
+        assert "'a' holds" in answer.remedy
+        await app.answer(PLAN_ID, 1, "b")
+        clock.advance(7)
+        found = await app.why(PLAN_ID, 2)
+        start = found.history[0].start
+        assert found.history == (
+            PhaseSpan(2, Phase.Parents, start, start + 5, by=1),
+            PhaseSpan(2, Phase.Answer, start + 5, None),
+        )
+        assert phases(found) == [("parents", 5), ("answer", 7)]
+        assert kinds(await app.why(PLAN_ID)) == ["answer"], "no wait for a parent in a plan"
+
+
+async def test_the_budget(each_database: str) -> None:
+    @planfold.tool(effect="safe")
+    async def costly(context: planfold.TaskContext) -> str:
+        async def call(again: bool) -> tuple[str, Spend]:
+            return "said", Spend(tokens=10)
+
+        return str(await context.paid("ask", call, reserve=Spend(tokens=10)))
+
+    async with planfold.open_app(each_database, tools=[costly]) as app:
+        await plan_of(app, task("costly"), budget=Budget(tokens=5))
+        await finish(app)
+        (reason,) = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, reason.tasks) == ("budget", (1,))
+        assert "10 tokens more wanted" in reason.text
+        await app.send(PLAN_ID, AddBudget(Budget(tokens=50)))
+        await finish(app)
+        found = await app.why(PLAN_ID, 1)
+        assert not found.reasons
+        assert {span.phase for span in found.history} >= {Phase.Budget, Phase.Running}
+
+
+async def test_the_limit_of_the_plan(each_database: str, until: Until) -> None:
+    gate = Gate()
+    async with planfold.open_app(each_database, tools=[gate.tool]) as app, app.worker():
+        await plan_of(app, *[task("wait")] * 5, max_parallel=2)
+        await until(lambda: running(app, 2))
+        found = await app.why(PLAN_ID, 4)
+        reason = only(found)
+        assert (reason.kind, reason.by, reason.limit, reason.ahead) == ("plan_limit", (1, 2), 2, 1)
+        assert reason.since == found.history[-1].start
+        assert (found.history[-1].phase, found.history[-1].end) == ("plan_limit", None)
+        whole = await app.why(PLAN_ID)
+        (limit,) = [reason for reason in whole.reasons if reason.kind == "plan_limit"]
+        assert limit.tasks == (3, 4, 5)
+        gate.opened.set()
+        await until(lambda: completed(app, 5))
+        assert (await app.why(PLAN_ID, 4)).history[0].phase == "plan_limit"
+
+
+async def test_the_limit_of_a_route(each_database: str, until: Until) -> None:
+    gate = Gate()
+    async with planfold.open_app(each_database, tools=[gate.tool]) as app, app.worker():
+        await plan_of(app, *[task("wait", route="gpu")] * 3, task("wait"), route_limits={"gpu": 1})
+        await until(lambda: running(app, 4))
+        (reason,) = (await app.why(PLAN_ID, 3)).reasons
+        assert (reason.kind, reason.by, reason.limit, reason.ahead) == ("route_limit", (1,), 1, 1)
+        assert "'gpu'" in reason.text
+        assert "a free slot" in str((await app.view(PLAN_ID)).task(3).waits_for)
+        gate.opened.set()
+        await until(lambda: completed(app, 3))
+        assert (await app.why(PLAN_ID, 3)).history[0].phase == "route_limit"
+
+
+async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) -> None:
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=3, base=100.0))
+    async def shaky() -> None:
+        raise planfold.Transient("no luck")
+
+    clock = ManualClock()
+    async with planfold.open_app(each_database, tools=[shaky], clock=clock) as app:
+        async with app.worker():
+            await plan_of(app, task("shaky"))
+            await until(lambda: _has_failed(app))
+        (reason,) = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, reason.text) == (
+            "retry",
+            "waits for a retry after: Transient: no luck",
+        )
+        assert reason.until is not None
+        clock.now = max(reason.until, clock.now) + 1
+        (reason,) = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, reason.text) == ("no_worker", "waits for a worker to start it")
+        assert "start a worker" in reason.remedy
+
+
+async def _has_failed(app: planfold.App) -> bool:
+    return (await app.view(PLAN_ID)).task(1).error is not None
+
+
+async def test_no_worker_and_what_each_lacks(each_database: str, until: Until) -> None:
+    gate, other = Gate(), Gate()
+    async with (
+        planfold.open_app(each_database, tools=[gate.tool]) as app,
+        planfold.open_app(each_database) as bare,
+    ):
+        await submit(app, task("wait", route="gpu"))
+        (reason,) = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, reason.workers) == ("no_worker", ())
+        assert reason.remedy == "start a worker that serves the route 'gpu'"
+        async with (
+            app.worker(routes=["cpu", "net"]) as routes,
+            app.worker(plan_id="another") as elsewhere,
+            bare.worker() as without,
+        ):
+            lacks = {
+                routes.owner: "serves only the routes cpu, net",
+                elsewhere.owner: "serves only the plan another",
+                without.owner: "does not have the tool wait",
+            }
+            await until(lambda: _constraints(app, lacks))
+            (reason,) = (await app.why(PLAN_ID)).reasons
+            assert reason.kind == "no_worker"
+        assert not other.opened.is_set()
+
+
+async def _constraints(app: planfold.App, wanted: dict[str, str]) -> bool:
+    (reason,) = (await app.why(PLAN_ID)).reasons
+    return {worker.owner: worker.constraint for worker in reason.workers} == wanted
+
+
+async def test_a_busy_worker(each_database: str, until: Until) -> None:
+    gate = Gate()
+    async with (
+        planfold.open_app(each_database, tools=[gate.tool]) as app,
+        app.worker(concurrency=1) as worker,
+    ):
+        await submit(app, task("wait"), task("wait"))
+        await until(lambda: _holds_one(app, worker.owner))
+        found = await app.why(PLAN_ID)
+        running_, busy = sorted(found.reasons, key=lambda reason: reason.kind, reverse=True)
+        assert (running_.kind, running_.text) == ("running", f"runs on {worker.owner}")
+        assert running_.worker == worker.owner
+        assert busy.kind == "busy_worker"
+        assert busy.workers == (WorkerFit(worker.owner, "runs 1 of at most 1 tasks"),)
+        gate.opened.set()
+        await until(lambda: completed(app, 2))
+        history = (await app.why(PLAN_ID, busy.tasks[0])).history
+        assert [span.phase for span in history] == ["worker", "running"]
+
+
+async def _holds_one(app: planfold.App, owner: str) -> bool:
+    lives = any(worker.owner == owner for worker in await app.store.queue.workers())
+    return lives and len(await app.store.queue.owned(owner)) == 1
+
+
+@pytest.mark.crash
+async def test_the_lease_of_a_dead_worker(each_database: str, until: Until) -> None:
+    from holding_process import hold
+
+    async with planfold.open_app(each_database, tools=[hold]) as app:
+        await submit(app, task("hold"))
+        process = subprocess.Popen([sys.executable, str(SCRIPT), each_database])  # noqa: ASYNC220
+        try:
+            await until(lambda: _is(app, "running"))
+            (reason,) = (await app.why(PLAN_ID)).reasons
+            owner = reason.worker
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        await until(lambda: _is(app, "dead_worker", "no_worker"))
+        dead, none = (await app.why(PLAN_ID, 1)).reasons
+        assert (dead.worker, dead.text.split(":")[1]) == (
+            owner,
+            f" {owner}, which held it, has ended",
+        )
+        assert dead.since is not None
+        assert "start a worker" in none.remedy
+
+
+async def _is(app: planfold.App, *wanted: str) -> bool:
+    return kinds(await app.why(PLAN_ID)) == list(wanted)
+
+
+async def test_a_lease_that_may_still_be_used(database: str) -> None:
+    gate, clock = Gate(), ManualClock()
+    async with planfold.open_app(database, tools=[gate.tool], clock=clock) as app:
+        await submit(app, task("wait"))
+        await app.store.queue.claim("far away", 1)
+        (reason,) = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, reason.worker) == ("dead_worker", "far away")
+        assert "not seen" in reason.text
+        assert (reason.until or 0) > clock.now
+
+
+async def test_a_task_that_is_to_stop(each_database: str, until: Until) -> None:
+    @planfold.tool(effect="safe")
+    async def stubborn(context: planfold.TaskContext) -> None:
+        begun.set()
+        await context.cancelled.wait()
+        await gate.opened.wait()
+
+    gate, begun = Gate(), asyncio.Event()
+    async with planfold.open_app(each_database, tools=[stubborn]) as app, app.worker():
+        await submit(app, task("stubborn"))
+        await until(begun.is_set)
+        await app.send(PLAN_ID, CancelTask(1, reason="enough"))
+        await until(lambda: _is(app, "stopping"))
+        gate.opened.set()
+        await until(lambda: _ended(app))
+        assert [s.phase for s in (await app.why(PLAN_ID, 1)).history][-1] == "stopping"
+
+
+async def _ended(app: planfold.App) -> bool:
+    return (await app.view(PLAN_ID)).task(1).finished_at is not None
+
+
+async def test_failed_and_skipped(each_database: str) -> None:
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=0.0))
+    async def bad() -> None:
+        raise ValueError("boom")
+
+    async with planfold.open_app(each_database, tools=[bad]) as app:
+        await submit(app, task("bad"), asks("2?", depends_on=[1]), asks("3?", depends_on=[2]))
+        await finish(app)
+        failed, skipped = (await app.why(PLAN_ID)).reasons
+        assert (failed.kind, failed.tasks) == ("failed", (1,))
+        assert failed.text == "failed (attempt 2): ValueError: boom"
+        assert (skipped.kind, skipped.tasks, skipped.by) == ("skipped", (2, 3), (1,))
+        assert skipped.text == "was skipped: task 1 failed: ValueError: boom"
+        (alone,) = (await app.why(PLAN_ID, 3)).reasons
+        assert (alone.by, alone.remedy) == ((1,), "retry task 1, or revise the plan")
+        assert alone.since == (await app.view(PLAN_ID)).task(3).finished_at
+
+
+async def test_cancelled(each_database: str) -> None:
+    async with planfold.open_app(each_database) as app:
+        await submit(app, asks("1?"), asks("2?", depends_on=[1]))
+        await app.send(PLAN_ID, CancelTask(1, reason="not wanted"))
+        cancelled, skipped = (await app.why(PLAN_ID)).reasons
+        assert (cancelled.kind, cancelled.text) == ("cancelled", "was cancelled: not wanted")
+        assert skipped.text == "was skipped: task 1 was cancelled: not wanted"
+
+
+async def test_of_what_does_not_exist(database: str) -> None:
+    async with planfold.open_app(database) as app:
+        with pytest.raises(planfold.NotFound, match="no plan 'p'"):
+            await app.why(PLAN_ID)
+        await submit(app, asks("1?"))
+        with pytest.raises(planfold.NotFound, match="no task 'x'"):
+            await app.why(PLAN_ID, "x")
+
+
+def test_every_kind_has_a_test() -> None:
+    source = Path(__file__).read_text()
+    assert [kind for kind in ReasonKind if f'"{kind.value}"' not in source] == []
