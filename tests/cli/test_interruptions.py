@@ -169,7 +169,7 @@ def test_a_worker_reports_as_json() -> None:
             ["--route", "http"],
             "a worker with the tool 'train': 1 worker here, none serves its route",
         ),
-        ([], "a worker with the tool 'train': 1 worker running, none of them has it"),
+        ([], "a worker with the tool 'train': 1 worker here, none has it"),
     ],
 )
 def test_a_task_that_no_worker_can_run_says_what_it_waits_for(
