@@ -52,7 +52,7 @@ class Age(click.ParamType[float]):
         match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
         if match is None:
             self.fail(
-                f"{value!r} is no age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
+                f"{value!r} is not an age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
             )
         return float(int(match[1]) * _UNITS[match[2]])
 

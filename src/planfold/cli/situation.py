@@ -1,4 +1,4 @@
-"""``Situation``: a plan as its log says, and which workers its tasks wait for."""
+"""``Situation``: a plan as its log says, and the workers that its tasks wait for."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class Situation(NamedTuple):
-    """A plan with who holds its tasks: ``unclaimed`` wait, with the words for what;
-    ``attended`` says whether a living worker holds any. ``then``: the plan as it stood at that
-    time, in seconds since the epoch (None: as it stands)."""
+    """A plan and the workers of its tasks: ``unclaimed`` are waiting tasks, each with the reason
+    in words; ``attended`` says whether a live worker holds any task. ``then``: the time of the
+    state, in seconds since the epoch (None: the present)."""
 
     fold: PlanFold
     unclaimed: Mapping[int, str]

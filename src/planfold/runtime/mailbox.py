@@ -11,7 +11,7 @@ from typing import Any
 from planfold.deciding import Decision, Delivery
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore, Fence
-from planfold.handler import Handler, Phase
+from planfold.handler import Handler, StreamPhase
 from planfold.runtime.aggregate import Aggregate
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
@@ -54,7 +54,7 @@ class Mailbox:
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
         self.grew = grew
         self.snapshot_version = 0
-        self.phase: Phase = "active"  # as committed
+        self.phase: StreamPhase = "active"  # as committed
         self.one_by_one = False
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False

@@ -1,4 +1,4 @@
-"""``PlanReader``: what the log says of plans, and waiting for what they do."""
+"""``PlanReader``: reads plans from the log, and waits for their events."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PlanReader:
         self.dispatcher = dispatcher
 
     async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate as it stands, for reading. Raises NotFound."""
+        """The plan's aggregate in its present state, for reading. Raises NotFound."""
         try:
             planner = await self.dispatcher.view(PLAN, plan_id)
         except NotFound:
@@ -52,7 +52,7 @@ class PlanReader:
         return task_id_in(plan_id, (await self.planner(plan_id)).state, key)
 
     async def view(self, plan_id: str, *, at: int | datetime | None = None) -> PlanView:
-        """The plan as it stands in the log, or as it stood ``at`` a version or a time: see
+        """The plan's present state in the log, or its state ``at`` a version or a time: see
         :meth:`fold`. Raises NotFound, CorruptLog."""
         if at is not None:
             return plan_view(plan_id, (await self.fold(plan_id, at)).state)
@@ -176,7 +176,7 @@ class PlanReader:
         )
 
     async def statistics(self, *, since: float = 0.0) -> Statistics:
-        """What came of all plans, from the whole log; ``since`` counts only what was recorded from
+        """The outcomes of all plans, from the whole log; ``since`` counts only events recorded from
         then on (seconds since the epoch)."""
         found, query, after = statistics_of(self.store, since), Query(stream_id=PLAN.stream_id), 0
         while page := await self.store.read(query, after=after, limit=1_000):
@@ -189,7 +189,7 @@ class PlanReader:
         return await self.store.heads(PLAN.stream_id)
 
     async def status(self, plan_id: str) -> PlanStatus:
-        """Where a plan stands. Raises NotFound."""
+        """The status of a plan. Raises NotFound."""
         head = self.dispatcher.head(PLAN, plan_id)
         if head is None:
             stream = await self.store.head(plan_id)
@@ -224,7 +224,7 @@ class PlanReader:
             await ticket.wait()
 
     async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``.
+        """Wait until the plan has ended, or has a status in ``stop_at``.
 
         Raises:
             NotFound: there is no such plan.

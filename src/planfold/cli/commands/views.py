@@ -84,8 +84,8 @@ def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
 @command("show")
 @plan_argument
 @click.option("--task", metavar="TASK", help="All of one task's result or error.")
-@click.option("--context", is_flag=True, help="The plan as a model would be told of it.")
-@moment_option("--at", "at", "The plan as it stood then.", end=True)
+@click.option("--context", is_flag=True, help="The plan as a model would see it.")
+@moment_option("--at", "at", "The plan at that version or time.", end=True)
 @json_option("the plan")
 def show_command(
     plan_id: str | None,
@@ -112,7 +112,7 @@ def show_command(
     from planfold.runtime.plan_reader import task_id_in
 
     if context and (task is not None or as_json):
-        raise click.UsageError("--context goes with neither --task nor --json")
+        raise click.UsageError("--context cannot be combined with --task or --json")
 
     async def situation() -> Situation:
         async with existing_app(db) as app:
@@ -136,9 +136,9 @@ def show_command(
 @plan_argument
 @json_option("the plan once it has ended")
 def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
-    """Follow a plan that runs in another process until it ends. Ctrl-C leaves it alone.
+    """Follow a plan that runs in another process until it ends. Ctrl-C does not affect it.
 
-    The exit code tells how the plan ended. Without an ID: the latest plan that has not ended.
+    The exit code says how the plan ended. Without an ID: the latest plan that has not ended.
 
     \b
     planfold watch plan-3f9a
@@ -175,7 +175,7 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
 
 @command("log")
 @plan_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on with new events until the plan ends.")
+@click.option("--follow", "-f", is_flag=True, help="Also print new events until the plan ends.")
 @click.option("--all", "everything", is_flag=True, help="The events of all plans.")
 @moment_option("--from", "first", "The first event.", end=False)
 @moment_option("--to", "last", "The last event.", end=True)
