@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.errors import Conflict, PlanfoldError
-from planfold.handler import Handler, Metadata, StreamPhase, QueueChange, event_id
+from planfold.handler import Handler, Metadata, QueueChange, StreamPhase, event_id
 
 SMALL_COMMAND = 256  # bytes of JSON: larger commands are not recorded beside their events
 

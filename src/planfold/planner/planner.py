@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
-from planfold.handler import Enqueue, Outlook, StreamPhase, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
 from planfold.planner import answers, cancellation, revisions
 from planfold.planner.commands import (
     AddBudget,
