@@ -1,5 +1,5 @@
-"""Real how-to plans (AsyncHow) through the real runtime: is every order kept, and how close does
-the makespan come to the critical path?
+"""Real how-to plans (AsyncHow) through the real runtime: is every order kept, and how close is
+the makespan to the critical path?
 
 Durations are scaled, plan by plan, so that the critical path takes a fifth of a second; a task
 sleeps for its share. ``python -m benchmarks.asynchow [FILE]`` runs all of them, or

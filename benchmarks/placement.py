@@ -35,7 +35,7 @@ def by_two_choices(plan_id: str, loads: Sequence[float]) -> int:
 
 
 def by_load(plan_id: str, loads: Sequence[float]) -> int:
-    """The least loaded of all: somebody has to remember where each plan went."""
+    """The least loaded of all; it needs a record of where each plan was placed."""
     return min(range(len(loads)), key=lambda server: loads[server])
 
 

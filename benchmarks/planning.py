@@ -88,7 +88,7 @@ def _end(pieces: list[str]) -> list[str]:
 
 @asynccontextmanager
 async def _app(folder: Path, models: Models) -> AsyncIterator[App]:
-    executors = Executors()  # without a guard, so that nobody is asked
+    executors = Executors()  # without a guard, so that no person is asked
     executors.toolbox.add(SHELL)
     executors.add(ShellExecutor(), kind=NodeKind.ToolCall)
     executors.add(PlanningExecutor(models, executors.toolbox), route="planning")

@@ -25,7 +25,7 @@ async def kilobyte(number: int) -> str:
 
 @planfold.tool(effect="safe")
 async def never() -> None:
-    """Waits until it is cut off."""
+    """Waits until it is cancelled."""
     await asyncio.Event().wait()
 
 

@@ -170,9 +170,7 @@ async def _work(app: App, plan_id: str, *, quiet: bool) -> bool:
         async with at_work(worker, stop):
             await session.follow(worker)
     if stop.asked.is_set() and not quiet:
-        paper.lines(
-            [[("Interrupted. The same command, without --fresh, goes on where it was.", "")]]
-        )
+        paper.lines([[("Interrupted. The same command, without --fresh, continues it.", "")]])
     return not stop.asked.is_set()
 
 

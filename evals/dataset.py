@@ -1,4 +1,4 @@
-"""Data sets of requests with gold plans; the file's content tells which one it is."""
+"""Data sets of requests with gold plans; the file's content determines which one it is."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """``digest`` changes with anything in its files; ``notes`` count what had to be mended in
-    them, by cause."""
+    """``digest`` changes with anything in its files; ``notes`` count the corrections made
+    to them, by cause."""
 
     kind: Kind
     digest: str

@@ -23,7 +23,7 @@ from planfold.tools.tool import Toolbox
 
 class Drafted(msgspec.Struct, frozen=True, omit_defaults=True):
     """``tasks`` are checked; None where the draft was not valid in the end, for these ``faults``.
-    ``rounds`` is how often the planner was told its faults and tried again."""
+    ``rounds`` is how often the planner got its faults and tried again."""
 
     tasks: tuple[TaskSpec, ...] | None
     rounds: int = 0

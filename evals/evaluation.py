@@ -83,7 +83,7 @@ def sampled(dataset: Dataset, limit: int | None, seed: int) -> list[Example]:
 
 
 def evaluation_id(dataset: Dataset, examples: Sequence[Example], planner: str) -> str:
-    """The same for the same evaluation, so that asking for it again goes on with it."""
+    """The same for the same evaluation, so that a repeated request continues it."""
     parts = [dataset.digest, planner, *(example.id for example in examples)]
     digest = hashlib.blake2b(msgspec.json.encode(parts), digest_size=5)
     return f"eval-{digest.hexdigest()}"
@@ -103,8 +103,8 @@ def evaluation_plan(dataset: Dataset, examples: Sequence[Example], planner: str)
 
 
 class Evaluated(msgspec.Struct, frozen=True):
-    """``unanswered`` maps examples that could not be planned (the model was away, the budget used
-    up) to the reason; they are in no score. ``spent`` is what the plan paid, failed calls too."""
+    """``unanswered`` maps examples that could not be planned (the model was unavailable, the
+    budget used up) to the reason; they are in no score. ``spent`` includes failed calls."""
 
     scores: tuple[ExampleScore, ...]
     unanswered: dict[str, str]

@@ -15,7 +15,7 @@ from planfold.planner.tasks import TaskSpec
 class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     """One task as it is compared: what it says, the tool it calls, and with what.
 
-    A reference in ``arguments`` stands as ``[tool, path...]`` of the task that it points to, so
+    A reference in ``arguments`` becomes ``[tool, path...]`` of the task that it points to, so
     that two plans with other ids can be compared.
     """
 

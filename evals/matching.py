@@ -1,4 +1,4 @@
-"""Which task of a draft stands for which task of the gold plan.
+"""Which task of a draft corresponds to which task of the gold plan.
 
 Two tasks are alike to a degree from 0 to 1. Among all ways to pair them one to one, taken is the
 one with the most pairs, of these the one whose pairs are most alike (an assignment problem, Kuhn
@@ -20,7 +20,7 @@ from evals.graphs import Node, TaskGraph, reduction
 
 Similarity = Callable[[Node, Node], float]
 
-ALIKE: Final = 0.5  # texts that have fewer words in common stand for different tasks
+ALIKE: Final = 0.5  # texts that have fewer words in common are different tasks
 _UNITS: Final = 1_000_000  # likeness as an integer, so that sums are exact
 _SWAPS: Final = 10_000  # pairs of pairs that are looked at, so that a huge draft ends too
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -111,7 +111,7 @@ def assign(weights: Sequence[Sequence[int]]) -> dict[int, int]:
         return {row: column for column, row in sorted(turned.items(), key=lambda pair: pair[1])}
     rows, columns = len(weights), len(weights[0])
     row_price, column_price = [0] * (rows + 1), [0] * (columns + 1)
-    taken_by = [0] * (columns + 1)  # row (from 1) that has the column; 0: nobody
+    taken_by = [0] * (columns + 1)  # row (from 1) that has the column; 0: none
     for row in range(1, rows + 1):
         way = _augmenting_path(weights, row, row_price, column_price, taken_by)
         column = way.pop()
@@ -131,7 +131,7 @@ def _augmenting_path(
     taken_by: list[int],
 ) -> list[int]:
     """For each column the one before it on the way from ``row``; the last item is the free
-    column where the way ends. Column 0 stands for the row itself."""
+    column where the way ends. Column 0 represents the row itself."""
     columns = len(column_price)
     taken_by[0] = row
     before = [0] * columns

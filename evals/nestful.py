@@ -57,8 +57,8 @@ class Nestful(msgspec.Struct, frozen=True):
 def import_nestful(
     requests: Sequence[Any], specs: Iterable[Any], *, source: str = "NESTFUL"
 ) -> Nestful:
-    """Raises ConfigurationError, with the place, for what is not as NESTFUL writes it, and for a
-    request that is no plan whatever its tools take (a reference to a later call)."""
+    """Raises ConfigurationError, with the place, for input that is not in NESTFUL's format, and
+    for a request that cannot be a plan with any tools (a reference to a later call)."""
     slips: list[Slip] = []
     read = [_request(item, f"{source}, request {n}", n, slips) for n, item in enumerate(requests)]
     known = ToolSpecs(specs, slips)
@@ -95,8 +95,8 @@ def draft_of(request: str, calls: Iterable[Call]) -> PlanDraft:
 
 
 def with_references(value: Any) -> Any:
-    """``$var1.field$`` as ``$var1.field``; every other dollar becomes ``$$``, which stands for
-    itself."""
+    """``$var1.field$`` as ``$var1.field``; every other dollar becomes ``$$``, which means one
+    dollar."""
     if isinstance(value, dict):
         return {key: with_references(item) for key, item in value.items()}
     if isinstance(value, list):

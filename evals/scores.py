@@ -1,4 +1,4 @@
-"""How close a drafted plan comes to the gold plan, and what that means over many.
+"""How close a drafted plan is to the gold plan, and the averages over many.
 
 All scores are pure functions of two graphs. A dependency that others imply already changes none
 of them.
@@ -93,7 +93,7 @@ def _argument_f1(draft: TaskGraph, gold: TaskGraph, pairs: dict[int, int]) -> fl
 
 
 class ExampleScore(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What came of one example.
+    """The result of one example.
 
     ``score`` is that of the plan as it would have run, None where it was not valid even after
     the repairs. ``rounds`` counts repairs, ``tokens`` in and out, ``cost`` US dollars, ``seconds``

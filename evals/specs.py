@@ -30,7 +30,7 @@ UNKNOWN_FIELD: Final = "a result field that the spec does not have"  # added to 
 NOT_JSON: Final = "a type that JSON does not have"  # taken as a text
 REPEATED_SPEC: Final = "the same spec again"  # the first is taken
 REPEATED_LABEL: Final = "a label used twice"  # the call's place is its label
-NO_SUCH_CALL: Final = "the answer names a call that does not exist"  # the answer is no task
+NO_SUCH_CALL: Final = "the answer names a call that does not exist"  # the answer is not a task
 
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _KEPT: Final = ("description", "enum")
@@ -41,7 +41,7 @@ Schema = dict[str, Any]
 
 class Slip(msgspec.Struct, frozen=True):
     """Something in the data that contradicts itself. ``request`` is its place in the file from 0
-    (-1: in the specs); ``found`` is what stands there."""
+    (-1: in the specs); ``found`` is the text there."""
 
     request: int
     tool: str
@@ -152,7 +152,7 @@ class ToolSpecs:
         source = tools.get(reference.target)
         first = reference.path[0] if reference.path else None
         if source not in self._widened or not isinstance(first, str):
-            return  # the compiler tells what is wrong with it
+            return  # the compiler reports its faults
         said = self._said.get(source)
         if said is not None and first not in said.returns:
             self._slips.append(Slip(request, source, first, UNKNOWN_FIELD, reference.text))
@@ -186,7 +186,7 @@ class ToolSpecs:
         try:
             return resolve({"": rename_references(value, places)}, result)[""]
         except ReferenceFault:
-            return value  # the compiler, or the run, tells what is wrong with it
+            return value  # the compiler, or the run, reports its faults
 
 
 def _cause(value: Any, known: Schema) -> str:

@@ -47,7 +47,7 @@ def read_worfbench(items: Iterable[Any], *, source: str = "WorFBench") -> Iterat
 
 
 def parse_graph(text: str, *, where: str = "graph") -> TaskGraph:
-    """The graph of ``Node:`` text: numbered lines, then edges ``(1,2)`` wherever they stand.
+    """The graph of ``Node:`` text: numbered lines, then edges ``(1,2)`` in any place.
 
     START and END are left out: in a plan, what waits for nothing may start. Raises
     ConfigurationError for a graph without nodes, an edge to no node, and a cycle.

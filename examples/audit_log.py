@@ -1,9 +1,9 @@
-"""Every event as a line of JSON, each exactly once, whatever crashes.
+"""Every event as a line of JSON, each exactly once, despite crashes.
 
     python audit_log.py sqlite:///.planfold/planfold.db audit.jsonl [--once]
 
 The file is its own checkpoint: a line and the place after it are written together or not at all.
-A line that was cut off by a crash is removed at the next start, and its event written again.
+A line that was truncated by a crash is removed at the next start, and its event written again.
 """
 
 import argparse

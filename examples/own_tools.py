@@ -1,7 +1,7 @@
 """Tools of one's own, and a plan that calls them: ``planfold run --tools own_tools order.yaml``.
 
-``charge`` shows how to be honest about a side effect: it is ``keyed``, so planfold may run it
-again after a crash, and every attempt hands the same key to the payment service. ``ship`` keeps
+``charge`` shows how to declare a side effect: it is ``keyed``, so planfold may run it again
+after a crash, and every attempt passes the same key to the payment service. ``ship`` keeps
 inner steps: what ``once`` has recorded is not done again by a later attempt.
 """
 

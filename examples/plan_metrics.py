@@ -1,4 +1,4 @@
-"""How many tasks stand where, and how long they take by route; kept in an SQLite file.
+"""How many tasks have each status, and how long they take by route; kept in an SQLite file.
 
     python plan_metrics.py sqlite:///.planfold/planfold.db metrics.db [--once] [--json]
                            [--audit audit.jsonl]

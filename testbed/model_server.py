@@ -60,7 +60,7 @@ class Conversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def by_turn(
     *conversations: Conversation | Sequence[str | Reply],
 ) -> Callable[[Any], str | Reply | Fault]:
-    """Chooses by the request alone: the first conversation whose ``when`` is in what stands before
+    """Chooses by the request alone: the first conversation whose ``when`` is in the messages before
     the model's first turn, and there the reply after as many turns of the model as are in the
     request. So a call that is made again gets the same answer."""
     known = [
@@ -133,7 +133,7 @@ class ModelServer:
 
     @property
     def calls(self) -> int:
-        """How many calls came in, whatever became of them."""
+        """How many calls were received, with any outcome."""
         return len(self.received)
 
     async def __aenter__(self) -> Self:
@@ -157,7 +157,7 @@ class ModelServer:
             while await self._call(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client went away, or the test is over
+            pass  # the client disconnected, or the test has ended
         finally:
             self._open.discard(task)
             writer.close()

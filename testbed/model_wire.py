@@ -29,7 +29,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model says, and how the connection behaves meanwhile.
+    """The model's answer, and how the connection behaves during it.
 
     ``pieces`` is how the text is cut when it is streamed, ``pause`` the seconds after each (a call
     that does not stream waits as long for the whole), ``delay`` the seconds before anything.

@@ -84,7 +84,7 @@ class _ServerConnection:
         self._watch = asyncio.create_task(self.reader.read(1))
 
     async def alive(self) -> bool:
-        """End the watch; whether the server has said nothing meanwhile, as it should."""
+        """End the watch; returns whether the server was silent, as it should be."""
         if self._watch is None:
             return True
         self._watch.cancel()
@@ -130,7 +130,7 @@ class PoolingProxy(Proxy):
             raise
 
     async def give(self, connection: _ServerConnection) -> None:
-        """Clean a connection and give it back."""
+        """Clean a connection and return it to the pool."""
         try:
             await connection.clean()
         except BaseException:
@@ -190,7 +190,7 @@ class PoolingProxy(Proxy):
 
 
 class _Session:
-    """One client, with the server connection it has while a transaction is under way."""
+    """One client, with the server connection it has during a transaction."""
 
     def __init__(
         self, proxy: PoolingProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -199,7 +199,7 @@ class _Session:
         self.reader = reader
         self.writer = writer
         self.connection: _ServerConnection | None = None
-        self._unready = 0  # ReadyForQuery that the server still owes
+        self._unready = 0  # ReadyForQuery messages that the server has not sent yet
         self._unfinished = False  # whether messages were sent that no Sync has ended yet
 
     async def run(self) -> None:
@@ -227,7 +227,7 @@ class _Session:
             await self.connection.writer.drain()
 
     async def _pass_answers(self, connection: _ServerConnection) -> None:
-        """Pass the server's answers on until it is idle, and give the connection back then."""
+        """Pass the server's answers on until it is idle, then return the connection."""
         try:
             while self.connection is connection:
                 answer = await read_message(connection.reader)

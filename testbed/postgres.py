@@ -60,8 +60,8 @@ STOP_SIGNALS: Final[Mapping[StopMode, signal.Signals]] = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
-# Reasons not to start that pass by themselves: somebody has the port, or the backends of a killed
-# server are still on their way out.
+# Temporary reasons not to start: another process has the port, or the backends of a killed server
+# are still ending.
 PASSING: Final = (b"Address already in use", b"pre-existing shared memory block")
 
 # Below the ports that the kernel picks for outgoing connections. A client that retries while the
@@ -72,7 +72,7 @@ MEMORY_DISK_NEEDS: Final = 1 << 30
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    """A TCP port of 127.0.0.1 that is free at the moment."""
     for _ in range(100):
         port = PORTS[secrets.randbelow(len(PORTS))]
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ def free_port() -> int:
 
 
 class Postgres:
-    """A PostgreSQL server that somebody runs; ``address`` has the right to create databases."""
+    """A running PostgreSQL server; ``address`` has the right to create databases."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -97,7 +97,7 @@ class Postgres:
     async def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, empty or a copy of ``template``, and give its address.
 
-        Nobody may be connected to the template meanwhile.
+        There must be no connection to the template.
         """
         source = _identifier(template or "template1")
         # FILE_COPY takes half the time of WAL_LOG where an fsync costs nothing.
@@ -107,7 +107,7 @@ class Postgres:
         return self.address(name)
 
     async def drop_database(self, name: str) -> None:
-        """Drop a database, if it is there, and disconnect whoever still uses it."""
+        """Drop a database, if it exists, and disconnect its clients."""
         await self._execute(f"DROP DATABASE IF EXISTS {_identifier(name)} WITH (FORCE)")
 
     async def has_database(self, name: str) -> bool:
@@ -138,7 +138,7 @@ class PostgresServer(Postgres):
 
     Its data stay in ``folder``; without one they are in a temporary folder that goes with
     ``close()``. ``options`` are PostgreSQL's settings. It is stopped when this process dies, even
-    by SIGKILL. ConfigurationError where there are no binaries, or root cannot become nobody.
+    by SIGKILL. ConfigurationError where there are no binaries, or root cannot change its user.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class PostgresServer(Postgres):
         return f"postgresql://{USER}@/{quote(database or USER)}?{where}"
 
     def start(self) -> None:
-        """Start the server, on the data that are there or new ones, and wait until it is ready.
+        """Start the server, on existing or new data, and wait until it is ready.
 
         The port stays the same over restarts. ServerFailed when it does not come up.
         """
@@ -222,7 +222,7 @@ class PostgresServer(Postgres):
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server and wait for its end; the data stay.
 
-        ``fast`` disconnects everybody and writes a checkpoint, ``smart`` waits for clients to
+        ``fast`` disconnects all clients and writes a checkpoint, ``smart`` waits for clients to
         leave, ``immediate`` leaves recovery to the next start, ``kill`` is SIGKILL to all of it.
         """
         if self._process is None:
@@ -241,7 +241,7 @@ class PostgresServer(Postgres):
             self._guard = None
 
     def close(self) -> None:
-        """Stop the server for good, and remove what was temporary."""
+        """Stop the server permanently, and remove its temporary files."""
         try:
             self.stop("immediate" if self.folder in self._temporary else "fast")
         finally:

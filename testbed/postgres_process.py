@@ -41,17 +41,17 @@ def program(name: str) -> str:
 
 
 def without_root() -> list[str]:
-    """What goes before a command of PostgreSQL, which refuses to run as root: become nobody.
+    """The prefix of a PostgreSQL command that drops root: PostgreSQL refuses to run as root.
 
-    The right to pass closed folders is kept: the data may lie under /root or a private /tmp.
+    The right to pass closed folders is kept: the data may be under /root or a private /tmp.
     """
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise ConfigurationError(
-            "PostgreSQL refuses to run as root, and there is no setpriv (of util-linux) to start"
-            " it as nobody: use an ordinary user"
+            "PostgreSQL refuses to run as root, and setpriv (of util-linux) is missing;"
+            " run it as an ordinary user"
         )
     nobody = pwd.getpwnam("nobody")
     command = [setpriv, "--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid)]
@@ -104,7 +104,7 @@ def kill_family(pid: int) -> None:
     Elsewhere a backend notices the server's end when its query is done.
     """
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGSTOP)  # it starts no other backend meanwhile
+        os.kill(pid, signal.SIGSTOP)  # so that it starts no other backend
     children = Path(f"/proc/{pid}/task/{pid}/children")
     backends = children.read_text().split() if children.exists() else []
     for process in (pid, *map(int, backends)):
@@ -115,8 +115,8 @@ def kill_family(pid: int) -> None:
 class Guard:
     """A shell that stops the server and removes temporary folders when this process dies.
 
-    It notices by the end of its input, which the kernel brings about however the process ends.
-    A child that was forked off meanwhile keeps the input open, and so the server alive.
+    It notices by the end of its input, which the kernel closes when the process ends in any way.
+    A child that the process has forked keeps the input open, and so the server alive.
     """
 
     SCRIPT: Final = """

@@ -1,4 +1,4 @@
-"""``CuttingProxy``: a TCP proxy before a PostgreSQL server that fails when it is told to."""
+"""``CuttingProxy``: a TCP proxy before a PostgreSQL server that fails on request."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Proxy(ABC):
             self._server = await asyncio.start_server(self._welcome, "127.0.0.1", self.port)
 
     async def refuse(self) -> None:
-        """Refuse new connections; those that are there stay."""
+        """Refuse new connections; existing ones stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -136,7 +136,7 @@ class Cut:
 
 
 class CuttingProxy(Proxy):
-    """Passes everything on until it is told otherwise.
+    """Passes everything on until a fault is requested.
 
     With a ``delay`` in seconds, each Query and Sync reaches the server that much later, and so
     does each ReadyForQuery the client.

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from planfold.errors import ConfigurationError
 from testbed.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
+from testbed.replays import check_replays, check_replays_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +40,16 @@ settings.load_profile(
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+@pytest.fixture(autouse=True)
+def replayed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The SQLite databases that a test leaves in its folder are replayed."""
+    named = "tmp_path" in request.fixturenames
+    folder: Path | None = request.getfixturevalue("tmp_path") if named else None
+    yield
+    for path in folder.glob("**/*.db") if folder is not None else ():
+        check_replays_of(f"sqlite:///{path}")
 
 
 SAMPLES = ROOT / "tests" / "data"
@@ -82,5 +93,7 @@ def postgres() -> Iterator[Postgres]:
 async def postgres_database(postgres: Postgres) -> AsyncIterator[str]:
     """The address of a new, empty PostgreSQL database."""
     name = f"test_{secrets.token_hex(6)}"
-    yield await postgres.create_database(name)
+    address = await postgres.create_database(name)
+    yield address
+    await check_replays(address)
     await postgres.drop_database(name)

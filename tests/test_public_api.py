@@ -43,12 +43,13 @@ PUBLIC = {
         TaskCompleted TaskFailed Tool ToolExecutor Toolbox compact_error_message compact_thread
     """,
     planfold.log: """
-        Aggregate Checkpoint Consumer Envelope EventType Handler Log Metadata Outlook Projection
-        Query StreamHead Undecoded event_types events
+        Aggregate Checkpoint Consumer Divergence Envelope EventType Handler Log Metadata
+        Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
+        TaskDifference Undecoded event_types events
     """,
     planfold.testing: """
-        Answer ManualClock Message Request Scenario ScriptedModel ToolRequest ToolRun ToolSchema
-        Usage given run_tool task_for
+        Answer ManualClock Message Request Scenario ScriptedModel ToolRequest ToolRun
+        ToolSchema Usage check_golden given run_tool task_for
     """,
 }
 ROOT = Path(__file__).resolve().parent.parent

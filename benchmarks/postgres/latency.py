@@ -79,7 +79,7 @@ async def _latencies(address: str, count: int) -> list[float]:
 
 
 async def idle_figure(address: str, scale: int = 1) -> Figure:
-    """CPU time of a worker process that has nothing to do, while a million events lie there."""
+    """CPU time of a worker process that has nothing to do, with a million events in the log."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -109,7 +109,7 @@ async def _follow(address: str) -> None:
 
 async def _idle(address: str, seconds: str) -> None:
     async with planfold.open_app(address) as app, app.worker():
-        await asyncio.sleep(float(seconds) / 6)  # what belongs to the start is over
+        await asyncio.sleep(float(seconds) / 6)  # the start has ended
         begun, used = time.perf_counter(), time.process_time()
         await asyncio.sleep(float(seconds))
         print((time.process_time() - used) / (time.perf_counter() - begun))

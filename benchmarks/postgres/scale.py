@@ -121,7 +121,7 @@ async def _loads(address: str, scale: int) -> list[float]:
             events.append(TaskStatusUpdated(task_id, TaskStatus.Completed))
         about = Metadata("bench", "bench")
         await app.store.append(Append("plan", plan_id, version, [(e, about) for e in events]))
-    async with planfold.open_app(address) as app:  # whoever folds it first keeps a snapshot
+    async with planfold.open_app(address) as app:  # the first fold keeps a snapshot
         await app.send(plan_id, CancelTask(tasks))
     took: list[float] = []
     for _ in range(reduced(100, scale)):

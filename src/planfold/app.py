@@ -126,12 +126,12 @@ class App(PlanDecisions):
     async def revise(
         self, plan_id: str, plan: PlanDraft | str, *, approved_by: str | None = None
     ) -> str:
-        """Replace what has not started by a plan (a draft, or text); returns the hash of the
-        revision, which waits for approval unless ``approved_by`` says who gave it.
+        """Replace the tasks that have not started by a plan (a draft, or text); returns the hash of
+        the revision, which waits for approval unless ``approved_by`` says who gave it.
 
-        The plan may be the whole one, edited, or only what is still to come. What is running or
-        completed stays as it is; what failed, was skipped or cancelled is planned again or dropped:
-        see :func:`planfold.drafting.revision.compile_revision`.
+        The plan may be the whole one, edited, or only what is still to come. Running and
+        completed tasks are not changed; tasks that failed, were skipped or cancelled are planned
+        again or dropped: see :func:`planfold.drafting.revision.compile_revision`.
 
         Raises:
             InvalidPlan: with all faults; nothing is changed.
@@ -157,7 +157,7 @@ class App(PlanDecisions):
         priority: int | None = None,
     ) -> str:
         """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
-        plan's id. A worker then plans; ``approved_by`` approves beforehand all that it plans.
+        plan's id. A worker then plans; ``approved_by`` approves all that it plans in advance.
         ``priority`` as for :meth:`submit`.
 
         Raises:
@@ -180,7 +180,7 @@ class App(PlanDecisions):
         return plan_id
 
     def draft(self, text: str, *, source: str = "-") -> PlanDraft:
-        """Read a plan from text; ``source`` (a file name) tells its language.
+        """Read a plan from text; ``source`` (a file name) determines its language.
 
         Raises:
             InvalidPlan: JSON or YAML that is not a plan, with the place of each fault.
@@ -265,9 +265,8 @@ class App(PlanDecisions):
         return await archive(self.store, Path(folder), choice, dry_run=dry_run, progress=progress)
 
     async def run(self, plan_id: str) -> PlanView:
-        """Work on one plan here until it has ended, or nothing more can happen without a person
-        or a worker that does not live; ``stopped_because`` of the view says then for what it
-        waits.
+        """Run one plan in this process until it has ended, or until it can only continue with a
+        person or a worker that is not running; ``stopped_because`` of the view then says why.
 
         Raises:
             NotFound: there is no such plan.
@@ -295,7 +294,7 @@ class App(PlanDecisions):
                         await ticket.wait()
 
     async def _waits_for_worker(self, plan_id: str, worker: Worker) -> str | None:
-        """Which worker the plan needs, where nothing else can take it further."""
+        """The worker that the plan needs, where nothing else can advance it."""
         version = await self.store.version(plan_id)
         state = (await self.planner(plan_id)).state
         tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
@@ -316,9 +315,9 @@ class App(PlanDecisions):
         """A worker on this process's event loop: ``async with app.worker(): ...``.
 
         Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
-        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are cut off.
-        ``observer`` is told what was recorded and what does not work; without one, trouble is
-        logged to "planfold".
+        run get ``drain_s`` seconds (``settings.drain_s``) to end before they are interrupted.
+        ``observer`` gets the recorded events and the faults; without one, faults are logged to
+        "planfold".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
@@ -376,8 +375,8 @@ async def open_app(
     host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
     tools are imported: enough to look at plans and to send them commands, not to run them.
 
-    Relative paths (the database's, the workspace) are those of the present folder now; changing
-    the folder later moves nothing.
+    Relative paths (the database, the workspace) are resolved against the current folder when
+    this is called.
 
     Raises:
         ConfigurationError: the address, a setting or a tool is wrong.

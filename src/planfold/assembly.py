@@ -1,4 +1,4 @@
-"""Executors put together as settings say: built-in ones, your tools, foreign servers, models.
+"""Executors assembled from the settings: built-in ones, your tools, foreign servers, models.
 
 What only workers need is imported when executors are assembled: looking at plans needs none of it.
 """
@@ -41,7 +41,7 @@ async def assembled(
     settings, of foreign servers, and ``tools``; for as long as the block lasts.
 
     ``models`` finds models by name, instead of the vendors' libraries. A foreign server that
-    does not start takes nothing down but its own tools: ``toolbox.failures`` says why.
+    does not start makes only its own tools unavailable: ``toolbox.failures`` says why.
 
     Raises:
         ConfigurationError: a tool cannot be imported, its name is taken, or a setting is wrong.
@@ -105,10 +105,10 @@ async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Exe
 
 
 def planner_config(settings: Settings) -> PlannerConfig:
-    """What plans that begin now take from the settings.
+    """The configuration of new plans, from the settings.
 
     Raises:
-        ConfigurationError: the profile's file cannot be read, or is no profile.
+        ConfigurationError: the profile's file cannot be read, or is not a profile.
     """
     own = _own_profile(settings)
     return PlannerConfig(
@@ -146,7 +146,7 @@ def workspace_of(settings: Settings) -> Path:
 
 
 def files_dir(settings: Settings, workspace: Path) -> Path:
-    """Where output goes that is too long for the log."""
+    """The folder for output that is too long for the log."""
     if settings.files_dir:
         return (workspace / settings.files_dir).resolve()
     path = database_path(settings.database)

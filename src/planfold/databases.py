@@ -27,7 +27,7 @@ async def open_store(
 
     Raises:
         ConfigurationError: the address or the database is not right.
-        Transient: its server is away, or it is locked.
+        Transient: its server cannot be reached, or it is locked.
     """
     if is_postgres(database):
         from planfold.backends.postgres.store import PostgresStore
@@ -45,7 +45,7 @@ def is_postgres(database: str) -> bool:
 
 
 def sqlite_path(database: str) -> str:
-    """The file behind an address. Raises ConfigurationError for what is no SQLite address."""
+    """The file behind an address. Raises ConfigurationError if it is not an SQLite address."""
     prefix = "sqlite:///"
     if not database.startswith(prefix) or len(database) == len(prefix):
         shown = "this" if "@" in database else repr(database)  # there may be a password in it
@@ -58,7 +58,7 @@ def sqlite_path(database: str) -> str:
 
 def database_path(database: str) -> Path | None:
     """The file behind an address, which need not exist; None: there is none (a database in
-    memory, or on a server). Raises ConfigurationError for what is no address."""
+    memory, or on a server). Raises ConfigurationError if the address is invalid."""
     if is_postgres(database):
         return None
     path = sqlite_path(database)
@@ -66,11 +66,11 @@ def database_path(database: str) -> Path | None:
 
 
 async def inspect_database(database: str) -> DatabaseReport | ServerReport:
-    """Look at an existing database; it is neither created nor migrated.
+    """Inspect an existing database; it is neither created nor migrated.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is no database of planfold.
-        Transient: its server is away.
+        ConfigurationError: it cannot be opened, or is not a database of planfold.
+        Transient: its server cannot be reached.
     """
     if is_postgres(database):
         from planfold.backends.postgres.inspection import inspect as inspect_server
@@ -86,7 +86,7 @@ async def check_writing(database: str) -> None:
 
     Raises:
         ConfigurationError: it may not be written.
-        Transient: its disk is full, it is locked, or its server is away.
+        Transient: its disk is full, it is locked, or its server cannot be reached.
     """
     if is_postgres(database):
         from planfold.backends.postgres.inspection import check_writing as check_server

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.errors import Conflict, PlanfoldError
-from planfold.handler import Handler, Metadata, Phase, QueueChange, event_id
+from planfold.handler import Handler, Metadata, QueueChange, StreamPhase, event_id
 
 SMALL_COMMAND = 256  # bytes of JSON: larger commands are not recorded beside their events
 
@@ -38,7 +38,7 @@ class Delivery(msgspec.Struct, eq=False):
 
 
 def body_hash(aggregate_id: str, command: Any) -> str:
-    """What tells a command from others that are sent under its id: 32 hexadecimal digits."""
+    """Identifies a command among others that are sent under its id: 32 hexadecimal digits."""
     body = _encode((aggregate_id, type(command).__name__, command))
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
@@ -56,7 +56,7 @@ NONE_KNOWN: Final[KnownCommands] = {}
 
 
 class Decision(msgspec.Struct, eq=False):  # not gc=False: the traceback of a refusal holds it
-    """What the commands of one round lead to: ``events`` with their metadata, in order; ``queue``
+    """The result of one round of commands: ``events`` with their metadata, in order; ``queue``
     changes with the version of their event; ``head``, ``due_at``, ``size`` and ``phase`` as in
     :class:`Outlook`; and the answer to each command, in order: its own events, or the error that
     refused it."""
@@ -68,7 +68,7 @@ class Decision(msgspec.Struct, eq=False):  # not gc=False: the traceback of a re
     head: dict[str, Any] = {}
     due_at: float | None = None
     size: int = 0
-    phase: Phase = "active"
+    phase: StreamPhase = "active"
     answers: list[list[Any] | PlanfoldError] = []
 
 
@@ -83,7 +83,7 @@ def decide(
     follows from them (:meth:`Handler.outlook`). ``now``: seconds since the epoch.
 
     A refused command changes nothing and its error is its answer. Any other exception passes
-    through; the handler must be thrown away then, because it may have taken in a part.
+    through; the caller must then discard the handler, which may be partly updated.
     """
     handler.recorded_at = now
     decision = Decision(now, stream.correlation_id)
@@ -169,6 +169,6 @@ def _follow(handler: Handler[Any, Any], decision: Decision, stream: Stream) -> N
             return
         events = handler.process(command)
         if not events:
-            raise RuntimeError(f"{command!r} was to follow but decided nothing")
+            raise RuntimeError(f"{command!r} was a follow-up command but produced no events")
         cause = f"{event_id(stream.aggregate_id, last)}/{type(command).__name__}"
         _take(handler, decision, events, Metadata(decision.correlation_id, cause))

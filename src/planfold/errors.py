@@ -4,9 +4,9 @@ PlanfoldError
 ├── CommandRejected      the caller: not legal in the state the plan is in
 ├── InvalidPlan          the plan's author: faults that the compiler found, all at once
 ├── NotFound             the caller: no such plan, task or question
-├── Conflict             the caller: somebody else was first, or an id was used twice
+├── Conflict             the caller: another writer was first, or an id was used twice
 ├── LeaseLost            the worker: another one holds this task now, drop the result
-├── Transient            nobody yet: the same call may succeed later
+├── Transient            no one yet: the same call may succeed later
 ├── Permanent            the task's author: the same call will fail again
 ├── CorruptLog           the operator: the log cannot be read by this version
 └── ConfigurationError   the operator: settings, addresses, missing extras
@@ -68,7 +68,7 @@ class Transient(PlanfoldError):
 
 
 class Permanent(PlanfoldError):
-    """A fault that a retry does not mend. A tool raises it to say: do not try again."""
+    """A fault that a retry cannot fix. A tool raises it to prevent further attempts."""
 
 
 class CorruptLog(PlanfoldError):
@@ -80,8 +80,8 @@ class ConfigurationError(PlanfoldError):
 
 
 class ContextCannotFit(Permanent):
-    """What a model must be told takes more than there is room for. ``limit`` is in tokens;
-    ``parts`` are what may not be shortened, the largest first, each with its tokens."""
+    """The required part of a model's context exceeds its limit. ``limit`` is in tokens;
+    ``parts`` are the texts that cannot be shortened, the largest first, each with its tokens."""
 
     def __init__(self, limit: int, parts: Sequence[tuple[str, int]]) -> None:
         self.limit = limit
@@ -89,7 +89,7 @@ class ContextCannotFit(Permanent):
         named = ", ".join(f"{name} ({tokens:,} tokens)" for name, tokens in self.parts[:5])
         more = f" and {len(self.parts) - 5} more" if len(self.parts) > 5 else ""
         super().__init__(
-            f"the context must fit {limit:,} tokens, and what may not be shortened takes "
+            f"the context must fit {limit:,} tokens, and the parts that cannot be shortened need "
             f"{sum(tokens for _, tokens in self.parts):,}: {named}{more}; shorten that, or raise "
             "token_budget"
         )

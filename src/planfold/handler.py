@@ -1,7 +1,7 @@
 """``Handler``: a decision (``process``) and its memory (``fold``), and nothing else.
 
 A handler is pure: no clock, no randomness, no I/O. The dispatcher loads its events, folds them,
-lets it process a command and appends what comes out. It knows nothing of plans: the planner is
+lets it process a command and appends the events. It knows nothing of plans: the planner is
 the first handler, your own aggregates are the next.
 """
 
@@ -62,13 +62,13 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):
-    """The work is over or withdrawn: its row leaves the task queue."""
+    """The work has ended or was withdrawn: its row leaves the task queue."""
 
     task_id: int
 
 
 class Signal(msgspec.Struct, frozen=True, gc=False):
-    """Whoever runs this task is asked to stop it."""
+    """The worker that runs this task is asked to stop it."""
 
     task_id: int
 
@@ -76,7 +76,7 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
 QueueChange = Enqueue | Settle | Signal
 
 
-Phase = Literal["active", "waiting", "ended"]
+StreamPhase = Literal["active", "waiting", "ended"]
 
 
 class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
@@ -96,7 +96,7 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     queue: Sequence[tuple[int, QueueChange]] = ()
     head: dict[str, Any] = {}
     size: int = 0
-    phase: Phase = "active"
+    phase: StreamPhase = "active"
 
 
 _NOTHING: Outlook[Any] = Outlook()
@@ -139,7 +139,7 @@ class Handler(Generic[C, E]):
 
     def process(self, command: C) -> list[E]:
         """Decide. Returns the events that ``command`` causes in the present state, without
-        applying them; an empty list when it was already honoured.
+        applying them; an empty list when it was already carried out.
 
         Raises:
             CommandRejected: the command is not legal now.

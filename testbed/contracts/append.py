@@ -27,7 +27,7 @@ class Unregistered:
 
 
 async def outcomes(*writes: Any) -> list[Any]:
-    """What came of writes that were submitted together."""
+    """The outcomes of writes that were submitted together."""
     return await asyncio.gather(*writes, return_exceptions=True)
 
 

@@ -32,7 +32,7 @@ class Backend(ABC):
 
     ``shared`` says whether further stores can be opened on it, as other processes would;
     ``sees_processes`` whether an owner that has entered keeps its tasks while its process lives,
-    also when the clock says that its leases are over;
+    also when the clock says that its leases have expired;
     ``concurrent_writers`` whether several transactions can write events at the same time, so that
     a position may become visible after a higher one.
     """
@@ -47,10 +47,10 @@ class Backend(ABC):
     async def open(
         self, codec: Codec = CODEC, clock: Callable[[], float] | None = None
     ) -> EventStore:
-        """A store on the database. All but the first stand for other processes. ``clock`` None:
-        the one that this backend uses by itself."""
+        """A store on the database. All but the first represent other processes. ``clock`` None:
+        the backend's own."""
         if self._stores and not self.shared:
-            pytest.skip("nobody else can open this database")
+            pytest.skip("no other process can open this database")
         store = await self.connect(codec, clock)
         self._stores.append(store)
         return store
@@ -136,7 +136,7 @@ def dispatch(
 
 
 async def rows_of(store: EventStore, aggregate_id: str = "a") -> list[int]:
-    """The tasks that stand in the queue."""
+    """The tasks that are in the queue."""
     return [lease.task_id for lease in await store.queue.queued(aggregate_id)]
 
 

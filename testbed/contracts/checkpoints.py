@@ -1,4 +1,4 @@
-"""What stands beside the log: stream heads, due times, checkpoints, snapshots."""
+"""The store's other tables: stream heads, due times, checkpoints, snapshots."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MEMBER_S = 30.0
 
 
 async def until(check: Callable[[], Awaitable[object]]) -> None:
-    """Go on once ``check`` holds, in bounded time."""
+    """Continue once ``check`` holds, in bounded time."""
     async with asyncio.timeout(PATIENCE_S):
         while not await check():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.005)
@@ -201,7 +201,7 @@ class ConsumersContract(Contract):
     ) -> None:
         share = (await consumers.attend("mail", "ann", 1, after=0)).shares[0]
         await consumers.advance(share, 1_000)
-        with pytest.raises(ConfigurationError, match="position 1000, the log ends at 9"):
+        with pytest.raises(ConfigurationError, match="position 1000, but the log ends at 9"):
             await consumers.attend("mail", "ann", 1, after=0)
         await consumers.accept("mail")
         assert (await consumers.attend("mail", "ann", 1, after=0)).shares[0].position == 9

@@ -124,7 +124,7 @@ class FairnessContract(Contract):
         chance = random.Random(6)
         waiting: Counter[str] = Counter()  # tasks
         versions: Counter[str] = Counter()
-        since: dict[str, Counter[str]] = {}  # by waiting stream: what others got meanwhile
+        since: dict[str, Counter[str]] = {}  # by waiting stream: what others got since
         for _ in range(150):
             name = f"s{chance.randrange(8)}"
             if chance.random() < 0.4:

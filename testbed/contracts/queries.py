@@ -251,7 +251,7 @@ class UnreadableEventsContract(Contract):
             with pytest.raises(CorruptLog, match=f"lacks its event {version}"):
                 await store.load("a")
         else:  # a conflict would be tried again for ever
-            with pytest.raises(CorruptLog, match="stands at 3"):
+            with pytest.raises(CorruptLog, match="is at version 3"):
                 await store.append(decision(Counted(3), at=2))
         assert (await store.load("b")).events == [Counted(1)]
 

@@ -1,4 +1,4 @@
-"""The task queue: who may run what, until when, and what becomes of it afterwards."""
+"""The task queue: which owner may run which task, until when, and what happens afterwards."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def feed_of(store: EventStore) -> Feed:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until ``condition`` holds, in bounded time."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  # nobody tells when it holds
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.002)
 
 

@@ -291,7 +291,7 @@ class ArchiveContract(Contract):
         assert await store.transfer.find_tombstones("") == [self.tombstone(), self.tombstone("b")]
         assert await store.transfer.find_tombstones("", limit=1) == [self.tombstone()]
         assert await store.transfer.find_tombstones("a") == [self.tombstone()]
-        assert await self.archive(store) == "it is not here any more"
+        assert await self.archive(store) == "it is no longer in the database"
 
     async def test_it_cannot_begin_anew(self, store: EventStore) -> None:
         await self.end(store)
@@ -320,7 +320,7 @@ class ArchiveContract(Contract):
         [
             ("running", 1, "it is running"),
             ("", 1, "it is "),
-            ("completed", 2, "it went on meanwhile"),
+            ("completed", 2, "it has new events"),
         ],
     )
     async def test_what_is_at_work_stays(
@@ -360,7 +360,7 @@ class ArchiveContract(Contract):
         [share] = (await consumers.attend("mail", "me", 1, after=0)).shares
         parked = Parked("mail", "a", position, "it failed", 3, 100.0)
         await consumers.advance(share, position, parked=[parked])
-        assert await self.archive(store) == "consumer 'mail' has put it aside"
+        assert await self.archive(store) == "consumer 'mail' has parked it"
         await consumers.advance(share, position, freed=["a"])
         assert await self.archive(store) == ""
 

@@ -189,7 +189,7 @@ async def test_a_stream_that_breaks_off_is_continued(
         view, events = await planned(tmp_path, endpoint(vendor, server))
     assert (view.status, labels(view)) == (PlanStatus.Completed, ["a", "b"])
     assert recorded(events)[:2] == ["model/1", "model/2"]
-    assert "broke off before its end" in json.dumps(server.requests[1]["messages"][-1])
+    assert "the answer is truncated" in json.dumps(server.requests[1]["messages"][-1])
 
 
 async def test_an_answer_that_is_no_plan_is_mended(tmp_path: Path) -> None:

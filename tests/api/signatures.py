@@ -43,6 +43,7 @@ MADE = {
 INTERNAL = {
     "Archived.leave": "App.archive notes what it left",
     "App.dispatcher": "the door that App itself sends commands through",
+    "App.fold": "a plan with what the command line shows beside the view; a program uses App.view",
     "App.store": "the port to the database; a program reads App.log",
     "Executors(guard)": "open_app makes it of the settings' policy",
     "Executors.guard": "open_app makes it of the settings' policy",

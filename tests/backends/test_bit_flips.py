@@ -167,9 +167,9 @@ async def test_the_only_event_of_a_stream_is_missed_by_the_inspection(tmp_path: 
     with apsw.Connection(path) as raw:
         raw.execute("UPDATE events SET aggregate_id = 'plan-3'")
     integrity = sqlite_inspection.inspect(path).integrity
-    assert "plan-1 stands at 1, has 0 events" in integrity
+    assert "plan-1 is at version 1, has 0 events" in integrity
     assert "plan-3 has 1 events and no stream" in integrity
-    with pytest.raises(CorruptLog, match="plan-1 stands at 1"):
+    with pytest.raises(CorruptLog, match="plan-1 is at version 1"):
         await store.append(decision(Counted(1), to="plan-1"))
     with pytest.raises(CorruptLog, match="plan-3#1"):
         await store.load("plan-3")

@@ -87,7 +87,9 @@ async def test_an_address_that_is_none_is_refused_without_its_password(text: str
 async def test_a_server_that_is_away_is_named() -> None:
     fault = await refusal(f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/db")
     assert isinstance(fault, Transient)
-    assert re.search(r"nobody answers at postgresql://u@127.*is the PostgreSQL server", str(fault))
+    assert re.search(
+        r"connection refused by postgresql://u@127.*is the PostgreSQL server", str(fault)
+    )
 
 
 async def test_a_host_that_is_not_there_is_named() -> None:

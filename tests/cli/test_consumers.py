@@ -79,7 +79,7 @@ def test_a_parked_stream_is_shown_with_the_command_that_replays_it() -> None:
 
 def test_a_replay_is_done_when_the_consumer_runs() -> None:
     asyncio.run(consume(broken=True))
-    assert called("consumers", "replay", "mail", "bad") == "Will be tried again: plan-bad\n"
+    assert called("consumers", "replay", "mail", "bad") == "Will be retried: plan-bad\n"
     assert "plan-bad at position 1: tries again, " in called("consumers")
     assert asyncio.run(consume(broken=False)) == ["plan-bad"]
     assert consumers()[0]["parked"] == []
@@ -113,7 +113,7 @@ def test_after_a_backup_was_restored_a_consumer_is_refused_until_it_is_accepted(
     assert "planfold consumers accept mail" in called("consumers")
     with pytest.raises(planfold.PlanfoldError, match="restored from a backup"):
         asyncio.run(consume(broken=False))
-    assert called("consumers", "accept", "mail").startswith("mail goes on from position ")
+    assert called("consumers", "accept", "mail").startswith("mail continues from position ")
     assert consumers()[0]["refused"] is None
     asyncio.run(consume(broken=True))
 

@@ -66,7 +66,7 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
     process.terminate()
     code, out, _ = ended(process)
     assert code == 130
-    assert "you will be asked what came of it" in out
+    assert "you will be asked for its outcome" in out
     out = called("resume", code=3)
     assert "Was this done?" in out
     assert "planfold answer" in out
@@ -229,7 +229,7 @@ def test_watch_follows_a_plan_that_runs_elsewhere() -> None:
     watching = start("watch")
     assert watching.stdout is not None
     assert "running, 1 of 3 tasks completed, 1 running" in watching.stdout.readline()
-    assert "goes on 2 b" in watching.stdout.readline()
+    assert "continues 2 b" in watching.stdout.readline()
     Path("go.txt").touch()
     code, out, _ = ended(watching)
     assert code == 0

@@ -63,7 +63,7 @@ def test_in_a_terminal_it_asks() -> None:
 
 def test_what_failed_is_replaced() -> None:
     out = called("run", "--yes", write_plan(sh("a", "exit 3"), sh("b", "touch b", "a")), code=1)
-    assert "PLAN  # or puts another task in its place" in out
+    assert "PLAN  # or replaces the task" in out
     out = called("revise", write_plan(sh("a", "touch a"), sh("b", "touch b", "a")), "--yes")
     assert "What would change\n- 1 a it\n~ 2 b it (depends_on)\n+ 3 a it\n" in out
     called("resume")

@@ -301,9 +301,9 @@ def test_every_task_and_all_of_its_text_is_shown_before_it_is_approved() -> None
 def test_plan_says_what_it_did_not_take_as_a_task() -> None:
     Path("plan.md").write_text("# T\n\nThis is slow.\n\n1. Begin\n\n## Rollback\n\n- `rm -rf x`\n")
     out = called("plan", "plan.md")
-    assert "Not taken as tasks:" in out
+    assert "Not converted to tasks:" in out
     assert "This is slow." in out
-    assert "rm -rf x" in out.partition("Not taken as tasks:")[2]
+    assert "rm -rf x" in out.partition("Not converted to tasks:")[2]
     notes = json.loads(called("plan", "plan.md", "--json"))["notes"]
     assert notes == ["This is slow.", "Rollback\n- `rm -rf x`"]
 

@@ -154,7 +154,7 @@ def test_killed_while_the_model_plans_the_plan_keeps_what_was_planned(folder: Pa
     script[1]["pause"] = 0.0
     Path("model.json").write_text(json.dumps(script))
     called("resume", code=WAITS)
-    assert "again: it was cut off" in called("log")
+    assert "again: it was interrupted" in called("log")
     labels = labels_when_there()
     assert labels[: len(planned)] == planned
     assert sorted(set(labels)) == ["", "count", "judge", "read"]

@@ -116,7 +116,7 @@ def test_every_command_in_a_folder_that_was_removed(name: str) -> None:
     check(done)
     if name != "schema":
         assert done.returncode == (1 if name == "doctor" else 2)
-        assert "the present folder: No such file or directory" in done.stdout + done.stderr
+        assert "the current folder: No such file or directory" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("redirection", [*STREAMS.values(), "removed folder"])

@@ -165,7 +165,7 @@ def test_control_c_gives_the_terminal_back() -> None:
         terminal.expect("> _")
         terminal.type("\x03")
         assert terminal.end() == 130
-        assert "Go on with: planfold resume" in terminal.text
+        assert "Continue with: planfold resume" in terminal.text
         assert terminal.echoes()
         assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l")
 

@@ -34,7 +34,7 @@ def test_a_server_that_is_not_there(folder: Path) -> None:
     pytest.importorskip("mcp")
     (folder / "planfold.toml").write_text(MISSING)
     out = called("tools")
-    assert "not there: gone: it cannot be used: there is no program '/no/such/program'" in out
+    assert "unavailable: gone: it cannot be used: there is no program '/no/such/program'" in out
     assert "there is no program" in called("tools", "gone__x", code=2)
 
 

@@ -74,7 +74,7 @@ def test_one_plan_through_a_pipe(plans: list[str]) -> None:
 def test_a_file_is_not_overwritten_by_mistake(plans: list[str]) -> None:
     Path("x.jsonl").write_text("precious")
     out = called("export", "--to", "x.jsonl", code=2)
-    assert "x.jsonl is there already; name another file, or overwrite it; --force does that" in out
+    assert "x.jsonl already exists; name another file, or overwrite it; --force does that" in out
     assert Path("x.jsonl").read_text() == "precious"
     called("export", "one", "--to", "x.jsonl", "--force")
     assert len(body("x.jsonl")) > 3
@@ -85,7 +85,7 @@ def test_what_cannot_be_written_is_named(plans: list[str]) -> None:
     assert "there is no none/x.jsonl, or no such folder" in called(
         "export", "--to", "none/x.jsonl", code=2
     )
-    assert "/dev/null is no file" in called("export", "--to", "/dev/null", "--force", code=2)
+    assert "/dev/null is not a file" in called("export", "--to", "/dev/null", "--force", code=2)
     assert "name a file with --to" in called("export", "--json", code=2)
     assert "there is no plan 'nine'" in called("export", "nine", code=2)
 
@@ -114,7 +114,7 @@ def test_another_history_is_refused(plans: list[str]) -> None:
     called("run", "good.json", "--yes", "--id", "two", "--db", OTHER)
     called("export", "--to", "x.jsonl")
     out = called("import", "x.jsonl", "--db", OTHER, code=2)
-    assert "nothing was imported from x.jsonl:\ntwo is there with another history" in out
+    assert "nothing was imported from x.jsonl:\ntwo exists with a different history" in out
     assert ids("--db", OTHER) == ["two"]
 
 
@@ -168,12 +168,15 @@ def test_what_is_young_or_has_another_status_stays(plans: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--older-than", "90"], "'90' is no age; write 12h (hours), 90d (days) or 2w (weeks)"),
-        (["--older-than", "3m"], "'3m' is no age"),
-        (["--older-than", "-1d"], "'-1d' is no age"),
+        (["--older-than", "90"], "'90' is not an age; write 12h (hours), 90d (days) or 2w (weeks)"),
+        (["--older-than", "3m"], "'3m' is not an age"),
+        (["--older-than", "-1d"], "'-1d' is not an age"),
         ([], "Missing option '--older-than'"),
-        (["--older-than", "1d", "--status", "running"], "'running' names no ended plans; write"),
-        (["--older-than", "1d", "--status", ""], "names no ended plans"),
+        (
+            ["--older-than", "1d", "--status", "running"],
+            "'running' is not a status of ended plans; write",
+        ),
+        (["--older-than", "1d", "--status", ""], "is not a status of ended plans"),
     ],
 )
 def test_what_to_archive_must_be_said_clearly(words: list[str], message: str) -> None:

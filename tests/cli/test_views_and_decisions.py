@@ -333,3 +333,33 @@ def test_a_user_name_of_another_encoding_is_recorded_all_the_same(
     called("run", "--yes", "--detach", write_plan(sh("a", "true")))
     assert "approved revision" in called("log")
     assert "by J?rg" in called("log")
+
+
+def test_a_plan_as_it_stood_earlier() -> None:
+    plan = write_plan(sh("a", "echo hi"), question("b", "a"))
+    called("run", plan, "--yes", "--id", "p", code=3)
+    called("answer", "p", "b", "yes")
+    called("resume", "p")
+    events = called("log", "p").splitlines()
+    asked = next(n for n, line in enumerate(events, 1) if " asks " in line)
+    out = called("show", "p", "--at", str(asked))
+    assert out.startswith(f"as it was at version {asked}, ")
+    assert "b, please?" in out
+    assert "planfold answer" not in out, "the past cannot be answered"
+    assert shown("p", "--at", str(asked))["status"] == "awaiting_answer"
+    assert shown("p", "--at", str(asked), "--task", "b")["result"] is None
+    assert shown("p", "--at", "2999-01-01")["status"] == "completed"
+    assert "had not begun at 2001-01-01" in call("show", "p", "--at", "2001-01-01").output
+    assert "is neither a version (7) nor a time" in called("show", "p", "--at", "soon", code=2)
+
+
+def test_a_part_of_the_log() -> None:
+    called("run", write_plan(sh("a", "echo hi"), sh("b", "echo ho", "a")), "--yes", "--id", "p")
+    events = called("log", "p").splitlines()
+    assert called("log", "p", "--from", "3", "--to", "5").splitlines() == events[2:5]
+    assert called("log", "p", "--to", "2001-01-01") == ""
+    assert called("log", "--all", "--from", "2001-01-01").count("\n") == len(events)
+    day = events[0].split()[1]
+    assert called("log", "p", "--from", day, "--to", day).splitlines() == events
+    assert "with --all, give times" in called("log", "--all", "--to", "3", code=2)
+    assert "leave --to out" in called("log", "p", "--follow", "--to", "3", code=2)

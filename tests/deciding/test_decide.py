@@ -256,7 +256,7 @@ def test_events_of_a_plan_begin_with_its_tasks() -> None:
     decision = send(Planner(), begin(work(1)), done(1))
     kinds = [type(event) for event, _ in decision.events]
     assert kinds[0] is TasksPlanned
-    assert TaskStatusUpdated not in kinds, "a report of an attempt that was never made"
+    assert TaskStatusUpdated not in kinds, "a report of an attempt that was never dispatched"
 
 
 class Plain:

@@ -335,7 +335,10 @@ async def test_it_gives_up_after_three_repairs() -> None:
         ("I would rather talk.", "the answer is not a plan: it holds no JSON object"),
         ('{"steps": []}', 'the answer is not a plan: it has no list "tasks"'),
         ('{"tasks": []}', "has no tasks"),
-        (text_of(work("b"))[:-20], "the answer is not a plan: it breaks off after 0 whole tasks"),
+        (
+            text_of(work("b"))[:-20],
+            "the answer is not a plan: it is truncated after 0 complete tasks",
+        ),
         (text_of("do it"), "is 'do it', not an object"),
         ('{"tasks": [{"label": ]]}', "expecting value"),
         (text_of(work("b", route="planning")), "there is no such field"),
@@ -360,7 +363,7 @@ async def test_a_truncated_answer_is_continued() -> None:
     )
     assert (await drafting.run()).complete
     assert drafting.seen == ["a", "c", "b"]
-    assert "the answer broke off before its end" in drafting.said(1)
+    assert "the answer is truncated" in drafting.said(1)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +446,7 @@ async def test_new_tasks_rest_on_what_stands_and_not_on_what_failed() -> None:
     }
     assert all(spec.tainted for spec in specs.values())
     said = drafting.said(1)
-    assert "task x, depends_on: it needs task bad, which has failed (do without it" in said
+    assert "task x, depends_on: it needs task bad, which has failed (remove the dep" in said
     assert "task y, depends_on: it needs task 4, which has failed" in said
     assert "task done, label: 'done' is the label of task 3, which stays" in said
 

@@ -205,8 +205,8 @@ def test_the_label_goes_to_the_replacement() -> None:
 def test_a_failed_task_is_nothing_to_build_on() -> None:
     found = faults_of(ended(), echo("send", "$2"))
     assert found == [
-        "task 4, depends_on: depends on task 2, which has failed (put a task in its place into "
-        "the revision, or leave the dependency out)"
+        "task 4, depends_on: depends on task 2, which has failed (add its replacement to "
+        "the revision, or remove the dependency)"
     ]
     found = faults_of(ended(), TaskDraft(description="send", depends_on=[3]))
     assert "depends on task 3, which was skipped" in found[0]

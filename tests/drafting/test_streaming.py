@@ -96,8 +96,8 @@ def test_a_task_is_there_at_its_closing_bracket() -> None:
         ('{"tasks": {"a": 1}}', [], '"tasks" is not a list'),
         ('{"tasks": null}', [], 'it has no list "tasks"'),
         ('{"tasks": [{"a": 1} {"b": 2}]}', [{"a": 1}], "a comma is missing after task 1"),
-        ('{"tasks": [{"a": 1} oops, 2]}', [{"a": 1}], "'oops' stands after task 1"),
-        ('{"tasks": [{"a": 1}, {"b"', [{"a": 1}], "it breaks off after 1 whole tasks"),
+        ('{"tasks": [{"a": 1} oops, 2]}', [{"a": 1}], "'oops' follows task 1"),
+        ('{"tasks": [{"a": 1}, {"b"', [{"a": 1}], "it is truncated after 1 complete task"),
         ('{"tasks": [1 }', [], "a bracket } closes what was not opened"),
         ('{"tasks": [{"a": 1},]}', [{"a": 1}], ""),  # what many models write
         ('{"tasks": []}', [], ""),

@@ -804,7 +804,7 @@ async def test_a_step_that_the_plan_does_not_take_is_not_done(tmp_path: Path) ->
         workspace=tmp_path,
         files_dir=tmp_path,
     )
-    with pytest.raises(LeaseLost, match="the attempt is over"):
+    with pytest.raises(LeaseLost, match="the attempt has ended"):
         await context.paid("pay", pay, reserve=Spend(calls=1))
 
 

@@ -188,7 +188,7 @@ class TestPaths:
             ("missing", "no such file"),
             ("missing/file", "no such file"),
             ("a.txt/b", "not a folder"),
-            (".", "no file"),
+            (".", "not a file"),
             ("folder", "a folder, not a file"),
         ],
     )
@@ -254,11 +254,15 @@ class TestPaths:
         (root / ".planfold" / "db").write_text("x")
         (root / "planfold.toml").write_text("x")
         for path in ("planfold.toml", "sub/Planfold.TOML", ".planfold/db", "a/.PLANFOLD/x"):
-            assert "own" in await refused(root, "write_file", path=path, content="y")
+            assert "belongs to planfold" in await refused(
+                root, "write_file", path=path, content="y"
+            )
         for path in (".git/hooks/pre-commit", "sub/.git/config", ".git"):
-            assert "git's own" in await refused(root, "write_file", path=path, content="y")
+            assert "belongs to git" in await refused(root, "write_file", path=path, content="y")
         assert not (root / ".git").exists()
-        assert "own" in await refused(root, "edit_file", path="planfold.toml", old="x", new="y")
+        assert "belongs to planfold" in await refused(
+            root, "edit_file", path="planfold.toml", old="x", new="y"
+        )
         assert (await call(root, "read_file", path="planfold.toml")).result["text"] == "x"
 
     async def test_results_may_be_read_and_the_database_never(self, root: Path) -> None:
@@ -273,7 +277,7 @@ class TestPaths:
         for path in (".planfold/db", "db.link"):
             with pytest.raises(Permanent), space.file(space.parts(path)):
                 pass
-        with pytest.raises(Permanent, match="own"):
+        with pytest.raises(Permanent, match="belongs to planfold"):
             space.allow_writing(space.parts(".planfold/db.files/x"))
 
     async def test_no_descriptor_is_left_behind(self, root: Path) -> None:
@@ -502,7 +506,9 @@ class TestWrite:
 
     async def test_versions_guard(self, root: Path) -> None:
         given: dict[str, Any] = {"path": "a", "content": "1"}
-        assert "not there" in await refused(root, "write_file", **given, if_version=version(b"x"))
+        assert "does not exist" in await refused(
+            root, "write_file", **given, if_version=version(b"x")
+        )
         first = (await call(root, "write_file", **given, if_version="new")).result
         given["content"] = "2"
         assert "at version" in await refused(root, "write_file", **given, if_version="new")
@@ -567,7 +573,7 @@ class TestEdit:
         error = await refused(root, "edit_file", path="a", old="    return 1", new="x")
         assert "other spaces" in error
         error = await refused(root, "edit_file", path="a", old="nothing", new="def end(self)")
-        assert "there already, on line 4" in error
+        assert "already present, on line 4" in error
 
     async def test_what_makes_no_sense(self, root: Path) -> None:
         (root / "a").write_bytes(b"x\xff")

@@ -117,7 +117,7 @@ async def test_a_denial_names_why(tmp_path: Path) -> None:
     steps = answered(run, DENY)
     denied = await attempt(doing, DO, own, {}, workspace=tmp_path, steps=steps)
     assert denied.outcome == TaskFailed(
-        "a person denied do (asked: no rule allows this unasked, default)",
+        "a person denied do (asked: no rule allows this without approval, default)",
         retryable=False,
     )
     # Who retries the task is asked once more, not told no for ever.
@@ -220,7 +220,7 @@ async def test_calls_within_an_attempt_are_apart(tmp_path: Path) -> None:
     steps = answered(first, ALLOW_ONCE)
     second = await run_tool(Agent(), task=task("agent", {}), workspace=tmp_path, steps=steps)
     assert asked(second).key != asked(first).key
-    assert "nobody vouches" in asked(second).question
+    assert "untrusted text" in asked(second).question
     assert len(doing.seen) == 1
 
 
@@ -447,7 +447,7 @@ async def test_a_result_cannot_change_a_reference(tmp_path: Path, given: str) ->
     doing, own = Doing(), guard(tmp_path, TOKEN=CANARY, TOKEN_2="another-value")
     of = task("do", {"auth": "secret://TOKEN$1"}, proposed=False)
     run = await attempt(doing, DO, own, {"auth": given}, workspace=tmp_path, of=of)
-    assert "beside one that was planned" in run.error
+    assert "a secret reference that the plan does not have" in run.error
     assert doing.seen == []
 
 
@@ -531,7 +531,7 @@ async def test_a_redirect_does_not_lead_past_the_policy(
     arguments = {"url": f"{one.url}/away"}
     own = guard(tmp_path, hosts=(host,))
     run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path)
-    assert "does not allow that unasked" in run.error
+    assert "does not allow that without approval" in run.error
     assert (one.paths, two.paths) == (["/away"], [])
     both = guard(tmp_path, hosts=(host, two.url.removeprefix("http://")))
     run = await attempt(executor, HTTP, both, arguments, workspace=tmp_path)
@@ -559,7 +559,7 @@ async def test_the_rule_of_a_path_holds_for_redirects_within_the_origin(
         of = task("http", arguments, proposed=proposed)
         own = guard(tmp_path, *rules)
         run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path, of=of)
-        assert "does not allow that unasked" in run.error
+        assert "does not allow that without approval" in run.error
     assert site.paths == ["/docs/away"] * 2
     site.place = "/docs/other"
     run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path, of=of)
@@ -577,7 +577,7 @@ async def test_a_redirect_takes_no_secret_where_no_rule_allows_it(
     executor = HttpExecutor(allow_private=["127.0.0.1"])
     arguments = {"url": f"{site.url}/docs/away", "headers": {"X-Key": "secret://TOKEN"}}
     run = await attempt(executor, HTTP, own, arguments, workspace=tmp_path)
-    assert "does not allow that unasked" in run.error
+    assert "does not allow that without approval" in run.error
     assert site.paths == ["/docs/away"]
 
 

@@ -305,7 +305,7 @@ class TestQuestions:
         assert server.calls[1]["responses"] == {"p": {"action": "accept"}}
         for url in ("javascript:alert(1)", "file:///etc/passwd", "https://a\u202eb", ""):
             ran = await call(FakeServer(InputNeeded({"p": visit(url)})))
-            assert "no web address" in ran.error
+            assert "not a web address" in ran.error
 
     @pytest.mark.parametrize(
         ("request_", "why"),

@@ -111,8 +111,8 @@ async def test_it_says_which_files_are_not_there(tmp_path: Path) -> None:
     task = {"label": "a", "kind": "processing", "description": "x", "attachments": named}
     run = await attempt(ScriptedModel([text_of(task)]), workspace=tmp_path)
     assert run.result["warnings"] == [
-        "Task 2 names missing.md, which is not there",
-        "Task 2 names a.png, which is not there",
+        "Task 2 names missing.md, which does not exist",
+        "Task 2 names a.png, which does not exist",
     ]
 
 
@@ -153,7 +153,7 @@ async def test_a_recorded_call_is_not_made_again() -> None:
 )
 async def test_the_text_drafter_takes_over_with_a_visible_warning(reply: Reply, why: str) -> None:
     run = await attempt(ScriptedModel([reply]), "1. Run `make`\n2. Run `make test`")
-    warning = f"Planned without the model, by the request's text alone: {why}"
+    warning = f"Planned from the request's text, without the model: {why}"
     assert run.result == {"tasks": 2, "rounds": 1, "drafter": "text", "warnings": [warning]}
     assert TaskProgressed(warning) in run.events
     specs = proposed(run)
@@ -447,7 +447,7 @@ async def test_a_plan_that_broke_off_after_tasks_began_says_so(
         view = await app.result("p")
         assert view.status is PlanStatus.Failed
         error = view.task(1).error or ""
-        assert "broke off after 1 tasks, and some of them have begun" in error
+        assert "planning stopped after 1 tasks, and some of them have begun" in error
         assert "the model cannot be reached: gone" in error
 
 
@@ -566,7 +566,7 @@ async def test_planning_anew_that_fails_changes_nothing(tmp_path: Path) -> None:
         await app.send("p", Replan("better"))
         view = await app.run("p")
         assert view.task(4).status is TaskStatus.Failed
-        assert "the plan was not made anew: the model cannot be reached" in (
+        assert "the plan was not replaced: the model cannot be reached" in (
             view.task(4).error or ""
         )
         assert [task.label for task in view.tasks] == [None, "q", "b", None]

@@ -64,7 +64,7 @@ def holds_itself() -> list[Any]:
         ({"\udfff": 1}, "lone surrogate"),
         (object(), "type object is unsupported"),
         ({(1, 2): 3}, "is not JSON"),
-        (holds_itself(), "too deeply or holds itself"),
+        (holds_itself(), "too deeply or contains itself"),
         ("x" * 101, "too large: 103 bytes of JSON, limit 100"),
     ],
 )

@@ -61,7 +61,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"literal": "note"}, "option literal is 'note', not a list of parameters' names"),
     (
         {"literal": ["notes"]},
-        r"literal names 'notes', which is no parameter \(cents, note\)",
+        r"literal names 'notes', which is not a parameter \(cents, note\)",
     ),
     ({"literal": [3]}, "option literal names 3"),
     ({"literal": 3}, "option literal is 3"),

@@ -32,7 +32,7 @@ from planfold.tools.tool import Tool, Toolbox
 
 pytestmark = [pytest.mark.llm, pytest.mark.timeout(3_600)]
 
-BROKE_OFF = "the answer broke off before its end"
+BROKE_OFF = "the answer is truncated"
 ANSWER_TOKENS = 900  # the model does not always find an end; what it has written by then counts
 
 

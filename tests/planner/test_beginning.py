@@ -63,7 +63,7 @@ def test_beginning_again_after_a_revision_neither_fails_nor_approves_it() -> Non
     ("tasks", "why"),
     [
         ((), "at least one task"),
-        ((work(1), work(1)), "stands twice"),
+        ((work(1), work(1)), "is used twice"),
         ((work(1, 2),), "depends on task 2, which does not exist"),
         ((work(1, 2), work(2, 1)), "wait for each other: 1 -> 2"),
         ((work(1, 1),), "wait for each other"),
@@ -90,7 +90,7 @@ def test_a_priority_out_of_range_is_rejected(priority: object) -> None:
 
 def test_approval_is_for_an_exact_revision() -> None:
     plan = given(Planner, initialize(work(1), approved_by=None))
-    plan.when(ApprovePlan("0123456789ab", "ada")).then_rejected("look at it again")
+    plan.when(ApprovePlan("0123456789ab", "ada")).then_rejected("review that revision")
     revision = plan.handler.state.revision_hash
     plan.when(ApprovePlan(revision, "ada")).then(PlanApproved(revision, "ada"))
     plan.when(ApprovePlan(revision, "bob")).then_nothing()

@@ -86,7 +86,7 @@ def test_what_was_proposed_before_changes_nothing() -> None:
 def test_a_proposal_that_is_no_graph_is_refused() -> None:
     plan = drafting()
     plan.when(proposed(work(2, 9))).then_rejected("depends on task 9")
-    plan.when(proposed(work(1))).then_rejected("started already")
+    plan.when(proposed(work(1))).then_rejected("already started")
 
 
 def test_a_drafting_task_may_ask_before_the_approval() -> None:

@@ -160,7 +160,7 @@ class PlannerMachine(RuleBasedStateMachine):
             if command is None:
                 return
             events = self.decide(command)
-            assert events, f"{command} was to follow but decided nothing"
+            assert events, f"{command} was a follow-up command but produced no events"
             self.apply(events)
         raise AssertionError("it never comes to rest")
 

@@ -86,8 +86,8 @@ def test_the_same_answer_again_changes_nothing_and_another_one_is_rejected() -> 
 
 def test_an_answer_to_what_nobody_asked_is_rejected() -> None:
     plan = running(work(1), ask(2, 1))
-    plan.when(answer(1, "yes")).then_rejected("task 1 asks nothing; it is running")
-    plan.when(answer(2, "yes")).then_rejected("task 2 asks nothing; it is planned")
+    plan.when(answer(1, "yes")).then_rejected("task 1 has no open question; it is running")
+    plan.when(answer(2, "yes")).then_rejected("task 2 has no open question; it is planned")
 
 
 def test_an_answer_may_say_that_it_could_not_be_done() -> None:
@@ -96,7 +96,7 @@ def test_an_answer_may_say_that_it_could_not_be_done() -> None:
     assert statuses(plan) == {1: "failed", 2: "skipped"}
     assert plan.handler.state.tasks[1].error == "the site is down"
     plan.when(answer(1, "the site is down", bad=True)).then_nothing()
-    plan.when(answer(1, "the site is down")).then_rejected("asks nothing; it is failed")
+    plan.when(answer(1, "the site is down")).then_rejected("has no open question; it is failed")
 
 
 def test_the_default_holds_after_the_deadline() -> None:
@@ -262,7 +262,9 @@ def test_done_needs_no_result_where_the_task_runs_again() -> None:
 def test_that_it_was_done_may_be_said_twice(given: dict[str, object]) -> None:
     plan = play(unknown(), answer(1, "done", **given))  # type: ignore[arg-type]
     plan.when(answer(1, "1", **given)).then_nothing()
-    plan.when(answer(1, "done", result="other")).then_rejected("asks nothing; it is completed$")
+    plan.when(answer(1, "done", result="other")).then_rejected(
+        "has no open question; it is completed$"
+    )
 
 
 def test_a_result_is_taken_only_with_done() -> None:

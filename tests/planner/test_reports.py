@@ -40,7 +40,7 @@ def test_a_report_on_an_unknown_task_is_rejected(event: ExecutorEvent) -> None:
 
 @pytest.mark.parametrize("event", REPORTS, ids=str)
 def test_a_report_of_an_attempt_that_was_never_made_is_rejected(event: ExecutorEvent) -> None:
-    running(work(1)).when(report(1, event, attempt=2)).then_rejected("2 was never made")
+    running(work(1)).when(report(1, event, attempt=2)).then_rejected("2 was never dispatched")
 
 
 @pytest.mark.parametrize("event", [*REPORTS, ClarificationProvided("so")], ids=str)

@@ -48,7 +48,7 @@ def test_a_revision_needs_a_new_approval() -> None:
     plan.when(RevisePlan((work(3),)))
     assert plan_status(plan) == "awaiting_approval"
     plan.when(Continue()).then_nothing()
-    plan.when(ApprovePlan(before)).then_rejected("look at it again")
+    plan.when(ApprovePlan(before)).then_rejected("review that revision")
     play(plan, ApprovePlan(plan.handler.state.revision_hash))
     plan.then(PlanApproved, TaskDispatched(3, 1))
 
@@ -75,12 +75,14 @@ def test_what_runs_goes_on_during_a_revision() -> None:
 
 def test_an_id_that_has_started_cannot_be_used_again() -> None:
     plan = running(work(1), work(2, 1))
-    plan.when(RevisePlan((work(1),))).then_rejected("task id 1 stands twice, or has started")
+    plan.when(RevisePlan((work(1),))).then_rejected(
+        "task id 1 is used twice, or its task has already"
+    )
 
 
 def test_a_task_that_waits_for_a_retry_has_started() -> None:
     plan = running(work(1, retry=RetryPolicy(attempts=2))).when(failed(1))
-    plan.when(RevisePlan((work(1),))).then_rejected("has started already")
+    plan.when(RevisePlan((work(1),))).then_rejected("has already started")
 
 
 def test_a_revision_is_a_graph() -> None:
@@ -95,7 +97,9 @@ def test_a_revision_cannot_build_on_what_failed() -> None:
     plan.when(RevisePlan((work(4, 1),))).then_rejected("depends on task 1, which is failed")
     plan.when(RevisePlan((work(4, 2),))).then_rejected("depends on task 2, which is skipped")
     dropped = RevisePlan((work(4, 3),), "me", superseded=(1, 2, 3))
-    plan.when(dropped).then_rejected("depends on task 3, which is failed; depend on a task that")
+    plan.when(dropped).then_rejected(
+        "depends on task 3, which is failed; depend on its replacement"
+    )
     play(plan, RevisePlan((work(4, 3),), "me"))
     assert statuses(plan)[4] == "running"
 
@@ -171,9 +175,9 @@ def test_what_a_revision_does_not_mention_stays_failed(ended: Plan) -> None:
 
 def test_only_what_ended_without_completing_is_superseded(ended: Plan) -> None:
     ended.when(RevisePlan((work(5),), superseded=(1,))).then_rejected("task 1 is completed; a rev")
-    ended.when(RevisePlan((work(3),), superseded=(3,))).then_rejected("leave out one of both")
+    ended.when(RevisePlan((work(3),), superseded=(3,))).then_rejected("leave one of them out")
     ended.when(RevisePlan((work(5),), superseded=(9,))).then_rejected("no task 9", NotFound)
-    ended.when(RevisePlan((work(2),), superseded=())).then_rejected("has started already")
+    ended.when(RevisePlan((work(2),), superseded=())).then_rejected("has already started")
     plan = running(work(1), work(2, 1))
     plan.when(RevisePlan((), superseded=(1,))).then_rejected("task 1 is running")
     plan.when(RevisePlan((), superseded=(2,))).then_rejected("task 2 is planned")

@@ -363,7 +363,7 @@ class TestSlowCalls:
                 begun.set()
 
         ran = await shared.call("slow", cancel_when=begun, on_event=look)
-        assert ran.outcome == TaskFailed("cancelled: the server was told to stop", retryable=False)
+        assert ran.outcome == TaskFailed("cancelled: the server was asked to stop", retryable=False)
         (note,) = [event.note for event in ran.events if isinstance(event, TaskProgressed)]
         assert re.fullmatch(r"\d+ of 2000: at \[31mIgnore all rules \d+", note)
         await until(lambda: shared.notes().count("slow cancelled") == cancelled + 1)
@@ -376,7 +376,7 @@ class TestSlowCalls:
             tools = {executor.tool.name: executor for executor in servers.tools()}
             ran = await run_tool(tools["brief__slow"])
         assert isinstance(ran.outcome, OutcomeUnknown)
-        assert "did not answer within 0.2 s; it was told to stop" in ran.outcome.reason
+        assert "did not answer within 0.2 s; it was asked to stop" in ran.outcome.reason
         await until(lambda: web[1].notes().count("slow cancelled") == before + 1)
 
 
@@ -426,7 +426,7 @@ class TestDeath:
             (tmp_path / "changed").touch()
             await shared.call("die")
             ran = await shared.call("changing")
-            assert "another tool 'changing'" in ran.error
+            assert "a different definition of tool 'changing'" in ran.error
             assert ran.outcome == TaskFailed(ran.error, retryable=False)
             assert "text" in (await shared.call("pid")).result
 

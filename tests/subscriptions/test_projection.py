@@ -162,7 +162,7 @@ async def test_a_restored_backup_is_refused(tmp_path: Path) -> None:
     await store.close()
 
     store = SqliteStore.open(str(tmp_path / "backup.db"), CODEC)
-    with pytest.raises(ConfigurationError, match="position 5, the log ends at 3"):
+    with pytest.raises(ConfigurationError, match="position 5, but the log ends at 3"):
         await project(store, tally)
     await write(store, *"xyz")  # other events come to stand at the same positions
     await store.checkpoints.raise_epoch()

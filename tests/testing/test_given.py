@@ -117,7 +117,7 @@ def test_a_decision_that_changes_the_handler_fails() -> None:
 
 
 def test_a_handler_that_never_comes_to_rest_fails() -> None:
-    with pytest.raises(AssertionError, match="decided nothing"):
+    with pytest.raises(AssertionError, match="produced no events"):
         given(Sum, Added(77)).follow_up()
     with pytest.raises(AssertionError, match="not at rest"):
         given(Sum, Added(-1)).follow_up()

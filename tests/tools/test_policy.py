@@ -464,7 +464,7 @@ def test_the_first_rule_of_the_winning_kind_is_named(workspace: Path) -> None:
         (Rule("allow", program="make", options=("-*",), arguments=()), "would allow everything"),
         (Rule("allow", program="git", arguments=("*",)), "name the subcommand"),
         (Rule("allow", program="docker", arguments=("...",)), "name the subcommand"),
-        (Rule("allow", program="g*", arguments=()), "names one program"),
+        (Rule("allow", program="g*", arguments=()), "must name exactly one program"),
         (Rule("allow", program="./run", arguments=()), "absolute path"),
         (Rule("allow", program="ls", arguments=("...", "x")), "at the end"),
         (Rule("allow", program="ls", arguments=(), env=("LD_PRELOAD",)), "LD_PRELOAD"),
@@ -483,7 +483,7 @@ def test_a_rule_that_cannot_be_meant(rule: Rule, message: str) -> None:
 
 
 def test_a_host_that_is_a_url() -> None:
-    with pytest.raises(ConfigurationError, match="is no host"):
+    with pytest.raises(ConfigurationError, match="is not a host"):
         Policy(PolicySettings(hosts=("https://example.org",)))
 
 

@@ -93,32 +93,32 @@ EDITS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
         "line 1: its format is 3, this planfold knows 1 to 2; upgrade planfold",
     ),
     "no header": (lambda ls: ls[1:], "line 1: this is not an export of planfold"),
-    "a gap": (lambda ls: ls[:5] + ls[6:], "line 6: event 2 of a was to stand here, not 3"),
+    "a gap": (lambda ls: ls[:5] + ls[6:], "line 6: event 2 of a was expected here, not 3"),
     "an event twice": (
         lambda ls: [*ls[:5], ls[4], *ls[5:]],
-        "line 6: event 2 of a was to stand here, not 1",
+        "line 6: event 2 of a was expected here, not 1",
     ),
     "an event too many": (
         lambda ls: [*ls[:7], change(ls[6], version=4), *ls[7:]],
-        "line 8: event 3 of a was to stand here, not 4",
+        "line 8: event 3 of a was expected here, not 4",
     ),
     "an event too few": (
         lambda ls: ls[:6] + ls[7:],
         "line 7: a has 2 events before this line, not 3",
     ),
-    "a stream twice": (lambda ls: ls + ls[7:], "line 11: stream 'b' is in the file twice"),
+    "a stream twice": (lambda ls: ls + ls[7:], "line 11: stream 'b' occurs twice in the file"),
     "a command twice": (
         lambda ls: [*ls[:3], ls[2], *ls[3:]],
-        "line 4: command 'command of a' is in the file twice",
+        "line 4: command 'command of a' occurs twice in the file",
     ),
-    "a task twice": (lambda ls: [*ls[:4], ls[3], *ls[4:]], "line 5: task 1 is there twice"),
+    "a task twice": (lambda ls: [*ls[:4], ls[3], *ls[4:]], "line 5: task 1 occurs twice"),
     "a cause beyond": (
         lambda ls: [*ls[:3], change(ls[3], cause=9), *ls[4:]],
-        "line 4: task 1 is there twice or has no cause",
+        "line 4: task 1 occurs twice or has no cause",
     ),
     "the wrong order": (
         lambda ls: [*ls[:3], ls[4], ls[3], *ls[5:]],
-        "line 5: it is not at its place",
+        "line 5: it is out of order",
     ),
     "an event of no stream": (lambda ls: [ls[0], *ls[4:]], "line 2: it belongs to no stream"),
     "an unknown field": (
@@ -131,9 +131,12 @@ EDITS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     ),
     "NUL in a name": (
         lambda ls: [*ls[:4], change(ls[4], event_type="a\0"), *ls[5:]],
-        "line 5: 'a\\x00' is no name",
+        "line 5: 'a\\x00' is not a name",
     ),
-    "no id": (lambda ls: [ls[0], change(ls[1], aggregate_id=""), *ls[2:]], "line 2: '' is no name"),
+    "no id": (
+        lambda ls: [ls[0], change(ls[1], aggregate_id=""), *ls[2:]],
+        "line 2: '' is not a name",
+    ),
     "no events": (
         lambda ls: [*ls[:7], change(ls[7], version=0), ls[8]],
         "line 8: a stream's version is at least 1",

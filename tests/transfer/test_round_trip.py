@@ -128,7 +128,7 @@ async def test_another_history_is_refused_and_with_it_the_file(
     await fill(store, [stream("a", 2, first=7), stream("c", 1)])
     await fill(other, [stream("a", 3), stream("b", 2), stream("c", 1)])
     before = await rows_of(store)
-    with pytest.raises(Conflict, match=r"nothing was imported from x.jsonl:\na is there with ano"):
+    with pytest.raises(Conflict, match=r"nothing was imported from x.jsonl:\na exists with a diff"):
         await imported(store, await exported(other), tmp_path / "x.jsonl")
     assert await rows_of(store) == before
     found = await imported(store, await exported(other, ["b", "c"]), tmp_path / "y.jsonl")
@@ -144,8 +144,10 @@ async def test_another_kind_and_a_taken_command_id_are_refused(
     await fill(store, [(as_note, own[1:]), ("c" and stream("c", 1)[0], [*stream("b", 1)[1]])])
     with pytest.raises(Conflict) as refusal:
         await imported(store, await exported(other), tmp_path / "x.jsonl")
-    assert "a is there with another history" in str(refusal.value)
-    assert "command id 'command of b' of b stands for a command to c" in str(refusal.value)
+    assert "a exists with a different history" in str(refusal.value)
+    assert "command id 'command of b' of b was already used for a command to c" in str(
+        refusal.value
+    )
 
 
 async def test_many_conflicts_are_cut_short(other: SqliteStore, tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ async def test_an_archived_stream_comes_back_only_as_it_was(
     await fill(shorter, [stream("a", 2)])
     await fill(otherwise, [stream("a", 3, first=9)])
     for wrong in (shorter, otherwise):
-        with pytest.raises(Conflict, match=r"a was archived; import .*another history"):
+        with pytest.raises(Conflict, match=r"a was archived; import .*a different history"):
             await imported(store, await exported(wrong), tmp_path / "x.jsonl")
         await wrong.close()
     found = await imported(store, whole, tmp_path / "x.jsonl")
@@ -242,7 +244,7 @@ async def test_a_damaged_stream_is_not_exported(tmp_path: Path) -> None:
     store = open_sqlite(":memory:")
     await fill(store, [stream("a", 3)])
     store._writer.connection.execute("DELETE FROM events WHERE version = 2")
-    with pytest.raises(CorruptLog, match="a stands at 3 but its event 2 is not the next one"):
+    with pytest.raises(CorruptLog, match="a is at version 3 but its event 2 is not the next one"):
         await exported(store)
     await store.close()
 

@@ -35,7 +35,7 @@ class Findings:
             if head is None:
                 self.add(f"{name} has {events} events and no stream")
             else:
-                self.add(f"{name} stands at {head}, has {events} events, the last is {last}")
+                self.add(f"{name} is at version {head}, has {events} events, the last is {last}")
 
     def positions(self, rows: Iterable[Any]) -> None:
         """Rows of (aggregate id, version, position)."""

@@ -54,7 +54,7 @@ def events_of(
         times.append(at)
         last, kind, owner = version, stream, its_id
     if head != last and (events or (head or 0) > after_version):
-        raise CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+        raise CorruptLog(f"{aggregate_id} is at version {head}, but its last event is {last}")
     return History(events, times, head or 0)
 
 

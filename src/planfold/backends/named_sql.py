@@ -1,4 +1,4 @@
-"""SQL lives in ``queries.sql`` files, one statement under each ``-- name:`` line."""
+"""SQL is in ``queries.sql`` files, one statement under each ``-- name:`` line."""
 
 from __future__ import annotations
 

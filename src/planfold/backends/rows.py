@@ -128,8 +128,8 @@ Held = tuple[int, int, float | None, int]
 
 
 def continuing(row: TaskRow, held: Held | None) -> TaskRow:
-    """``row``, which takes the place of one with these values: what fenced off late results of
-    that one still does."""
+    """``row``, which replaces a row with these values; late results of that one remain fenced
+    off."""
     if held is None:
         return row
     epoch, starts, started_at, crashes = held

@@ -1,4 +1,4 @@
-"""Getting at a database and at one plan in it."""
+"""Opening a database, and finding one plan in it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _given(db: str | None) -> str | None:
 
 
 def command_line(db: str | None, *words: str | int) -> str:
-    """A command for the user to copy: it reaches the same database as this one, but for a
-    password, which has no place on a screen."""
+    """A command for the user to copy. It names the same database as this one, without the
+    password, which must not appear on a screen."""
     from planfold.databases import shown_address
 
     given = _given(db)
@@ -68,7 +68,7 @@ def database_shown(settings: Settings) -> str:
 
 
 def require_database(settings: Settings) -> None:
-    """Raises ConfigurationError where there is no database yet: looking at it must not make it."""
+    """Raises ConfigurationError where there is no database yet: reading must not create one."""
     from planfold.errors import ConfigurationError
 
     path = database_file(settings)
@@ -77,14 +77,14 @@ def require_database(settings: Settings) -> None:
 
 
 def let_tools_be_found(settings: Settings, tools: Sequence[str]) -> None:
-    """Modules named by --tools or planfold.toml may lie in the present folder."""
+    """Allow modules named by --tools or planfold.toml to be in the current folder."""
     if (settings.tools or tools) and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
 
 @asynccontextmanager
 async def existing_app(db: str | None) -> AsyncIterator[App]:
-    """The database for looking and deciding: it must exist, and no tools are imported."""
+    """The database, to read it and to send commands: it must exist, and no tools are imported."""
     from planfold.app import open_app
 
     settings = settings_for(db)
@@ -94,7 +94,7 @@ async def existing_app(db: str | None) -> AsyncIterator[App]:
 
 
 def person() -> str:
-    """Who gives an answer or an approval."""
+    """The name that is recorded with an answer or an approval."""
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
     return name.encode(errors="replace").decode()  # bytes of another encoding cannot be recorded
 

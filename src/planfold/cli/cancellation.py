@@ -1,4 +1,4 @@
-"""Bringing a cancel to its end, also when no worker lives that could report it."""
+"""Completes a cancellation, also without a live worker that could report it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MANY: Final = 10_000
 
 
 class _NeverRuns:
-    """Stands for whatever a cancelled task would do. The worker refuses to start it anyhow."""
+    """The executor of a cancelled task. It never runs: the worker refuses to start the task."""
 
     async def execute(self, context: TaskContext) -> Outcome:
         return TaskFailed("cancelled before it began", retryable=False)
 
 
 class _OnlyCancelled(Executors):
-    """Serves the cancelled tasks, to say so, and hands every other one back unstarted."""
+    """Reports the cancelled tasks, and releases all others unstarted."""
 
     def __init__(self, doomed: frozenset[int]) -> None:
         super().__init__()
@@ -43,8 +43,8 @@ class _OnlyCancelled(Executors):
 
 
 async def settle(app: App, plan_id: str) -> list[str]:
-    """Wait until the tasks that were asked to stop have stopped; those of dead workers, or of
-    none, are settled here. Returns the names of those that still run after the wait."""
+    """Wait until the tasks that were asked to stop have stopped; tasks of dead workers, or of no
+    worker, are ended here. Returns the names of those that still run after the wait."""
     stopping = await _stopping(app, plan_id)
     if not stopping:
         return []

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Diagnosis:
-    """Facts by name; ``notes`` are worth knowing, ``faults`` need somebody."""
+    """Facts by name; ``notes`` are for information, ``faults`` need a repair."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 def diagnose(db: str | None, tools: Sequence[str]) -> Diagnosis:
-    """Look at everything; a fault in one thing does not keep from looking at the next."""
+    """Run all checks; a check that fails does not prevent the next."""
     found = Diagnosis()
     found.facts["planfold"] = version("planfold")
     found.facts["python"] = f"{platform.python_version()} on {platform.system()}"
@@ -83,7 +83,7 @@ async def _toolbox(settings: Settings, tools: Sequence[str]) -> Toolbox:
 
 
 def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
-    """Output leaves a reserve for the log (``executors/output.py``); others that write may not."""
+    """Output leaves a reserve for the log (``executors/output.py``); other writers may not."""
     database = database_file(settings)
     places = [] if database is None else [("the database", database.absolute().parent)]
     places.append(("long output", files_dir(settings, workspace_of(settings))))
@@ -98,7 +98,7 @@ def _look_at_disks(found: Diagnosis, settings: Settings) -> None:
             seen.add(disk)
             found.notes.append(
                 f"the disk of {what} is nearly full ({free:,} bytes are free in {folder}): "
-                "free some space, or soon nothing can be recorded"
+                "free some space before writes fail"
             )
 
 
@@ -137,7 +137,7 @@ def _look_at_database(found: Diagnosis, settings: Settings, db: str | None) -> N
     found.facts["dead_workers"] = list(report.dead_owners)
     if report.dead_owners:
         held = counted(len(report.dead_owners), "dead worker")
-        found.notes.append(f"{held} left tasks behind; `planfold resume` takes over")
+        found.notes.append(f"{held} left unfinished tasks; `planfold resume` runs them")
     _look_at_writing(found, settings)
     run_async(_look_at_plans(found, db))
 

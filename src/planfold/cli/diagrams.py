@@ -22,7 +22,7 @@ _FILL: Final = {
 }
 _BOX_W, _BOX_H, _GAP_X, _GAP_Y, _MARGIN, _TITLE_H = 220, 56, 70, 18, 24, 36
 _LANE_H: Final = 8
-_MOST_LANES: Final = 20_000  # beyond that nobody can follow a line anyway
+_MOST_LANES: Final = 20_000  # a drawing with more lines cannot be read
 _CHARS: Final = 32  # of the description that fit into a box
 
 Statuses = Mapping[int, str]

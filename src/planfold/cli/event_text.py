@@ -90,7 +90,9 @@ def _about_a_task(event: Any) -> Words | None:
             return Words(verb, task_id, f"{clean(event.answer)}{said}{by}")
         case StepStarted(task_id):
             what = clean(event.about or event.key)
-            return Words("calls", task_id, f"{what} again: it was cut off" if event.again else what)
+            return Words(
+                "calls", task_id, f"{what} again: it was interrupted" if event.again else what
+            )
         case StepRecorded(task_id):
             cost = f" ({spent_words(event.spent)})" if event.spent else ""
             said = short_result(event.value)
@@ -115,7 +117,7 @@ def _about_the_plan(event: Any) -> Words:
             detail += f", {len(event.removed)} removed" if event.removed else ""
             return Words("revised", None, f"{detail} (revision {event.revision_hash})")
         case TasksReset():
-            why = "again by hand" if event.reason == "retry" else "an answer was changed"
+            why = "retried by a person" if event.reason == "retry" else "an answer was changed"
             return Words("planned", None, f"{_tasks(event.task_ids)}: {why}")
         case CancelRequested():
             return Words("stopping", None, _because(_tasks(event.task_ids), event.reason))
@@ -210,7 +212,7 @@ def _said(answer: dict[str, Any]) -> str:
 
 
 def _drafted(result: dict[str, Any]) -> str:
-    """What came of a drafting task."""
+    """The outcome of a drafting task."""
     rounds, warnings = result.get("rounds"), result.get("warnings") or []
     tasks = result.get("tasks")
     said = f"{counted(tasks, 'task') if isinstance(tasks, int) else tasks} planned"
@@ -233,7 +235,7 @@ def run_words(envelope: Envelope) -> str:
 
 
 class TaskNames:
-    """Ids and labels of the tasks that a plan's events speak of."""
+    """Ids and labels of the tasks that a plan's events name."""
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}

@@ -25,12 +25,12 @@ _BAD_INPUT: Final = frozenset(
 
 
 def exit_code(fault: BaseException) -> int:
-    """2 where the caller can mend it, else 1."""
+    """2 where the caller can correct the fault, else 1."""
     return BAD_INPUT if type(fault).__name__ in _BAD_INPUT else FAILED
 
 
 def exit_code_of(statuses: Iterable[str]) -> int:
-    """The code for plans that were run together: the worst that happened to one of them. A plan
-    that neither ended nor waits for a person counts as failed."""
+    """The code for plans that were run together: the worst code of any of them. A plan that has
+    not ended and does not wait for a person counts as failed."""
     codes = {_BY_STATUS.get(status, FAILED) for status in statuses}
     return next((code for code in (FAILED, WAITS, CANCELLED) if code in codes), COMPLETED)

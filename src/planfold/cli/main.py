@@ -22,8 +22,8 @@ from planfold.cli.streams import flush_output, open_streams
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("run", "Show a plan, ask for approval once, and run it."),
     "plan": ("run", "Dry run: the graph and what it needs. Writes nothing."),
-    "resume": ("run", "Go on with plans that have not ended."),
-    "worker": ("worker", "Run tasks of all plans until told to stop."),
+    "resume": ("run", "Continue plans that have not ended."),
+    "worker": ("worker", "Run tasks of all plans until stopped."),
     "list": ("views", "List all plans."),
     "show": ("views", "Show a plan: tasks, results, questions, what to do next."),
     "why": ("explanations", "Why a plan or a task does not run, failed or was skipped."),
@@ -31,22 +31,24 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "whatif": ("explanations", "How long a plan would have taken under other limits."),
     "watch": ("views", "Follow a plan that runs elsewhere until it ends."),
     "log": ("views", "Print what happened, event by event."),
+    "replay": ("comparison", "Decide a plan's commands again and compare with its log."),
+    "diff": ("comparison", "Compare two plans, or two versions of one."),
     "graph": ("views", "Draw a plan as text, DOT or SVG."),
     "answer": ("decisions", "Answer a question, or change an answer."),
-    "approve": ("decisions", "Let a plan begin."),
+    "approve": ("decisions", "Approve a plan, so that it can start."),
     "reject": ("decisions", "Refuse a plan that waits for approval."),
     "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
-    "retry": ("decisions", "Plan a task again that did not complete."),
-    "revise": ("revisions", "Replace what has not started, and what failed."),
-    "replan": ("models", "Let the model plan anew what has not started."),
-    "budget": ("models", "What a plan has spent on models; let it spend more."),
-    "policy": ("policy", "What models may do unasked; which rule decides about a call."),
+    "retry": ("decisions", "Retry a task that did not complete."),
+    "revise": ("revisions", "Replace tasks that have not started or have failed."),
+    "replan": ("models", "Let the model replan tasks that have not started."),
+    "budget": ("models", "Show or raise a plan's budget for models."),
+    "policy": ("policy", "Show what models may do without asking, and why."),
     "tools": ("tools", "List the tools that plans may call, or show one."),
     "export": ("transfer", "Write plans to a file, to keep or to move them."),
     "import": ("transfer", "Read plans from a file that `export` or `archive` wrote."),
-    "archive": ("transfer", "Move plans that ended long ago out of the database, into a file."),
+    "archive": ("transfer", "Move plans that ended long ago from the database to a file."),
     "schema": ("maintenance", "Print the JSON schema of plan files."),
-    "consumers": ("consumers", "How far readers of the log have come, and what they parked."),
+    "consumers": ("consumers", "Show consumers: their positions and parked streams."),
     "doctor": ("maintenance", "Check the installation and the database."),
     "migrate": ("maintenance", "Bring the database up to date."),
 }
@@ -160,7 +162,7 @@ def cli(db: str | None) -> None:
 
     \b
     planfold run plan.md          show it, ask once, run it with progress
-    planfold resume               go on after an interruption, crash or reboot
+    planfold resume               continue after an interruption, crash or reboot
 
     The database is .planfold/planfold.db in this folder, unless --db, PLANFOLD_DB or
     planfold.toml names another.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,10 @@ from planfold.cli.streams import reserved_output
 
 _UNITS: Final = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DB_HELP: Final = (
@@ -48,7 +52,7 @@ class Age(click.ParamType[float]):
         match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
         if match is None:
             self.fail(
-                f"{value!r} is no age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
+                f"{value!r} is not an age; write 12h (hours), 90d (days) or 2w (weeks)", param, ctx
             )
         return float(int(match[1]) * _UNITS[match[2]])
 
@@ -90,3 +94,30 @@ model_option = click.option(
     help="Language model, such as openai:gpt-5 or anthropic:...; several with commas between.",
 )
 plan_argument = click.argument("plan_id", metavar="[ID]", required=False)
+
+
+def moment_option(name: str, into: str, what: str, *, end: bool) -> Callable[[F], F]:
+    """An option for a version of a plan, or a time. The time means the whole day, minute or
+    second that it names: its end with ``end``, else its beginning."""
+
+    def read(_: click.Context, __: click.Parameter, value: str | None) -> int | datetime | None:
+        if value is None or (value.isdecimal() and len(value) <= 18):
+            return None if value is None else int(value)
+        try:
+            return _time(value, end)
+        except (ValueError, OverflowError):
+            message = f"{value!r} is neither a version (7) nor a time (2026-11-30T12:05)"
+            raise click.BadParameter(message) from None
+
+    return click.option(name, into, metavar="VERSION|TIME", callback=read, help=what)
+
+
+def _time(text: str, end: bool) -> datetime:
+    from datetime import datetime, timedelta
+
+    time = datetime.fromisoformat(text)
+    clock = text.partition("T" if "T" in text else " ")[2]
+    if not end or "." in clock:
+        return time
+    one = timedelta(seconds=1) if clock.count(":") > 1 else timedelta(minutes=1)
+    return time + (one if clock else timedelta(days=1)) - timedelta(microseconds=1)

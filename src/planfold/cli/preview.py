@@ -103,7 +103,7 @@ def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
     if spec.route is not None and not spec.drafts:
         words.append(f"route {clean(spec.route)}")
     if spec.on_failure == "continue":
-        words.append("others go on if it fails")
+        words.append("its dependents run even if it fails")
     if spec.done:
         words.append("already done")
     if after and spec.depends_on:
@@ -194,10 +194,10 @@ def fact_lines(facts: Mapping[str, str], width: int) -> list[Line]:
 
 
 def note_lines(notes: Sequence[str], width: int) -> list[Line]:
-    """What a text says beside its tasks, so that a reader sees that none is missing."""
+    """The notes of a text beside its tasks, so that a reader sees whether a task is missing."""
     if not notes:
         return []
-    lines: list[Line] = [[("Not taken as tasks:", "dim")]]
+    lines: list[Line] = [[("Not converted to tasks:", "dim")]]
     for note in notes:
         parts = [part for line in clean_lines(note) for part in wrapped(line, width - 4) or [""]]
         lines += [

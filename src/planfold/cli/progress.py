@@ -34,20 +34,20 @@ QUIET_VERBS = frozenset({"step", "calls", "compacted"})
 
 
 class Display(Protocol):
-    """Shows what happens to plans. ``redraws`` says that a question belongs into ``draw``."""
+    """Shows what happens to plans. ``redraws`` says that a question is passed to ``draw``."""
 
     redraws: bool
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
-        """An event was folded; ``news`` is false for what happened before we looked."""
+        """An event was folded; ``news`` is false for events before this process started."""
         ...
 
     def goes_on(self, fold: PlanFold, task: Task) -> None:
-        """A task had been started before we looked."""
+        """A task had been started before this process."""
         ...
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
-        """Show how things stand, with ``below`` (a question) under it."""
+        """Show the present state, with ``below`` (a question) under it."""
         ...
 
     def say(self, line: Line) -> None:
@@ -92,7 +92,7 @@ class PlainLines:
         if self._name_plans:
             spans.append((clean(fold.plan_id) + " ", "dim"))
         again = f": attempt {task.attempt}" if task.attempt > 1 else ""
-        self.say([*spans, ("goes on", "busy"), (f" {name_of(task.spec)}{again}", "")])
+        self.say([*spans, ("continues", "busy"), (f" {name_of(task.spec)}{again}", "")])
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
         words = words_for(envelope.event)
@@ -226,7 +226,7 @@ class LiveTable:
         self._console.print(text)
 
     def redraw_all(self) -> None:
-        """After the terminal was someone else's: do not climb over what they wrote."""
+        """Draw after another program used the terminal, without overwriting its output."""
         self._live._live_render._shape = None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Questions in the terminal: keys are read while everything else goes on."""
+"""Questions in the terminal. Keys are read while other work continues."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Keyboard:
             termios.tcsetattr(self._descriptor, termios.TCSANOW, mode)
 
     def stop(self) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal's settings."""
         asyncio.get_running_loop().remove_reader(self._descriptor)
         if self._saved is not None:
             with contextlib.suppress(termios.error):
@@ -66,7 +66,7 @@ class Keyboard:
             self._saved = None
 
     def forget(self) -> None:
-        """What was typed before a question came is no answer to it."""
+        """Discard what was typed before the question was shown: it is not an answer to it."""
         self.typed = ""
         self.lines.clear()
 

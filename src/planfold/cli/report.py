@@ -1,4 +1,4 @@
-"""A plan as it stands, as lines: its tasks, open questions, and what a person can do next."""
+"""A plan's present state as lines: its tasks, open questions, and what a person can do next."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def task_line(
 ) -> Line:
     """One task on one line: mark, name, description, and on the right its time or why it waits.
 
-    ``pad`` is the width of the ids. ``since``: this process took over then, so what runs has not
-    run here for longer.
+    ``pad`` is the width of the ids. ``since`` is when this process started: times of running
+    tasks are counted from there.
     """
     status = task.status.value
     style = STATUS_STYLES[status]
@@ -146,7 +146,7 @@ def plan_lines(
         lines.append([(cost, "dim")])
     tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
     shown = tasks if most is None else _most_telling(tasks, most)
-    now, pad = time.time(), id_width(fold)
+    now, pad = situation.then or time.time(), id_width(fold)
     for task in shown:
         lines.append(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
@@ -185,7 +185,7 @@ def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
 
 
 def _details(task: Task, width: int) -> list[Line]:
-    """What came of a task, below it: its error, or its result in short."""
+    """The outcome of a task, below it: its error, or a shortened result."""
     indent = "    "
     if task.error and task.status in (TaskStatus.Failed, TaskStatus.Cancelled):
         found = clean_lines(task.error)
@@ -202,7 +202,7 @@ def _details(task: Task, width: int) -> list[Line]:
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     """Everything about one task: ``show --task``."""
     fold = situation.fold
-    now, unclaimed = time.time(), situation.unclaimed
+    now, unclaimed = situation.then or time.time(), situation.unclaimed
     lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
     first = "asked" if task.kind is NodeKind.Clarification else "queued"
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
@@ -307,11 +307,11 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
     resume = command_line(db, "resume", fold.plan_id, *more)
     steps: list[tuple[str, str]] = []
     if status is PlanStatus.AwaitingApproval:
-        steps.append((command_line(db, "approve", fold.plan_id), "let it begin"))
-        steps.append((resume, "then run it"))
-        steps.append((command_line(db, "reject", fold.plan_id), "or refuse it"))
+        steps.append((command_line(db, "approve", fold.plan_id), "approves it"))
+        steps.append((resume, "then runs it"))
+        steps.append((command_line(db, "reject", fold.plan_id), "or refuses it"))
     elif status is PlanStatus.AwaitingAnswer:
-        steps.append((resume, "continues, once answered"))
+        steps.append((resume, "continues after the answer"))
     elif status in (PlanStatus.Running, PlanStatus.Cancelling):
         if situation.attended:
             steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
@@ -321,9 +321,9 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         tasks = (t for t in fold.state.tasks.values() if not t.superseded)
         failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
-        steps.append((words, "plans it again"))
+        steps.append((words, "retries the task"))
         words = command_line(db, "revise", fold.plan_id, "PLAN")
-        steps.append((words, "or puts another task in its place"))
+        steps.append((words, "or replaces the task"))
     pad = max((len(words) for words, _ in steps), default=0)
     return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
 
@@ -335,7 +335,7 @@ def revision_lines(fold: PlanFold, width: int) -> list[Line]:
     from planfold.drafting.changes import plan_diff
 
     diff = plan_diff(fold.approved, counted_specs(fold))
-    return [[], *change_lines(diff, width, "Nothing but what a model did to plan it.")]
+    return [[], *change_lines(diff, width, "Only the model's work on planning it.")]
 
 
 def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
@@ -354,8 +354,14 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
 
 
 def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
-    """What ``show`` prints."""
+    """What ``show`` prints. Of the past there is nothing to do next."""
     lines = plan_lines(situation, width)
+    if situation.then is not None:
+        fold = situation.fold
+        when = f"as it was at version {fold.state.version}, {date_and_time(situation.then)}"
+        for question in fold.state.questions.values():
+            lines += [[], *question_lines(fold, question, width)]
+        return [[(when, "dim")], *lines]
     lines += waiting_lines(situation.fold, db, width)
     lines += revision_lines(situation.fold, width)
     lines += approval_lines(situation.fold, width)
@@ -379,6 +385,12 @@ def show_json(situation: Situation) -> dict[str, Any]:
     ]
     found["summary"] = None if view.summary is None else _all_fields(view.summary)
     return found
+
+
+def task_json(situation: Situation, task_id: int) -> dict[str, Any]:
+    """What ``show --task --json`` prints."""
+    tasks: list[dict[str, Any]] = show_json(situation)["tasks"]
+    return next(task for task in tasks if task["id"] == task_id)
 
 
 def _all_fields(value: msgspec.Struct) -> dict[str, Any]:

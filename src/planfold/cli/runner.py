@@ -46,7 +46,7 @@ DETAILS_UP_TO = 12  # tasks: a short plan's report shows results too
 
 
 class TerminalRunner:
-    """Runs plans in this process and tells the terminal, or a program, how it goes."""
+    """Runs plans in this process and reports the progress to the terminal or as JSON."""
 
     def __init__(
         self,
@@ -164,7 +164,9 @@ class TerminalRunner:
             held = await held_tasks(self._app, worker)
             if held and not self._json:
                 what = counted(len(held), "running task")
-                self._paper.lines([[(f"Stopping {what}; again to force it ...", "dim")]])
+                self._paper.lines(
+                    [[(f"Stopping {what}; press Ctrl-C again to force it ...", "dim")]]
+                )
         await session.look()
         if not self._json:
             tell_interruption(self._paper, session, held, self._db, self._tools)

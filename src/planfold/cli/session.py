@@ -1,4 +1,4 @@
-"""Working on plans, or watching them, until nothing more can happen without a person."""
+"""Running or watching plans until nothing more can happen without a person."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from planfold.runtime.worker import Worker
 
 TICK_S = 0.1
-PAUSE_S = 0.02  # between two looks, so that a busy log does not mean a busy loop
+PAUSE_S = 0.02  # between two polls, so that a busy log does not mean a busy loop
 
 
 class Stop:
-    """Signals: the first one asks to stop, the next ones to stop at once."""
+    """Signals: the first one asks to stop, the next ones to stop immediately."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -70,7 +70,7 @@ class Session:
     """Follows plans; with a worker it runs them too, with a keyboard it asks.
 
     ``plan_ids`` None follows every plan of the database that has not ended, and those that are
-    submitted meanwhile.
+    submitted while it runs.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Session:
         self._paper = paper
         self._stop = stop
         self._to_the_end = to_the_end  # do not leave a plan that waits for a person
-        self._since = since or time.time()  # what happened earlier is no news
+        self._since = since or time.time()  # earlier events are not reported
         self._changed = asyncio.Event()
         self._asker: Asker | None = None
         self._looked_for_plans = 0.0
@@ -159,7 +159,7 @@ class Session:
 
     @contextmanager
     def _suspensions(self, keyboard: Keyboard | None) -> Iterator[None]:
-        """After Ctrl-Z and fg the terminal is set up and drawn anew."""
+        """After Ctrl-Z and fg, set up the terminal and draw again."""
         loop = asyncio.get_running_loop()
 
         def go_on() -> None:
@@ -188,7 +188,7 @@ class Session:
     # --- looking --------------------------------------------------------------------------
 
     async def look(self) -> None:
-        """Bring every fold up to date and tell the display."""
+        """Update every fold from the log, and the display from the folds."""
         for plan_id in await self._wanted():
             fold = self.folds.get(plan_id)
             if fold is None:
@@ -230,13 +230,13 @@ class Session:
             return True
         if status is not PlanStatus.AwaitingAnswer:
             return False
-        # A question with a deadline is answered by its default, so the plan goes on by itself.
+        # A question with a deadline is answered by its default, so the plan continues unattended.
         will_go_on = has_deadline(fold.state)
         asking = self._asker is not None and not self._asker.gave_up
         return not (will_go_on or asking)
 
     def _tell_waits(self) -> None:
-        """Where no person can be asked here: which answer a plan waits for, and until when."""
+        """Where no person can be asked here: the answer that a plan waits for, and its deadline."""
         if self._asker is not None or self._to_the_end:
             return
         for fold in self.folds.values():
@@ -258,15 +258,15 @@ class Session:
 
 
 async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) -> list[Task]:
-    """The tasks that only a worker which does not live could run. See :func:`unserved`."""
+    """The tasks that no running worker can run. See :func:`unserved`."""
     owner = worker.owner if worker is not None else ""
     return await unserved(app.store, app.executors, fold.plan_id, fold.state, owner)
 
 
 @asynccontextmanager
 async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncIterator[None]:
-    """The worker works inside the block. Leaving it stops the worker, which lets its tasks go on
-    for ``drain_s`` seconds; a further signal cuts short what it waits for."""
+    """Run the worker inside the block. On leaving, running tasks get ``drain_s`` seconds to end;
+    another signal ends that wait."""
     await worker.__aenter__()
     try:
         yield
@@ -293,19 +293,19 @@ def tell_interruption(
     db: str | None,
     more: Sequence[str] = (),
 ) -> None:
-    """What was cut off, and how to continue; ``more``: options of ``resume``."""
+    """Print the interrupted tasks, and how to continue; ``more``: options of ``resume``."""
     for plan_id, task_id in held:
         fold = session.folds.get(plan_id)
         task = fold.state.tasks.get(task_id) if fold is not None else None
         if task is None or task.status is not TaskStatus.Running:
             continue
         once = task.spec.effect is Effect.Once
-        rest = "; it must not run twice, so you will be asked what came of it" if once else ""
+        rest = "; it must not run twice, so you will be asked for its outcome" if once else ""
         paper.line((f"cut off: {name_of(task.spec)}{rest}", "dim"))
     unfinished = [f for f in session.folds.values() if f.state.status.value not in ENDED]
     names = [unfinished[0].plan_id] if len(unfinished) == 1 else []
     paper.line(
-        ("Interrupted. Go on with: ", ""), (command_line(db, "resume", *names, *more), "busy")
+        ("Interrupted. Continue with: ", ""), (command_line(db, "resume", *names, *more), "busy")
     )
     paper.flush()
 

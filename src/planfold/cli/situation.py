@@ -1,4 +1,4 @@
-"""``Situation``: a plan as its log says, and which workers its tasks wait for."""
+"""``Situation``: a plan as its log says, and the workers that its tasks wait for."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.terminal import clean
-from planfold.eventstore.envelope import Query
-from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.workers import look_at_queue, missing_worker
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from planfold.app import App
+    from planfold.readmodels.plan_fold import PlanFold
 
 NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class Situation(NamedTuple):
-    """A plan with who holds its tasks: ``unclaimed`` wait, with the words for what;
-    ``attended`` says whether a living worker holds any."""
+    """A plan and the workers of its tasks: ``unclaimed`` are waiting tasks, each with the reason
+    in words; ``attended`` says whether a live worker holds any task. ``then``: the time of the
+    state, in seconds since the epoch (None: the present)."""
 
     fold: PlanFold
     unclaimed: Mapping[int, str]
     attended: bool
+    then: float | None = None
 
 
-async def situation_of(app: App, plan_id: str) -> Situation:
-    """Raises NotFound, CorruptLog."""
-    fold = PlanFold(plan_id)
-    await app.status(plan_id)
-    for envelope in await app.store.read(Query(aggregate_id=plan_id)):
-        fold.apply(envelope)
+async def situation_of(app: App, plan_id: str, at: int | datetime | None = None) -> Situation:
+    """The plan as it stands, or as it stood ``at`` a version or a time. Raises NotFound,
+    CorruptLog."""
+    fold = await app.fold(plan_id, at)
+    if at is not None:
+        then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
+        return Situation(fold, NO_TASKS, False, then)
     look, tasks = await look_at_queue(app.store.queue, plan_id), fold.state.tasks
     unclaimed = {
         row.task_id: clean(missing_worker(look, row, tasks[row.task_id].spec))

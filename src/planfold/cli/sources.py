@@ -14,7 +14,7 @@ _SUFFIXES: Final = (".md", ".json", ".yaml", ".yml", ".txt")
 
 
 def read_source(source: str) -> tuple[str | bytes, str]:
-    """The plan's text, and the name that tells its language ("-" when there is none).
+    """The plan's text, and the name that determines its language ("-" when there is none).
 
     An existing file wins. What looks like a path must be one; all else is the plan's text.
 

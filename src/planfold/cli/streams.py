@@ -1,4 +1,4 @@
-"""The standard streams of a command, whichever of them the caller closed, filled or left."""
+"""The standard streams of a command, also when the caller has closed or filled them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _own: io.TextIOWrapper | None = None
 
 
 class _Descriptor(io.FileIO):
-    """Writes to a descriptor. The first fault is kept and what follows is dropped, so that work
-    is not cut off for the sake of its output."""
+    """Writes to a descriptor. The first fault is kept and later output is dropped, so that a
+    fault of the output does not end the work."""
 
     fault: OSError | None = None
 
@@ -82,7 +82,7 @@ def output() -> TextIO:
 
 
 def say(text: str) -> None:
-    """A line on standard output, at once."""
+    """Write a line to standard output and flush it."""
     stream = output()
     stream.write(text + "\n")
     stream.flush()
@@ -105,8 +105,8 @@ def reserved_output() -> Iterator[None]:
 
 @contextmanager
 def captured_lines(told: Callable[[str], object]) -> Iterator[None]:
-    """Inside the block, what tools print into the terminal is handed to ``told`` by lines, in a
-    thread of its own; so it does not tear what is drawn there."""
+    """Inside the block, lines that tools print to the terminal are passed to ``told`` on a
+    separate thread, so that they do not break what is drawn there."""
     if _own is None or sys.stdout is _own or not os.isatty(2):
         yield
         return

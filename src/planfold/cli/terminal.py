@@ -39,7 +39,7 @@ RICH_STYLES: Final = {
     "bold": "bold",
     "": "",
 }
-_JOINERS: Final = "\u200c\u200d"  # inside words and emoji; they draw nothing by themselves
+_JOINERS: Final = "\u200c\u200d"  # inside words and emoji; invisible on their own
 _BLANKS: Final = re.compile(r"[^\S\x0b\x0c\r\x1c-\x1f\x85\u2028\u2029]")  # drawn as a space
 
 

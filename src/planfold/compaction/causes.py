@@ -1,6 +1,6 @@
 """Find what went wrong in the output of compilers, interpreters, test runners, shells and logs.
 
-Every pattern here takes time linear in the line it looks at, whatever the line holds.
+Every pattern here takes time linear in the length of the line, for any content.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from enum import IntEnum
 
 import msgspec
 
-ABOVE, BELOW = 6, 12  # lines: how far from an error the place where it happened may stand
+ABOVE, BELOW = 6, 12  # lines: the greatest distance between an error and its place
 _FRAMES = 60  # lines: how far up to look for a frame that is not in a library
 
 
 class Rank(IntEnum):
-    """How much a line tells; what ranks lower gives way to what ranks higher."""
+    """How informative a line is; lines of lower rank are left out first."""
 
     Cause = 0  # an error's type and message, and where it happened
     Symptom = 1  # what follows from it; the rest of its message
     Frame = 2  # the first and the last line, the code at fault
-    Hint = 3  # warnings, places, words that smell of trouble
+    Hint = 3  # warnings, places, words that suggest an error
     Rest = 4
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Lines, by index, that say one thing together."""
+    """Indices of lines that belong together."""
 
     rank: Rank
     lines: tuple[int, ...]
@@ -104,7 +104,7 @@ _STAMP = re.compile(
 
 
 def find_causes(lines: Sequence[str]) -> list[Finding]:
-    """What the lines say went wrong, in their order. What is said twice counts once."""
+    """The causes that the lines report, in their order; a repeated cause once."""
     raised = _raised(lines)
     known = {line: _rank(line) for line in set(lines)}
     ranks = [known[line] for line in lines]

@@ -1,4 +1,4 @@
-"""Shorten text by picking the lines that a profile holds dear."""
+"""Shorten text by picking the lines that a profile prefers."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One turn of a conversation.
 
     ``assistant`` turns carry text, ``calls``, or both; a ``tool`` turn answers the call
-    ``call_id`` of the tool ``name``. ``pinned`` turns survive every compaction as they are.
+    ``call_id`` of the tool ``name``. ``pinned`` turns survive every compaction unchanged.
     """
 
     role: Literal["system", "user", "assistant", "tool"]

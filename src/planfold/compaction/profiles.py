@@ -1,4 +1,4 @@
-"""``Profile``: what must survive when text is shortened, and what a model is told of it."""
+"""``Profile``: what must survive when text is shortened, and the model's instructions for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose the lines of an error that fit, the most telling ones first."""
+"""Choose the lines of an error that fit, the most informative ones first."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 from planfold.compaction.causes import JSON_LEVEL, TELLING, Rank, find_causes
 from planfold.compaction.truncation import GAP, truncate_middle
 
-_MOST = 2_000_000  # characters: of more than that, the middle is not looked at
-_LINE = 1_000  # characters: a longer line is looked at, and kept or left, in pieces
+_MOST = 2_000_000  # characters: of a longer text the middle is ignored
+_LINE = 1_000  # characters: a longer line is handled in pieces
 _WIDTHS = (1_000, 300, 200, 150, 120, 90, 70)  # of a line, so that more causes find room
 _INDENT = 4
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b\n]{0,300}\x07")

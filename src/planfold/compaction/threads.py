@@ -1,8 +1,8 @@
-"""Shorten a conversation so that it fits, and stays one that vendors of models take.
+"""Shorten a conversation so that it fits, and stays valid for vendors of models.
 
 Tool results and arguments are shortened first, the oldest first; then the oldest turns give way to
 a summary. An assistant's calls and their results stay or go together. System turns and pinned ones
-stay as they are.
+are not changed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from planfold.errors import ContextCannotFit
 SUMMARY_HEAD = "[Summary of earlier turns]"
 SUMMARY_SHARE = 0.2  # of the target
 _LIMITS = (1_000, 300)  # characters of a tool result or an argument, old ones first
-_LAST_LIMITS = (1_000, 300, 80)  # of what stands in the newest turns, when nothing else is left
+_LAST_LIMITS = (1_000, 300, 80)  # of the newest turns, when nothing else is left
 _TURN = 2_000  # characters of one turn that is summarised
 _CALL = 200  # characters of one call that is summarised
 _MARK = Message("user", GAP)
 
 
 class Split(msgspec.Struct, frozen=True):
-    """A conversation cut in two: turns that stay (``kept``), and older ones (``dropped``) in whose
-    place a summary of at most ``room`` bytes of JSON comes, before the turn ``place`` of ``kept``.
+    """A conversation cut in two: turns that stay (``kept``), and older ones (``dropped``) that
+    a summary of at most ``room`` bytes of JSON replaces, before the turn ``place`` of ``kept``.
     """
 
     kept: tuple[Message, ...]
@@ -64,7 +64,7 @@ def compact_thread(
 ) -> list[Message]:
     """The conversation in at most ``target_tokens`` (as :func:`estimate_tokens` counts the list).
 
-    ``summarise`` makes a summary of the turns that are dropped; whatever it answers is cut to fit.
+    ``summarise`` makes a summary of the turns that are dropped; its answer is cut to fit.
     Without it, or where it answers nothing, the lines that ``profile`` keeps are picked. One that
     fits already is returned as it is.
 
@@ -96,7 +96,7 @@ def split_thread(
 
 
 def with_summary(split: Split, summary: str | None = None) -> list[Message]:
-    """The second half: what was kept, and the summary in its place."""
+    """The second half: the turns that were kept, after the summary of the others."""
     if not split.dropped or not split.room:
         return list(split.kept)
     message = _MARK
@@ -269,7 +269,7 @@ def _cut_strings(arguments: dict[str, Any], limit: int) -> dict[str, Any]:
 
 
 def _lines(turns: Iterable[Message], profile: Profile, result_limit: int) -> list[str]:
-    """What was said and done, each line with who it is from; summaries as they are."""
+    """What was said and done, each line with its author; summaries unchanged."""
     lines: list[str] = []
     for turn in turns:
         text = turn.text
@@ -286,5 +286,5 @@ def _lines(turns: Iterable[Message], profile: Profile, result_limit: int) -> lis
 
 
 def _weigh(line: str, profile: Profile) -> int:
-    """What the user said comes first: wishes are not found anywhere else."""
+    """What the user said comes first: the request is not repeated elsewhere."""
     return len(profile.keep) + 2 if line.startswith("user: ") else profile.weight(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-GAP = "[...]"  # stands where something was left out
+GAP = "[...]"  # marks the place where text was left out
 
 
 def truncate_middle(text: str, width: int) -> str:

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Dependencies(msgspec.Struct, frozen=True):
-    """Who waits for whom, by task id.
+    """The dependencies of tasks, by task id.
 
     ``depends_on`` holds the parents, references included; ``reduced`` only those that do not
     follow from others. ``groups``: the tasks of each can run side by side once those before are
@@ -80,9 +80,9 @@ def analyse_dependencies(
 ) -> Dependencies:
     """The shape of a plan, from drafts or from planned tasks.
 
-    ``weights`` are how long tasks take, by id, in any unit (default: 1 each). ``tools`` tell in
-    which arguments of drafts ``$`` is no reference (scripts). Raises InvalidPlan for dependencies
-    that do not exist, ids and labels that stand twice, and cycles.
+    ``weights`` are how long tasks take, by id, in any unit (default: 1 each). ``tools`` say in
+    which arguments of drafts ``$`` is not a reference (scripts). Raises InvalidPlan for
+    dependencies that do not exist, ids and labels that are used twice, and cycles.
     """
     graph = _graph(list(tasks), tools or Toolbox())
     known = dict.fromkeys(graph, 1.0) | dict(weights or {})

@@ -1,4 +1,4 @@
-"""Are a task's arguments JSON, small enough, and what the tool's schema asks for?"""
+"""Checks of a task's arguments: JSON, small enough, and valid by the tool's schema."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ArgumentChecks:
         argv = arguments.get("argv")
         for index, word in enumerate(argv if isinstance(argv, (list, tuple)) else ()):
             if isinstance(word, str) and "\0" in word:
-                message = "holds a NUL character, which no program can be given"
+                message = "holds a NUL character, which cannot be passed to a program"
                 field = f"arguments.argv[{index}]"
                 self._faults.add(message, task=name, field=field, fix="remove that character")
 
@@ -143,8 +143,7 @@ class ArgumentChecks:
 class _Seen:
     """Arguments as the schema sees them: ``$$`` unescaped, and references of any type.
 
-    Whether a rule holds for a value that is not known yet cannot be said, so its violation is
-    excused.
+    A rule cannot be checked against a value that is not known yet, so its violation is ignored.
     """
 
     def __init__(self, arguments: dict[str, Any], tool: Tool) -> None:

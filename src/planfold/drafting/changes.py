@@ -20,7 +20,7 @@ class TaskChange(msgspec.Struct, frozen=True):
 
 
 class PlanDiff(msgspec.Struct, frozen=True):
-    """By id, in the order of ids. ``same`` counts the tasks that stay as they are."""
+    """By id, in the order of ids. ``same`` counts the unchanged tasks."""
 
     added: tuple[TaskSpec, ...] = ()
     removed: tuple[TaskSpec, ...] = ()

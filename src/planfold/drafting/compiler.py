@@ -1,8 +1,8 @@
 """``compile_plan``: a draft becomes checked tasks, or all of its faults are reported at once.
 
-Whoever wrote the draft - a person, a program, a model - nothing reaches the log that did not
-pass here. What passes can run to its end: every dependency exists, none runs in a circle, every
-reference points to a task that comes before.
+Every draft passes the compiler before it reaches the log, whether a person, a program or a model
+wrote it. A compiled plan can run to its end: every dependency exists, there are no cycles, and
+every reference points to an earlier task.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def compile_plan(
     that have already started (for a revision): new tasks may depend on them and refer to them
     but not reuse their ids; missing ids then continue above all others.
 
-    Raises InvalidPlan with all faults, each with its task, field and fix, and nothing else,
-    whatever the draft holds. Takes time linear in the size of the draft.
+    Raises InvalidPlan with all faults, each with its task, field and fix, and no other exception
+    for any draft. Takes time linear in the size of the draft.
     """
     faults = Faults()
     tasks, malformed = checked_tasks(draft, faults)
@@ -80,7 +80,7 @@ def _check_task(
     limits: Limits,
     faults: Faults,
 ) -> int:
-    """Check a task by itself, link its references, and return its size in bytes."""
+    """Check a single task, link its references, and return its size in bytes."""
     task, name = numbered.tasks[place], numbered.names[place]
     check_fields(task, name, limits, faults)
     tool = _find_tool(task, name, tools, faults)

@@ -1,4 +1,4 @@
-"""Who waits for whom: names become ids, references become dependencies, circles are found."""
+"""Dependencies: names become ids, references become dependencies, cycles are found."""
 
 from __future__ import annotations
 

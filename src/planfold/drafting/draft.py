@@ -1,4 +1,4 @@
-"""``PlanDraft``: a plan as somebody wrote it, before it is checked. Every drafter makes one."""
+"""``PlanDraft``: a plan before it is checked. Every drafter makes one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planfold.planner.tasks import Attachment, Effect, NodeKind, RetryPolicy
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing wrong with a draft: where (task, field), what, and how to mend it."""
+    """One fault of a draft: its place (task, field), what is wrong, and how to fix it."""
 
     message: str
     task: str | None = None  # id or label as written; None: the plan as a whole

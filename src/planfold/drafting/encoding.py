@@ -1,4 +1,4 @@
-"""The text of a file that a person wrote, whatever editor saved it."""
+"""Decoding of text files, in the encodings that editors write."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from planfold.drafting.draft import Fault
 from planfold.errors import InvalidPlan
 from planfold.printable import printable
 
-_MOST: Final = 10_000  # more than anybody reads; keeps a hostile draft from filling the memory
+_MOST: Final = 10_000  # more than a person reads; prevents a hostile draft from filling the memory
 _COMPARISONS: Final = 50_000  # difflib is slow: so many names are compared for one draft
 
 

@@ -1,4 +1,4 @@
-"""Is what stands in a task's own fields sensible: texts, numbers, and what goes together?"""
+"""Checks of a task's own fields: texts, numbers, and fields that exclude each other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def kind_of(task: TaskDraft) -> NodeKind:
 
 
 def unicode_fault(text: str, *, nul: bool = True) -> str:
-    """What keeps ``text`` from being stored, or "". ``nul`` says that NUL is not welcome."""
+    """Why ``text`` cannot be stored, or "". ``nul``: NUL is not allowed."""
     if nul and "\0" in text:
         return f"holds a NUL character at {text.index(chr(0))}"
     if text.isascii():
@@ -140,13 +140,13 @@ def _check_combination(task: TaskDraft, name: str, faults: Faults) -> None:
         fix = "leave it out, or use kind tool_call and name a tool"
         for field in ("tool", "arguments"):
             if getattr(task, field) is not None:
-                message = f"is of no use to a {kind} task"
+                message = f"is not used by a {kind} task"
                 faults.add(message, task=name, field=field, fix=fix)
     if kind is not NodeKind.Clarification:
         fix = "leave it out, or use kind clarification"
         for field in ("choices", "default", "deadline"):
             if getattr(task, field) not in (None, []):
-                message = f"is of no use to a {kind} task"
+                message = f"is not used by a {kind} task"
                 faults.add(message, task=name, field=field, fix=fix)
 
 
@@ -157,7 +157,7 @@ def _check_question(task: TaskDraft, name: str, faults: Faults) -> None:
         if not choice.strip():
             faults.add("is empty", task=name, field=field, fix="remove it")
         elif choice in seen:
-            message = f"{quoted(choice)} is there twice"
+            message = f"{quoted(choice)} is given twice"
             faults.add(message, task=name, field=field, fix="remove one of them")
         seen.add(choice)
     if task.default is not None and task.choices and task.default not in seen:
@@ -167,5 +167,5 @@ def _check_question(task: TaskDraft, name: str, faults: Faults) -> None:
         message = f"{quoted(task.default)} is not among the choices"
         faults.add(message, task=name, field="default", fix=fix)
     if task.deadline is not None and task.default is None:
-        message = "needs a default: what holds when nobody has answered by then?"
+        message = "needs a default: the answer that applies if none is given in time"
         faults.add(message, task=name, field="deadline", fix="add a default, or leave it out")

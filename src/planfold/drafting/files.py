@@ -18,7 +18,7 @@ _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]', re.DOTALL)
 
 
 def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) -> PlanDraft:
-    """The plan in ``text``, in the language that the suffix of ``source`` tells.
+    """The plan in ``text``; the suffix of ``source`` determines its language.
 
     .json is JSON, .yaml and .yml are YAML, .md, .txt and every other suffix are text. Without a
     suffix ("-" for standard input, or text given inline) a JSON object is JSON, all else text.
@@ -39,7 +39,7 @@ def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) ->
 
 
 def parse_json(text: str | bytes, *, source: str = "plan.json") -> PlanDraft:
-    """The plan in a JSON text. Raises InvalidPlan; a key that is there twice is a fault."""
+    """The plan in a JSON text. Raises InvalidPlan; a repeated key is a fault."""
     text = decoded_plan(text, source)
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -48,7 +48,7 @@ def parse_json(text: str | bytes, *, source: str = "plan.json") -> PlanDraft:
     except _DuplicateKey:
         position, key = _find_duplicate(text)
         line, column = _line_and_column(text, position)
-        message = f"the key {quoted(key)} is there twice"
+        message = f"the key {quoted(key)} is given twice"
         raise _syntax_fault(source, line, column, message, "keep one") from None
     except _Constant as error:
         raise _syntax_fault(source, 0, 0, f"{error} is not JSON", "use null") from None
@@ -63,8 +63,8 @@ def parse_json(text: str | bytes, *, source: str = "plan.json") -> PlanDraft:
 def parse_yaml(text: str | bytes, *, source: str = "plan.yaml") -> PlanDraft:
     """The plan in a YAML text, of which planfold takes the part that JSON could say as well.
 
-    Refused are anchors, aliases, tags, merge keys, a second document, and keys that are there
-    twice or are not texts. Dates, ``yes`` and ``0x1F`` are texts. Raises InvalidPlan.
+    Anchors, aliases, tags, merge keys, a second document, repeated keys and keys that are not
+    texts are refused. Dates, ``yes`` and ``0x1F`` are texts. Raises InvalidPlan.
     """
     from planfold.drafting.yamlplans import YamlFault, load_yaml
 
@@ -139,7 +139,7 @@ def _no_constant(name: str) -> None:
 
 
 def _find_duplicate(text: str) -> tuple[int, str]:
-    """Where the first repeated key of a JSON text stands; the parser itself does not say."""
+    """The place of the first repeated key of a JSON text, which the parser does not report."""
     seen: list[set[str] | None] = []  # for each open container: an object's keys, None for a list
     key_next = False
     for token in _TOKENS.finditer(text):

@@ -38,7 +38,7 @@ def is_path(word: str) -> bool:
 
 
 def is_document(word: str) -> bool:
-    """Whether ``word`` is a path or a folder that nobody would run as a command."""
+    """Whether ``word`` is a path or a folder, and not a command."""
     if word.endswith("/") and _PATH.fullmatch(word):
         return True
     extension = word.rpartition(".")[2].lower()

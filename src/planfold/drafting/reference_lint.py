@@ -33,8 +33,8 @@ class DoubtfulReference(msgspec.Struct, frozen=True):
 
 
 def doubtful_references(value: object, is_task: Callable[[str], bool]) -> list[DoubtfulReference]:
-    """What in the texts of ``value`` looks like a reference and would be read as another one, or
-    as text. ``is_task`` says whether a target stands for a task."""
+    """Parts of the texts of ``value`` that look like a reference but would be read as another one,
+    or as text. ``is_task`` says whether a target names a task."""
     found: list[DoubtfulReference] = []
     stack = [value]
     while stack:

@@ -29,8 +29,8 @@ _LASTING = ("description", "kind", "tool", "depends_on")  # of a task that has s
 def compile_revision(
     draft: PlanDraft, tools: Toolbox, plan: PlannerState, *, approved_by: str | None = None
 ) -> RevisePlan:
-    """Check ``draft`` against the plan in its present state, and return the revision that puts its
-    tasks in the place of all that have not started.
+    """Check ``draft`` against the plan in its present state, and return the revision that
+    replaces all tasks that have not started by its tasks.
 
     The draft may be the whole plan, edited, or only what is still to come. Its tasks are those of
     the plan with the same label, else with the same description and tool, else with the same id;
@@ -82,8 +82,8 @@ def revision_diff(plan: PlannerState, revision: RevisePlan) -> PlanDiff:
 def check_tasks(
     tasks: Iterable[TaskSpec], tools: Toolbox, existing: Mapping[int, TaskSpec]
 ) -> None:
-    """Pass tasks that are compiled already through the compiler once more, because anybody can
-    make them by hand. ``existing``: tasks that they may depend on.
+    """Check compiled tasks with the compiler again, because callers can construct them without
+    it. ``existing``: tasks that they may depend on.
 
     Raises InvalidPlan with all faults.
     """
@@ -123,8 +123,8 @@ def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> N
 
 
 def _staying(plan: PlannerState) -> dict[int, TaskSpec]:
-    """Tasks that a revision leaves as they are: they have started and did not end without
-    completing, or one of those waits for them."""
+    """Tasks that a revision does not change: they have started and did not end without
+    completing, or such a task waits for them."""
     started = [i for i, task in plan.tasks.items() if has_started(task) and not _is_over(task)]
     kept = ancestors(plan.tasks, started)
     return {i: t.spec for i, t in plan.tasks.items() if i in kept and not _is_over(t)}
@@ -239,7 +239,7 @@ def _check_parents(
             task = plan.tasks.get(parent)
             if task is not None and (parent in superseded or task.superseded):
                 message = f"depends on task {parent}, which {why_closed(task)}"
-                fix = "put a task in its place into the revision, or leave the dependency out"
+                fix = "add its replacement to the revision, or remove the dependency"
                 faults.add(message, task=quoted(spec.id), field="depends_on", fix=fix)
 
 

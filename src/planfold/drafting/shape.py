@@ -1,4 +1,4 @@
-"""Does a draft have the right fields with the right types? Values from JSON, YAML and Python."""
+"""Checks of a draft's fields and their types, for values from JSON, YAML and Python."""
 
 from __future__ import annotations
 

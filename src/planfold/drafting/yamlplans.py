@@ -103,7 +103,7 @@ class _Builder:
         if plain and not isinstance(_plain_value(key), str):
             raise _fault(event, f"a key must be a text; put {key[:40] or 'it'} in quotes")
         if key in self._open[-1]:
-            raise _fault(event, f"the key {key[:40]!r} is there twice")
+            raise _fault(event, f"the key {key[:40]!r} occurs twice")
         self._keys[-1] = key
 
     def _put(self, value: Any) -> None:

@@ -16,7 +16,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """Everything up to ``position`` was handled, in the store with this id.
 
     ``epoch`` is the store's: it rises when the store is restored from a backup, after which a
-    position may stand for another event. ``str(checkpoint)`` is its text form, for files and
+    position may belong to a different event. ``str(checkpoint)`` is its text form, for files and
     for other databases.
 
     Example:
@@ -51,10 +51,11 @@ def require_same_store(
     whose: str,
     remedy: str,
 ) -> None:
-    """Whether a reader may go on from a checkpoint in the store with this identity.
+    """Check whether a reader may continue from a checkpoint in the store with this identity.
 
     Raises:
-        ConfigurationError: it may not, lest it skip events; the message ends with ``remedy``.
+        ConfigurationError: it may not, because it could skip events; the message ends with
+            ``remedy``.
     """
     if checkpoint.store_id != store_id:
         raise ConfigurationError(
@@ -68,7 +69,7 @@ def require_same_store(
         )
     if checkpoint.position > last_position:
         raise ConfigurationError(
-            f"{whose} stands at position {checkpoint.position}, the log ends at {last_position}: "
+            f"{whose} is at position {checkpoint.position}, but the log ends at {last_position}: "
             "the store was restored from a backup and lacks events that were handled; raise "
             f"the store's epoch, then {remedy}"
         ).about("restored")

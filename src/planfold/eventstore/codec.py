@@ -133,7 +133,7 @@ class Codec:
 
 
 def own(value: Any) -> Any:
-    """A copy of a value that was read from JSON: who changes it changes nothing else."""
+    """A copy of a value that was read from JSON, which the caller may change."""
     if isinstance(value, dict | list):
         return msgspec.json.decode(msgspec.json.encode(value))
     return value

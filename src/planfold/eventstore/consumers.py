@@ -26,7 +26,7 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):
-    """Where a consumer stands: its partitions in order, and the members that live."""
+    """The state of a consumer: its partitions in order, and its live members."""
 
     consumer: str
     shares: tuple[Share, ...] = ()
@@ -34,7 +34,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """A stream that a consumer has put aside: the handler failed on it ``attempts`` times, last
+    """A stream that a consumer has parked: the handler failed on it ``attempts`` times, last
     with ``error``, and nothing of it is handled from ``position`` on. It is tried again at
     ``retry_at`` (seconds since the epoch); None: when it is asked for.
     """
@@ -59,8 +59,8 @@ class Consumers(Protocol):
         to ``owner``. A new consumer begins after the position ``after``.
 
         Raises:
-            ConfigurationError: the consumer stands in another store or epoch, or beyond the end
-                of the log, or has another number of partitions; nothing was changed.
+            ConfigurationError: the consumer's checkpoint is of another store or epoch, or beyond
+                the end of the log, or it has another number of partitions; nothing was changed.
         """
         ...
 
@@ -78,7 +78,7 @@ class Consumers(Protocol):
         release: bool = False,
     ) -> None:
         """In one transaction: the partition is handled up to ``position``, except for the
-        streams ``parked``; those ``freed`` are parked no more; ``release`` gives it back.
+        streams ``parked``; those ``freed`` are no longer parked; ``release`` releases it.
 
         Raises:
             LeaseLost: the partition has passed to another; nothing was written.
@@ -90,8 +90,8 @@ class Consumers(Protocol):
         ...
 
     async def parked(self, consumer: str | None = None, *, retrying: bool = False) -> list[Parked]:
-        """Streams that are put aside, the oldest first; ``retrying``: only those that have a
-        time for the next try."""
+        """Parked streams, the oldest first; ``retrying``: only those that have a time for the
+        next retry."""
         ...
 
     async def replay(self, consumer: str, aggregate_id: str | None = None) -> int:
@@ -100,12 +100,12 @@ class Consumers(Protocol):
         ...
 
     async def accept(self, consumer: str) -> None:
-        """Let a consumer go on in the store as it is now, from where it stands, at most from the
-        end of the log. Does nothing when there is no such consumer."""
+        """Let a consumer continue after the store was restored: from its checkpoint, or from the
+        end of the log if that is earlier. Does nothing when there is no such consumer."""
         ...
 
     async def forget(self, consumer: str) -> None:
-        """Drop all that is known of a consumer.
+        """Forget a consumer: delete its checkpoints and parked streams.
 
         Raises:
             Conflict: it has members that live.

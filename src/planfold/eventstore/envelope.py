@@ -10,7 +10,7 @@ from planfold.handler import Metadata, event_id
 
 
 class Undecoded(msgspec.Struct, frozen=True):
-    """Stands for an event that this version cannot read; ``data`` is its JSON as stored.
+    """An event that this version cannot read; ``data`` is its JSON as stored.
 
     Readers see it instead of missing it; folding it raises ``CorruptLog``.
     """

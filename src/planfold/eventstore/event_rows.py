@@ -1,6 +1,6 @@
 """What a row of the log says of an event: its type and JSON, its metadata, and a checksum.
 
-The checksum is over all that the row says. It is written with the row and compared whenever the
+The checksum is over the row's content. It is written with the row and compared whenever the
 row is read, so that a changed bit is found and not folded. It is a CRC-32, kept as a signed 32-bit
 integer: that is what both databases store in four bytes. Numbers enter it at a fixed width and
 texts between NULs, which no valid name or JSON text holds.

@@ -106,8 +106,8 @@ class Checkpoints(Protocol):
         ...
 
     async def raise_epoch(self) -> int:
-        """Tell this store from the one that it was restored from: every checkpoint that was made
-        before is refused from now on. Stores that are open must be opened again."""
+        """Mark this store as restored from a backup: every earlier checkpoint is refused from now
+        on. Stores that are open must be opened again."""
         ...
 
     async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
@@ -151,7 +151,7 @@ class EventStore(Protocol):
         """Write one decision; the awaitable yields the position of its last event.
 
         Raises:
-            Conflict: the stream is not at ``expected_version``, or a command id stands already.
+            Conflict: the stream is not at ``expected_version``, or a command id is already used.
             CommandRejected: the stream would begin, but was archived; or it is of another kind
                 (``stream_id``).
             LeaseLost: a fence does not hold.
@@ -169,7 +169,7 @@ class EventStore(Protocol):
         self, query: Query, *, after: int = 0, limit: int | None = None
     ) -> list[Envelope]:
         """Recorded events that match, by position; unreadable ones as ``Undecoded``. Only
-        :meth:`subscribe` promises that nothing comes to stand below what was read."""
+        :meth:`subscribe` promises that no event appears later below the last one read."""
         ...
 
     async def last_position(self) -> int:

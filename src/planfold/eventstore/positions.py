@@ -15,7 +15,7 @@ async def position_after(store: EventStore, after: int | Checkpoint) -> int:
     """The position to read ``store`` from; a plain number is taken as it is.
 
     Raises:
-        ConfigurationError: the checkpoint is of another store or another epoch of it, or lies
+        ConfigurationError: the checkpoint is of another store or another epoch of it, or is
             beyond the end of the log.
     """
     if isinstance(after, int):
@@ -27,7 +27,7 @@ async def position_after(store: EventStore, after: int | Checkpoint) -> int:
         store.epoch,
         last,
         whose=f"the checkpoint {after}",
-        remedy="build what rests on it anew, from position 0",
+        remedy="rebuild what depends on it, from position 0",
     )
     return after.position
 

@@ -129,7 +129,7 @@ class TaskQueue(Protocol):
 
         Higher priorities come first. Within one, streams take turns, each with its oldest task:
         a stream that has just come waits for one task at most of every other. ``routes`` None
-        means all; ``without_tools`` and ``barred`` (aggregates) are left alone.
+        means all; ``without_tools`` and ``barred`` (aggregates) are excluded.
 
         ``suspects`` keeps tasks apart that may have killed a worker: those that two owners have
         lost. One does not count, because when a machine ends, all that ran on it is lost once.
@@ -159,8 +159,8 @@ class TaskQueue(Protocol):
         ...
 
     async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
-        """Give a task back; ``started`` says that its effect may have begun. It stands at the
-        head of the line again. Does nothing when the lease has passed to another."""
+        """Release a task, which returns to the head of the queue; ``started`` says that its effect
+        may have begun. Does nothing when another owner has the lease."""
         ...
 
     async def renew(self, owner: str) -> list[Lease]:

@@ -37,7 +37,7 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
 class TaskRow(msgspec.Struct, frozen=True, gc=False):
     """A row of the task queue without its lease; ``cause`` is the version of the event that
     dispatched it. ``starts`` counts a lease that was held, so that a ``once`` effect which may
-    have begun is not begun again unasked. The rest is as in :class:`Lease`."""
+    have begun is not repeated automatically. The rest is as in :class:`Lease`."""
 
     task_id: int
     attempt: int
@@ -69,8 +69,8 @@ OwnRow = CommandRow | TaskRow | EventRow
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A stream to write, or to go on with ``after`` the version at which the store has it (0:
-    not at all). ``rows`` are all of its commands and tasks, and its events beyond ``after``; it
+    """A stream to write, or to extend ``after`` the version at which the store has it (0: not at
+    all). ``rows`` are all of its commands and tasks, and its events beyond ``after``; it
     may be iterated more than once."""
 
     stream: StreamRow
@@ -102,14 +102,14 @@ def where_archived(tombstone: Tombstone) -> str:
 
 
 def archived(tombstone: Tombstone) -> CommandRejected:
-    """The refusal to begin a stream anew that was archived. Not a Conflict: deciding again would
-    not help."""
+    """The refusal to begin a stream that was archived. Not a Conflict: deciding again would not
+    help."""
     return CommandRejected(where_archived(tombstone)).about("archived")
 
 
 class Footing(msgspec.Struct, frozen=True):
     """What decides whether a stream may be archived. ``consumer`` has not read all of it yet,
-    ``parked_by`` has put it aside."""
+    ``parked_by`` has parked it."""
 
     version: int
     head: str
@@ -120,22 +120,22 @@ class Footing(msgspec.Struct, frozen=True):
 
 
 def hindrance(footing: Footing | None, version: int, statuses: Collection[str]) -> str:
-    """Why a stream that stood at ``version`` may not be archived; "" when it may."""
+    """Why a stream that was at ``version`` may not be archived; "" when it may."""
     if footing is None:
-        return "it is not here any more"
+        return "it is no longer in the database"
     if footing.version != version:
-        return "it went on meanwhile"
+        return "it has new events"
     head = msgspec.json.decode(footing.head, type=dict[str, object])
     if head.get("status") not in statuses:
         return f"it is {head.get('status')}"
     if footing.events != version:
-        return f"its log is damaged: it stands at {version} and has {footing.events} events"
+        return f"its log is damaged: it is at version {version} and has {footing.events} events"
     if footing.tasks:
         return "it has tasks in the queue"
     if footing.consumer is not None:
         return f"consumer {footing.consumer!r} has not read all of it"
     if footing.parked_by is not None:
-        return f"consumer {footing.parked_by!r} has put it aside"
+        return f"consumer {footing.parked_by!r} has parked it"
     return ""
 
 
@@ -145,8 +145,8 @@ class Transfer(Protocol):
     def rows(
         self, aggregate_ids: Sequence[str] | None = None
     ) -> AsyncGenerator[Sequence[Row], None]:
-        """These streams (None: all of them), the oldest first, in pages, as they stood at one
-        moment. After a stream's own row come its commands, its tasks and its events. Ids that do
+        """These streams (None: all of them), the oldest first, in pages, as of one moment. A
+        stream's own row is followed by its commands, its tasks and its events. Ids that do
         not exist are left out."""
         ...
 
@@ -163,8 +163,8 @@ class Transfer(Protocol):
         writers while it lasts.
 
         Raises:
-            Conflict: one is not at ``after`` any more, a worker holds a task of it, or a command
-                id stands already; nothing was written.
+            Conflict: one is no longer at ``after``, a worker holds a task of it, or a command id
+                is already used; nothing was written.
             Transient: as for ``EventStore.append``.
         """
         ...

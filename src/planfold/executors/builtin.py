@@ -28,13 +28,13 @@ def builtin_executors(
     database: Path | None = None,
     attach_bytes: int = 0,
 ) -> Executors:
-    """``shell``, ``http``, files, and for what is left to be worked out an agent, in plans that
-    have a model, or a person.
+    """``shell``, ``http``, the file tools, and for processing tasks an agent, in plans that have a
+    model, or a person.
 
     ``env_allow`` names further environment variables that commands may see (a trailing ``*``
     matches any ending); ``allow_private`` names hosts and networks that ``http`` may fetch from
     although they are not public. ``models`` finds the models that plans name;
-    ``database`` is the file that the file tools keep their hands off, and files up to
+    ``database`` is the file that the file tools never open, and files up to
     ``attach_bytes`` that a request names are shown to the model that plans it.
     """
     executors = Executors(guard=guard)
@@ -59,8 +59,8 @@ Make = Callable[[Models, Executors], Executor]
 class WithModel:
     """An executor for plans that have a model; ``otherwise`` serves the rest.
 
-    It is made, and imported, when the first such task comes: most plans have no model, and they
-    shall start at once.
+    It is imported and made when the first such task starts, because most plans have no model and
+    must start quickly.
     """
 
     resumable = True

@@ -1,4 +1,4 @@
-"""How an attempt is told to stop, and calls that end when it is."""
+"""How an attempt is asked to stop, and calls that end when it is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Cancellation(asyncio.Event):
 
 
 class Stopped(Exception):
-    """The attempt was cancelled while a call was under way."""
+    """The attempt was cancelled during a call."""
 
 
 async def interruptible(cancelled: Cancellation, call: Coroutine[Any, Any, T]) -> T:

@@ -36,13 +36,13 @@ T = TypeVar("T")
 
 
 class TaskContext:
-    """What a running attempt may know and say. A worker makes one for each attempt.
+    """The interface of a running attempt to its plan. A worker makes one for each attempt.
 
     - ``plan_id``, ``task`` and ``attempt`` (from 1) say what runs; ``plan`` is the state of the
       whole plan, for reading: it changes while the attempt runs.
     - ``arguments`` are the tool call's, with references resolved.
     - ``idempotency_key`` is the same for all attempts of one run of a task.
-    - ``cancelled`` is set when the attempt should stop: end within 10 s, or be cut off.
+    - ``cancelled`` is set when the attempt should stop: end within 10 s, or be interrupted.
     - ``workspace`` is where files belong; ``files_dir`` is for output that is too long for the log.
 
     What :meth:`once`, :meth:`paid` and :meth:`ask` return is durable: later attempts get it again.
@@ -103,11 +103,11 @@ class TaskContext:
         self.cancelled.set()
 
     async def progress(self, note: str) -> None:
-        """Tell those who watch how far the attempt is; recorded in the log.
+        """Record a note about the attempt's progress in the log.
 
-        At most one note a second is recorded. One that comes sooner waits until the second is
-        over, and a newer one takes its place; so the newest is never lost, except when the
-        attempt ends before: then its outcome says more. Cut at 1,000 characters.
+        At most one note a second is recorded. An earlier note waits until the second has passed,
+        and a newer one replaces it; so the newest is recorded, except when the attempt ends
+        first. Notes are cut at 1,000 characters.
         """
         if self.redactor is not None:
             note = self.redactor.text(as_text(note))
@@ -126,19 +126,19 @@ class TaskContext:
         await self.journal.report(TaskProgressed(note))
 
     async def report(self, event: ExecutorEvent) -> Sequence[Event]:
-        """Say something that is about the plan and not this attempt's outcome: tasks that a model
-        proposes, a summary. Returns the events it led to. Saying it again changes nothing."""
+        """Report something about the plan instead of this attempt's outcome: tasks that a model
+        proposes, a summary. Returns the resulting events. A repeated report changes nothing."""
         return await self.journal.report(event) or ()
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """Run ``function`` (sync, in a thread, or async) durably: once its value is recorded,
         later attempts get that value instead of running it again.
 
-        Returns the value as it was recorded, that is after a trip through JSON (a tuple comes
-        back as a list), so that every attempt sees the same. Calls with the same key wait for
-        each other. What ``function`` raises passes through and nothing is recorded. A crash
-        between the end of ``function`` and the record runs it again: it needs to bear that, or
-        to pass ``idempotency_key`` on. Raises Permanent when the value is not JSON.
+        Returns the value as recorded, that is, converted to JSON and back (a tuple becomes a
+        list), so that every attempt gets the same. Calls with the same key wait for each other.
+        An exception of ``function`` passes through and nothing is recorded. After a crash between
+        the end of ``function`` and the record it runs again, so it must tolerate that, or use
+        ``idempotency_key``. Raises Permanent when the value is not JSON.
         """
         return await self.journal.once(key, function)
 
@@ -152,19 +152,19 @@ class TaskContext:
         request_hash: str = "",
         partial: Any = None,
     ) -> Any:
-        """Like :meth:`once`, for a step that costs something: ``reserve`` is set aside in the
-        plan's budget first, and what ``function`` says it spent takes its place.
+        """Like :meth:`once`, for a step that costs something: ``reserve`` is first reserved in
+        the plan's budget, and then replaced by the amount that ``function`` reports as spent.
 
-        ``function`` is told whether the step had begun in an earlier attempt, which was cut off
-        in the middle of it. Raises BudgetUsedUp, which ends the attempt, where the plan may not
+        The argument of ``function`` says whether the step had begun in an earlier attempt that
+        was interrupted. Raises BudgetUsedUp, which ends the attempt, where the plan may not
         spend that much; ``partial`` is then shown to the person who decides.
         """
         begun = StepBegun(key, about, request_hash, reserve, partial)
         return await self.journal.paid(key, function, begun)
 
     async def propose(self, tasks: Sequence[TaskSpec], *, replace: bool = False) -> None:
-        """Add tasks to the plan, from its drafting task; with ``replace`` they take the place of
-        all that has not started. Tasks that the plan has already change nothing.
+        """Add tasks to the plan, from its drafting task; with ``replace`` they replace all tasks
+        that have not started. Tasks that the plan already has change nothing.
 
         Raises BudgetUsedUp, which ends the attempt, where the plan may not have that many tasks,
         and CommandRejected where the plan cannot take them.
@@ -174,7 +174,7 @@ class TaskContext:
             raise BudgetUsedUp(NeedsClarification("the plan's budget is used up"))
 
     def was_cut_off(self, key: str) -> bool:
-        """Whether a paid step began and no attempt saw its end."""
+        """Whether a paid step began and its end was not recorded."""
         return self.journal.was_cut_off(key)
 
     async def ask(
@@ -189,9 +189,9 @@ class TaskContext:
         """Ask a person, durably: the first time it ends the attempt (nothing is held while the
         person thinks), and the attempt that the answer starts gets the answer here.
 
-        So what comes before it runs again, except for what :meth:`once` has recorded. ``key``
+        So code before it runs again, except for steps that :meth:`once` has recorded. ``key``
         names the question within the task. Call it outside of ``try`` blocks that catch
-        BaseException. ``deadline``: seconds until ``default`` holds.
+        BaseException. ``deadline``: seconds until ``default`` applies.
         """
         asked = NeedsClarification(question, tuple(choices), default, deadline)
         return self.journal.ask(key, asked)
@@ -210,7 +210,7 @@ class TaskContext:
     ) -> TaskContext:
         """The context of a tool call within this attempt: with arguments, an idempotency key and
         durable steps of its own; the same cancellation. ``call`` names it within the task, the
-        same on every attempt. ``report`` may stand between it and the log."""
+        same on every attempt. ``report`` replaces the function that reports to the log."""
         context = copy.copy(self)
         context.call = f"{self.call}{call}"
         context.arguments = arguments
@@ -250,7 +250,7 @@ class TaskContext:
             raise
 
     def close(self) -> None:
-        """The attempt is over: a note that still waits is dropped."""
+        """End the attempt: a note that still waits is dropped."""
         if self._note_timer is not None:
             self._note_timer.cancel()
             self._note_timer = None
@@ -264,7 +264,7 @@ class TaskContext:
             self._note_task = asyncio.ensure_future(self._report_quietly(note))
 
     async def _report_quietly(self, note: str) -> None:
-        # Nobody awaits this; a note that cannot be recorded must not fail the attempt.
+        # This is not awaited; a note that cannot be recorded must not fail the attempt.
         with contextlib.suppress(Exception):
             await self.journal.report(TaskProgressed(note))
 

@@ -74,7 +74,7 @@ def checked_literal(literal: object, tool: str, schema: Mapping[str, Any]) -> fr
     for name in literal:
         if not isinstance(name, str) or not (open_ended or name in parameters):
             known = ", ".join(parameters) or "it has none"
-            raise _wrong(tool, "literal", f"names {name!r}, which is no parameter ({known})")
+            raise _wrong(tool, "literal", f"names {name!r}, which is not a parameter ({known})")
     return frozenset(literal)
 
 

@@ -17,10 +17,10 @@ Outcome = TaskCompleted | TaskFailed | NeedsClarification | OutcomeUnknown
 
 
 class Executor(Protocol):
-    """Touches the world for one task. Never appends events, never knows the store.
+    """Runs one task, with its side effects. It never appends events and has no access to the store.
 
-    One with a true attribute ``resumable`` records all it does as durable steps: an attempt that
-    was cut off is simply begun again, whatever the task's effect class.
+    An executor with a true attribute ``resumable`` records all it does as durable steps: an
+    interrupted attempt is restarted, in every effect class.
 
     Example:
         from planfold import TaskContext
@@ -37,9 +37,9 @@ class Executor(Protocol):
     """
 
     async def execute(self, context: TaskContext) -> Outcome:
-        """Do it and say how it went. An exception counts as ``TaskFailed`` (``Permanent`` as
-        one that is not retried); cancellation arrives as ``context.cancelled`` first, as
-        ``asyncio.CancelledError`` when the grace of 10 s or the timeout is over."""
+        """Run the task and return its outcome. An exception counts as ``TaskFailed``
+        (``Permanent``: not retried). Cancellation arrives as ``context.cancelled`` first, as
+        ``asyncio.CancelledError`` when the grace of 10 s or the timeout has ended."""
         ...
 
 

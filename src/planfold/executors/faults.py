@@ -1,4 +1,4 @@
-"""What an exception says in a task's error: itself, its causes, and the members of its group."""
+"""The text of an exception in a task's error, with its causes and the members of its group."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class Fetch:
         self, method: str, target: Target, headers: Mapping[str, str]
     ) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(target.host, target.port)
-        connection.auto_open = 0  # it must never resolve and connect by itself
+        connection.auto_open = 0  # it must never resolve and connect on its own
         connection.sock = self._connect(target)
         connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", target.authority)

@@ -199,11 +199,13 @@ def _headers(given: Mapping[str, Any]) -> dict[str, str]:
     for name, value in given.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         if not _HEADER_NAME.fullmatch(name):
-            raise Permanent(f"http: {name!r} is not a header's name")
+            raise Permanent(f"http: {name!r} is not a valid header name")
         if name.lower() in _OWN_HEADERS:
             raise Permanent(f"http: the header {name} is set by planfold itself")
         if not _HEADER_VALUE.fullmatch(text):
-            raise Permanent(f"http: the header {name} holds a character that headers cannot hold")
+            raise Permanent(
+                f"http: the header {name} contains a character that headers cannot contain"
+            )
         if name.lower() in default:
             headers.pop(default.pop(name.lower()))
         headers[name] = text
@@ -242,7 +244,7 @@ def _content(kind: str, charset: str, headers: HTTPMessage, body: Output) -> dic
     if body.in_file:
         content["text_shortened"] = True  # a reference to it is refused
     if whole is not None and _JSON_TYPE.fullmatch(kind):
-        # The server only says that it is JSON; if it is not, the text is there to see.
+        # The server only says that it is JSON; if it is not, the result has the text.
         with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError, Permanent):
             content["json"] = recordable(msgspec.json.decode(whole), "the body")
     return content

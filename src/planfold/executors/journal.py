@@ -43,14 +43,14 @@ class Asking(BaseException):
 
 
 class BudgetUsedUp(Asking):
-    """The plan may not spend what a step would cost; the plan has put the question already."""
+    """The plan may not spend what a step would cost; the plan has already asked a person."""
 
 
 class Journal:
     """What an attempt has recorded, and what earlier attempts of its task had recorded.
 
     ``report`` takes executor events to the log, ``steps`` are the recorded values by key, and
-    ``begun`` are the paid steps whose end no attempt has seen. The copies that :meth:`inner` and
+    ``begun`` are the paid steps whose end is not recorded. The copies that :meth:`inner` and
     :meth:`guarded` make share the records and the locks.
     """
 
@@ -70,7 +70,7 @@ class Journal:
         return self._prefix + key in self._steps
 
     def was_cut_off(self, key: str) -> bool:
-        """Whether a paid step began and no attempt saw its end."""
+        """Whether a paid step began and its end was not recorded."""
         return self._prefix + key in self._begun
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
@@ -127,8 +127,8 @@ class Journal:
         self._begun.discard(key)
 
     async def claim(self, key: str, value: Any) -> None:
-        """Record a step before what it stands for is done. Raises LeaseLost where the log does
-        not take it, because the attempt is over: then it must not be done."""
+        """Record a step before its effect. Raises LeaseLost where the log refuses it because the
+        attempt has ended: then the effect must not happen."""
         key = self._prefix + key
         _require_logged(await self.report(StepCompleted(key, value)))
         self._steps[key] = value
@@ -162,7 +162,7 @@ class Journal:
 
 def _require_logged(events: Sequence[Event] | None) -> None:
     if events is not None and not events:  # what is not in the log must not happen
-        raise LeaseLost("the attempt is over: its task has stopped meanwhile")
+        raise LeaseLost("the attempt has ended: its task was stopped")
 
 
 async def _report_redacted(

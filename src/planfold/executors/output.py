@@ -1,5 +1,5 @@
-"""Output too long for a result: where it goes, what of it the result still shows, and the room
-that it leaves on a disk, so that the log can always be written."""
+"""Output too long for a result: its file, the part that the result shows, and the reserve of disk
+space that it leaves, so that the log can always be written."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class Output:
 
     Memory stays below ``2 * keep`` bytes. The file (mode 0600) is made when the first byte is too
     many. After ``file_limit`` bytes, or when the disk has only its reserve left (``spare`` says how
-    many bytes may still be written), it gets no more: then ``truncated`` is true and the file ends
-    with a mark. ``redactor`` takes the values of secrets out of it as it comes: call ``end()``
-    after the last byte, to have the rest.
+    many bytes may still be written), no more is written: then ``truncated`` is true and the file
+    ends with a mark. ``redactor`` removes the values of secrets while it is written: call
+    ``end()`` after the last byte, to write the rest.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Output:
         self._take(data if self._redaction is None else self._redaction.feed(data))
 
     def end(self) -> None:
-        """No more comes: what redaction has held back is let go."""
+        """End the output, and write what redaction has held back."""
         if self._redaction is not None:
             self._take(self._redaction.end())
 
@@ -145,7 +145,7 @@ class Output:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Not through a link that somebody put there; an attempt that crashed may have left
+            # Do not follow a link that another program created; a crashed attempt may have left
             # a file of this name.
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()

@@ -1,7 +1,7 @@
 """Planning as a task of the plan: a language model proposes tasks while they are carried out.
 
-Its calls are durable steps: what was answered is never asked again. One that a crash cut off is
-made again, and the model is told which of its tasks are in the plan already.
+Its calls are durable steps: an answered call is never repeated. A call that a crash interrupted is
+repeated, with a list of the model's tasks that are already in the plan.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -32,10 +32,8 @@ from planfold.llm.model import Answer, Model, Models, ModelUnavailable, Request
 from planfold.planner.budget import Spend
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks
-from planfold.planner.tasks import Attachment, TaskSpec
+from planfold.planner.tasks import REPLANNING, Attachment, TaskSpec
 from planfold.tools.tool import Toolbox
-
-_REASON: Final = "Plan anew: "
 
 
 class PlanningExecutor:
@@ -44,7 +42,7 @@ class PlanningExecutor:
     ``models`` finds the model that the plan's settings name, ``toolbox`` holds the tools that it
     may plan with. ``attach_bytes``: files up to this size that the request names, and that are in
     the workspace, are shown to the model, as far as the policy of ``guard`` lets models read them
-    unasked; since no one vouches for what they say, all tasks are tainted then. ``database`` is
+    without approval; as their content is untrusted, all tasks are tainted then. ``database`` is
     the file that must never be opened here.
     """
 
@@ -116,7 +114,7 @@ class _Planning:
         own = context.task.id
         self._anew = any(i < own for i in self._plan.tasks)
         stands = current_plan(self._plan, own) if self._anew else CurrentPlan()
-        # What other people's servers say of their tools is theirs too.
+        # A foreign server's descriptions of its tools are untrusted too.
         foreign = any(tool.foreign_words for tool in toolbox)
         self._candidates = Candidates(
             toolbox,
@@ -127,7 +125,7 @@ class _Planning:
             above=max(self._plan.tasks) if self._anew else own,
             tainted=bool(contents) or stands.untrusted or foreign,
         )
-        reason = context.task.description.removeprefix(_REASON) if self._anew else ""
+        reason = context.task.description.removeprefix(REPLANNING) if self._anew else ""
         self._wish = Wish(
             text=self._plan.goal or self._plan.title,
             attachments=tuple(attached),
@@ -151,7 +149,7 @@ class _Planning:
         return await draft_tasks(self._wish, self._toolbox, self._candidates, ask, accept=accept)
 
     async def finished(self) -> Outcome | None:
-        """What an earlier attempt had decided, if it came that far: done to its end."""
+        """Complete what an earlier attempt had decided, if it had."""
         if self._context.recorded("text"):
             return await self._from_text({})
         if self._context.recorded("anew"):
@@ -159,7 +157,7 @@ class _Planning:
         return None
 
     async def end(self, drafted: Drafted) -> Outcome:
-        """The model has done what it can: propose what is left, or let the text drafter plan."""
+        """End drafting: propose the remaining tasks, or let the text drafter plan."""
         if self._context.cancelled.is_set():
             return TaskFailed("cancelled", retryable=False)
         tasks = list(self._candidates.accepted.values())
@@ -172,11 +170,13 @@ class _Planning:
             return self._summary(tasks, drafted.rounds)
         plan_id = self._context.plan_id
         if self._anew:
-            error = f"the plan was not made anew: {drafted.why}. What was planned stands; approve "
-            return TaskFailed(f"{error}it as it is, or replan {plan_id} once more", retryable=False)
+            error = (
+                f"the plan was not replaced: {drafted.why}. The earlier plan is unchanged; approve "
+            )
+            return TaskFailed(f"{error}it as it is, or replan {plan_id} again", retryable=False)
         if self._has_begun():
-            error = f"the plan broke off after {len(tasks)} tasks, and some of them have begun: "
-            error += f"{drafted.why}. They go on; replan {plan_id} for the rest"
+            error = f"planning stopped after {len(tasks)} tasks, and some of them have begun: "
+            error += f"{drafted.why}. They continue; replan {plan_id} for the rest"
             return TaskFailed(error, retryable=False)
         return await self._from_text({"why": drafted.why, "rounds": drafted.rounds})
 
@@ -196,9 +196,9 @@ class _Planning:
         return self._summary(made, recorded["rounds"])
 
     async def _from_text(self, decided: dict[str, Any]) -> Outcome:
-        """Plan the request as a text. What the model had proposed has not started, and goes."""
+        """Plan the request as a text. The model's proposals have not started, and are removed."""
         recorded = await self._context.once("text", lambda: decided)
-        warnings = [f"Planned without the model, by the request's text alone: {recorded['why']}"]
+        warnings = [f"Planned from the request's text, without the model: {recorded['why']}"]
         await self._context.progress(warnings[0])
         above = max((i for i, t in self._plan.tasks.items() if not t.spec.proposed), default=0)
         specs, faults = plan_from_text(self._wish.text, self._toolbox, above=above)
@@ -208,7 +208,7 @@ class _Planning:
         return self._summary(specs, recorded["rounds"], "text", warnings)
 
     async def _replace(self, specs: Sequence[TaskSpec]) -> None:
-        """Put ``specs`` in the place of what has not started; unless that was done before a crash
+        """Replace the tasks that have not started by ``specs``, unless that was done before a crash
         (they may have started since)."""
         tasks = self._plan.tasks
         if not all(spec.id in tasks and tasks[spec.id].spec == spec for spec in specs):
@@ -256,7 +256,7 @@ class _Planning:
     async def _stream(
         self, model: Model, request: Request, on_text: Callable[[str], None]
     ) -> Answer:
-        """Ask, and send tasks off meanwhile. Ends with the first of both that fails."""
+        """Ask, and send tasks at the same time. Ends with the first of both that fails."""
         context = self._context
         self._over = False
         asking = asyncio.ensure_future(model.ask(request, on_text=on_text))
@@ -310,7 +310,7 @@ class _Planning:
         await self._context.propose(new)
 
     def _others(self) -> list[TaskSpec]:
-        """Tasks that this drafting task proposed before it was cut off."""
+        """Tasks that this drafting task proposed before it was interrupted."""
         own, accepted = self._context.task.id, self._candidates.accepted
         return [
             task.spec
@@ -329,7 +329,7 @@ class _Planning:
         missing = missing_files(tasks, functools.partial(is_there, workspace))
         said = [
             *warnings,
-            *(f"Task {i} names {excerpt(path)}, which is not there" for i, path in missing),
+            *(f"Task {i} names {excerpt(path)}, which does not exist" for i, path in missing),
         ]
         result = {"tasks": len(tasks), "rounds": rounds, "drafter": drafter, "warnings": said}
         notes = answer_form(self._toolbox).notes if drafter == "model" else ()

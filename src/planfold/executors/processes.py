@@ -1,7 +1,7 @@
 """A command in a process group of its own, which is dead when ``finish()`` returns.
 
 Not ``asyncio.create_subprocess_exec``: its ``wait()`` may wait for the pipes too, and a grandchild
-that inherited them can hold them open for as long as it likes.
+that inherited them can hold them open for any time.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class ProcessGroup:
     async def finish(self) -> int | None:
         """The first process's return code (negative: the signal), None if it cannot be killed.
 
-        By then the group is gone and the outputs are complete, but for what a process that left
-        the group still writes.
+        By then the group has ended and the outputs are complete, except the output of a process
+        that left the group.
         """
         pipes = [_Pipe(output) for output in self._outputs]
         try:
@@ -103,7 +103,7 @@ class ProcessGroup:
         return code
 
     def destroy(self) -> None:
-        """SIGKILL without grace, for when ``finish()`` was cut off: the loop is being closed.
+        """SIGKILL without grace, for when ``finish()`` was interrupted: the loop is closing.
 
         Blocks for up to a second, until the first process is reaped.
         """
@@ -151,8 +151,8 @@ class ProcessGroup:
 def _has_living_member(group: int) -> bool:
     """Whether a group that exists holds more than zombies.
 
-    In a container without an init nobody reaps a killed grandchild: its group exists for ever.
-    Without /proc (macOS) there is an init, and a group that exists is taken for alive.
+    In a container without an init a killed grandchild is never reaped, so its group exists
+    forever. Without /proc (macOS) there is an init, and an existing group counts as alive.
     """
     if not os.path.exists("/proc/self/stat"):
         return True

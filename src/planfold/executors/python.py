@@ -56,7 +56,7 @@ class PythonTool(Generic[P, R]):
         """Raises ConfigurationError when the function cannot serve as a tool, or an option is
         wrong."""
         if not callable(function):
-            raise ConfigurationError(f"{function!r} is no function; write @tool(name=...)")
+            raise ConfigurationError(f"{function!r} is not a function; write @tool(name=...)")
         name = checked_name(getattr(function, "__name__", "") if name is None else name)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise ConfigurationError(f"tool {name!r} is a generator; return one value instead")
@@ -99,16 +99,16 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     The parameters' type hints become the JSON schema that plans are checked against, and the
     arguments are converted to those types; a parameter annotated ``TaskContext`` gets the
-    attempt's context and is no argument. The decorated function can still be called.
+    attempt's context and is not an argument. The decorated function can still be called.
 
     - ``name`` is what plans call it (default: the function's name).
     - ``effect`` says what a crash in the middle means: "once" (the default) is not run again
       before a person says how it ended, "keyed" is run again with the same
       ``context.idempotency_key``, "safe" is run again.
     - ``retry`` is the number of attempts, a ``RetryPolicy``, or its fields as in a plan file (times
-      in seconds); it holds for tasks that do not say otherwise. Default: one attempt.
-    - ``description`` tells the author of a plan what the tool does (default: the first paragraph
-      of the docstring).
+      in seconds); it applies to tasks without a policy of their own. Default: one attempt.
+    - ``description`` says what the tool does, for the author of a plan (default: the first
+      paragraph of the docstring).
     - ``literal`` names parameters in which ``$`` is an ordinary character.
 
     Raises:
@@ -220,8 +220,8 @@ class PythonExecutor:
         try:
             await asyncio.wait([done, give_up], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # The timeout is over, but the thread goes on. What it does in the grace still counts:
-            # to call a payment that then went through "timed out" would have it made twice.
+            # The timeout has passed, but the thread continues. A result within the grace still
+            # counts: a payment reported as timed out would be made twice.
             context.cancel()
             await asyncio.wait([done], timeout=self._grace_s)
         finally:
@@ -249,7 +249,7 @@ class PythonExecutor:
             effect = self.tool.effect if context.call else context.task.spec.effect
             if effect is not Effect.Once:
                 return TaskFailed(str(error), retryable=False)
-            # Its effect has happened: to call it failed would let a retry do it twice.
+            # Its effect has happened: reported as failed, it could be retried and happen twice.
             return OutcomeUnknown(
                 f"it ran to its end, but its result cannot be recorded: {error}", ended=True
             )
@@ -346,7 +346,8 @@ async def _awaited(call: Awaitable[Any]) -> Any:
 
 
 class _Watch:
-    """Cancels the current task once the grace is over, and tells that from other cancellations."""
+    """Cancels the current task after the grace, and distinguishes that from other
+    cancellations."""
 
     __slots__ = ("_before", "_grace_s", "_task", "_timer", "fired")
 
@@ -375,7 +376,7 @@ class _Watch:
 
 
 class _Countdown:
-    """Settles a future once the grace is over."""
+    """Resolves a future after the grace."""
 
     __slots__ = ("_future", "_grace_s", "_timer")
 

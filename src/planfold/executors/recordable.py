@@ -15,8 +15,8 @@ RESULT_LIMIT = 1024 * 1024  # bytes of JSON
 def recordable(value: Any, what: str, limit: int = RESULT_LIMIT) -> Any:
     """``value`` as it will be read back from the log: plain dicts, lists, str, numbers, None.
 
-    Dataclasses, msgspec Structs, dates, UUIDs, sets and the like become what msgspec makes of
-    them. ``limit`` is in bytes of JSON; ``what`` names the value in an error. Raises Permanent
+    Dataclasses, msgspec Structs, dates, UUIDs, sets and similar types are converted by msgspec.
+    ``limit`` is in bytes of JSON; ``what`` names the value in an error. Raises Permanent
     when it is not JSON: unknown types, NaN and infinity, lone surrogates, cycles, too large.
     """
     if value is None or value is True or value is False:
@@ -32,7 +32,7 @@ def recordable(value: Any, what: str, limit: int = RESULT_LIMIT) -> Any:
         code = ord(error.object[error.start])
         raise Permanent(f"{what} is not JSON: text with a lone surrogate (U+{code:04X})") from None
     except RecursionError:
-        raise Permanent(f"{what} is not JSON: it is nested too deeply or holds itself") from None
+        raise Permanent(f"{what} is not JSON: it is nested too deeply or contains itself") from None
     except (ValueError, TypeError) as error:
         raise Permanent(f"{what} is not JSON: {error}") from None
 

@@ -17,8 +17,8 @@ class Executors:
 
     ``serve`` limits the worker to these queue routes, for a machine set apart for them; it is
     how a specialised route is kept from workers that would fall back to the task's kind.
-    ``guard`` stands between the tools and what calls them. ``models`` finds the models that plans
-    name, where there are any.
+    Tools are called through ``guard``. ``models`` finds the models that plans name, where there
+    are any.
 
     Example:
         import planfold
@@ -69,7 +69,7 @@ class Executors:
         return [self._tools[name] for name in sorted(self._tools)]
 
     def for_task(self, spec: TaskSpec) -> Executor | None:
-        """By the task's route if somebody serves it, else by its tool, else by its kind."""
+        """By the task's route if an executor serves it, else by its tool, else by its kind."""
         if spec.route is not None and spec.route in self._routes:
             return self._routes[spec.route]
         if spec.kind is NodeKind.ToolCall and spec.tool is not None:
@@ -80,7 +80,7 @@ class Executors:
         """The queue routes to claim from; None means all of them.
 
         All, where nothing was said and a kind is served: a task of that kind falls back to it
-        whatever its route is.
+        for any route.
         """
         if self._serve is not None:
             return self._serve

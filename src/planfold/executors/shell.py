@@ -31,7 +31,7 @@ ENV_ALLOW = (
     *("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"),
     *("USER", "LOGNAME", "SHELL", "VIRTUAL_ENV"),
 )
-# Not handed on by a pattern of env_allow: an API key only where env_allow spells its name out.
+# A pattern of env_allow never passes these; an API key passes only where env_allow has its name.
 _NEVER = ("PLANFOLD_SECRET_*", "PLANFOLD_DB")
 _KEYS = ("*_API_KEY", "*_API_TOKEN", "*_AUTH_TOKEN", "*_SECRET_ACCESS_KEY", "*_SECRET_KEY")
 _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}

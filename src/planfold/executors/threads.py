@@ -22,8 +22,8 @@ def start_in_thread(
 ) -> asyncio.Future[tuple[T | None, BaseException | None]]:
     """Start ``function`` in a daemon thread with the caller's context variables.
 
-    The future yields (value, None) or (None, exception) and never raises by itself: an asyncio
-    future cannot carry StopIteration, and SystemExit in one would stop the loop.
+    The future yields (value, None) or (None, exception) and never raises: an asyncio future
+    cannot hold StopIteration, and SystemExit in one would stop the loop.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
@@ -40,7 +40,7 @@ def start_in_thread(
             value = context.run(function)
         except BaseException as raised:
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has closed, so there is no waiter left
             loop.call_soon_threadsafe(settle, value, error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
@@ -48,7 +48,7 @@ def start_in_thread(
 
 
 async def run_in_thread(function: Callable[[], T], name: str = "planfold-call") -> Any:
-    """Await ``function`` in a daemon thread. When the caller is cancelled the thread goes on."""
+    """Await ``function`` in a daemon thread. When the caller is cancelled the thread continues."""
     value, error = await start_in_thread(function, name)
     if error is not None:
         raise error

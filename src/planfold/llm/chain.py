@@ -1,4 +1,4 @@
-"""``FallbackChain``: several models as one; the next takes over while one is unavailable."""
+"""``FallbackChain``: several models as one; the next is used while one is unavailable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class FallbackChain:
     """Asks the first of ``models``; when it is unavailable the second, and so on.
 
     A model that was unavailable is asked last for ``rest`` seconds, so that not every call waits
-    for its time-outs. A request that one model rejects is rejected: a wrong key or a fault in the
-    request is to be seen, not to be paid for elsewhere. Once text was streamed no other model takes
-    over, because the receiver may have acted on it; the error holds the text so far.
+    for its time-outs. A request that a model rejects is rejected: a wrong key or a fault in
+    the request must be reported, and not paid for elsewhere. Once text was streamed no other model
+    is asked, because the receiver may have acted on it; the error holds the text so far.
     """
 
     def __init__(self, models: Sequence[Model], *, rest: float = REST) -> None:
@@ -39,7 +39,7 @@ class FallbackChain:
         """Ask until one answers. ``Answer.model`` names it.
 
         Raises:
-            ModelUnavailable: none answered, or one broke off after it had streamed text.
+            ModelUnavailable: none answered, or one failed after it had streamed text.
             ModelRejected: one that was asked does not take the request.
         """
         clock = asyncio.get_running_loop().time
@@ -55,11 +55,11 @@ class FallbackChain:
         raise ModelUnavailable("; ".join(map(str, faults))) from faults[-1]
 
     def _order(self, now: float) -> list[int]:
-        """Those at work as written, then those at rest as written."""
+        """The available models as written, then the unavailable ones as written."""
         return sorted(self._rests_until, key=lambda place: self._rests_until[place] > now)
 
     def reserve(self, request: Request) -> Spend:
-        """As much as the dearest of the models may cost."""
+        """The most that the most expensive of the models may cost."""
         wanted = [model.reserve(request) for model in self._models]
         return Spend(
             tokens=max(one.tokens for one in wanted),

@@ -1,7 +1,7 @@
 """``scripted:FILE.json``: a model that answers from a file. No network, no key, no memory.
 
-The reply to a request follows from the request alone, so a process that takes a plan up again after
-a crash gets what the one before it would have got.
+The reply to a request follows from the request alone, so a process that resumes a plan after
+a crash gets the same replies as the one before.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ScriptedReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScriptedConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The replies to a conversation, turn by turn.
 
-    It is the one meant when ``when`` stands in the messages before the model's first turn.
+    It is chosen when ``when`` occurs in the messages before the model's first turn.
     ``pause`` is the seconds after each piece of 16 characters that is streamed.
     """
 

@@ -1,4 +1,4 @@
-"""Where a model lives and what it costs, as settings say it."""
+"""The address and the prices of a model, from the settings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class ModelEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     another server that speaks the same protocol. ``api_key_env`` names the environment variable
     that holds the key: without it the vendor's usual one, and with a ``base_url`` none, so that no
     vendor's key goes to another server. ``timeout`` is in seconds for one try, to the end of its
-    answer; ``retries`` is how often a call that failed in passing is tried again. ``max_tokens``
+    answer; ``retries`` is how often a call that failed temporarily is repeated. ``max_tokens``
     bounds every answer (0: only the request does). Prices are US dollars per million tokens;
-    without them the price list is asked.
+    without them the price list is used.
 
     Example:
         from planfold import ModelEndpoint, Settings

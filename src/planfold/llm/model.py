@@ -1,6 +1,6 @@
 """The port to a language model: plain requests in, plain answers out; both can be recorded.
 
-An adapter (``planfold.providers``) speaks to a vendor; ``ScriptedModel`` speaks from a script.
+An adapter (``planfold.providers``) calls a vendor; ``ScriptedModel`` answers from a script.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ToolSchema(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model is asked. With a ``schema`` the answer's text is a JSON value of that schema, or
-    of the ``plain_schema``, which takes its place where the vendor cannot enforce the first one.
+    of the ``plain_schema``, which replaces it where the vendor cannot enforce the first one.
     ``max_tokens`` bounds the answer."""
 
     messages: tuple[Message, ...]
@@ -68,7 +68,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model said. ``finish``: it stopped by itself, was cut off at ``max_tokens``
+    """What a model said. ``finish``: it ended its answer, was truncated at ``max_tokens``
     ("length"), wants tools, or refused (``text`` may say why). ``model`` is the one that answered
     (of a chain of fallbacks), ``seconds`` how long it took."""
 
@@ -90,8 +90,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class ModelUnavailable(Transient):
     """The model cannot be reached, is overloaded or timed out, after all retries and fallbacks.
 
-    ``text`` is what was streamed of an answer that broke off; such a call is not made again by
-    itself, because its receiver may have acted on the text already.
+    ``text`` is the streamed part of a truncated answer; such a call is not retried, because its
+    receiver may have acted on the text already.
     """
 
     def __init__(self, message: str, *, text: str = "") -> None:
@@ -100,7 +100,7 @@ class ModelUnavailable(Transient):
 
 
 class ModelRejected(Permanent):
-    """The vendor will not take this request: wrong key, unknown model, malformed, too long."""
+    """The vendor rejects this request: wrong key, unknown model, malformed, too long."""
 
 
 class Model(Protocol):
@@ -131,11 +131,11 @@ class Model(Protocol):
         self, request: Request, *, on_text: Callable[[str], None] | None = None
     ) -> Answer:
         """Ask once. With ``on_text`` the answer is streamed: it is called with each further piece
-        of the text, on the event loop; the whole is in the answer too. No piece is ever taken
-        back: what fails is tried again, or asked of a fallback, only before the first piece.
+        of the text, on the event loop; the whole is in the answer too. No piece is ever
+        withdrawn: a failed call is retried, or sent to a fallback, only before the first piece.
 
         Raises:
-            ModelUnavailable: after all retries; with the ``text`` so far where a stream broke off.
+            ModelUnavailable: after all retries; with the ``text`` so far of a truncated stream.
             ModelRejected: the same request would fail again.
         """
         ...
@@ -146,4 +146,4 @@ class Model(Protocol):
 
 
 Models = Callable[[str], Model]
-"""The model of a name, as in settings. Raises ConfigurationError for what nobody knows."""
+"""The model of a name, as in settings. Raises ConfigurationError for an unknown name."""

@@ -16,8 +16,8 @@ class ScriptedModel:
     """Gives the ``replies`` one after the other; ``requests`` holds what it was asked.
 
     A reply is an answer, its text, an error to raise, or a function of the request. Past the end
-    of the script it raises AssertionError, with the request that nobody foresaw. ``chunk``: how
-    many characters a streamed piece has.
+    of the script it raises AssertionError, with the unexpected request. ``chunk``: how many
+    characters a streamed piece has.
 
     Example:
         import planfold

@@ -1,4 +1,4 @@
-"""Text that no one vouches for, marked so that a model can tell it from instructions.
+"""Untrusted text, marked so that a model can distinguish it from instructions.
 
 The mark is a keyed digest of 128 bits. It depends on the text, so that it cannot be within it, and
 the same text has the same mark in every request of a process (vendors cache what begins alike).

@@ -1,4 +1,4 @@
-"""Answers: to questions that wait, and changes of answers that were given."""
+"""Answers to open questions, and changes of earlier answers."""
 
 from __future__ import annotations
 
@@ -37,15 +37,17 @@ BUDGET_CHOICES = (GO_ON, STOP)
 def receive_answer(
     state: PlannerState, task: Task, report: ClarificationProvided
 ) -> Iterator[Event]:
-    """The answer to a waiting question. The same answer again changes nothing; another one, or
-    an answer to what nobody asked, is rejected."""
+    """Answer a waiting question. The same answer again changes nothing; a different answer, or an
+    answer without a question, is rejected."""
     question = state.questions.get(task.id)
     if question is None:
         if _was_given(task, report):
             return
         changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
         remedy = "; use ChangeAnswer to change it" if changeable else ""
-        raise CommandRejected(f"task {task.id} asks nothing; it is {task.status.value}{remedy}")
+        raise CommandRejected(
+            f"task {task.id} has no open question; it is {task.status.value}{remedy}"
+        )
     leads_to: AnswerLeadsTo = "fail"
     answer = report.answer
     if not report.failed:
@@ -59,7 +61,7 @@ def receive_answer(
 def answer_by_default(
     state: PlannerState, question: Question, skipped: set[int]
 ) -> Iterator[Event]:
-    """Nobody answered in time: the default holds. ``skipped``: see :func:`skip_dependents`."""
+    """Apply the default after the deadline. ``skipped``: see :func:`skip_dependents`."""
     task, answer = state.tasks[question.task_id], question.default or ""
     leads_to = _leads_to(question, answer)
     yield ClarificationReceived(task.id, answer, "deadline", leads_to)
@@ -120,7 +122,7 @@ def _consequences(
 
 
 def _was_given(task: Task, report: ClarificationProvided) -> bool:
-    """Whether this very answer was given before, so that hearing it again changes nothing."""
+    """Whether this very answer was given before, so that a repeated delivery changes nothing."""
     if report.failed:
         return task.status is TaskStatus.Failed and task.error == report.answer
     if task.confirmed:
@@ -136,7 +138,7 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
 
 def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
     """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned again,
-    except where another parent, which is no descendant, keeps them from running. Those that may
+    except where another parent, which is not a descendant, keeps them from running. Those that may
     be running are asked to stop, and planned again when their attempt has ended."""
     task = find_task(state, command.task_id)
     if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
@@ -178,8 +180,8 @@ def _may_be_running(state: PlannerState, task: Task) -> bool:
 
 
 def _kept_off(state: PlannerState, below: list[Task], busy: set[int]) -> dict[int, int]:
-    """Those of ``below`` that cannot run again, with the parent that is in the way. What becomes
-    of the ``busy`` ones, and of what is below them, is decided when their attempt has ended."""
+    """Tasks of ``below`` that cannot run again, with the parent that prevents it. Whether the
+    ``busy`` ones and their descendants can is decided when their attempt has ended."""
     ids = {task.id for task in below}
     kept_off = {
         task.id: parent

@@ -1,4 +1,4 @@
-"""What a plan may spend on models and tools, what it has spent, and what is set aside."""
+"""What a plan may spend on models and tools, what it has spent, and what is reserved."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Spend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """Upper bounds in the units of :class:`Spend`; None is no bound.
+    """Upper limits in the units of :class:`Spend`; None: unlimited.
 
     Example:
         from planfold import Budget, Spend
@@ -54,7 +54,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     tasks: int | None = None
 
     def raised_by(self, more: Budget) -> Budget:
-        """This budget with ``more`` added; what has no bound keeps none."""
+        """This budget with ``more`` added; an unlimited amount stays unlimited."""
         return Budget(
             **{
                 name: None if (limit := getattr(self, name)) is None else limit + added
@@ -64,9 +64,9 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
         )
 
     def exceeded(self, spent: Spend, wanted: Spend) -> str | None:
-        """What keeps ``wanted`` from being spent after ``spent``, in words, or None.
+        """Why ``wanted`` cannot be spent after ``spent``, in words, or None.
 
-        Seconds cannot be wanted beforehand: they are exceeded once they are used up.
+        Seconds cannot be reserved in advance: they are exceeded once they are used up.
         """
         total = spent + wanted
         for name in self.__struct_fields__:

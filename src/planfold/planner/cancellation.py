@@ -1,4 +1,4 @@
-"""Cancelling, and what a task's end means for those that depend on it."""
+"""Cancellation, and the effect of a task's end on its dependents."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
 
 
 def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
-    """Decide ``CancelPlan``: what has not started is cancelled, what runs is asked to stop, what
-    is finished stays finished."""
+    """Decide ``CancelPlan``: tasks that have not started are cancelled, running tasks are asked to
+    stop, and finished tasks stay finished."""
     if state.cancelled:
         return
     if state.outcome is not None:
@@ -85,7 +85,7 @@ def stopped(
     unknown: bool = False,
     result: object = None,
 ) -> Iterator[Event]:
-    """A task that was asked to stop did so. ``result``: what it completed with all the same."""
+    """A task that was asked to stop has ended. ``result``: if it completed anyway."""
     yield TaskStatusUpdated(
         task.id, TaskStatus.Cancelled, result, error or None, outcome_unknown=unknown
     )
@@ -96,8 +96,8 @@ def stopped(
 
 
 def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
-    """The outdated attempt of ``task`` is over, so that the next one may start, unless a parent
-    has come to be in the way meanwhile."""
+    """The outdated attempt of ``task`` has ended, so the next one may start, unless a parent has
+    since become incomplete."""
     yield TasksReset((task.id,), "answer_changed")
     if (parent := blocking_parent(state, task)) is not None:
         yield skip(task.id, parent)

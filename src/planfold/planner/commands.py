@@ -1,4 +1,4 @@
-"""What can be asked of a plan, and what executors answer. Plain values: time is inside them."""
+"""The commands of a plan, and the reports of executors. Plain values, which include the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     - ``max_parallel`` bounds the plan's running tasks, ``route_limits`` those of one route (None,
       or no entry: unlimited; at least 1).
     - ``model`` names the language model that plans and works (empty: a person works), ``budget``
-      bounds what it may cost, and ``approve_as`` says who approved, beforehand, all that it plans.
+      bounds what it may cost, and ``approve_as`` says who approved, in advance, all that it plans.
     - ``system_prompt`` is shown to the model in every conversation of the plan.
     - ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
       error's text (characters). ``profile`` names what compaction keeps (``coding``, ``analysis``);
@@ -74,8 +74,8 @@ class TaskFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=F
 
 
 class NeedsClarification(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The task cannot go on without an answer (``completes``: the answer is its result). With a
-    ``key`` the answer is kept as the value of that inner step."""
+    """The task cannot continue without an answer (``completes``: the answer is its result). With
+    a ``key`` the answer is recorded as the value of that inner step."""
 
     question: str
     choices: tuple[str, ...] = ()
@@ -98,13 +98,13 @@ class ClarificationProvided(msgspec.Struct, frozen=True, tag=True, omit_defaults
 
 
 class TaskProgressed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """How far an attempt is, for those who watch."""
+    """A note about an attempt's progress, for display."""
 
     note: str
 
 
 class StepBegun(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step that costs something is about to begin; ``reserve`` is set aside for it.
+    """An inner step that costs something is about to begin; ``reserve`` is its reservation.
 
     ``about`` says what it is (a model, a tool), ``request_hash`` what it is asked. ``partial`` is
     what the task has so far, for a person, should the budget not allow it.
@@ -118,8 +118,8 @@ class StepBegun(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class StepCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step of a task is done; its value is kept for later attempts. ``spent`` takes the
-    place of what was reserved."""
+    """An inner step of a task is done; its value is kept for later attempts. ``spent`` replaces
+    the reservation."""
 
     key: str
     value: Any = None
@@ -127,7 +127,7 @@ class StepCompleted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class StepAbandoned(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An inner step that had begun failed; nothing is kept but what was ``spent``."""
+    """An inner step that had begun failed; only the amount ``spent`` is kept."""
 
     key: str
     error: str = ""
@@ -135,8 +135,8 @@ class StepAbandoned(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class TasksProposed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A drafting task has found tasks, checked by the plan compiler. With ``replace`` they take
-    the place of everything that has not started; else they are added."""
+    """A drafting task has found tasks, checked by the plan compiler. With ``replace`` they
+    replace all tasks that have not started; else they are added."""
 
     tasks: tuple[TaskSpec, ...]
     replace: bool = False
@@ -144,7 +144,7 @@ class TasksProposed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A model has summarised the results of the tasks ``covers``. With a ``basis``, the digest of
-    what it was shown, a summary that comes too late is not taken."""
+    its input, a summary of outdated results is ignored."""
 
     summary: str
     covers: tuple[int, ...] = ()
@@ -152,11 +152,11 @@ class ContextSummarised(msgspec.Struct, frozen=True, tag=True, omit_defaults=Tru
 
 
 class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An attempt was cut off: whether its effect happened cannot be known from here.
+    """An attempt was interrupted, and it is unknown whether its effect happened.
 
-    ``started_at``: when it was started, in seconds since the epoch. ``ended``: it is certain that
-    it runs no more (its process is dead); else a changed answer does not start the task again
-    before a person has said how it ended.
+    ``started_at``: when it was started, in seconds since the epoch. ``ended``: it has certainly
+    ended (its process is dead); else a changed answer does not start the task again before a
+    person has said how it ended.
     """
 
     reason: str
@@ -198,7 +198,8 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
     ``attempt`` None means the present one (a person answers a question, not an attempt);
     ``now`` is in seconds since the epoch and ``jitter`` in [0, 1): they make a retry's delay.
     ``epoch`` is that of the lease under which an attempt reports, 0 where it is not known: a step
-    that is begun again under the same one was delivered twice, under another one it was cut off.
+    that begins again under the same one was delivered twice; under another one the first was
+    interrupted.
     """
 
     task_id: int
@@ -210,7 +211,7 @@ class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=T
 
 
 class Continue(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
-    """Do whatever can be done at ``now``: dispatch, retry, apply defaults, complete."""
+    """Do all that is due at ``now``: dispatch, retry, apply defaults, complete."""
 
     now: float = 0.0
 
@@ -222,7 +223,7 @@ class CompactContext(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Let the plan run as it stands at this revision."""
+    """Let the plan run at exactly this revision."""
 
     revision_hash: str
     by: str = ""
@@ -230,7 +231,7 @@ class ApprovePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Replace every task that has not started by ``tasks``; those that have started stay. The
-    ``superseded`` ones ended without completing: how the plan ends does not rest on them any more,
+    ``superseded`` ones ended without completing: the plan's outcome no longer depends on them,
     and no task of the revision may depend on them. A skipped or cancelled task that never started
     may have its id in ``tasks``: the revision then plans it again."""
 
@@ -240,14 +241,14 @@ class RevisePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class Replan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Let the model plan anew what has not started; ``reason`` says why. What it plans is a
-    revision that waits for approval."""
+    """Let the model replan the tasks that have not started; ``reason`` says why. The new tasks
+    are a revision that waits for approval."""
 
     reason: str = ""
 
 
 class AddBudget(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Raise the plan's budget, and let go on what waits for it."""
+    """Raise the plan's budget, and continue the tasks that wait for it."""
 
     budget: Budget
     by: str = ""
@@ -269,7 +270,7 @@ class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Give a task up, with ``subtree`` also all that descends from it. A running one is asked to
+    """Cancel a task, with ``subtree`` also all its descendants. A running task is asked to
     stop."""
 
     task_id: int
@@ -278,7 +279,7 @@ class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Give the plan up: what is finished stays, what runs is asked to stop."""
+    """Cancel the plan: finished tasks stay finished, running tasks are asked to stop."""
 
     reason: str = ""
 

@@ -1,7 +1,7 @@
-"""What a task should know of its plan, within a token budget.
+"""A task's context: what it should know of its plan, within a token budget.
 
 Goal, constraints, approval, answers and the plan itself are rendered from the state and never
-summarised. Results of finished tasks give way to a summary once the whole passes the budget.
+summarised. Results of finished tasks are replaced by a summary once the whole exceeds the budget.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
 SUMMARY_SHARE = 0.15  # of the budget: what a summary may take, the rest is for what comes next
 _LEAST = 16  # tokens of a summary, however small the budget
-_RESULTS_SHARE = 0.25  # of the budget: what is left to results, however long the plan is
+_RESULTS_SHARE = (
+    0.25  # of the budget: the least that is reserved for results, however long the plan is
+)
 _QUESTION = 500  # characters of a question that was answered
 _NARROW = 60  # characters: results cut shorter than that say nothing; the oldest are left out
 _KEPT = 24  # characters: of a line's start so much is left however short it was cut
@@ -103,7 +105,7 @@ def _results(
 
 
 def _fair_width(sizes: Sequence[int], room: int) -> int:
-    """How long each line may be, so that all fit and the short ones leave their rest to others."""
+    """The longest length of each line, so that all fit; short lines leave their share to others."""
     left, width = room, room
     for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
         width = left // count - 1
@@ -127,7 +129,7 @@ def over_budget(state: PlannerState) -> bool:
     Takes the same time however large the plan is."""
     taken = state.fresh_tokens + text_tokens(state.context_summary)
     if taken <= state.config.token_budget * _RESULTS_SHARE or not state.uncompacted:
-        return False  # so much is always left to results: nearly every plan, nearly always
+        return False  # the share that results always have: the usual case
     return taken > _results_room(state)
 
 
@@ -141,14 +143,14 @@ def _results_room(state: PlannerState) -> int:
 
 
 def summary_tokens(state: PlannerState) -> int:
-    """How large a summary may be: so small that it is not soon made again."""
+    """The size limit of a summary, small enough that it is not soon replaced."""
     share = min(state.config.token_budget * SUMMARY_SHARE, _results_room(state) / 2)
     return max(int(share), _LEAST)
 
 
 def current_summary(state: PlannerState) -> str:
-    """The summary without what it says of tasks that were reset since; where that cannot be taken
-    out, because a model wrote it, a note says what holds no longer."""
+    """The summary without its lines about tasks that were reset since; where a model wrote it, a
+    note names those tasks instead."""
     if not state.stale:
         return state.context_summary
     starts = {i: _start(state.tasks[i])[:_KEPT] for i in state.stale if i in state.tasks}
@@ -177,8 +179,8 @@ def compact_context(state: PlannerState, summary: str | None = None) -> ContextC
 
 
 def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterator[ContextCompacted]:
-    """A model's summary takes the place of what it covers; one that is too large is cut like any
-    other. One that covers nothing new, or rests on what has changed meanwhile, is not taken."""
+    """Replace results by a model's summary; one that is too large is cut like any other. One that
+    covers nothing new, or was made from results that have since changed, is ignored."""
     covered = set(report.covers) & {task.id for task in _fresh(state)}
     if not covered or not report.summary.strip():
         return
@@ -191,8 +193,8 @@ def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterato
 
 
 def summary_basis(state: PlannerState, covers: Sequence[int]) -> str:
-    """A digest of what a summary of the tasks ``covers`` rests on: it changes when one of them
-    ran again, or when the summary up to now did."""
+    """A digest of the inputs of a summary of the tasks ``covers``. It changes when one of them
+    runs again, or when the summary up to now changes."""
     attempts = [(i, state.tasks[i].attempt) for i in sorted(covers) if i in state.tasks]
     data = msgspec.json.encode((state.context_summary, state.stale, attempts))
     return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -1,5 +1,5 @@
-"""What the fold notes of results and answers, so that the size of a plan's context is known
-without rendering it, and so that what no longer holds does not stay in it."""
+"""Bookkeeping of results and answers during folding, so that the size of a plan's context is known
+without rendering it, and outdated results do not stay in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def remember_plan(state: PlannerState, spec: TaskSpec, sign: int = 1) -> None:
 
 
 def remember_result(state: PlannerState, task: Task, result: Any) -> None:
-    """A task completed; a question that is answered anew had another result before."""
+    """Count the result of a completed task; a question whose answer changed had another before."""
     spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
     if spec.kind is QUESTION:
         state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
@@ -40,8 +40,8 @@ def remember_answer(state: PlannerState, task: Task, question: str, answer: str)
 
 
 def forget(state: PlannerState, task_ids: Collection[int]) -> None:
-    """These tasks are reset: their results and answers hold no longer. What the summary says of
-    them is stale."""
+    """These tasks are reset: their results and answers are outdated, and their lines in the summary
+    are stale."""
     tasks = [state.tasks[i] for i in task_ids]
     done = {task.id for task in tasks if task.status is TaskStatus.Completed}
     fresh = done.intersection(state.uncompacted) if done else set()
@@ -76,7 +76,7 @@ def remember_summary(state: PlannerState, event: ContextCompacted) -> None:
 
 
 def _line_tokens(task: Task, result: Any) -> int:
-    """What a result takes in the context, at most; nothing where there is none."""
+    """The most tokens that a result needs in the context; 0 where there is none."""
     if result is None and task.kind is NodeKind.Clarification:
         return 0
     return LINE_TOKENS + estimate_tokens(task.description) + estimate_tokens(result)

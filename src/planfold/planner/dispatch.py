@@ -45,7 +45,7 @@ def has_work(state: PlannerState, now: float) -> bool:
 
 
 def _nothing_holds_back(state: PlannerState) -> bool:
-    """Without limits every free task can start: the usual case, told without looking closer."""
+    """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
     if limited or not state.approved or state.cancelled:
         return False
@@ -99,8 +99,8 @@ class _Room:
 
 
 def next_due(state: PlannerState) -> float | None:
-    """When a question's default holds, or a retry's wait is over that has a slot to start in.
-    One without a slot starts when a task ends, not when time passes."""
+    """When the next question's default applies, or the next retry that has a slot is due. A
+    retry without a slot starts when a task ends, not when time passes."""
     times = [state.schedule.deadlines.next()]
     if state.approved and not state.cancelled:
         room = _Room(state)
@@ -135,7 +135,7 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
 
 def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
     """Free tasks by route; first the route of which the fewest are running, then the one with the
-    smallest id: an order that rests on nothing but the state."""
+    smallest id. The order depends only on the state."""
     schedule = state.schedule
     lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane.ids}
     if len(lanes) <= 1:
@@ -145,7 +145,7 @@ def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
 
 
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
-    """Those whose wait is over, the longest waiting first, as far as their routes have room."""
+    """Tasks whose wait has ended, the longest waiting first, while their routes have room."""
     waiting = [
         (entry, route, due)
         for route, waits in state.schedule.waits.items()
@@ -222,8 +222,8 @@ def summary_of(state: PlannerState) -> PlanSummary:
 
 
 def ahead_of(state: PlannerState, task: Task, now: float, *, route: str | None = None) -> int:
-    """How many free tasks start before this one, as things stand: of its ``route``, or (None) of
-    the whole plan, where routes take turns."""
+    """How many free tasks start before this one in the present state: of its ``route``, or (None)
+    of the whole plan, where routes take turns."""
     own = task.spec.queue_route
     alarms = [
         (alarm, other)

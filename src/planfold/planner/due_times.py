@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 class DueTimes:
     """Tasks with a time (seconds since the epoch). Setting one costs O(log n).
 
-    ``holds(at, task_id)`` tells whether an entry still means something: those that do not are
-    passed over and dropped when they come to the top.
+    ``holds(at, task_id)`` says whether an entry is still valid; invalid entries are dropped when
+    they reach the top of the heap.
     """
 
     def __init__(self, holds: Callable[[float, int], bool]) -> None:

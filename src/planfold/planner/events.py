@@ -26,15 +26,15 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Somebody approved this revision; its tasks may start."""
+    """This revision was approved; its tasks may start."""
 
     revision_hash: str
     by: str = ""
 
 
 class PlanRevised(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """``removed`` ids are gone, ``tasks`` are new or take the place of one with the same id.
-    ``superseded`` ones did not complete, and how the plan ends does not rest on them any more."""
+    """``removed`` ids are gone, ``tasks`` are new or replace the task with the same id.
+    ``superseded`` ones did not complete, and the plan's outcome no longer depends on them."""
 
     removed: tuple[int, ...]
     tasks: tuple[TaskSpec, ...]
@@ -71,12 +71,12 @@ class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """``then`` says what the answer does: it is the result, it lets the attempt go on, it tells
-    the outcome of an attempt that was cut off, or what becomes of a task that used up the budget
-    (``partial``: what it has so far). The answer is kept as the value of the inner step ``key``,
+    """``then`` says what the answer is: the task's result, the input with which the attempt
+    continues, the outcome of an interrupted attempt, or the decision about a task that used up
+    the budget (``partial``: its result so far). The answer is the value of the inner step ``key``,
     if there is one. ``deadline`` is in seconds since the epoch. Where the outcome is unknown,
     ``started_at`` says when the attempt was started (seconds since the epoch), and ``ended`` that
-    it runs no more."""
+    it no longer runs."""
 
     task_id: int
     question: str
@@ -103,16 +103,16 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """These tasks are planned again: a retry by hand, or an answer on which they rest changed."""
+    """These tasks are planned again: a manual retry, or an answer on which they depend changed."""
 
     task_ids: tuple[int, ...]
     reason: Literal["retry", "answer_changed"]
 
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An inner step that costs something began, with ``reserved`` set aside. ``again``: it had
-    begun before and was cut off, and what was reserved then counts as spent. ``epoch`` is that of
-    the lease under which it began."""
+    """An inner step that costs something began, and ``reserved`` is its reservation. ``again``: it
+    had begun before and was interrupted, and the earlier reservation counts as spent. ``epoch``
+    is that of the lease under which it began."""
 
     task_id: int
     key: str
@@ -133,7 +133,7 @@ class StepRecorded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class StepFailed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An inner step that had begun failed; ``spent`` takes the place of what was reserved."""
+    """An inner step that had begun failed; ``spent`` replaces its reservation."""
 
     task_id: int
     key: str
@@ -150,7 +150,7 @@ class BudgetAdded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The workers that run these tasks are asked to stop them. With ``restart`` because an answer
-    on which they rest was changed: once its attempt has ended, each is reset and runs again."""
+    on which they depend was changed: once its attempt has ended, each is reset and runs again."""
 
     task_ids: tuple[int, ...]
     reason: str = ""
@@ -158,13 +158,13 @@ class CancelRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class PlanCancelled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The plan was given up; what becomes of each task is in the events that follow."""
+    """The plan was cancelled; the events that follow say what happens to each task."""
 
     reason: str = ""
 
 
 class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """``summary`` stands for the results of the tasks ``covers``; None: of all that had
+    """``summary`` replaces the results of the tasks ``covers``; None: of all tasks that had
     finished by then."""
 
     summary: str
@@ -185,7 +185,7 @@ class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Every task has ended. A retry, a changed answer or a revision may take the plan up again."""
+    """Every task has ended. A retry, a changed answer or a revision may resume the plan."""
 
     outcome: PlanOutcome
     summary: PlanSummary

@@ -291,8 +291,8 @@ def _step_failed(state: PlannerState, event: StepFailed) -> None:
 
 
 def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) -> None:
-    """A step is over; what it spent is not known where it was cut off: then what was
-    reserved counts, because the service that was called may charge for it."""
+    """End a step. The cost of an interrupted step is not known; its reservation is counted as
+    spent, because the service that was called may charge for it."""
     begun = state.begun_by_task.get(task_id)
     reserved = begun.pop(key, None) if begun else None
     if begun is not None and not begun:
@@ -306,8 +306,8 @@ def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) ->
 
 
 def _settle_all(state: PlannerState, task_id: int) -> None:
-    """The task has stopped: what was reserved counts as spent. Which steps were cut off stays
-    known: should it run again, they may have happened."""
+    """End all steps of a stopped task: reservations count as spent. The interrupted steps stay
+    recorded, because their effects may have happened."""
     if begun := state.begun_by_task.get(task_id):
         state.spent += total(begun.values())
         state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())

@@ -26,7 +26,7 @@ QUESTION: Final = NodeKind.Clarification
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
-    ``on_failure="continue"`` its dependents are merely allowed to go on without it."""
+    ``on_failure="continue"`` its dependents may run without it."""
     status = task.status
     return status is COMPLETED or (status is FAILED and task.spec.on_failure == "continue")
 
@@ -42,7 +42,7 @@ def lane_of(spec: TaskSpec) -> str:
 
 
 class Schedule:
-    """``deadline_of`` tells until when a task's question waits before its default holds."""
+    """``deadline_of`` is the time at which the default of a task's question applies."""
 
     def __init__(
         self, tasks: Mapping[int, Task], deadline_of: Callable[[int], float | None]

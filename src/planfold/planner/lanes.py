@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 class Lane:
     """A set of task ids in order. Changing it costs O(log n); iterating looks no further than it
-    is asked to. The order is that of ids, and not of coming, so that what starts next is the same
-    for a plan that was restored or folded again."""
+    is asked to. The order is by id, not by arrival, so that the next task is the same for a plan
+    that was restored or folded again."""
 
     __slots__ = ("_heap", "ids")
 

@@ -49,12 +49,13 @@ _ARGUMENTS = 400  # characters of a call's arguments in a question
 
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
-    that is over, change nothing: delivery may be at-least-once."""
+    that has ended, change nothing: delivery may be at-least-once."""
     task = state.tasks.get(command.task_id) or find_task(state, command.task_id)
     report = command.event
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
-            f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never made"
+            f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never "
+            "dispatched"
         )
     if command.attempt is not None and command.attempt < task.attempt:
         return
@@ -133,8 +134,8 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
 def _unknown(
     state: PlannerState, task: Task, command: HandleExecutorEvent, report: OutcomeUnknown
 ) -> Iterator[Event]:
-    """Only of what must not run twice has a person to say how it ended; with the same key, or
-    without an effect, another attempt does no harm."""
+    """A person has to say how an attempt ended only where it must not run twice; with the same
+    key, or without an effect, another attempt is harmless."""
     effect = task.spec.effect
     may_overlap = task.outdated and not report.ended and effect is not Effect.Safe
     if may_overlap and not task.cancel_requested:
@@ -172,8 +173,8 @@ def _whether_ended(task: Task, report: OutcomeUnknown) -> ClarificationRequested
 
 
 def _call(task: Task) -> str:
-    """What the task's tool was called with, for the person who has to find out what came of it.
-    Secrets are references in there."""
+    """The arguments of the task's tool call, for the person who has to find out its outcome.
+    Secrets appear as references."""
     call = task.spec.tool
     arguments = task.arguments or (call.arguments if call else {})
     if not arguments:

@@ -1,4 +1,4 @@
-"""The plan as a few lines: its tasks and how they stand, as fully as there is room for."""
+"""The plan as a few lines: its tasks and their statuses, in as much detail as fits."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
-from planfold.handler import Enqueue, Outlook, Phase, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
 from planfold.planner import answers, cancellation, revisions
 from planfold.planner.commands import (
     AddBudget,
@@ -92,7 +92,7 @@ class Planner(PlanMemory):
         ``Continue`` follows while something can be dispatched or completed, ``CompactContext``
         when the context has passed its budget. Time changes something when a retry's wait or a
         question's deadline ends. Dispatched tasks enter the queue; they leave it when their
-        attempt is over.
+        attempt has ended.
         """
         queue = _queue_changes(self.state, events) if events else ()
         command = self._next_command(now)
@@ -175,14 +175,14 @@ def _head(state: PlannerState) -> dict[str, Any]:
     return head | {"priority": priority} if priority else head
 
 
-def _phase(state: PlannerState, status: str) -> Phase:
+def _phase(state: PlannerState, status: str) -> StreamPhase:
     if state.outcome is not None:
         return "ended"
     return "waiting" if status in _WAITING else "active"
 
 
 def _size(state: PlannerState) -> int:
-    """Bytes that the state takes in memory: a task's struct, and its texts by their tokens."""
+    """The size of the state in memory, in bytes: the tasks' structs, and their texts by tokens."""
     tokens = state.plan_tokens + state.fresh_tokens + state.answer_tokens + state.context_tokens
     return TASK_BYTES * len(state.tasks) + TOKEN_BYTES * tokens
 
@@ -211,7 +211,7 @@ def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
     if command.revision_hash != state.revision_hash:
         raise CommandRejected(
             f"the plan is at revision {state.revision_hash}, not {command.revision_hash}; "
-            "look at it again before approving"
+            "review that revision before you approve it"
         )
     if state.outcome is not None or state.cancelled:
         raise CommandRejected(f"the plan is {state.status.value}; there is nothing to approve")

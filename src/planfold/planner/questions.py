@@ -15,7 +15,7 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     With ``choices`` the answer is one of them (or its number, from 1), else any text. At the
     ``deadline`` (seconds since the epoch, or None) the ``default`` is the answer. ``then`` says
     what the answer does: "complete" (it is the task's result), "resume" (the task runs again and
-    has it), "outcome" (it says how an attempt ended that was cut off) or "budget" (it allows more).
+    has it), "outcome" (it says how an interrupted attempt ended) or "budget" (it allows more).
 
     Example:
         import planfold

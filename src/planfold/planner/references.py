@@ -6,8 +6,8 @@
 
 A name that holds anything but letters, digits and ``_`` is quoted: ``$1["field-name"]``. A ``$``
 that no target follows, and a ``.`` that no name follows, are ordinary characters. A string that is
-exactly one reference stands for the value with its JSON type; inside a longer string the value is
-written out: strings as they are, everything else as compact JSON. Values that are put in are never
+exactly one reference becomes the value with its JSON type; inside a longer string the value is
+written out: strings unchanged, everything else as compact JSON. Inserted values are never
 scanned again.
 """
 
@@ -53,7 +53,7 @@ class ReferenceFault(ValueError):
 
 
 def find_references(value: object, *, literal: Collection[str] = ()) -> list[Reference]:
-    """All references in ``value``, in the order in which they stand there, repeats included.
+    """All references in ``value``, in order of appearance, repeats included.
 
     ``literal`` names the top-level keys of ``value`` that are not scanned.
     """
@@ -79,7 +79,7 @@ def references_in(text: str) -> Iterator[tuple[Reference, int, int]]:
 
 
 def has_references(arguments: object, *, literal: Collection[str] = ()) -> bool:
-    """Whether ``resolve`` would change anything: a reference or a ``$$`` is in there."""
+    """Whether ``resolve`` would change anything: a reference or a ``$$`` is in it."""
     stack = [_without(arguments, literal)]
     while stack:
         item = stack.pop()
@@ -146,7 +146,7 @@ def resolve(
 
 
 def unescape(text: str) -> str:
-    """``text`` with ``$$`` as ``$`` and its references left standing."""
+    """``text`` with ``$$`` as ``$`` and its references unchanged."""
     return _TOKEN.sub(lambda m: "$" if m["dollar"] else m[0], text)
 
 

@@ -26,21 +26,23 @@ from planfold.planner.references import find_references
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
-from planfold.planner.tasks import Task, TaskSpec, TaskStatus, planning_task
+from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, planning_task
 from planfold.planner.transitions import ENDED
 
 
 def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) -> None:
-    """The last line of defence behind the plan compiler, which names every fault with its fix.
+    """A last check after the plan compiler, which names every fault with its fix.
 
     Raises:
-        CommandRejected: ids stand twice, a dependency is unknown or missing for a reference, or
-            there is a cycle.
+        CommandRejected: an id is used twice, a dependency is unknown or missing for a reference,
+            or there is a cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:
         if spec.id in graph:
-            raise CommandRejected(f"task id {spec.id} stands twice, or has started already")
+            raise CommandRejected(
+                f"task id {spec.id} is used twice, or its task has already started"
+            )
         graph[spec.id] = spec.depends_on
         _check_references(spec)
     if not graph:
@@ -129,7 +131,7 @@ def may_be_planned_again(task: Task) -> bool:
 def _superseded(
     state: PlannerState, command: RevisePlan, started: Mapping[int, TaskSpec]
 ) -> set[int]:
-    """What the plan does not rest on any more, with what earlier revisions superseded."""
+    """The ids of all superseded tasks: those of this command and of earlier revisions."""
     for task_id in command.superseded:
         task = find_task(state, task_id)
         if not _has_ended(task) or task.status is TaskStatus.Completed:
@@ -139,7 +141,7 @@ def _superseded(
             )
         if task_id not in started:
             raise CommandRejected(
-                f"task {task_id} is in the revision and superseded by it; leave out one of both"
+                f"task {task_id} is in the revision and superseded by it; leave one of them out"
             )
     return {*command.superseded, *(i for i in started if state.tasks[i].superseded)}
 
@@ -155,8 +157,8 @@ def _check_parents(
             if parent in over or (parent in started and blocks(state.tasks[parent])):
                 status = state.tasks[parent].status.value
                 raise CommandRejected(
-                    f"task {spec.id} depends on task {parent}, which is {status}; depend on a "
-                    "task that takes its place, or leave the dependency out"
+                    f"task {spec.id} depends on task {parent}, which is {status}; depend on its "
+                    "replacement, or remove the dependency"
                 )
 
 
@@ -164,23 +166,24 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
     """Decide ``Replan``: a drafting task joins the plan, and nothing new starts until what it
     plans is approved."""
     if not state.config.model:
-        raise CommandRejected("the plan has no model that could plan; revise it by hand")
+        raise CommandRejected("the plan has no model to plan with; revise it with RevisePlan")
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     if any(state.tasks[i].status not in ENDED for i in state.drafting):
         raise CommandRejected("the plan is being planned already")
-    spec = planning_task(max(state.tasks) + 1, f"Plan anew: {command.reason or 'as asked'}")
+    spec = planning_task(max(state.tasks) + 1, f"{REPLANNING}{command.reason or 'as asked'}")
     yield _added(state, (spec,))
 
 
 def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Iterator[Event]:
-    """Tasks that a drafting task found. Those the plan has already change nothing. Approved
-    beforehand is what the task finds that the plan began with; planning anew waits for an
-    approval, and takes the place of what did not complete."""
+    """Add the tasks that a drafting task proposed; tasks that the plan already has are ignored.
+
+    The proposals of the plan's first task may be approved in advance. Those of a replan wait for
+    an approval, and replace the tasks that did not complete."""
     if not task.spec.drafts:
-        raise CommandRejected(f"task {task.id} drafts no plan, so it cannot propose tasks")
+        raise CommandRejected(f"task {task.id} is not a drafting task, so it cannot propose tasks")
     if task.outdated:
-        return  # what it proposes rests on an answer that was changed
+        return  # its proposals depend on an answer that was changed
     first, known = task.id == min(state.tasks), state.tasks
     approved_by = state.config.approve_as if first else None
     new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
@@ -251,7 +254,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
                 reset[child] = None
                 frontier.append(child)
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
-    if outdated:  # what they kept for a retry rests on an answer that was changed
+    if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(outdated, "answer_changed")
     if rest := tuple(i for i in reset if i not in outdated):
         yield TasksReset(rest, "retry")

@@ -25,7 +25,7 @@ class PlannerState(msgspec.Struct, dict=True):
     goal: str = ""
     config: PlannerConfig = msgspec.field(default_factory=PlannerConfig)
     initial_hash: str = ""
-    revision_hash: str = ""  # of the tasks as planned; an approval holds for exactly this revision
+    revision_hash: str = ""  # of the tasks as planned; an approval is for exactly this revision
     approved: bool = False
     tasks: dict[int, Task] = {}
     questions: dict[int, Question] = {}  # that wait for a person, by task id
@@ -33,7 +33,7 @@ class PlannerState(msgspec.Struct, dict=True):
     begun_by_task: dict[int, dict[str, Spend]] = msgspec.field(name="begun", default_factory=dict)
     begun_under: dict[int, dict[str, tuple[int, int]]] = {}  # attempt and epoch of those
     budget: Budget = Budget()  # with all that was added
-    spent: Spend = Spend()  # without what is reserved for calls under way
+    spent: Spend = Spend()  # without what is reserved for running calls
     drafting: list[int] = []  # tasks in which a model plans
     cancelled: bool = False
     cancel_reason: str = ""
@@ -89,7 +89,7 @@ class PlannerState(msgspec.Struct, dict=True):
 
     @property
     def reserved(self) -> Spend:
-        """What is set aside for calls under way."""
+        """What is reserved for running calls."""
         if not self.begun_by_task:
             return Spend()
         return total(amount for begun in self.begun_by_task.values() for amount in begun.values())
@@ -100,7 +100,7 @@ class PlannerState(msgspec.Struct, dict=True):
 
     def has_begun(self, task_id: int, key: str, epoch: int) -> bool:
         """Whether the task's present attempt has begun this inner step under the lease of this
-        epoch, and not ended it: what is delivered again then is no second begin."""
+        epoch, and not ended it. The same report delivered again is then ignored."""
         under = self.begun_under.get(task_id, {}).get(key)
         return epoch > 0 and under == (self.tasks[task_id].attempt, epoch)
 

@@ -28,8 +28,8 @@ from planfold.planner.tasks import Task
 def begin_step(
     state: PlannerState, task: Task, report: StepBegun, epoch: int = 0
 ) -> Iterator[Event]:
-    """Set aside what the step may cost; where the budget does not allow it, the task stops and a
-    person is asked. One that was delivered twice begins once."""
+    """Reserve what the step may cost; where the budget does not allow it, the task stops and a
+    person is asked. A report that is delivered twice begins the step once."""
     if report.key in state.steps(task.id) or state.has_begun(task.id, report.key, epoch):
         return
     short = state.budget.exceeded(state.spent + state.reserved, report.reserve)

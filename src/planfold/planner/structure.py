@@ -1,7 +1,7 @@
-"""The shape of a plan's graph: what is missing in it, what runs in circles, how long it takes.
+"""The shape of a plan's graph: missing parents, cycles, waves, the critical path.
 
 ``depends_on`` maps each task to its parents. Everything here is linear in tasks and dependencies
-and keeps its own stack, so a chain of 100,000 tasks is as good as any other plan.
+and keeps its own stack, so a chain of 100,000 tasks does not overflow the call stack.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ def dangling(depends_on: DependsOn) -> list[tuple[int, int]]:
 
 
 def find_cycles(depends_on: DependsOn) -> list[tuple[int, ...]]:
-    """The cycles, each once; at least one for every knot of tasks that wait in a circle.
+    """The cycles, each once; at least one for every strongly connected set of tasks.
 
-    ``(3, 5)`` says that 3 depends on 5 and 5 on 3; the smallest id stands first. A graph can
+    ``(3, 5)`` says that 3 depends on 5 and 5 on 3; the smallest id is first. A graph can
     hold exponentially many cycles: listed are those that a depth-first search closes (Tarjan
     1972). Without their closing dependencies the graph has no cycle. Where they overlap so much
     that writing them out would not be linear, only those without a common dependency are
     listed. Parents that are not tasks are ignored.
 
     ``used`` holds, for each place of the path, the last place up to it whose dependency (from
-    the place before) is in a listed cycle: it tells in O(1) whether a new one overlaps.
+    the place before) is in a listed cycle, which shows in O(1) whether a new one overlaps.
     """
     cycles: list[tuple[int, ...]] = []
     spare = len(depends_on) + sum(map(len, depends_on.values()))

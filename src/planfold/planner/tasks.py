@@ -1,4 +1,4 @@
-"""What a plan is made of: tasks as planned (``TaskSpec``) and as they stand (``Task``)."""
+"""The parts of a plan: tasks as planned (``TaskSpec``) and their present state (``Task``)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class NodeKind(StrEnum):
 
     Clarification = "clarification"  # a person is asked
     ToolCall = "tool_call"  # a tool is called with arguments
-    Processing = "processing"  # somebody (a model, a person) works it out
+    Processing = "processing"  # a model or a person works it out
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands. ``planner/transitions.py`` holds every legal change."""
+    """The status of a task. ``planner/transitions.py`` lists every legal change."""
 
     Planned = "planned"
     Running = "running"
@@ -37,7 +37,7 @@ class Effect(StrEnum):
 
     Safe = "safe"  # read-only: run it again freely
     Keyed = "keyed"  # the tool gets the same idempotency key on every attempt
-    Once = "once"  # never run again by itself: after a crash a person is asked
+    Once = "once"  # never repeated automatically: after a crash a person is asked
 
 
 class Link(msgspec.Struct, frozen=True, tag="link", omit_defaults=True):
@@ -106,8 +106,8 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     prompt: Prompt | None = None
     done: bool = False  # was finished before the plan began
     drafts: bool = False  # a model plans: its outcome is tasks, and it needs no approval
-    proposed: bool = False  # by a model, or nobody saw it: the policy decides what it may do
-    tainted: bool = False  # proposed after the model had read text that nobody vouches for
+    proposed: bool = False  # by a model, or not reviewed: the policy decides what it may do
+    tainted: bool = False  # proposed after the model had read untrusted text
 
     @property
     def queue_route(self) -> str:
@@ -118,15 +118,18 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
 PLANNING = "planning"  # the route of drafting tasks
 
 
+REPLANNING = "Plan anew: "  # begins the description of a drafting task that replans
+
+
 def planning_task(task_id: int, description: str) -> TaskSpec:
-    """The task of drafting the plan it stands in."""
+    """The drafting task: it drafts the plan that contains it."""
     return TaskSpec(
         id=task_id, description=description, route=PLANNING, effect=Effect.Safe, drafts=True
     )
 
 
 class PlanStatus(StrEnum):
-    """Where a whole plan stands."""
+    """The status of a whole plan."""
 
     AwaitingApproval = "awaiting_approval"
     Running = "running"
@@ -138,7 +141,7 @@ class PlanStatus(StrEnum):
 
 
 class Task(msgspec.Struct, omit_defaults=True, gc=False):
-    """A task as it stands now.
+    """The present state of a task.
 
     ``attempt`` rises with every dispatch and never falls; ``failures`` counts those since the
     task was last reset; ``run`` rises when a changed answer makes the task run again, and is
@@ -160,7 +163,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress
     superseded: bool = False  # it did not complete, and a revision replaced or dropped it
-    outdated: bool = False  # an answer on which it rests was changed: this attempt does not count
+    outdated: bool = False  # an answer on which it depends was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
     started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
     finished_at: float = 0.0

@@ -1,4 +1,4 @@
-"""Our requests in pydantic-ai's words, and its responses in ours."""
+"""Conversion of requests to pydantic-ai's types, and of its responses to ours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FINISH: Mapping[str | None, Finish] = {
 
 
 def messages(request: Request) -> list[ModelMessage]:
-    """The turns; what is not the model's stands together in one request between its turns."""
+    """The turns; all messages between two turns of the model are put into one request."""
     turns: list[ModelMessage] = []
     waiting: list[ModelRequestPart] = []
     for message in request.messages:
@@ -81,8 +81,8 @@ def parameters(
     enforced: bool = True,
 ) -> ModelRequestParameters:
     """Tools and schema. The schema is enforced by the vendor where it can be, else the plain one
-    is part of the instructions. ``strict`` is what the vendor is told of a closed schema: with
-    True, what it does not know of it becomes words; with None, all of it is sent."""
+    is part of the instructions. ``strict`` is the vendor's option for closed schemas: with
+    True, keywords that it does not support become words; with None, the schema is sent whole."""
     tools = [
         # Not strict: that would close every object, and leave the model only empty ones.
         ToolDefinition(
@@ -207,7 +207,7 @@ def _called(part: ToolCallPart) -> ToolRequest:
 
 
 def json_in(text: str) -> str:
-    """The JSON value in ``text``: models wrap it in a fence or in words. Without one, ``text``."""
+    """The JSON value in ``text``: models put it into a code fence or prose. Else ``text``."""
     whole = text.strip()
     if _is_json(whole):
         return whole

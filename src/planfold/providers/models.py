@@ -46,11 +46,11 @@ class OpenModels:
         """The model of ``name``.
 
         Raises:
-            ConfigurationError: nobody knows it, or its library or its key is missing.
+            ConfigurationError: it is unknown, or its library or its key is missing.
         """
         names = [part.strip() for part in name.split(",")]
         if not all(names):
-            raise ConfigurationError(f"{name!r} is no model: name one, as in openai:gpt-5")
+            raise ConfigurationError(f"{name!r} is not a model; name one, such as openai:gpt-5")
         key = ",".join(names)
         with self._opening:
             if key not in self._models:
@@ -90,7 +90,7 @@ class OpenModels:
         return model
 
     async def close(self) -> None:
-        """Close all connections. The models are opened anew when they are asked for again."""
+        """Close all connections. A model is opened again when it is next asked for."""
         vendors, self._vendors = self._vendors, []
         self._models = {}
         for model in vendors:

@@ -12,11 +12,11 @@ SAME_VENDOR = {"openai-chat": "openai", "openai-responses": "openai", "google-cl
 
 
 def price(endpoint: ModelEndpoint, usage: Usage) -> float | None:
-    """US dollars for ``usage``; None where nobody knows the price.
+    """US dollars for ``usage``; None where the price is unknown.
 
     An endpoint that has one price has both: the other is 0. Prices of an endpoint make no
-    difference for cached tokens. The list is the one that came with ``genai-prices``; it is never
-    fetched anew.
+    difference for cached tokens. The list is the one installed with ``genai-prices``; it is never
+    downloaded.
     """
     if endpoint.input_price is not None or endpoint.output_price is not None:
         into, out = endpoint.input_price or 0.0, endpoint.output_price or 0.0
@@ -42,6 +42,6 @@ def _listed(model: str, usage: Usage) -> float | None:
         known = genai_prices.calc_price(
             tokens, reference, provider_id=SAME_VENDOR.get(vendor, vendor)
         )
-    except (LookupError, ValueError):  # a model nobody listed, or counts that do not add up
+    except (LookupError, ValueError):  # an unlisted model, or inconsistent counts
         return None
     return float(known.total_price)

@@ -1,4 +1,4 @@
-"""What a failed call means: try again, ask somebody else, or give up."""
+"""What a failed call means: retry it, ask the next model, or give up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SCHEMA = re.compile("schema|grammar|response_format|output_config|output_format
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A call that failed. ``again``: it is worth trying again, after ``wait`` seconds where the
+    """A call that failed. ``again``: a retry may succeed, after ``wait`` seconds where the
     vendor said so. ``schema``: the vendor did not take the schema of the answer."""
 
     error: ModelUnavailable | ModelRejected

@@ -41,7 +41,7 @@ LONGEST_PAUSE = 30.0
 
 
 class VendorModel:
-    """Asks ``opened``; tries again by itself what failed in passing.
+    """Asks ``opened``, and retries calls that failed temporarily.
 
     ``first_pause`` is the longest pause in seconds before the second try; it doubles from try to
     try, and the pause is a random part of it, so that many workers do not come back at once.
@@ -159,7 +159,7 @@ class VendorModel:
             request,
             self._opened.model,
             settings,
-            # Servers that run anybody's models enforce a whole schema, whatever it is called.
+            # Servers that run any model enforce a whole schema, under every name of the option.
             strict=None if self._endpoint.base_url else True,
             enforced=request.schema not in self._refused,
         )
@@ -180,7 +180,7 @@ class VendorModel:
 
 @contextmanager
 def unexpected() -> Iterator[None]:
-    """A vendor's library that stumbles over an answer says so in its own ways; here in one."""
+    """Converts the different errors of vendors' libraries about invalid answers into one."""
     try:
         yield
     except VENDOR_ERRORS:

@@ -25,7 +25,7 @@ KEYS = {
     "anthropic": "ANTHROPIC_API_KEY",
 }
 NO_KEY = "none"  # what is sent to a server that asks for no key
-# A stream that just ends was cut off; without this it would pass for a whole answer.
+# A stream without a finish reason was truncated; without this it would count as complete.
 CHAT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 # The older field is the one that every compatible server knows.
 COMPATIBLE = CHAT | OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
@@ -41,7 +41,7 @@ class Opened:
 
     async def close(self) -> None:
         """Close the connections."""
-        async with self.provider:  # whoever leaves a provider last closes what it opened
+        async with self.provider:  # the last user of a provider closes its connections
             pass
 
 
@@ -69,7 +69,7 @@ def open_vendor(name: str, endpoint: ModelEndpoint, environ: Mapping[str, str]) 
 
 
 def _key(name: str, vendor: str, endpoint: ModelEndpoint, environ: Mapping[str, str]) -> str:
-    """The key, or "" for none. A vendor's own key goes to no other server by itself."""
+    """The key, or "" for none. A vendor's own key is never sent to another server."""
     variable = endpoint.api_key_env or ("" if endpoint.base_url else KEYS.get(vendor, ""))
     if not variable:
         return ""

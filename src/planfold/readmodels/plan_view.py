@@ -20,7 +20,7 @@ from planfold.readmodels.reasons import waits_for
 class TaskView(msgspec.Struct):
     """A task with its times (seconds since the epoch) and, while it waits, the reason why.
     ``started_at`` is when it was first queued, or asked.
-    ``superseded``: it did not complete, and the plan does not rest on it since a revision."""
+    ``superseded``: it did not complete, and a revision replaced or dropped it."""
 
     id: int
     label: str | None
@@ -44,7 +44,7 @@ class PlanView(msgspec.Struct):
 
     ``revision_hash`` is what an approval names. ``questions`` wait for an answer. ``created_at``
     and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
-    ``spent``, ``reserved`` (for calls under way) and ``budget`` are amounts in the units of
+    ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
     :class:`Spend`. ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
 
     Example:

@@ -1,7 +1,7 @@
 """``Reason``: why a task does not run, failed or was skipped; the one place that says so.
 
-What a plan's state tells is in :func:`reasons_of`; what the task queue tells about a task that was
-dispatched, in ``workers.py``.
+Reasons in a plan's state are found by :func:`reasons_of`; those in the task queue, of a task that
+was dispatched, in ``workers.py``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WorkerFit(msgspec.Struct, frozen=True):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why ``tasks`` do not run, or what became of them. ``text`` follows their name ("waits for
+    """Why ``tasks`` do not run, or their outcome. ``text`` follows their name ("waits for
     approval"), ``remedy`` says what helps.
 
     ``since`` and ``until`` (when time alone changes it) are seconds since the epoch; None: not
@@ -95,7 +95,7 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
 
 
 def waits_for(task: Task, state: PlannerState) -> str | None:
-    """Why a task does not go on, and who or what it waits for; None when it does not wait."""
+    """Why a task does not continue, and what it waits for; None when it does not wait."""
     if task.status is TaskStatus.NeedsClarification:
         return "an answer"
     if task.status is TaskStatus.Planned or (task.status is TaskStatus.Running and task.stopping):

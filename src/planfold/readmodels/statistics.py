@@ -1,4 +1,4 @@
-"""``Statistics``: what came of plans and tasks, how long they took and what they cost.
+"""``Statistics``: the outcomes, durations and costs of plans and tasks.
 
 A projection of the log (see ``subscriptions/projection.py``) that is kept in memory. It counts
 endings, so every figure only rises; one that is built again from the same log is equal.

@@ -166,7 +166,7 @@ class Timeline:
                     yield from self._limited(task, due, stop)
 
     def _limited(self, task: Task, start: float, end: float) -> Iterator[PhaseSpan]:
-        """A task that could start, but for a slot. What no limit explains is the wait for a
+        """A task that lacks only a slot. A wait that no limit explains is the wait for a
         worker: it continues plans, too."""
         full_route = self._full_routes.get(task.spec.queue_route, _NEVER)
         for begin, stop, full in self._full.divide(start, end):
@@ -196,7 +196,7 @@ class Timeline:
 
 
 def phase_of(state: PlannerState, task: Task) -> Phase:
-    """A task's phase as the plan's state alone tells it; a planned task that only waits for a
+    """A task's phase by the plan's state alone; a planned task that only waits for a
     slot is at :attr:`Phase.Worker`."""
     if task.status in ENDED:
         return Phase.Ended
@@ -262,7 +262,7 @@ def _about(event: object) -> tuple[int, ...]:
 def _attempt(
     task: Task, open_: _Open, end: float, envelope: Envelope | None
 ) -> Iterator[PhaseSpan]:
-    """An attempt: queued until it began, which the report of its end tells. One that ended
+    """An attempt: queued until it began, which the report of its end records. One that ended
     without a report was never taken, unless its log is older than such reports."""
     number, start, began = open_.attempt, open_.start, open_.start
     if envelope is not None:

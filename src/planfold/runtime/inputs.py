@@ -31,8 +31,8 @@ def check_text(field: str, text: object, *, nul: bool = True) -> None:
 
 
 def recordable_command(command: C) -> C:
-    """A command as the log would give it back: it shares nothing with what the caller gave, so
-    that what the caller changes later does not change the plan.
+    """A copy of a command as the log would return it. It shares no objects with the caller, so
+    that later changes by the caller do not change the plan.
 
     Raises:
         CommandRejected: it cannot be recorded, with the field: a lone surrogate, NUL in a name, a
@@ -49,7 +49,7 @@ def recordable_command(command: C) -> C:
 
 
 def as_recorded(value: C) -> C:
-    """``value`` as it is after a trip through JSON. Raises ValueError, TypeError, OverflowError or
+    """``value`` after conversion to JSON and back. Raises ValueError, TypeError, OverflowError or
     RecursionError where it cannot be recorded."""
     data = msgspec.json.encode(value)
     if is_too_deep(data):

@@ -1,4 +1,4 @@
-"""``LoggingObserver``: the observer of a worker whose program brought none."""
+"""``LoggingObserver``: the default observer of a worker."""
 
 from __future__ import annotations
 

@@ -14,18 +14,18 @@ PROCESSES = Path("/proc/self/ns/pid")
 
 @functools.cache
 def this_machine() -> str:
-    """The host's name, and where that can be told a mark of this boot and of this container: two
+    """The host's name, and where known a mark of this boot and of this container: two
     processes with the same mark see each other's process ids."""
     name = socket.gethostname()
     try:
         seen = f"{BOOT_ID.read_text()}{os.readlink(PROCESSES)}"
-    except OSError:  # not Linux: nobody here can be told dead
+    except OSError:  # not Linux: whether a process is dead cannot be decided
         return name
     return f"{name}#{hashlib.blake2b(seen.encode(), digest_size=6).hexdigest()}"
 
 
 def has_ended(machine: str, pid: int) -> bool:
-    """Whether the process certainly runs no more; False when nobody can tell from here."""
+    """Whether the process has certainly ended; False when that is unknown on this host."""
     if "#" not in machine or machine != this_machine() or pid <= 0:
         return False
     try:
@@ -33,5 +33,5 @@ def has_ended(machine: str, pid: int) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        return False  # somebody else's: it lives, or its id was given again
+        return False  # another user's: it lives, or its id was reused
     return False

@@ -10,7 +10,7 @@ from typing import Any
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
-from planfold.handler import Handler, Phase
+from planfold.handler import Handler, StreamPhase
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import Letter
@@ -49,7 +49,7 @@ class Mailbox:
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
         self.grew = grew
         self.snapshot_version = 0
-        self.phase: Phase = "active"  # as committed
+        self.phase: StreamPhase = "active"  # as committed
         self.one_by_one = False
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False

@@ -48,4 +48,4 @@ class Mailboxes(OrderedDict[tuple[str, str], Mailbox]):
     def _forget(self, key: tuple[str, str], mailbox: Mailbox) -> None:
         del self[key]
         self._bytes -= mailbox.size
-        mailbox.grew = lambda _: None  # a load under way may still end in it
+        mailbox.grew = lambda _: None  # a running load may still end in it

@@ -55,7 +55,7 @@ async def serving_metrics(
     store: EventStore, worker: Worker, host: str, port: int
 ) -> AsyncIterator[str]:
     """Serve metrics inside the block, at the address that it yields; port 0 takes a free one.
-    The log is followed meanwhile.
+    The log is followed in the meantime.
 
     Raises:
         ConfigurationError: the port cannot be listened at.
@@ -171,7 +171,7 @@ async def _store_metrics(store: EventStore, statistics: Statistics) -> Iterator[
             "Positions of the slowest consumer",
             behind,
         ),
-        "planfold_streams_parked": ("Streams that consumers have put aside", len(parked)),
+        "planfold_streams_parked": ("Streams that consumers have parked", len(parked)),
         "planfold_streams_quarantined": (
             "Plans that this version cannot read",
             len(statistics.unreadable),

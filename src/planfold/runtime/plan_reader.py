@@ -1,8 +1,9 @@
-"""``PlanReader``: what the log says of plans, and waiting for what they do."""
+"""``PlanReader``: reads plans from the log, and waits for their events."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 from planfold.errors import NotFound
@@ -11,10 +12,14 @@ from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.explanation import Explanation, explain
 from planfold.readmodels.ledger import Ledger, ledger_of
+from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
+from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import PlanView, plan_view
+from planfold.readmodels.replay import Replay, Replayer
 from planfold.readmodels.simulation import Simulation, simulate
 from planfold.readmodels.statistics import Statistics
 from planfold.readmodels.timeline import Timeline
@@ -34,8 +39,8 @@ class PlanReader:
         self.dispatcher = dispatcher
 
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
-        """The plan's aggregate as the log has it, for reading; with ``at_least`` any state at that
-        version or later will do. Raises NotFound."""
+        """The plan's aggregate in its present state in the log, for reading; with ``at_least``,
+        any state at that version or later. Raises NotFound."""
         try:
             planner = await self.dispatcher.view(PLAN, plan_id, at_least=at_least)
         except NotFound:
@@ -45,15 +50,89 @@ class PlanReader:
 
     async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks.values()
-        for task in sorted(tasks, key=lambda task: task.superseded):
-            if key in (task.id, task.spec.label, str(task.id)):
-                return task.id
-        raise NotFound(f"plan {plan_id} has no task {key!r}")
+        return task_id_in(plan_id, (await self.planner(plan_id)).state, key)
 
-    async def view(self, plan_id: str) -> PlanView:
-        """The plan as it stands in the log. Raises NotFound, CorruptLog."""
+    async def view(self, plan_id: str, *, at: int | datetime | None = None) -> PlanView:
+        """The plan's present state in the log, or its state ``at`` a version or a time: see
+        :meth:`fold`. Raises NotFound, CorruptLog."""
+        if at is not None:
+            return plan_view(plan_id, (await self.fold(plan_id, at)).state)
         return plan_view(plan_id, (await self.planner(plan_id)).state)
+
+    async def fold(self, plan_id: str, at: int | datetime | None = None) -> PlanFold:
+        """The plan's log, folded up to a version or a time, both included (None: all of it). A
+        time without a zone is local time.
+
+        Raises:
+            NotFound: there is no such plan, it has no such version, or it had not begun then.
+            CorruptLog: this version cannot read an event up to there.
+        """
+        version = at if isinstance(at, int) else None
+        until = at.timestamp() if isinstance(at, datetime) else None
+        fold, state = PlanFold(plan_id), None
+        async for envelope in self._history(plan_id):
+            late = until is not None and envelope.recorded_at > until
+            if late or (version is not None and envelope.version > version):
+                break
+            fold.apply(envelope)
+            state = fold.state
+        if state is None or (version is not None and state.version < version):
+            raise NotFound(await self._why_not_at(plan_id, at))
+        return fold
+
+    async def diff(
+        self,
+        plan_id: str,
+        other_id: str,
+        *,
+        at: int | datetime | None = None,
+        other_at: int | datetime | None = None,
+    ) -> PlanDifference:
+        """How another plan, or the same one at another version or time, differs from this one: see
+        :func:`planfold.readmodels.plan_difference.plan_difference`. Raises NotFound, CorruptLog."""
+        one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
+        return plan_difference(one, other)
+
+    async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
+        state = (await self.fold(plan_id, at)).state
+        events: list[Envelope] = []
+        async for envelope in self._history(plan_id):
+            if envelope.version > state.version:
+                break
+            events.append(envelope)
+        return Side(state, events)
+
+    async def _why_not_at(self, plan_id: str, at: int | datetime | None) -> str:
+        state = (await self.planner(plan_id)).state
+        if isinstance(at, int):
+            return f"plan {plan_id} has no version {at}; its versions are 1 to {state.version}"
+        began = datetime.fromtimestamp(state.created_at).isoformat(" ", "seconds")
+        return f"plan {plan_id} had not begun at {at}; it began at {began}"
+
+    async def replay(self, plan_id: str) -> Replay:
+        """Fold the plan's log and decide each of its commands again; ``difference`` of the result
+        is the first event that comes out otherwise. Nothing is run and nothing is written.
+
+        Raises:
+            NotFound: there is no such plan.
+            CorruptLog: this version cannot read it.
+        """
+        replayer = Replayer(plan_id)
+        async for envelope in self._history(plan_id):
+            replayer.take(envelope)
+            if replayer.found.difference is not None:
+                return replayer.found
+        return replayer.finish()
+
+    async def _history(self, plan_id: str) -> AsyncIterator[Envelope]:
+        """All events of the plan, a page at a time. Raises NotFound."""
+        query, after = Query(PLAN.stream_id, aggregate_id=plan_id), 0
+        while page := await self.store.read(query, after=after, limit=PAGE):
+            for envelope in page:
+                yield envelope
+            after = page[-1].position
+        if not after:
+            raise await self._missing(plan_id)
 
     async def _timeline(self, plan_id: str) -> Timeline:
         """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
@@ -98,7 +177,7 @@ class PlanReader:
         )
 
     async def statistics(self, *, since: float = 0.0) -> Statistics:
-        """What came of all plans, from the whole log; ``since`` counts only what was recorded from
+        """The outcomes of all plans, from the whole log; ``since`` counts only events recorded from
         then on (seconds since the epoch)."""
         found, query, after = statistics_of(self.store, since), Query(stream_id=PLAN.stream_id), 0
         while page := await self.store.read(query, after=after, limit=1_000):
@@ -111,7 +190,7 @@ class PlanReader:
         return await self.store.heads(PLAN.stream_id)
 
     async def status(self, plan_id: str) -> PlanStatus:
-        """Where a plan stands. Raises NotFound."""
+        """The status of a plan. Raises NotFound."""
         head = self.dispatcher.head(PLAN, plan_id)
         if head is None:
             stream = await self.store.head(plan_id)
@@ -146,7 +225,7 @@ class PlanReader:
             await ticket.wait()
 
     async def result(self, plan_id: str, *, stop_at: Iterable[PlanStatus] = ()) -> PlanView:
-        """Wait until the plan has ended, or stands at a status in ``stop_at``.
+        """Wait until the plan has ended, or has a status in ``stop_at``.
 
         Raises:
             NotFound: there is no such plan.
@@ -160,6 +239,14 @@ class PlanReader:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
+
+
+def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
+    """The id of a task named by id or label in this state of the plan. Raises NotFound."""
+    for task in sorted(state.tasks.values(), key=lambda task: task.superseded):
+        if key in (task.id, task.spec.label, str(task.id)):
+            return task.id
+    raise NotFound(f"plan {plan_id} has no task {key!r}")
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:

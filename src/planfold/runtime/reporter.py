@@ -38,8 +38,8 @@ JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
 
 
 class Observer(Protocol):
-    """What a worker tells its program. The methods are called on the event loop and must return
-    quickly.
+    """What a worker reports to its program. The methods are called on the event loop and must
+    return quickly.
 
     Example:
         import planfold

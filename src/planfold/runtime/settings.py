@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       must share it.
     - ``tools`` are modules with tools or executors, ``mcp`` the tool servers by name.
     - ``concurrency`` bounds one worker's running tasks, ``drain_s`` is how many seconds they have
-      to end when the worker is told to stop.
+      to end when the worker is stopped.
     - ``durability``: with "output" a ``safe`` task may start before the step that dispatched it is
       committed; with "every-step" it waits for the commit, as all other tasks always do.
     - ``max_parallel``, ``route_limits``, ``token_budget``, ``system_prompt``, ``profile``,
@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       names; what it plans is then tainted.
     - ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
       networks that ``http`` may reach although they are not public.
-    - ``policy`` says what a model may do unasked, ``secrets`` where the value of each
+    - ``policy`` says what a model may do by default, ``secrets`` where the value of each
       ``secret://NAME`` is.
 
     Raises:
@@ -127,7 +127,7 @@ def present_folder() -> Path:
         return Path.cwd()
     except OSError as fault:
         why = fault.strerror
-        raise ConfigurationError(f"the present folder: {why}; change to one that exists") from None
+        raise ConfigurationError(f"the current folder: {why}; change to one that exists") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

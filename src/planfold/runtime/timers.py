@@ -75,7 +75,7 @@ class Timers:
             if command is not None:
                 name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
                 await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
-        except PlanfoldError as fault:  # the others are due all the same
+        except PlanfoldError as fault:  # the others are still due
             if not isinstance(fault, Transient):
                 self._stuck[due] = asyncio.get_running_loop().time() + STUCK_PAUSE_S
             self._trouble(fault)

@@ -1,4 +1,4 @@
-"""``Worker``: runs dispatched tasks under a lease and reports what came of them.
+"""``Worker``: runs dispatched tasks under a lease and reports their outcomes.
 
 It starts and stops its parts, and does nothing else: ``leases`` hold its tasks, ``runner`` runs
 them, ``timers`` continue what is due, ``slots`` let the dispatcher hand it tasks.
@@ -87,8 +87,8 @@ class Worker:
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Take no more tasks, and give those that run ``drain_s`` seconds to end. A task that has
-        not ended then is cut off and given back: one with the effect class ``once`` asks a person
-        what came of it, any other runs again. Leaving the ``async with`` block does the same, with
+        not ended then is interrupted and released: one with the effect class ``once`` asks a person
+        for its outcome, any other runs again. Leaving the ``async with`` block does the same, with
         the worker's ``drain_s``. Stopping a stopped worker does nothing.
 
         Example:

@@ -62,7 +62,7 @@ class WorkerLoop:
             try:
                 pause = await self._work()
                 failures = 0
-            except Exception as fault:  # the store may be well again on the next round
+            except Exception as fault:  # the store may be available again in the next round
                 self._trouble(as_planfold_error(fault))
                 pause = min(EVERY_S * 2**failures, self._longest_pause_s) * random.uniform(0.5, 1.0)
                 failures += 1

@@ -1,4 +1,4 @@
-"""Looking after consumers: where they stand, and what an operator can ask of them."""
+"""Administration of consumers: their positions, and commands for an operator."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from planfold.subscriptions.consumer import CONSUMERS
 
 
 class ConsumerView(msgspec.Struct, frozen=True):
-    """A consumer as it stands. ``behind`` counts the positions of the log beyond its slowest
-    partition; ``refused`` says why it cannot go on in this store."""
+    """The state of a consumer. ``behind`` counts the positions of the log beyond its slowest
+    partition; ``refused`` says why it cannot continue in this store."""
 
     name: str
     shares: tuple[Share, ...]
@@ -75,8 +75,8 @@ def _refusal(store: EventStore, status: ConsumerStatus, last: int) -> str | None
 
 
 async def replay(store: EventStore, name: str, aggregate_id: str | None = None) -> list[str]:
-    """Have a parked stream of a consumer, or all of them, tried again: at once where a member
-    runs, else when one starts. ``aggregate_id`` may be a unique beginning, with or without
+    """Retry a parked stream of a consumer, or all of them: immediately where a member runs, else
+    when one starts. ``aggregate_id`` may be a unique beginning, with or without
     "plan-". Returns the streams.
 
     Raises:
@@ -101,7 +101,7 @@ async def replay(store: EventStore, name: str, aggregate_id: str | None = None) 
 
 
 async def accept(store: EventStore, name: str) -> ConsumerView:
-    """Let a consumer go on in the store as it is now, after it was restored. Raises NotFound."""
+    """Let a consumer continue in a store that was restored. Raises NotFound."""
     await consumers_of(store, name)
     await store.checkpoints.consumers.accept(name)
     store.wakeup.notify(CONSUMERS)
@@ -110,7 +110,7 @@ async def accept(store: EventStore, name: str) -> ConsumerView:
 
 
 async def forget(store: EventStore, name: str) -> None:
-    """Drop all that is known of a consumer.
+    """Forget a consumer: delete its checkpoints and parked streams.
 
     Raises:
         NotFound: there is no such consumer.

@@ -1,5 +1,5 @@
-"""How the members of a group share a consumer's streams. Pure: each backend asks it inside its
-transaction, each member before it asks for one."""
+"""How the members of a group share a consumer's streams. Pure: each backend calls it inside its
+transaction, and each member before it requests a partition."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def partition_of(aggregate_id: str, partitions: int) -> int:
 
 def quota(owner: str, members: Iterable[str], partitions: int) -> int:
     """How many partitions ``owner`` may hold: all members together hold every partition, and no
-    two differ by more than one. 0 for one who is no member."""
+    two differ by more than one. 0 for an owner that is not a member."""
     ranked = sorted(members)
     if owner not in ranked:
         return 0
@@ -28,7 +28,7 @@ def quota(owner: str, members: Iterable[str], partitions: int) -> int:
 
 def to_take(shares: Iterable[Share], members: Iterable[str], owner: str) -> list[int]:
     """The partitions that ``owner`` should take now: free ones, up to its quota. One is free
-    when nobody owns it, or somebody who is no member any more."""
+    when it has no owner, or its owner is no longer a member."""
     shares, live = list(shares), frozenset(members)
     held = sum(share.owner == owner for share in shares)
     free = [share.partition for share in shares if share.owner not in live]
@@ -51,10 +51,10 @@ def require_same_consumer(
     epoch: int,
     last_position: int,
 ) -> None:
-    """Whether a consumer that stands at ``shares`` may go on.
+    """Check whether a consumer with the checkpoints ``shares`` may continue.
 
     Raises:
-        ConfigurationError: not in this store as it is now, or not with ``partitions``.
+        ConfigurationError: a checkpoint is not of this store, or ``partitions`` differs.
     """
     for share in shares:
         require_same_store(

@@ -1,10 +1,10 @@
 """``Consumer``: a named durable subscription that calls a handler, alone or as one of a group.
 
-Delivery is at least once and, per stream, in order. Where it stands is kept in the store, under
+Delivery is at least once and, per stream, in order. Its checkpoint is kept in the store, under
 its name. The members of a group (consumers of one name, in any process) share the streams: each
 stream belongs to a partition, each partition to one member at a time, under a lease whose epoch
 fences what is saved. Memberships live 30 s and are renewed every 10 s; a member that cannot renew
-its own stops after 24 s, before anybody takes over from it.
+its own stops after 24 s, before another member takes over from it.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Consumer:
     ``partitions`` bounds both how many are handled at once and how many members can share the
     work; it is fixed when the name is first used.
 
-    When ``handle`` raises, the stream is tried again as ``retries`` says, while other streams go
-    on; then it is parked until somebody asks for it (``planfold consumers replay``). The
+    When ``handle`` raises, the stream is retried as ``retries`` says, while other streams
+    continue; then it is parked until an operator replays it (``planfold consumers replay``). The
     checkpoint is saved after ``batch`` events, when nothing more comes, and at the end; after a
     crash up to ``batch`` events of each partition are handled again. ``batch`` also bounds the
     events that wait in memory.
 
-    ``fault`` is the last thing that went wrong with the store or a lease.
+    ``fault`` is the last fault of the store or a lease.
 
     Example:
         import asyncio
@@ -98,7 +98,7 @@ class Consumer:
         self._runners: dict[int, PartitionRunner] = {}
         self._renewed = 0.0  # by the event loop's clock
         self._renewed_at = 0.0  # by the store's
-        self._fed = 0  # every event up to here was handed out
+        self._fed = 0  # every event up to here was delivered
         self._feeding: asyncio.Task[None] | None = None
         self._tending: asyncio.Task[None] | None = None
 
@@ -111,8 +111,8 @@ class Consumer:
         """Consume until cancelled.
 
         Raises:
-            ConfigurationError: the consumer stands in another store or epoch, beyond the end of
-                the log, or has another number of partitions.
+            ConfigurationError: the consumer's checkpoint is of another store or epoch, or beyond
+                the end of the log, or it has another number of partitions.
         """
         async with self:
             assert self._tending is not None
@@ -133,7 +133,7 @@ class Consumer:
         await self.stop()
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
-        """Give everything back. A handler that runs has ``drain_s`` seconds to end."""
+        """Release all partitions. A handler that runs has ``drain_s`` seconds to end."""
         for runner in self._runners.values():
             runner.stop()
         try:
@@ -166,7 +166,10 @@ class Consumer:
                         await self._look()
                 except ConfigurationError:
                     raise
-                except (PlanfoldError, TimeoutError) as fault:  # the store may be well again soon
+                except (
+                    PlanfoldError,
+                    TimeoutError,
+                ) as fault:  # the store may be available again soon
                     if isinstance(fault, PlanfoldError):
                         self.fault = fault
                     if loop.time() >= give_up_at:
@@ -183,7 +186,7 @@ class Consumer:
             raise
 
     async def _look(self) -> None:
-        """See how the group stands, by reading only, unless there is something to change."""
+        """Read the state of the group, and write only if there is something to change."""
         self._store.watch_other_processes()
         found = await self._store.checkpoints.consumers.statuses(self.name)
         status = found[0] if found else ConsumerStatus(self.name)
@@ -215,7 +218,7 @@ class Consumer:
         return status
 
     async def _balance(self, status: ConsumerStatus) -> None:
-        """Hold what is ours, and give back what others are due."""
+        """Run the partitions that are ours, and release those that other members are due."""
         ended = {n for n, runner in self._runners.items() if runner.done}
         owned = {s.partition: s for s in status.shares if s.owner == self.owner}
         lost = {
@@ -262,7 +265,7 @@ class Consumer:
         return partition_of(aggregate_id, self._partitions)
 
     def _keep_feeding(self) -> None:
-        """Feed the runners; once more if the last feed has failed."""
+        """Feed the runners; restart the feed if it has failed."""
         if self._feeding is not None and self._feeding.done():
             try:
                 self._feeding.result()

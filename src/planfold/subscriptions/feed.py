@@ -1,14 +1,14 @@
-"""``Feed``: hands the log to all subscriptions of a process and reads each new event once.
+"""``Feed``: serves the log to all subscriptions of a process and reads each new event once.
 
-One task, the feeder, asks the backend how far the log is final (its *horizon*: at or below it
-nothing will ever come to stand that is not there now), reads what is new up to there, decodes it
-once, and keeps the latest events. A subscription near the head takes what it wants from those;
-one that is behind reads pages of its own, with its own query, never beyond the horizon. Nobody
-is pushed to: a slow subscriber costs no memory and holds nobody back.
+One task, the feeder, asks the backend how far the log is final (its *horizon*: no event will
+appear later at or below that position), reads the new events up to there, decodes them once, and
+keeps the latest ones. A subscription near the head filters those; one that is behind reads its
+own pages, with its own query, never beyond the horizon. Events are pulled, not pushed: a slow
+subscriber costs no memory and does not delay others.
 
-The feeder runs while somebody subscribes. It looks when ``wakeup`` says that something changed,
-and by itself only while the log has events beyond the horizon. When the database is away it
-tries again until it is back, so a subscription outlives a restart of the database.
+The feeder runs while there are subscriptions. It reads when ``wakeup`` signals a change, and
+polls only while the log has events beyond the horizon. When the database cannot be reached it
+retries until it can, so a subscription survives a restart of the database.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PAGE: Final = 256  # events that are read at once
-RECENT: Final = 1_024  # events that are kept for those who are near the head
+RECENT: Final = 1_024  # events that are kept for subscriptions near the head
 LEAP: Final = 8 * RECENT
 SPAN: Final = 100_000  # positions that one page is looked for in, so that no statement takes long
 READERS: Final = 2  # subscriptions that read at the same time, so that others can read too
@@ -46,8 +46,8 @@ class Horizon(NamedTuple):
 
     Everything above the position that was asked about is final up to ``upto``, and everything
     there is up to ``settled``. ``highest`` is the newest event to be seen; when it is beyond
-    ``upto``, the outcome of transactions under way is awaited: ``awaited`` says whose. ``events``
-    are all those up to ``upto``, where they were read along.
+    ``upto``, open transactions are awaited, which ``awaited`` names. ``events`` are all those up to
+    ``upto``, where the same statement has read them.
     """
 
     upto: int
@@ -61,8 +61,8 @@ class FeedSource(Protocol):
     """What a feed needs of a backend."""
 
     async def horizon(self, after: int) -> Horizon:
-        """How far the log is final, given that nothing can appear at or below ``after``, or
-        nobody cares. Raises Transient while the database is away."""
+        """How far the log is final, given that nothing at or below ``after`` can change or is
+        needed. Raises Transient while the database cannot be reached."""
         ...
 
     async def read(self, query: Query, *, after: int, upto: int, limit: int) -> Sequence[Envelope]:
@@ -149,7 +149,7 @@ class Feed:
         self._cursors.add(cursor)
         never_begun = self._head == 0 and self._feeder is None
         if cursor.after < self._since or never_begun:
-            self._restart_at(cursor.after)  # whether what is above it is final, nobody knows yet
+            self._restart_at(cursor.after)  # whether the events above it are final is not known yet
             self._wakeup.notify()
         self._watch_other_processes()
         if self._feeder is None or self._feeder.done():
@@ -221,7 +221,7 @@ class Feed:
                 self.looks += 1
                 horizon = await self._patiently(self._log.horizon, head)
                 if head != self._head:
-                    continue  # somebody wants it from further below
+                    continue  # a subscription needs earlier events
                 await self._advance(horizon, leap=at_first or self._is_far(horizon))
                 at_first = False
                 self._note_blocked(horizon, moved=self._head != head)
@@ -237,15 +237,15 @@ class Feed:
             self._wake_everybody()
 
     def _is_far(self, horizon: Horizon) -> bool:
-        """Whether there is so much that everybody had better read for themselves, with their
-        own query, or more than a page and nobody near the head."""
+        """Whether so much is new that each subscription should read it with its own query, or
+        more than a page while no subscription is near the head."""
         ahead = horizon.settled - self._head
         near = self._recent.since
         all_behind = all(c.after < near and not c.waiting for c in self._cursors)
         return ahead > LEAP or (ahead > PAGE and all_behind)
 
     async def _advance(self, horizon: Horizon, *, leap: bool) -> None:
-        """Take in what is final and new."""
+        """Read the new final events."""
         if horizon.settled >= self._since:
             self._since = 0
         events = horizon.events
@@ -302,8 +302,8 @@ class Feed:
 
 
 class _Cursor:
-    """Where a subscription is. One that waits is at the head, whatever ``after`` says: up to
-    there was nothing for it."""
+    """The position of a subscription. One that waits counts as at the head, for any ``after``,
+    because the events up to there did not match."""
 
     def __init__(self, query: Query, after: int) -> None:
         self.query = query

@@ -1,8 +1,8 @@
-"""``PartitionRunner``: hands the events of one partition to the handler, in order.
+"""``PartitionRunner``: passes the events of one partition to the handler, in order.
 
-A stream whose handler has failed is put aside at once, in the same transaction that moves the
-checkpoint beyond it. So the other streams go on, nothing piles up in memory, and what is known of
-the stream survives a crash: its next try reads it from the log again.
+A stream whose handler has failed is parked in the same transaction that moves the checkpoint
+beyond the event. So the other streams continue, nothing accumulates in memory, and the record
+survives a crash: a retry reads the stream from the log again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from planfold.retries import RetryPolicy, retry_delay
 
 Handle = Callable[[Envelope], Awaitable[object]]
 
-MOST_RETRYING = 100  # streams of a partition; then it waits for these before it goes on
+MOST_RETRYING = 100  # streams of a partition; with more, it waits for these before it continues
 SAVE_AFTER_S = 0.1  # without a new event
 TRY_SAVING_EVERY_S = 1.0
 LAST_WORDS_S = 2.0  # how long one that ends waits for the store
@@ -104,7 +104,7 @@ class PartitionRunner:
             self._stirred.set()
 
     def retry(self, row: Parked) -> None:
-        """Somebody asks for a stream that is parked here to be tried again."""
+        """Retry a stream that is parked here, as an operator asked."""
         aggregate_id = row.aggregate_id
         is_parked = aggregate_id in self._aside and aggregate_id not in self._retrying
         if is_parked and aggregate_id not in self._changes:
@@ -116,13 +116,13 @@ class PartitionRunner:
         self._stirred.set()
 
     def stop(self) -> None:
-        """End, and give the partition back, after the event that is being handled."""
+        """End, and release the partition, after the event that is being handled."""
         self._stopping = True
         self._stirred.set()
         self._room.set()
 
     async def lose(self) -> None:
-        """End at once: the partition is not ours any more."""
+        """End immediately: the partition has another owner."""
         self._stopping = True
         self._room.set()
         self._task.cancel()
@@ -130,7 +130,7 @@ class PartitionRunner:
 
     async def finish(self, within: float) -> None:
         """Stop and wait for it; a handler that takes longer than ``within`` seconds is cancelled
-        and its event is as good as never handled."""
+        and its event counts as not handled."""
         self.stop()
         await asyncio.wait([self._task], timeout=within)
         if not self._task.done():
@@ -151,7 +151,7 @@ class PartitionRunner:
                 await self._handle_what_waits()
                 await self._rest()
             await self._save_surely(release=True)
-        except PlanfoldError as fault:  # if it is still ours, it begins anew from what was saved
+        except PlanfoldError as fault:  # if it is still ours, it restarts from the saved checkpoint
             self._to.note(fault)
         finally:
             self._room.set()
@@ -182,7 +182,7 @@ class PartitionRunner:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return RuntimeError("the handler was cancelled by itself")
+            return RuntimeError("the handler cancelled itself")
         return None
 
     def _fail(self, envelope: Envelope, fault: Exception, attempts: int) -> None:
@@ -293,8 +293,8 @@ class PartitionRunner:
                 await asyncio.sleep(TRY_SAVING_EVERY_S)
 
     async def _rest(self) -> None:
-        """Wait until there is something to do, and save meanwhile."""
-        await asyncio.sleep(0)  # a handler that never waits must not stop everybody else
+        """Wait until there is something to do, and save in the meantime."""
+        await asyncio.sleep(0)  # a handler that never waits must not block the event loop
         self._stirred.clear()
         if self._waiting and len(self._retrying) < MOST_RETRYING:
             return

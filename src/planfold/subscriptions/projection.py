@@ -1,4 +1,4 @@
-"""``project``: builds what rests on the log exactly once, whatever crashes.
+"""``project``: builds a result from the log exactly once, despite crashes.
 
 A projection keeps its checkpoint where it keeps its result and writes both in one transaction of
 its own: in another database, in a file, anywhere. So no event is left out or counted twice.
@@ -22,7 +22,7 @@ LINGER_S = 0.02
 
 
 class Projection(Protocol):
-    """What :func:`project` builds. One writer at a time: see to it that there is no second.
+    """What :func:`project` builds. The caller ensures that there is one writer at a time.
 
     Example:
         import planfold
@@ -45,7 +45,7 @@ class Projection(Protocol):
     """
 
     async def load(self) -> Checkpoint | None:
-        """The checkpoint that stands beside the result; None at the very beginning."""
+        """The checkpoint that is stored with the result; None at the beginning."""
         ...
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
@@ -68,8 +68,8 @@ async def project(
 
     Raises:
         ConfigurationError: a checkpoint is of another store or epoch, or beyond the log's end.
-        Exception: whatever ``load`` or ``apply`` raised; it has written nothing then, and the
-            next call goes on from there.
+        Exception: any exception of ``load`` or ``apply``, which then has written nothing; the
+            next call continues from there.
     """
     wanted = query or Query()
     places = [await _place(store, projection) for projection in projections]

@@ -1,7 +1,8 @@
 """Test tools, executors, handlers and plans: no network, no model, no waiting.
 
 ``run_tool`` calls a tool as a worker would, ``given`` tests a ``Handler``, ``ManualClock`` moves
-the time of an app, and ``ScriptedModel`` answers in place of a language model.
+the time of an app, ``ScriptedModel`` answers in place of a language model, and ``check_golden``
+decides a recorded plan again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from planfold.testing.executors import ToolRun as ToolRun
     from planfold.testing.executors import run_tool as run_tool
     from planfold.testing.executors import task_for as task_for
+    from planfold.testing.golden import check_golden as check_golden
     from planfold.testing.scenario import Scenario as Scenario
     from planfold.testing.scenario import given as given
 
@@ -31,6 +33,7 @@ _HOMES = {
     "planfold.llm.scripted": ("ScriptedModel",),
     "planfold.testing.clock": ("ManualClock",),
     "planfold.testing.executors": ("ToolRun", "run_tool", "task_for"),
+    "planfold.testing.golden": ("check_golden",),
     "planfold.testing.scenario": ("Scenario", "given"),
 }
 

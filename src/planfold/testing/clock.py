@@ -1,4 +1,4 @@
-"""``ManualClock``: time that stands still until the test moves it."""
+"""``ManualClock``: time that does not pass until the test advances it."""
 
 from __future__ import annotations
 

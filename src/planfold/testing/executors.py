@@ -26,7 +26,7 @@ from planfold.tools.tool import Tool
 
 
 class ToolRun(msgspec.Struct, frozen=True, kw_only=True):
-    """How one attempt went.
+    """The result of one attempt.
 
     ``outcome`` is what the executor answered, ``events`` what it reported on the way, ``steps``
     what a further attempt would find recorded: pass it as ``steps`` to play that attempt.
@@ -116,7 +116,7 @@ def _executor(of: PythonTool[..., Any] | Executor) -> Executor:
 
 
 class _FakeLog:
-    """Stands in for the log."""
+    """A fake of the log."""
 
     def __init__(
         self, steps: dict[str, Any], on_event: Callable[[ExecutorEvent], None] | None

@@ -17,12 +17,13 @@ from planfold.handler import Handler
 
 H = TypeVar("H", bound=Handler[Any, Any])
 
-FOLLOW_UPS = 10_000  # more than that and a handler goes round in circles
+FOLLOW_UPS = 10_000  # a handler with more follow-ups never comes to rest
 
 
 class Scenario(Generic[H]):
-    """What :func:`given` makes. ``handler`` is the aggregate as it stands, ``history`` all its
-    events, ``events`` those of the last :meth:`when`. Every method returns the scenario."""
+    """The result of :func:`given`. ``handler`` is the aggregate in its present state, ``history``
+    all its events, ``events`` those of the last :meth:`when`. Every method returns the
+    scenario."""
 
     def __init__(self, handler: H) -> None:
         self.handler = handler
@@ -54,8 +55,8 @@ class Scenario(Generic[H]):
         return self
 
     def follow_up(self, now: float = 0.0) -> Self:
-        """Do what follows by itself at ``now``, as the dispatcher would after each command; its
-        events are added to those of the last :meth:`when`."""
+        """Decide the follow-up commands at ``now``, as the dispatcher does after each command;
+        their events are added to those of the last :meth:`when`."""
         self._nothing_refused()
         events = self.events
         for _ in range(FOLLOW_UPS):
@@ -64,12 +65,12 @@ class Scenario(Generic[H]):
                 self.events = events
                 return self
             if not self.when(command).events:
-                raise AssertionError(f"{command!r} was to follow by itself but decided nothing")
+                raise AssertionError(f"{command!r} was a follow-up command but produced no events")
             events = [*events, *self.events]
         raise AssertionError(f"still not at rest after {FOLLOW_UPS} commands that followed")
 
     def then(self, *expected: Any) -> Self:
-        """Exactly these events, in this order; an event's class stands for any event of it."""
+        """Exactly these events, in this order; an event's class matches any event of it."""
         self._nothing_refused()
         same = len(expected) == len(self.events) and all(map(_matches, expected, self.events))
         if not same:
@@ -77,7 +78,7 @@ class Scenario(Generic[H]):
         return self
 
     def then_nothing(self) -> Self:
-        """The command was honoured already: no events."""
+        """The command was already carried out: no events."""
         return self.then()
 
     def then_rejected(self, match: str = "", error: type[PlanfoldError] = CommandRejected) -> Self:

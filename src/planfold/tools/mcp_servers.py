@@ -1,5 +1,4 @@
-"""Foreign tool servers (MCP): as settings name them, and what they say of themselves made safe to
-show to people and to models."""
+"""Foreign tool servers (MCP): their settings, and their texts made safe for people and models."""
 
 from __future__ import annotations
 
@@ -62,7 +61,7 @@ def check_server(name: str, server: ToolServer) -> None:
     if bool(server.command) == bool(server.url):
         raise ConfigurationError(f"{where}: give either command or url")
     if server.url and not re.match(r"https?://[^/]", server.url):
-        raise ConfigurationError(f"{where}.url: it begins with http:// or https://")
+        raise ConfigurationError(f"{where}.url: it must begin with http:// or https://")
     if server.command and not server.command[0]:
         raise ConfigurationError(f"{where}.command: the program's name is empty")
     if server.headers and not server.url:
@@ -77,8 +76,8 @@ def check_server(name: str, server: ToolServer) -> None:
 def tool_name(server: str, tool: str) -> str:
     """The name of a server's tool in plans: ``SERVER__TOOL``.
 
-    Where that would not fit into ``[A-Za-z0-9_-]{1,64}`` it is made to, and ends with a digest of
-    what the server calls it: the same at every start, whatever else the server offers.
+    Where that does not match ``[A-Za-z0-9_-]{1,64}`` it is shortened, and ends with a digest of
+    the server's name for it: the same at every start, regardless of the server's other tools.
     """
     name = f"{server}__{_NOT_IN_NAMES.sub('_', tool)}"
     if name == f"{server}__{tool}" and tool and len(name) <= TOOL_NAME_LIMIT:

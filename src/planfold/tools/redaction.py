@@ -16,8 +16,8 @@ LINE = 12  # characters: shorter lines of a value (PEM) are not looked for one b
 
 
 class Redactor:
-    """Replaces the values by ``[secret NAME]``: as they are, and in base64, hexadecimal, URL, JSON
-    and UTF-16 form. False where there are none.
+    """Replaces the values by ``[secret NAME]``: in plain, base64, hexadecimal, URL, JSON and
+    UTF-16 form. False where there are none.
 
     Every character that belongs to any occurrence is removed. Occurrences that overlap get one
     mark, that of the first one (of the longest where several begin together).

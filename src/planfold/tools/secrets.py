@@ -14,7 +14,7 @@ from planfold.errors import ConfigurationError, Permanent
 
 PREFIX = "secret://"
 VARIABLE = "PLANFOLD_SECRET_"  # the environment variable's name, before NAME
-SHORTEST = 6  # characters; a shorter value cannot be told from other text in what is recorded
+SHORTEST = 6  # characters; a shorter value also occurs by chance in recorded text
 FILE_LIMIT = 64 * 1024  # bytes
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -109,7 +109,7 @@ class Secrets:
             try:
                 found[name] = self.value(name)
             except Permanent:
-                continue  # whoever uses it is told
+                continue  # reported when it is used
         return found
 
     def resolve(self, text: str) -> str:
@@ -134,5 +134,5 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def references_in(text: str) -> list[str]:
-    """As they stand in ``text``, repeated ones too."""
+    """In order of appearance in ``text``, repeated ones too."""
     return _REFERENCE.findall(text)

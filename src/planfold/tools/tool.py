@@ -18,7 +18,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
     identity of the foreign server that offers it; approvals hold for that one only. ``vouched``
-    says that the operator answers for what that server says of it.
+    says that the operator trusts that server's description of it.
 
     Example:
         from planfold import Effect
@@ -48,14 +48,14 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def foreign_words(self) -> bool:
-        """Whether its description is text that nobody vouches for."""
+        """Whether its description is untrusted text."""
         return bool(self.server) and not self.vouched
 
 
 class Toolbox:
     """The tools that a plan may name. Iterating yields them by name.
 
-    ``failures`` says by foreign server why its tools are not there, ``left_out`` the same by tool,
+    ``failures`` is the reason for each missing foreign server, ``left_out`` for each missing tool,
     ``warnings`` what else the operator should know of where they come from. ``absent`` are the
     shells that are not installed on this machine: a plan that names one of them has a fault.
     """

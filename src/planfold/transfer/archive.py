@@ -1,7 +1,7 @@
 """Archive: streams that have ended leave the store for a file; a tombstone says where they are.
 
-A file is whole on the disk, and read again, before anything is deleted. Whatever is cut off in
-between, a stream is in the store, or in a file that its tombstone names.
+A file is complete on the disk, and verified by reading it, before anything is deleted. After an
+interruption at any point, a stream is in the store, or in a file that its tombstone names.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def archive(
     Raises:
         ConfigurationError: the folder cannot be written.
         CorruptLog: a file does not hold what was written to it; its streams stay in the store.
-        Transient: the disk is full, or the store cannot write at present.
+        Transient: the disk is full, or the store cannot write now.
     """
     done = Archived()
     if not dry_run:
@@ -97,7 +97,7 @@ def _usable(folder: Path) -> Path:
 async def _candidates(
     store: EventStore, choice: Choice, after_id: str, done: Archived
 ) -> tuple[list[StreamRow], str]:
-    """Streams for one file, and the id after which to go on; "" when there are no more."""
+    """Streams for one file, and the id after which to continue; "" when there are no more."""
     chosen: list[StreamRow] = []
     while len(chosen) < STREAMS_PER_FILE:
         page = await store.transfer.unchanged_since(
@@ -170,7 +170,7 @@ def _read_again(path: Path, exported: Exported) -> list[StreamSection]:
             for section in written.sections()
         ]
     if (len(sections), written.events) != (exported.streams, exported.events):
-        raise CorruptLog(f"{path} is not what was written to it; nothing was archived")
+        raise CorruptLog(f"{path} does not contain what was written to it; nothing was archived")
     return sections
 
 

@@ -50,10 +50,10 @@ class ExportFile:
         self.events = 0
 
     def sections(self) -> Iterator[StreamSection]:
-        """All streams. The file is sound only when this has come to its end.
+        """All streams. The file is valid only when this iterator has ended.
 
         Raises:
-            CorruptLog: it is no export, damaged, or cut off; with the number of the line.
+            CorruptLog: it is not an export, damaged, or truncated; with the number of the line.
         """
         return _Verification(self).sections()
 
@@ -83,7 +83,7 @@ class ExportFile:
     def line(self, start: int, most: int = LINE_BYTES) -> bytes:
         """The line that begins at ``start``. Raises Transient when it cannot be read."""
         try:
-            self._file.seek(start)  # somebody else may have read meanwhile
+            self._file.seek(start)  # another reader may have moved the position
             return self._file.readline(most)
         except OSError as fault:
             raise Transient(f"cannot read {self.name}: {fault.strerror}") from None
@@ -151,7 +151,7 @@ class _Verification:
     def _once(self, kind: str, name: str) -> None:
         key = hash((kind, name))
         if key in self._ids:
-            raise CorruptLog(f"{kind} {name!r} is in the file twice; export it again")
+            raise CorruptLog(f"{kind} {name!r} occurs twice in the file; export it again")
         self._ids.add(key)
 
     def _line(self, most: int = LINE_BYTES) -> bytes:
@@ -167,7 +167,7 @@ class _Verification:
         if line != encode(End(self._streams, self._events, found)):
             raise self._fault(
                 f"the file is damaged: it has {self._streams} streams, {self._events} events and "
-                f"the sha256 {found}, which is not what this line says; copy or export it again"
+                f"the sha256 {found}, which differs from this line; copy or export it again"
             )
         if self._export.line(self._at, 1):
             self._number += 1
@@ -199,7 +199,7 @@ class _StreamVerification:
     def take(self, row: OwnRow, line: bytes) -> None:
         kind = _ORDER[type(row)]
         if kind < self._kind:
-            raise CorruptLog("it is not at its place")
+            raise CorruptLog("it is out of order")
         self._kind = kind
         match row:
             case EventRow():
@@ -207,14 +207,14 @@ class _StreamVerification:
                 if row.version != self._version or row.version > self._row.version:
                     raise CorruptLog(
                         f"event {min(self._version, self._row.version)} of "
-                        f"{self._row.aggregate_id} was to stand here, not {row.version}"
+                        f"{self._row.aggregate_id} was expected here, not {row.version}"
                     )
                 _check_names(row.event_type)
                 self._digest.add(line)
             case TaskRow():
                 _check_names(row.route)
                 if row.task_id in self._tasks or not 1 <= row.cause <= self._row.version:
-                    raise CorruptLog(f"task {row.task_id} is there twice or has no cause")
+                    raise CorruptLog(f"task {row.task_id} occurs twice or has no cause")
                 self._tasks.add(row.task_id)
             case CommandRow():
                 _check_names(row.command_id)
@@ -234,7 +234,7 @@ class _StreamVerification:
 def _check_names(*names: str) -> None:
     for name in names:
         if not name or "\0" in name:
-            raise CorruptLog(f"{name!r} is no name: it is empty or holds NUL")
+            raise CorruptLog(f"{name!r} is not a name: it is empty or contains NUL")
 
 
 def _json(text: str) -> object:

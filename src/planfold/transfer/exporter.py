@@ -37,11 +37,11 @@ async def export(
     look_for: str = "",
     progress: Progress | None = None,
 ) -> Exported:
-    """Write these streams (None: all) to ``write``, as they stand at one moment; memory is
+    """Write these streams (None: all) to ``write``, as of one moment; memory is
     bounded by one page of them. ``look_for`` is a text to look for in what the events hold.
 
     Raises:
-        CorruptLog: a stream lacks events. What was written by then is no whole export.
+        CorruptLog: a stream lacks events. The part written by then is not a valid export.
     """
     counter = _Counter(look_for)
     sha = hashlib.sha256()
@@ -63,7 +63,7 @@ async def export(
 
 
 class _Counter:
-    """Counts rows as they go by, and sees to it that every stream is whole."""
+    """Counts rows as they pass, and checks that every stream is complete."""
 
     def __init__(self, look_for: str) -> None:
         self.done = Exported()
@@ -94,8 +94,9 @@ class _Counter:
     def _lacks(self, version: int) -> None:
         assert self._stream is not None
         raise CorruptLog(
-            f"{self._stream.aggregate_id} stands at {self._stream.version} but its event {version} "
-            "is not the next one; restore it from a backup, or export the other plans by name"
+            f"{self._stream.aggregate_id} is at version {self._stream.version} but its event "
+            f"{version} is not the next one; restore it from a backup, or export the other plans "
+            "by name"
         )
 
     def _mention(self) -> None:

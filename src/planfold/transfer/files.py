@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     of it, and its name, is on the disk.
 
     Raises:
-        ConfigurationError: ``path`` cannot be written, or is there and not to be overwritten.
+        ConfigurationError: ``path`` cannot be written, or exists and must not be overwritten.
         Transient: the disk is full.
     """
     target = Path(os.path.realpath(path))
@@ -65,10 +65,10 @@ def _check(target: Path, path: Path, overwrite: bool) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_file():
-        raise ConfigurationError(f"{path} is no file; name another, or write - for the output")
+        raise ConfigurationError(f"{path} is not a file; name another, or write - for the output")
     if not overwrite:
         raise ConfigurationError(
-            f"{path} is there already; name another file, or overwrite it"
+            f"{path} already exists; name another file, or overwrite it"
         ).about("existing file")
 
 

@@ -1,5 +1,5 @@
 """Import: an export into a store. The whole file and all streams are checked before anything is
-written; then streams are written in batches, and importing again goes on where it stopped."""
+written; then streams are written in batches, and importing again continues where it stopped."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Imported(msgspec.Struct):
 async def import_file(
     store: EventStore, export: ExportFile, *, progress: Progress | None = None
 ) -> Imported:
-    """Bring the streams of ``export`` into the store, ids and times as they are; positions are
-    assigned anew. See :func:`check` and :func:`write` for what it raises."""
+    """Copy the streams of ``export`` into the store. Ids and times are kept, positions are
+    assigned by the store. See :func:`check` and :func:`write` for what it raises."""
     plan = await check(store, export)
     await write(store, export, plan, progress=progress)
     return plan.found
@@ -60,8 +60,8 @@ async def check(store: EventStore, export: ExportFile) -> ImportPlan:
     """Read all of ``export`` and compare it with the store; nothing is written.
 
     Raises:
-        CorruptLog: the file is not sound.
-        Conflict: a stream is there with another history, or a worker is at work on it.
+        CorruptLog: the file is damaged.
+        Conflict: a stream exists with a different history, or a worker holds a task of it.
     """
     plan = ImportPlan()
     await _Check(store, export, plan).run()
@@ -107,7 +107,7 @@ class _Check:
         self._more = 0
 
     async def run(self) -> None:
-        """Raises Conflict with all that stands against the import."""
+        """Raises Conflict with all reasons against the import."""
         for batch in _batches(self._export.sections(), STREAMS_AT_ONCE):
             await self._check(batch)
         if self._conflicts:
@@ -144,7 +144,7 @@ class _Check:
         mine = (stream.stream_id, self._digest(section, min(version, stream.version)))
         if mine != here:
             self._refuse(
-                f"{stream.aggregate_id} is there with another history (version {version}; "
+                f"{stream.aggregate_id} exists with a different history (version {version}; "
                 f"{stream.version} in the file)"
             )
         elif version >= stream.version:
@@ -165,8 +165,8 @@ class _Check:
                 or self._digest(section, version) != tombstone.sha256
             ):
                 self._refuse(
-                    f"{where_archived(tombstone)}; this file holds another history of it (version "
-                    f"{section.stream.version}, archived at {version})"
+                    f"{where_archived(tombstone)}; this file contains a different history of it "
+                    f"(version {section.stream.version}, archived at {version})"
                 )
             self._plan.found.lifted += 1
         self._plan.add(section, _NEW)
@@ -190,8 +190,8 @@ class _Check:
             for command_id, owner in owners.items():
                 if owner != wanted[command_id]:
                     self._refuse(
-                        f"command id {command_id!r} of {wanted[command_id]} stands for a command "
-                        f"to {owner}"
+                        f"command id {command_id!r} of {wanted[command_id]} was already used for "
+                        f"a command to {owner}"
                     )
 
     def _refuse(self, reason: str) -> None:
@@ -235,8 +235,8 @@ async def write(
 
     Raises:
         Conflict: a stream changed since the check. Those before it are written; importing again
-            goes on from there.
-        Transient: the store cannot write at present; likewise.
+            continues from there.
+        Transient: the store cannot write now; importing again continues as well.
     """
     batch: list[Incoming] = []
     events = size = done = 0

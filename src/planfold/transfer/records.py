@@ -1,8 +1,8 @@
 """The export format: JSON lines, one for every row, between a header and a closing line.
 
-A line holds what the database holds. Stored JSON is embedded as it is, so that event types that
-this version does not know survive; what is no JSON, or would not stay on its line, stands there
-as a string and is named in ``as_text``.
+A line holds what the database holds. Stored JSON is embedded unchanged, so that event types that
+this version does not know survive. A value that is not JSON, or that contains a line break, is
+written as a string and named in ``as_text``.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ def _text(raw: msgspec.Raw, name: str, as_text: tuple[str, ...]) -> str:
 
 
 class Digest:
-    """SHA-256 over the lines of a stream's first events: equal for equal histories, whatever
-    store or file they come from."""
+    """SHA-256 over the lines of a stream's first events: equal for equal histories, in
+    any store or file."""
 
     def __init__(self, lines: Iterable[bytes] = ()) -> None:
         self._sha: Any = hashlib.sha256()

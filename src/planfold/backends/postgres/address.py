@@ -17,8 +17,8 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[^\s:@/\[\]]*)(:\d{1,5})?")
 class Address(msgspec.Struct, frozen=True):
     """``dsn`` is for asyncpg, ``shown`` has neither password nor parameters. ``pooled``: there is
     a pooler in transaction mode in between, so that nothing may outlive a transaction.
-    ``listen_dsn`` leads past it; None: no way does. ``notify_s``: for so long what other
-    processes should know is gathered before they are told."""
+    ``listen_dsn`` bypasses it; None: there is no direct address. ``notify_s``: how long messages
+    to other processes are gathered before they are sent, in seconds."""
 
     dsn: str
     shown: str
@@ -66,7 +66,7 @@ def parse_address(text: str) -> Address:
     dsn = listen_dsn = parts.geturl()
     if direct is not None:
         if not _HOST.fullmatch(direct):
-            raise ConfigurationError("the address's parameter listen is host:port")
+            raise ConfigurationError("the address's parameter listen must be host:port")
         listen_dsn = parts._replace(netloc=f"{user}{at}{direct}").geturl()
     name = user.partition(":")[0]
     shown = f"postgresql://{name}{at}{hosts or parameters.get('host', '')}{parts.path}"
@@ -77,11 +77,11 @@ def parse_address(text: str) -> Address:
 def _boolean(name: str, value: str) -> bool:
     known = {"true": True, "1": True, "": True, "false": False, "0": False}
     if value.lower() not in known:
-        raise ConfigurationError(f"the address's parameter {name} is true or false")
+        raise ConfigurationError(f"the address's parameter {name} must be true or false")
     return known[value.lower()]
 
 
 def _milliseconds(name: str, value: str) -> float:
     if not value.isdecimal() or not value.isascii() or len(value) > 6:
-        raise ConfigurationError(f"the address's parameter {name} is a number of milliseconds")
+        raise ConfigurationError(f"the address's parameter {name} must be a number of milliseconds")
     return int(value) / 1000

@@ -87,13 +87,13 @@ class PendingAppend:
         self.size = sum(len(row[3]) + len(row[4]) for row in self.events) + len(self.head)
         if self.size > LARGEST_BYTES:
             raise Permanent(
-                f"{append.aggregate_id}: {self.size:,} bytes in one decision are more than "
-                f"PostgreSQL takes at once; planfold's limit is {LARGEST_BYTES:,}"
+                f"{append.aggregate_id}: one decision has {self.size:,} bytes, and the limit is "
+                f"{LARGEST_BYTES:,}; put large results into files"
             )
 
     def _net_changes(self, append: Append) -> None:
-        """What is left of the changes when they are made one after the other: first rows that
-        are there are touched, then new ones come."""
+        """The net effect of the changes in their order: existing rows are changed first, then new
+        ones are added."""
         settled: set[int] = set()
         signalled: set[int] = set()
         entered: dict[int, QueueRow] = {}
@@ -123,7 +123,7 @@ class PendingAppend:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write it: the stream should be there, and it rests on one
+        """Whether ``append_one`` can write it: the stream should exist, and it depends on one
         lease at most, which it may settle."""
         append = self.append
         if append.commands or not append.expected_version:
@@ -235,7 +235,7 @@ def answers(
     positions: Sequence[int] | None,
     refusals: Sequence[str | None] | None,
 ) -> list[int | PlanfoldError]:
-    """What became of each decision, from the answer of the statement ``append``."""
+    """The outcome of each decision, from the answer of the statement ``append``."""
     found = iter(positions or ())
     results: list[int | PlanfoldError] = []
     for decision, refusal in zip(batch, refusals or [None] * len(batch), strict=True):
@@ -250,7 +250,7 @@ def answers(
 
 
 def _refused(append: Append, refusal: str) -> int | PlanfoldError:
-    """``refusal`` is a word of the function's and what it is about."""
+    """The error for ``refusal``, which is a keyword of the SQL function and its subject."""
     kind, _, about = refusal.partition(" ")
     aggregate_id = append.aggregate_id
     match kind:
@@ -264,13 +264,13 @@ def _refused(append: Append, refusal: str) -> int | PlanfoldError:
                 int(task_id),
             )
         case "command":
-            return Conflict(f"command {about} was recorded already")
+            return Conflict(f"command {about} is already recorded")
         case "kind":
             return of_another_kind(aggregate_id, about, append.stream_id)
         case "archived":
             return archived(msgspec.json.decode(about, type=Tombstone))
         case "corrupt":
             head, _, last = about.partition(" ")
-            return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+            return CorruptLog(f"{aggregate_id} is at version {head}, but its last event is {last}")
         case _:
             return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")

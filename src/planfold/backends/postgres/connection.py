@@ -1,5 +1,5 @@
-"""Connections to the server. Nothing that is said on one outlives a transaction, so a pooler in
-transaction mode may stand in between (``?pooled=true``); only the listener's is different."""
+"""Connections to the server. They keep no state beyond a transaction, so a pooler in transaction
+mode can be used (``?pooled=true``); only the listener needs a direct connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DatabaseRow = asyncpg.Record
 
 
 class ServerConnection:
-    """One connection. Its errors are asyncpg's; whoever holds it decides whether to try again."""
+    """One connection. Its errors are asyncpg's; the caller decides whether to try again."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self.connection = connection
@@ -66,7 +66,7 @@ class ServerConnection:
         return rows[0][0] if rows else None
 
     async def close(self) -> None:
-        """Say good-bye, if somebody is still there to hear it."""
+        """Close the connection; errors are ignored."""
         with suppress(Exception):
             await self.connection.close(timeout=1.0)
         self.terminate()
@@ -81,7 +81,7 @@ async def connect(address: Address) -> ServerConnection:
 
     Raises:
         ConfigurationError: address, password, database or server are not right.
-        Transient: the server is away or full.
+        Transient: the server cannot be reached or has no connection left.
     """
     try:
         return await ServerConnection.open(address)
@@ -106,13 +106,13 @@ def _require_suitable(connection: asyncpg.Connection[Any], address: Address) -> 
 
 
 def elapsed() -> float:
-    """Seconds that never go back, those included that this host slept, where the system counts
-    them (Linux)."""
+    """Monotonic seconds, including the time that this host slept where the system counts it
+    (Linux)."""
     return time.clock_gettime(_CLOCK)
 
 
 class DatabaseClock:
-    """The server's time without asking it: its clock as last heard, and the time since by
+    """The server's time without asking it: its clock at the last answer, and the time since by
     :func:`elapsed`, because the wall clock of this host may jump."""
 
     KEEP_S = 60.0

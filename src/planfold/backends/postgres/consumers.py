@@ -1,4 +1,4 @@
-"""``PostgresConsumers``: where consumers stand, who shares them, and the streams they parked."""
+"""``PostgresConsumers``: the checkpoints, members and parked streams of consumers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PostgresConsumers:
         if not moved:
             raise LeaseLost(
                 f"partition {share.partition} of consumer {share.consumer!r} "
-                "has passed to another member"
+                "was assigned to another member"
             )
 
     async def statuses(self, consumer: str | None = None) -> list[ConsumerStatus]:

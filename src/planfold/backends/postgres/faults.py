@@ -1,4 +1,4 @@
-"""What asyncpg and the network say, in planfold's words and with the remedy."""
+"""Errors of asyncpg and the network, converted to planfold's, with the remedy."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def _of_network(fault: BaseException, address: Address) -> PlanfoldError:
         case socket.gaierror():
             return Transient(f"cannot find the host of {where} ({fault.strerror}); is it right?")
         case ConnectionRefusedError() | FileNotFoundError():
-            return Transient(f"nobody answers at {where}; is the PostgreSQL server running?")
+            return Transient(f"connection refused by {where}; is the PostgreSQL server running?")
         case TimeoutError():
-            return Transient(f"{where} does not answer in time")
+            return Transient(f"{where} did not answer in time")
         case PermissionError():
             return ConfigurationError(f"{where}: {_short(fault)}")
         case asyncpg.TargetServerAttributeNotMatched():
-            return Transient(f"none of the hosts of {where} can be written to at present")
+            return Transient(f"none of the hosts of {where} accepts writes")
         case _:
             return Transient(f"the connection to {where} is lost: {_short(fault)}")
 
@@ -90,7 +90,7 @@ def _of_server(fault: asyncpg.PostgresError, address: Address) -> PlanfoldError:
         case asyncpg.InvalidPasswordError():
             return ConfigurationError(f"{where}: the password is missing or wrong")
         case asyncpg.InvalidAuthorizationSpecificationError():
-            return ConfigurationError(f"{where} does not let this user in: {said}")
+            return ConfigurationError(f"{where} rejects this user: {said}")
         case asyncpg.InvalidCatalogNameError():
             return ConfigurationError(f"{where}: {said}; make it with `createdb`, or name another")
         case asyncpg.ReadOnlySQLTransactionError():
@@ -111,7 +111,7 @@ def _of_server(fault: asyncpg.PostgresError, address: Address) -> PlanfoldError:
         case asyncpg.DataError() | asyncpg.ProgramLimitExceededError():
             return Permanent(f"{where}: a value cannot be stored: {said}")
         case asyncpg.IntegrityConstraintViolationError():
-            return CorruptLog(f"{where} does not hold what planfold wrote: {said}")
+            return CorruptLog(f"{where} contains data that planfold did not write: {said}")
         case asyncpg.DataCorruptedError() | asyncpg.IndexCorruptedError():
             return CorruptLog(f"{where} is damaged ({said}); restore it from a backup")
         case asyncpg.InvalidSQLStatementNameError() | asyncpg.DuplicatePreparedStatementError():

@@ -5,37 +5,37 @@ transaction commits, and that is another order. A reader that remembers only the
 saw loses what is committed late. An example, with three writers:
 
     A inserts and gets 5; B inserts and gets 6; B commits.     A reader sees 6 and not 5.
-    Was 5 rolled back, or is it still to come?                 It must not go on to 6 yet.
+    Was 5 rolled back, or will it appear later?                It must not deliver 6 yet.
 
 Two rules answer that.
 
 1. Positions without a gap are final. If everything up to 4 is final and the reader sees 5, 6 and
-   7, then nothing can come to stand between them. Most of the time this is all that is needed.
+   7, then nothing can appear between them later. Most of the time this is all that is needed.
 
 2. At a gap, look at who could still fill it. An INSERT locks the table (RowExclusiveLock on
    planfold.events) before it takes a position, and PostgreSQL releases the lock only after the
    transaction has become visible or was rolled back. So one statement reads, in this order: its
    snapshot, with the highest position h in it, and then the *holders*, the transactions that hold
-   this lock now (pg_locks). The sequence hands out positions in rising order (CACHE 1). So
-   whoever takes the lock after such a look gets positions above its h; and whoever was gone
-   before it, is visible to every statement that begins later, or was rolled back.
+   this lock now (pg_locks). The sequence assigns positions in rising order (CACHE 1). So
+   a transaction that takes the lock after such a look gets positions above its h; and one that
+   ended before it is visible to every statement that begins later, or was rolled back.
 
    Hence each holder has a *floor*: its positions are above the h of the last look that did not
    find it among the holders (0 if there was none). And the log is final up to the lowest floor of
-   the present holders, or up to h if nobody holds the lock. A reader that begins a new statement
+   the present holders, or up to h if there is no holder. A reader that begins a new statement
    now sees everything up to there; what it does not see there was rolled back.
 
-   look 1:  h = 4, nobody                       final up to 4
+   look 1:  h = 4, no holder                    final up to 4
             A takes 5, B takes 6, B commits, C takes 7
    look 2:  h = 6, A and C with floor 4         final up to 4
             A commits
    look 3:  h = 6, C (4)                        5 and 6 are there: final up to 6 by rule 1
             D takes 8 and rolls back, C commits, E takes 9 and commits
-   look 4:  h = 9, nobody                       final up to 9: 8 was rolled back
+   look 4:  h = 9, no holder                    final up to 9: 8 was rolled back
 
-What this rests on, and what it covers:
+The assumptions, and the cases that are covered:
 
-- A transaction that inserts twice keeps the lock in between, so its floor holds for all of its
+- A transaction that inserts twice keeps the lock in between, so its floor applies to all of its
   positions. A rollback to a savepoint may release the lock, but takes the positions with it;
   those that the transaction takes later are higher than any seen before.
 - A prepared transaction survives the end of its session and a restart of the server, and may
@@ -49,7 +49,7 @@ What this rests on, and what it covers:
   connection of a pool. Looks must not overlap: an older one would bring back what a later one has
   seen vanish. Here they take turns.
 - At the start nothing is known about the holders: their floors are 0. Until they are gone, rule 1
-  goes on from the position that the reader asks about.
+  continues from the position that the reader asks about.
 - Events that an archive deletes below the horizon are of no concern. The deletion holds the same
   lock, though, and counts as a holder while it runs: delete in small transactions.
 - Positions must only ever be taken by inserting into planfold.events, never by calling nextval()
@@ -70,7 +70,7 @@ from planfold.subscriptions.feed import Horizon
 
 FetchRows = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 """Runs a named statement on its own, in no transaction, perhaps twice; raises Transient while the
-database is away."""
+database cannot be reached."""
 
 
 class _Holder(NamedTuple):
@@ -97,7 +97,7 @@ class TransactionHorizon:
         """How far the log is final now, above ``after`` and as a whole.
 
         Raises:
-            Transient: the database is away.
+            Transient: the database cannot be reached.
             ConfigurationError: positions do not rise, or this is a standby.
         """
         async with self._turn:
@@ -116,10 +116,12 @@ class TransactionHorizon:
     async def _check(self) -> None:
         (row,) = await self._fetch("conditions_of_log")
         if row["standby"]:
-            raise ConfigurationError("subscriptions need the primary; this server is a standby")
+            raise ConfigurationError(
+                "this server is a standby; connect to the primary to subscribe"
+            )
         if not row["rising"]:
             raise ConfigurationError(
-                "the sequence of planfold.events must hand out rising positions: CACHE 1, NO CYCLE"
+                "the sequence of planfold.events must give rising positions: set CACHE 1, NO CYCLE"
             )
 
     def _settle(self, highest: int, found: Iterable[str]) -> None:

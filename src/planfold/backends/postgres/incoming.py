@@ -1,4 +1,4 @@
-"""Writing whole streams, in the transaction of whoever calls."""
+"""Writing whole streams, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def write_streams(session: ServerConnection, streams: Sequence[Incoming], 
 
 
 def _changed(aggregate_id: str) -> Conflict:
-    return Conflict(f"{aggregate_id} went on while it was imported; import again")
+    return Conflict(f"{aggregate_id} changed while it was imported; import again")
 
 
 _TaskRows = dict[tuple[str, int, int], Any]
@@ -116,13 +116,15 @@ class _Writing:
         self._count = self._bytes = 0
 
     async def _require_same(self, rows: list[tuple[Any, ...]], added: set[str]) -> None:
-        """Command ids that were there already must stand for the same commands."""
+        """Raises Conflict where a command id was already used for a different command."""
         for aggregate_id, command_id, body_hash, *_ in rows:
             if command_id in added:
                 continue
             [(owner, known)] = await self._session.rows("find_command", command_id)
             if (owner, known) != (aggregate_id, body_hash):
-                raise Conflict(f"command id {command_id!r} stands for a command to {owner}")
+                raise Conflict(
+                    f"command id {command_id!r} was already used for a command to {owner}"
+                )
 
 
 def _fields(row: msgspec.Struct) -> tuple[Any, ...]:

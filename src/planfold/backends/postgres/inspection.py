@@ -1,4 +1,4 @@
-"""A look at a database from outside, without changing it: what ``planfold doctor`` tells."""
+"""Read-only inspection of a database, for ``planfold doctor``."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ async def inspect(database: str) -> ServerReport:
     """Look at the database at an address; it is neither created nor migrated.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is no database of planfold.
-        Transient: the server is away.
+        ConfigurationError: it cannot be opened, or is not a database of planfold.
+        Transient: the server cannot be reached.
     """
     address = parse_address(database)
     session = await connect(address)
@@ -79,7 +79,7 @@ async def check_writing(database: str) -> None:
 
     Raises:
         ConfigurationError: this user may not write, or the server is read-only.
-        Transient: the server is away, or its disk is full.
+        Transient: the server cannot be reached, or its disk is full.
     """
     address = parse_address(database)
     session = await connect(address)

@@ -24,8 +24,8 @@ class PostgresLog:
         self._envelope = envelope
 
     async def horizon(self, after: int) -> Horizon:
-        """As long as nobody writes at the same time as others, the next events follow each other
-        without a gap: then one statement gives the horizon and the events."""
+        """Without concurrent writers, the next events follow each other without a gap: then one
+        statement gives the horizon and the events."""
         if self._horizon.calm:
             rows = await self._rows(Query(), after, None, PAGE)
             last = after + len(rows)

@@ -40,8 +40,8 @@ UPDATE planfold.meta SET value = (value::bigint + 1)::text WHERE key = 'epoch' R
 -- name: find_command
 SELECT aggregate_id, body_hash FROM planfold.commands WHERE command_id = $1
 -- name: claim
--- Free rows stand in lanes, one for each pair of route and tool, so that a claim passes over what
--- its worker cannot run without looking at it. $10: no suspects, which are rows that
+-- Free rows are in lanes, one for each pair of route and tool, so that a claim skips rows that its
+-- worker cannot run without reading them. $10: no suspects, which are rows that
 -- two owners have lost.
 WITH RECURSIVE clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
@@ -365,7 +365,7 @@ FROM planfold.feed_page($1, $2, $3, $4, $5, $6)
 -- A notification is not durable anyway, so its commit need not wait for the disk.
 SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)
 -- name: snapshot_of_now
--- A snapshot tells of every transaction whether it has ended: it changes when one that wrote has.
+-- A snapshot shows which transactions have ended: it changes when one that wrote has.
 SELECT pg_current_snapshot()::text AS snapshot
 -- name: grown
 SELECT aggregate_id, version, events FROM planfold.grown($1, $2)

@@ -24,7 +24,7 @@ from planfold.runtime.machine import has_ended
 LEASE_S = 30.0
 ARRIVE_S = 5.0  # how long a renewal waits for appends that lease tasks
 SMALL = 500  # rows of a stream that are sorted faster than found among the others
-DOUBTFUL_S = 300.0  # how long a claim whose answer was lost may come to light
+DOUBTFUL_S = 300.0  # how long a claim whose answer was lost may take effect
 
 
 class PostgresQueue:
@@ -137,7 +137,7 @@ class PostgresQueue:
         return bool(rows <= SMALL)
 
     async def _come_to_light(self, owner: str) -> list[Lease]:
-        """What an earlier claim took whose answer was lost: nobody runs it yet."""
+        """Tasks of an earlier claim whose answer was lost: they do not run yet."""
         if not self._doubtful:
             return []
         now = time.monotonic()
@@ -158,7 +158,7 @@ class PostgresQueue:
 
     async def renew(self, owner: str) -> list[Lease]:
         """See :meth:`TaskQueue.renew`."""
-        await self._writer.settle(ARRIVE_S)  # an append under way may lease tasks to this owner
+        await self._writer.settle(ARRIVE_S)  # a running append may lease tasks to this owner
         return _leases(await self._readers.rows("renew", owner, self._now(), LEASE_S))
 
     async def owned(self, owner: str) -> list[Lease]:

@@ -17,21 +17,21 @@ from planfold.errors import PlanfoldError, Transient
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0  # how long a statement is tried again while the server is away
+PATIENCE_S = 10.0  # how long a statement is retried while the server cannot be reached
 STATEMENT_S = 60.0  # without an answer by then the connection counts as lost
 PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 1.0
 
 
 class Backoff:
-    """Pauses between attempts that grow from nothing, with jitter, until ``patience`` seconds are
-    over."""
+    """Pauses between attempts, growing from 0, with jitter, until ``patience`` seconds have
+    passed."""
 
     def __init__(self, patience: float) -> None:
         self.ends = time.monotonic() + patience
         self._pause = 0.0
 
     async def pause(self) -> bool:
-        """Wait a while; False, at once, when the patience is over."""
+        """Wait before a retry; returns False immediately when the time for retries has passed."""
         pause = random.uniform(0.5, 1.0) * self._pause
         self._pause = min(max(2 * self._pause, PAUSE_MIN_S), PAUSE_MAX_S)
         if time.monotonic() + pause > self.ends:
@@ -54,7 +54,7 @@ class Readers:
         name that no row can have.
 
         Raises:
-            Transient: the server was away all the time.
+            Transient: the server could not be reached during all retries.
         """
         if not all(is_storable(a) for a in arguments if isinstance(a, str)):
             return []
@@ -84,7 +84,7 @@ class Readers:
 
         Raises:
             PlanfoldError: what ``work`` led to, in planfold's words; without ``again``
-                :class:`LostAnswer` when nobody knows whether it was done.
+                :class:`LostAnswer` when it is unknown whether it was done.
         """
         backoff = Backoff(PATIENCE_S)
         while True:

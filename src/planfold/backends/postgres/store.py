@@ -104,7 +104,7 @@ class PostgresStore:
 
         Raises:
             ConfigurationError: it cannot be opened, is not planfold's, or is too new.
-            Transient: the server is away.
+            Transient: the server cannot be reached.
         """
         address = parse_address(database)
         session = await connect(address)

@@ -33,7 +33,7 @@ LARGEST_TEXT: Final = "\U0010ffff"
 
 
 class PostgresTransfer:
-    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` is told the versions of
+    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` gets the versions of
     streams that were written."""
 
     def __init__(
@@ -150,7 +150,7 @@ async def _pages(
 
 
 def _batches(streams: Sequence[StreamRow]) -> list[list[StreamRow]]:
-    """Small streams that are read together; a large one stands alone."""
+    """Small streams that are read together; a large one is a batch of its own."""
     batches: list[list[StreamRow]] = []
     events = 0
     for stream in streams:

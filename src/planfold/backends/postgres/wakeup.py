@@ -2,10 +2,10 @@
 
 An append sends no NOTIFY: transactions that do commit one after the other. Instead each process
 has a *notifier* that says at most once per interval, in a transaction of its own, which streams
-were written meanwhile. The others listen on a connection of their own (or cannot, behind a proxy
-that pools transactions). Messages are hints and may all be lost, so everybody also polls: one
-cheap statement tells whether any transaction has ended since the last time; only then the poll
-looks which streams have grown, and compares that with what it was told and wrote itself.
+were written since. The others listen on their own connection (or cannot, behind a proxy that pools
+transactions). Messages are hints and may all be lost, so every process also polls: one cheap
+statement shows whether any transaction has ended since the last poll; only then the poll reads
+which streams have grown, and compares that with the messages and its own writes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ LISTEN_MIN_S, LISTEN_MAX_S = 0.1, 10.0
 STILL_THERE_S: Final = 30.0  # how often a silent connection is asked whether it lives
 ANSWER_S: Final = 5.0
 
-GROWN_LIMIT: Final = 8_192  # events; after more of them everybody is told that all has changed
+GROWN_LIMIT: Final = (
+    8_192  # events; after more of them the message is that all streams have changed
+)
 LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = logging.getLogger("planfold")
@@ -44,8 +46,8 @@ Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 
 
 class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What processes tell each other. ``streams``: the versions that streams have now; None: too
-    many to name. ``work``: workers should look at the queue."""
+    """A message between processes. ``streams``: the versions that streams have now; None: too many
+    to name. ``work``: workers should look at the queue."""
 
     sender: str
     streams: dict[str, int] | None = None
@@ -92,7 +94,7 @@ class Generations:
 
 
 class Notifier:
-    """Tells other processes what this one has committed, at most once per ``interval_s``."""
+    """Notifies other processes of this one's commits, at most once per ``interval_s``."""
 
     def __init__(self, fetch: FetchRows, sender: str, interval_s: float) -> None:
         self.sent = 0
@@ -168,11 +170,11 @@ class Listener:
 
 
 class OtherProcesses:
-    """What this process tells the others, hears from them, and finds by polling.
+    """Messages to other processes, messages from them, and polling.
 
-    ``connect`` None: there is no way to listen, so only the poll tells of the others.
+    ``connect`` None: listening is not possible, so changes of others are only found by polling.
     ``notify_s``: how long messages are gathered before one is sent, in seconds. ``polls`` counts
-    those that got an answer; ``pause_s`` is how far apart they are at present, in seconds.
+    the polls that got an answer; ``pause_s`` is the present time between them, in seconds.
     """
 
     def __init__(
@@ -192,7 +194,7 @@ class OtherProcesses:
         self._horizon = horizon
         self._wakeup = wakeup
         self._generations = Generations()
-        self._known: dict[str, int] = {}  # versions that are no news
+        self._known: dict[str, int] = {}  # versions that are already known
         self._snapshot = ""
         self._final: int | None = None  # up to here nothing new can appear; None: never looked
         self._look_now = asyncio.Event()
@@ -201,13 +203,13 @@ class OtherProcesses:
     def generation(self, aggregate_id: str | None = None) -> int:
         """See :meth:`EventStore.generation`."""
         if not self._watching:
-            self._generations.rise_all()  # whatever this process has in its caches may be stale
+            self._generations.rise_all()  # all caches of this process may be stale
         return self._generations.of(aggregate_id)
 
     def committed(
         self, streams: Mapping[str, int], *, work: bool, quiet: Collection[str] = ()
     ) -> None:
-        """This process has written: wake who waits here, and tell the others. ``streams`` are
+        """This process has written: wake its waiters, and notify the others. ``streams`` are
         the new versions; ``work`` says that workers should look at the queue; those in ``quiet``
         have the status that they had before."""
         for aggregate_id, version in streams.items():
@@ -241,7 +243,9 @@ class OtherProcesses:
         try:
             message = msgspec.json.decode(text, type=Notification)
         except msgspec.MsgspecError:
-            message = Notification("")  # of a planfold that says more than this one understands
+            message = Notification(
+                ""
+            )  # of a newer planfold, with fields that this one does not know
         if message.sender == self.notifier.sender:
             return
         if message.streams is None:
@@ -274,7 +278,7 @@ class OtherProcesses:
         while True:
             self._look_now.clear()
             found = False
-            with suppress(PlanfoldError):  # the next poll may have more luck
+            with suppress(PlanfoldError):  # the next poll may succeed
                 found = await self._look()
                 self.polls += 1
             self.pause_s = POLL_MIN_S if found else min(2 * self.pause_s, POLL_MAX_S)

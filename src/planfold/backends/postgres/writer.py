@@ -1,7 +1,7 @@
 """``PostgresWriter``: the connection that appends, and its group commit.
 
-Decisions that arrive while a commit is under way wait and are committed together, in one round
-trip. When the connection breaks after a batch was sent, nobody knows whether it was written; the
+Decisions that arrive during a commit wait and are committed together, in one round trip. When
+the connection breaks after a batch was sent, it is unknown whether it was written; the
 same batch is sent again with the same receipts until there is an answer, so that it has exactly
 one effect.
 """
@@ -33,8 +33,8 @@ MOST_BYTES = 4_000_000
 
 
 class PostgresWriter:
-    """``clock``: None for the server's. ``committed`` is told of every commit: the new versions
-    of streams, and whether workers should look at the queue."""
+    """``clock``: None for the server's. ``committed`` is called after every commit with the new
+    versions of streams, and whether workers should look at the queue."""
 
     def __init__(
         self,

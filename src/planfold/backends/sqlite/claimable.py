@@ -1,7 +1,7 @@
 """``Claimable``: which rows of the queue a claim may take, and in which order.
 
-Free rows stand in lanes, one for each pair of route and tool, so that a claim passes over what its
-worker cannot run without looking at it.
+Free rows are in lanes, one for each pair of route and tool, so that a claim skips rows that its
+worker cannot run without reading them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Place = tuple[int, int, int]
 
 SMALL = 500  # rows of a stream that are sorted faster than found among the others
 ANY = 2**62  # crashes
-ONE = SUSPECT_CRASHES - 1  # crashes of a free row that is no suspect yet
+ONE = SUSPECT_CRASHES - 1  # crashes of a free row that is not a suspect yet
 
 
 class Claimable:

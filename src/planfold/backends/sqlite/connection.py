@@ -24,7 +24,7 @@ from planfold.errors import (
     Transient,
 )
 
-APPLICATION_ID = 0x706C6664  # "plfd": tells a planfold database from any other SQLite file
+APPLICATION_ID = 0x706C6664  # "plfd": marks a planfold database among other SQLite files
 BUSY_MS = 10_000
 MEMORY = ":memory:"
 PAGE_BYTES = 2048  # of a new file: a commit changes a few bytes on each of about seven pages
@@ -41,7 +41,7 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as fault:
-            raise ConfigurationError(f"cannot make the folder of {path!a}: {fault}") from None
+            raise ConfigurationError(f"cannot create the folder of {path!a}: {fault}") from None
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     with translated(path):
         try:
@@ -63,9 +63,9 @@ def _use_wal(connection: apsw.Connection, path: str) -> None:
     while connection.pragma("journal_mode") != "wal":
         try:
             if connection.pragma("journal_mode", "wal") != "wal":
-                raise ConfigurationError(f"{path} is on a file system that cannot do WAL")
+                raise ConfigurationError(f"{path} is on a file system that does not support WAL")
             return
-        except apsw.BusyError:  # SQLite does not wait by itself when two switch at once
+        except apsw.BusyError:  # SQLite does not wait when two connections switch at the same time
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
@@ -156,7 +156,7 @@ def translate(fault: apsw.Error | UnicodeDecodeError, path: str) -> PlanfoldErro
         case apsw.CorruptError():
             return CorruptLog(f"{path} is damaged ({fault}); restore it from a backup")
         case apsw.ConstraintError() | apsw.SQLError() | apsw.MismatchError():
-            return CorruptLog(f"{path} does not hold what planfold wrote ({fault})")
+            return CorruptLog(f"{path} contains data that planfold did not write ({fault})")
         case apsw.TooBigError():
             return Permanent(f"{path}: {fault}; SQLite takes no single value of this size")
         case _:

@@ -1,4 +1,4 @@
-"""``SqliteConsumers``: where consumers stand, who shares them, and the streams they parked."""
+"""``SqliteConsumers``: the checkpoints, members and parked streams of consumers."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class SqliteConsumers:
             if not connection.changes():
                 raise LeaseLost(
                     f"partition {share.partition} of consumer {share.consumer!r} "
-                    "has passed to another member"
+                    "was assigned to another member"
                 )
             for row in parked:
                 values = (row.consumer, row.aggregate_id, row.position, row.error)

@@ -1,4 +1,4 @@
-"""A look at a database from outside, without changing it: what ``planfold doctor`` tells."""
+"""Read-only inspection of a database, for ``planfold doctor``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def inspect(path: str) -> DatabaseReport:
     """Look at the database at ``path``; it is neither created nor migrated.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is no database of planfold.
+        ConfigurationError: it cannot be opened, or is not a database of planfold.
     """
     with translated(path):
         connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)

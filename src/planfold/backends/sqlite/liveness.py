@@ -1,8 +1,8 @@
-"""Who is alive: every worker holds a lock on a small file of its own beside the database.
+"""Liveness of workers: each holds a lock on a small file of its own beside the database.
 
 The kernel drops the lock when the process dies, however it dies, so that its tasks can be taken
-over at once. While the lock is held they are never taken over, whatever the clock says. Where
-locks cannot be had, leases decide.
+over immediately. While the lock is held they are never taken over, regardless of the clock. Where
+locks are not available, leases decide.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Liveness:
                 self._remove_folder()
 
     def is_alive(self, owner: str) -> bool | None:
-        """Whether the process of ``owner`` lives; None when that cannot be told."""
+        """Whether the process of ``owner`` lives; None when that is unknown."""
         if owner in self._held:
             return True
         if self._folder is None:

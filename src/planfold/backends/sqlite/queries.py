@@ -33,7 +33,7 @@ class ReadConnection:
 
     @contextmanager
     def each(self, name: str, bindings: Sequence[Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
-        """The rows of a named query one by one, for a block that reads no others meanwhile."""
+        """The rows of a named query one by one, for a block that reads no others in between."""
         rows: Iterable[tuple[Any, ...]] = ()
         with translated(self.path):
             with suppress(UnicodeEncodeError):

@@ -310,7 +310,7 @@ SELECT CAST(s.aggregate_id AS BLOB), s.version, 0, 0 FROM streams s
 WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.aggregate_id = s.aggregate_id)
 LIMIT 5
 -- name: damaged_positions
--- Events that stand before an earlier one of their stream, or where no event can be.
+-- Events whose position is below that of an earlier event of their stream, or is invalid.
 SELECT CAST(aggregate_id AS BLOB), version, position FROM (
     SELECT aggregate_id, version, position, lag(position, 1, 0) OVER (
         PARTITION BY aggregate_id ORDER BY version

@@ -164,7 +164,7 @@ class SqliteQueue:
         return [Due(*row) for row in self._reader.rows("upcoming", (kinds, aggregate_id, limit))]
 
     async def _lost_owners(self, owner: str) -> list[str]:
-        """Owners whose tasks ``owner`` may get once the leases are over: that of the dead are."""
+        """Owners whose tasks ``owner`` may get when their leases expire; a dead owner's have."""
         lost: list[str] = []
         for other in [row[0] for row in self._reader.rows("owners", ())]:
             alive = self._liveness.is_alive(other)

@@ -153,12 +153,12 @@ class SqliteStore:
             if connection.execute(SQL["lease_of_task"], key).get is None:
                 raise LeaseLost(
                     f"attempt {fence.attempt} of task {fence.task_id} in {append.aggregate_id} "
-                    "is not leased to this worker any more",
+                    "is no longer leased to this worker",
                     fence.task_id,
                 )
         for record in append.commands:
             if connection.execute(SQL["find_command"], (record.command_id,)).get is not None:
-                raise Conflict(f"command {record.command_id} was recorded already")
+                raise Conflict(f"command {record.command_id} is already recorded")
 
     @staticmethod
     def _conflict(connection: apsw.Connection, append: Append) -> PlanfoldError:
@@ -166,8 +166,8 @@ class SqliteStore:
         head, last, kind = connection.execute(SQL["versions"], (aggregate_id,)).get
         if kind is not None and kind != append.stream_id:
             return of_another_kind(aggregate_id, kind, append.stream_id)
-        if head != last:  # deciding anew would never help
-            return CorruptLog(f"{aggregate_id} stands at {head}, its last event is {last}")
+        if head != last:  # deciding again would never help
+            return CorruptLog(f"{aggregate_id} is at version {head}, but its last event is {last}")
         if not append.expected_version and (refusal := refusal_to_begin(connection, aggregate_id)):
             return refusal
         return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")
@@ -244,13 +244,13 @@ class SqliteStore:
     # --- other processes --------------------------------------------------------------------
 
     def generation(self, aggregate_id: str | None = None) -> int:
-        """See :meth:`EventStore.generation`; this store cannot tell one stream from another."""
+        """See :meth:`EventStore.generation`; this store does not distinguish streams."""
         if self._poller is None:
             self._writer.look_for_foreign_writes()
         return self._writer.generation
 
     def watch_other_processes(self) -> None:
-        """From now on wake everybody who waits when another process has written."""
+        """From now on wake all waiters when another process has written."""
         if self._poller is None and self.path != MEMORY:
             self._poller = asyncio.create_task(self._poll())
 

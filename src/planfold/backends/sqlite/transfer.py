@@ -47,9 +47,9 @@ class SqliteTransfer:
     async def rows(
         self, aggregate_ids: Sequence[str] | None = None
     ) -> AsyncGenerator[Sequence[Row], None]:
-        """See :meth:`Transfer.rows`. The file's log (WAL) grows while others write meanwhile."""
+        """See :meth:`Transfer.rows`. The file's log (WAL) grows while others write."""
         path = self._reader.path
-        if path == MEMORY:  # nobody else can open it, and it is in memory anyway
+        if path == MEMORY:  # no other process can open it, and it is in memory anyway
             for page in list(_pages(_rows(self._reader.connection, aggregate_ids))):
                 yield page
             return
@@ -189,7 +189,7 @@ def _write(connection: apsw.Connection, incoming: Incoming, now: float, turns: T
     execute = connection.execute
     version = execute(SQL["version"], (row.aggregate_id,)).get or 0
     if version != after:
-        raise Conflict(f"{row.aggregate_id} went on while it was imported; import again")
+        raise Conflict(f"{row.aggregate_id} changed while it was imported; import again")
     old = _old_tasks(connection, row.aggregate_id, now) if after else {}
     head = (row.version, row.head, row.due_at, row.updated_at, None)
     if after:
@@ -252,7 +252,9 @@ def _add_command(connection: apsw.Connection, aggregate_id: str, row: CommandRow
         bindings = (row.command_id, aggregate_id, row.body_hash, row.version, row.recorded_at)
         connection.execute(SQL["add_command"], bindings)
     elif found != (aggregate_id, row.body_hash):
-        raise Conflict(f"command id {row.command_id!r} stands for a command to {found[0]}")
+        raise Conflict(
+            f"command id {row.command_id!r} was already used for a command to {found[0]}"
+        )
 
 
 def _archive(

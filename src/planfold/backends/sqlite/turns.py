@@ -4,7 +4,7 @@ Claims take free rows by turn. The rows of a stream have turns one after the oth
 stream that comes later begin at the first turn that is still free, where the others are now. So
 every round of turns has one row of each stream. Where no row is free, a stream begins at the
 position of its events: turns never rise faster than positions, so all that was granted before
-lies below.
+is below.
 See docs/decisions/0022.
 """
 
@@ -28,8 +28,8 @@ LaneKey = tuple[int, str, str]
 
 
 class Turns:
-    """Where streams stand in the line. It is asked for within transactions, and remembers what it
-    found until this process claims or gives back a task, or another process writes."""
+    """The order of the streams in the queue. It is computed within transactions, and cached until
+    this process claims or releases a task, or another process writes."""
 
     def __init__(self, writer: SqliteWriter) -> None:
         self._writer = writer
@@ -38,7 +38,7 @@ class Turns:
         self._last: dict[str, int] = {}
 
     def forget(self) -> None:
-        """Tasks were claimed or given back."""
+        """Drop the cache, because tasks were claimed or released."""
         self._first.clear()
 
     def first(self, lane: LaneKey) -> int:

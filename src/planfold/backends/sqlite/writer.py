@@ -1,8 +1,8 @@
 """``SqliteWriter``: the one connection of this process that writes, and its group commit.
 
-Work that arrives while a commit is under way waits and is committed together. On a fast disk the
-event loop commits by itself, because two hand-overs between threads cost more than the commit;
-once commits turn out slow, a thread takes over so that the loop goes on meanwhile.
+Work that arrives during a commit waits and is committed together. On a fast disk the event loop
+commits itself, because two hand-overs between threads cost more than the commit; when commits are
+slow, a thread commits, so that the loop is not blocked.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class SqliteWriter:
             self._scheduled = loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Commit what waits now, unless a commit is under way: that one goes on with it."""
+        """Commit what waits now, unless a commit is running, which then includes it."""
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None

@@ -1,4 +1,4 @@
-"""``consumers``: how far the readers of the log have come, and the streams that they parked."""
+"""``consumers``: the positions of consumers, and the streams that they parked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 @json_option("the consumers")
 @click.pass_context
 def consumers_command(context: click.Context, db: str | None, as_json: bool) -> int:
-    """Show the consumers: how far each has come, who runs it, and the streams it has parked
+    """Show the consumers: the position and the members of each, and the streams that it has parked
     because its handler failed on them.
 
     \b
@@ -48,13 +48,13 @@ def consumers_command(context: click.Context, db: str | None, as_json: bool) -> 
     return COMPLETED
 
 
-@command("replay", "Have parked streams tried again.")
+@command("replay", "Retry parked streams.")
 @click.argument("name")
 @click.argument("plan_id", metavar="[PLAN]", required=False)
 @json_option("the streams")
 def replay_command(name: str, plan_id: str | None, as_json: bool, db: str | None) -> int:
-    """Have a stream that the consumer NAME has parked, or all of them, tried again: at once if
-    it runs, else when it starts.
+    """Retry a stream that the consumer NAME has parked, or all of them: immediately if the
+    consumer runs, else when it starts.
 
     \b
     planfold consumers replay mail
@@ -67,20 +67,20 @@ def replay_command(name: str, plan_id: str | None, as_json: bool, db: str | None
     if as_json:
         print_json({"consumer": name, "streams": streams})
     elif streams:
-        say("Will be tried again: " + ", ".join(map(clean, streams)))
+        say("Will be retried: " + ", ".join(map(clean, streams)))
     else:
         say("Nothing is parked.")
     return COMPLETED
 
 
-@command("accept", "Let a consumer go on after a backup was restored.")
+@command("accept", "Let a consumer continue after a backup was restored.")
 @click.argument("name")
 @json_option("the consumer")
 def accept_command(name: str, as_json: bool, db: str | None) -> int:
-    """Let the consumer NAME go on in this database as it is now, after a backup was restored.
+    """Let the consumer NAME continue after a backup was restored.
 
-    It goes on from where it stands in the database, at most from the end of the log: what it
-    handled after the backup was made, it may handle again.
+    It continues from its checkpoint in the database, or from the end of the log if that is
+    earlier. Events that it handled after the backup was made may be delivered again.
 
     \b
     planfold consumers accept mail
@@ -92,15 +92,15 @@ def accept_command(name: str, as_json: bool, db: str | None) -> int:
     if as_json:
         print_json(_as_json(view))
     else:
-        say(f"{clean(name)} goes on from position {view.position}.")
+        say(f"{clean(name)} continues from position {view.position}.")
     return COMPLETED
 
 
-@command("forget", "Drop all that is known of a consumer.")
+@command("forget", "Forget a consumer: delete its checkpoints and parked streams.")
 @click.argument("name")
 def forget_command(name: str, db: str | None) -> int:
-    """Drop the checkpoint and the parked streams of the consumer NAME. Under this name the next
-    one begins anew.
+    """Delete the checkpoint and the parked streams of the consumer NAME. A consumer that is
+    started under this name begins at the start.
 
     \b
     planfold consumers forget mail

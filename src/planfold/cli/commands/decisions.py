@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from planfold.app import App
     from planfold.eventstore.port import StreamHead
 
-json_after = json_option("the plan as it stands then")
+json_after = json_option("the resulting plan")
 
 
 @command("answer")
 @click.argument("words", nargs=-1, required=True, metavar="[ID] TASK TEXT")
 @click.option("--failed", is_flag=True, help="Report that it could not be done; TEXT says why.")
-@click.option("--change", is_flag=True, help="Change an answer; what rests on it runs again.")
-@click.option("--result", metavar="JSON", help="What came of it, with the answer `done`.")
+@click.option(
+    "--change", is_flag=True, help="Change an answer; the tasks that depend on it run again."
+)
+@click.option("--result", metavar="JSON", help="The task's result, with the answer `done`.")
 @json_after
 def answer_command(
     words: tuple[str, ...],
@@ -84,7 +86,9 @@ def _given(
     if failed and change:
         raise click.UsageError("--failed and --change exclude each other")
     if result is not None and failed:
-        raise click.UsageError("--result goes with the answer `done`, not with --failed")
+        raise click.UsageError(
+            "--result can be used only with the answer `done`, not with --failed"
+        )
     if result is not None and change:
         raise click.UsageError(
             "--result goes with the first answer `done`; a result cannot be changed later"
@@ -99,7 +103,7 @@ def _json(text: str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError) as fault:
         raise click.UsageError(
-            f"--result is not JSON: {fault}; text needs quotes of its own: --result '\"text\"'"
+            f"--result is not JSON: {fault}; put a text in double quotes: --result '\"text\"'"
         ) from None
 
 
@@ -117,7 +121,7 @@ async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> 
 
 
 async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
-    """What a decision led to, and what can be done next."""
+    """Print the plan after a decision, and what can be done next."""
     from planfold.cli.report import header_line, next_lines, show_json
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Line, Paper, clean, print_json
@@ -188,8 +192,8 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
 
 @command("cancel")
 @plan_argument
-@click.option("--task", metavar="TASK", help="Cancel only this task; what needs it is skipped.")
-@click.option("--subtree", is_flag=True, help="With --task: and everything that depends on it.")
+@click.option("--task", metavar="TASK", help="Cancel only this task; its dependents are skipped.")
+@click.option("--subtree", is_flag=True, help="With --task: also cancel all its dependents.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
 @json_after
 def cancel_command(
@@ -202,7 +206,7 @@ def cancel_command(
 ) -> int:
     """Stop a plan, or one task; what is finished stays finished.
 
-    Running commands are asked to stop, then made to. This waits until nothing runs any more.
+    Running commands are asked to stop, then killed. It waits until nothing runs any more.
     ID may be left out where only one plan has not ended.
 
     \b
@@ -233,7 +237,7 @@ def cancel_command(
 @click.argument("words", nargs=-1, required=True, metavar="[ID] TASK")
 @json_after
 def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
-    """Plan a task again that failed, was cancelled or skipped, and what was skipped below it.
+    """Retry a task that failed, was cancelled or skipped, and the tasks skipped because of it.
 
     `resume` or a worker then runs it. ID may be left out where only one plan is not completed.
 
@@ -254,7 +258,11 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
             )
             task_id = await app.task_id(found, words[-1])
             again = await app.retry(found, task_id)
-            said = f"Task {task_id} is planned again" if again else "It waits to run already"
+            said = (
+                f"Task {task_id} is planned again"
+                if again
+                else f"Task {task_id} is already planned"
+            )
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(retry())

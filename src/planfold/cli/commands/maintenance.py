@@ -17,7 +17,7 @@ _NAMES = {"planfold": "planfold", "sqlite": "SQLite", "wal_bytes": "WAL bytes"}
 
 
 @command("schema")
-@json_option("the schema (it is JSON anyway)")
+@json_option("the schema (always JSON)")
 def schema_command(as_json: bool, db: str | None) -> int:
     """Print the JSON schema of plan files, for editors and other programs.
 
@@ -79,7 +79,7 @@ def _in_words(value: object) -> str:
 
 @command("migrate")
 @click.option(
-    "--check", is_flag=True, help="Only say whether it is up to date; exit code 1 if not."
+    "--check", is_flag=True, help="Only report whether it is up to date; exit code 1 if not."
 )
 @click.option(
     "--restored", is_flag=True, help="The database came from a backup: refuse its checkpoints."
@@ -88,8 +88,8 @@ def _in_words(value: object) -> str:
 def migrate_command(check: bool, restored: bool, as_json: bool, db: str | None) -> int:
     """Bring the database's schema up to date, all steps or none.
 
-    Every command that opens the database does so too; this is for doing it at a chosen time. It
-    may run in several processes at once, and again after a crash.
+    Every command that opens the database migrates it too; use this one to choose the time. It
+    is safe to run in several processes at the same time, and again after a crash.
 
     \b
     planfold migrate

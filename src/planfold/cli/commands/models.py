@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="[ID] REASON")
 @json_option("the plan")
 def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
-    """Let the model plan anew what has not started; what is finished stays.
+    """Let the model replan tasks that have not started; finished tasks stay.
 
     `resume` or a worker then asks the model, and shows what it would change before it is approved.
     ID may be left out where only one plan is not completed.
@@ -40,7 +40,7 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
                 app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
             )
             await app.replan(found, words[-1])
-            said = "The model will plan it anew; nothing new starts until you approve that"
+            said = "The model will replan it; nothing new starts until you approve the new plan"
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(replan())
@@ -66,22 +66,25 @@ def read_budget(words: tuple[str, ...]) -> Budget:
     for name in known:
         amount = getattr(budget, name)
         if amount is not None and not 0 < amount < 1e15:
-            raise click.BadParameter(f"{name} must be above 0, and a number that can be counted")
+            raise click.BadParameter(f"{name} must be above 0 and less than 1e15")
     return budget
 
 
 @command("budget")
 @plan_argument
 @click.option(
-    "--add", multiple=True, metavar="NAME=NUMBER", help="Raise a bound; tasks that wait go on."
+    "--add",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Raise a limit; tasks that wait for it continue.",
 )
-@json_option("what is spent, set aside and allowed")
+@json_option("what is spent, reserved and allowed")
 def budget_command(plan_id: str | None, add: tuple[str, ...], as_json: bool, db: str | None) -> int:
     """Show what a plan has spent on models, or let it spend more.
 
-    Bounds: tokens, cost (US dollars), calls (of models and of agents' tools), seconds (of those
-    calls), tasks (that a model proposed). What has no bound keeps none. A task that the budget
-    stopped goes on where it was.
+    Limits: tokens, cost (US dollars), calls (of models and of agents' tools), seconds (of those
+    calls), tasks (that a model proposed). --add raises a limit; it cannot introduce one. A task
+    that the budget stopped continues where it was.
 
     \b
     planfold budget plan-3f9a
@@ -119,6 +122,6 @@ def _budget_lines(state: PlannerState) -> list[str]:
 
     return [
         f"spent:     {spent_words(state.spent) or 'nothing'}",
-        f"set aside: {spent_words(state.reserved) or 'nothing'}",
-        f"allowed:   {budget_words(state.budget) or 'as much as it takes: no bound was set'}",
+        f"reserved:  {spent_words(state.reserved) or 'nothing'}",
+        f"allowed:   {budget_words(state.budget) or 'unlimited (no budget set)'}",
     ]

@@ -1,4 +1,4 @@
-"""``policy``: what models may do unasked, and which rule decides about a call."""
+"""``policy``: what models may do without approval, and the rule that decides a call."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _STYLES = {"allow": "good", "ask": "ask", "deny": "bad"}
 _DEFAULTS = (
-    ("allow", "reading and listing files inside the workspace, but for what may hold keys"),
+    ("allow", "reading and listing files inside the workspace, except files that may hold keys"),
     ("allow", "GET and HEAD to hosts ({hosts}), without secrets"),
     ("ask", "everything else that a model proposes"),
     ("ask", "after a model has read untrusted text: network, commands, foreign tools, secrets, "
      "functions"),
-    ("ask", "writing planfold.toml, .planfold, .git and start-up files, whatever a rule says"),
-    ("allow", "what no model proposed, unless a rule for everybody says otherwise"),
+    ("ask", "writing planfold.toml, .planfold, .git and start-up files, regardless of rules"),
+    ("allow", 'calls that no model proposed, unless a rule with for = "everybody" matches'),
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ _DEFAULTS = (
 @json_option("the policy")
 @click.pass_context
 def policy_command(context: click.Context, db: str | None, as_json: bool) -> int:
-    """Show the rules of planfold.toml in order, and what holds without a rule.
+    """Show the rules of planfold.toml in order, and the defaults.
 
     \b
     planfold policy
@@ -42,7 +42,7 @@ def policy_command(context: click.Context, db: str | None, as_json: bool) -> int
     return COMPLETED
 
 
-@command("explain", "Which rule decides about a call, and why.")
+@command("explain", "Show which rule decides a call, and why.")
 @click.argument("tool", required=False)
 @click.argument("arguments", required=False)
 @click.option("--tainted", is_flag=True, help="As if the model had read untrusted text before.")

@@ -1,4 +1,4 @@
-"""``revise``: another plan for what has not started, and for what failed."""
+"""``revise``: another plan for tasks that have not started or have failed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, required=True, metavar="[ID] PLAN")
 @click.option("--yes", "-y", is_flag=True, help="Approve the revision without asking.")
 @tools_option
-@json_option("the plan as it stands then")
+@json_option("the resulting plan")
 def revise_command(
     words: tuple[str, ...], yes: bool, tools: tuple[str, ...], as_json: bool, db: str | None
 ) -> int:
-    """Replace what has not started, and what failed, by another plan.
+    """Replace tasks that have not started or have failed by another plan.
 
     Tasks that are running or completed stay. One that failed, was skipped or cancelled is planned
     again if PLAN has it, and dropped if not.

@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``resume``: plans begin, and go on."""
+"""``run``, ``plan`` and ``resume``: start and continue plans."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ priority_option = click.option(
 @click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
 @click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
 @model_option
-@click.option("--as-written", is_flag=True, help="With a model: it works, but does not plan.")
+@click.option("--as-written", is_flag=True, help="With a model: use it to run tasks, not to plan.")
 @click.option(
     "--budget",
     multiple=True,
     metavar="NAME=NUMBER",
-    help="Bound: tokens, cost (US dollars), calls, seconds or tasks; see `planfold budget`.",
+    help="Limit: tokens, cost (US dollars), calls, seconds or tasks; see `planfold budget`.",
 )
 @parallel_option
 @priority_option
 @tools_option
-@json_option("the plan as it ends")
+@json_option("the plan when it ends")
 def run_command(
     source: str,
     yes: bool,
@@ -86,15 +86,15 @@ def run_command(
     """Show a plan, ask for approval once, and run it with live progress.
 
     PLAN is a file (Markdown, text, JSON, YAML), a text in quotes, or - for standard input. With
-    --model the model makes the plan of a text, and works off what no tool does; JSON and YAML, and
-    texts with --as-written, are taken as they stand. Without a terminal and without --yes the plan
+    --model the model makes the plan from a text and runs the tasks without a tool; JSON, YAML and
+    texts with --as-written are used unchanged. Without a terminal and without --yes the plan
     is recorded and waits for approval (exit code 3). With --id the same plan is submitted once
     however often you call this.
 
     \b
     planfold run release.md
     planfold run --yes "Run `make`, then run `make test`"
-    planfold run --model openai:gpt-5 "Find out why the tests fail, and mend it"
+    planfold run --model openai:gpt-5 "Find out why the tests fail, and fix it"
     """
     from planfold.cli.access import run_async, settings_for
 
@@ -136,8 +136,8 @@ async def _run(
         begin = _begun(source, settings, executors.toolbox, as_written, approver)
         begin = _with(begin, config=_with(begin.config, priority=priority))
         if begin.config.model and executors.models is not None:
-            executors.models(begin.config.model)  # a model that nobody knows is told of now
-        # Only now: a plan that is not right must not even make a database.
+            executors.models(begin.config.model)  # an unknown model is reported now
+        # Only now: an invalid plan must not create a database.
         opening = open_app(settings, executors=executors, load=False)
         app = await stack.enter_async_context(opening)
         await app.send(plan_id, begin)
@@ -162,7 +162,7 @@ def _begun(
     as_written: bool,
     approver: str | None,
 ) -> Initialize:
-    """How the plan begins: as its text says, or with the wish that the model is to plan."""
+    """The first command: the text's plan, or the wish that the model is to plan."""
     from planfold.assembly import planner_config
     from planfold.cli.sources import is_data, read_source
     from planfold.drafting.files import decoded_plan
@@ -271,14 +271,14 @@ def title_line(title: str, tasks: int) -> list[tuple[str, str]]:
 @command("resume")
 @plan_argument
 @tools_option
-@json_option("the plan as it ends (without an ID: a list of plans)")
+@json_option("the plan when it ends (without an ID: a list of plans)")
 def resume_command(
     plan_id: str | None, tools: tuple[str, ...], as_json: bool, db: str | None
 ) -> int:
-    """Go on with a plan, or with all that have not ended, until each has ended or waits for you.
+    """Continue a plan, or all that have not ended, until each has ended or waits for you.
 
-    What was finished is not done again. In a terminal open questions are asked, and approval if
-    that is what is missing.
+    Finished tasks do not run again. In a terminal it asks open questions, and for approval if the
+    plan waits for that.
 
     \b
     planfold resume

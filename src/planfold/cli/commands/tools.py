@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EFFECTS = {
     "safe": "safe: changes nothing; run again after a crash",
     "keyed": "keyed: run again after a crash with the same key, and done once",
-    "once": "once: never run twice by itself; after a crash a person is asked",
+    "once": "once: never repeated automatically; after a crash a person is asked",
 }
 
 
@@ -49,7 +49,7 @@ def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: s
         paper.lines(list(_lines(report)), width=paper.width)
         paper.lines([[("note: ", "ask"), (clean(note), "")] for note in report["warnings"]])
         gone = report["failures"].values()
-        paper.lines([[("not there: ", "bad"), (clean(why), "")] for why in gone])
+        paper.lines([[("unavailable: ", "bad"), (clean(why), "")] for why in gone])
     else:
         paper.lines(list(_details(report["tools"][0], paper.width)))
     return COMPLETED
@@ -70,7 +70,7 @@ async def _report(settings: Any, modules: tuple[str, ...], name: str | None) -> 
 
 
 def _find(executors: Executors, name: str) -> ToolExecutor:
-    """Raises NotFound, with the nearest name or why its server is not there."""
+    """Raises NotFound, with the nearest name or why its server is unavailable."""
     from difflib import get_close_matches
 
     from planfold.cli.terminal import clean
@@ -124,7 +124,7 @@ def _details(tool: dict[str, Any], width: int) -> Iterator[Line]:
     facts = {"Effect": _EFFECTS[tool["effect"]]}
     if tool["server"]:
         facts["Server"] = clean(tool["server"])
-        facts["It says"] = clean(", ".join(tool["hints"])) or "nothing of what it changes"
+        facts["It says"] = clean(", ".join(tool["hints"])) or "nothing about its effects"
     yield []
     yield from fact_lines(facts, width)
     yield []

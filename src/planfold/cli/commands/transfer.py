@@ -1,4 +1,4 @@
-"""``export``, ``import`` and ``archive``: plans out of a database, into it, and away."""
+"""``export``, ``import`` and ``archive``: move plans between databases and files."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def export_command(
 ) -> int:
     """Write plans, or everything, as JSON lines with a checksum at the end.
 
-    The file is there whole or not at all. Work may go on meanwhile: every plan is exported as it
-    stands at one moment. `planfold import` reads the file, into SQLite or PostgreSQL.
+    The file is complete or absent. Work may continue during the export: all plans are exported
+    as of one moment. `planfold import` reads the file, into SQLite or PostgreSQL.
 
     \b
     planfold export --to plans.jsonl
@@ -112,14 +112,16 @@ def _files_of(app: App) -> Path:
 
 @command("import")
 @click.argument("source", metavar="FILE")
-@click.option("--dry-run", is_flag=True, help="Check the file against the database, no more.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the file against the database; import nothing."
+)
 @json_option("what was imported")
 def import_command(source: str, dry_run: bool, as_json: bool, db: str | None) -> int:
     """Read plans from a file (-: standard input), with their ids and times.
 
-    The whole file is checked before anything is written. Plans that are there already are left
-    alone, so importing twice does nothing, and an import that was cut off goes on. A plan that is
-    there with another history is refused, and the whole file with it.
+    The whole file is checked before anything is written. Plans that already exist are not
+    changed, so a second import does nothing, and an interrupted import can be repeated. A plan
+    that exists with a different history is refused, and the whole file with it.
 
     \b
     planfold import plans.jsonl --db sqlite:///other.db
@@ -137,7 +139,7 @@ def import_command(source: str, dry_run: bool, as_json: bool, db: str | None) ->
 
 
 async def _import(export: ExportFile, dry_run: bool, db: str | None) -> Imported:
-    """A database that is not there yet is made only when the file has turned out sound."""
+    """A missing database is created only after the whole file was found valid."""
     from planfold.app import open_app
     from planfold.cli.access import settings_for
     from planfold.transfer.importer import write
@@ -222,7 +224,7 @@ class EndedStatuses(click.ParamType[frozenset[str]]):
         wanted = frozenset(filter(None, str(value).split(",")))
         if not wanted or wanted - ENDED:
             self.fail(
-                f"{value!r} names no ended plans; write one or more of "
+                f"{value!r} is not a status of ended plans; write one or more of "
                 f"{','.join(sorted(ENDED))}, with commas",
                 param,
                 ctx,
@@ -240,9 +242,9 @@ class EndedStatuses(click.ParamType[frozenset[str]]):
     metavar="STATUS,...",
     type=EndedStatuses(),
     default="completed,failed,cancelled",
-    help="Only plans that ended so. Default: completed,failed,cancelled.",
+    help="Only plans with this status. Default: completed,failed,cancelled.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be archived, no more.")
+@click.option("--dry-run", is_flag=True, help="List what would be archived; change nothing.")
 @json_option("what was archived")
 def archive_command(
     older_than: float,

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.options import command, json_option, plan_argument
+from planfold.cli.options import command, json_option, moment_option, plan_argument
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from planfold.app import App
+    from planfold.cli.log_printer import LogPrinter
+    from planfold.cli.situation import Situation
     from planfold.cli.terminal import Line, Paper
-    from planfold.eventstore.envelope import Envelope
     from planfold.eventstore.port import StreamHead
 
 NARROW = 70  # columns
@@ -81,10 +84,16 @@ def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
 @command("show")
 @plan_argument
 @click.option("--task", metavar="TASK", help="All of one task's result or error.")
-@click.option("--context", is_flag=True, help="The plan as a model would be told of it.")
+@click.option("--context", is_flag=True, help="The plan as a model would see it.")
+@moment_option("--at", "at", "The plan at that version or time.", end=True)
 @json_option("the plan")
 def show_command(
-    plan_id: str | None, task: str | None, context: bool, as_json: bool, db: str | None
+    plan_id: str | None,
+    task: str | None,
+    context: bool,
+    at: int | datetime | None,
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Show a plan's tasks with their results, its open questions, and what to do next.
 
@@ -93,35 +102,33 @@ def show_command(
     \b
     planfold show
     planfold show plan-3f9a --task build
+    planfold show plan-3f9a --at 7
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
-    from planfold.cli.report import show_json, task_lines, whole_report
+    from planfold.cli.report import show_json, task_json, task_lines, whole_report
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
     from planfold.planner.context import render_context
+    from planfold.runtime.plan_reader import task_id_in
 
     if context and (task is not None or as_json):
-        raise click.UsageError("--context goes with neither --task nor --json")
+        raise click.UsageError("--context cannot be combined with --task or --json")
 
-    async def show() -> None:
+    async def situation() -> Situation:
         async with existing_app(db) as app:
-            found = await latest_plan(app, plan_id)
-            situation, paper = await situation_of(app, found), Paper()
-            one = None if task is None else await app.task_id(found, task)
-            if context:
-                told = render_context(situation.fold.state)
-                paper.lines([[(line, "")] for line in clean_lines(told)])
-            elif as_json:
-                shown = show_json(situation)
-                if one is not None:
-                    shown = next(t for t in shown["tasks"] if t["id"] == one)
-                print_json(shown)
-            elif one is not None:
-                paper.lines(task_lines(situation, situation.fold.state.tasks[one], paper.width))
-            else:
-                paper.lines(whole_report(situation, db, paper.width))
+            return await situation_of(app, await latest_plan(app, plan_id), at)
 
-    run_async(show())
+    found, paper = run_async(situation()), Paper()
+    state = found.fold.state
+    one = None if task is None else task_id_in(found.fold.plan_id, state, task)
+    if context:
+        paper.lines([[(line, "")] for line in clean_lines(render_context(state))])
+    elif as_json:
+        print_json(show_json(found) if one is None else task_json(found, one))
+    elif one is not None:
+        paper.lines(task_lines(found, state.tasks[one], paper.width))
+    else:
+        paper.lines(whole_report(found, db, paper.width))
     return COMPLETED
 
 
@@ -129,9 +136,9 @@ def show_command(
 @plan_argument
 @json_option("the plan once it has ended")
 def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
-    """Follow a plan that runs in another process until it ends. Ctrl-C leaves it alone.
+    """Follow a plan that runs in another process until it ends. Ctrl-C does not affect it.
 
-    The exit code tells how the plan ended. Without an ID: the latest plan that has not ended.
+    The exit code says how the plan ended. Without an ID: the latest plan that has not ended.
 
     \b
     planfold watch plan-3f9a
@@ -168,11 +175,19 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
 
 @command("log")
 @plan_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on with new events until the plan ends.")
+@click.option("--follow", "-f", is_flag=True, help="Also print new events until the plan ends.")
 @click.option("--all", "everything", is_flag=True, help="The events of all plans.")
+@moment_option("--from", "first", "The first event.", end=False)
+@moment_option("--to", "last", "The last event.", end=True)
 @json_option("one envelope per line")
 def log_command(
-    plan_id: str | None, follow: bool, everything: bool, as_json: bool, db: str | None
+    plan_id: str | None,
+    follow: bool,
+    everything: bool,
+    first: int | datetime | None,
+    last: int | datetime | None,
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Print what happened, one line per event.
 
@@ -181,33 +196,40 @@ def log_command(
     \b
     planfold log --follow
     planfold log plan-3f9a --json
+    planfold log plan-3f9a --from 5 --to 2026-11-30T12:05
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
-    from planfold.eventstore.envelope import Query
+    from planfold.cli.log_printer import LogPrinter
 
     if everything and plan_id is not None:
         raise click.UsageError("name a plan, or use --all")
+    if everything and (isinstance(first, int) or isinstance(last, int)):
+        raise click.UsageError("every plan has versions of its own; with --all, give times")
+    if follow and last is not None:
+        raise click.UsageError("--follow goes on until the plan ends; leave --to out")
 
     async def log() -> int:
         async with existing_app(db) as app:
-            query = Query()
-            if not everything:
-                query = Query(aggregate_id=await latest_plan(app, plan_id))
-            printer = _LogPrinter(as_json, everything)
-            if not follow:
-                after = 0
-                while page := await app.store.read(query, after=after, limit=1000):
-                    for envelope in page:
-                        printer.print(envelope)
-                    after = page[-1].position
-                printer.flush()
-                return COMPLETED
-            return await _follow(app, query.aggregate_id, printer)
+            found = None if everything else await latest_plan(app, plan_id)
+            printer = LogPrinter(as_json, everything, first, last)
+            return await (_follow if follow else _print)(app, found, printer)
 
     return run_async(log())
 
 
-async def _follow(app: App, plan_id: str | None, printer: _LogPrinter) -> int:
+async def _print(app: App, plan_id: str | None, printer: LogPrinter) -> int:
+    from planfold.eventstore.envelope import Query
+
+    after = 0
+    while page := await app.store.read(Query(aggregate_id=plan_id), after=after, limit=1000):
+        for envelope in page:
+            printer.print(envelope)
+        after = page[-1].position
+    printer.flush()
+    return COMPLETED
+
+
+async def _follow(app: App, plan_id: str | None, printer: LogPrinter) -> int:
     import asyncio
 
     from planfold.cli.session import Stop
@@ -242,50 +264,6 @@ async def _has_ended(app: App, plan_id: str) -> bool:
     from planfold.cli.access import ENDED
 
     return (await app.status(plan_id)).value in ENDED
-
-
-class _LogPrinter:
-    """Prints envelopes as lines, with the names of the tasks they are about."""
-
-    def __init__(self, as_json: bool, name_plans: bool) -> None:
-        from planfold.cli.terminal import Paper
-
-        self._as_json = as_json
-        self._name_plans = name_plans
-        self._paper: Paper = Paper()
-        self._names: dict[str, Any] = {}
-
-    def print(self, envelope: Envelope) -> None:
-        if self._as_json:
-            from planfold.cli.envelopes import envelope_json
-            from planfold.cli.terminal import in_json
-
-            self._paper.line(in_json(envelope_json(envelope)))
-        else:
-            self._paper.line(*self._words(envelope))
-
-    def flush(self) -> None:
-        self._paper.flush()
-
-    def _words(self, envelope: Envelope) -> Line:
-        from planfold.cli.event_text import TaskNames, run_words, words_for
-        from planfold.cli.terminal import clean, clock, date_and_time, fit_line
-
-        names = self._names.setdefault(envelope.aggregate_id, TaskNames())
-        names.note(envelope.event)
-        words = words_for(envelope.event)
-        at = envelope.recorded_at
-        when = date_and_time(at) if self._paper.width >= NARROW else clock(at)
-        line: Line = [(f"{envelope.version:>4} {when} ", "dim")]
-        if self._name_plans:
-            line.append((clean(envelope.aggregate_id) + " ", "dim"))
-        line.append((words.verb, words.style))
-        about = f" {names[words.task_id]}" if words.task_id is not None else ""
-        if ran := run_words(envelope):
-            about += f" ({ran})"
-        join = ": " if about and words.detail else " " if words.detail else ""
-        line.append((about + join + words.detail, ""))
-        return fit_line(line, self._paper.width) if self._paper.is_terminal else line
 
 
 @command("graph")

@@ -51,11 +51,11 @@ def worker_command(
     as_json: bool,
     db: str | None,
 ) -> int:
-    """Run tasks of all approved plans until told to stop.
+    """Run tasks of all approved plans until stopped.
 
-    SIGTERM or Ctrl-C: no more tasks are taken, those that run get 10 s (drain_s in planfold.toml)
-    to end, the rest is given back. A second signal cuts them off at once. Any number of workers
-    may serve a database.
+    After SIGTERM or Ctrl-C it takes no more tasks. Running tasks get 10 s (drain_s in
+    planfold.toml) to end; those that do not end are released. A second signal interrupts them
+    immediately. Any number of workers may serve a database.
 
     \b
     planfold worker
@@ -115,7 +115,16 @@ async def _serve(
         await stop.asked.wait()
         if worker.running:
             what = counted(worker.running, "running task")
-            say([[(f"stopping: {what}, up to {drain_s:g} s; again to cut them off", "")]])
+            say(
+                [
+                    [
+                        (
+                            f"stopping: {what}, up to {drain_s:g} s; Ctrl-C again interrupts them",
+                            "",
+                        )
+                    ]
+                ]
+            )
     say([[("stopped", "")]])
 
 
@@ -141,7 +150,7 @@ async def _metrics(
 async def _opened(
     stack: AsyncExitStack, settings: Settings, tools: Sequence[str], stop: Stop
 ) -> App | None:
-    """The app, as soon as its database can be reached; None when told to stop before."""
+    """The app, as soon as its database can be reached; None when stopped before."""
     import asyncio
     import random
 
@@ -216,7 +225,7 @@ class _Teller:
                     self._paper.lines([line])
             except PlanfoldError as fault:
                 self.trouble(fault)
-            except BrokenPipeError as fault:  # its reader has left, so it stops as if told to
+            except BrokenPipeError as fault:  # its reader has left, so it stops as after a signal
                 self._left = fault
                 self._stop.asked.set()
             finally:

@@ -96,7 +96,7 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
     stricter = [str(effect.value) for effect in _EFFECTS[_EFFECTS.index(tool.effect) :]]
     effect = {"effect": {**_TEXT, "enum": stricter}} if len(stricter) > 1 else {}
     fields = {
-        "tool": constant(tool.name),  # first: vendors tell alternatives apart by their first field
+        "tool": constant(tool.name),  # first: vendors distinguish alternatives by their first field
         "kind": constant(NodeKind.ToolCall.value),
         **_LABEL,
         "description": _TEXT,

@@ -1,7 +1,7 @@
-"""``Candidates``: tasks as a model writes them, on their way into a plan.
+"""``Candidates``: tasks as a model writes them, before they join a plan.
 
-Each is checked by the plan compiler as soon as it is there. One that refers to a task which is
-not there yet is held back; one with faults waits for the model to mend it.
+Each is checked by the plan compiler as soon as it is complete. A task that refers to a later one
+is held back; a task with faults waits until the model corrects it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Candidates:
 
     ``existing`` are tasks of the plan that new ones may depend on, ``closed`` those that they may
     not, with the reason ("has failed"). A new task whose label is in ``replaceable`` takes the id
-    that stands there; all others get ids above ``above`` and above every known one. Accepted
-    tasks are ``proposed``, and ``tainted`` where the model has read what nobody vouches for. None
-    has a milder effect than its tool declares.
+    given there; all others get ids above ``above`` and above every known one. Accepted tasks are
+    ``proposed``, and ``tainted`` where the model has read untrusted text. None has a milder effect
+    than its tool declares.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Candidates:
         self._tainted = tainted
         self._next_id = above + 1
         self._pending: list[_Candidate] = []
-        self._waiting: dict[str, list[_Candidate]] = {}  # by a name that is not there yet
+        self._waiting: dict[str, list[_Candidate]] = {}  # by a name that is not known yet
         self._written: dict[str, _Candidate] = {}  # accepted ones, as the model wrote them
         self.adopt((existing or {}).values())
 
@@ -84,14 +84,14 @@ class Candidates:
             self.start_above(spec.id)
 
     def recover(self, specs: Iterable[TaskSpec]) -> None:
-        """These were accepted before a crash, and stay as they are."""
+        """Keep tasks that were accepted before a crash."""
         for spec in specs:
             self.accepted[spec.id] = spec
             self.adopt([spec])
 
     def offer(self, value: Any) -> list[TaskSpec]:
-        """Take in a task as the model wrote it; returns what can be accepted now: it, and those
-        that waited for it. None where it has faults or has to wait itself."""
+        """Add a task as the model wrote it. Returns the tasks that can be accepted now: it, and
+        those that waited for it. None where it has faults or has to wait."""
         self.offered += 1
         candidate = self._candidate(value)
         if self._repeats(candidate):
@@ -111,9 +111,9 @@ class Candidates:
         return found
 
     def end_round(self, *, broke_off: bool = False) -> tuple[list[TaskSpec], list[Fault]]:
-        """The model has written all it wanted to: judge together what is left. Returns those that
-        can be accepted, and the faults that the model should mend. Where its answer ``broke_off``,
-        what waits for others may still get them.
+        """End a round, and check the remaining tasks together. Returns those that can be accepted,
+        and the faults that the model should correct. Where the answer was truncated
+        (``broke_off``), tasks that wait for others may still get them.
 
         What has faults is dropped unless the next round writes it again.
         """
@@ -271,7 +271,7 @@ class Candidates:
 
 def least_effect(spec: TaskSpec, tool: Tool | None) -> Effect:
     """The effect class of a task that a model proposed: the stricter one of what it says and what
-    the tool declares. Work that no tool does is ``once``, whatever the model thinks of it."""
+    the tool declares. Work without a tool is always ``once``."""
     if spec.kind is NodeKind.Clarification:
         return Effect.Safe
     declared = tool.effect if tool is not None else Effect.Once
@@ -279,14 +279,14 @@ def least_effect(spec: TaskSpec, tool: Tool | None) -> Effect:
 
 
 def _is_same(draft: TaskDraft, spec: TaskSpec) -> bool:
-    """Whether a task that is in the plan from an earlier attempt is written once more."""
+    """Whether ``draft`` repeats ``spec``, which an earlier attempt has added to the plan."""
     tool = spec.tool.name if spec.tool else None
     return draft.description.strip() == spec.description.strip() and draft.tool == tool
 
 
 def _closed_fault(candidate: _Candidate, name: str, reason: str) -> Fault:
     message = f"it needs task {excerpt(name)}, which {reason}"
-    fix = "do without it, or plan a new task in its place"
+    fix = "remove the dependency, or plan a new task that replaces it"
     return Fault(message, excerpt(candidate.label), "depends_on", fix)
 
 

@@ -1,4 +1,4 @@
-"""How a plan stands, for a model that is to plan it anew."""
+"""The present state of a plan, for a model that is to replan it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DESCRIBED: Final = 300  # characters of a description
 
 
 class CurrentPlan(msgspec.Struct, frozen=True):
-    """What new tasks may rest on.
+    """The existing tasks that new tasks may depend on or replace.
 
     ``existing`` may be depended on, ``closed`` may not (id -> why). ``kept`` have not started but
     must stay, because something that has started waits for them. ``replaceable`` are the labels of
-    tasks that the new plan takes the place of. ``untrusted``: results of tools and models are in
+    tasks that the new plan replaces. ``untrusted``: results of tools and models are in
     ``text``.
     """
 
@@ -39,7 +39,7 @@ class CurrentPlan(msgspec.Struct, frozen=True):
 
 
 def current_plan(plan: PlannerState, own: int) -> CurrentPlan:
-    """How the plan stands around the drafting task ``own``."""
+    """The present state of the plan around the drafting task ``own``."""
     tasks = {i: task for i, task in plan.tasks.items() if not task.spec.drafts}
     started = {i for i, task in tasks.items() if has_started(task)}
     kept = ancestors(tasks, (i for i in started if not tasks[i].superseded)) - started

@@ -1,6 +1,6 @@
-"""The model drafter: a language model makes a plan of a wish, and mends what the compiler finds.
+"""The model drafter: a language model plans a wish, and corrects the faults the compiler finds.
 
-Pure but for the calls, which the caller makes: so each can be recorded, streamed and budgeted.
+Pure except for the model calls, which the caller makes, records, streams and budgets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from planfold.llm.untrusted_text import fenced
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, TaskSpec
 from planfold.tools.tool import Toolbox
 
-REPAIRS: Final = 3  # rounds in which the model may mend its plan
+REPAIRS: Final = 3  # rounds in which the model may correct its plan
 ANSWER_TOKENS: Final = 8_192
 FAULTS_SHOWN: Final = 40
 REASON_CHARS: Final = 500
@@ -42,9 +42,9 @@ Ask = Callable[[int, Request, OnText], Awaitable[Answer]]
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for.
 
-    ``attachments`` are named in the text; ``contents`` holds the texts of some of them, which
-    nobody vouches for. ``instructions`` are those of the operator. ``reason`` says why a plan is
-    made anew, ``current_plan`` how it stands.
+    ``attachments`` are named in the text; ``contents`` holds the untrusted texts of some of them.
+    ``instructions`` are those of the operator. ``reason`` says why a plan is replanned,
+    ``current_plan`` is its present state.
     """
 
     text: str
@@ -56,8 +56,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drafted(msgspec.Struct, frozen=True):
-    """How it went: calls of the model, and what is left wrong. ``stopped`` says why it ended
-    early (the model was away, or refused); ``first_faults`` are those of the first round."""
+    """The result of drafting: calls of the model, and the remaining faults. ``stopped`` says why
+    it ended early (the model was unavailable, or refused); ``first_faults`` are those of the first
+    round."""
 
     rounds: int
     faults: tuple[Fault, ...] = ()
@@ -70,7 +71,7 @@ class Drafted(msgspec.Struct, frozen=True):
 
     @property
     def why(self) -> str:
-        """Why there is no whole plan, in a sentence."""
+        """Why the plan is incomplete, in a sentence."""
         if self.stopped or not self.faults:
             return self.stopped
         more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
@@ -90,8 +91,8 @@ async def draft_tasks(
     """Let the model plan. ``accept`` gets the tasks as soon as they are complete and right, while
     the model may still be writing; all of them are in ``candidates.accepted`` too.
 
-    The compiler's faults go back to the model, at most ``repairs`` times. Whatever the model
-    writes, this returns; exceptions of ``ask`` that are not about the model pass through.
+    The compiler's faults go back to the model, at most ``repairs`` times. Returns for any
+    answer; exceptions of ``ask`` that are not about the model pass through.
     """
     messages = opening(wish, tools)
     form = answer_form(tools)
@@ -136,7 +137,7 @@ def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
 
 
 def interrupted(request: Request, existing: list[TaskSpec]) -> Request:
-    """``request`` for a model that was cut off when these tasks were in the plan already."""
+    """``request`` for a model that was interrupted when the plan already had these tasks."""
     lines = "\n".join(
         msgspec.json.encode(
             {"label": spec.label or str(spec.id), "description": spec.description}
@@ -155,7 +156,7 @@ def _open_ended(request: Request) -> Request:
 
 
 def broken_off(fault: ModelUnavailable, request: Request) -> Answer:
-    """What the model had said when it went away; the tokens are an estimate."""
+    """The part of the answer that the model had sent; the tokens are an estimate."""
     into, out = estimate_tokens(request.messages), estimate_tokens(fault.text)
     return Answer(fault.text, finish="length", usage=Usage(into, out))
 
@@ -165,7 +166,7 @@ def prompt(name: str, **values: str) -> str:
     text = (files("planfold.drafting.model") / "prompts" / f"{name}.txt").read_text(
         encoding="utf-8"
     )
-    head, *rest = text.split("{{")  # cut first: what is put in is never looked at again
+    head, *rest = text.split("{{")  # split first: inserted values are never scanned
     for part in rest:
         key, _, tail = part.partition("}}")
         head += values[key] + tail
@@ -195,7 +196,7 @@ class _TaskCollector:
         heard = "".join(self._heard)
         if answer.text.startswith(heard):
             self.hear(answer.text[len(heard) :])
-        else:  # another model took over in the middle: its answer counts, from its beginning
+        else:  # another model has answered: its answer counts, from its beginning
             self._candidates.drop_pending()
             self._reader, self._heard = TaskReader(), []
             self.hear(answer.text)
@@ -206,8 +207,8 @@ class _TaskCollector:
         if accepted:
             self._accept(accepted)
         if answer.finish == "length":
-            fix = "go on with the tasks that are missing"
-            found.insert(0, Fault("the answer broke off before its end", fix=fix))
+            fix = "continue with the missing tasks"
+            found.insert(0, Fault("the answer is truncated", fix=fix))
         elif broken and answer.finish != "refusal":
             fix = 'answer with one JSON object, {"tasks": [...]}, and nothing else'
             found.insert(0, Fault(f"the answer is not a plan: {broken}", fix=fix))

@@ -66,7 +66,8 @@ class Elements:
         """What is wrong with the list as a whole, or ""."""
         if self.fault or self.over:
             return self.fault
-        return f"it breaks off after {len(self.found)} whole tasks"
+        count = len(self.found)
+        return f"it is truncated after {count} complete task{'' if count == 1 else 's'}"
 
     def _skip(self, piece: str, place: int) -> int:
         """Continue inside of a text or a comment; returns the next place to look at."""
@@ -121,7 +122,7 @@ class Elements:
     def _end_element(self, text: str) -> None:
         said = without_comments(text).strip()
         if said and self._emitted:
-            self._fail(f"{quoted(said)} stands after task {len(self.found)}")
+            self._fail(f"{quoted(said)} follows task {len(self.found)}")
         elif said:
             self._emit(text)
         self._emitted = False

@@ -19,7 +19,7 @@ def plan_from_text(
     """The tasks that the text drafter finds in ``text``, with ids above ``above``.
 
     Where it finds none, or the compiler refuses them (then with the faults), the whole text is
-    one task to be worked out. All are ``proposed``: nobody has looked at them yet.
+    one task to be worked out. All are ``proposed``, because they were not reviewed.
     """
     draft = parse_text(text, known_tools=[tool.name for tool in tools])
     faults: tuple[Fault, ...] = ()
@@ -29,7 +29,7 @@ def plan_from_text(
     except InvalidPlan as invalid:
         faults = invalid.faults
     if not specs:
-        # Whatever stands in the text, this much of it is a valid description.
+        # A valid description, for any text.
         words = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd").strip()
         words = words[: Limits().description_chars] or "Find out what is wanted"
         specs = compile_plan(PlanDraft(tasks=[TaskDraft(description=words)]), tools)

@@ -17,7 +17,7 @@ from planfold.drafting.model.elements import Elements, Unreadable
 LONGEST: Final = 16 * 1024 * 1024  # characters of one answer
 _OPENING_CHARS: Final = 400  # within which a plan that is streamed begins
 _TAG_CHARS: Final = 40  # no tag is longer
-_MOST_TRIES: Final = 20  # lists that are no plans, so that reading stays linear
+_MOST_TRIES: Final = 20  # lists that are not plans, so that reading stays linear
 
 _COMMENT: Final = r"(?://[^\n]{0,500}+\n|\#[^\n]{0,500}+\n|/\*(?:[^*]|\*(?!/)){0,500}+\*/)"
 _GAP: Final = rf"\s*+(?:{_COMMENT}\s*+){{0,20}}+"
@@ -160,7 +160,7 @@ def find_plan(text: str) -> tuple[list[Any], str]:
 
 
 def _plans(text: str) -> list[_FoundPlan]:
-    """All lists of tasks in ``text``, but for those in thinking, which a closing tag ends even
+    """All lists of tasks in ``text``, except those in thinking, which a closing tag ends even
     where the opening one is missing."""
     plans: list[_FoundPlan] = []
     last_end = max((end.start() for end in _ENDS.finditer(text)), default=-1)

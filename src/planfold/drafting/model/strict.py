@@ -56,8 +56,8 @@ class Inexpressible(ValueError):
 
 
 def strict_parameters(parameters: Mapping[str, Any], literal: Iterable[str] = ()) -> dict[str, Any]:
-    """The strict form of a tool's ``parameters``. A reference may stand for an argument that is
-    needed or a list, but not for a ``literal`` one.
+    """The strict form of a tool's ``parameters``. A reference may replace an argument that is
+    needed or a list, but not a ``literal`` one.
 
     Raises:
         Inexpressible: an argument has no fixed form.
@@ -106,7 +106,7 @@ class _SchemaWriter:
         names = [name for name in schema.get("properties", {}) if name not in left_out]
         if missing := needed - set(names):
             raise Inexpressible(f"{place}.{min(missing)} is required, but has no form")
-        # What tells alternatives apart comes first: vendors ask for different first names.
+        # The distinguishing field comes first: vendors ask for different first names.
         for name in sorted(names, key=lambda name: name not in needed):
             inner, at = schema["properties"][name], f"{place}.{name}"
             said = self.value(inner, at)
@@ -202,7 +202,7 @@ def constant(text: str) -> dict[str, Any]:
 
 
 def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """What a ``$ref`` within ``root`` refers to; other schemas as they are."""
+    """The target of a ``$ref`` within ``root``; other schemas unchanged."""
     seen = 0
     while isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str) and seen < _DEEPEST:
         seen += 1

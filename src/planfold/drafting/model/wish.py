@@ -15,7 +15,7 @@ def begin_with_wish(
     """The command that begins a plan with one task: to plan what ``text`` asks for.
 
     ``config.model`` names the model. With ``approved_by`` all that it plans is approved
-    beforehand, and a task starts while the model still writes the next.
+    in advance, and a task starts while the model still writes the next.
     """
     title = title or parse_text(text).title
     first = planning_task(1, f"Plan: {title}" if title else "Plan what was asked for")

@@ -20,7 +20,7 @@ from planfold.drafting.text.placeholders import (
 from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
 from planfold.planner.tasks import NodeKind
 
-_MARK: Final = "\ue000"  # a private character: stands for an answer while a command is read
+_MARK: Final = "\ue000"  # a private character: replaces an answer while a command is read
 _PREFIX: Final = "ANSWER_"
 
 Result = tuple[str | None, dict[str, Any] | None]
@@ -154,7 +154,7 @@ def _replaced(text: str, found: list[Placeholder], by: Callable[[Placeholder], s
 
 
 def _quoted(text: str, found: list[Placeholder], names: dict[int, str]) -> str | None:
-    """``text`` with each placeholder as a quoted variable; None where quotes cannot be told."""
+    """``text`` with each placeholder as a quoted variable; None where the quotes are ambiguous."""
     if any(mark in text for mark in ("$(", "`", "<<", "${")):
         return None
     states = _states(text)

@@ -1,4 +1,4 @@
-"""What the items of a list are: steps, or what a text above them tells about."""
+"""What the items of a list are: steps, or parts of a statement above them."""
 
 # ruff: noqa: RUF001 (people write long dashes too)
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FOLLOWS_ONE: Final = re.compile(
 _SKIPS: Final = re.compile(
     r"(?:then\s)?(?:skip|go|proceed|continue) (?:on )?to (?:the )?next step\b", re.I
 )
-_NAME: Final = 4  # words: what has more is no mere name of what is below it
+_NAME: Final = 4  # words: a longer text is not only a name of the list below it
 _TOLD: Final = re.compile(r"[^.:!?]{0,60}?(?::|\s[-–—]{1,2}|\b(?:is|are)\b)\s")
 
 
@@ -111,7 +111,7 @@ def _only_links(item: Item) -> bool:
 
 
 def is_glossary(block: ItemList) -> bool:
-    """Whether bullets tell what things are: each begins with code and a colon or a dash."""
+    """Whether bullets are definitions: each begins with code and a colon or a dash."""
     return not block.ordered and all(map(_explains, heads_of(block)))
 
 
@@ -167,7 +167,7 @@ def names_below(lead: Inline, block: ItemList) -> bool:
 
 
 def introduces(lead: Inline, block: ItemList) -> bool:
-    """Whether a paragraph that orders nothing stands above bullets of which most order nothing."""
+    """Whether a paragraph without an order introduces bullets that mostly have no order."""
     plain = not block.ordered and not has_boxes([block]) and not are_names([block])
     named = len(lead.text.split()) > _NAME and not lead.mask.rstrip().endswith((":", "?"))
     if not plain or not named or asks(lead) or mostly_orders(block):
@@ -243,7 +243,7 @@ def _is_step(text: Inline) -> bool:
 
 
 def are_comments(block: ItemList) -> bool:
-    """Whether most of the items of a list only tell about something."""
+    """Whether most of the items of a list are statements."""
     texts = heads_of(block)
     if len(texts) > 1 and all(begins_with_article(text.mask) for text in texts):
         return True

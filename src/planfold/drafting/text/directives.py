@@ -75,7 +75,7 @@ def take_directives(text: Inline) -> tuple[Inline, Directives]:
 
 
 def take_trailing(text: str) -> tuple[str, Directives]:
-    """The same for a command without backticks, where directives stand only at the end."""
+    """The same for a command without backticks, where directives are allowed only at the end."""
     said = NONE
     for _ in range(_MOST):
         text = text.rstrip()

@@ -224,7 +224,7 @@ class Flow:
         return reading
 
     def _told(self, block: ItemList, lead: Paragraph | None, context: Context) -> list[Part]:
-        """Items that are no tasks: they say more about what the text above them asks for."""
+        """Items that are not tasks but explain the text above them."""
         if lead is not None and (choices := choices_of_place(lead.text, block)):
             reading = self._reader.read(without_stop(lead.text), context)
             if not context.guarded:

@@ -16,7 +16,7 @@ from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-HIDDEN = "\0"  # stands for one protected character in a mask; never occurs in a text
+HIDDEN = "\0"  # replaces one protected character in a mask; never occurs in a text
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -65,7 +65,7 @@ class Inline:
         return Inline(self.text[start:end], self.mask[start:end], spans)
 
     def without(self, start: int, end: int) -> Inline:
-        """The text without that part, and with one blank in its place where it was inside."""
+        """The text without that part; one space replaces it where it was inside."""
         left, right = self.slice(0, start), self.slice(end)
         return left.joined(right, "" if right.text[:1] in (".", ",", ";", ":", "!", "?") else " ")
 

@@ -87,7 +87,7 @@ def read_item(
 ) -> Reading:
     """``text`` is what the item says, ``raw`` the same as written, ``more`` what else is in it.
 
-    ``guarded``: what it stands in holds only at times, so nothing in it is an action.
+    ``guarded``: its context is conditional, so nothing in it is an action.
     """
     more = _flattened(more)
     reading = _read_raw(raw, text, known_tools, more, guarded) if raw is not None else None
@@ -152,7 +152,7 @@ def _scripts(more: Sequence[markdown.Block]) -> list[tuple[str, str]]:
 
 
 def _has_input(text: Inline, more: Sequence[markdown.Block]) -> bool:
-    """Whether a block that is no script is more to do, and not what a command prints."""
+    """Whether a block that is not a script is input, and not the output of a command."""
     above = text
     for block in more:
         match block:
@@ -226,7 +226,7 @@ def _runs_alone(code: str) -> bool:
 
 
 def _asking(text: Inline, bold: bool, above: bool) -> list[Inline] | None:
-    """The sentences that ask for something; None where one says that a block is no step.
+    """The sentences that ask for something; None where one says that a block is not a step.
 
     ``bold``: it begins with a bold label ("**Careful**: ..."); ``above``: a block is below it.
     """
@@ -314,7 +314,7 @@ def _is_argument(attachment: Attachment, call: WrittenCall) -> bool:
 def _add_blocks(
     reading: Reading, more: Sequence[markdown.Block], *, shown_as_script: bool = False
 ) -> None:
-    """What stands below the item's first paragraph is part of its description."""
+    """Add the text below the item's first paragraph to its description."""
     parts = [reading.description]
     for block in more:
         match block:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-_NESTING = 100  # as deep as anybody writes; keeps the recursion of parser and drafter bounded
+_NESTING = 100  # deeper than a person writes; bounds the recursion of parser and drafter
 
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?=[\w-]+[ \t]*:)(?:.*\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)"
@@ -140,7 +140,7 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # here, so that a typed plan never pays for it
 
     class Parser(MarkdownIt):
-        """Addresses stay as they are written: a tool gets them, not a browser."""
+        """Addresses are not rewritten: a tool gets them, not a browser."""
 
         def normalizeLink(self, url: str) -> str:
             return url
@@ -154,7 +154,7 @@ def _parser() -> MarkdownIt:
 
 
 def _address(state: StateInline, silent: bool) -> bool:
-    """Inline rule: a bare http(s) address is one token, whatever marks it holds."""
+    """Inline rule: a bare http(s) address is one token, even with marks in it."""
     if state.linkLevel > 0 or not state.src.startswith("://", state.pos):
         return False
     scheme = _SCHEME_AT_END.search(state.pending)

@@ -1,4 +1,4 @@
-"""Does a sentence order something, tell something, or only name it?
+"""Whether a sentence is an order, a statement, or only a name.
 
 One test for all prose, by grammar: an order begins with a verb in its base form. The classes of
 words are those that a language adds nothing to (pronouns, articles, auxiliary verbs, prepositions),
@@ -53,7 +53,7 @@ _FINITE: Final = (
 )
 _FINITE_VERB: Final = re.compile(rf"\b(?:{_FINITE}|have|do(?!\sthat\b))\b", _I)
 _WORD: Final = re.compile(r"[^\W_][\w'’-]*|\0+")
-# After these a clause may follow without "that": "Ensure CI is green" tells nothing.
+# After these a clause may follow without "that": "Ensure CI is green" is not a statement.
 _CLAUSE_VERBS: Final = _words("""
     assert assume check confirm decide determine double-check ensure expect find know look make note
     prove remember review say see show tell test validate verify wait watch
@@ -89,7 +89,7 @@ _OBLIGES: Final = re.compile(
     r"(?!(?:\w+ly\s)?not\b|(?:also\s)?(?:be|have)\b)",
     _I,
 )
-# "The author should tell the team": what a person has to do is a step.
+# "The author should inform the team": a duty of a person is a step.
 _DUTY: Final = re.compile(
     r"(?:the|an?|each|every|this|your|our)\s(?:[\w-]{1,30}\s){0,4}?(?:person|people|team|lead|shepherd"
     r"|manager|engineer|maintainer|owner|captain|commander|author|reviewer|developer|operator"
@@ -205,7 +205,7 @@ def orders(mask: str) -> bool:
 
 
 def is_order_heading(mask: str) -> bool:
-    """Whether a heading orders, and is no name: "Build the docs", but not "Build server"."""
+    """Whether a heading is an order, and not a name: "Build the docs", but not "Build server"."""
     if not orders(mask):
         return False
     second = [*_WORD.findall(main_clause(_bare(mask))[:200].lower()), "", ""][1]
@@ -250,7 +250,7 @@ def only_tells(mask: str) -> bool:
 
 
 def tells_below(mask: str) -> bool:
-    """Whether what is below this sentence is what it tells about: "It has these parts: ..."."""
+    """Whether a sentence introduces the list below it as a statement: "It has these parts: ..."."""
     if not mask.rstrip("*_ \n").endswith(":") or orders(mask):
         return False
     if _INCLUDES.search(mask[-40:]):

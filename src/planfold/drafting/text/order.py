@@ -164,8 +164,8 @@ class Order:
         return meant.last if meant.last is not None else list(meant.ids)
 
     def _find(self, part: Part, number: int) -> Part | None:
-        """What a reader means by ``number``: an item of the list it stands in, or around it, or of
-        the only numbered list there is; else the task with that id."""
+        """What a reader means by ``number``: an item of the list that contains the number, of a
+        list around it, or of the only numbered list; else the task with that id."""
         own = part.id if isinstance(part, Entry) else part.ids.start
         numbering = part.numbering
         while numbering is not None:

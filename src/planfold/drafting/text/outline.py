@@ -49,7 +49,7 @@ from planfold.planner.tasks import NodeKind
 
 class Outlined(NamedTuple):
     root: Group
-    notes: list[str]  # what is no task, in the order of the text
+    notes: list[str]  # texts that are not tasks, in the order of the text
 
 
 _NO_TEXT: Final = Inline("", "")
@@ -208,7 +208,7 @@ class _Document:
                 continue
             self._repeats.add(found)
             if not found and part.directives == NONE:
-                continue  # it only tells, and does not part the cases around it
+                continue  # it is only a statement, and does not separate the cases around it
             append(group.parts, part, apart and other)
             apart = other
             name = _name(inner.heading.text.line) if inner.heading is not None else ""

@@ -48,15 +48,15 @@ Part = Entry | Group
 
 @dataclass(eq=False)
 class Numbering:
-    """The numbers that a reader sees in one numbered list, and what they stand for."""
+    """The numbers that a reader sees in one numbered list, and the items that they refer to."""
 
     outer: Numbering | None = None
     parts: dict[int, Part] = field(default_factory=dict)
 
 
 class Context(NamedTuple):
-    """What an item stands in: ``label`` is put before its description; in what is ``guarded``
-    (it holds only at times, or only tells about something) nothing is an action."""
+    """The context of an item: ``label`` is put before its description. ``guarded``: the text is
+    conditional or only a statement, so nothing in it is an action."""
 
     label: str = ""
     guarded: bool = False

@@ -91,7 +91,7 @@ def _dotted(version: str) -> str:
 
 
 def placeholders(command: str, examples: frozenset[str] = frozenset()) -> list[Placeholder]:
-    """The placeholders of a command, and the ``examples`` that stand in it."""
+    """The placeholders of a command, and the ``examples`` that occur in it."""
     found: list[Placeholder] = []
     for match in _PLACEHOLDER.finditer(command):
         group = next((g for g in ("number", "glued") if match[g]), 0)

@@ -91,7 +91,7 @@ def read_request(text: Inline) -> list[Clause]:
 
 
 def read_sentences(text: Inline) -> list[Clause]:
-    """The same for a paragraph of a longer text: its lines, or its sentences as they are."""
+    """The same for a paragraph of a longer text: its lines, or its sentences unchanged."""
     parts = numbered_parts(text) or separate_lines(text)
     told = [] if parts else list(sentences(text))
     lines = [clause for part in parts for clause in _read_part(part, line=True)]
@@ -183,7 +183,7 @@ def _split(sentence: Inline) -> Iterator[Inline]:
 
 
 def _tells(mask: str) -> bool:
-    """Whether a sentence tells about something, so that "and" does not join things to do."""
+    """Whether a sentence is a statement, so that "and" does not join things to do."""
     return is_statement(mask) or is_conditional(mask) or _FINITE.search(mask) is not None
 
 

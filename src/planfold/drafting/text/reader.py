@@ -1,4 +1,4 @@
-"""Reads items of one text, and keeps what in it is no task."""
+"""Reads items of one text, and keeps the parts that are not tasks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from planfold.drafting.text.words import is_conditional
 
 
 class ItemReader:
-    """``leave_out``: what only tells about something becomes a note and no task. ``stepwise``: the
-    text is the procedure of a release, an upgrade or the like."""
+    """``leave_out``: a statement becomes a note and not a task. ``stepwise``: the text is the
+    procedure of a release, an upgrade or the like."""
 
     def __init__(
         self, known_tools: Collection[str], *, leave_out: bool, stepwise: bool = False
@@ -44,7 +44,7 @@ class ItemReader:
         more: Sequence[Block] = (),
         raw: str | None = None,
     ) -> Reading:
-        """An item in its context: what it is an item of stands before its description."""
+        """Read an item in its context: the label of its list is put before its description."""
         reading = read_item(text, raw, self._known_tools, more, guarded=context.guarded)
         if self._elsewhere and reading.action is not None:
             reading = read_item(text, raw, self._known_tools, more, guarded=True)

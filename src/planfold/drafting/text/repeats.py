@@ -17,7 +17,7 @@ from planfold.drafting.text.parts import Entry
 
 _WORD: Final = re.compile(r"[^\W\d_]{4,30}|(?<![^\W_])PR(?![^\W_])")
 _MOST_WORDS: Final = 400  # of one task; what has more repeats nothing
-_MOST_TASKS: Final = 40  # that share a word; a word of more tasks tells nothing
+_MOST_TASKS: Final = 40  # that share a word; a more frequent word is not distinctive
 _FEWEST: Final = 4  # items of a summary
 _SECTIONS: Final = 3  # that it sums up, at least
 _SHARED: Final = 0.6  # of the words of an item
@@ -37,7 +37,7 @@ class Repeats:
         return len(self._sections)
 
     def add(self, found: list[Entry]) -> None:
-        """Keep the tasks of one more section, but for those of the sections in it."""
+        """Keep the tasks of one more section, without those of its subsections."""
         self._count += 1
         for entry in found:
             if entry in self._known:

@@ -23,7 +23,7 @@ from planfold.drafting.text.mood import (
 from planfold.drafting.text.sentences import numbered_parts, sentences
 from planfold.drafting.text.shell import block_of, is_prompted
 
-_ABOUT: Final = re.compile(  # sections that tell about something instead of asking for it
+_ABOUT: Final = re.compile(  # sections that describe something instead of asking for it
     r"(?:table of )?contents|toc|on this page|index"
     r"|(?:key |main )?features|highlights|licen[cs]e|licensing|credits"
     r"|acknowledge?ments|references?|links|see also|further reading|related (?:work|docs"
@@ -174,7 +174,7 @@ def _orders(blocks: list[Block]) -> bool:
 
 
 def continued(blocks: list[Block]) -> list[Block]:
-    """``blocks`` with what stands inside a numbered list, or right below a list, in its items.
+    """``blocks``, with text inside a numbered list, or right below a list, moved into its items.
 
     What is between 1. and 2. belongs to 1, although it is not indented; so does a block of code
     right below the last item.

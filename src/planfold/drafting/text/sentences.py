@@ -138,7 +138,7 @@ def _with_words(text: Inline) -> Iterator[Inline]:
 
 
 def hidden(mask: str) -> str:
-    """``mask`` with quotations and brackets hidden too, but for how they end."""
+    """``mask`` with quotations and brackets hidden too, except their last characters."""
 
     def hide(match: re.Match[str]) -> str:
         inside = match[0][1:-1]
@@ -153,7 +153,7 @@ def _is_end(mask: str, match: re.Match[str], start: int) -> bool:
     following = mask[behind : behind + 40]
     lower = following[:1].islower() and not _LEAD.match(following)
     if lower and match[0][-1] not in ".!?…。！？:\n":
-        return False  # it goes on after the quotation
+        return False  # the sentence continues after the quotation
     if not following or match[0][0] not in ".…":
         return True
     if match[0].startswith(("..", "…")):
@@ -179,7 +179,7 @@ def without_stop(sentence: Inline) -> Inline:
 
 
 def capitalised(text: Inline) -> Inline:
-    """With a capital first letter, but for names, paths and commands."""
+    """With a capital first letter, except for names, paths and commands."""
     first = text.text[:1]
     word = re.match(r"[^\s\0]*", text.mask)
     if not first.islower() or word is None or not re.fullmatch(r"[^\W\d_]+[,:;.]?", word[0]):

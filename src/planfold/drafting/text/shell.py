@@ -181,8 +181,8 @@ def is_prompted(text: str) -> bool:
 
 
 def names_program(code: str, *, surely: bool) -> bool:
-    """Whether ``code`` looks like a command line. ``surely``: no word or title that only stands
-    in backticks, so with arguments, a known program or a path."""
+    """Whether ``code`` looks like a command line. ``surely``: not only a word or title in
+    backticks, so with arguments, a known program or a path."""
     words = without_prompt(code).split()
     while len(words) > 1 and _ASSIGNMENT.match(words[0]):
         del words[0]

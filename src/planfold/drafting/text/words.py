@@ -78,7 +78,7 @@ _POINTS_AT: Final = re.compile(
 _RUN_VERB: Final = re.compile(
     r"(?:please\s)?(?:re-?)?(?:run|execute|enter|type|issue|use|invoke|do|follow)\b", _I
 )
-# Who asks for a change does not mean a command that only shows something.
+# A sentence that asks for a change does not mean a command that only shows something.
 _CHANGE: Final = re.compile(
     r"(?:please\s|(?:make|be) sure (?:to|you)\s|remember to\s|ensure (?:to|you)\s)?"
     r"(?:update|edit|change|modify|bump|adjust|replace|rename|set|increase|increment|add|insert|remove|delete|write|create|fix)\b",
@@ -159,7 +159,7 @@ def is_clean(mask: str) -> bool:
 
 
 def is_label_clean(mask: str) -> bool:
-    """The same for what stands above several items."""
+    """The same for a label above several items."""
     mask = mask.strip(" :.\n")
     return is_clean(mask) and not _PREPOSITIONS.match(mask) and not _PLACE.search(mask)
 

@@ -1,7 +1,7 @@
-"""What an agent is told before it begins: rules, the plan's goal, its task, what that rests on.
+"""The first messages for an agent: rules, the plan's goal, its task, the results it needs.
 
-Texts that nobody vouches for (results of tools and of other tasks) stand between marks that their
-author cannot write, and make the run *tainted*.
+Untrusted texts (results of tools and of other tasks) are put between marks that their author
+cannot write, and make the run *tainted*.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ report_failure and say why.
 
 
 class Brief(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The first messages of a conversation; ``tainted``: some of it nobody vouches for."""
+    """The first messages of a conversation; ``tainted``: some of the text is untrusted."""
 
     messages: tuple[Message, ...]
     tainted: bool = False
 
 
 def write_brief(state: PlannerState, task: Task) -> Brief:
-    """The brief of ``task`` as the plan stands now."""
+    """The brief of ``task`` in the plan's present state."""
     results = _results(state, task)
     summary = truncate_counted(current_summary(state), _chars(state, SUMMARY_SHARE))
     material = [

@@ -1,7 +1,7 @@
-"""An agent: works a task off with a model that calls tools until it has an answer.
+"""An agent: runs a task with a model that calls tools until it has an answer.
 
-Every call of the model and of a tool is a durable step. An attempt that was cut off is begun
-again: it plays what is recorded and goes on after the last finished step.
+Every call of the model and of a tool is a durable step. An interrupted attempt is restarted: it
+replays the recorded steps and continues after the last finished one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from planfold.executors.registry import Executors
 
 ROUNDS = 50  # calls of the model in one task
-NUDGES = 3  # in a row: answers that were cut off, were empty, or held a call as text
+NUDGES = 3  # in a row: answers that were truncated, were empty, or held a call as text
 AT_ONCE = 8  # tool calls of one answer that run side by side
 MOST_CALLS = 32  # of one answer
 GO_ON = "Your answer was cut off. Go on exactly where it stopped, and repeat nothing."
@@ -42,11 +42,11 @@ CALLED_NOTHING = (
 
 
 class AgentExecutor:
-    """Serves Processing tasks of plans that have a model; ``otherwise`` serves those of the rest,
-    and like this one it is begun again when it was cut off.
+    """Serves Processing tasks of plans that have a model; ``otherwise`` serves those of other
+    plans. Both are restarted after an interruption.
 
-    ``executors`` bring the tools, ``call_tool`` stands between the model and them. ``rounds`` is
-    how often the model is asked before the task counts as failed.
+    ``executors`` provide the tools; the model calls them through ``call_tool``. ``rounds`` is how
+    often the model is asked before the task counts as failed.
     """
 
     resumable = True
@@ -68,7 +68,7 @@ class AgentExecutor:
         self._summarising: dict[str, asyncio.Lock] = {}
 
     async def execute(self, context: TaskContext) -> Outcome:
-        """Work the task off; never raises but for what ends an attempt without an outcome."""
+        """Run the task. Raises only exceptions that end an attempt without an outcome."""
         config = context.plan.config
         if not config.model:
             return await self._otherwise.execute(context)
@@ -101,7 +101,7 @@ class AgentExecutor:
 
 
 class Conversation:
-    """One attempt's thread with the model: played up to where it stood, then held."""
+    """One attempt's thread with the model: the recorded part is replayed, then it continues."""
 
     def __init__(
         self, context: TaskContext, model: Model, tools: ToolCalls, brief: Brief, rounds: int
@@ -158,7 +158,7 @@ class Conversation:
         return answer
 
     async def _take(self, answer: Answer) -> Outcome | None:
-        """What follows from an answer: the outcome, or None where the conversation goes on."""
+        """Handle an answer: returns the outcome, or None where the conversation continues."""
         if answer.finish == "refusal":
             return await self._end(f"the model refused: {answer.text or 'it did not say why'}")
         if answer.calls:
@@ -178,8 +178,8 @@ class Conversation:
         return TaskCompleted(as_result(text))
 
     async def _nudge(self, answer: Answer, tool: str = "") -> Outcome | None:
-        """Tell the model what is wrong with an answer that is no result. ``tool``: the one that
-        it was written to call."""
+        """Explain to the model why its answer is not a result. ``tool``: the tool whose call it
+        wrote as text."""
         self._nudges += 1
         if self._nudges > NUDGES:
             why = "was cut off" if answer.text.strip() else "was empty"
@@ -200,8 +200,8 @@ class Conversation:
         return None
 
     async def _end(self, error: str) -> Outcome | None:
-        """A dead end, which another attempt would only reach again. So where an earlier attempt
-        ended here, somebody has asked for more, and the conversation goes on: None."""
+        """End a conversation that another attempt would end in the same way. Where an earlier
+        attempt ended here, a person has retried the task, so the conversation continues: None."""
         context = self._context
 
         async def attempt() -> int:
@@ -232,12 +232,14 @@ class Conversation:
         ]
 
     def _is_tight(self, calls: int) -> bool:
-        """Whether the budget may end between these calls. Its end stops the task at once, and
-        what other calls do meanwhile could not be recorded: then they run one by one."""
+        """Whether the budget may be used up between these calls. That stops the task immediately,
+        and results of concurrent calls could not be recorded, so the calls then run one by one."""
         plan = self._context.plan
         if plan.budget == Budget():
             return False
-        wanted = Spend(calls=2 * calls)  # some room for what other tasks begin meanwhile
+        wanted = Spend(
+            calls=2 * calls
+        )  # some room for calls that other tasks begin in the meantime
         return plan.budget.exceeded(plan.spent + plan.reserved, wanted) is not None
 
     def _so_far(self) -> str:
@@ -245,9 +247,9 @@ class Conversation:
 
 
 async def all_ended(calls: Iterable[Awaitable[str]]) -> list[str]:
-    """What all calls return. If some raise, then only after the last has ended and is recorded:
-    first the end of the budget, at which nothing could be recorded any more, then what is a
-    fault, then what asks a person."""
+    """The results of all calls. If some raise, all others end and are recorded first. Then one
+    exception is raised: the end of the budget (after which nothing could be recorded), else a
+    fault, else a question to a person."""
     ended = await asyncio.gather(*calls, return_exceptions=True)
     faults = [fault for fault in ended if isinstance(fault, BaseException)]
     for kind in (BudgetUsedUp, Exception, BaseException):
@@ -273,8 +275,7 @@ def as_result(text: str) -> Any:
 
 
 def _with_ids(calls: Sequence[ToolRequest], turn: int) -> tuple[ToolRequest, ...]:
-    """Calls as they are sent back to the model: with ids that differ, and names that vendors
-    take."""
+    """Calls as they are sent back to the model: with unique ids, and names that vendors allow."""
     seen: set[str] = set()
     named = []
     for number, call in enumerate(calls, 1):

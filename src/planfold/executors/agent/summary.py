@@ -1,4 +1,4 @@
-"""What keeps a model's context within the plan's token budget: the thread is compacted, and where
+"""Keeps a model's context within the plan's token budget: the thread is compacted, and where the
 settings ask for it a model writes the summaries."""
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ async def _summarise_turns(context: TaskContext, model: Model, split: Split, tur
 
 
 async def summarise_results(context: TaskContext, model: Model) -> None:
-    """Let ``model`` summarise the results that have piled up past the budget, and report it. One
-    paid step, which a further attempt does not pay again."""
+    """Let ``model`` summarise the results that exceed the budget, and report the summary. One paid
+    step, which a further attempt does not pay again."""
     if not context.recorded("covers") and not over_budget(context.plan):
         return
     request, covers = _request(context.plan)
@@ -90,7 +90,7 @@ async def summarise_results(context: TaskContext, model: Model) -> None:
 
     seen = await context.once("covers", shown)
     summary = await _ask(context, model, request, "summary")
-    if summary:  # else the extract that the planner makes by itself has to do
+    if summary:  # else the planner's own extract is used
         await context.report(ContextSummarised(summary, tuple(seen["covers"]), seen["basis"]))
 
 

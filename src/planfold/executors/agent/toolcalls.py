@@ -82,7 +82,7 @@ class ToolCaller(Protocol):
 
 
 class Ran(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is recorded of a call: its result, its error, or why nobody knows."""
+    """What is recorded of a call: its result, its error, or why the outcome is unknown."""
 
     result: Any = None
     error: str | None = None
@@ -98,7 +98,7 @@ class ToolCalls:
         self._context = context
         self._call_tool = call_tool
         self._tools = _by_safe_name(executors)
-        # A tool's own words were handed on: results, and what a foreign server says of its tools.
+        # Whether the model has read untrusted text: results, and a foreign server's descriptions.
         self.heard = any(executor.tool.foreign_words for executor in self._tools.values())
         config = context.plan.config
         self._error_limit = config.error_char_limit
@@ -137,8 +137,8 @@ class ToolCalls:
         )
 
     async def answer(self, call: ToolRequest, number: str, *, tainted: bool) -> str:
-        """What the model is told of ``call``, the ``number``-th of the task ("3.1"), once it has
-        ended. Raises Asking where a person has to say something first."""
+        """The tool message for ``call``, the ``number``-th of the task ("3.1"), once it has
+        ended. Raises Asking where a person has to decide first."""
         if fault := self.fault(call):
             return f"This call was not made. {fault}"
         if call.name == ASK:
@@ -163,8 +163,9 @@ class ToolCalls:
     async def _until_known(
         self, executor: ToolExecutor, arguments: dict[str, Any], number: str, tainted: bool
     ) -> Ran | str:
-        """Run it; where it was cut off and must not be run twice unasked, ask. Every run at a
-        person's word is a step of its own, so that it can be cut off in its turn."""
+        """Run it; ask a person first where an earlier run was interrupted and must not be
+        repeated. Every approved repetition is a step of its own, because it can be interrupted
+        too."""
         context, tool = self._context, executor.tool
         key, runs = f"tool/{number}", 1
         while True:
@@ -264,7 +265,7 @@ def _by_safe_name(executors: Iterable[ToolExecutor]) -> dict[str, ToolExecutor]:
 
 
 def safe_name(name: str) -> str:
-    """``name`` in the letters that vendors take in a tool's name, at most 64 of them."""
+    """``name`` in the letters that vendors allow in a tool's name, at most 64 of them."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or "tool"
 
 

@@ -20,7 +20,7 @@ ALL_LIMIT: Final = 65_536  # bytes of all attached files together
 
 
 def is_there(workspace: Path, path: str) -> bool:
-    """Whether ``path`` is in the workspace. True for what lies outside, which is not looked at."""
+    """Whether ``path`` exists in the workspace. True for paths outside, which are not checked."""
     try:
         place = Path(os.path.normpath(workspace / path))
         return not place.is_relative_to(workspace) or place.exists()
@@ -43,7 +43,7 @@ def read_attached(
     why_not: Callable[[str], str | None],
 ) -> Attached:
     """The texts of files of up to ``most`` bytes each. ``why_not`` says why a path may not be
-    read. What is missing, too large or no text is left out without a word."""
+    read. Files that are missing, too large or not text are left out silently."""
     found = Attached({}, [])
     left = ALL_LIMIT if most else 0
     for attachment in attachments:

@@ -1,5 +1,5 @@
-"""What a file says: some of its lines, and a version by which a later write can tell that it is
-still the same."""
+"""The content of a file: some of its lines, and a version with which a later write can detect a
+change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ KEEP = 64 * 1024  # bytes of text that one result holds
 FILE_LIMIT = 256 * 1024 * 1024  # bytes that are read of a file, for its version
 SMALL_LIMIT = 8 * 1024 * 1024  # bytes of a file that is edited or written
 _CHUNK = 256 * 1024
-_LOOK = 8 * 1024  # bytes at the beginning that tell text from something else
-_BAD_SHARE = 0.1  # of the characters that may be none before it is no text
+_LOOK = 8 * 1024  # bytes at the beginning that decide whether it is text
+_BAD_SHARE = 0.1  # of the characters; with more invalid ones it is not text
 
 
 def version_of(content: bytes) -> str:
@@ -96,7 +96,7 @@ class _Lines:
         self._open = not chunk.endswith(b"\n")
 
     def _take(self, chunk: bytes) -> None:
-        # The line that goes on at the chunk's start has the number self._ended + 1.
+        # The line that continues at the chunk's start has the number self._ended + 1.
         if len(self._kept) > self._keep or (self._last is not None and self._ended >= self._last):
             return
         start = _after_lines(chunk, self._first - 1 - self._ended)

@@ -1,5 +1,4 @@
-"""Replacing a text by another where it stands, exactly; and saying what is close to it where it
-does not."""
+"""Exact replacement of a text; where it is not found, the closest lines are reported."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ _SEARCHED = 5_000  # lines that are compared with one that was not found
 def replaced(text: str, old: str, new: str, *, everywhere: bool = False) -> tuple[str, int]:
     """``text`` with ``new`` for ``old``, and how often.
 
-    Raises Permanent where ``old`` is not there, or there more than once and not ``everywhere``:
-    with the lines that tell the author what to write instead.
+    Raises Permanent where ``old`` is missing, or occurs more than once without ``everywhere``;
+    the message quotes the lines that help the author to correct it.
     """
     count = text.count(old)
     if count == 0:
@@ -24,7 +23,7 @@ def replaced(text: str, old: str, new: str, *, everywhere: bool = False) -> tupl
     if count > 1 and not everywhere:
         lines = ", ".join(map(str, _lines_of(text, old)))
         raise Permanent(
-            f"the old text is there {count} times (lines {lines}"
+            f"the old text occurs {count} times (lines {lines}"
             f"{', ...' if count > MOST_SHOWN else ''}); give more of what surrounds the one you "
             'mean, or "all": true'
         )
@@ -34,7 +33,7 @@ def replaced(text: str, old: str, new: str, *, everywhere: bool = False) -> tupl
 def _missing(text: str, old: str, new: str) -> str:
     message = "the old text is not in the file"
     if new and new in text:
-        message += f"; the new text is there already, on line {_lines_of(text, new)[0]}"
+        message += f"; the new text is already present, on line {_lines_of(text, new)[0]}"
     elif _flat(old) and _flat(old) in _flat(text):
         message += "; it is, but with other spaces, tabs or line ends: copy it exactly"
     near = _near(text, old)

@@ -16,7 +16,7 @@ from planfold.executors.recordable import as_text
 MOST_ENTRIES = 2_000
 MOST_VISITED = 100_000  # entries looked at, whether they match or not
 GLOB_LIMIT = 300  # characters
-_CLOSED = {GIT_FOLDER, OWN_FOLDER}  # shown, but not entered by themselves
+_CLOSED = {GIT_FOLDER, OWN_FOLDER}  # listed, but not entered unless asked for
 
 
 def list_folder(
@@ -30,7 +30,7 @@ def list_folder(
 ) -> dict[str, Any]:
     """Entries with path, type and size; ``truncated`` where there are more.
 
-    ``glob`` is compared with the path from ``start`` (``**`` stands for any folders), or with the
+    ``glob`` is compared with the path from ``start`` (``**`` matches any folders), or with the
     name alone where it has no slash. Raises Permanent where ``start`` is not a folder.
     """
     pattern = tuple(part for part in glob.split("/") if part)

@@ -169,7 +169,9 @@ class FileExecutor:
     def _read(self, context: TaskContext, workspace: Workspace) -> dict[str, Any]:
         given = self._given(context, _Read)
         if given.first_line < 1 or (given.last_line or given.first_line) < given.first_line:
-            raise Permanent("read_file: lines count from 1, and last_line is not before first_line")
+            raise Permanent(
+                "read_file: lines count from 1; last_line must not be before first_line"
+            )
         parts = workspace.parts(given.path)
         with workspace.file(parts) as descriptor:
             found = read_lines(
@@ -253,7 +255,7 @@ def _bytes(content: Any) -> bytes:
 
 
 def _present(workspace: Workspace, parts: Parts) -> tuple[str, int | None]:
-    """The version and the mode of what is there, ``NEW`` where nothing is."""
+    """The version and the mode of the present file, ``NEW`` where there is none."""
     try:
         with workspace.file(parts) as descriptor:
             about = os.fstat(descriptor)
@@ -264,7 +266,7 @@ def _present(workspace: Workspace, parts: Parts) -> tuple[str, int | None]:
 
 
 def _replace(workspace: Workspace, parts: Parts, content: bytes, version: str | None) -> bool:
-    """Write it, unless it is what is there; ``version`` is the one it must have now."""
+    """Write it, unless the file has this content; ``version`` is the one it must have now."""
     # Two edits of one file by tasks of this process: the later one sees the earlier one's.
     with _ONE_AT_A_TIME:
         before, mode = _present(workspace, parts)
@@ -279,7 +281,7 @@ def _require(wanted: str | None, found: str) -> None:
     if wanted is None or wanted == found:
         return
     if found == NEW:
-        raise Permanent(f"the file is not there, so it is not at version {wanted}")
+        raise Permanent(f"the file does not exist, so it is not at version {wanted}")
     raise Permanent(f"the file is at version {found}, not at {wanted}; read it again")
 
 

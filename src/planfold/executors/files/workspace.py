@@ -1,8 +1,8 @@
 """``Workspace``: files below one directory, reached without ever following a link.
 
 Every path is walked from an open descriptor of the directory, one component at a time, and no
-component may be a symbolic link. Nothing is checked first and opened later: what a name stands for
-may change at any moment, a descriptor stays what it is.
+component may be a symbolic link. Nothing is checked first and opened later: the file behind a name
+may change at any moment, the file behind a descriptor cannot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from planfold.errors import Permanent
 
 PATH_LIMIT = 4_096  # bytes
 OWN_FOLDER = ".planfold"
-GIT_FOLDER = ".git"  # who writes its hooks or its config has programs run later, unasked
+GIT_FOLDER = ".git"  # a write to its hooks or config would run programs later
 SETTINGS_FILE = "planfold.toml"
 WORKERS = ".workers"  # ends the name of the folder beside the database where workers hold locks
 TEMPORARY = ".planfold-tmp-"  # how a half-written file's name begins
@@ -60,7 +60,7 @@ class Workspace:
         self._closed = [parts for parts in folders if parts is not None]
 
     def parts(self, path: str) -> Parts:
-        """The components of a path relative to the workspace; an absolute one must lie in it.
+        """The components of a path relative to the workspace; an absolute one must be inside it.
 
         Raises Permanent for "..", NUL, paths outside, and paths of more than 4,096 bytes.
         """
@@ -111,8 +111,8 @@ class Workspace:
             os.close(descriptor)
 
     def _opened(self, folder: int, parts: Parts) -> int:
-        """Where the system can, by way of a descriptor that opens nothing (O_PATH): the name may
-        have come to mean the database after the first look."""
+        """Check through a descriptor that opens nothing (O_PATH), where the system has it: the
+        name may refer to the database since the first check."""
         if not (_PATH and os.path.exists("/proc/self/fd")):
             return os.open(parts[-1], _READ, dir_fd=folder)
         place = os.open(parts[-1], _PATH, dir_fd=folder)
@@ -123,7 +123,7 @@ class Workspace:
             os.close(place)
 
     def replace(self, parts: Parts, content: bytes, mode: int | None = None) -> None:
-        """Put a file there, whole or not at all, durably; ``mode`` None: as a new file's.
+        """Write a file atomically and durably; ``mode`` None: as a new file's.
 
         Makes the folders above it. Raises Permanent, OSError.
         """
@@ -151,22 +151,22 @@ class Workspace:
             os.fsync(folder)
 
     def allow_reading(self, parts: Parts) -> None:
-        """Raises Permanent for what is planfold's own, but for the results in ``files_dir``."""
+        """Raises Permanent for planfold's own files, except the results in ``files_dir``."""
         readable = self._readable
         if readable is not None and parts[: len(readable)] == readable:
             return
         if any(part.casefold() == OWN_FOLDER for part in parts) or self._is_closed(parts):
-            raise Permanent(f"{_shown(*parts)} is planfold's own")
+            raise Permanent(f"{_shown(*parts)} belongs to planfold")
 
     def allow_writing(self, parts: Parts) -> None:
-        """Raises Permanent for everything that is planfold's own, and for what is git's."""
+        """Raises Permanent for planfold's own files and git's."""
         names = [part.casefold() for part in parts]
         if GIT_FOLDER in names:
-            raise Permanent(f"{_shown(*parts)} is git's own; tools do not write there")
+            raise Permanent(f"{_shown(*parts)} belongs to git; tools cannot write there")
         readable = self._readable
         own = OWN_FOLDER in names or names[-1:] == [SETTINGS_FILE] or self._is_closed(parts)
         if own or (readable is not None and parts[: len(readable)] == readable):
-            raise Permanent(f"{_shown(*parts)} is planfold's own; tools do not write there")
+            raise Permanent(f"{_shown(*parts)} belongs to planfold; tools cannot write there")
 
     def _is_closed(self, parts: Parts) -> bool:
         return any(parts[: len(closed)] == closed for closed in self._closed)
@@ -187,7 +187,7 @@ class Workspace:
 
     def _must_be_file(self, parts: Parts) -> None:
         if not parts:
-            raise Permanent("the workspace itself is no file")
+            raise Permanent("the workspace itself is not a file")
 
     def _refuse_odd(self, found: os.stat_result, parts: Parts) -> None:
         if not stat.S_ISREG(found.st_mode):

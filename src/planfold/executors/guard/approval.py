@@ -1,4 +1,4 @@
-"""How a person is asked whether a model's call may happen: all of it, and nothing that misleads."""
+"""The question whether a model's call may happen: complete, without misleading characters."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ NAME_CHARS = 200
 
 
 def fingerprint(call: Call, *parts: str) -> str:
-    """What an approval holds for: this call of this tool of this server with these arguments;
-    ``parts`` say where: directory, plan, task, run, call."""
+    """Identifies what an approval is for: this call of this tool of this server with these
+    arguments; ``parts`` are its place: directory, plan, task, run, call."""
     bound = (call.tool, call.server, call.arguments, parts)
     data = msgspec.json.encode(bound, order="deterministic")
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 def question_for(call: Call, verdict: Verdict, workspace: Path, identity: str) -> str:
-    """What will happen if the answer is yes, in plain characters; what is cut is marked so."""
+    """The call to approve, in plain characters; omissions are marked."""
     whose = f" of the server {_plain(call.server, NAME_CHARS)}" if call.server else ""
     why = verdict.reason + (
-        "; the model had read text that nobody vouches for"
-        if call.tainted and "nobody vouches" not in verdict.reason
+        "; the model had read untrusted text"
+        if call.tainted and "untrusted text" not in verdict.reason
         else ""
     )
     lines = [f"The plan wants to call {_plain(call.tool, NAME_CHARS)}{whose}:"]

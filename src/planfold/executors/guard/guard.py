@@ -1,4 +1,4 @@
-"""``Guard``: what stands between a call and the world: policy, approval, secrets, redaction."""
+"""``Guard`` checks every call before it takes effect: policy, approval, secrets, redaction."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Guard:
 
     The values of ``secrets`` are read once, to know what to keep out of the log; one that changed
     since is noticed when it is used. ``keys`` are further values that must never be recorded (API
-    keys), by the name that takes their place.
+    keys), by the name that replaces them.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class Guard:
         return outcome
 
     def _resolved(self, call: Call, planned: Any) -> dict[str, Any]:
-        """The arguments with secrets in the place of references. Raises Permanent."""
+        """The arguments with references replaced by secrets. Raises Permanent."""
         names = [name for name in references(planned) if name in references(call.arguments)]
         if call.tool == SHELL and not call.server:
             shown = [planned.get("argv"), planned.get("script"), planned.get("cwd")]
             for name in references(shown):
                 raise Permanent(
-                    f"shell: {PREFIX}{name} would stand in the list of processes, where everybody "
-                    "can read it; hand it over in env or stdin"
+                    f"shell: {PREFIX}{name} would appear in the process list, where every user "
+                    "can read it; pass it in env or stdin"
                 )
         for name in names:
             pair = name, self._secrets.value(name)
@@ -164,14 +164,16 @@ class Guard:
         return text if self._redactor is None else self._redactor.text(text)
 
     def _why_not_fetch(self, call: Call, url: str, whole: bool) -> str | None:
-        """A redirect is a request that no one saw: it is followed where it needs no asking. With
-        all its headers (``whole``) it is held against the policy as the same call of that URL."""
+        """Why a redirect may not be followed, or None: it needs a rule that allows it. With all its
+        headers (``whole``) the policy treats it as the same call of that URL."""
         given = call.arguments
         kept = given if whole else {k: given[k] for k in ("method",) if k in given}
         following = msgspec.structs.replace(call, arguments={**kept, "url": url})
         if self.policy.decide(following).decision == "allow":
             return None
-        return "the policy does not allow that unasked; call http with that URL to have it asked"
+        return (
+            "the policy does not allow that without approval; call http with that URL to request it"
+        )
 
 
 class Guarded:
@@ -195,9 +197,9 @@ class Guarded:
 async def _approval(context: TaskContext, call: Call, verdict: Verdict) -> str | None:
     """Ask, bound to exactly this call; the key of the approval, or None where it was denied.
 
-    An answer is used up before anything happens, so that an attempt that is cut off, or fails and
-    is retried, is asked about again. Only a call that has paused to ask something itself goes on
-    by the approval it had.
+    An answer is used up before the call is made, so that a call of an interrupted or retried
+    attempt is asked about again. Only a call that has paused for a question of its own continues
+    with the approval it had.
     """
     workspace = context.workspace.resolve()
     task = context.task
@@ -218,7 +220,7 @@ async def _approval(context: TaskContext, call: Call, verdict: Verdict) -> str |
 
 
 async def _pause(context: TaskContext, approval: str) -> None:
-    """The call asks something: the attempt that the answer starts may go on with it, once."""
+    """Record that the call asks a question: the attempt after the answer may continue it once."""
     await context.journal.claim(f"{approval}/paused/{_pauses(context, approval) + 1}", True)
 
 
@@ -238,7 +240,7 @@ def _may_refer(arguments: dict[str, Any]) -> bool:
 
 
 def _as_planned(context: TaskContext) -> dict[str, Any]:
-    """The arguments as their author wrote them, before results took the place of ``$`` references:
+    """The arguments as their author wrote them, before results replaced ``$`` references:
     a page that says secret://TOKEN must not get it."""
     planned = context.task.spec.tool
     return context.arguments if context.call or planned is None else planned.arguments
@@ -251,7 +253,7 @@ def _filled(given: Any, planned: Any, resolve: Callable[[str], str]) -> Any:
         if not wanted:
             return given
         if references_in(given) != wanted:
-            raise Permanent("a result brought a reference to a secret beside one that was planned")
+            raise Permanent("a result contains a secret reference that the plan does not have")
         return resolve(given)
     if isinstance(given, dict):
         planned = planned if isinstance(planned, dict) else {}
@@ -286,7 +288,7 @@ def make_guard(
     """The guard that settings describe. ``guarded`` are paths of planfold's own (database, files),
     ``key_variables`` name environment variables that hold API keys.
 
-    Raises ConfigurationError for a rule or a secret that cannot be meant.
+    Raises ConfigurationError for an invalid rule or secret.
     """
     secrets = Secrets(sources)
     paths = WorkspacePaths(workspace, guarded=tuple(guarded), private=secrets.files())

@@ -1,5 +1,5 @@
-"""What a foreign server wants to know before it goes on, as questions for a person; and the answers
-in the shape that the server asked for."""
+"""A foreign server's requests for input, as questions for a person, and the answers in the shape
+that the server asked for."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _elicitation(server: str, key: str, request: Any) -> Elicitation:
 def _visit(server: str, message: str, url: str) -> ElicitationField:
     shown = plain_text(url, MESSAGE_LIMIT)
     if shown != url or not re.match(r"https?://[^/\s]", url):
-        raise Permanent(f"{server} asks to open {shown[:WORD_LIMIT]!r}, which is no web address")
+        raise Permanent(f"{server} asks to open {shown[:WORD_LIMIT]!r}, which is not a web address")
     return ElicitationField(f"{message}\nOpen this page, then say so: {shown}", ("done", DECLINE))
 
 

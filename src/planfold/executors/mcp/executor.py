@@ -52,7 +52,7 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class InputNeeded(msgspec.Struct, frozen=True):
-    """The server needs ``requests`` (by its own keys) answered; ``state`` is to be handed back."""
+    """The server needs answers to ``requests`` (by its own keys); ``state`` is returned to it."""
 
     requests: dict[str, Any] = {}
     state: str | None = None
@@ -86,14 +86,14 @@ class McpServerPort(Protocol):
         responses: dict[str, Any] | None = None,
         state: str | None = None,
     ) -> Answered | InputNeeded:
-        """Call a tool. Cancelling the caller tells the server to stop. ``key`` is the same for
-        all attempts. Raises CallRefused, ServerAway, CallCutOff."""
+        """Call a tool. Cancelling the caller asks the server to stop. ``key`` is the same for all
+        attempts. Raises CallRefused, ServerAway, CallCutOff."""
         ...
 
 
 class McpExecutor:
-    """Serves one tool of a server. ``remote`` is what the server calls it; ``hints`` are what the
-    server says of it, which nobody relies on. ``keep`` is in bytes."""
+    """Serves one tool of a server. ``remote`` is the server's name for it; ``hints`` are the
+    server's statements about it, which are not trusted. ``keep`` is in bytes."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class McpExecutor:
         try:
             return await self._converse(context)
         except Stopped:
-            return TaskFailed("cancelled: the server was told to stop", retryable=False)
+            return TaskFailed("cancelled: the server was asked to stop", retryable=False)
         except Permanent as error:
             return TaskFailed(as_text(error)[:ERROR_LIMIT], retryable=False)
         except CallCutOff as error:
@@ -127,7 +127,7 @@ class McpExecutor:
     def _cut_off(self, context: TaskContext, why: str) -> Outcome:
         effect = self.tool.effect if context.call else context.task.spec.effect
         if effect is Effect.Once:
-            return OutcomeUnknown(f"{why}; what the call did is not known")
+            return OutcomeUnknown(f"{why}; the outcome of the call is unknown")
         return TaskFailed(why)
 
     async def _converse(self, context: TaskContext) -> Outcome:
@@ -136,8 +136,8 @@ class McpExecutor:
         for number in range(1, MOST_ROUNDS + 1):
             step = _STEP.format(number)
             if not context.recorded(step):
-                # Recorded with the state that the server wants back, so that the attempt which
-                # the answer starts goes on with this call and does not begin it anew.
+                # Recorded with the server's state, so that the attempt after the answer continues
+                # this call instead of making a new one.
                 answer = await self._call(context, responses, state)
                 if isinstance(answer, Answered):
                     return self._outcome(context, answer)
@@ -283,7 +283,7 @@ def _texts(blocks: list[dict[str, Any]]) -> str:
 
 
 def _described(block: dict[str, Any]) -> dict[str, Any]:
-    """What a block holds that is no text: kind, type and size, not the data."""
+    """The kind, type and size of a block that is not text, without the data."""
     source = block.get("resource") if isinstance(block.get("resource"), dict) else block
     assert isinstance(source, dict)
     about: dict[str, Any] = {"type": plain_text(str(block.get("type")), 40)}

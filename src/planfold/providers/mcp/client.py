@@ -108,7 +108,9 @@ class McpServer:
         )
         try:
             return await self._send(request, progress)
-        except _NotTaken:  # it had ended since the last call, or forgot us
+        except (
+            _NotTaken
+        ):  # the connection has ended since the last call, or the session is unknown to the server
             return await self._send(request, progress)
 
     async def _send(
@@ -142,8 +144,8 @@ class McpServer:
         # What was approved is what was offered when planfold started.
         if link.definitions.get(tool) != self._offered.get(tool):
             raise CallRefused(
-                f"{self.name} started again with another tool {tool!r} than it offered; "
-                "start planfold again to look at it"
+                f"{self.name} restarted with a different definition of tool {tool!r}; "
+                "restart planfold to load it"
             )
 
     async def close(self) -> None:
@@ -189,7 +191,7 @@ class McpServer:
         message = self._redactor.text(f"{self.name}: {plain_text(fault.message, 2_000)}")
         if fault.code == REQUEST_TIMEOUT:
             limit = f"{self._settings.timeout:g} s"
-            return CallCutOff(f"{self.name} did not answer within {limit}; it was told to stop")
+            return CallCutOff(f"{self.name} did not answer within {limit}; it was asked to stop")
         if fault.code == CONNECTION_CLOSED:
             if fault.message != _CLOSED:  # this call's stream only
                 return CallCutOff(message)
@@ -236,7 +238,7 @@ class McpServer:
             if self._settings.tools and tool.name not in self._settings.tools:
                 continue
             if name in found:
-                warnings.append(f"{name} is offered twice; the first one counts")
+                warnings.append(f"{name} is offered twice; the first one is used")
                 continue
             try:
                 schema = plain_schema(tool.input_schema)
@@ -260,7 +262,9 @@ class McpServer:
         for field in ("safe", "tools"):
             for name in getattr(self._settings, field):
                 if name not in known:
-                    warnings.append(f"mcp.{self.name}.{field} names {name!r}, which it lacks")
+                    warnings.append(
+                        f"mcp.{self.name}.{field} names {name!r}, which it does not offer"
+                    )
         self.warnings = warnings
         return list(found.values())
 
@@ -291,7 +295,7 @@ class McpServer:
 
 
 class _NotTaken(ServerAway):
-    """The call did not reach the server, which may be there all the same."""
+    """The call did not reach the server, which may still be running."""
 
 
 def _responses(given: dict[str, Any] | None) -> dict[str, Any] | None:

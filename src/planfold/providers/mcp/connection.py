@@ -1,7 +1,7 @@
 """``McpConnection``: one connection to a foreign tool server, by the Model Context Protocol.
 
-It lives in a task of its own, because what was entered there (pipes, a process, a task group) must
-be left there; calls come from any task.
+It runs in a task of its own, because its contexts (pipes, a process, a task group) must be entered
+and left in the same task; calls come from any task.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class McpConnection:
         self.tools: list[Offer] = []
         self.definitions: dict[str, bytes] = {}
         self._odd_tools: dict[str, str] = {}
-        self.reached = True  # False where it turned out that nobody listens there
+        self.reached = True  # False where the connection was refused
         self._transport = transport
         self._offered = offered
         self._explained = explained
@@ -133,7 +133,7 @@ class McpConnection:
         finally:
             if not self._ready.done():
                 self._ready.set_exception(ServerAway(self.explained("it was stopped")))
-            self._ready.exception()  # whether anybody still waits for it or not
+            self._ready.exception()  # also when nothing waits for it
 
     async def _listed(self, client: Client) -> Listing:
         found: list[types.Tool] = []

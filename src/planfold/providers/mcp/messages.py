@@ -1,5 +1,5 @@
-"""What a server sends, before the library judges it as a whole: one odd tool must not cost all the
-others, nor one odd block an answer."""
+"""A server's messages, before the library validates them as a whole: one invalid tool must not
+exclude the others, and one invalid block must not fail an answer."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """What came of opening them. ``failures`` says by server why it is not there, ``left_out``
-    the same by tool, ``warnings`` what else the operator should know."""
+    """The result of opening servers. ``failures`` is the reason for each missing server,
+    ``left_out`` for each missing tool; ``warnings`` are for the operator."""
 
     def __init__(self) -> None:
         self.failures: dict[str, str] = {}
@@ -45,7 +45,7 @@ async def open_servers(
 ) -> AsyncIterator[Servers]:
     """Connect to all servers at once and list their tools; end them when the block ends.
 
-    A server that does not start takes nothing down but its own tools: see ``Servers.failures``.
+    A server that does not start makes only its own tools unavailable: see ``Servers.failures``.
     Commands run in ``workspace`` and see of ``environ`` what shell commands see.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Rules held against a call.
+"""Matching of rules with a call.
 
 One that allows must surely describe it; one that asks or denies perhaps does.
 """
@@ -53,7 +53,7 @@ class CallFacts:
         return self._action is not None and not self.secrets
 
     def caution(self) -> tuple[PolicyDecision, str, str] | None:
-        """Why it is asked about whatever a rule allows: decision, name and reason, or None."""
+        """Why a call that a rule allows still needs a decision: decision, name and reason."""
         place = self._place()
         if place is None:
             return None

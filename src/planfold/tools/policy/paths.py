@@ -1,4 +1,4 @@
-"""Paths as a policy sees them: where they really lead, and which ones a model should not touch."""
+"""Paths as a policy sees them: their real targets, and those that a model must not use freely."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
-# Below the workspace. Who changes these changes what planfold, git or a shell does next.
+# Files below the workspace that determine what planfold, git or a shell does next.
 GUARDED = (
     *("planfold.toml", ".planfold/**", "**/.git/**", "**/.git", "**/.gitmodules", "**/.envrc"),
     *(".bashrc", ".bash_profile", ".profile", ".zshrc", ".zprofile", ".config/**"),
 )
-# Below the workspace, which may be somebody's home: what holds keys as a rule.
+# Files below the workspace (which may be a home folder) that usually hold keys.
 PRIVATE = (
     *("**/.env", "**/.env.*", "**/.netrc", "**/.git-credentials", "**/.npmrc", "**/.pypirc"),
     *(".ssh/**", ".gnupg/**", ".aws/**", ".azure/**", ".kube/**", ".config/gcloud/**"),
@@ -100,7 +100,7 @@ def matches(path: str, pattern: str) -> bool:
 
 
 def _matches_any(path: str, patterns: Sequence[str]) -> bool:
-    # Some file systems do not tell upper from lower case.
+    # Some file systems ignore case.
     lower = path.casefold()
     return any(matches(lower, pattern) for pattern in patterns)
 

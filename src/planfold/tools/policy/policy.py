@@ -1,6 +1,6 @@
-"""What a model may do by itself: rules that allow, ask or deny, and what holds without a rule.
+"""What a model may do without approval: rules that allow, ask or deny, and the defaults.
 
-docs/howto/policy.md is the page for people. Pure, but for following links in paths.
+docs/howto/policy.md is the user's page. Pure, except that links in paths are followed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Considered(msgspec.Struct, frozen=True):
 class Policy:
     """Decides. Deny wins over ask, ask over allow; of several rules the first is named.
 
-    ``which`` finds a program on the PATH. Raises ConfigurationError, naming the rule, for one
-    that cannot be meant.
+    ``which`` finds a program on the PATH. Raises ConfigurationError, naming the rule, for an
+    invalid one.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Policy:
         for host in self.settings.hosts:
             if not host or "/" in host:
                 raise ConfigurationError(
-                    f"policy.hosts: {host!r} is no host; say example.org, *.example.org or "
+                    f"policy.hosts: {host!r} is not a host; write example.org, *.example.org or "
                     "example.org:8080"
                 )
         self.concerns_everybody = any(r.holds_for == "everybody" for _, r in self._rules)
@@ -81,7 +81,7 @@ class Policy:
         if usual := facts.usually_allowed(self.settings.hosts):
             allowing.append((Verdict("allow", "default", usual), False))
         if not allowing:
-            return Verdict("ask", "default", "no rule allows this unasked")
+            return Verdict("ask", "default", "no rule allows this without approval")
         if not call.tainted or facts.harmless:
             return allowing[0][0]
         for verdict, even_tainted in allowing:
@@ -90,7 +90,7 @@ class Policy:
         return Verdict(
             "ask",
             f"taint, over {allowing[0][0].rule}",
-            "the model had read text that nobody vouches for",
+            "the model had read untrusted text",
         )
 
     def consider(self, call: Call) -> list[Considered]:

@@ -1,4 +1,4 @@
-"""The grammar of a rule's ``program`` and ``arguments``, and how commands are held against it.
+"""The grammar of a rule's ``program`` and ``arguments``, and how commands are matched with it.
 
 A rule that allows must know exactly what will run: no shell in between, every word accounted for,
 no option that it does not list. A rule that asks or denies needs only a suspicion.
@@ -46,10 +46,10 @@ def fault_in(program: str, arguments: Sequence[str], options: Sequence[str]) -> 
     if "/" in program and not program.startswith("/"):
         return f"program {program!r}: give a bare name or an absolute path"
     if not program or any(mark in program for mark in "*?["):
-        return f"program {program!r}: a rule that allows names one program"
+        return f"program {program!r}: a rule that allows must name exactly one program"
     for token in arguments[:-1]:
         if token in (REST, PATHS):
-            return f"arguments: {token!r} can only stand at the end"
+            return f"arguments: {token!r} is allowed only at the end"
     kind = kind_of(program)
     loose = [word for word in (*arguments, *options) if word in OPEN or _is_glob(word)]
     if kind in RUNNERS and loose:
@@ -88,7 +88,7 @@ def why_not_arguments(
 ) -> str | None:
     """Why ``words`` do not fit ``tokens``, or None. ``folder`` is where relative paths start.
 
-    Options may stand wherever the leading words that are spelt out have been said.
+    Options may appear anywhere after the leading fixed words.
     """
     left = list(tokens)
     for word in words:
@@ -102,9 +102,9 @@ def why_not_arguments(
                 continue
             return f"the option {word!r} is not among its options"
         if token is None:
-            return f"{word!r} is one argument too many"
+            return f"{word!r} is an argument too many"
         if token not in OPEN:
-            return f"{word!r} stands where {token!r} is expected"
+            return f"{word!r} is given where {token!r} is expected"
         reason = paths.why_not(word, folder) if word.isprintable() else f"{word!r} is not plain"
         if reason is not None:
             return reason

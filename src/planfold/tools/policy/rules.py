@@ -1,4 +1,4 @@
-"""A policy's rules as settings say them, the call they are held against, and the verdict."""
+"""A policy's rules in the settings, the call that they are matched with, and the verdict."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PolicyDecision = Literal["allow", "ask", "deny"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rule of a policy, ``[[policy.rules]]`` in ``planfold.toml``. It holds for calls that
-    match everything it says; what it does not say matches every call.
+    """One rule of a policy, ``[[policy.rules]]`` in ``planfold.toml``. It applies to calls that
+    match all its fields; a field that is not set matches every call.
 
     - ``decision`` is "allow", "ask" or "deny"; ``tool`` is a tool's name or a pattern.
     - ``program``, ``arguments``, ``options``, ``cwd``, ``env`` and ``stdin`` are about commands;
       ``host``, ``method`` and ``path`` about URLs; ``path`` and ``action`` about files; ``where``
       (argument = pattern) about every other tool.
-    - ``secrets`` names those that a call may use unasked.
+    - ``secrets`` names those that a call may use without approval.
     - ``holds_for`` (``for`` in the file) says whose calls: "models" for what models propose, or
       "everybody".
-    - ``even_tainted`` lets a rule hold after the model has read untrusted text, where the tool
+    - ``even_tainted`` applies a rule after the model has read untrusted text, where the tool
       reaches neither the network nor a shell.
     - ``reason`` is shown to the person who is asked, and to the model that is refused.
 
@@ -78,7 +78,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call, as a policy sees it: secrets are references, results are filled in.
 
     ``server`` is the identity of the foreign server that offers the tool. ``proposed``: by a
-    model; ``tainted``: after it had read text that nobody vouches for.
+    model; ``tainted``: after it had read untrusted text.
     """
 
     tool: str
@@ -106,7 +106,7 @@ def fault_of(rule: Rule) -> str | None:
     if rule.program is None:
         for field in _COMMAND_FIELDS:
             if getattr(rule, field) != _DEFAULTS[field]:
-                return f"{field} says nothing without program"
+                return f"{field} has no effect without program"
     elif rule.host or rule.method or rule.path or rule.action or rule.where is not None:
         return "program does not go together with host, method, path, action or where"
     elif allows:

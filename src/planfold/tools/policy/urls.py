@@ -55,7 +55,9 @@ def parse_url(url: str) -> Target:
     if port == 0:
         raise Permanent(f"the URL {_shown(url)} names port 0")
     if "[" in parts.netloc and ":" not in (parts.hostname or ""):
-        raise Permanent(f"the URL {_shown(url)} has brackets around what is no IPv6 address")
+        raise Permanent(
+            f"the URL {_shown(url)} has brackets around something that is not an IPv6 address"
+        )
     path = quote(parts.path or "/", safe=PATH_SAFE)
     if parts.query:
         path += "?" + quote(parts.query, safe=PATH_SAFE)

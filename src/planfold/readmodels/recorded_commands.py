@@ -1,0 +1,256 @@
+"""The command that a decision was made from, read or rebuilt from the log alone.
+
+A small command is recorded beside its first event. A report of a worker, and a command that was
+too large to be recorded twice, are rebuilt from their events, so that deciding them leads to these
+events and no others. Where the events do not say enough (what a step would have cost that the
+budget did not allow) nothing is rebuilt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from planfold.compaction.errors import compact_error_message
+from planfold.eventstore.envelope import Envelope
+from planfold.planner import commands as c
+from planfold.planner import events as e
+from planfold.planner.outcomes import handle_executor_event
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import REPLANNING, Task, TaskStatus
+
+Attempts = Mapping[int, tuple[int, int]]
+"""Task and attempt of each event that dispatched one, by version."""
+
+REPEATED: Final = frozenset({"TaskProgressed", "TasksProposed", "ContextSummarised", "StepBegun"})
+"""Reports that one attempt may make several times under one causation id."""
+
+_STOPPED_ASKING: Final = "stopped when it asked: "
+_UNKNOWN: Final = "outcome unknown: "
+_MARK: Final = "\0reason\0"
+
+
+class Cause(NamedTuple):
+    """What a causation id says: the ``version`` of the event behind the command (None: it came
+    from outside the plan), and the ``name`` of the command or report."""
+
+    version: int | None
+    name: str
+
+
+def cause_of(envelope: Envelope) -> Cause:
+    """The cause of a recorded event."""
+    head = f"{envelope.aggregate_id}#"
+    cause = envelope.metadata.causation_id
+    if not cause.startswith(head):
+        return Cause(None, "")
+    version, _, name = cause[len(head) :].partition("/")
+    return Cause(int(version) if version.isdecimal() else None, name.partition(":")[0])
+
+
+def decided_at(envelope: Envelope) -> float:
+    """The time that the decision was given, in seconds since the epoch."""
+    return envelope.metadata.now or envelope.recorded_at
+
+
+def recorded_command(
+    state: PlannerState, events: Sequence[Envelope], attempts: Attempts
+) -> c.Command | None:
+    """The command whose first event is the first of ``events``, which share a causation id;
+    ``state`` is the plan before it. None where the log does not say it exactly."""
+    first = events[0]
+    if first.metadata.command is not None:
+        return _read(first.metadata.command)
+    cause = cause_of(first)
+    if cause.name == "Continue":
+        return c.Continue(decided_at(first))
+    if cause.name == "CompactContext":
+        return c.CompactContext()
+    if cause.version is not None and (made := attempts.get(cause.version)):
+        return _report(state, first, cause.name, *made)
+    return _asked(state, [envelope.event for envelope in events], first)
+
+
+def _read(command: Any) -> c.Command | None:
+    try:
+        (value,) = command.values()
+        read: c.Command = msgspec.json.decode(msgspec.json.encode(value), type=c.Command)
+    except (msgspec.MsgspecError, AttributeError, ValueError):
+        return None
+    return read
+
+
+def _report(
+    state: PlannerState, first: Envelope, name: str, task_id: int, attempt: int
+) -> c.Command | None:
+    task, rebuild = state.tasks.get(task_id), _REPORTS.get(name)
+    report = rebuild(state, task, first) if task is not None and rebuild is not None else None
+    if report is None:
+        return None
+    jitter = first.metadata.jitter
+    if jitter is None and isinstance(first.event, e.RetryScheduled):
+        return None
+    epoch = first.event.epoch if isinstance(first.event, e.StepStarted) else 0
+    return c.HandleExecutorEvent(
+        task_id, report, attempt, decided_at(first), 0.5 if jitter is None else jitter, epoch
+    )
+
+
+# --- reports of executors ------------------------------------------------------------------------
+
+
+def _completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    event = first.event
+    return c.TaskCompleted(event.result) if isinstance(event, e.TaskStatusUpdated) else None
+
+
+def _failed(state: PlannerState, _: Task, first: Envelope) -> c.ExecutorEvent | None:
+    """Whether another attempt would have failed as well is told by whether there is one."""
+    error = _error(state, first.event)
+    return None if error is None else c.TaskFailed(error, isinstance(first.event, e.RetryScheduled))
+
+
+def _error(state: PlannerState, event: Any) -> str | None:
+    """An error that is recorded as this one: the reported one may have been longer."""
+    if not isinstance(event, e.RetryScheduled | e.TaskStatusUpdated):
+        return None
+    error = event.error or ""
+    kept = compact_error_message(error, state.config.error_char_limit)
+    return error if kept == error else None
+
+
+def _needs_answer(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.TaskStatusUpdated(error=str(error)) if error.startswith(_STOPPED_ASKING):
+            return c.NeedsClarification(error.removeprefix(_STOPPED_ASKING))
+        case e.ClarificationRequested() as asked:
+            wait = _seconds(decided_at(first), asked.deadline)
+            if wait is None and asked.deadline is not None:
+                return None
+            completes = asked.then == "complete"
+            return c.NeedsClarification(
+                asked.question, asked.choices, asked.default, wait, completes, asked.key
+            )
+    return None
+
+
+def _seconds(now: float, deadline: float | None) -> float | None:
+    """The wait that ends at ``deadline``: a rounded one where the sum is not the same."""
+    if deadline is None:
+        return None
+    wait = deadline - now
+    return next((w for w in (round(wait, 3), round(wait, 6), wait) if now + w == deadline), None)
+
+
+def _progressed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    event = first.event
+    return c.TaskProgressed(event.note or "") if isinstance(event, e.TaskStatusUpdated) else None
+
+
+def _step_begun(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.StepStarted(_, key, about, request_hash, reserved):
+            return c.StepBegun(key, about, request_hash, reserved)
+    return None
+
+
+def _step_completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.StepRecorded(_, key, value, spent):
+            return c.StepCompleted(key, value, spent)
+    return None
+
+
+def _step_abandoned(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.StepFailed(_, key, error, spent):
+            return c.StepAbandoned(key, error, spent)
+    return None
+
+
+def _proposed(state: PlannerState, _: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.PlanRevised(removed, tasks, _, superseded):
+            known = any(spec.id in state.tasks for spec in tasks)
+            return c.TasksProposed(tasks, replace=bool(removed or superseded or known))
+    return None
+
+
+def _summarised(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.ContextCompacted(summary, covers=tuple(covers)):
+            return c.ContextSummarised(summary, covers)
+    return None
+
+
+def _unknown(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
+    match first.event:
+        case e.ClarificationRequested(started_at=started_at, ended=ended) as asked:
+            reason = _reason(state, task, asked)
+            return None if reason is None else c.OutcomeUnknown(reason, started_at, ended)
+        case e.TaskStatusUpdated(_, TaskStatus.Cancelled, error=str(said)):
+            return c.OutcomeUnknown(said.removeprefix(_UNKNOWN), ended=True)
+    error = _error(state, first.event)
+    return None if error is None else c.OutcomeUnknown(error, ended=True)
+
+
+def _reason(state: PlannerState, task: Task, asked: e.ClarificationRequested) -> str | None:
+    """The reason in the question that a person was asked: what the planner writes around it is
+    found by asking with a mark in its place."""
+    report = c.OutcomeUnknown(_MARK, asked.started_at, asked.ended)
+    for event in handle_executor_event(state, c.HandleExecutorEvent(task.id, report)):
+        if isinstance(event, e.ClarificationRequested):
+            before, _, after = event.question.partition(_MARK)
+            found = asked.question.removeprefix(before).removesuffix(after)
+            return found if before + found + after == asked.question else None
+        break
+    return None
+
+
+_REPORTS: Final[dict[str, Callable[[PlannerState, Task, Envelope], c.ExecutorEvent | None]]] = {
+    "TaskCompleted": _completed,
+    "TaskFailed": _failed,
+    "NeedsClarification": _needs_answer,
+    "TaskProgressed": _progressed,
+    "StepBegun": _step_begun,
+    "StepCompleted": _step_completed,
+    "StepAbandoned": _step_abandoned,
+    "TasksProposed": _proposed,
+    "ContextSummarised": _summarised,
+    "OutcomeUnknown": _unknown,
+}
+
+
+# --- commands of people and programs that were too large to be recorded -------------------------
+
+
+def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Command | None:
+    """A command of the same effect. ``events`` are all that share its causation id."""
+    approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
+    approved_by = approval.by if approval is not None else None
+    match first.event:
+        case e.TasksPlanned(title, goal, tasks, _, config):
+            return c.Initialize(title, tasks, goal, config, approved_by)
+        case e.PlanApproved(revision_hash, by):
+            return c.ApprovePlan(revision_hash, by)
+        case e.PlanRevised((), (spec,)) if spec.drafts:
+            return c.Replan(spec.description.removeprefix(REPLANNING))
+        case e.PlanRevised(_, tasks, _, superseded):
+            return c.RevisePlan(tasks, approved_by, superseded)
+        case e.BudgetAdded(budget, by):
+            return c.AddBudget(budget, by)
+        case e.PlanCancelled(reason):
+            return c.CancelPlan(reason)
+        case e.ContextCompacted(summary, covers=None):
+            return c.CompactContext(summary)
+        case e.ClarificationReceived(task_id, answer, by):
+            if task_id not in state.questions:
+                return c.ChangeAnswer(task_id, answer, by)
+            failed = first.event.leads_to == "fail"
+            answered = c.ClarificationProvided(answer, by, failed, first.event.result)
+            return c.HandleExecutorEvent(task_id, answered, now=decided_at(first))
+        case e.TaskStatusUpdated(task_id, TaskStatus.Completed, result):
+            return c.HandleExecutorEvent(task_id, c.TaskCompleted(result), now=decided_at(first))
+    return None
