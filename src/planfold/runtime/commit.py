@@ -40,8 +40,8 @@ class Round(msgspec.Struct, eq=False):
                 letter.answer.set_result(list(answer))
 
     def is_awaited(self) -> bool:
-        """Whether somebody outside waits until it is durable: a caller, a task that begins only
-        then, or another worker."""
+        """Whether a caller, another worker or a task that begins only then waits until it is
+        durable."""
         for letter in self.letters:
             if not letter.patient:
                 return True
@@ -62,7 +62,7 @@ class Round(msgspec.Struct, eq=False):
         return self.reservation is not None and task_id in self.reservation.leased
 
     def fences(self, basis: Basis) -> list[Fence]:
-        """The leases that its reports need; those that rest on this commit need none."""
+        """The leases that its reports need: none where this commit dispatched the attempt."""
         return [
             letter.fence
             for letter, answer in zip(self.letters, self.decision.answers, strict=True)
@@ -83,8 +83,8 @@ class Round(msgspec.Struct, eq=False):
 
 class Commit:
     """``version`` is the stream's before it. ``awaited``: it should be sent at once; ``urgent``: it
-    is about to be; ``full``: nothing more should begin that rests on it. ``basis`` is what attempts
-    rest on that it dispatched. ``quiet``: the status did not change. ``last`` is its last decision,
+    is about to be; ``full``: nothing more should begin before it. ``basis`` belongs to the attempts
+    that it dispatched. ``quiet``: the status did not change. ``last`` is its last decision,
     ``events`` counts its events, ``snapshot`` is the state after them, where it is to be saved."""
 
     last: Decision
@@ -100,7 +100,7 @@ class Commit:
         self.full = False
         self.quiet = True
         self.rounds: list[Round] = []
-        self.told: list[Round] = []  # without events, decided on these
+        self.eventless: list[Round] = []  # rounds without events, decided after these
         self.slots: Slots | None = None  # of the worker that takes its tasks
         self.snapshot: bytes | None = None
         self.events = 0
@@ -123,9 +123,9 @@ class Commit:
         ended = self._ended()
         for slots in workers if ended else ():
             slots.withdraw(self.aggregate_id, ended)
-        for decided in (*self.rounds, *self.told):
+        for decided in (*self.rounds, *self.eventless):
             decided.answer()
-            if decided.reservation is not None:
+            if decided.reservation is not None and decided.reservation.waiting:
                 decided.reservation.grant(self.basis)
 
     def fail(self) -> list[Letter]:
@@ -134,7 +134,7 @@ class Commit:
         for decided in self.rounds:
             if decided.reservation is not None:
                 decided.reservation.give_back()
-        decided_here = (*self.rounds, *self.told)
+        decided_here = (*self.rounds, *self.eventless)
         return [le for decided in decided_here for le in decided.letters if le.unanswered]
 
     def append(self) -> Append:

@@ -57,7 +57,8 @@ class Dispatcher:
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
         yields nothing. For the reports of workers: ``origin`` is the metadata of its events,
-        ``basis`` what its attempt rests on; ``patient`` lets its commit wait for further ones.
+        ``basis`` the commit that dispatched the attempt; ``patient`` lets the commit wait for
+        further decisions.
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
@@ -102,15 +103,16 @@ class Dispatcher:
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
 
-    def head(self, aggregate: Aggregate, aggregate_id: str) -> dict[str, Any] | None:
-        """What lists show, as last committed; None where the store has to be asked."""
+    def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
+        """The state where all of it is durable and no other process has written since; None where
+        the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
         if mailbox is None or mailbox.busy:  # a commit may be in the log and not yet known here
             return None
-        return mailbox.head or None if mailbox.current(self._store) else None
+        return mailbox.handler if mailbox.current(self._store) else None
 
     async def save_snapshots(self) -> None:
-        """Spare whoever goes on with these streams the folding. What cannot be saved is folded."""
+        """Save snapshots, so that the next reader of these streams need not fold them."""
         saving = [mailbox.save_snapshot(self._store) for mailbox in self._mailboxes.values()]
         await asyncio.gather(*saving, return_exceptions=True)
 
@@ -180,7 +182,7 @@ class Dispatcher:
             self._ask(self._verify(mailbox, Round(letters, decision)))
             return
         else:
-            mailbox.tell(Round(letters, decision))
+            mailbox.add_eventless(Round(letters, decision))
             self._outbox.urge(mailbox)
         self._decided(mailbox)
 
@@ -199,7 +201,7 @@ class Dispatcher:
         self._decided(mailbox)
 
     def _not_decided(self, mailbox: Mailbox, letters: Sequence[Letter], fault: Exception) -> None:
-        """The handler may have taken in a part: fold it again, and decide one by one."""
+        """The handler may have applied a part: fold it again, and decide one by one."""
         if len(letters) == 1 and mailbox.durable:
             letters[0].fail(fault)
             letters = []
@@ -241,9 +243,10 @@ class Dispatcher:
         self._outbox.urge(mailbox)
 
     def _flush(self) -> None:
-        """Send urgent commits, once every mailbox has decided whose turn it is."""
-        if self._outbox.urgent and not self._undecided:
-            self._outbox.flush()
+        """Send urgent commits once every mailbox has decided whose turn it is, or in the next turn
+        of the event loop."""
+        if self._outbox.urgent:
+            self._outbox.flush(soon=self._undecided > 0)
 
     def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
         """The store has answered."""

@@ -1,4 +1,4 @@
-"""``Letter``: a command on its way to the dispatcher. ``Basis``: what it rests on."""
+"""``Letter``: a command on its way to the dispatcher. ``Basis``: the commit that it depends on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from planfold.eventstore.port import Fence
 
 
 class Basis:
-    """A commit that attempts and their reports rest on: it may not be in the log yet.
+    """The commit that dispatched an attempt, for the attempt and its reports.
 
-    ``durable``: it is in the log. ``failed``: it is not, or that is not known; what rests on it
-    counts for nothing. Both False: it is on its way.
+    ``durable``: it is in the log. ``failed``: it is not, or that is not known; attempts and reports
+    that depend on it are void. Both False: it is in progress.
     """
 
     durable = False
@@ -27,7 +27,7 @@ LOG: Final = Basis()
 
 class Letter(Delivery, kw_only=True):
     """``answer`` gets what was decided once it is durable; ``fence`` is the lease that it needs.
-    ``patient``: nobody waits for its answer, and what it leads to may be done again."""
+    ``patient``: no caller waits for its answer, and what it leads to may be done again."""
 
     answer: asyncio.Future[list[Any]]
     fence: Fence | None = None

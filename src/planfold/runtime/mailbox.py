@@ -29,7 +29,7 @@ class Rewound(CorruptLog):
 class Mailbox:
     """The state that the next decision is made on is ``handler`` at ``version``: the log's, then
     the decisions of the ``sent`` commit, then those of the ``open`` one, which is not sent yet.
-    When a commit fails it is thrown away and folded again."""
+    When a commit fails it is discarded and folded again."""
 
     def __init__(
         self, aggregate: Aggregate, aggregate_id: str, grew: Callable[[int], None]
@@ -90,7 +90,7 @@ class Mailbox:
         return self.generation == store.generation(self.aggregate_id)
 
     async def read(self, store: EventStore) -> Handler[Any, Any]:
-        """The state as it stands in the log, for a reader: without what is not committed yet."""
+        """The state in the log, for a reader: without what is not committed yet."""
         while True:
             if self.busy:
                 self.held = True
@@ -104,7 +104,7 @@ class Mailbox:
                     return await self._load(store)
 
     async def load(self, store: EventStore) -> Handler[Any, Any]:
-        """The state as it stands in the log, for the decision that made this mailbox busy."""
+        """The state in the log, for the decision that made this mailbox busy."""
         async with self._loading:
             return await self._load(store)
 
@@ -131,7 +131,7 @@ class Mailbox:
             self.forget()
             return await self._fold(store)
         except BaseException:
-            self.forget()  # it may have taken in a part of what is new
+            self.forget()  # it may have applied a part of what is new
             raise
         if self.version != before:
             self.head = {}
@@ -205,11 +205,11 @@ class Mailbox:
         commit.add(decided, early=early)
         return commit
 
-    def tell(self, decided: Round) -> None:
-        """A decision without events is answered with the commit that it rests on."""
+    def add_eventless(self, decided: Round) -> None:
+        """A decision without events is answered with the commit that it depends on."""
         commit = self.open or self.sent
         assert commit is not None
-        commit.told.append(decided)
+        commit.eventless.append(decided)
 
     def send(self) -> Commit | None:
         """The open commit, which goes to the store; None while another one is there."""

@@ -18,21 +18,19 @@ Sent = Callable[[Mailbox, Commit, BaseException | None], None]
 
 class Outbox:
     """Sends the open commits of mailboxes: an urgent one with the next flush, any other after
-    2 ms. One commit of a mailbox is on its way at a time. ``sent`` gets what became of each;
-    ``urgent`` are the mailboxes whose commits go with the next flush."""
+    2 ms. One commit of a mailbox is in progress at a time. ``sent`` is called with the outcome of
+    each; ``urgent`` are the mailboxes whose commits go with the next flush."""
 
     def __init__(self, store: EventStore, sent: Sent) -> None:
         self._store = store
         self._sent = sent
         self.urgent: list[Mailbox] = []
         self._gathering: list[Mailbox] = []  # until the timer is over
+        self._handle: asyncio.Handle | None = None  # of a flush in the next turn
 
     def urge(self, mailbox: Mailbox) -> None:
-        """Its open commit goes with the next flush, in the next turn of the event loop at the
-        latest."""
+        """Its open commit goes with the next flush."""
         if mailbox.open is not None and not mailbox.open.urgent:
-            if not self.urgent:
-                asyncio.get_running_loop().call_soon(self.flush)
             mailbox.open.urgent = True
             self.urgent.append(mailbox)
 
@@ -50,8 +48,13 @@ class Outbox:
             self.urge(mailbox)
         self.flush()
 
-    def flush(self) -> None:
-        """Send the urgent ones."""
+    def flush(self, *, soon: bool = False) -> None:
+        """Send the urgent ones, now or in the next turn of the event loop."""
+        if soon:
+            if self._handle is None:
+                self._handle = asyncio.get_running_loop().call_soon(self.flush)
+            return
+        self._handle = None
         if not self.urgent:
             return
         urgent, self.urgent = self.urgent, []
@@ -81,6 +84,6 @@ class Outbox:
 
     def _over(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
         self._sent(mailbox, commit, fault)
-        if mailbox.open is not None and mailbox.open.urgent:  # it could not be sent meanwhile
+        if mailbox.open is not None and mailbox.open.urgent:  # it waited for this one
             self.urgent.append(mailbox)
             asyncio.get_running_loop().call_soon(self.flush)

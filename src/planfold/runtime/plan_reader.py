@@ -191,13 +191,13 @@ class PlanReader:
 
     async def status(self, plan_id: str) -> PlanStatus:
         """The status of a plan. Raises NotFound."""
-        head = self.dispatcher.head(PLAN, plan_id)
-        if head is None:
-            stream = await self.store.head(plan_id)
-            if stream is None or stream.stream_id != PLAN.stream_id:
-                raise await self._missing(plan_id)
-            head = stream.head
-        return PlanStatus(head["status"])
+        planner = self.dispatcher.settled(PLAN, plan_id)
+        if isinstance(planner, Planner):
+            return planner.state.status
+        stream = await self.store.head(plan_id)
+        if stream is None or stream.stream_id != PLAN.stream_id:
+            raise await self._missing(plan_id)
+        return PlanStatus(stream.head["status"])
 
     async def _missing(self, plan_id: str) -> NotFound:
         archived = await self.store.transfer.tombstones([plan_id])
@@ -235,7 +235,11 @@ class PlanReader:
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.status_ticket(plan_id)
-            if await self.status(plan_id) in wanted:
+            planner = self.dispatcher.settled(PLAN, plan_id)
+            if isinstance(planner, Planner):
+                if planner.state.status in wanted:
+                    return plan_view(plan_id, planner.state)
+            elif await self.status(plan_id) in wanted:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()

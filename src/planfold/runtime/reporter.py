@@ -71,7 +71,7 @@ class Observer(Protocol):
 
 
 class Unobserved:
-    """The observer of a worker that nobody looks at."""
+    """The observer of a worker without one."""
 
     def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
         """See :class:`Observer`."""
@@ -83,7 +83,7 @@ class Unobserved:
 def as_planfold_error(
     fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
 ) -> PlanfoldError:
-    """The fault itself, or one of ``kind`` that tells of a fault that nobody foresaw."""
+    """The fault itself, or one of ``kind`` that describes an unexpected fault."""
     if isinstance(fault, PlanfoldError):
         return fault
     return kind(f"{about}{type(fault).__name__}: {fault}")

@@ -67,7 +67,7 @@ class Runner:
         if attempt.basis.failed or (attempt.lost and not isinstance(outcome, TaskCompleted)):
             return
         if attempt.cut_off and isinstance(outcome, TaskFailed):
-            return  # by the end of this worker, and not by itself
+            return  # because this worker ends
         attempt.to_release = None
         self.done(attempt)
         try:

@@ -24,8 +24,8 @@ Reserved = tuple[str, int, int]
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 
-    The worker's leases set ``begin``, which is called with the leases that a commit gives and what
-    they rest on, and ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is
+    The worker's leases set ``begin``, which is called with the leases that a commit gives and its
+    basis, and ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is
     called when a commit failed, or its answer was lost.
     """
 
@@ -114,8 +114,7 @@ class Reservation:
 
     def grant(self, basis: Basis) -> None:
         """The commit succeeded: begin the rest."""
-        if self.waiting:
-            self._grant(self.waiting, basis)
+        self._grant(self.waiting, basis)
 
     def _grant(self, taken: Dispatched, basis: Basis) -> None:
         self.slots.grant([self._lease(change, version) for change, version in taken], basis)
