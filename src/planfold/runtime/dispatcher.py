@@ -56,9 +56,8 @@ class Dispatcher:
         """Decide ``command``; returns its own events once they are durable.
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
-        yields nothing. For the reports of workers: ``origin`` is the metadata of its events,
-        ``basis`` the commit that dispatched the attempt; ``patient`` lets the commit wait for
-        further decisions.
+        yields nothing. Workers give the metadata of their reports (``origin``), the commit that
+        dispatched the attempt (``basis``), and whether it may wait for more (``patient``).
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
@@ -107,7 +106,7 @@ class Dispatcher:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or mailbox.busy:  # a commit may be in the log and not yet known here
+        if mailbox is None or mailbox.busy or not mailbox.version:  # nothing, or not known here yet
             return None
         return mailbox.handler if mailbox.current(self._store) else None
 
