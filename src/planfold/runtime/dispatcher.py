@@ -207,7 +207,7 @@ class Dispatcher:
         else:
             mailbox.one_by_one = True
         mailbox.put_back([*mailbox.give_up(), *letters])
-        mailbox.held = not mailbox.durable
+        mailbox.held = mailbox.held or not mailbox.durable  # readers may wait for the rest
         self._decided(mailbox)
 
     def _decided(self, mailbox: Mailbox) -> None:
