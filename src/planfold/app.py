@@ -28,7 +28,7 @@ from planfold.planner.commands import (
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
-from planfold.runtime.blockers import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
+from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import check_text
@@ -284,7 +284,7 @@ class App(PlanDecisions):
                 if status in WAITING:
                     reason = waits_for_person((await self.planner(plan_id)).state)
                 elif time.monotonic() >= look_at:
-                    reason = await self._waits_for_worker(plan_id, worker)
+                    reason = await missing_worker(self, self.executors, plan_id, worker.owner)
                     look_at = time.monotonic() + LOOK_EVERY_S
                 if reason is not None:
                     return replace(await self.view(plan_id), stopped_because=reason)
@@ -292,16 +292,6 @@ class App(PlanDecisions):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_S):
                         await ticket.wait()
-
-    async def _waits_for_worker(self, plan_id: str, worker: Worker) -> str | None:
-        """The worker that the plan needs, where nothing else can advance it."""
-        version = await self.store.version(plan_id)
-        state = (await self.planner(plan_id)).state
-        tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
-        if not tasks or await self.store.version(plan_id) != version:
-            return None
-        remedy = "this process has none: add it to tools= or start a worker that has it"
-        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
