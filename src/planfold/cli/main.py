@@ -33,7 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "log": ("views", "Print what happened, event by event."),
     "replay": ("comparison", "Decide a plan's commands again and compare with its log."),
     "diff": ("comparison", "Compare two plans, or two versions of one."),
-    "graph": ("views", "Draw a plan as text, DOT or SVG."),
+    "graph": ("graph", "Draw a plan's graph and timeline: text, DOT, SVG or HTML."),
     "answer": ("decisions", "Answer a question, or change an answer."),
     "approve": ("decisions", "Approve a plan, so that it can start."),
     "reject": ("decisions", "Refuse a plan that waits for approval."),

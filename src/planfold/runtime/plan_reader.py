@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from planfold.errors import NotFound
 from planfold.eventstore.checkpoint import Checkpoint
@@ -153,6 +153,14 @@ class PlanReader:
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
         return ledger_of(await self._timeline(plan_id), self.store.clock())
+
+    async def picture(self, plan_id: str, form: Literal["svg", "html"] = "svg") -> str:
+        """A plan's graph with the state of its tasks, and its timeline: as SVG, or as a page with
+        a table of the tasks. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.picture import Picture  # most programs need none
+
+        picture = Picture(await self._timeline(plan_id), self.store.clock())
+        return picture.svg() if form == "svg" else picture.html()
 
     async def what_if(
         self,

@@ -244,9 +244,9 @@ def _json_line(aggregate_id: str, event: Any) -> Line:
 
 async def _line(app: App, plan_id: str, event: Any) -> Line:
     from planfold.cli.event_text import words_for
-    from planfold.cli.preview import name_of
     from planfold.cli.progress import QUIET_VERBS
     from planfold.cli.terminal import clean, clock
+    from planfold.readmodels.labels import name_of
 
     words = words_for(event)
     if words.verb in QUIET_VERBS or words.task_id is None:
