@@ -181,5 +181,5 @@ def test_a_large_plan_is_a_picture_of_moderate_size(play: type[Played]) -> None:
 def test_the_pictures_of_the_documentation_are_as_drawn(name: str) -> None:
     drawn = EXAMPLES[name]().picture().svg()
     assert (IMAGES / name).read_text(encoding="utf-8") == drawn, (
-        "run: .venv/bin/python tests/pictures/example_pictures.py"
+        "run: .venv/bin/python tests/readmodels/example_pictures.py"
     )

@@ -1,6 +1,6 @@
 """Plans that are played on paper, and their pictures; writes those of the documentation:
 
-.venv/bin/python tests/pictures/example_pictures.py
+.venv/bin/python tests/readmodels/example_pictures.py
 """
 
 from __future__ import annotations
