@@ -14,7 +14,7 @@ from planfold.readmodels.picture_style import box, escaped, words
 _FIRST_SEEN = (
     "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "completed"
 )  # fmt: skip
-_COLUMNS = 33  # of 13 pixels text that fit into a box
+_COLUMNS = 29  # of 13 pixels text that fit into a box
 
 
 def graph_elements(

@@ -82,6 +82,7 @@ class _Tracer:
         self._plan_id, self._content = plan_id, content
         self._timeline = Timeline(plan_id)
         self._root = span_id_of(event_id(plan_id, 1))
+        self._specs: dict[int, TaskSpec] = {}  # also of tasks that a revision dropped
         self._spans: list[TraceSpan] = []
         self._waits: list[PhaseSpan] = []
         self._began: dict[tuple[int, int], str] = {}  # (task, attempt) -> span
@@ -94,17 +95,18 @@ class _Tracer:
 
     def apply(self, envelope: Envelope) -> None:
         event, at = envelope.event, envelope.recorded_at
-        specs = {i: task.spec for i, task in self._timeline.state.tasks.items()}
         closed = self._timeline.apply(envelope)
         by_task: dict[int, list[PhaseSpan]] = {}
         for span in closed:
             by_task.setdefault(span.task_id, []).append(span)
         for task_id, spans in by_task.items():
             self._waits += [s for s in spans if s.phase in _WAITS and s.end != s.start]
-            spec = specs.get(task_id)
+            spec = self._specs.get(task_id)
             if spec is not None:
                 self._close(spec, spans, envelope)
         match event:
+            case e.TasksPlanned() | e.PlanRevised():
+                self._specs |= {spec.id: spec for spec in event.tasks}
             case e.TaskDispatched():
                 span_id = span_id_of(envelope.event_id)
                 self._began[event.task_id, event.attempt] = span_id
@@ -119,8 +121,8 @@ class _Tracer:
                 self._end_step(event.task_id, event.key, at, value=event.value, spent=event.spent)
             case e.StepFailed():
                 self._end_step(event.task_id, event.key, at, error="failed", text=event.error)
-            case e.PlanApproved() | e.PlanRevised() | e.PlanCancelled() | e.BudgetAdded():
-                self._marks.append((at, type(event).__name__))
+        if isinstance(event, e.PlanApproved | e.PlanRevised | e.PlanCancelled | e.BudgetAdded):
+            self._marks.append((at, type(event).__name__))
 
     def finish(self) -> Trace:
         state = self._timeline.state
