@@ -31,6 +31,7 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.facts import Logged
 from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
@@ -307,7 +308,7 @@ class App(PlanDecisions):
         Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
         run get ``drain_s`` seconds (``settings.drain_s``) to end before they are interrupted.
         ``observer`` gets the recorded events and the faults; without one, faults are logged to
-        "planfold".
+        "planfold". Recorded events are logged to "planfold.plans".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.
@@ -336,7 +337,7 @@ class App(PlanDecisions):
             aggregates=self.aggregates,
             workspace=workspace,
             files_dir=files_dir(settings, workspace),
-            observer=observer or LoggingObserver(),
+            observer=Logged(observer or LoggingObserver()),
         )
 
 

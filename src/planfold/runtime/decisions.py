@@ -27,6 +27,7 @@ from planfold.planner.commands import (
 from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN
+from planfold.runtime.facts import log_facts
 from planfold.runtime.inputs import check_text, recordable_command
 from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
@@ -200,7 +201,7 @@ class PlanDecisions(PlanReader):
             check_text("command_id", command_id)
         command = recordable_command(command)
         try:
-            return await self.dispatcher.send(
+            events = await self.dispatcher.send(
                 PLAN,
                 plan_id,
                 command,
@@ -211,6 +212,8 @@ class PlanDecisions(PlanReader):
         except NotFound:
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
+        log_facts(plan_id, events)
+        return events
 
 
 def _recorded(result: Any) -> Any:
