@@ -31,7 +31,7 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.facts import Logged
+from planfold.runtime.facts import log_facts
 from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
@@ -79,7 +79,7 @@ class App(PlanDecisions):
         knows_tools: bool = True,
     ) -> None:
         every_step = settings.durability == "every-step"
-        super().__init__(store, Dispatcher(store, every_step=every_step))
+        super().__init__(store, Dispatcher(store, every_step=every_step, committed=log_facts))
         self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors
@@ -337,7 +337,7 @@ class App(PlanDecisions):
             aggregates=self.aggregates,
             workspace=workspace,
             files_dir=files_dir(settings, workspace),
-            observer=Logged(observer or LoggingObserver()),
+            observer=observer or LoggingObserver(),
         )
 
 

@@ -30,7 +30,9 @@ def test_a_run_logs_json() -> None:
     assert [line["event"] for line in found] == [
         "TasksPlanned",
         "PlanApproved",
+        "TaskDispatched",
         "TaskStatusUpdated",
+        "PlanningCompleted",
     ]
     assert not logging.getLogger("planfold").handlers, "the next command does not log"
     assert "{" not in call("run", "--yes", write_plan(sh("a", "true"))).stderr
@@ -43,5 +45,5 @@ def test_a_worker_logs_json() -> None:
     worker.send_signal(signal.SIGTERM)
     code, _, errors = ended(worker)
     assert code == 0
-    assert [line["event"] for line in lines(errors)] == ["TaskStatusUpdated"]
+    assert [line["event"] for line in lines(errors)] == ["TaskStatusUpdated", "PlanningCompleted"]
     assert all(line["time"].endswith("+00:00") for line in lines(errors))

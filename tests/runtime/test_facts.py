@@ -38,13 +38,16 @@ async def test_a_run_is_logged_fact_by_fact(
     assert records(caplog) == [
         ("INFO", "TasksPlanned", None, None),
         ("INFO", "PlanApproved", None, None),
+        ("INFO", "TaskDispatched", 1, None),
         ("INFO", "TaskStatusUpdated", 1, "completed"),
+        ("INFO", "TaskDispatched", 2, None),
         ("WARNING", "TaskStatusUpdated", 2, "failed"),
+        ("INFO", "PlanningCompleted", None, None),
     ]
     found = [r for r in caplog.records if r.name == "planfold.plans"]
     assert {(r.plan_id, r.correlation_id) for r in found} == {(PLAN_ID, PLAN_ID)}
-    assert "it is broken" in found[-1].error
-    assert found[2].getMessage() == "p task 1: TaskStatusUpdated completed"
+    assert "it is broken" in found[-2].error
+    assert found[3].getMessage() == "p task 1: TaskStatusUpdated completed"
     assert "secret" not in str([vars(record) for record in found])
 
 
@@ -65,10 +68,11 @@ async def test_what_time_brings_about_is_logged(
             retry = RetryPolicy(attempts=2, base=0.001)
             await submit(app, task("flaky", retry=retry))
             await finish(app)
-    assert [(level, event) for level, event, *_ in records(caplog)][2:] == [
+    assert [(level, event) for level, event, *_ in records(caplog)][3:] == [
         ("WARNING", "RetryScheduled"),
         ("INFO", "TaskDispatched"),
         ("INFO", "TaskStatusUpdated"),
+        ("INFO", "PlanningCompleted"),
     ]
 
 

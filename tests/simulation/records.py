@@ -128,7 +128,13 @@ class Records:
         state = plan.planner.state
         spec = state.tasks[event.task_id].spec
         expected = [state.tasks[number].result for number in spec.depends_on if spec.tool]
-        arguments = event.arguments if event.arguments is not None else spec.tool.arguments if spec.tool else None
+        arguments = (
+            event.arguments
+            if event.arguments is not None
+            else spec.tool.arguments
+            if spec.tool
+            else None
+        )
         inputs = inputs_of(arguments)
         if inputs != expected:
             self._violated(

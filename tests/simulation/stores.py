@@ -208,7 +208,9 @@ class SimulatedStore(SqliteStore):
     def watch_other_processes(self) -> None: ...
 
     async def load(self, *args: Any, **rest: Any) -> Any:
-        return await self._line.call("load", lambda: super(SimulatedStore, self).load(*args, **rest))
+        return await self._line.call(
+            "load", lambda: super(SimulatedStore, self).load(*args, **rest)
+        )
 
     async def version(self, aggregate_id: str) -> int:
         return await self._line.call(

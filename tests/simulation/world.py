@@ -338,9 +338,7 @@ class World:
         answer = self.random.choice(question.choices or ("text",))
         result = {"result": {"run": -1}} if question.then == "outcome" and answer == "done" else {}
         report = ClarificationProvided(answer, "a person", **result)
-        await self._send(
-            plan_id, HandleExecutorEvent(question.task_id, report, now=self.clock())
-        )
+        await self._send(plan_id, HandleExecutorEvent(question.task_id, report, now=self.clock()))
 
     def _whim(self, plan_id: str, view: Any) -> Any:
         random = self.faults.of("person")
@@ -353,7 +351,9 @@ class World:
         if kind == "cancel task":
             return CancelTask(task.id, random.random() < 0.5)
         if kind == "retry":
-            failed = [t for t in view.tasks if t.status in (TaskStatus.Failed, TaskStatus.Cancelled)]
+            failed = [
+                t for t in view.tasks if t.status in (TaskStatus.Failed, TaskStatus.Cancelled)
+            ]
             return RetryTask(random.choice(failed).id) if failed else None
         if kind == "revise":
             return make_revision(random, self.records.plans[plan_id].planner.state)

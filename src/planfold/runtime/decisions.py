@@ -27,7 +27,6 @@ from planfold.planner.commands import (
 from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.facts import log_facts
 from planfold.runtime.inputs import check_text, recordable_command
 from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
@@ -212,7 +211,6 @@ class PlanDecisions(PlanReader):
         except NotFound:
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
-        log_facts(plan_id, events)
         return events
 
 

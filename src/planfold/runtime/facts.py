@@ -7,10 +7,8 @@ Results, answers, titles and notes are left out; errors are in, since a log is r
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any, Final
 
-from planfold.errors import PlanfoldError
 from planfold.planner.events import (
     ContextCompacted,
     RetryScheduled,
@@ -20,40 +18,31 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.tasks import TaskStatus
-from planfold.runtime.reporter import Observer
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.commit import Commit
 
 FIELDS: Final = (
     "plan_id", "task_id", "correlation_id", "event", "attempt", "status", "outcome", "error",
 )  # fmt: skip
+_FAILURES: Final = (TaskStatusUpdated, RetryScheduled)
 _QUIET: Final = (ContextCompacted, StepFailed, StepRecorded, StepStarted)
 _log = logging.getLogger("planfold.plans")
 
 
-def log_facts(plan_id: str, events: Sequence[Any]) -> None:
-    """Log events of a plan: failures as warnings, steps and notes at level DEBUG, all others at
-    INFO."""
-    if not _log.isEnabledFor(logging.WARNING):
+def log_facts(commit: Commit) -> None:
+    """Log the events of a commit if they are of a plan: failures as warnings, steps and notes at
+    level DEBUG, all others at INFO."""
+    if commit.stream_id != PLAN.stream_id or not _log.isEnabledFor(logging.WARNING):
         return
-    for event in events:
-        level = _level(event)
-        if _log.isEnabledFor(level):
-            _log.log(level, *_message(plan_id, event), extra=_fields(plan_id, event))
-
-
-class Logged:
-    """An observer whose worker's facts are logged, too."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-
-    def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
-        """See :class:`Observer`."""
-        log_facts(aggregate_id, events)
-        self._observer.reported(aggregate_id, events)
-
-    def trouble(self, fault: PlanfoldError) -> None:
-        """See :class:`Observer`."""
-        self._observer.trouble(fault)
+    only_failures = not _log.isEnabledFor(logging.INFO)
+    for decided in commit.rounds:
+        for event, _ in decided.decision.events:
+            if only_failures and not isinstance(event, _FAILURES):
+                continue
+            level = _level(event)
+            if _log.isEnabledFor(level):
+                plan_id = commit.aggregate_id
+                _log.log(level, *_message(plan_id, event), extra=_fields(plan_id, event))
 
 
 def _level(event: Any) -> int:

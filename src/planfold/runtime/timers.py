@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Due
-from planfold.runtime.aggregate import PLAN, Aggregate
+from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.facts import log_facts
 from planfold.runtime.worker_loop import EVERY_S
 
 AT_ONCE = 100  # streams that are looked at in one round
@@ -75,11 +74,7 @@ class Timers:
             command = handler.outlook((), now).command
             if command is not None:
                 name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
-                events = await self._dispatcher.send(
-                    aggregate, due.aggregate_id, command, command_id=name
-                )
-                if due.stream_id == PLAN.stream_id:
-                    log_facts(due.aggregate_id, events)
+                await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
         except PlanfoldError as fault:  # the others are still due
             if not isinstance(fault, Transient):
                 self._stuck[due] = asyncio.get_running_loop().time() + STUCK_PAUSE_S
