@@ -1,4 +1,4 @@
-"""Two plans compared, or one plan at two versions: where they diverge, and what came of it."""
+"""Two plans compared, or one plan at two versions: where they diverge, and how each ended."""
 
 from __future__ import annotations
 
