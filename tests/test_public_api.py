@@ -39,17 +39,17 @@ PUBLIC = {
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected
-        ModelUnavailable Models NeedsClarification Outcome OutcomeUnknown PythonTool
+        ModelUnavailable NeedsClarification Outcome OutcomeUnknown PythonTool
         TaskCompleted TaskFailed Tool ToolExecutor Toolbox compact_error_message compact_thread
     """,
     planfold.log: """
-        Aggregate Checkpoint Consumer Divergence Envelope EventType Handler Log Metadata
+        Aggregate Checkpoint Consumer Divergence Envelope Handler Log Metadata
         Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
-        TaskDifference Undecoded event_types events
+        TaskDifference Undecoded events
     """,
     planfold.testing: """
         Answer ManualClock Message Request Scenario ScriptedModel ToolRequest ToolRun
-        ToolSchema Usage check_golden given run_tool task_for
+        ToolSchema Usage check_golden given run_tool
     """,
 }
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,13 +27,11 @@ from planfold.tools.secrets import Secrets
 if TYPE_CHECKING:
     from planfold.executors.python import PythonTool
 
-    ToolSource = PythonTool[..., Any] | ModuleType | str
-
 
 @asynccontextmanager
 async def assembled(
     settings: Settings,
-    tools: Iterable[ToolSource] = (),
+    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
     executors: Executors | None = None,
     models: Models | None = None,
 ) -> AsyncIterator[Executors]:

@@ -9,8 +9,6 @@ from planfold.errors import PlanfoldError
 from planfold.llm.model import Answer, Request, Usage
 from planfold.planner.budget import Spend
 
-Reply = Answer | str | PlanfoldError | Callable[[Request], "Answer | str"]
-
 
 class ScriptedModel:
     """Gives the ``replies`` one after the other; ``requests`` holds what it was asked.
@@ -32,7 +30,11 @@ class ScriptedModel:
     """
 
     def __init__(
-        self, replies: Iterable[Reply], *, name: str = "scripted", chunk: int = 16
+        self,
+        replies: Iterable[Answer | str | PlanfoldError | Callable[[Request], Answer | str]],
+        *,
+        name: str = "scripted",
+        chunk: int = 16,
     ) -> None:
         self.name = name
         self.requests: list[Request] = []

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from planfold.testing.clock import ManualClock as ManualClock
     from planfold.testing.executors import ToolRun as ToolRun
     from planfold.testing.executors import run_tool as run_tool
-    from planfold.testing.executors import task_for as task_for
     from planfold.testing.golden import check_golden as check_golden
     from planfold.testing.scenario import Scenario as Scenario
     from planfold.testing.scenario import given as given
@@ -32,7 +31,7 @@ _HOMES = {
     "planfold.llm.model": ("Answer", "Request", "ToolSchema", "Usage"),
     "planfold.llm.scripted": ("ScriptedModel",),
     "planfold.testing.clock": ("ManualClock",),
-    "planfold.testing.executors": ("ToolRun", "run_tool", "task_for"),
+    "planfold.testing.executors": ("ToolRun", "run_tool"),
     "planfold.testing.golden": ("check_golden",),
     "planfold.testing.scenario": ("Scenario", "given"),
 }
