@@ -74,12 +74,6 @@ RECORDED = {
     "src/planfold/planner/revisions.py",
 }
 DATA = "src/planfold/drafting/text/"
-# Not rewritten yet.
-LATER = {
-    f"src/planfold/runtime/{name}.py"
-    for name in ("attempt", "dispatcher", "leases", "mailbox", "reporter", "runner", "slots")
-}
-
 Line = tuple[int, str]
 
 
@@ -143,8 +137,7 @@ def stumbles(lines: Iterator[Line]) -> list[str]:
 
 @pytest.mark.parametrize("path", [*PAGES, *MODULES, *QUERIES], ids=name_of)
 def test_a_text_is_plain(path: Path) -> None:
-    if name_of(path) not in LATER:
-        assert stumbles(texts(path)) == []
+    assert stumbles(texts(path)) == []
 
 
 def test_a_word_is_found_in_comments_docstrings_messages_and_pages() -> None:

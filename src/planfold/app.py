@@ -79,7 +79,8 @@ class App(PlanDecisions):
         *,
         knows_tools: bool = True,
     ) -> None:
-        super().__init__(store, Dispatcher(store))
+        every_step = settings.durability == "every-step"
+        super().__init__(store, Dispatcher(store, every_step=every_step))
         self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors

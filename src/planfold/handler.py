@@ -49,7 +49,8 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Work for an executor begins: one row in the task queue.
 
     ``tool`` is what a worker needs to run it (a tool's name; for a task without one, its route);
-    tasks of a higher ``priority`` are granted first.
+    tasks of a higher ``priority`` are granted first. ``safe``: it may run again after a crash, so
+    it may begin before its dispatch is durable.
     """
 
     task_id: int
@@ -57,6 +58,7 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     route: str
     tool: str = ""
     priority: int = 0
+    safe: bool = False
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):

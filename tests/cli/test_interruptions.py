@@ -84,6 +84,7 @@ def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
     plan = json.loads(Path(waiting_plan(effect="once")).read_text())
     process = start("run", "--yes", write_plan(*plan["tasks"][:2], user))
     wait_for_task("b-began")
+    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
     process.kill()
     ended(process)
     out = called("resume", code=3)
@@ -105,6 +106,7 @@ def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
 def test_kill_then_resume_does_nothing_twice() -> None:
     process = start("run", "--yes", waiting_plan())
     wait_for_task("b-began")
+    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
     process.kill()
     ended(process)
     assert "waits for a worker" in called("show")
@@ -119,6 +121,7 @@ def test_kill_then_resume_does_nothing_twice() -> None:
 def test_cancel_after_a_kill() -> None:
     process = start("run", "--yes", waiting_plan())
     wait_for_task("b-began")
+    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
     process.kill()
     ended(process)
     called("cancel")

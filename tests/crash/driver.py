@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,14 @@ SHAPES = {
         _task("keyed", 5, 2, 3),
         _task("once", 6, 4, 5),
     ],
+    "draws": [  # safe tasks return another value each time, and effects rest on them
+        _task("draw", 1),
+        _task("draw", 2, 1),
+        _task("keyed", 3, 2),
+        _task("draw", 4),
+        _task("draw", 5, 3, 4),
+        _task("once", 6, 5),
+    ],
 }
 
 
@@ -72,9 +81,9 @@ class Ledger:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._points = points
 
-    def effect(self, tool: str, number: int, key: str) -> None:
+    def effect(self, tool: str, number: int, key: str, inputs: list[Any]) -> None:
         self._points.reach("before an effect")
-        os.write(self._file, json.dumps([tool, number, key]).encode() + b"\n")
+        os.write(self._file, json.dumps([tool, number, key, inputs]).encode() + b"\n")
         self._points.reach("after an effect")
 
     def holds(self, number: int) -> bool:
@@ -84,12 +93,12 @@ class Ledger:
 def _tools(ledger: Ledger) -> list[Any]:
     @planfold.tool(effect="once")
     async def once(number: int, inputs: list[Any], context: planfold.TaskContext) -> str:
-        ledger.effect("once", number, context.idempotency_key)
+        ledger.effect("once", number, context.idempotency_key, inputs)
         return None
 
     @planfold.tool(effect="keyed")
     async def keyed(number: int, inputs: list[Any], context: planfold.TaskContext) -> Any:
-        ledger.effect("keyed", number, context.idempotency_key)
+        ledger.effect("keyed", number, context.idempotency_key, inputs)
         return {"number": number, "inputs": inputs}
 
     @planfold.tool(effect="safe")
@@ -97,12 +106,16 @@ def _tools(ledger: Ledger) -> list[Any]:
         return [number, *inputs]
 
     @planfold.tool(effect="safe")
+    async def draw(number: int, inputs: list[Any]) -> Any:
+        return [number, secrets.token_hex(4), *inputs]
+
+    @planfold.tool(effect="safe")
     async def flaky(number: int, inputs: list[Any], context: planfold.TaskContext) -> Any:
         if context.attempt == 1:
             raise RuntimeError("the first attempt fails")
         return [number, *inputs]
 
-    return [once, keyed, safe, flaky]
+    return [once, keyed, safe, draw, flaky]
 
 
 def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:

@@ -150,7 +150,7 @@ class TestRead:
         (root / "a").write_text("x")
         assert "count from 1" in await refused(root, "read_file", path="a", first_line=0)
         error = await refused(root, "read_file", path="a", first_line=3, last_line=2)
-        assert "not before" in error
+        assert "must not be before" in error
 
     def test_a_file_without_an_end(self) -> None:
         with in_file(b"x" * 2000) as descriptor, pytest.raises(Permanent, match="use shell"):

@@ -53,7 +53,7 @@ def test_what_waits_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailboxes_module, "CACHED_STATES", 1)
     mailboxes = Mailboxes()
     first = mailboxes.make(PLAN, "first")
-    first.busy = True
+    first.deciding = True
     mailboxes.make(PLAN, "second")
     assert mailboxes.get((PLAN.stream_id, "first")) is first
 

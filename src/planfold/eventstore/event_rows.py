@@ -42,7 +42,11 @@ def new_events(codec: Codec, append: Append, recorded_at: float) -> list[NewEven
     known: Metadata | None = None
     about = b""
     text = ""
-    for version, (event, metadata) in enumerate(append.events, append.expected_version + 1):
+    times = append.times
+    for place, (event, metadata) in enumerate(append.events):
+        version = append.expected_version + place + 1
+        if times and times[place] != recorded_at:
+            recorded_at, known = times[place], None
         if metadata is not known:
             about = encode_metadata(metadata, aggregate_id, recorded_at)
             known, text = metadata, about.decode()

@@ -48,7 +48,8 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     ``due_at`` is when the stream wants to be continued (seconds since the epoch).
 
     ``now`` is the time that the decision was made at: its events are recorded at it, and leases
-    count from it unless the store's clock is later. None: the store's clock.
+    count from it unless the store's clock is later. None: the store's clock. ``times``: when each
+    event is recorded instead, where that differs.
 
     ``quiet``: the ``status`` in ``head`` is the one before, so those who wait for another status
     need not look.
@@ -67,6 +68,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     leased: frozenset[int] = frozenset()
     now: float | None = None
     quiet: bool = False
+    times: Sequence[float] = ()
 
 
 class StreamHead(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
-from planfold.planner.tasks import PlanStatus, TaskStatus
+from planfold.planner.tasks import Effect, PlanStatus, TaskStatus
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
@@ -137,7 +137,8 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
                 spec, priority = state.tasks[task_id].spec, state.config.priority
                 route = spec.queue_route
                 tool = spec.tool.name if spec.tool else route
-                changes.append((place, Enqueue(task_id, attempt, route, tool, priority)))
+                safe = spec.effect is Effect.Safe
+                changes.append((place, Enqueue(task_id, attempt, route, tool, priority, safe)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):
                     changes.append((place, Settle(task_id)))

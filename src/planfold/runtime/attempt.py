@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
@@ -11,6 +11,7 @@ from planfold.executors.executor import Executor, Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect
+from planfold.runtime.letter import LOG, Basis
 
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
@@ -19,14 +20,16 @@ MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 class Attempt:
     """Runs an executor under a timeout and a cancel signal, and never raises: everything that
     happens becomes an outcome. Only the worker's own stop passes through, as CancelledError;
-    ``stopping`` tells it from an executor that cancels itself."""
+    ``stopping`` distinguishes it from an executor that cancels itself. ``basis``: the commit that
+    dispatched it, which may not be durable yet."""
 
-    def __init__(self, lease: Lease, stopping: Callable[[], bool]) -> None:
+    def __init__(self, lease: Lease, stopping: Callable[[], bool], basis: Basis = LOG) -> None:
         self.lease = lease
+        self.basis = basis
         self.running: asyncio.Task[None] | None = None
         self.may_have_acted = False  # a task that must not run twice has begun
         self.lost = False  # another worker may have the task by now
-        # Unless None, it ends without a report: its task is given back, as started or not.
+        # Unless None, it ends without a report: its task is released, as started or not.
         self.to_release: bool | None = False
         self.began_at = 0.0  # seconds since the epoch
         self._stopping = stopping
@@ -41,7 +44,7 @@ class Attempt:
 
     @property
     def cut_off(self) -> bool:
-        """Whether its worker stops and has cancelled it, whatever became of the cancellation."""
+        """Whether its worker stops and has cancelled it, even where the executor ignored that."""
         return self.running is not None and self.running.cancelling() > 0 and self._stopping()
 
     def cancel(self) -> None:
@@ -117,7 +120,7 @@ class Attempt:
             self.running.uncancel()
         if not self._forced:
             return TaskFailed("CancelledError: the executor cancelled itself")
-        message = f"it did not stop within {CANCEL_GRACE_S:g} s and was cut off"
+        message = f"it did not stop within {CANCEL_GRACE_S:g} s and was interrupted"
         if once:
             return OutcomeUnknown(message, self.lease.started_at, ended=True)
         return TaskFailed(message, retryable=False)
@@ -128,7 +131,7 @@ class Attempt:
             return True
         if any(isinstance(member, asyncio.CancelledError) for member in leaves(fault)):
             return self._stopping()
-        try:  # a coroutine that is thrown away is closed from outside its task
+        try:  # a coroutine that is discarded is closed from outside its task
             return asyncio.current_task() is not self.running
         except RuntimeError:
             return True
@@ -150,3 +153,18 @@ def _failure(fault: BaseException) -> Outcome:
 def identity(lease: Lease) -> tuple[str, int, int, int]:
     """Aggregate, task, attempt and epoch of a lease."""
     return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch
+
+
+async def cancel_tasks(
+    tasks: Sequence[asyncio.Task[None]], within: float
+) -> list[asyncio.Task[None]]:
+    """Those that have not ended ``within`` seconds of their cancellation."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return []
+    ended, pending = await asyncio.wait(tasks, timeout=within)
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # it was reported, or says that its coroutine is closed
+    return list(pending)

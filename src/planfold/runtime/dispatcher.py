@@ -1,35 +1,41 @@
 """``Dispatcher``: the one door for commands. Only here are events appended.
 
-load -> decide -> append -> answer. Commands that wait for one aggregate are decided together and
-appended together. Decisions on different aggregates that wait at the same time share a commit.
+load -> decide -> commit -> answer. Commands that wait for one aggregate are decided together.
+Decisions that only this process has seen share a commit with those that follow, and commits of
+several aggregates share a transaction. See docs/decisions/0026.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
-from planfold.errors import Conflict, LeaseLost, NotFound, PlanfoldError
+from planfold.errors import Conflict, LeaseLost, NotFound, Transient
 from planfold.eventstore.event_rows import clock_time
-from planfold.eventstore.port import Append, CommandRecord, EventStore, Fence
+from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
-from planfold.runtime.mailbox import Letter, Mailbox
+from planfold.runtime.commit import Commit, Round
+from planfold.runtime.letter import LOG, Basis, Letter
+from planfold.runtime.mailbox import Mailbox
 from planfold.runtime.mailboxes import Mailboxes
-from planfold.runtime.slots import Reservation, Slots, reserve
+from planfold.runtime.outbox import Outbox
+from planfold.runtime.slots import Slots, reserve
 
 
 class Dispatcher:
-    """Workers put their ``slots`` here, to take tasks in the commit that dispatches them."""
+    """Workers put their ``slots`` here, to take tasks in the commit that dispatches them.
+    ``every_step``: each decision is committed at once, and nothing begins before that."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, *, every_step: bool = False) -> None:
         self._store = store
+        self._every_step = every_step
         self._mailboxes = Mailboxes()
         self.slots: list[Slots] = []
-        self._appended: list[tuple[asyncio.Future[int], Callable[[asyncio.Future[int]], None]]] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
+        self._outbox = Outbox(store, self._sent)
         self._asking: set[asyncio.Task[None]] = set()  # for what the cache does not hold
 
     async def send(
@@ -44,11 +50,14 @@ class Dispatcher:
         idempotent: bool = False,
         extra: dict[str, str] | None = None,
         origin: Metadata | None = None,
+        basis: Basis = LOG,
+        patient: bool = False,
     ) -> list[Any]:
         """Decide ``command``; returns its own events once they are durable.
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
-        yields nothing. ``origin`` is for the reports of workers: the metadata of its events.
+        yields nothing. Workers give the metadata of their reports (``origin``), the commit that
+        dispatched the attempt (``basis``), and whether it may wait for more (``patient``).
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
@@ -59,48 +68,52 @@ class Dispatcher:
         """
         if idempotent and not command_id:
             raise ValueError("an idempotent command needs a command id")
-        loop = asyncio.get_running_loop()
         letter = Letter(
             command,
             command_id,
             body_hash(aggregate_id, command) if idempotent else "",
             origin or Metadata(correlation_id, extra=extra or {}),
             origin is None,
-            answer=loop.create_future(),
+            answer=asyncio.get_running_loop().create_future(),
             fence=fence,
+            basis=basis,
+            patient=patient and not self._every_step,
         )
         mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
-        self._schedule(mailbox, loop)
+        self._schedule(mailbox)
         return await letter.answer
 
     async def view(
         self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None
     ) -> Handler[Any, Any]:
-        """The handler as it is, for reading; with ``at_least`` the cached state is returned when
-        it is at that version or later. Raises NotFound when there is no such stream."""
+        """The handler as the log has it, for reading; with ``at_least`` the cached state is
+        returned when it is at that version or later, durable or not. Raises NotFound when there
+        is no such stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         handler = mailbox.handler
         if handler is None or at_least is None or mailbox.version < at_least:
+            if mailbox.busy:
+                self._hold(mailbox)
+                self._flush()
             handler = await mailbox.read(self._store)
         if not mailbox.version:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
 
-    def head(self, aggregate: Aggregate, aggregate_id: str) -> dict[str, Any] | None:
-        """What lists show, as last committed; None where the store has to be asked."""
+    def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
+        """The state where all of it is durable and no other process has written since; None where
+        the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or mailbox.busy:  # a commit may be in the log and not yet known here
+        if mailbox is None or mailbox.busy or not mailbox.version:  # nothing, or not known here yet
             return None
-        current = mailbox.generation == self._store.generation(aggregate_id)
-        return mailbox.head or None if current else None
+        return mailbox.handler if mailbox.current(self._store) else None
 
     async def save_snapshots(self) -> None:
-        """Spare whoever goes on with these streams the folding. What cannot be saved is folded."""
-        resting = [mailbox for mailbox in self._mailboxes.values() if not mailbox.busy]
-        saving = [mailbox.snapshot(self._store, at_rest=True) for mailbox in resting]
-        await asyncio.gather(*filter(None, saving), return_exceptions=True)
+        """Save snapshots, so that the next reader of these streams need not fold them."""
+        saving = [mailbox.save_snapshot(self._store) for mailbox in self._mailboxes.values()]
+        await asyncio.gather(*saving, return_exceptions=True)
 
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
         key = (aggregate.stream_id, aggregate_id)
@@ -109,20 +122,27 @@ class Dispatcher:
         self._mailboxes.move_to_end(key)
         return self._mailboxes[key]
 
-    def _schedule(self, mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> None:
-        if not mailbox.busy:
-            mailbox.busy = True
+    # --- decide -----------------------------------------------------------------------------
+
+    def _schedule(self, mailbox: Mailbox) -> None:
+        if not (mailbox.deciding or mailbox.held):
+            mailbox.deciding = True
             self._undecided += 1
-            loop.call_soon(self._decide_next, mailbox)
+            asyncio.get_running_loop().call_soon(self._decide_next, mailbox)
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
-        letters = mailbox.take()
-        current = mailbox.generation == self._store.generation(mailbox.aggregate_id)
-        if current and not any(letter.body_hash for letter in letters):
+        letters, look_up = mailbox.take(self._store)
+        if not letters:
+            self._decided(mailbox)
+        elif not look_up:
             self._decide(mailbox, letters, {})
-        else:
+        elif mailbox.durable:
             self._ask(self._look_up(mailbox, letters))
+        else:
+            mailbox.put_back(letters)
+            self._hold(mailbox)
+            self._decided(mailbox)
         self._flush()
 
     def _ask(self, question: Coroutine[Any, Any, None]) -> None:
@@ -133,14 +153,15 @@ class Dispatcher:
     async def _look_up(self, mailbox: Mailbox, letters: list[Letter]) -> None:
         """Read what the cache lacks, then decide."""
         try:
-            await mailbox.load(self._store)
+            if not mailbox.current(self._store):
+                await mailbox.load(self._store)
             known = {
                 letter.command_id: await self._store.find_command(letter.command_id)
                 for letter in letters
                 if letter.body_hash
             }
         except Exception as fault:
-            self._fail_round(mailbox, letters, fault)
+            self._not_decided(mailbox, letters, fault)
         else:
             self._decide(mailbox, letters, known)
         self._flush()
@@ -151,136 +172,105 @@ class Dispatcher:
         stream = Stream(mailbox.aggregate_id, mailbox.version, mailbox.correlation_id)
         try:
             decision = decide(handler, letters, clock_time(self._store.clock()), stream, known)
-            if decision.events:
-                self._append(mailbox, letters, decision)
-            else:
-                self._ask(self._verify(mailbox, letters, decision))
         except Exception as fault:
-            self._fail_round(mailbox, letters, fault)
+            self._not_decided(mailbox, letters, fault)
+            return
+        if decision.events:
+            self._add(mailbox, letters, decision)
+        elif mailbox.durable:
+            self._ask(self._verify(mailbox, Round(letters, decision)))
+            return
+        else:
+            mailbox.add_eventless(Round(letters, decision))
+            self._outbox.urge(mailbox)
+        self._decided(mailbox)
 
-    async def _verify(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
-        """Without an append the stream's version shows whether the state was current."""
+    async def _verify(self, mailbox: Mailbox, decided: Round) -> None:
+        """Without a commit the stream's version shows whether the state was current."""
         try:
             version = await self._store.version(mailbox.aggregate_id)
         except Exception as fault:
-            self._abandon(mailbox, letters, fault)
+            self._not_decided(mailbox, decided.letters, fault)
             return
         if version == mailbox.version:
-            self._answer(letters, decision)
-            self._rest(mailbox)
+            decided.answer()
         else:
-            self._again(mailbox, letters)
+            mailbox.forget()
+            mailbox.put_back(decided.letters)
+        self._decided(mailbox)
 
-    def _append(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
-        honoured = [
-            letter
-            for letter, answer in zip(letters, decision.answers, strict=True)
-            if answer and not isinstance(answer, PlanfoldError)
-        ]
-        reservation = reserve(self.slots, mailbox.aggregate_id, decision.queue, decision.now)
-        append = Append(
-            mailbox.aggregate.stream_id,
-            mailbox.aggregate_id,
-            mailbox.version,
-            decision.events,
-            decision.queue,
-            [letter.fence for letter in honoured if letter.fence],
-            [CommandRecord(le.command_id, le.body_hash) for le in honoured if le.body_hash],
-            decision.head,
-            decision.due_at,
-            reservation.slots.owner if reservation else None,
-            reservation.leased if reservation else frozenset(),
-            decision.now,
-            quiet=bool(mailbox.head) and mailbox.head.get("status") == decision.head.get("status"),
-        )
-        try:
-            future = asyncio.ensure_future(self._store.append(append))
-        except Exception:
-            if reservation is not None:
-                reservation.give_back()
-            raise
-        self._appended.append(
-            (future, lambda done: self._committed(mailbox, letters, decision, reservation, done))
-        )
-
-    def _flush(self) -> None:
-        """Let the store commit, once every mailbox has decided whose turn it is, or when it did."""
-        if not self._undecided:
-            self._store.flush()
-        elif not (self._appended and self._appended[0][0].done()):
-            return
-        appended, self._appended = self._appended, []
-        for future, committed in appended:
-            if future.done():  # without another turn of the event loop
-                committed(future)
-            else:
-                future.add_done_callback(committed)
-
-    def _committed(
-        self,
-        mailbox: Mailbox,
-        letters: list[Letter],
-        decision: Decision,
-        reservation: Reservation | None,
-        future: asyncio.Future[int],
-    ) -> None:
-        fault = future.exception()
-        if fault is not None:
-            if reservation is not None:
-                reservation.give_back()
-            self._not_committed(mailbox, letters, fault)
-            return
-        mailbox.committed(decision, self._store)
-        self._answer(letters, decision)
-        if mailbox.waiting:
-            self._schedule(mailbox, asyncio.get_running_loop())
-        for slots in self.slots if decision.queue else ():
-            slots.changed(mailbox.aggregate_id, decision.queue)
-        if reservation is not None:
-            reservation.grant()
-
-    def _not_committed(self, mailbox: Mailbox, letters: list[Letter], fault: BaseException) -> None:
-        if isinstance(fault, LeaseLost):
-            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
-            if len(lost) > 1:  # an old and a new attempt at once: only one of them has lost it
-                mailbox.one_by_one = True
-                lost = []
-            for letter in lost:
-                letter.fail(fault)
-            self._again(mailbox, [le for le in letters if le not in lost])
-        elif isinstance(fault, Conflict):
-            self._again(mailbox, letters)
+    def _not_decided(self, mailbox: Mailbox, letters: Sequence[Letter], fault: Exception) -> None:
+        """The handler may have applied a part: fold it again, and decide one by one."""
+        if len(letters) == 1 and mailbox.durable:
+            letters[0].fail(fault)
+            letters = []
         else:
-            self._abandon(mailbox, letters, fault)
-
-    @staticmethod
-    def _answer(letters: list[Letter], decision: Decision) -> None:
-        """A refusal waits for the commit too: its state may never be committed."""
-        for letter, answer in zip(letters, decision.answers, strict=True):
-            if isinstance(answer, PlanfoldError):
-                letter.fail(answer)
-            elif not letter.answer.done():
-                letter.answer.set_result(list(answer))
-
-    def _fail_round(self, mailbox: Mailbox, letters: list[Letter], fault: Exception) -> None:
-        if len(letters) > 1:  # one bad command must not take the others with it
             mailbox.one_by_one = True
-            self._again(mailbox, letters)
-        else:
-            self._abandon(mailbox, letters, fault)
+        mailbox.put_back([*mailbox.give_up(), *letters])
+        mailbox.held = not mailbox.durable
+        self._decided(mailbox)
 
-    def _again(self, mailbox: Mailbox, letters: Sequence[Letter]) -> None:
-        """Another writer was first: decide again on what the log says now."""
-        mailbox.forget()
-        mailbox.waiting.extendleft(reversed(letters))
+    def _decided(self, mailbox: Mailbox) -> None:
+        mailbox.deciding = False
         self._rest(mailbox)
 
-    def _abandon(self, mailbox: Mailbox, letters: Sequence[Letter], fault: BaseException) -> None:
-        for letter in letters:
-            letter.fail(fault)
-        self._again(mailbox, ())
-
     def _rest(self, mailbox: Mailbox) -> None:
-        mailbox.rest()
+        if mailbox.deciding:
+            return
+        if mailbox.held and mailbox.durable:
+            mailbox.rest()
         if mailbox.waiting:
-            self._schedule(mailbox, asyncio.get_running_loop())
+            self._schedule(mailbox)
+
+    # --- commit -----------------------------------------------------------------------------
+
+    def _add(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
+        """Add a decision to the open commit, and begin what need not wait for it."""
+        slots = mailbox.open.slots if mailbox.open else None
+        workers = self.slots if slots is None else [slots]
+        reservation = reserve(workers, mailbox.aggregate_id, decision.queue, decision.now)
+        decided = Round(letters, decision, reservation)
+        commit = mailbox.add(decided, early=not self._every_step)
+        if commit.awaited or mailbox.held:
+            self._outbox.urge(mailbox)
+        elif not commit.gathering:
+            self._outbox.gather(mailbox)
+
+    def _hold(self, mailbox: Mailbox) -> None:
+        """Decide nothing more until all that was decided is durable."""
+        mailbox.held = True
+        self._outbox.urge(mailbox)
+
+    def _flush(self) -> None:
+        """Send urgent commits once every mailbox has decided whose turn it is, or in the next turn
+        of the event loop."""
+        if self._outbox.urgent:
+            self._outbox.flush(soon=self._undecided > 0)
+
+    def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
+        """The store has answered."""
+        mailbox.sent = None
+        if fault is not None:
+            self._failed(mailbox, commit, fault)
+            return
+        mailbox.committed(commit, self._store)
+        commit.succeed(self.slots)
+        self._rest(mailbox)
+
+    def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:
+        """What was decided on it is decided again, on what the log says now."""
+        letters = commit.fail()
+        if isinstance(fault, LeaseLost):
+            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
+            mailbox.one_by_one |= len(lost) > 1  # an old and a new attempt: one of them lost it
+            if len(lost) == 1:
+                lost[0].fail(fault)
+        elif isinstance(fault, Transient) or (
+            len(letters) == 1 and not isinstance(fault, Conflict)
+        ):
+            for letter in letters:
+                letter.fail(fault)
+        elif not isinstance(fault, Conflict):  # one bad command must not take others with it
+            mailbox.one_by_one = True
+        mailbox.put_back([*letters, *mailbox.give_up()])
+        self._rest(mailbox)

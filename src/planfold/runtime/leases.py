@@ -18,7 +18,8 @@ from planfold.errors import CorruptLog, PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease, WorkerRecord
 from planfold.eventstore.wakeup import WORK
-from planfold.runtime.attempt import Attempt, identity
+from planfold.runtime.attempt import Attempt, cancel_tasks, identity
+from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.slots import Key, Reserved, Slots
@@ -27,9 +28,9 @@ from planfold.runtime.worker_loop import EVERY_S
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
 ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in time
-SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop stood still
+SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop was suspended
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
-MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end meanwhile
+MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end in that time
 UNSTOPPABLE_S = 20.0  # longer than the grace that executors give what they run
 CLOSED_S = 1.0
 REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
@@ -55,9 +56,9 @@ class Leases:
         self._record = record
         self._trouble = trouble
         self._running: dict[Key, Attempt] = {}
-        self._ending: set[Attempt] = set()  # over, but not yet reported or given back
+        self._ending: set[Attempt] = set()  # over, but not yet reported or released
         self._ended: set[Reserved] = set()  # since the queue was last asked
-        self._surplus: deque[Lease] = deque()  # claimed, but commits took their places meanwhile
+        self._surplus: deque[Lease] = deque()  # claimed, but commits took their places first
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._entered = False
         self._doubt = False
@@ -79,7 +80,7 @@ class Leases:
     # --- the loop ----------------------------------------------------------------------------
 
     async def round(self) -> float:
-        """Renew, compare, give back, claim. Returns the seconds until the next round."""
+        """Renew, compare, release, claim. Returns the seconds until the next round."""
         loop = asyncio.get_running_loop()
         self._note_standstill(loop.time())
         if self._last_round is None:
@@ -109,8 +110,8 @@ class Leases:
             names = ", ".join(sorted({attempt.lease.route for attempt in self._running.values()}))
             self._trouble(
                 Transient(
-                    f"this process, or its event loop, stood still for {passed:.0f} s while it "
-                    f"ran {names}; a tool that blocks must be a plain function (def), not "
+                    f"this process, or its event loop, was blocked or suspended for {passed:.0f} s "
+                    f"while it ran {names}; a tool that blocks must be a plain function (def), not "
                     "a coroutine (async def)"
                 )
             )
@@ -144,8 +145,9 @@ class Leases:
     # --- both directions ------------------------------------------------------------------------
 
     async def _compare(self, ask: Callable[[str], Awaitable[list[Lease]]]) -> None:
-        """What may change while the queue answers is left to the next comparison."""
-        running = dict(self._running)
+        """The next comparison covers what may change while the queue answers, and attempts whose
+        commit is not durable yet."""
+        running = {key: a for key, a in self._running.items() if a.basis.durable}
         before = self._known()
         self._doubt = False
         self._ended.clear()
@@ -195,7 +197,7 @@ class Leases:
         free = slots.free
         self._full = free < 1
         if not slots.open:
-            return  # what is claimed while draining would only be cut off
+            return  # what is claimed while draining would only be interrupted
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
         if free < 1 and slots.waiting and slots.turns is None:
@@ -246,10 +248,10 @@ class Leases:
             "barred": self._barred,
         }
 
-    def _begin_all(self, leases: Sequence[Lease]) -> None:
-        if self._slots.open:  # else they are given back by stop()
+    def _begin_all(self, leases: Sequence[Lease], basis: Basis = LOG) -> None:
+        if self._slots.open:  # else stop() releases them
             for lease in leases:
-                self._begin(lease)
+                self._begin(lease, basis)
 
     def _begin_surplus(self) -> None:
         if self._surplus and not self._slots.open:
@@ -258,13 +260,13 @@ class Leases:
         while self._surplus and self._slots.open and self._slots.free > 0:
             self._begin(self._surplus.popleft())
 
-    def _begin(self, lease: Lease) -> None:
+    def _begin(self, lease: Lease, basis: Basis = LOG) -> None:
         key = (lease.aggregate_id, lease.task_id)
         former = self._running.get(key)
         if former is not None:
             former.lose()
             self._ending.add(former)
-        attempt = self._running[key] = Attempt(lease, self._is_stopping)
+        attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
         attempt.running = asyncio.create_task(self._run(attempt))
 
@@ -306,15 +308,28 @@ class Leases:
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""
         for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
-            started = attempt.to_release is True
-            await self._queue.release(self._owner, attempt.lease, started=started)
+            if attempt.basis.durable:
+                started = attempt.to_release is True
+                await self._queue.release(self._owner, attempt.lease, started=started)
+            elif not attempt.basis.failed:
+                continue  # its lease is on its way
             self._forget(attempt)
+
+    def _awaits_commits(self) -> bool:
+        """Whether it is not known yet what is leased to this worker."""
+        pending = (a for a in self._ending if not (a.basis.durable or a.basis.failed))
+        return bool(self._slots.reserved) or any(pending)
 
     def _decline(self, lease: Lease) -> None:
         self._slots.declined.add(lease.tool or lease.route)
         self._entered = False  # enter again, so that others see what is missing here
 
     def _doubts(self) -> None:
+        """What began before a commit that failed counts for nothing; what the queue says of it
+        is compared in the next round."""
+        for attempt in self._running.values():
+            if attempt.basis.failed:
+                attempt.lose()
         self._doubt = True
         self._store.wakeup.notify(WORK)
 
@@ -328,7 +343,7 @@ class Leases:
         return self._stopping or self.shut_down()
 
     async def stop(self, drain_s: float) -> None:
-        """Let what runs end for ``drain_s`` seconds, then cut it off; give all of it back."""
+        """Let what runs end for ``drain_s`` seconds, then interrupt it; release all of it."""
         running = [a.running for a in self._running.values() if a.running]
         if drain_s and running:
             await asyncio.wait(running, timeout=drain_s)
@@ -344,7 +359,7 @@ class Leases:
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Cancel them. An executor that catches its cancellation is closed where it waits."""
-        stubborn = await _cancelled(tasks, UNSTOPPABLE_S)
+        stubborn = await cancel_tasks(tasks, UNSTOPPABLE_S)
         if stubborn:
             leases = [attempt.lease for attempt in self._running.values()]
             names = ", ".join(sorted({lease.tool or lease.route for lease in leases}))
@@ -353,36 +368,22 @@ class Leases:
             for task in stubborn:
                 with suppress(RuntimeError):  # it catches this too
                     task.get_coro().close()
-            await _cancelled(stubborn, CLOSED_S)
+            await cancel_tasks(stubborn, CLOSED_S)
 
     async def leave(self) -> None:
-        """Give back what was not reported or never began, and tell the others that it ends."""
+        """Release what was not reported or never began, and record that this worker ends."""
         try:
             async with asyncio.timeout(REPORT_S):
                 self._begin_surplus()
                 await self._give_back()
-                while self._slots.reserved:  # noqa: ASYNC110 - a commit is on its way
+                while self._awaits_commits():  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
+                await self._give_back()
                 await self._compare(self._queue.renew)
         finally:
             self._entered = self._stopping = False  # the worker may be entered again
             self._last_round = None
             await self._queue.leave(self._owner)
-
-
-async def _cancelled(
-    tasks: Sequence[asyncio.Task[None]], within: float
-) -> list[asyncio.Task[None]]:
-    """Those that have not ended ``within`` seconds of their cancellation."""
-    for task in tasks:
-        task.cancel()
-    if not tasks:
-        return []
-    ended, pending = await asyncio.wait(tasks, timeout=within)
-    for task in ended:
-        if not task.cancelled():
-            task.exception()  # it was reported, or says that its coroutine is closed
-    return list(pending)
 
 
 def _reserved(lease: Lease) -> Reserved:

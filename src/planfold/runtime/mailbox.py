@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from planfold.deciding import Decision, Delivery
 from planfold.errors import CorruptLog
-from planfold.eventstore.port import EventStore, Fence
+from planfold.eventstore.port import EventStore
 from planfold.handler import Handler, StreamPhase
 from planfold.runtime.aggregate import Aggregate
+from planfold.runtime.commit import Commit, Round
+from planfold.runtime.letter import Letter
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
@@ -25,20 +26,10 @@ class Rewound(CorruptLog):
     """The stream is not as long as the state: it was archived."""
 
 
-class Letter(Delivery, kw_only=True):
-    """A command on its way, with the future that gets its answer and the lease that it needs."""
-
-    answer: asyncio.Future[list[Any]]
-    fence: Fence | None = None
-
-    def fail(self, fault: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(fault)
-
-
 class Mailbox:
-    """``handler`` may be ahead of the log while a decision is being committed; when the commit
-    fails it is thrown away and folded anew."""
+    """The state that the next decision is made on is ``handler`` at ``version``: the log's, then
+    the decisions of the ``sent`` commit, then those of the ``open`` one, which is not sent yet.
+    When a commit fails it is discarded and folded again."""
 
     def __init__(
         self, aggregate: Aggregate, aggregate_id: str, grew: Callable[[int], None]
@@ -46,10 +37,14 @@ class Mailbox:
         self.aggregate = aggregate
         self.aggregate_id = aggregate_id
         self.waiting: deque[Letter] = deque()
-        self.busy = False
+        self.deciding = False  # a round is on its turn, or the log is being read for it
+        self.open: Commit | None = None
+        self.sent: Commit | None = None
+        self.held = False  # nothing is decided until all is durable: a reader waits for that
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
+        self.status: Any = None  # as decided
         self.head: dict[str, Any] = {}  # as committed
         self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
         self.grew = grew
@@ -62,19 +57,43 @@ class Mailbox:
         self._loading = asyncio.Lock()
         self._rested: asyncio.Event | None = None  # of those who wait for that
 
-    def take(self) -> list[Letter]:
-        """The letters of the next round: all that wait, or one after a round went wrong."""
-        if self.one_by_one and len(self.waiting) > 1:
-            return [self.waiting.popleft()]
-        self.one_by_one = False
-        letters = list(self.waiting)
-        self.waiting.clear()
-        return letters
+    @property
+    def durable(self) -> bool:
+        """Whether all that was decided is in the log, or given up."""
+        return self.open is None and self.sent is None
+
+    @property
+    def busy(self) -> bool:
+        return self.deciding or not self.durable
+
+    def take(self, store: EventStore) -> tuple[list[Letter], bool]:
+        """The letters of the next round, and whether the log has to be read before they can be
+        decided. They are all that wait, or one after a round went wrong."""
+        alone = self.one_by_one
+        if alone and len(self.waiting) > 1:
+            letters = [self.waiting.popleft()]
+        else:
+            self.one_by_one = False
+            letters = [le for le in self.waiting if not (le.basis.failed and le.void)]
+            self.waiting.clear()
+        if self.handler is None or alone or any(le.body_hash for le in letters):
+            return letters, True
+        uncommitted = self.open is not None or self.sent is not None
+        return letters, not (uncommitted or self.current(store))
+
+    def put_back(self, letters: Sequence[Letter]) -> None:
+        """They are decided again, before what came later; not those that have failed."""
+        self.waiting.extendleft(letter for letter in reversed(letters) if letter.unanswered)
+
+    def current(self, store: EventStore) -> bool:
+        """Whether no other process has written since the state was that of the log."""
+        return self.generation == store.generation(self.aggregate_id)
 
     async def read(self, store: EventStore) -> Handler[Any, Any]:
-        """The state as it stands in the log, for a reader: without what is not committed yet."""
+        """The state in the log, for a reader: without what is not committed yet."""
         while True:
             if self.busy:
+                self.held = True
                 if self._rested is None:
                     self._rested = asyncio.Event()
                 await self._rested.wait()
@@ -85,7 +104,7 @@ class Mailbox:
                     return await self._load(store)
 
     async def load(self, store: EventStore) -> Handler[Any, Any]:
-        """The state as it stands in the log, for the decision that made this mailbox busy."""
+        """The state in the log, for the decision that made this mailbox busy."""
         async with self._loading:
             return await self._load(store)
 
@@ -97,8 +116,8 @@ class Mailbox:
         return handler
 
     def rest(self) -> None:
-        """The decision is committed, or given up."""
-        self.busy = False
+        """All that was decided is in the log, or given up."""
+        self.held = False
         rested, self._rested = self._rested, None
         if rested is not None:
             rested.set()
@@ -112,7 +131,7 @@ class Mailbox:
             self.forget()
             return await self._fold(store)
         except BaseException:
-            self.forget()  # it may have taken in a part of what is new
+            self.forget()  # it may have applied a part of what is new
             raise
         if self.version != before:
             self.head = {}
@@ -168,18 +187,56 @@ class Mailbox:
         handler.take_in(history.events, history.times)
         self.version = history.version
 
-    def committed(self, decision: Decision, store: EventStore) -> None:
-        """The decision is in the log."""
+    # --- commits ------------------------------------------------------------------------------
+
+    def add(self, decided: Round, *, early: bool) -> Commit:
+        """Add a decision to the open commit; a new one where there is none. ``early``: tasks may
+        begin before it is durable."""
+        if self.open is None:
+            self.open = Commit(self.aggregate.stream_id, self.aggregate_id, self.version)
+        commit, decision = self.open, decided.decision
         self.version += len(decision.events)
         self.correlation_id = decision.correlation_id
-        self.head, self.phase = decision.head, decision.phase
-        if abs(decision.size - self.size) >= NOTABLE_BYTES:
-            self._resize(decision.size)
-        if (saving := self.snapshot(store, at_rest=self.phase == "waiting")) is not None:
-            asyncio.ensure_future(saving).add_done_callback(
-                lambda f: f.cancelled() or f.exception()
-            )
-        self.rest()
+        self.phase = decision.phase
+        status = decision.head.get("status")
+        if not self.head or status != self.status:
+            commit.quiet = False
+            self.status = status
+        commit.add(decided, early=early)
+        return commit
+
+    def add_eventless(self, decided: Round) -> None:
+        """A decision without events is answered with the commit that it depends on."""
+        commit = self.open or self.sent
+        assert commit is not None
+        commit.eventless.append(decided)
+
+    def send(self) -> Commit | None:
+        """The open commit, which goes to the store; None while another one is there."""
+        if self.open is None or self.sent is not None:
+            return None
+        commit = self.sent = self.open
+        self.open = None
+        commit.snapshot = self._snapshot(at_rest=self.phase == "waiting")
+        return commit
+
+    def committed(self, commit: Commit, store: EventStore) -> None:
+        """The decisions that were sent are in the log."""
+        if self.handler is None:  # what came later was given up
+            return
+        self.head = commit.last.head
+        if abs(commit.last.size - self.size) >= NOTABLE_BYTES:
+            self._resize(commit.last.size)
+        if commit.snapshot is not None:
+            version = commit.version + commit.events
+            saving = asyncio.ensure_future(self._save(store, version, commit.snapshot))
+            saving.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+    def give_up(self) -> list[Letter]:
+        """Drop the state and the open commit; returns the letters to decide again."""
+        commit, self.open = self.open, None
+        self.forget()
+        return commit.fail() if commit is not None else []
 
     def _resize(self, size: int) -> None:
         before, self.size = self.size, size
@@ -192,20 +249,27 @@ class Mailbox:
         self.handler = None
         self.generation = UNKNOWN
         self.head = {}
+        self.status = None
         self.version = 0
         self._resize(0)
 
-    def snapshot(self, store: EventStore, *, at_rest: bool) -> Coroutine[Any, Any, None] | None:
-        """What saves the state, so that folding it again starts from there; None where that would
-        spare too little. ``at_rest``: folding may be next."""
+    async def save_snapshot(self, store: EventStore) -> None:
+        """Save the state if folding it again would take long; it may be folded next."""
+        data = self._snapshot(at_rest=True) if not self.busy else None
+        if data is not None:
+            await self._save(store, self.version, data)
+
+    def _snapshot(self, *, at_rest: bool) -> bytes | None:
+        """The state, so that folding it again starts from there; None where that would spare too
+        little. ``at_rest``: folding may be next."""
         if self.handler is None or self.phase == "ended":
             return None
         since, growth = self.version - self.snapshot_version, 0.25 if at_rest else 1.5
         least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
         if since < max(least, growth * self.snapshot_version):
             return None
-        data = self.handler.snapshot()
-        if data is None:
-            return None
-        self.snapshot_version = self.version
-        return store.checkpoints.save_snapshot(self.aggregate_id, self.version, data)
+        return self.handler.snapshot()
+
+    async def _save(self, store: EventStore, version: int, data: bytes) -> None:
+        self.snapshot_version = version
+        await store.checkpoints.save_snapshot(self.aggregate_id, version, data)

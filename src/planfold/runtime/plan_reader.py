@@ -38,10 +38,11 @@ class PlanReader:
         self.store = store
         self.dispatcher = dispatcher
 
-    async def planner(self, plan_id: str) -> Planner:
-        """The plan's aggregate in its present state, for reading. Raises NotFound."""
+    async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
+        """The plan's aggregate in its present state in the log, for reading; with ``at_least``,
+        any state at that version or later. Raises NotFound."""
         try:
-            planner = await self.dispatcher.view(PLAN, plan_id)
+            planner = await self.dispatcher.view(PLAN, plan_id, at_least=at_least)
         except NotFound:
             raise await self._missing(plan_id) from None
         assert isinstance(planner, Planner)
@@ -190,13 +191,13 @@ class PlanReader:
 
     async def status(self, plan_id: str) -> PlanStatus:
         """The status of a plan. Raises NotFound."""
-        head = self.dispatcher.head(PLAN, plan_id)
-        if head is None:
-            stream = await self.store.head(plan_id)
-            if stream is None or stream.stream_id != PLAN.stream_id:
-                raise await self._missing(plan_id)
-            head = stream.head
-        return PlanStatus(head["status"])
+        planner = self.dispatcher.settled(PLAN, plan_id)
+        if isinstance(planner, Planner):
+            return planner.state.status
+        stream = await self.store.head(plan_id)
+        if stream is None or stream.stream_id != PLAN.stream_id:
+            raise await self._missing(plan_id)
+        return PlanStatus(stream.head["status"])
 
     async def _missing(self, plan_id: str) -> NotFound:
         archived = await self.store.transfer.tombstones([plan_id])
@@ -230,11 +231,15 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it, so it would never end here.
         """
-        await self.planner(plan_id)
+        await self.planner(plan_id, at_least=1)
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.status_ticket(plan_id)
-            if await self.status(plan_id) in wanted:
+            planner = self.dispatcher.settled(PLAN, plan_id)
+            if isinstance(planner, Planner):
+                if planner.state.status in wanted:
+                    return plan_view(plan_id, planner.state)
+            elif await self.status(plan_id) in wanted:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()

@@ -29,6 +29,7 @@ from planfold.planner.events import StepStarted
 from planfold.planner.planner import Planner
 from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import PLAN
+from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
 
@@ -70,7 +71,7 @@ class Observer(Protocol):
 
 
 class Unobserved:
-    """The observer of a worker that nobody looks at."""
+    """The observer of a worker without one."""
 
     def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
         """See :class:`Observer`."""
@@ -82,7 +83,7 @@ class Unobserved:
 def as_planfold_error(
     fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
 ) -> PlanfoldError:
-    """The fault itself, or one of ``kind`` that tells of a fault that nobody foresaw."""
+    """The fault itself, or one of ``kind`` that describes an unexpected fault."""
     if isinstance(fault, PlanfoldError):
         return fault
     return kind(f"{about}{type(fault).__name__}: {fault}")
@@ -108,22 +109,30 @@ class Reporter:
         self.fenced = 0  # reports that were refused, because the task has passed to another worker
         self.durations = Histogram()  # of reports, until they were recorded
 
-    async def report_outcome(self, lease: Lease, outcome: Outcome, began_at: float) -> None:
-        """Report how an attempt ended.
+    async def report_outcome(
+        self, attempt: Attempt, outcome: Outcome, *, patient: bool = False
+    ) -> None:
+        """Report how an attempt ended. ``patient``: its commit may wait for further decisions.
 
         Raises:
             LeaseLost: the task has passed to another worker.
             CorruptLog: the plan cannot be written here.
         """
         try:
-            await self.report(lease, outcome, began_at)
+            await self.report(attempt, outcome, began_at=attempt.began_at, patient=patient)
         except (LeaseLost, CorruptLog):
             raise
         except Exception as fault:  # what cannot be recorded must not leave the task hanging
-            await self.report(lease, _unrecordable(lease, outcome, fault), began_at)
+            unknown = _unrecordable(attempt.lease, outcome, fault)
+            await self.report(attempt, unknown, began_at=attempt.began_at)
 
     async def report(
-        self, lease: Lease, event: ExecutorEvent, began_at: float = 0.0
+        self,
+        attempt: Attempt,
+        event: ExecutorEvent,
+        *,
+        began_at: float = 0.0,
+        patient: bool = False,
     ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
         What an operator has to put right (a server that is read-only since a failover, a password
@@ -131,19 +140,22 @@ class Reporter:
         nothing. Returns the events that it caused."""
         began = time.monotonic()
         try:
-            events = await self._deliver(lease, event, began_at)
+            events = await self._deliver(attempt, event, began_at, patient)
         except LeaseLost:
             self.fenced += 1
             raise
         self.durations.add(time.monotonic() - began)
         return events
 
-    async def _deliver(self, lease: Lease, event: ExecutorEvent, began_at: float) -> Sequence[Any]:
+    async def _deliver(
+        self, attempt: Attempt, event: ExecutorEvent, began_at: float, patient: bool
+    ) -> Sequence[Any]:
         if not isinstance(event, TaskCompleted) or event.result is not None:
             event = as_recorded(event)
         name = type(event).__name__
         if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
             name += f":{event.key}"
+        lease = attempt.lease
         now = clock_time(self._store.clock())
         jitter = int(random.random() * JITTERS) / JITTERS
         command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
@@ -163,6 +175,8 @@ class Reporter:
                     command_id=f"{lease.cause}/{name}",
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
                     origin=origin,
+                    basis=attempt.basis,
+                    patient=patient,
                 )
             except (Transient, ConfigurationError) as fault:
                 self._trouble(fault)

@@ -16,7 +16,7 @@ from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
 from planfold.planner.commands import ExecutorEvent, TaskCompleted, TaskFailed
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
@@ -64,14 +64,15 @@ class Runner:
             self.decline(lease)
             return
         outcome = await self._perform(attempt, executor, task, planner)
-        if attempt.lost and not isinstance(outcome, TaskCompleted):
+        if attempt.basis.failed or (attempt.lost and not isinstance(outcome, TaskCompleted)):
             return
         if attempt.cut_off and isinstance(outcome, TaskFailed):
-            return  # by the end of this worker, and not by itself
+            return  # because this worker ends
         attempt.to_release = None
         self.done(attempt)
         try:
-            await self._reporter.report_outcome(lease, outcome, attempt.began_at)
+            patient = task.spec.effect is Effect.Safe
+            await self._reporter.report_outcome(attempt, outcome, patient=patient)
         except LeaseLost:
             return  # what its new owner reports counts
         except BaseException:
@@ -84,7 +85,7 @@ class Runner:
         lease = attempt.lease
 
         async def report(event: ExecutorEvent) -> Sequence[Any]:
-            return await self._reporter.report(lease, event)
+            return await self._reporter.report(attempt, event)
 
         arguments = task.arguments
         if arguments is None:

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     - ``tools`` are modules with tools or executors, ``mcp`` the MCP servers by name.
     - ``concurrency`` bounds one worker's running tasks, ``drain_s`` is how many seconds they have
       to end when the worker is stopped.
+    - ``durability``: with "output" a ``safe`` task may start before the step that dispatched it is
+      committed; with "every-step" it waits for the commit, as all other tasks always do.
     - ``max_parallel``, ``route_limits``, ``token_budget``, ``system_prompt``, ``profile``,
       ``model``, ``summarise`` and ``budget`` are the defaults of new plans: see
       :class:`PlannerConfig`. Several models with commas between them are a chain: the next one is
@@ -60,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     concurrency: int = 64
     drain_s: float = 10.0
     max_parallel: int | None = None
+    durability: Literal["output", "every-step"] = "output"
     route_limits: dict[str, int] = {}
     env_allow: tuple[str, ...] = ()
     allow_private: tuple[str, ...] = ()

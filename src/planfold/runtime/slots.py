@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from planfold.eventstore.queue import Lease
-from planfold.handler import Enqueue, QueueChange, Settle, Signal, event_id
+from planfold.handler import Enqueue, QueueChange, event_id
+from planfold.runtime.letter import Basis
 
 TURNS_S = 0.02  # for which others wait at most, besides a task
 
@@ -23,9 +24,9 @@ Reserved = tuple[str, int, int]
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 
-    The worker's leases set ``begin``, which is called with the leases that a commit gave, and
-    ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is called when the
-    answer to such a commit was lost.
+    The worker's leases set ``begin``, which is called with the leases that a commit gives and its
+    basis, and ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is
+    called when a commit failed, or its answer was lost.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Slots:
         self.waiting = False  # tasks for it may be in the queue
         self.running = 0
         self.reserved: set[Reserved] = set()
-        self.begin: Callable[[Sequence[Lease]], None] = _ignore
+        self.begin: Callable[[Sequence[Lease], Basis], None] = _ignore
         self.withdraw: Callable[[str, Sequence[int]], None] = _ignore
         self.doubt: Callable[[], None] = _ignore
 
@@ -83,20 +84,15 @@ class Slots:
         return self.turns == 0 and time.monotonic() >= self.turns_until
 
     def give_back(self, reserved: Iterable[Reserved]) -> None:
-        """The commit failed, or its answer was lost: the places are free again."""
+        """The commit failed, or its answer was lost: the places are free again, and what began
+        before it stops."""
         self.reserved.difference_update(reserved)
         self.doubt()
 
-    def grant(self, leases: Sequence[Lease]) -> None:
-        """The commit succeeded: its tasks are leased to this worker."""
+    def grant(self, leases: Sequence[Lease], basis: Basis) -> None:
+        """These tasks are leased to this worker, once ``basis`` is durable."""
         self.reserved.difference_update((le.aggregate_id, le.task_id, le.attempt) for le in leases)
-        self.begin(leases)
-
-    def changed(self, aggregate_id: str, changes: Dispatched) -> None:
-        """A commit changed the task queue: stop what runs here and should not."""
-        ended = [c.task_id for c, _ in changes if isinstance(c, Settle | Signal)]
-        if ended:
-            self.withdraw(aggregate_id, ended)
+        self.begin(leases, basis)
 
 
 class Reservation:
@@ -106,18 +102,28 @@ class Reservation:
         self.slots = slots
         self.leased = frozenset(change.task_id for change, _ in taken)
         self._aggregate_id = aggregate_id
-        self._taken = taken
+        self.waiting = taken  # what has not begun
         self._now = now
 
-    def grant(self) -> None:
-        """The commit succeeded."""
-        self.slots.grant([self._lease(change, version) for change, version in self._taken])
+    def begin(self, basis: Basis) -> None:
+        """Begin what may begin before ``basis`` is durable."""
+        early = [one for one in self.waiting if isinstance(one[0], Enqueue) and one[0].safe]
+        if early:
+            self.waiting = [one for one in self.waiting if one not in early]
+            self._grant(early, basis)
+
+    def grant(self, basis: Basis) -> None:
+        """The commit succeeded: begin the rest."""
+        self._grant(self.waiting, basis)
+
+    def _grant(self, taken: Dispatched, basis: Basis) -> None:
+        self.slots.grant([self._lease(change, version) for change, version in taken], basis)
 
     def give_back(self) -> None:
         """The commit failed, or its answer was lost."""
         self.slots.give_back(
             (self._aggregate_id, change.task_id, change.attempt)
-            for change, _ in self._taken
+            for change, _ in self.waiting
             if isinstance(change, Enqueue)
         )
 

@@ -56,6 +56,7 @@ class PendingAppend:
         "size",
         "submitted",
         "tasks",
+        "times",
         "touches",
     )
 
@@ -76,6 +77,7 @@ class PendingAppend:
         self.head = _encode(append.head).decode()
         self.decided = now if append.now is None else append.now
         self.events = new_events(codec, append, self.decided)
+        self.times = list(append.times) or None
         self.touches: list[Touch] = [
             (fence.task_id, "fence", fence.attempt, fence.epoch) for fence in append.fences
         ]
@@ -155,6 +157,7 @@ class PendingAppend:
             *events[0],
             *(events[1] if len(events) > 1 else _NONE[:5]),
             *(zip(*events[2:], strict=True) if len(events) > 2 else _NONE[:5]),
+            self.times,
             *lease,
             sum(task.owner is None for task in self.tasks),
             *(tasks[0][:7] if tasks else _NONE[:7]),
@@ -188,6 +191,7 @@ def arguments(batch: Sequence[PendingAppend], lease_s: float, clock: float | Non
             7,
             lambda decision: [(*row[:5], row[6]) for row in decision.events],
         ),
+        _times(batch),
         *_columns(batch, 5, lambda decision: decision.touches),
         *_columns(
             batch,
@@ -208,6 +212,13 @@ def arguments(batch: Sequence[PendingAppend], lease_s: float, clock: float | Non
         lease_s,
         clock,
     ]
+
+
+def _times(batch: Sequence[PendingAppend]) -> list[float] | None:
+    """When each event is recorded; None: all at the time of their decision."""
+    if not any(decision.append.times for decision in batch):
+        return None
+    return [row[5] for decision in batch for row in decision.events]
 
 
 def _columns(

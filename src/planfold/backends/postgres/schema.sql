@@ -174,6 +174,7 @@ CREATE FUNCTION planfold.append(
     -- Their events. "of" is here and below the decision's place in the arrays above, from 1.
     event_of integer[], event_numbers bigint[], event_types text[], event_versions integer[],
     event_data text[], event_metadata text[], event_checksums integer[],
+    event_times double precision[],  -- NULL: all at the time of their decision
     -- Rows of the queue that may be there: 'fence', 'settle', 'signal'. Where there is an attempt,
     -- it and the epoch must match.
     touch_of integer[], touch_tasks bigint[], touch_kinds text[], touch_attempts integer[],
@@ -184,7 +185,7 @@ CREATE FUNCTION planfold.append(
     task_causes bigint[], task_owners text[], task_cancels boolean[], task_tools text[],
     task_priorities integer[], task_ranks integer[],
     command_of integer[], command_ids text[], command_hashes text[],
-    lease_s double precision, strict boolean, clock double precision,
+    lease_s double precision, clock double precision,
     OUT positions bigint[],  -- of the events that were written, in order
     OUT refusals text[],     -- by decision, NULL for those that were written; NULL: all were
     OUT at double precision  -- the clock
@@ -358,14 +359,12 @@ BEGIN
         END IF;
     END IF;
 
-    IF strict THEN
-        PERFORM pg_advisory_xact_lock(8101818972303123570);  -- until the commit: one at a time
-    END IF;
     IF cardinality(event_of) = 1 AND n = 1 THEN
         INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
                                      data, metadata, recorded_at, checksum, receipt)
         VALUES (streams[1], aggregates[1], expected[1] + 1, event_types[1], event_versions[1],
-                event_data[1], event_metadata[1], decided[1], event_checksums[1], receipts[1])
+                event_data[1], event_metadata[1], coalesce(event_times[1], decided[1]),
+                event_checksums[1], receipts[1])
         RETURNING ARRAY[position] INTO positions;
     ELSE
         WITH added AS (
@@ -373,11 +372,11 @@ BEGIN
                                          event_version, data, metadata, recorded_at, checksum,
                                          receipt)
             SELECT streams[e.d], aggregates[e.d], e.number, e.type, e.version, e.data, e.metadata,
-                   decided[e.d], e.checksum,
+                   coalesce(e.at, decided[e.d]), e.checksum,
                    CASE e.number WHEN expected[e.d] + 1 THEN receipts[e.d] END
             FROM unnest(event_of, event_numbers, event_types, event_versions, event_data,
-                        event_metadata, event_checksums)
-                WITH ORDINALITY AS e (d, number, type, version, data, metadata, checksum, k)
+                        event_metadata, event_checksums, event_times)
+                WITH ORDINALITY AS e (d, number, type, version, data, metadata, checksum, at, k)
             WHERE e.d <> ALL (refused) ORDER BY e.k
             RETURNING position
         ) SELECT array_agg(position) INTO positions FROM added;
@@ -476,6 +475,7 @@ CREATE FUNCTION planfold.append_one(
     type_2 text, version_2 integer, data_2 text, metadata_2 text, checksum_2 integer,
     event_types text[], event_versions integer[], event_data text[], event_metadata text[],
     event_checksums integer[],
+    event_times double precision[],  -- of all of them; NULL: all at "decided"
     -- The lease, and whether its row leaves the queue; NULL: there is none.
     its_task bigint, its_attempt integer, its_epoch bigint, settled boolean,
     -- New rows of the queue, as in planfold.append; "frees" of them have no owner.
@@ -484,7 +484,7 @@ CREATE FUNCTION planfold.append_one(
     new_tool text, new_priority integer,
     task_ids bigint[], task_attempts integer[], task_routes text[], task_causes bigint[],
     task_owners text[], task_tools text[], task_priorities integer[], task_ranks integer[],
-    lease_s double precision, strict boolean, clock double precision,
+    lease_s double precision, clock double precision,
     OUT last bigint, OUT at double precision
 )
 LANGUAGE plpgsql
@@ -540,19 +540,16 @@ BEGIN
         RAISE EXCEPTION 'the lease is lost' USING ERRCODE = 'PF001';
     END IF;
 
-    IF strict THEN
-        PERFORM pg_advisory_xact_lock(8101818972303123570);
-    END IF;
     INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
                                  data, metadata, recorded_at, checksum, receipt)
-    VALUES (stream, aggregate, expected + 1, type_1, version_1, data_1, metadata_1, decided,
-            checksum_1, its_receipt)
+    VALUES (stream, aggregate, expected + 1, type_1, version_1, data_1, metadata_1,
+            coalesce(event_times[1], decided), checksum_1, its_receipt)
     RETURNING position INTO last;
     IF count > 1 THEN
         INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
                                      data, metadata, recorded_at, checksum)
-        VALUES (stream, aggregate, expected + 2, type_2, version_2, data_2, metadata_2, decided,
-                checksum_2)
+        VALUES (stream, aggregate, expected + 2, type_2, version_2, data_2, metadata_2,
+                coalesce(event_times[2], decided), checksum_2)
         RETURNING position INTO last;
     END IF;
     IF count > 2 THEN
@@ -560,7 +557,7 @@ BEGIN
             INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type,
                                          event_version, data, metadata, recorded_at, checksum)
             SELECT stream, aggregate, expected + 2 + e.k, e.type, e.version, e.data, e.metadata,
-                   decided, e.checksum
+                   coalesce(event_times[2 + e.k], decided), e.checksum
             FROM unnest(event_types, event_versions, event_data, event_metadata, event_checksums)
                 WITH ORDINALITY AS e (type, version, data, metadata, checksum, k)
             ORDER BY e.k

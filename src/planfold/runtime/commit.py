@@ -1,0 +1,201 @@
+"""``Commit``: decisions on one aggregate that become durable together.
+
+A decision is made on the state that earlier ones left, durable or not. What leaves the process
+waits until its commit is durable; an attempt that may run again after a crash does not. See
+docs/decisions/0026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from planfold.deciding import Decision
+from planfold.errors import PlanfoldError
+from planfold.eventstore.port import Append, CommandRecord, Fence
+from planfold.handler import Enqueue, Metadata, QueueChange, Settle, Signal
+from planfold.runtime.letter import Basis, Letter
+from planfold.runtime.slots import Dispatched, Reservation, Slots
+
+MOST_ROUNDS = 64  # in one commit, before it is sent
+MOST_EVENTS = 256
+
+
+class Round(msgspec.Struct, eq=False):
+    """Commands that were decided together, and the places for tasks that they dispatched."""
+
+    letters: Sequence[Letter]
+    decision: Decision
+    reservation: Reservation | None = None
+
+    def answer(self) -> None:
+        """A refusal waits for the commit too: the state it was decided on may never be
+        committed."""
+        for letter, answer in zip(self.letters, self.decision.answers, strict=True):
+            if isinstance(answer, PlanfoldError):
+                letter.fail(answer)
+            elif not letter.answer.done():
+                letter.answer.set_result(list(answer))
+
+    def is_awaited(self) -> bool:
+        """Whether a caller, another worker or a task that begins only then waits until it is
+        durable."""
+        for letter in self.letters:
+            if not letter.patient:
+                return True
+        taken: frozenset[int] = frozenset()
+        if self.reservation is not None:
+            taken = self.reservation.leased
+            if self.reservation.waiting:
+                return True
+        for change, _ in self.decision.queue:
+            if isinstance(change, Signal):
+                return True
+            if isinstance(change, Enqueue) and change.task_id not in taken:
+                return True
+        return False
+
+    def takes(self, task_id: int) -> bool:
+        """Whether a worker here takes this task, which it dispatched."""
+        return self.reservation is not None and task_id in self.reservation.leased
+
+    def fences(self, basis: Basis) -> list[Fence]:
+        """The leases that its reports need: none where this commit dispatched the attempt."""
+        return [
+            letter.fence
+            for letter, answer in zip(self.letters, self.decision.answers, strict=True)
+            if letter.fence is not None
+            and letter.basis is not basis
+            and answer
+            and not isinstance(answer, PlanfoldError)
+        ]
+
+    def records(self) -> list[CommandRecord]:
+        """The ids of its idempotent commands."""
+        return [
+            CommandRecord(letter.command_id, letter.body_hash)
+            for letter, answer in zip(self.letters, self.decision.answers, strict=True)
+            if letter.body_hash and answer and not isinstance(answer, PlanfoldError)
+        ]
+
+
+class Commit:
+    """``version`` is the stream's before it. ``awaited``: it should be sent at once; ``urgent``: it
+    is about to be; ``full``: nothing more should begin before it. ``basis`` belongs to the attempts
+    that it dispatched. ``quiet``: the status did not change. ``last`` is its last decision,
+    ``events`` counts its events, ``snapshot`` is the state after them, where it is to be saved."""
+
+    last: Decision
+
+    def __init__(self, stream_id: str, aggregate_id: str, version: int) -> None:
+        self.stream_id = stream_id
+        self.aggregate_id = aggregate_id
+        self.version = version
+        self.basis = Basis()
+        self.urgent = False
+        self.gathering = False
+        self.awaited = False
+        self.full = False
+        self.quiet = True
+        self.rounds: list[Round] = []
+        self.eventless: list[Round] = []  # rounds without events, decided after these
+        self.slots: Slots | None = None  # of the worker that takes its tasks
+        self.snapshot: bytes | None = None
+        self.events = 0
+
+    def add(self, decided: Round, *, early: bool) -> None:
+        """Add a decision; ``early``: begin what need not wait for the commit."""
+        self.rounds.append(decided)
+        self.last = decided.decision
+        self.events += len(decided.decision.events)
+        self.full = len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
+        if decided.reservation is not None:
+            self.slots = decided.reservation.slots
+            if early and not self.full:
+                decided.reservation.begin(self.basis)
+        self.awaited = self.awaited or self.full or not self.quiet or decided.is_awaited()
+
+    def succeed(self, workers: Sequence[Slots]) -> None:
+        """It is in the log: answer, stop what is to stop, and begin what waited for that."""
+        self.basis.durable = True
+        ended = self._ended()
+        for slots in workers if ended else ():
+            slots.withdraw(self.aggregate_id, ended)
+        for decided in (*self.rounds, *self.eventless):
+            decided.answer()
+            if decided.reservation is not None and decided.reservation.waiting:
+                decided.reservation.grant(self.basis)
+
+    def fail(self) -> list[Letter]:
+        """It is not in the log, or that is not known: returns the letters to decide again."""
+        self.basis.failed = True
+        for decided in self.rounds:
+            if decided.reservation is not None:
+                decided.reservation.give_back()
+        decided_here = (*self.rounds, *self.eventless)
+        return [le for decided in decided_here for le in decided.letters if le.unanswered]
+
+    def append(self) -> Append:
+        """What the store has to write."""
+        rounds, last = self.rounds, self.last
+        events: Sequence[tuple[Any, Metadata]] = last.events
+        times: Sequence[float] = ()
+        if len(rounds) > 1:
+            events = [event for decided in rounds for event in decided.decision.events]
+            times = [d.decision.now for d in rounds for _ in d.decision.events]
+        queue, leased = self._net_queue()
+        return Append(
+            self.stream_id,
+            self.aggregate_id,
+            self.version,
+            events,
+            queue,
+            list(dict.fromkeys(fence for d in rounds for fence in d.fences(self.basis))),
+            [record for decided in rounds for record in decided.records()],
+            last.head,
+            last.due_at,
+            self.slots.owner if self.slots else None,
+            leased,
+            last.now,
+            self.quiet,
+            times,
+        )
+
+    def _net_queue(self) -> tuple[Dispatched, frozenset[int]]:
+        """What is left of the changes: a task that enters the queue and is settled in the same
+        commit was never there."""
+        if len(self.rounds) == 1:
+            reservation = self.rounds[0].reservation
+            return self.last.queue, reservation.leased if reservation else frozenset()
+        queue: list[tuple[QueueChange, int] | None] = []
+        entered: dict[int, list[int]] = {}  # the places of a task's changes since it entered
+        leased: set[int] = set()
+        for decided in self.rounds:
+            for change, version in decided.decision.queue:
+                task_id = change.task_id
+                if isinstance(change, Enqueue):
+                    entered[task_id] = []
+                    if decided.takes(task_id):
+                        leased.add(task_id)
+                elif isinstance(change, Settle) and task_id in entered:
+                    for place in entered.pop(task_id):
+                        queue[place] = None
+                    leased.discard(task_id)
+                    continue
+                if task_id in entered:
+                    entered[task_id].append(len(queue))
+                queue.append((change, version))
+        return [change for change in queue if change is not None], frozenset(leased)
+
+    def _ended(self) -> list[int]:
+        """Tasks of which an attempt is over or is to stop, and none was begun here since."""
+        ended: dict[int, None] = {}
+        for decided in self.rounds:
+            for change, _ in decided.decision.queue:
+                if isinstance(change, Settle | Signal):
+                    ended[change.task_id] = None
+                elif decided.takes(change.task_id):
+                    ended.pop(change.task_id, None)
+        return list(ended)

@@ -1,0 +1,56 @@
+"""``Letter``: a command on its way to the dispatcher. ``Basis``: the commit that it depends on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from planfold.deciding import Delivery
+from planfold.errors import LeaseLost
+from planfold.eventstore.port import Fence
+
+
+class Basis:
+    """The commit that dispatched an attempt, for the attempt and its reports.
+
+    ``durable``: it is in the log. ``failed``: it is not, or that is not known; attempts and reports
+    that depend on it are void. Both False: it is in progress.
+    """
+
+    durable = False
+    failed = False
+
+
+LOG: Final = Basis()
+"""What was read from the log."""
+
+
+class Letter(Delivery, kw_only=True):
+    """``answer`` gets what was decided once it is durable; ``fence`` is the lease that it needs.
+    ``patient``: no caller waits for its answer, and what it leads to may be done again."""
+
+    answer: asyncio.Future[list[Any]]
+    fence: Fence | None = None
+    basis: Basis = LOG
+    patient: bool = False
+
+    def fail(self, fault: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(fault)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it is still to be decided; a caller that was cancelled changes nothing."""
+        return not self.void and (not self.answer.done() or self.answer.cancelled())
+
+    @property
+    def void(self) -> bool:
+        """Whether what it reports never happened as far as the log knows; then it has failed."""
+        if self.basis.failed and self.fence is not None:
+            task, attempt = self.fence.task_id, self.fence.attempt
+            said = f"attempt {attempt} of task {task} began before a commit that failed"
+            self.fail(LeaseLost(said, task))
+        return self.basis.failed
+
+
+LOG.durable = True

@@ -1,0 +1,89 @@
+"""``Outbox``: the commits that wait to be sent to the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from planfold.eventstore.port import EventStore
+from planfold.runtime.commit import Commit
+from planfold.runtime.mailbox import Mailbox
+
+GATHER_S: Final = 0.002
+
+Sent = Callable[[Mailbox, Commit, BaseException | None], None]
+
+
+class Outbox:
+    """Sends the open commits of mailboxes: an urgent one with the next flush, any other after
+    2 ms. One commit of a mailbox is in progress at a time. ``sent`` is called with the outcome of
+    each; ``urgent`` are the mailboxes whose commits go with the next flush."""
+
+    def __init__(self, store: EventStore, sent: Sent) -> None:
+        self._store = store
+        self._sent = sent
+        self.urgent: list[Mailbox] = []
+        self._gathering: list[Mailbox] = []  # until the timer is over
+        self._handle: asyncio.Handle | None = None  # of a flush in the next turn
+
+    def urge(self, mailbox: Mailbox) -> None:
+        """Its open commit goes with the next flush."""
+        if mailbox.open is not None and not mailbox.open.urgent:
+            mailbox.open.urgent = True
+            self.urgent.append(mailbox)
+
+    def gather(self, mailbox: Mailbox) -> None:
+        """Its open commit waits for further decisions."""
+        if not self._gathering:
+            asyncio.get_running_loop().call_later(GATHER_S, self._gathered)
+        if mailbox.open is not None:
+            mailbox.open.gathering = True
+            self._gathering.append(mailbox)
+
+    def _gathered(self) -> None:
+        gathering, self._gathering = self._gathering, []
+        for mailbox in gathering:
+            self.urge(mailbox)
+        self.flush()
+
+    def flush(self, *, soon: bool = False) -> None:
+        """Send the urgent ones, now or in the next turn of the event loop."""
+        if soon:
+            if self._handle is None:
+                self._handle = asyncio.get_running_loop().call_soon(self.flush)
+            return
+        self._handle = None
+        if not self.urgent:
+            return
+        urgent, self.urgent = self.urgent, []
+        sent = [one for mailbox in urgent if (one := self._send(mailbox)) is not None]
+        self._store.flush()
+        for future, over in sent:
+            if future.done():  # without another turn of the event loop
+                over(future)
+            else:
+                future.add_done_callback(over)
+
+    def _send(
+        self, mailbox: Mailbox
+    ) -> tuple[asyncio.Future[int], Callable[[asyncio.Future[int]], None]] | None:
+        commit = mailbox.send()
+        if commit is None:
+            return None
+        try:
+            future = asyncio.ensure_future(self._store.append(commit.append()))
+        except Exception as fault:
+            self._over(mailbox, commit, fault)
+            return None
+        return future, partial(self._answered, mailbox, commit)
+
+    def _answered(self, mailbox: Mailbox, commit: Commit, future: asyncio.Future[int]) -> None:
+        self._over(mailbox, commit, future.exception())
+
+    def _over(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
+        self._sent(mailbox, commit, fault)
+        if mailbox.open is not None and mailbox.open.urgent:  # it waited for this one
+            self.urgent.append(mailbox)
+            asyncio.get_running_loop().call_soon(self.flush)
