@@ -48,7 +48,7 @@ PUBLIC = {
         TaskDifference Undecoded events
     """,
     planfold.testing: """
-        Answer ManualClock Message Request Scenario ScriptedModel ToolRequest ToolRun
+        Answer ManualClock Message Reply Request Scenario ScriptedModel ToolRequest ToolRun
         ToolSchema Usage check_golden given run_tool
     """,
 }

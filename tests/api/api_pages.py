@@ -117,7 +117,7 @@ def _entry(name: str, value: Any) -> Iterator[str]:
 
 
 def _alias(name: str, value: Any) -> str:
-    if isinstance(value, types.UnionType):
+    if isinstance(value, types.UnionType) and all(map(inspect.isclass, typing.get_args(value))):
         return "One of " + ", ".join(f"`{each.__name__}`" for each in typing.get_args(value)) + "."
     homes = {each: home for face in FACES for home, names in face._HOMES.items() for each in names}
     lines = ast.parse(inspect.getsource(import_module(homes[name]))).body

@@ -9,6 +9,9 @@ from planfold.errors import PlanfoldError
 from planfold.llm.model import Answer, Request, Usage
 from planfold.planner.budget import Spend
 
+Reply = Answer | str | PlanfoldError | Callable[[Request], Answer | str]
+"""An answer, its text, an error that is raised, or a function of the request."""
+
 
 class ScriptedModel:
     """Gives the ``replies`` one after the other; ``requests`` holds what it was asked.
@@ -30,11 +33,7 @@ class ScriptedModel:
     """
 
     def __init__(
-        self,
-        replies: Iterable[Answer | str | PlanfoldError | Callable[[Request], Answer | str]],
-        *,
-        name: str = "scripted",
-        chunk: int = 16,
+        self, replies: Iterable[Reply], *, name: str = "scripted", chunk: int = 16
     ) -> None:
         self.name = name
         self.requests: list[Request] = []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from planfold.llm.model import Request as Request
     from planfold.llm.model import ToolSchema as ToolSchema
     from planfold.llm.model import Usage as Usage
+    from planfold.llm.scripted import Reply as Reply
     from planfold.llm.scripted import ScriptedModel as ScriptedModel
     from planfold.testing.clock import ManualClock as ManualClock
     from planfold.testing.executors import ToolRun as ToolRun
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "planfold.compaction.messages": ("Message", "ToolRequest"),
     "planfold.llm.model": ("Answer", "Request", "ToolSchema", "Usage"),
-    "planfold.llm.scripted": ("ScriptedModel",),
+    "planfold.llm.scripted": ("Reply", "ScriptedModel"),
     "planfold.testing.clock": ("ManualClock",),
     "planfold.testing.executors": ("ToolRun", "run_tool"),
     "planfold.testing.golden": ("check_golden",),
