@@ -9,11 +9,14 @@ from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from plan_builders import done, initialize, work
 from test_planner_machine import PlannerMachine
 
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
+from planfold.planner.commands import Continue, RevisePlan
 from planfold.planner.events import Event
+from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.reasons import ReasonKind, reasons_of
@@ -101,3 +104,27 @@ def test_a_timeline_adds_up() -> None:
             report_multiple_bugs=False,
         ),
     )
+
+
+def test_a_task_with_the_id_of_one_that_was_removed_begins_a_timeline_of_its_own() -> None:
+    planner, timeline = Planner(), Timeline("p")
+    last = work(3, 1)
+    for at, command in enumerate(
+        [
+            initialize(work(1), work(2), last, max_parallel=1),
+            Continue(),
+            done(1),
+            Continue(),  # starts 2, and 3 waits for the plan's limit
+            RevisePlan((work(4),), approved_by="me"),
+            RevisePlan((work(4), last), approved_by="me"),
+        ],
+        1,
+    ):
+        for event in planner.process(command):
+            planner.apply(event)
+            version, name = planner.state.version, type(event).__name__
+            timeline.apply(
+                Envelope(version, "plan", "p", version, name, 1, event, Metadata(), float(at))
+            )
+    assert timeline.first_at(3) == 6.0
+    assert [(span.start, span.end) for span in timeline.spans(3, 7.0)] == [(6.0, None)]
