@@ -102,7 +102,7 @@ def next_due(state: PlannerState) -> float | None:
     """When the next question's default applies, or the next retry that has a slot is due. A
     retry without a slot starts when a task ends, not when time passes."""
     times = [state.schedule.deadlines.next()]
-    if state.approved and not state.cancelled:
+    if state.schedule.waits and state.approved and not state.cancelled:
         room = _Room(state)
         times += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
     return min((at for at in times if at is not None), default=None)
@@ -121,7 +121,8 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     ready, room = state.schedule.ready, _Room(state)
     for task_id in ready.get("", ()):
         yield state.tasks[task_id]
-    yield from _due_retries(state, now, room)
+    if state.schedule.waits:
+        yield from _due_retries(state, now, room)
     lanes = _in_turn(state)
     while lanes and room.total > 0:
         for route in list(lanes):

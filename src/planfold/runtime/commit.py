@@ -61,24 +61,18 @@ class Round(msgspec.Struct, eq=False):
         """Whether a worker here takes this task, which it dispatched."""
         return self.reservation is not None and task_id in self.reservation.leased
 
-    def fences(self, basis: Basis) -> list[Fence]:
-        """The leases that its reports need: none where this commit dispatched the attempt."""
-        return [
-            letter.fence
-            for letter, answer in zip(self.letters, self.decision.answers, strict=True)
-            if letter.fence is not None
-            and letter.basis is not basis
-            and answer
-            and not isinstance(answer, PlanfoldError)
-        ]
-
-    def records(self) -> list[CommandRecord]:
-        """The ids of its idempotent commands."""
-        return [
-            CommandRecord(letter.command_id, letter.body_hash)
-            for letter, answer in zip(self.letters, self.decision.answers, strict=True)
-            if letter.body_hash and answer and not isinstance(answer, PlanfoldError)
-        ]
+    def add_claims(
+        self, basis: Basis, fences: dict[Fence, None], records: list[CommandRecord]
+    ) -> None:
+        """Add what its honoured commands need in the store: the leases of reports, unless this
+        commit dispatched the attempt, and the ids of idempotent commands."""
+        for letter, answer in zip(self.letters, self.decision.answers, strict=True):
+            if not answer or isinstance(answer, PlanfoldError):
+                continue
+            if letter.fence is not None and letter.basis is not basis:
+                fences[letter.fence] = None
+            if letter.body_hash:
+                records.append(CommandRecord(letter.command_id, letter.body_hash))
 
 
 class Commit:
@@ -146,14 +140,18 @@ class Commit:
             events = [event for decided in rounds for event in decided.decision.events]
             times = [d.decision.now for d in rounds for _ in d.decision.events]
         queue, leased = self._net_queue()
+        fences: dict[Fence, None] = {}
+        records: list[CommandRecord] = []
+        for decided in rounds:
+            decided.add_claims(self.basis, fences, records)
         return Append(
             self.stream_id,
             self.aggregate_id,
             self.version,
             events,
             queue,
-            list(dict.fromkeys(fence for d in rounds for fence in d.fences(self.basis))),
-            [record for decided in rounds for record in decided.records()],
+            list(fences),
+            records,
             last.head,
             last.due_at,
             self.slots.owner if self.slots else None,

@@ -11,7 +11,7 @@ from planfold.eventstore.port import EventStore
 from planfold.runtime.commit import Commit
 from planfold.runtime.mailbox import Mailbox
 
-GATHER_S: Final = 0.002
+GATHER_S: Final = 0.002  # for which a commit that is not urgent waits for further decisions
 
 Sent = Callable[[Mailbox, Commit, BaseException | None], None]
 
