@@ -6,7 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from planfold.cli.terminal import Line, Paper, clean, counted, fit
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from planfold.cli.streams import output
+from planfold.cli.terminal import STYLES, Line, Paper, clean, counted, fit
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.plan_fold import PlanFold
@@ -28,6 +33,10 @@ class CountingDisplay:
         self._quiet = quiet
         self._told = time.monotonic()
         self._shown = ""
+        self._live: Live | None = None
+        if paper.is_terminal and not paper.is_dumb:
+            console = Console(file=output(), highlight=False)
+            self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
         return
@@ -43,8 +52,9 @@ class CountingDisplay:
         text += f", {failed:,} failed" if failed else ""
         if self._quiet or text == self._shown:
             return
-        if self._paper.is_terminal and not self._paper.is_dumb:
-            self._paper.redraw(fit(text, self._paper.width))
+        if self._live is not None:
+            self._live.start()
+            self._live.update(Text(fit(text, self._paper.width)), refresh=True)
         elif time.monotonic() - self._told < EVERY_S:
             return
         else:
@@ -52,8 +62,12 @@ class CountingDisplay:
         self._shown, self._told = text, time.monotonic()
 
     def say(self, line: Line) -> None:
-        self._paper.lines([[(clean("".join(text for text, _ in line)), "bad")]])
+        text = clean("".join(text for text, _ in line))
+        if self._live is not None:
+            self._live.console.print(Text(text, style=STYLES["bad"]))
+        else:
+            self._paper.lines([[(text, "bad")]])
 
     def close(self) -> None:
-        if self._paper.is_terminal and not self._paper.is_dumb and self._shown:
-            self._paper.redraw("")
+        if self._live is not None:
+            self._live.stop()

@@ -25,11 +25,11 @@ from planfold.log import events
 PUBLIC = {
     planfold: """
         App Archived Budget CommandRejected ConfigurationError Conflict CorruptLog Effect
-        Explanation Fault Figures Histogram InvalidPlan Ledger ModelEndpoint NodeKind NotFound
-        Observer Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary PlanView PlanfoldError
-        Planner PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RetryPolicy
-        Rule SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
-        TaskView ToolServer Transient Worker WorkerFit open_app tool
+        Explanation Fault Figures Histogram InvalidPlan Ledger McpServer ModelEndpoint NodeKind
+        NotFound Observer Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary PlanView
+        PlanfoldError Planner PlannerConfig PlannerState PolicySettings Question Reason
+        ReasonKind RetryPolicy Rule SecretSource Settings Simulation Spend Statistics Task
+        TaskContext TaskDraft TaskStatus TaskView Transient Worker WorkerFit open_app tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command
@@ -39,17 +39,17 @@ PUBLIC = {
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected
-        ModelUnavailable Models NeedsClarification Outcome OutcomeUnknown PythonTool
+        ModelUnavailable NeedsClarification Outcome OutcomeUnknown PythonTool
         TaskCompleted TaskFailed Tool ToolExecutor Toolbox compact_error_message compact_thread
     """,
     planfold.log: """
-        Aggregate Checkpoint Consumer Divergence Envelope EventType Handler Log Metadata
+        Aggregate Checkpoint Consumer Divergence Envelope Handler Log Metadata
         Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
-        TaskDifference Undecoded event_types events
+        TaskDifference Undecoded events
     """,
     planfold.testing: """
-        Answer ManualClock Message Request Scenario ScriptedModel ToolRequest ToolRun
-        ToolSchema Usage check_golden given run_tool task_for
+        Answer ManualClock Message Reply Request Scenario ScriptedModel ToolRequest ToolRun
+        ToolSchema Usage check_golden given run_tool
     """,
 }
 ROOT = Path(__file__).resolve().parent.parent

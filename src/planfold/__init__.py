@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from planfold.runtime.reporter import Observer as Observer
     from planfold.runtime.settings import Settings as Settings
     from planfold.runtime.worker import Worker as Worker
-    from planfold.tools.mcp_servers import ToolServer as ToolServer
+    from planfold.tools.mcp_servers import McpServer as McpServer
     from planfold.tools.policy.rules import PolicySettings as PolicySettings
     from planfold.tools.policy.rules import Rule as Rule
     from planfold.tools.secrets import SecretSource as SecretSource
@@ -112,7 +112,7 @@ _HOMES = {
     "planfold.runtime.reporter": ("Observer",),
     "planfold.runtime.settings": ("Settings",),
     "planfold.runtime.worker": ("Worker",),
-    "planfold.tools.mcp_servers": ("ToolServer",),
+    "planfold.tools.mcp_servers": ("McpServer",),
     "planfold.tools.policy.rules": ("PolicySettings", "Rule"),
     "planfold.tools.secrets": ("SecretSource",),
     "planfold.transfer.archive": ("Archived",),

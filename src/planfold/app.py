@@ -20,7 +20,7 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.handler import Handler
-from planfold.llm.model import Models
+from planfold.llm.model import Model
 from planfold.planner.commands import (
     Initialize,
     PlannerConfig,
@@ -40,8 +40,10 @@ from planfold.runtime.settings import Settings, load_settings
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
-    from planfold.assembly import ToolSource
+    from types import ModuleType
+
     from planfold.drafting.draft import PlanDraft
+    from planfold.executors.python import PythonTool
     from planfold.runtime.log import Log
     from planfold.runtime.worker import Worker
     from planfold.transfer.archive import Archived
@@ -349,9 +351,9 @@ def _given(changes: dict[str, Any]) -> dict[str, Any]:
 async def open_app(
     database: str | Settings | None = None,
     *,
-    tools: Iterable[ToolSource] = (),
+    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
     executors: Executors | None = None,
-    models: Models | None = None,
+    models: Callable[[str], Model] | None = None,
     aggregates: Iterable[Aggregate] = (),
     create: bool = True,
     load: bool = True,
@@ -361,7 +363,8 @@ async def open_app(
     ``postgresql://user:password@host/database``) with the built-in executors.
 
     ``tools`` are decorated functions, modules that hold them, or module names; ``models`` finds
-    language models by name, instead of the vendors' libraries; ``aggregates`` are further
+    language models by name, as in settings, instead of the vendors' libraries (it raises
+    ConfigurationError for an unknown name); ``aggregates`` are further
     kinds of handlers whose events the store shall keep; ``clock`` replaces the store's own (this
     host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
     tools are imported: enough to look at plans and to send them commands, not to run them.
@@ -386,7 +389,7 @@ async def open_app(
         if load:
             chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
         kinds = (PLAN, *aggregates)
-        codec = Codec(t for aggregate in kinds for t in aggregate.events)
+        codec = Codec(t for aggregate in kinds for t in aggregate.event_types)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)
         yield App(store, chosen, settings, kinds, knows_tools=load or executors is not None)

@@ -1,4 +1,4 @@
-"""Executors assembled from the settings: built-in ones, your tools, foreign servers, models.
+"""Executors assembled from the settings: built-in ones, your tools, MCP servers, models.
 
 What only workers need is imported when executors are assembled: looking at plans needs none of it.
 """
@@ -27,20 +27,18 @@ from planfold.tools.secrets import Secrets
 if TYPE_CHECKING:
     from planfold.executors.python import PythonTool
 
-    ToolSource = PythonTool[..., Any] | ModuleType | str
-
 
 @asynccontextmanager
 async def assembled(
     settings: Settings,
-    tools: Iterable[ToolSource] = (),
+    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
     executors: Executors | None = None,
     models: Models | None = None,
 ) -> AsyncIterator[Executors]:
     """The given executors, or the built-in ones, with all tools: of entry points, of the
-    settings, of foreign servers, and ``tools``; for as long as the block lasts.
+    settings, of MCP servers, and ``tools``; for as long as the block lasts.
 
-    ``models`` finds models by name, instead of the vendors' libraries. A foreign server that
+    ``models`` finds models by name, instead of the vendors' libraries. An MCP server that
     does not start makes only its own tools unavailable: ``toolbox.failures`` says why.
 
     Raises:

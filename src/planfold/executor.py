@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from planfold.executors.registry import Executors as Executors
     from planfold.llm.model import Model as Model
     from planfold.llm.model import ModelRejected as ModelRejected
-    from planfold.llm.model import Models as Models
     from planfold.llm.model import ModelUnavailable as ModelUnavailable
     from planfold.planner.commands import NeedsClarification as NeedsClarification
     from planfold.planner.commands import OutcomeUnknown as OutcomeUnknown
@@ -41,7 +40,7 @@ _HOMES = {
     "planfold.executors.journal": ("BudgetUsedUp",),
     "planfold.executors.python": ("PythonTool",),
     "planfold.executors.registry": ("Executors",),
-    "planfold.llm.model": ("Model", "ModelRejected", "ModelUnavailable", "Models"),
+    "planfold.llm.model": ("Model", "ModelRejected", "ModelUnavailable"),
     "planfold.planner.commands": (
         "NeedsClarification",
         "OutcomeUnknown",

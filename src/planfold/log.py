@@ -14,8 +14,6 @@ from planfold.exports import lazy_exports
 
 if TYPE_CHECKING:
     from planfold.eventstore.checkpoint import Checkpoint as Checkpoint
-    from planfold.eventstore.codec import EventType as EventType
-    from planfold.eventstore.codec import event_types as event_types
     from planfold.eventstore.envelope import Envelope as Envelope
     from planfold.eventstore.envelope import Query as Query
     from planfold.eventstore.envelope import Undecoded as Undecoded
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "planfold.eventstore.checkpoint": ("Checkpoint",),
-    "planfold.eventstore.codec": ("EventType", "event_types"),
     "planfold.eventstore.envelope": ("Envelope", "Query", "Undecoded"),
     "planfold.eventstore.port": ("StreamHead",),
     "planfold.handler": ("Handler", "Metadata", "Outlook"),

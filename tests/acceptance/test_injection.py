@@ -173,7 +173,7 @@ class World:
 
 
 class Notes:
-    """A foreign server's tool whose description gives orders."""
+    """An MCP server's tool whose description gives orders."""
 
     def __init__(self, world: World, name: str) -> None:
         text = " ".join(t.text for t in TRANSCRIPTS if t.channel == "foreign")

@@ -117,7 +117,7 @@ def _entry(name: str, value: Any) -> Iterator[str]:
 
 
 def _alias(name: str, value: Any) -> str:
-    if isinstance(value, types.UnionType):
+    if isinstance(value, types.UnionType) and all(map(inspect.isclass, typing.get_args(value))):
         return "One of " + ", ".join(f"`{each.__name__}`" for each in typing.get_args(value)) + "."
     homes = {each: home for face in FACES for home, names in face._HOMES.items() for each in names}
     lines = ast.parse(inspect.getsource(import_module(homes[name]))).body
@@ -160,7 +160,7 @@ def _fields(name: str, cls: type) -> Iterator[str]:
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and f"{name}.{target.id}" not in INTERNAL:
-            lines += source[node.lineno - 1 : node.end_lineno]
+            lines += [_shown(line, cls) for line in source[node.lineno - 1 : node.end_lineno]]
     if lines:
         yield "\n".join(["```python", *(line.removeprefix("    ") for line in lines), "```"])
 
@@ -178,7 +178,19 @@ def _signature(name: str, function: Any) -> str:
     if len(line) > WIDTH:
         each = "".join(f"    {part},\n" for part in _parameters(name, arguments))
         line = f"{awaited}{name}(\n{each}){returns}"
-    return f"```text\n{line}\n```"
+    return f"```text\n{_shown(line, function)}\n```"
+
+
+def _shown(line: str, owner: Any) -> str:
+    """``line`` with the values of each alias of literals that its annotation names."""
+    for name, value in vars(import_module(owner.__module__)).items():
+        if typing.get_origin(value) is typing.Literal:
+            line = re.sub(rf"(?<=: )(.*?)\b{name}\b", lambda m, v=value: m[1] + _values(v), line)
+    return line
+
+
+def _values(literal: Any) -> str:
+    return f"Literal[{', '.join(map(repr, typing.get_args(literal)))}]".replace("'", '"')
 
 
 def _yields(tree: ast.AsyncFunctionDef) -> bool:

@@ -42,6 +42,7 @@ MADE = {
 
 INTERNAL = {
     "Archived.leave": "App.archive notes what it left",
+    "Aggregate.event_types": "the events with their versions, for the store",
     "App.dispatcher": "the door that App itself sends commands through",
     "App.fold": "a plan with what the command line shows beside the view; a program uses App.view",
     "App.store": "the port to the database; a program reads App.log",
@@ -115,6 +116,37 @@ def types_met(name: str, value: Any) -> Iterator[tuple[str, type]]:
             for each in _classes(hint):
                 if each.__module__.startswith("planfold"):
                     yield place, each
+
+
+def aliases_met(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every alias of planfold that a signature is written with, and its place. Those of literals
+    are left out: the API pages show their values."""
+    for place, written, module in _written_in(name.rpartition(".")[2], value):
+        for node in ast.walk(ast.parse(written, mode="eval")):
+            if isinstance(node, ast.Name):
+                origin = typing.get_origin(_namespace(module).get(node.id))
+                if origin not in (None, typing.Literal):
+                    yield place, node.id
+
+
+def _written_in(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
+    """The annotations of an exported name: place, text and module."""
+    if isinstance(value, ModuleType):
+        for each in classes_of(value):
+            yield from _written_in(each.__name__, each)
+        return
+    owners: list[tuple[str, Any]] = [(name, value)] if inspect.isfunction(value) else []
+    if isinstance(value, type):
+        own = [base for base in value.__mro__ if base.__module__.startswith("planfold")]
+        owners = [(name, base) for base in own]
+        owners += [(f"{name}.{each}", function) for each, function in members(value)]
+        if name not in MADE and "__init__" in vars(value):
+            owners.append((name, vars(value)["__init__"]))
+    for place, owner in owners:
+        for each, written in inspect.get_annotations(owner).items():
+            inner = {f"{name}.{each}", f"{name}({each})"} & INTERNAL.keys()
+            if not each.startswith("_") and not inner:
+                yield f"{place}.{each}", str(written), owner.__module__
 
 
 def errors_named(value: Any) -> set[str]:

@@ -38,7 +38,7 @@ NEED_ONE = {
     "SecretSource",
     "Settings",
     "TaskContext",
-    "ToolServer",
+    "McpServer",
     "Worker.stop",
     "open_app",
     "tool",

@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signatures import INTERNAL, documented, errors_named, exported_types, exports, types_met
+from signatures import (
+    INTERNAL,
+    aliases_met,
+    documented,
+    errors_named,
+    exported_types,
+    exports,
+    types_met,
+)
 
 import planfold
 from planfold.errors import PlanfoldError
 from planfold.executors.journal import Asking
+from planfold.log import events
 
 TESTS = Path(__file__).resolve().parents[1]
 EXPORTS = sorted(exports().items())
@@ -29,6 +38,18 @@ def test_every_type_in_a_signature_is_exported(name: str, value: Any) -> None:
         if id(each) not in public
     }
     assert sorted(missing) == []
+
+
+@pytest.mark.parametrize(("name", "value"), EXPORTS, ids=[name for name, _ in EXPORTS])
+def test_every_alias_in_a_signature_is_exported(name: str, value: Any) -> None:
+    public = {path.rpartition(".")[2] for path, _ in EXPORTS} | set(vars(events))
+    assert [met for met in aliases_met(name, value) if met[1] not in public] == []
+
+
+def test_aliases_are_found_in_all_places() -> None:
+    met = [each for name, value in EXPORTS for each in aliases_met(name, value)]
+    assert ("ToolRun.outcome", "Outcome") in met  # a field
+    assert ("Executor.execute.return", "Outcome") in met  # a method
 
 
 def test_types_are_found_in_all_places() -> None:

@@ -3,7 +3,7 @@ run as tests. ``assert_type`` says what a type checker must infer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -30,7 +30,6 @@ from planfold.executor import (
     BudgetUsedUp,
     Executors,
     Model,
-    Models,
     Outcome,
     PythonTool,
     TaskCompleted,
@@ -176,7 +175,7 @@ async def the_log_is_read() -> None:
 
 async def a_model_can_be_replaced() -> None:
     model: Model = ScriptedModel(["Ahoy!"])
-    models: Models = lambda name: model  # noqa: E731 - a function in one line
+    models: Callable[[str], Model] = lambda name: model  # noqa: E731 - a function in one line
     settings = Settings(database="sqlite:///:memory:", model="scripted")
     async with planfold.open_app(settings, models=models) as app:
         plan = await app.run(await app.submit("1. Greet the crew", approved_by="me"))

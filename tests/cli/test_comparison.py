@@ -70,7 +70,7 @@ def test_two_plans_are_compared() -> None:
     assert found["divergence"]["events"][1]["TaskStatusUpdated"]["result"]["stdout"] == "ho"
     assert found["tasks"][0]["changes"]["result"][0]["stdout"] == "hi"
     assert found["spent"][0] == {"tokens": 0, "cost": 0, "calls": 0, "seconds": 0, "tasks": 0}
-    assert "They do not differ, but for times." in called("diff", "one", "one")
+    assert "They are equal, except for times." in called("diff", "one", "one")
 
 
 def test_two_versions_of_a_plan_are_compared() -> None:

@@ -46,7 +46,7 @@ def test_a_call(folder: Path) -> None:
     assert written.startswith("allow: shell, called by the plan's author")
 
 
-def test_a_foreign_tool_is_nobody_elses() -> None:
+def test_the_name_of_a_server_decides_whose_tool_it_is() -> None:
     assert called("policy", "explain", "git__status").startswith("ask: git__status")
     given = ("policy", "explain", "read_file", '{"path": "a"}')
     assert called(*given).startswith("allow")

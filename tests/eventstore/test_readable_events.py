@@ -26,8 +26,8 @@ from planfold.planner.events import TasksPlanned
 from planfold.planner.tasks import TaskSpec
 from planfold.runtime.aggregate import PLAN
 
-CODEC = Codec(PLAN.events)
-EVENTS = [event_type.event for event_type in PLAN.events]
+CODEC = Codec(PLAN.event_types)
+EVENTS = list(PLAN.events)
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -14,12 +14,12 @@ from planfold.executors.mcp import executor as mcp_executor
 from planfold.executors.mcp.elicitation import elicitations
 from planfold.executors.mcp.executor import (
     Answered,
-    CallCutOff,
+    CallInterrupted,
     CallRefused,
     InputNeeded,
     McpExecutor,
     ProgressCallback,
-    ServerAway,
+    ServerUnavailable,
 )
 from planfold.planner.commands import (
     NeedsClarification,
@@ -177,14 +177,14 @@ class TestFaults:
         task = task_for("shop__buy")
         spec = msgspec.structs.replace(task.spec, effect=effect)
         task = msgspec.structs.replace(task, spec=spec)
-        ran = await call(FakeServer(CallCutOff("shop: lost")), task=task)
+        ran = await call(FakeServer(CallInterrupted("shop: lost")), task=task)
         assert isinstance(ran.outcome, kind)
         assert "shop: lost" in str(ran.outcome)
 
     async def test_a_call_within_another_task_counts_by_the_tools_effect(self) -> None:
         class Agent:
             def __init__(self, effect: Effect) -> None:
-                self._inner = executor(FakeServer(CallCutOff("lost")), effect)
+                self._inner = executor(FakeServer(CallInterrupted("lost")), effect)
 
             async def execute(self, context: Any) -> Any:
                 return await self._inner.execute(context.inner("call 1", {}))
@@ -195,7 +195,7 @@ class TestFaults:
         assert isinstance(ran.outcome, TaskFailed)
 
     async def test_a_server_that_is_away_did_nothing(self) -> None:
-        ran = await call(FakeServer(ServerAway("shop: away")))
+        ran = await call(FakeServer(ServerUnavailable("shop: away")))
         assert ran.outcome == TaskFailed("shop: away", retryable=True)
 
     async def test_a_refused_call_is_not_tried_again(self) -> None:

@@ -186,7 +186,7 @@ def main() -> None:
     if f"plan-v{VERSION}.jsonl" in json.loads((HERE / "released.json").read_text("utf-8")):
         sys.exit(f"plan-v{VERSION} was released and is never changed: raise VERSION in {__file__}")
     story = tell_story()
-    types = {t.event.__name__: t.version for t in PLAN.events}
+    types = {t.event.__name__: t.version for t in PLAN.event_types}
     lines = [
         {"event_type": type(e).__name__, "event_version": types[type(e).__name__], "data": e}
         for e in story.history

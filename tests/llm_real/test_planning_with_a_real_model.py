@@ -37,7 +37,7 @@ ANSWER_TOKENS = 900  # the model does not always find an end; what it has writte
 
 
 def offered(name: str, *needed: str, **properties: Any) -> Tool:
-    """A tool as a foreign server describes it."""
+    """A tool as an MCP server describes it."""
     parameters = {"type": "object", "properties": properties, "required": list(needed)}
     return Tool(name=name, description=name.replace("_", " "), parameters=parameters)
 

@@ -22,7 +22,7 @@ from planfold.planner.tasks import TaskSpec
 from planfold.runtime.aggregate import PLAN
 
 PLAN_ID = "plan/#1"  # not an easy one to find a cause in
-CODEC = Codec(PLAN.events)
+CODEC = Codec(PLAN.event_types)
 COMMANDS = 60
 ALWAYS_SMALL = c.Continue | c.ApprovePlan | c.RetryTask | c.CancelTask
 

@@ -1,4 +1,4 @@
-"""Two plans compared: the first divergence, and what came of each task."""
+"""Two plans compared: the first divergence, and the outcome of each task."""
 
 from __future__ import annotations
 

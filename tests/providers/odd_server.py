@@ -1,4 +1,4 @@
-"""A tool server whose lists and answers are odd, without any library. ``python odd_server.py``"""
+"""An MCP server whose lists and answers are odd, without any library. ``python odd_server.py``"""
 
 import json
 import sys

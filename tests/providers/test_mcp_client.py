@@ -33,7 +33,7 @@ from planfold.providers.mcp import connection
 from planfold.providers.mcp.servers import Servers, open_servers
 from planfold.runtime.settings import Settings
 from planfold.testing.executors import ToolRun, run_tool
-from planfold.tools.mcp_servers import ToolServer
+from planfold.tools.mcp_servers import McpServer
 from planfold.tools.secrets import Secrets
 
 HERE = Path(__file__).parent
@@ -46,10 +46,8 @@ CANARY = "canary-4711-value"
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/", "OPENAI_API_KEY": "x", "EXTRA": "1", "ODD": "2"}
 
 
-def command(folder: Path, **options: Any) -> ToolServer:
-    return ToolServer(
-        command=(sys.executable, str(HERE / "tool_server.py"), str(folder)), **options
-    )
+def command(folder: Path, **options: Any) -> McpServer:
+    return McpServer(command=(sys.executable, str(HERE / "tool_server.py"), str(folder)), **options)
 
 
 class Shared:
@@ -79,9 +77,9 @@ class Shared:
 async def over_stdio(folder: Path) -> AsyncIterator[Shared]:
     settings = {
         "own": command(folder, env={"TOKEN": "Bearer secret://TOKEN"}, safe=("echo", "missing")),
-        "gone": ToolServer(command=(sys.executable, "-c", "raise SystemExit('no licence')")),
-        "none": ToolServer(command=("/no/such/program",)),
-        "unknown": ToolServer(command=("x",), env={"A": "secret://UNKNOWN"}),
+        "gone": McpServer(command=(sys.executable, "-c", "raise SystemExit('no licence')")),
+        "none": McpServer(command=("/no/such/program",)),
+        "unknown": McpServer(command=("x",), env={"A": "secret://UNKNOWN"}),
     }
     secrets = Secrets(environ={"PLANFOLD_SECRET_TOKEN": CANARY})
     async with open_servers(
@@ -132,7 +130,7 @@ async def web(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[W
     served = Web(tmp_path_factory.mktemp("web"))
     await served.start()
     settings = {
-        "web": ToolServer(
+        "web": McpServer(
             url=served.url.replace("127", "user:pw@127") + "?key=hidden",
             headers={"X-Token": "secret://TOKEN"},
             tools=("big", "echo", "slow", "ask", "fail", "plain", "environment"),
@@ -208,7 +206,7 @@ class TestTools:
 
     async def test_a_wrong_entry_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"mcp\.x"):
-            async with open_servers({"x": ToolServer()}, tmp_path, ENVIRON):
+            async with open_servers({"x": McpServer()}, tmp_path, ENVIRON):
                 pass
 
 
@@ -329,7 +327,7 @@ class TestPlans:
         settings = Settings(
             database=f"sqlite:///{tmp_path}/plans.db",
             workspace=str(tmp_path),
-            mcp={"web": ToolServer(url=web[0].url)},
+            mcp={"web": McpServer(url=web[0].url)},
         )
         before = len(web[1].notes())
         task = TaskDraft(description="order", tool="web__ask", arguments={})
@@ -370,7 +368,7 @@ class TestSlowCalls:
         assert (await shared.call("echo", {"text": "on"})).result == {"text": "on"}
 
     async def test_a_call_that_takes_too_long(self, web: tuple[Web, Shared]) -> None:
-        settings = {"brief": ToolServer(url=web[0].url, timeout=0.2, safe=("echo",))}
+        settings = {"brief": McpServer(url=web[0].url, timeout=0.2, safe=("echo",))}
         before = web[1].notes().count("slow cancelled")
         async with open_servers(settings, web[0].folder, ENVIRON) as servers:
             tools = {executor.tool.name: executor for executor in servers.tools()}
@@ -383,7 +381,7 @@ class TestSlowCalls:
 @asynccontextmanager
 async def bare(folder: Path) -> AsyncIterator[Shared]:
     program = (sys.executable, "-I", "-S", str(HERE / "bare_server.py"), str(folder))
-    settings = {"bare": ToolServer(command=program, env={"TOKEN": "Bearer secret://TOKEN"})}
+    settings = {"bare": McpServer(command=program, env={"TOKEN": "Bearer secret://TOKEN"})}
     secrets = Secrets(environ={"PLANFOLD_SECRET_TOKEN": CANARY})
     async with open_servers(settings, folder, ENVIRON, secrets=secrets) as servers:
         yield Shared(folder, servers)

@@ -20,7 +20,7 @@ from planfold.providers.mcp.connection import bound_answer
 from planfold.providers.mcp.servers import Servers, open_servers
 from planfold.runtime.settings import Settings
 from planfold.testing.executors import ToolRun, run_tool
-from planfold.tools.mcp_servers import ToolServer
+from planfold.tools.mcp_servers import McpServer
 from planfold.tools.tool import Toolbox
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ COMMAND = (sys.executable, str(HERE / "odd_server.py"))
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     folder = tmp_path_factory.mktemp("odd")
-    async with open_servers({"odd": ToolServer(command=COMMAND, timeout=20)}, folder, {}) as opened:
+    async with open_servers({"odd": McpServer(command=COMMAND, timeout=20)}, folder, {}) as opened:
         yield opened
 
 
@@ -79,7 +79,7 @@ async def test_a_plan_that_names_a_tool_that_was_left_out_says_why(servers: Serv
 
 
 async def test_a_chosen_tool_counts_where_there_are_too_many(tmp_path: Path) -> None:
-    chosen = ToolServer(command=COMMAND, tools=("tool_1400", "no_type"))
+    chosen = McpServer(command=COMMAND, tools=("tool_1400", "no_type"))
     settings = Settings(database=f"sqlite:///{tmp_path}/p.db", mcp={"odd": chosen})
     async with open_app(settings) as app:
         toolbox = app.executors.toolbox

@@ -16,16 +16,16 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.errors import InvalidPlan
 from planfold.planner.tasks import Effect, PlanStatus
 from planfold.runtime.settings import Settings
-from planfold.tools.mcp_servers import ToolServer
+from planfold.tools.mcp_servers import McpServer
 
 BIN = Path(sys.executable).parent
 
 
-def server(name: str, *arguments: str, **options: Any) -> ToolServer:
+def server(name: str, *arguments: str, **options: Any) -> McpServer:
     program = Path(os.environ.get(name.upper().replace("-", "_"), BIN / name))
     if not program.exists():
         pytest.skip(f"{name} is not installed")
-    return ToolServer(command=(str(program), *arguments), **options)
+    return McpServer(command=(str(program), *arguments), **options)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def last_message(repository: Path) -> str:
     return log.stdout.strip()
 
 
-def settings_for(folder: Path, **servers: ToolServer) -> Settings:
+def settings_for(folder: Path, **servers: McpServer) -> Settings:
     database = f"sqlite:///{folder}/plans.db"
     return Settings(database=database, workspace=str(folder), mcp=servers)
 
@@ -71,7 +71,7 @@ async def test_time_and_git_in_one_plan(tmp_path: Path, repository: Path) -> Non
         tmp_path,
         time=server("mcp-server-time", safe=("get_current_time", "convert_time")),
         git=server("mcp-server-git", safe=("git_log", "git_status")),
-        gone=ToolServer(command=("/no/such/program",)),
+        gone=McpServer(command=("/no/such/program",)),
     )
     where = str(repository)
     async with planfold.open_app(settings) as app:

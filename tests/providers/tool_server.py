@@ -1,4 +1,4 @@
-"""A tool server for the tests: ``python tool_server.py FOLDER`` speaks MCP over stdio; ``app()`` is
+"""An MCP server for the tests: ``python tool_server.py FOLDER`` speaks MCP over stdio; ``app()`` is
 the same server for HTTP. What it is made to do, it writes down in FOLDER."""
 
 from __future__ import annotations

@@ -76,9 +76,9 @@ class Tally(Handler[Add | RoundUp, Added]):
         return tally
 
 
-TALLY = Aggregate("tally", Tally, event_types([Added]))
+TALLY = Aggregate("tally", Tally, (Added,))
 Until = Callable[[Callable[[], object]], Awaitable[None]]
-OTHER = Aggregate("other", Tally, event_types([Added]))
+OTHER = Aggregate("other", Tally, (Added,))
 
 
 class Bench:

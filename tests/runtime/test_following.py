@@ -13,7 +13,6 @@ import pytest
 
 import planfold
 from planfold.errors import CorruptLog
-from planfold.eventstore.codec import event_types
 from planfold.handler import Outlook
 from planfold.log import Aggregate, Handler, Query
 from planfold.testing.clock import ManualClock
@@ -85,7 +84,7 @@ class AlarmClock(Handler[Set | Ring, Set | Rang]):
         return Outlook(Ring() if self.at is not None and self.at <= now else None, due_at=self.at)
 
 
-CLOCKS = Aggregate("clock", AlarmClock, event_types((Set, Rang)))
+CLOCKS = Aggregate("clock", AlarmClock, (Set, Rang))
 
 
 async def test_a_stream_of_ones_own_is_continued_when_it_is_due(until: Until) -> None:

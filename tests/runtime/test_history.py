@@ -1,4 +1,4 @@
-"""A plan that ran, from its log alone: decided again, and as it stood earlier."""
+"""A plan that ran, from its log alone: decided again, and as it was earlier."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ async def test_another_decision_is_found(
     assert difference.actual.delay == 5.0
 
 
-# --- as it stood earlier ------------------------------------------------------------------------
+# --- as it was earlier --------------------------------------------------------------------------
 
 
-async def test_a_plan_as_it_stood_at_each_version_and_time(each_database: str) -> None:
+async def test_a_plan_as_it_was_at_each_version_and_time(each_database: str) -> None:
     await _ran(each_database)
     async with open_app(each_database, load=False) as app:
         now = await app.view(PLAN_ID)

@@ -15,7 +15,6 @@ import pytest
 from planfold import CommandRejected, Conflict, NotFound, open_app
 from planfold.app import App
 from planfold.errors import ConfigurationError, CorruptLog
-from planfold.eventstore.codec import event_types
 from planfold.eventstore.envelope import Query, Undecoded
 from planfold.eventstore.port import Append
 from planfold.handler import Metadata
@@ -158,12 +157,12 @@ async def test_without_its_aggregate_a_stream_is_shown_but_not_read(database: st
 
 async def test_old_events_are_upcast(database: str) -> None:
     old = msgspec.defstruct("Deposited", [("dollars", int)], frozen=True)
-    before = Aggregate("account", page.Account, event_types((old,)))
+    before = Aggregate("account", page.Account, (old,))
     async with open_app(database, aggregates=[before]) as app:
         await app.store.append(Append("account", "ada", 0, [(old(3), Metadata())]))  # type: ignore[call-arg]
     steps = {page.Deposited: (lambda data: {"cents": data["dollars"] * 100},)}
-    now = event_types((page.Deposited, page.Withdrawn, page.Frozen), steps)
-    aggregate = Aggregate("account", page.Account, now)
+    events = (page.Deposited, page.Withdrawn, page.Frozen)
+    aggregate = Aggregate("account", page.Account, events, steps)
     async with open_app(database, aggregates=[aggregate]) as app:
         view: Any = await app.dispatcher.view(aggregate, "ada")
         assert view.balance == 300
@@ -171,7 +170,7 @@ async def test_old_events_are_upcast(database: str) -> None:
 
 async def test_two_kinds_may_not_share_an_events_name() -> None:
     taken = msgspec.defstruct("TaskDispatched", [("x", int)])
-    clash = Aggregate("other", page.Account, event_types((taken,)))
+    clash = Aggregate("other", page.Account, (taken,))
     assert PLAN.stream_id == "plan"
     with pytest.raises(ConfigurationError, match="two events are called 'TaskDispatched'"):
         async with open_app("sqlite:///:memory:", aggregates=[clash]):

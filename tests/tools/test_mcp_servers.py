@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from planfold.errors import ConfigurationError
 from planfold.tools.mcp_servers import (
     SCHEMA_LIMIT,
-    ToolServer,
+    McpServer,
     check_server,
     plain_schema,
     plain_text,
     tool_name,
 )
 
-GOOD = ToolServer(command=("x",))
+GOOD = McpServer(command=("x",))
 
 
 @pytest.mark.parametrize("name", ["git", "my-server", "a_b", "T1"])
@@ -34,19 +34,19 @@ def test_names_that_no_server_has(name: str) -> None:
 @pytest.mark.parametrize(
     ("server", "why"),
     [
-        (ToolServer(), "either command or url"),
-        (ToolServer(command=("x",), url="http://x"), "either command or url"),
-        (ToolServer(command=("",)), "empty"),
-        (ToolServer(url="file:///etc/passwd"), "http://"),
-        (ToolServer(url="http://"), "http://"),
-        (ToolServer(command=("x",), headers={"a": "b"}), "only a server with a url"),
-        (ToolServer(url="http://x", env={"a": "b"}), "only a server with a command"),
-        (ToolServer(command=("x",), timeout=0), "timeout"),
-        (ToolServer(command=("x",), start_timeout=-1), "start_timeout"),
-        (ToolServer(command=("x",), timeout=float("nan")), "timeout"),
+        (McpServer(), "either command or url"),
+        (McpServer(command=("x",), url="http://x"), "either command or url"),
+        (McpServer(command=("",)), "empty"),
+        (McpServer(url="file:///etc/passwd"), "http://"),
+        (McpServer(url="http://"), "http://"),
+        (McpServer(command=("x",), headers={"a": "b"}), "only a server with a url"),
+        (McpServer(url="http://x", env={"a": "b"}), "only a server with a command"),
+        (McpServer(command=("x",), timeout=0), "timeout"),
+        (McpServer(command=("x",), start_timeout=-1), "start_timeout"),
+        (McpServer(command=("x",), timeout=float("nan")), "timeout"),
     ],
 )
-def test_entries_that_cannot_work(server: ToolServer, why: str) -> None:
+def test_entries_that_cannot_work(server: McpServer, why: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(why)):
         check_server("x", server)
 

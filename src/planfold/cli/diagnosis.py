@@ -74,7 +74,7 @@ def _look_at_tools(found: Diagnosis, settings: Settings, tools: Sequence[str]) -
         found.faults.append(explained(fault))
         return
     found.facts["tools"] = [tool.name for tool in toolbox]
-    found.faults += [f"tool server {name}: {why}" for name, why in toolbox.failures.items()]
+    found.faults += [f"MCP server {name}: {why}" for name, why in toolbox.failures.items()]
     found.notes += toolbox.warnings
 
 

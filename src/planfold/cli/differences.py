@@ -10,7 +10,7 @@ from planfold.cli.event_text import spent_words, words_for
 from planfold.cli.terminal import Line, clean, counted, duration, in_json
 from planfold.readmodels.plan_difference import Divergence, PlanDifference, TaskDifference
 
-_SAME: Final[Line] = [("They do not differ, but for times.", "good")]
+_SAME: Final[Line] = [("They are equal, except for times.", "good")]
 
 
 def difference_lines(found: PlanDifference, one: str, other: str) -> list[Line]:

@@ -10,7 +10,7 @@ from planfold.cli.event_text import words_for
 from planfold.cli.report import header_line, id_width, specs_of, task_line
 from planfold.cli.streams import output
 from planfold.cli.terminal import (
-    RICH_STYLES,
+    STYLES,
     Line,
     Paper,
     can_draw,
@@ -30,6 +30,7 @@ from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.text import Text
 
 QUIET_VERBS = frozenset({"step", "calls", "compacted"})
 
@@ -160,7 +161,6 @@ class LiveTable:
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
         from rich.console import ConsoleDimensions, Group
-        from rich.text import Text
 
         if not self._live.is_started:
             self._live.start()
@@ -174,12 +174,8 @@ class LiveTable:
                 self.say(line)
         below = below[-most:]
         room = max(height - 1 - len(below), 2)
-        texts = []
-        for line in (*self._table(folds, width, room), *below):
-            text = Text(no_wrap=True, overflow="crop")
-            for part, style in fit_line(line, width):
-                text.append(part, RICH_STYLES[style])
-            texts.append(text)
+        lines = (*self._table(folds, width, room), *below)
+        texts = [_text(fit_line(line, width), wraps=False) for line in lines]
         self._live.update(Group(*texts), refresh=True)
 
     def _table(self, folds: Sequence[PlanFold], width: int, room: int) -> list[Line]:
@@ -219,12 +215,7 @@ class LiveTable:
         return [tasks[task_id] for task_id in order]
 
     def say(self, line: Line) -> None:
-        from rich.text import Text
-
-        text = Text()
-        for part, style in line:
-            text.append(part, RICH_STYLES[style])
-        self._console.print(text)
+        self._console.print(_text(line))
 
     def redraw_all(self) -> None:
         """Draw after another program used the terminal, without overwriting its output."""
@@ -232,6 +223,13 @@ class LiveTable:
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _text(line: Line, *, wraps: bool = True) -> Text:
+    from rich.text import Text
+
+    parts = ((part, STYLES[style]) for part, style in line)
+    return Text.assemble(*parts, no_wrap=not wraps, overflow="fold" if wraps else "crop")
 
 
 def _what_matters(tasks: Sequence[Task], most: int) -> list[Task]:

@@ -30,7 +30,7 @@ class Situation(NamedTuple):
 
 
 async def situation_of(app: App, plan_id: str, at: int | datetime | None = None) -> Situation:
-    """The plan as it stands, or as it stood ``at`` a version or a time. Raises NotFound,
+    """The plan as it is now, or as it was ``at`` a version or a time. Raises NotFound,
     CorruptLog."""
     fold = await app.fold(plan_id, at)
     if at is not None:

@@ -28,15 +28,7 @@ StyledText = tuple[str, str]  # text, name of a style or ""
 Line = list[StyledText]
 
 PIPE_WIDTH: Final = 100
-_SGR: Final = {
-    "good": "32",
-    "bad": "31",
-    "busy": "36",
-    "ask": "33",
-    "dim": "2",
-    "bold": "1",
-}
-RICH_STYLES: Final = {
+STYLES: Final = {  # in rich's words
     "good": "green",
     "bad": "red",
     "busy": "cyan",
@@ -133,18 +125,16 @@ class Paper:
         self._stream.write(text)
         self.flush()
 
-    def redraw(self, text: str) -> None:
-        """Write ``text`` over the present line of a terminal; "" clears it."""
-        self._stream.write(f"\r\x1b[2K{text}")
-        self.flush()
-
     def flush(self) -> None:
         self._stream.flush()
 
     def _painted(self, text: str, style: str) -> str:
         if not self.colour or not style or not text:
             return text
-        return f"\x1b[{_SGR[style]}m{text}\x1b[0m"
+        from rich.color import ColorSystem
+        from rich.style import Style
+
+        return Style.parse(STYLES[style]).render(text, color_system=ColorSystem.STANDARD)
 
 
 def in_json(value: Any, *, indent: int | None = None) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from planfold.planner.tasks import Attachment, Effect, NodeKind, RetryPolicy
+from planfold.planner.tasks import Effect, FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     tool: str | None = None
     arguments: dict[str, Any] | None = None
     depends_on: list[int | str] = []
-    attachments: list[Attachment] = []
+    attachments: list[Link | ImageRef | FileRef] = []
     effect: Effect | None = None
     retry: RetryPolicy | None = None
     timeout: float | None = None

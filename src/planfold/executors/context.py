@@ -205,17 +205,15 @@ class TaskContext:
         """Whether a step's value is recorded."""
         return key in self.journal
 
-    def inner(
-        self, call: str, arguments: dict[str, Any], report: Report | None = None
-    ) -> TaskContext:
+    def inner(self, call: str, arguments: dict[str, Any]) -> TaskContext:
         """The context of a tool call within this attempt: with arguments, an idempotency key and
         durable steps of its own; the same cancellation. ``call`` names it within the task, the
-        same on every attempt. ``report`` replaces the function that reports to the log."""
+        same on every attempt."""
         context = copy.copy(self)
         context.call = f"{self.call}{call}"
         context.arguments = arguments
         context.idempotency_key = f"{self.idempotency_key}/{call}"
-        context.journal = self.journal.inner(call, report)
+        context.journal = self.journal.inner(call)
         context._outer = self
         return context
 

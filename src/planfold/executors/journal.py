@@ -140,11 +140,10 @@ class Journal:
             return str(self._steps[step])
         raise Asking(msgspec.structs.replace(question, key=step))
 
-    def inner(self, prefix: str, report: Report | None = None) -> Journal:
+    def inner(self, prefix: str) -> Journal:
         """The journal of an inner call, whose keys begin with ``prefix``."""
         journal = copy.copy(self)
         journal._prefix = f"{self._prefix}{prefix}/"
-        journal.report = report or self.report
         return journal
 
     def guarded(self, redactor: Redactor | None) -> Journal:

@@ -112,29 +112,29 @@ class _Planning:
         self._plan = context.plan
         self._toolbox = toolbox
         own = context.task.id
-        self._anew = any(i < own for i in self._plan.tasks)
-        stands = current_plan(self._plan, own) if self._anew else CurrentPlan()
-        # A foreign server's descriptions of its tools are untrusted too.
-        foreign = any(tool.foreign_words for tool in toolbox)
+        self._replans = any(i < own for i in self._plan.tasks)
+        current = current_plan(self._plan, own) if self._replans else CurrentPlan()
+        # An MCP server's descriptions of its tools are untrusted too.
+        untrusted = any(tool.untrusted_description for tool in toolbox)
         self._candidates = Candidates(
             toolbox,
-            existing=stands.existing,
-            closed=stands.closed,
-            labels_closed=stands.labels_closed,
-            replaceable=stands.replaceable,
-            above=max(self._plan.tasks) if self._anew else own,
-            tainted=bool(contents) or stands.untrusted or foreign,
+            existing=current.existing,
+            closed=current.closed,
+            labels_closed=current.labels_closed,
+            replaceable=current.replaceable,
+            above=max(self._plan.tasks) if self._replans else own,
+            tainted=bool(contents) or current.untrusted or untrusted,
         )
-        reason = context.task.description.removeprefix(REPLANNING) if self._anew else ""
+        reason = context.task.description.removeprefix(REPLANNING) if self._replans else ""
         self._wish = Wish(
             text=self._plan.goal or self._plan.title,
             attachments=tuple(attached),
             contents=contents,
             instructions=self._plan.config.system_prompt,
             reason=reason,
-            current_plan=stands.text,
+            current_plan=current.text,
         )
-        self._kept = stands.kept
+        self._kept = current.kept
         self._sent: set[int] = set()
         self._news = asyncio.Event()  # there is something to send
         self._over = False  # the model has written all
@@ -161,7 +161,7 @@ class _Planning:
         if self._context.cancelled.is_set():
             return TaskFailed("cancelled", retryable=False)
         tasks = list(self._candidates.accepted.values())
-        if drafted.complete and self._anew:
+        if drafted.complete and self._replans:
             planned = {spec.id for spec in tasks}
             specs = [*(spec for spec in self._kept if spec.id not in planned), *tasks]
             return await self._make_anew({"tasks": specs, "rounds": drafted.rounds})
@@ -169,7 +169,7 @@ class _Planning:
             await self._send(all_of_them=True)
             return self._summary(tasks, drafted.rounds)
         plan_id = self._context.plan_id
-        if self._anew:
+        if self._replans:
             error = (
                 f"the plan was not replaced: {drafted.why}. The earlier plan is unchanged; approve "
             )
@@ -224,11 +224,11 @@ class _Planning:
         if not context.recorded(key):
             above = max(self._plan.tasks, default=0)
             self._candidates.start_above(above)
-            found = [] if self._anew else self._others()
+            found = [] if self._replans else self._others()
             if found:
                 request = interrupted(request, found)
             self._candidates.recover(found)
-        known = [] if self._anew else sorted(self._candidates.accepted)
+        known = [] if self._replans else sorted(self._candidates.accepted)
 
         async def call(again: bool) -> tuple[Any, Spend]:
             try:
@@ -296,7 +296,7 @@ class _Planning:
     async def _send(self, *, all_of_them: bool = False) -> None:
         """Propose what is new. While the model writes, only as many as the budget allows: the
         question what to do would end the attempt, and the call would be lost."""
-        if self._anew:
+        if self._replans:
             return
         tasks = self._plan.tasks
         new = [s for s in self._candidates.accepted.values() if s.id not in self._sent]

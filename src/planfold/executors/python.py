@@ -33,9 +33,6 @@ from planfold.tools.tool import Tool
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EffectName = Literal["safe", "keyed", "once"]
-Retry = int | RetryPolicy | Mapping[str, Any] | None
-
 
 class PythonTool(Generic[P, R]):
     """A function that plans may call. Calling it calls the function, as if undecorated.
@@ -48,8 +45,8 @@ class PythonTool(Generic[P, R]):
         function: Callable[P, R],
         *,
         name: str | None = None,
-        effect: Effect | EffectName = Effect.Once,
-        retry: Retry = None,
+        effect: Effect | Literal["safe", "keyed", "once"] = Effect.Once,
+        retry: int | RetryPolicy | Mapping[str, Any] | None = None,
         description: str | None = None,
         literal: Collection[str] = (),
     ) -> None:
@@ -89,8 +86,8 @@ def tool(function: Callable[P, R], /) -> PythonTool[P, R]: ...
 def tool(
     *,
     name: str | None = None,
-    effect: Effect | EffectName = Effect.Once,
-    retry: Retry = None,
+    effect: Effect | Literal["safe", "keyed", "once"] = Effect.Once,
+    retry: int | RetryPolicy | Mapping[str, Any] | None = None,
     description: str | None = None,
     literal: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], PythonTool[P, R]]: ...

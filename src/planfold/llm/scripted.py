@@ -9,7 +9,8 @@ from planfold.errors import PlanfoldError
 from planfold.llm.model import Answer, Request, Usage
 from planfold.planner.budget import Spend
 
-Reply = Answer | str | PlanfoldError | Callable[[Request], "Answer | str"]
+Reply = Answer | str | PlanfoldError | Callable[[Request], Answer | str]
+"""An answer, its text, an error that is raised, or a function of the request."""
 
 
 class ScriptedModel:

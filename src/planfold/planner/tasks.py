@@ -97,7 +97,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     label: str | None = None
     tool: ToolCall | None = None
     depends_on: tuple[int, ...] = ()
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[Link | ImageRef | FileRef, ...] = ()
     effect: Effect = Effect.Once
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None  # seconds for one attempt
@@ -194,7 +194,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
         return self.spec.depends_on
 
     @property
-    def attachments(self) -> tuple[Attachment, ...]:
+    def attachments(self) -> tuple[Link | ImageRef | FileRef, ...]:
         """Web pages, images and files that the task is about."""
         return self.spec.attachments
 

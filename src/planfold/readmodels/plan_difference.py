@@ -1,4 +1,4 @@
-"""Two plans compared, or one plan at two versions: where they diverge, and what came of it."""
+"""Two plans compared, or one plan at two versions: where they diverge, and how each ended."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 from planfold.readmodels.recorded_commands import cause_of
 
-Both = tuple[Any, Any]
-"""What the first plan has, and what the other has."""
-
 
 class Divergence(msgspec.Struct):
-    """The first event in which the plans differ, of one task or (None) of the whole plan. A
-    version and an event are None where a plan has no such event. ``causes`` name the command or
-    report behind each event; "" where there is none, or the log does not name it."""
+    """The first event in which the plans differ, of one task or (None) of the whole plan. Each
+    pair is of the first plan and of the other. A version and an event are None where a plan has no
+    such event. ``causes`` name the command or report behind each event; "" where there is none, or
+    the log does not name it."""
 
     task_id: int | None
     versions: tuple[int | None, int | None]
-    events: Both
+    events: tuple[Any, Any]
     causes: tuple[str, str]
 
 
@@ -39,7 +37,7 @@ class TaskDifference(msgspec.Struct):
     id: int
     label: str | None
     description: str
-    changes: dict[str, Both]
+    changes: dict[str, tuple[Any, Any]]
     seconds: tuple[float | None, float | None]
 
 
@@ -105,7 +103,7 @@ def _seconds(task: Task) -> float | None:
     return max(task.finished_at - task.started_at, 0.0) if ended else None
 
 
-def _outcomes(was: Task, now: Task) -> dict[str, Both]:
+def _outcomes(was: Task, now: Task) -> dict[str, tuple[Any, Any]]:
     before, after = _outcome(was), _outcome(now)
     return {
         name: (before[name], after[name])

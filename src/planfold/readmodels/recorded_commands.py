@@ -107,7 +107,7 @@ def _completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | 
 
 
 def _failed(state: PlannerState, _: Task, first: Envelope) -> c.ExecutorEvent | None:
-    """Whether another attempt would have failed as well is told by whether there is one."""
+    """Whether a retry could have succeeded is read from whether there was one."""
     error = _error(state, first.event)
     return None if error is None else c.TaskFailed(error, isinstance(first.event, e.RetryScheduled))
 
@@ -197,8 +197,8 @@ def _unknown(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEven
 
 
 def _reason(state: PlannerState, task: Task, asked: e.ClarificationRequested) -> str | None:
-    """The reason in the question that a person was asked: what the planner writes around it is
-    found by asking with a mark in its place."""
+    """The reason in the question that a person was asked. To find the words that the planner writes
+    around it, the question is made again with a mark as the reason."""
     report = c.OutcomeUnknown(_MARK, asked.started_at, asked.ended)
     for event in handle_executor_event(state, c.HandleExecutorEvent(task.id, report)):
         if isinstance(event, e.ClarificationRequested):

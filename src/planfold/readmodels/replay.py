@@ -49,7 +49,7 @@ class Replay(msgspec.Struct):
 
 
 class Replayer:
-    """Takes in the envelopes of one plan, oldest first; ``found`` is complete after
+    """Reads the envelopes of one plan, oldest first; ``found`` is complete after
     :meth:`finish`, or as soon as it holds a difference."""
 
     def __init__(self, plan_id: str) -> None:

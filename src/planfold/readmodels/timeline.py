@@ -92,8 +92,9 @@ class Timeline:
                     closed += self._move(child, envelope)
         self._note_limits()
         if isinstance(event, PlanRevised):
-            for task_id in event.removed:
+            for task_id in event.removed:  # another task may get the id
                 self._open.pop(task_id, None)
+                self._spans.pop(task_id, None)
         return closed
 
     def spans(self, task_id: int, now: float = 0.0) -> list[PhaseSpan]:

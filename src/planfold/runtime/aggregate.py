@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,12 +14,14 @@ from planfold.planner.upcasters import EVENTS, UPCASTERS
 
 
 class Aggregate(msgspec.Struct, frozen=True):
-    """``stream_id`` names all streams of this kind, for example "plan".
+    """``stream_id`` names all streams of this kind, for example "plan". ``events`` are the classes
+    of its events. ``upcasters`` are, for an event that has changed, the steps from each version of
+    its data to the next: an event with one step is at version 2.
 
     Example:
         import msgspec
         import planfold
-        from planfold.log import Aggregate, Handler, event_types
+        from planfold.log import Aggregate, Handler
 
         class Opened(msgspec.Struct, frozen=True):
             name: str
@@ -32,7 +35,7 @@ class Aggregate(msgspec.Struct, frozen=True):
             def apply(self, event):
                 self.name = event.name
 
-        SHOP = Aggregate("shop", Shop, event_types([Opened]))
+        SHOP = Aggregate("shop", Shop, (Opened,))
         async with planfold.open_app("sqlite:///:memory:", aggregates=[SHOP]) as app:
             await app.send_to(SHOP, "shop-1", "Books")
             print((await app.load(SHOP, "shop-1")).name)
@@ -40,10 +43,16 @@ class Aggregate(msgspec.Struct, frozen=True):
 
     stream_id: str
     handler: type[Handler[Any, Any]]
-    events: tuple[EventType, ...]
+    events: tuple[type, ...]
+    upcasters: Mapping[type, tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]] = {}
 
     def __repr__(self) -> str:
         return f"Aggregate({self.stream_id!r})"
 
+    @property
+    def event_types(self) -> tuple[EventType, ...]:
+        """The events with their versions, for a codec."""
+        return event_types(self.events, self.upcasters)
 
-PLAN = Aggregate("plan", Planner, event_types(EVENTS, UPCASTERS))
+
+PLAN = Aggregate("plan", Planner, EVENTS, UPCASTERS)

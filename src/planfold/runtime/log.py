@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
 from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import RETRIES, Consumer
-from planfold.subscriptions.partition import Handle
 from planfold.subscriptions.projection import BATCH, Projection, project
 
 
@@ -62,7 +61,7 @@ class Log:
     def consumer(
         self,
         name: str,
-        handle: Handle,
+        handle: Callable[[Envelope], Awaitable[object]],
         query: Query | None = None,
         *,
         after: int | Checkpoint = 0,

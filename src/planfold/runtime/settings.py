@@ -14,7 +14,7 @@ from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.planner.budget import Budget
-from planfold.tools.mcp_servers import ToolServer
+from planfold.tools.mcp_servers import McpServer
 from planfold.tools.policy.policy import PolicySettings
 from planfold.tools.secrets import SecretSource
 
@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       commands and file tools work in. ``files_dir`` (below it) keeps output that is too long for
       the log: beside an SQLite database, else in ``.planfold/files``; workers on several hosts
       must share it.
-    - ``tools`` are modules with tools or executors, ``mcp`` the tool servers by name.
+    - ``tools`` are modules with tools or executors, ``mcp`` the MCP servers by name.
     - ``concurrency`` bounds one worker's running tasks, ``drain_s`` is how many seconds they have
       to end when the worker is stopped.
     - ``durability``: with "output" a ``safe`` task may start before the step that dispatched it is
@@ -78,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     budget: Budget = Budget()
     policy: PolicySettings = PolicySettings()
     secrets: dict[str, SecretSource] = {}
-    mcp: dict[str, ToolServer] = {}
+    mcp: dict[str, McpServer] = {}
 
     def __post_init__(self) -> None:
         counts = {"concurrency": self.concurrency, "max_parallel": self.max_parallel}

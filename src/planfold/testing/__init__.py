@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from planfold.llm.model import Request as Request
     from planfold.llm.model import ToolSchema as ToolSchema
     from planfold.llm.model import Usage as Usage
+    from planfold.llm.scripted import Reply as Reply
     from planfold.llm.scripted import ScriptedModel as ScriptedModel
     from planfold.testing.clock import ManualClock as ManualClock
     from planfold.testing.executors import ToolRun as ToolRun
     from planfold.testing.executors import run_tool as run_tool
-    from planfold.testing.executors import task_for as task_for
     from planfold.testing.golden import check_golden as check_golden
     from planfold.testing.scenario import Scenario as Scenario
     from planfold.testing.scenario import given as given
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "planfold.compaction.messages": ("Message", "ToolRequest"),
     "planfold.llm.model": ("Answer", "Request", "ToolSchema", "Usage"),
-    "planfold.llm.scripted": ("ScriptedModel",),
+    "planfold.llm.scripted": ("Reply", "ScriptedModel"),
     "planfold.testing.clock": ("ManualClock",),
-    "planfold.testing.executors": ("ToolRun", "run_tool", "task_for"),
+    "planfold.testing.executors": ("ToolRun", "run_tool"),
     "planfold.testing.golden": ("check_golden",),
     "planfold.testing.scenario": ("Scenario", "given"),
 }

@@ -40,7 +40,7 @@ def read_golden(path: str | Path) -> list[Envelope]:
     Raises:
         CorruptLog: the file is not such a log, lacks events, or holds one of a newer version.
     """
-    codec, decode = Codec(PLAN.events), msgspec.json.Decoder(_GoldenLine).decode
+    codec, decode = Codec(PLAN.event_types), msgspec.json.Decoder(_GoldenLine).decode
     found: list[Envelope] = []
     for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
         try:

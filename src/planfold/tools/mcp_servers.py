@@ -1,4 +1,4 @@
-"""Foreign tool servers (MCP): their settings, and their texts made safe for people and models."""
+"""MCP servers: their settings, and their texts made safe for people and models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
-class ToolServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[mcp.NAME]`` in ``planfold.toml``: a ``command`` that speaks MCP over its standard input
     and output, or the ``url`` of a server. Its tools are called ``NAME__TOOL``.
 
@@ -33,9 +33,9 @@ class ToolServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server says of its tools, so reading that does not taint what a model proposes.
 
     Example:
-        from planfold import Settings, ToolServer
+        from planfold import Settings, McpServer
 
-        clock = ToolServer(command=("mcp-server-time",), safe=("convert_time",))
+        clock = McpServer(command=("mcp-server-time",), safe=("convert_time",))
         settings = Settings(mcp={"time": clock})
     """
 
@@ -50,7 +50,7 @@ class ToolServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vouched: bool = False
 
 
-def check_server(name: str, server: ToolServer) -> None:
+def check_server(name: str, server: McpServer) -> None:
     """Raises ConfigurationError for an entry that cannot work."""
     where = f"mcp.{plain_text(name, 80)}"
     if not _NAME.fullmatch(name) or len(name) > NAME_LIMIT:

@@ -17,7 +17,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     ``parameters`` is the JSON schema (2020-12) of the arguments object. ``effect`` and ``retry``
     hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
-    identity of the foreign server that offers it; approvals hold for that one only. ``vouched``
+    identity of the MCP server that offers it; approvals hold for that one only. ``vouched``
     says that the operator trusts that server's description of it.
 
     Example:
@@ -47,7 +47,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     vouched: bool = False
 
     @property
-    def foreign_words(self) -> bool:
+    def untrusted_description(self) -> bool:
         """Whether its description is untrusted text."""
         return bool(self.server) and not self.vouched
 
@@ -55,7 +55,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 class Toolbox:
     """The tools that a plan may name. Iterating yields them by name.
 
-    ``failures`` is the reason for each missing foreign server, ``left_out`` for each missing tool,
+    ``failures`` is the reason for each missing MCP server, ``left_out`` for each missing tool,
     ``warnings`` what else the operator should know of where they come from. ``absent`` are the
     shells that are not installed on this machine: a plan that names one of them has a fault.
     """

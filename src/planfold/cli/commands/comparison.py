@@ -60,7 +60,7 @@ def replay_command(plan_id: str | None, everything: bool, as_json: bool, db: str
 @click.argument("other", metavar="ID[@VERSION]")
 @json_option("the differences")
 def diff_command(plan: str, other: str, as_json: bool, db: str | None) -> int:
-    """Compare two plans, or two versions of one: where they diverge first, and what came of it.
+    """Compare two plans, or two versions of one: where they diverge first, and how each ended.
 
     Tasks are compared by id. A version is the number of an event, as `planfold log` prints it.
 

@@ -19,7 +19,7 @@ _DEFAULTS = (
     ("allow", "reading and listing files inside the workspace, except files that may hold keys"),
     ("allow", "GET and HEAD to hosts ({hosts}), without secrets"),
     ("ask", "everything else that a model proposes"),
-    ("ask", "after a model has read untrusted text: network, commands, foreign tools, secrets, "
+    ("ask", "after a model has read untrusted text: network, commands, MCP tools, secrets, "
      "functions"),
     ("ask", "writing planfold.toml, .planfold, .git and start-up files, regardless of rules"),
     ("allow", 'calls that no model proposed, unless a rule with for = "everybody" matches'),
@@ -47,7 +47,7 @@ def policy_command(context: click.Context, db: str | None, as_json: bool) -> int
 @click.argument("arguments", required=False)
 @click.option("--tainted", is_flag=True, help="As if the model had read untrusted text before.")
 @click.option("--author", is_flag=True, help="As if the plan's author had written the call.")
-@click.option("--server", default="", metavar="NAME", help="The foreign server of the tool.")
+@click.option("--server", default="", metavar="NAME", help="The MCP server of the tool.")
 @json_option("the verdict")
 def explain_command(
     tool: str | None,

@@ -29,7 +29,7 @@ _EFFECTS = {
 def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
     """List the tools that plans and agents may call here, or show one with its arguments.
 
-    Starts the tool servers of planfold.toml, lists what they offer, and ends them again.
+    Starts the MCP servers of planfold.toml, lists what they offer, and ends them again.
 
     \b
     planfold tools

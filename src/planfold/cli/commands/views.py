@@ -206,7 +206,7 @@ def log_command(
     if everything and (isinstance(first, int) or isinstance(last, int)):
         raise click.UsageError("every plan has versions of its own; with --all, give times")
     if follow and last is not None:
-        raise click.UsageError("--follow goes on until the plan ends; leave --to out")
+        raise click.UsageError("--follow reads until the plan ends; omit --to")
 
     async def log() -> int:
         async with existing_app(db) as app:

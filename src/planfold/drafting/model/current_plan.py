@@ -62,7 +62,7 @@ def current_plan(plan: PlannerState, own: int) -> CurrentPlan:
         replaceable,
         tuple(tasks[i].spec for i in sorted(kept)),
         _listing(shown, kept, budget),
-        any(_has_foreign_text(task) for task in shown),
+        any(_has_untrusted_text(task) for task in shown),
     )
 
 
@@ -71,7 +71,7 @@ def has_started(task: Task) -> bool:
     return task.status is not TaskStatus.Planned or task.attempt > 0 or task.spec.done
 
 
-def _has_foreign_text(task: Task) -> bool:
+def _has_untrusted_text(task: Task) -> bool:
     said = task.result is not None or task.error is not None
     return said and task.kind is not NodeKind.Clarification
 

@@ -98,8 +98,8 @@ class ToolCalls:
         self._context = context
         self._call_tool = call_tool
         self._tools = _by_safe_name(executors)
-        # Whether the model has read untrusted text: results, and a foreign server's descriptions.
-        self.heard = any(executor.tool.foreign_words for executor in self._tools.values())
+        # Whether the model has read untrusted text: results, and an MCP server's descriptions.
+        self.heard = any(executor.tool.untrusted_description for executor in self._tools.values())
         config = context.plan.config
         self._error_limit = config.error_char_limit
         self._shown = min(SHOWN_CHARS, max(config.token_budget * 4 // 10, 500))

@@ -1,4 +1,4 @@
-"""A foreign server's requests for input, as questions for a person, and the answers in the shape
+"""An MCP server's requests for input, as questions for a person, and the answers in the shape
 that the server asked for."""
 
 from __future__ import annotations

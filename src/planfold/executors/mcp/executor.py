@@ -1,4 +1,4 @@
-"""Tools of foreign servers (MCP): a call, its result in bounds, and what the server asks for in
+"""Tools of MCP servers: a call, its result in bounds, and what the server asks for in
 between. How the server is reached is behind a port; see providers/."""
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class CallRefused(Permanent):
     """The server did not take the call: nothing was done."""
 
 
-class ServerAway(Transient):
+class ServerUnavailable(Transient):
     """There is no connection to the server, and the call was not sent."""
 
 
-class CallCutOff(Transient):
+class CallInterrupted(Transient):
     """The call was sent and will not be answered: what it did is not known."""
 
 
@@ -87,7 +87,7 @@ class McpServerPort(Protocol):
         state: str | None = None,
     ) -> Answered | InputNeeded:
         """Call a tool. Cancelling the caller asks the server to stop. ``key`` is the same for all
-        attempts. Raises CallRefused, ServerAway, CallCutOff."""
+        attempts. Raises CallRefused, ServerUnavailable, CallInterrupted."""
         ...
 
 
@@ -119,7 +119,7 @@ class McpExecutor:
             return TaskFailed("cancelled: the server was asked to stop", retryable=False)
         except Permanent as error:
             return TaskFailed(as_text(error)[:ERROR_LIMIT], retryable=False)
-        except CallCutOff as error:
+        except CallInterrupted as error:
             return self._cut_off(context, as_text(error)[:ERROR_LIMIT])
         except Transient as error:
             return TaskFailed(as_text(error)[:ERROR_LIMIT])
@@ -165,7 +165,7 @@ class McpExecutor:
             # Only a state: the server is not ready yet.
             responses, state = None, answer.state
             if waits >= 1_000:
-                raise CallCutOff(f"{self._server.name} was not ready after {waits} calls")
+                raise CallInterrupted(f"{self._server.name} was not ready after {waits} calls")
             await asyncio.sleep(PAUSES[min(waits, len(PAUSES) - 1)])
             waits += 1
             if context.cancelled.is_set():

@@ -1,5 +1,5 @@
-"""``McpServer``: a foreign tool server, with its tools and calls of them. This module and
-``link`` are the only ones that import ``mcp``."""
+"""``McpClient``: an MCP server, with its tools and calls of them. This module and
+``connection`` are the only ones that import ``mcp``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, PARSE_ERROR, REQUEST_TI
 
 from planfold.executors.mcp.executor import (
     Answered,
-    CallCutOff,
+    CallInterrupted,
     CallRefused,
     InputNeeded,
     McpExecutor,
     ProgressCallback,
-    ServerAway,
+    ServerUnavailable,
 )
 from planfold.planner.tasks import Effect
 from planfold.providers.mcp.connection import (
@@ -36,7 +36,7 @@ from planfold.providers.mcp.connection import (
 from planfold.providers.mcp.messages import CALL_RESULT, SET_ASIDE
 from planfold.tools.mcp_servers import (
     DESCRIPTION_LIMIT,
-    ToolServer,
+    McpServer,
     plain_schema,
     plain_text,
     tool_name,
@@ -53,7 +53,7 @@ _GATEWAY = "Server returned an error response"
 _FORGOTTEN = "Session terminated"
 
 
-class McpServer:
+class McpClient:
     """One server of the settings; connects when it is first needed, and again when it was lost.
 
     ``environ`` is all that a command sees, before its own ``env``. ``redactor`` takes the values of
@@ -63,7 +63,7 @@ class McpServer:
     def __init__(
         self,
         name: str,
-        settings: ToolServer,
+        settings: McpServer,
         *,
         workspace: Path,
         environ: Mapping[str, str],
@@ -83,7 +83,7 @@ class McpServer:
         self._offered: dict[str, bytes] = {}  # what each tool was when it was first listed
 
     async def tools(self) -> list[McpExecutor]:
-        """Connect, and list the server's tools. Raises ServerAway."""
+        """Connect, and list the server's tools. Raises ServerUnavailable."""
         link = await self._connected()
         return [self._executor(remote, tool, hints) for remote, tool, hints in link.tools]
 
@@ -137,7 +137,7 @@ class McpServer:
             raise await self._explanation(fault, link, reached_it=bool(notes)) from None
         except (ValueError, RuntimeError) as fault:  # pydantic's ValidationError is a ValueError
             why = f"{self.name} gave an answer that is not valid: {first_line(fault)}"
-            raise CallCutOff(self._redactor.text(why)) from None
+            raise CallInterrupted(self._redactor.text(why)) from None
         return self._answer(result)
 
     def _must_be_the_same(self, link: McpConnection, tool: str) -> None:
@@ -165,7 +165,7 @@ class McpServer:
                 except TimeoutError:
                     await link.close()
                     limit = f"{self._settings.start_timeout:g} s"
-                    raise ServerAway(link.explained(f"no answer within {limit}")) from None
+                    raise ServerUnavailable(link.explained(f"no answer within {limit}")) from None
                 except asyncio.CancelledError:
                     await link.close()
                     raise
@@ -191,17 +191,19 @@ class McpServer:
         message = self._redactor.text(f"{self.name}: {plain_text(fault.message, 2_000)}")
         if fault.code == REQUEST_TIMEOUT:
             limit = f"{self._settings.timeout:g} s"
-            return CallCutOff(f"{self.name} did not answer within {limit}; it was asked to stop")
+            return CallInterrupted(
+                f"{self.name} did not answer within {limit}; it was asked to stop"
+            )
         if fault.code == CONNECTION_CLOSED:
             if fault.message != _CLOSED:  # this call's stream only
-                return CallCutOff(message)
+                return CallInterrupted(message)
             await self._drop(link)
             why = link.explained("the connection was lost")
-            return CallCutOff(why) if reached_it and link.reached else _NotTaken(why)
+            return CallInterrupted(why) if reached_it and link.reached else _NotTaken(why)
         if fault.code == INTERNAL_ERROR and fault.message == _GATEWAY:
-            return CallCutOff(message)
+            return CallInterrupted(message)
         if fault.code == PARSE_ERROR:  # of its answer: what was sent to it is JSON
-            return CallCutOff(message)
+            return CallInterrupted(message)
         if fault.message == _FORGOTTEN:
             await self._drop(link)
             return _NotTaken(message)
@@ -294,7 +296,7 @@ class McpServer:
         return f"{self.name}: {where} ({plain_text(itself, 200)})"
 
 
-class _NotTaken(ServerAway):
+class _NotTaken(ServerUnavailable):
     """The call did not reach the server, which may still be running."""
 
 

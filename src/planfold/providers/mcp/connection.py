@@ -1,4 +1,4 @@
-"""``McpConnection``: one connection to a foreign tool server, by the Model Context Protocol.
+"""``McpConnection``: one connection to an MCP server (Model Context Protocol).
 
 It runs in a task of its own, because its contexts (pipes, a process, a task group) must be entered
 and left in the same task; calls come from any task.
@@ -23,10 +23,10 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from planfold.executors.mcp.executor import ServerAway
+from planfold.executors.mcp.executor import ServerUnavailable
 from planfold.providers.mcp.messages import Received
 from planfold.providers.mcp.stderr import StderrTail
-from planfold.tools.mcp_servers import ToolServer, plain_text
+from planfold.tools.mcp_servers import McpServer, plain_text
 from planfold.tools.tool import Tool
 
 MOST_TOOLS = 10_000  # that are listed; fewer are taken
@@ -85,7 +85,7 @@ class McpConnection:
         return self._life.done()
 
     async def ready(self) -> None:
-        """Raises ServerAway where it cannot be reached."""
+        """Raises ServerUnavailable where it cannot be reached."""
         await asyncio.shield(self._ready)
 
     async def close(self) -> None:
@@ -129,10 +129,10 @@ class McpConnection:
             self.reached = not isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
             if not self._ready.done():
                 why = f"it cannot be used: {first_line(cause)}"
-                self._ready.set_exception(ServerAway(self.explained(why)))
+                self._ready.set_exception(ServerUnavailable(self.explained(why)))
         finally:
             if not self._ready.done():
-                self._ready.set_exception(ServerAway(self.explained("it was stopped")))
+                self._ready.set_exception(ServerUnavailable(self.explained("it was stopped")))
             self._ready.exception()  # also when nothing waits for it
 
     async def _listed(self, client: Client) -> Listing:
@@ -151,7 +151,7 @@ class McpConnection:
 
 @asynccontextmanager
 async def transport(
-    settings: ToolServer,
+    settings: McpServer,
     workspace: Path,
     environ: Mapping[str, str],
     resolved: Mapping[str, str],

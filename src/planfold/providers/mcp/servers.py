@@ -1,4 +1,4 @@
-"""``open_servers``: all foreign tool servers of the settings, for as long as a worker lives."""
+"""``open_servers``: all MCP servers of the settings, for as long as a worker lives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planfold.errors import ConfigurationError, Permanent
-from planfold.executors.mcp.executor import McpExecutor, ServerAway
+from planfold.executors.mcp.executor import McpExecutor, ServerUnavailable
 from planfold.executors.shell import inherited
-from planfold.tools.mcp_servers import ToolServer, check_server
+from planfold.tools.mcp_servers import McpServer, check_server
 from planfold.tools.redaction import Redactor
 from planfold.tools.secrets import Secrets, references_in
 
 if TYPE_CHECKING:
-    from planfold.providers.mcp.client import McpServer
+    from planfold.providers.mcp.client import McpClient
 
 
 class Servers:
@@ -36,7 +36,7 @@ class Servers:
 
 @asynccontextmanager
 async def open_servers(
-    settings: Mapping[str, ToolServer],
+    settings: Mapping[str, McpServer],
     workspace: Path,
     environ: Mapping[str, str],
     *,
@@ -54,7 +54,7 @@ async def open_servers(
     for name, server in settings.items():
         check_server(name, server)
     servers = Servers()
-    opened: list[McpServer] = []
+    opened: list[McpClient] = []
     for name, server in settings.items():
         try:
             opened.append(_made(name, server, workspace, inherited(environ, env_allow), secrets))
@@ -67,10 +67,10 @@ async def open_servers(
         await asyncio.gather(*(server.close() for server in opened), return_exceptions=True)
 
 
-async def _start(server: McpServer, servers: Servers) -> None:
+async def _start(server: McpClient, servers: Servers) -> None:
     try:
         servers._tools += await server.tools()
-    except ServerAway as fault:
+    except ServerUnavailable as fault:
         servers.failures[server.name] = str(fault)
     servers.left_out |= server.left_out
     servers.warnings += server.warnings
@@ -78,13 +78,13 @@ async def _start(server: McpServer, servers: Servers) -> None:
 
 def _made(
     name: str,
-    settings: ToolServer,
+    settings: McpServer,
     workspace: Path,
     environ: Mapping[str, str],
     secrets: Secrets | None,
-) -> McpServer:
+) -> McpClient:
     try:
-        from planfold.providers.mcp.client import McpServer
+        from planfold.providers.mcp.client import McpClient
     except ImportError as fault:
         raise ConfigurationError(
             f"[mcp.{name}] needs the extra mcp: install planfold with it ({fault})"
@@ -93,7 +93,7 @@ def _made(
     given = settings.env or settings.headers
     values = {key: secrets.resolve(text) for key, text in given.items()}
     names = dict.fromkeys(name for text in given.values() for name in references_in(text))
-    return McpServer(
+    return McpClient(
         name,
         settings,
         workspace=workspace,

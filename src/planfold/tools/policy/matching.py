@@ -43,7 +43,7 @@ class CallFacts:
 
     @property
     def reaches_out(self) -> bool:
-        """Whether it can carry data away: network, commands, foreign servers, secrets."""
+        """Whether it can carry data away: network, commands, MCP servers, secrets."""
         call = self._call
         return bool(self._is_shell or self._is_http or call.server or self.secrets)
 

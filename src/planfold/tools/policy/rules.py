@@ -77,7 +77,7 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call, as a policy sees it: secrets are references, results are filled in.
 
-    ``server`` is the identity of the foreign server that offers the tool. ``proposed``: by a
+    ``server`` is the identity of the MCP server that offers the tool. ``proposed``: by a
     model; ``tainted``: after it had read untrusted text.
     """
 
