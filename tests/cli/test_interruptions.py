@@ -38,6 +38,11 @@ def wait_for_task(name: str) -> None:
     wait_until(lambda: name in lines_of(LEDGER), f"{name} has begun")
 
 
+def wait_for_record_of_a() -> None:
+    """``b`` is safe: it may begin before the result of ``a`` is recorded."""
+    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
+
+
 def waiting_plan(**more: object) -> str:
     """``b`` waits for a file; ``a`` comes before it, ``c`` after."""
     wait = f"{note('b-began')}; while [ ! -e go.txt ]; do sleep 0.02; done; {note('b')}"
@@ -63,6 +68,7 @@ def test_interrupt_then_resume() -> None:
 def test_what_must_not_run_twice_is_asked_about() -> None:
     process = start("run", "--yes", waiting_plan(effect="once"))
     wait_for_task("b-began")
+    wait_for_record_of_a()
     process.terminate()
     code, out, _ = ended(process)
     assert code == 130
@@ -84,7 +90,7 @@ def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
     plan = json.loads(Path(waiting_plan(effect="once")).read_text())
     process = start("run", "--yes", write_plan(*plan["tasks"][:2], user))
     wait_for_task("b-began")
-    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
+    wait_for_record_of_a()
     process.kill()
     ended(process)
     out = called("resume", code=3)
@@ -106,7 +112,7 @@ def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
 def test_kill_then_resume_does_nothing_twice() -> None:
     process = start("run", "--yes", waiting_plan())
     wait_for_task("b-began")
-    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
+    wait_for_record_of_a()
     process.kill()
     ended(process)
     assert "waits for a worker" in called("show")
@@ -121,7 +127,7 @@ def test_kill_then_resume_does_nothing_twice() -> None:
 def test_cancel_after_a_kill() -> None:
     process = start("run", "--yes", waiting_plan())
     wait_for_task("b-began")
-    wait_until(lambda: statuses(shown())[0] == "completed", "the result of a is recorded")
+    wait_for_record_of_a()
     process.kill()
     ended(process)
     called("cancel")
@@ -143,6 +149,7 @@ def test_a_worker_drains_on_sigterm() -> None:
     called("run", "--yes", "--detach", waiting_plan())
     process = start("worker", "--concurrency", "1", "--route", "shell")
     wait_for_task("b-began")
+    wait_for_record_of_a()
     process.terminate()
     assert process.stdout is not None
     while "stopping: 1 running task" not in process.stdout.readline():
@@ -215,6 +222,7 @@ def test_a_second_signal_stops_a_worker_at_once() -> None:
     called("run", "--yes", "--detach", waiting_plan())
     process = start("worker")
     wait_for_task("b-began")
+    wait_for_record_of_a()
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     while "stopping: 1 running task" not in process.stdout.readline():
