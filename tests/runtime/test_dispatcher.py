@@ -503,3 +503,62 @@ async def test_a_snapshot_that_does_not_fit_is_rebuilt_from_the_log(
     tally = await bench.there.view(TALLY, "t")
     assert isinstance(tally, Tally)
     assert tally.total == 24
+
+
+async def test_a_reader_is_woken_where_what_it_waited_for_could_not_be_decided(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.add(1)
+    await bench.add_there(1)  # so that the next decision reads the log
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Transient("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.store, "load", away)
+        sent = asyncio.ensure_future(bench.add(1))
+        await asyncio.sleep(0)
+        look = asyncio.ensure_future(bench.here.view(TALLY, "t"))
+        found = await bench.all(sent, look)
+    assert [type(fault) for fault in found] == [Transient, Transient]
+    assert await bench.total() == 2
+
+
+async def test_a_decision_whose_look_into_the_log_is_cancelled_fails(bench: Bench) -> None:
+    await bench.add(1)
+    await bench.add_there(1)
+    sent = asyncio.ensure_future(bench.add(1))
+    while not bench.here._asking:
+        await asyncio.sleep(0)
+    for asking in bench.here._asking:
+        asking.cancel()
+    with pytest.raises(Transient, match="send the command again"):
+        await sent
+    await bench.add(1)
+    assert await bench.total() == 3
+
+
+async def test_the_correlation_id_of_a_stream_is_that_of_its_first_event(bench: Bench) -> None:
+    append, conflicts = bench.store.append, [1]
+
+    async def first_there(decision: Append) -> int:
+        if conflicts:
+            conflicts.pop()
+            await bench.there.send(TALLY, "t", Add(1), correlation_id="two")
+        return await append(decision)
+
+    bench.store.append = first_there  # type: ignore[method-assign,assignment]
+    await bench.add(1, correlation_id="one")
+    await bench.add(1)
+    assert [e.metadata.correlation_id for e in await bench.log()] == ["two", "one", "two"]
+
+
+async def test_a_snapshot_that_fails_keeps_no_commit_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Tally) -> bytes:
+        raise ValueError("no snapshot of this")
+
+    monkeypatch.setattr(mailbox_module, "SNAPSHOT_EVERY", 1)
+    monkeypatch.setattr(Tally, "snapshot", fails)
+    assert await bench.all(*(bench.add(1) for _ in range(3))) == [[Added(1)]] * 3

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 import planfold
+from planfold.errors import LeaseLost
+from planfold.eventstore.port import Fence
 from planfold.planner.commands import HandleExecutorEvent, TaskCompleted
 from planfold.runtime import mailboxes as mailboxes_module
 from planfold.runtime.aggregate import PLAN
+from planfold.runtime.letter import Basis, Letter
 from planfold.runtime.mailboxes import Mailboxes
 from plans import finish, submit, task
 
@@ -80,3 +85,26 @@ async def test_a_state_that_is_loaded_after_it_was_dropped_takes_no_room(
         await loading.load(app.store)
     assert loading.size > 0
     assert mailboxes._bytes == 0
+
+
+async def test_letters_are_decided_one_by_one_only_as_long_as_one_of_them_may_be_bad(
+    database: str,
+) -> None:
+    async with planfold.open_app(database) as app:
+        mailbox = Mailboxes().make(PLAN, "p")
+        loop = asyncio.get_running_loop()
+        lost = Basis()
+        bad, void, good, later, last = (
+            Letter(None, answer=loop.create_future(), fence=Fence(1, 1, 1)) for _ in range(5)
+        )
+        void.basis = lost
+        mailbox.put_back([bad, void, good], alone=True)
+        mailbox.waiting.extend([later, last])
+        lost.failed = True
+        taken = []
+        while mailbox.waiting:
+            letters, _ = mailbox.take(app.store)
+            taken.append((letters, mailbox.alone))
+        assert taken[:2] == [([bad], True), ([good], True)]
+        assert sum(len(letters) for letters, _ in taken) == 4
+        assert isinstance(void.answer.exception(), LeaseLost)

@@ -14,7 +14,7 @@ from planfold.app import App
 from planfold.errors import CommandRejected, Conflict, PlanfoldError, Transient
 from planfold.eventstore.port import Append
 from planfold.planner.events import TaskStatusUpdated
-from planfold.planner.tasks import PlanStatus, TaskStatus
+from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import outbox
 from planfold.runtime.leases import Leases
 from plans import PLAN_ID, Until, events, finish, submit, task
@@ -291,3 +291,57 @@ async def test_a_refusal_rests_on_what_it_was_decided_on(
         with pytest.raises(CommandRejected):
             await refused
         await app.result(PLAN_ID)
+
+
+async def test_a_commit_stops_no_attempt_that_a_later_one_dispatched(
+    address: str, until: Until
+) -> None:
+    fail, tick, release, again = (asyncio.Event() for _ in range(4))
+    told: list[bool] = []
+
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=0.0005, cap=0.0005))
+    async def flaky(context: planfold.TaskContext) -> str:
+        if context.attempt == 1:
+            await fail.wait()
+            raise RuntimeError("not yet")
+        again.set()
+        await release.wait()
+        told.append(context.cancelled.is_set())
+        return "fine"
+
+    @planfold.tool(effect="safe")
+    async def ticker() -> None:
+        await tick.wait()
+
+    observer = Observer()
+    async with (
+        planfold.open_app(address, tools=[flaky, ticker]) as app,
+        app.worker(observer=observer),
+    ):
+        ticks = (task("ticker", id=n, depends_on=[n - 1] if n > 2 else []) for n in range(2, 40))
+        await submit(app, task("flaky", id=1), *ticks)
+        gate = Gate(app)
+        gate.open.clear()
+        fail.set()
+        await until(lambda: gate.appends)  # the failure is on its way to the log
+        tick.set()
+        await again.wait()  # what follows it has dispatched the second attempt
+        gate.open.set()
+        await until(lambda: observer.events)
+        release.set()
+        view = await app.result(PLAN_ID)
+    assert (view.status, view.task(1).result, told) == (PlanStatus.Completed, "fine", [False])
+
+
+async def test_nothing_begins_early_until_some_commits_have_succeeded(
+    draws: tuple[App, Draws], until: Until
+) -> None:
+    app, drawn = draws
+    async with app.worker():
+        gate = Gate(app)
+        gate.fault = Conflict("another process writes here")
+        await submit(app, *(then("draw", number) for number in range(1, CHAIN + 1)))
+        view = await app.result(PLAN_ID)
+        assert view.status == PlanStatus.Completed
+        assert not any(append.times for append in gate.appends)
+        assert len(gate.appends) > CHAIN

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_log = logging.getLogger("planfold.executors")
 
 
 class Cancellation(asyncio.Event):
@@ -27,7 +29,10 @@ class Cancellation(asyncio.Event):
         super().set()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:  # of a tool: the cancellation of others must not depend on it
+                _log.exception("a callback on cancellation failed")
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once when the event is set: at once if it is set already."""

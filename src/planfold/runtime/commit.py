@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from planfold.deciding import Decision
-from planfold.errors import PlanfoldError
+from planfold.errors import Conflict, LeaseLost, PlanfoldError, Transient
 from planfold.eventstore.port import Append, CommandRecord, Fence
 from planfold.handler import Enqueue, Metadata, QueueChange, Settle, Signal
 from planfold.runtime.letter import Basis, Letter
@@ -91,6 +91,7 @@ class Commit:
         self.urgent = False
         self.gathering = False
         self.awaited = False
+        self.alone = False
         self.full = False
         self.quiet = True
         self.rounds: list[Round] = []
@@ -122,14 +123,25 @@ class Commit:
             if decided.reservation is not None and decided.reservation.waiting:
                 decided.reservation.grant(self.basis)
 
-    def fail(self) -> list[Letter]:
-        """It is not in the log, or that is not known: returns the letters to decide again."""
+    def fail(self, fault: BaseException | None = None) -> list[Letter]:
+        """It is not in the log, or that is not known. Returns the letters to decide again:
+        ``alone``, where one of them has failed it; those that failed for good have the fault."""
         self.basis.failed = True
         for decided in self.rounds:
             if decided.reservation is not None:
                 decided.reservation.give_back()
-        decided_here = (*self.rounds, *self.eventless)
-        return [le for decided in decided_here for le in decided.letters if le.unanswered]
+        all_rounds = (*self.rounds, *self.eventless)
+        letters = [le for decided in all_rounds for le in decided.letters if le.unanswered]
+        if isinstance(fault, LeaseLost):
+            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
+            self.alone = len(lost) > 1  # an old and a new attempt: one of them lost it
+            if len(lost) == 1:
+                lost[0].fail(fault)
+        elif fault is not None and not isinstance(fault, Conflict):
+            self.alone = len(letters) > 1 and not isinstance(fault, Transient)
+            for letter in letters if not self.alone else ():
+                letter.fail(fault)
+        return letters
 
     def append(self) -> Append:
         """What the store has to write."""

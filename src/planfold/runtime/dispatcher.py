@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
-from planfold.errors import Conflict, LeaseLost, NotFound, Transient
+from planfold.errors import NotFound, Transient
 from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
@@ -143,17 +144,28 @@ class Dispatcher:
         elif not look_up:
             self._decide(mailbox, letters, {})
         elif mailbox.durable:
-            self._ask(self._look_up(mailbox, letters))
+            self._ask(mailbox, letters, self._look_up(mailbox, letters))
         else:
-            mailbox.put_back(letters)
+            mailbox.put_back(letters, alone=mailbox.alone)
             self._hold(mailbox)
             self._decided(mailbox)
         self._flush()
 
-    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+    def _ask(
+        self, mailbox: Mailbox, letters: Sequence[Letter], question: Coroutine[Any, Any, None]
+    ) -> None:
         asking = asyncio.ensure_future(question)
         self._asking.add(asking)
-        asking.add_done_callback(self._asking.discard)
+        asking.add_done_callback(partial(self._asked, mailbox, letters))
+
+    def _asked(
+        self, mailbox: Mailbox, letters: Sequence[Letter], asking: asyncio.Task[None]
+    ) -> None:
+        self._asking.discard(asking)
+        if asking.cancelled():
+            for letter in letters:
+                letter.fail(Transient("the program ends; send the command again"))
+            self._decided(mailbox)
 
     async def _look_up(self, mailbox: Mailbox, letters: list[Letter]) -> None:
         """Read what the cache lacks, then decide."""
@@ -183,7 +195,7 @@ class Dispatcher:
         if decision.events:
             self._add(mailbox, letters, decision)
         elif mailbox.durable:
-            self._ask(self._verify(mailbox, Round(letters, decision)))
+            self._ask(mailbox, letters, self._verify(mailbox, Round(letters, decision)))
             return
         else:
             mailbox.add_eventless(Round(letters, decision))
@@ -208,10 +220,7 @@ class Dispatcher:
         """The handler may have applied a part: fold it again, and decide one by one."""
         if len(letters) == 1 and mailbox.durable:
             letters[0].fail(fault)
-            letters = []
-        else:
-            mailbox.one_by_one = True
-        mailbox.put_back([*mailbox.give_up(), *letters])
+        mailbox.put_back([*mailbox.give_up(), *letters], alone=True)
         mailbox.held = mailbox.held or not mailbox.durable  # readers may wait for the rest
         self._decided(mailbox)
 
@@ -233,8 +242,9 @@ class Dispatcher:
         workers = self.slots if slots is None else [slots]
         reservation = reserve(workers, mailbox.aggregate_id, decision.queue, decision.now)
         decided = Round(letters, decision, reservation)
-        commit = mailbox.add(decided, early=not self._every_step)
-        if commit.awaited or mailbox.held:
+        early = not (self._every_step or mailbox.wary)
+        commit = mailbox.add(decided, early=early)
+        if commit.awaited or mailbox.held or not early:
             self._outbox.urge(mailbox)
         elif not commit.gathering:
             self._outbox.gather(mailbox)
@@ -264,18 +274,6 @@ class Dispatcher:
 
     def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:
         """What was decided on it is decided again, on what the log says now."""
-        letters = commit.fail()
-        if isinstance(fault, LeaseLost):
-            lost = [le for le in letters if le.fence and le.fence.task_id == fault.task_id]
-            mailbox.one_by_one |= len(lost) > 1  # an old and a new attempt: one of them lost it
-            if len(lost) == 1:
-                lost[0].fail(fault)
-        elif isinstance(fault, Transient) or (
-            len(letters) == 1 and not isinstance(fault, Conflict)
-        ):
-            for letter in letters:
-                letter.fail(fault)
-        elif not isinstance(fault, Conflict):  # one bad command must not take others with it
-            mailbox.one_by_one = True
-        mailbox.put_back([*letters, *mailbox.give_up()])
+        letters = commit.fail(fault)
+        mailbox.put_back([*letters, *mailbox.give_up()], alone=commit.alone)
         self._rest(mailbox)

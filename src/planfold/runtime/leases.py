@@ -165,7 +165,8 @@ class Leases:
                 await self._adopt(lease)
 
     def _known(self) -> set[Reserved]:
-        mine = {_reserved(a.lease) for a in (*self._running.values(), *self._ending)}
+        attempts = (*self._running.values(), *self._ending)
+        mine = {_reserved(a.lease) for a in attempts if not a.basis.failed}
         return mine | set(map(_reserved, self._surplus)) | self._slots.reserved
 
     @staticmethod
@@ -285,7 +286,7 @@ class Leases:
     def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
         for task_id in task_ids:
             attempt = self._running.get((aggregate_id, task_id))
-            if attempt is not None:
+            if attempt is not None and attempt.basis.durable:  # else it is of a later commit
                 attempt.cancel()
 
     # --- the end ------------------------------------------------------------------------------
@@ -303,7 +304,8 @@ class Leases:
 
     def _forget(self, attempt: Attempt) -> None:
         self._ending.discard(attempt)
-        self._ended.add(_reserved(attempt.lease))
+        if not attempt.basis.failed:
+            self._ended.add(_reserved(attempt.lease))
 
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""

@@ -19,6 +19,7 @@ SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times
 SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
+WARY_COMMITS = 20  # after one that failed: another process may write here, or the store be away
 UNKNOWN = -1  # no generation of a store
 
 
@@ -50,7 +51,9 @@ class Mailbox:
         self.grew = grew
         self.snapshot_version = 0
         self.phase: StreamPhase = "active"  # as committed
-        self.one_by_one = False
+        self.one_by_one = 0  # letters that are decided one after the other
+        self.alone = False  # the letter that was taken is one of them
+        self.wary = 0  # commits until something may begin before its commit again
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
@@ -69,21 +72,26 @@ class Mailbox:
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
         decided. They are all that wait, or one after a round went wrong."""
-        alone = self.one_by_one
-        if alone and len(self.waiting) > 1:
-            letters = [self.waiting.popleft()]
-        else:
-            self.one_by_one = False
-            letters = [le for le in self.waiting if not (le.basis.failed and le.void)]
-            self.waiting.clear()
-        if self.handler is None or alone or any(le.body_hash for le in letters):
+        waiting = [le for le in self.waiting if not (le.basis.failed and le.void)]
+        self.waiting.clear()
+        self.alone = self.one_by_one > 0 and bool(waiting)
+        if self.alone:
+            self.one_by_one -= 1
+            self.waiting.extend(waiting[1:])
+            waiting = waiting[:1]
+        letters = waiting
+        if self.handler is None or self.alone or any(le.body_hash for le in letters):
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
 
-    def put_back(self, letters: Sequence[Letter]) -> None:
-        """They are decided again, before what came later; not those that have failed."""
-        self.waiting.extendleft(letter for letter in reversed(letters) if letter.unanswered)
+    def put_back(self, letters: Sequence[Letter], *, alone: bool = False) -> None:
+        """They are decided again, before what came later, each ``alone`` if one of them went wrong;
+        not those that have failed."""
+        left = [letter for letter in letters if letter.unanswered]
+        self.waiting.extendleft(reversed(left))
+        if alone:
+            self.one_by_one += len(left)
 
     def current(self, store: EventStore) -> bool:
         """Whether no other process has written since the state was that of the log."""
@@ -222,6 +230,7 @@ class Mailbox:
 
     def committed(self, commit: Commit, store: EventStore) -> None:
         """The decisions that were sent are in the log."""
+        self.wary = max(self.wary - 1, 0)
         if self.handler is None:  # what came later was given up
             return
         self.head = commit.last.head
@@ -235,6 +244,7 @@ class Mailbox:
     def give_up(self) -> list[Letter]:
         """Drop the state and the open commit; returns the letters to decide again."""
         commit, self.open = self.open, None
+        self.wary = WARY_COMMITS
         self.forget()
         return commit.fail() if commit is not None else []
 
@@ -245,6 +255,7 @@ class Mailbox:
 
     def forget(self) -> None:
         """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
+        self.correlation_id = ""
         self._contended = True
         self.handler = None
         self.generation = UNKNOWN
@@ -268,7 +279,9 @@ class Mailbox:
         least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
         if since < max(least, growth * self.snapshot_version):
             return None
-        return self.handler.snapshot()
+        with suppress(Exception):  # a snapshot is a cache
+            return self.handler.snapshot()
+        return None
 
     async def _save(self, store: EventStore, version: int, data: bytes) -> None:
         self.snapshot_version = version

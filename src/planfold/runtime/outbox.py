@@ -61,10 +61,14 @@ class Outbox:
         sent = [one for mailbox in urgent if (one := self._send(mailbox)) is not None]
         self._store.flush()
         for future, over in sent:
-            if future.done():  # without another turn of the event loop
-                over(future)
-            else:
+            if not future.done():
                 future.add_done_callback(over)
+                continue
+            try:  # without another turn of the event loop
+                over(future)
+            except Exception as fault:  # it must not keep the others back
+                said = {"message": "a commit is in the log, but not all of it is reported"}
+                asyncio.get_running_loop().call_exception_handler({**said, "exception": fault})
 
     def _send(
         self, mailbox: Mailbox

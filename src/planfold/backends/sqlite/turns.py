@@ -120,7 +120,7 @@ class Changes:
     def make(self, connection: apsw.Connection, now: float) -> None:
         """Write them."""
         for row in self._leased:
-            row[-1:] = (self._owner, now + LEASE_S, now)
+            row[7:] = (self._owner, now + LEASE_S, now)  # in place of the turn; perhaps again
         for name, rows in self._steps:
             if len(rows) == 1:
                 connection.execute(SQL[name], rows[0])
