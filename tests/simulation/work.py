@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from planfold.errors import Permanent
 from planfold.executors.context import TaskContext
@@ -103,10 +101,20 @@ class SimulatedTool:
             if faults.of("tool").random() < 0.3:
                 raise Permanent("simulated: it will never work")
             raise RuntimeError("simulated: it failed before it acted")
+        if faults.of("slow").random() < 0.15:
+            await self._step(context)
         if effect is not Effect.Safe:
             self._records.effect(run, effect)
         await self._pause(context)
         return TaskCompleted({"run": run.number})
+
+    async def _step(self, context: TaskContext) -> None:
+        async def draw() -> int:
+            await self._pause(context)
+            return self._faults.of("slow").randrange(1_000_000)
+
+        value = await context.once("step", draw)
+        self._records.stepped(context.plan_id, context.task.id, value)
 
     async def _pause(self, context: TaskContext) -> bool:
         """Whether it was asked to stop meanwhile."""
@@ -129,6 +137,3 @@ def simulated_executors(records: Records, faults: Faults, process: int) -> Execu
     executors = Executors()
     executors.add(SimulatedTool(records, faults, process), kind=NodeKind.ToolCall)
     return executors
-
-
-Pick = Callable[[], Any]
