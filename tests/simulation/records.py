@@ -224,14 +224,20 @@ class Records:
                 f"{run.plan_id}: task {run.task_id} acted {count} times; {allowed} were allowed"
             )
 
-    def stepped(self, plan_id: str, task_id: int, value: int) -> None:
-        """A durable step has returned this value to its tool."""
-        plan = self.plans.get(plan_id)
-        if (
-            plan is None
-            or msgspec.json.encode(StepRecorded(task_id, "step", value)) not in plan.data
-        ):
-            self._violated(f"{plan_id}: a step of task {task_id} gave {value}; not in the log")
+    def stepped(self, run: Run, value: int) -> None:
+        """A durable step has returned this value to its tool. That of an attempt which has ended
+        meanwhile is not recorded."""
+        plan = self.plans.get(run.plan_id)
+        task = plan.planner.state.tasks.get(run.task_id) if plan else None
+        if plan is None or task is None:
+            self._violated(f"{run.plan_id}: a step of task {run.task_id} ended before its dispatch")
+            return
+        ended = task.attempt != run.attempt or task.status is not TaskStatus.Running
+        recorded = msgspec.json.encode(StepRecorded(run.task_id, "step", value)) in plan.data
+        if not (recorded or ended):
+            self._violated(
+                f"{run.plan_id}: a step of task {run.task_id} gave {value}; not in the log"
+            )
 
     def shown(self, plan_id: str, events: Sequence[Any], where: str) -> None:
         """A caller or an observer was told that these events happened."""

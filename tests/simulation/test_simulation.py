@@ -13,11 +13,12 @@ from tests.simulation.bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SOON = 60  # seeds in which these are found
+SOON = 80  # seeds in which these are found
 FOUND_SOON = (
     "answer before commit",
+    "basis not marked failed",
+    "double settle",
     "early keyed and once",
-    "missing fence",
     "needed settle dropped",
     "reader sees what is not committed",
     "refusal answered at once",
@@ -52,12 +53,6 @@ def test_seeds_violate_nothing() -> None:
 def test_a_seed_happens_the_same_way_again() -> None:
     first, second = check("3"), check("3")
     assert first.splitlines()[:-1] == second.splitlines()[:-1]  # the last tells the time
-
-
-def find(bugs: tuple[str, ...], seeds: int) -> None:
-    for bug in bugs:
-        ran = simulate(f"0-{seeds - 1}", "--bug", bug)
-        assert ran.returncode == 1, f"{bug}: {ran.stdout}{ran.stderr}"
 
 
 def test_planted_bugs_are_found() -> None:

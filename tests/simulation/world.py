@@ -160,7 +160,7 @@ class World:
         self.records = Records(self.database, self.violated, self.note)
         self.database.committed = self._committed
         self.workers: dict[str, Any] = {}
-        self.locks = choice((True, True, False))
+        self.locks = choice((True, False))
         self.hinted = choice((True, False))
         self.direct = choice((0.0, 0.5, 0.9))
         self.every_step = self.random.random() < 0.05
@@ -274,8 +274,6 @@ class World:
                     happen(faults.of(kind))
         faults.over = True
         self.note("nothing fails any more")
-        for process in self.processes:
-            process.stalled_until = min(process.stalled_until, self.loop.time())
         if not any(process.alive for process in self.processes):
             self._start()
 
