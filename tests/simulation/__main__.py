@@ -1,5 +1,7 @@
-"""``python -m tests.simulation SEED``: let a seed happen, and print what led to its violation.
-``FIRST-LAST`` tries many."""
+"""``python -m tests.simulation SEED`` lets a seed happen and prints its trace. ``FIRST-LAST`` tries
+many; the first that violates an invariant is explained: with as few kinds of faults as still
+violate one, by the end of its trace and the line that repeats it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,10 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Collection
+from contextlib import nullcontext
 
+from tests.simulation.bugs import BUGS
 from tests.simulation.faults import KINDS
 from tests.simulation.records import Violation
 from tests.simulation.world import World
@@ -17,33 +22,48 @@ LINES = 60
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", help="a seed, or FIRST-LAST")
-    parser.add_argument("--without", action="append", default=[], choices=KINDS)
-    parser.add_argument("--lines", type=int, default=LINES)
-    parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--all", action="store_true")
-    given = parser.parse_args()
-    first, _, last = given.seeds.partition("-")
-    began, reached, failed = time.process_time(), 0, 0
-    for seed in range(int(first), int(last or first) + 1):
-        if time.process_time() - began > given.seconds:
-            break
-        reached += 1
-        world, fault = attempt(seed, given.without)
-        if fault is not None:
-            failed += 1
-            print(f"FAILED {seed}: {fault!r}", flush=True)
-            if not given.all:
-                explain(seed, given.without, given.lines)
-                break
-    if not last and not failed:
-        print("\n".join(world.trace))
-    print(f"{reached} seeds, {failed} failed, {time.process_time() - began:.1f} s")
+    given = _arguments()
+    failed = [bug for bug in given.bug or [""] if _try_seeds(given, bug)]
     return 1 if failed else 0
 
 
-def attempt(seed: int, without: list[str]) -> tuple[World, Exception | None]:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seeds", help="a seed, or FIRST-LAST")
+    parser.add_argument("--without", action="append", default=[], choices=KINDS)
+    parser.add_argument("--bug", action="append", choices=sorted(BUGS), help="plant it first")
+    parser.add_argument("--all", action="store_true", help="do not stop at the first violation")
+    parser.add_argument("--explain", action="store_true", help="explain it with a planted bug too")
+    parser.add_argument("--lines", type=int, default=LINES, help="of the trace")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of CPU time, at most")
+    return parser.parse_args()
+
+
+def _try_seeds(given: argparse.Namespace, bug: str) -> int:
+    """Returns how many violated something."""
+    first, _, last = given.seeds.partition("-")
+    began, reached, failed = time.process_time(), 0, 0
+    with BUGS[bug]() if bug else nullcontext():
+        for seed in range(int(first), int(last or first) + 1):
+            if time.process_time() - began > given.seconds:
+                break
+            reached += 1
+            world, fault = happen(seed, given.without)
+            if fault is None:
+                if not last:
+                    print("\n".join(world.trace))
+                continue
+            failed += 1
+            print(f"FAILED {seed}: {fault!r}", flush=True)
+            if not given.all:
+                if not bug or given.explain:
+                    explain(seed, given.without, given.lines)
+                break
+    print(f"{reached} seeds, {failed} failed, {time.process_time() - began:.1f} s of CPU {bug}")
+    return failed
+
+
+def happen(seed: int, without: Collection[str]) -> tuple[World, Exception | None]:
     world = World(seed, without)
     try:
         world.run()
@@ -52,23 +72,22 @@ def attempt(seed: int, without: list[str]) -> tuple[World, Exception | None]:
     return world, None
 
 
-def explain(seed: int, without: list[str], lines: int) -> None:
-    """With as few kinds of faults as still violate something."""
+def explain(seed: int, without: Collection[str], lines: int) -> None:
     kept = list(without)
     for kind in KINDS:
-        _, fault = attempt(seed, [*kept, kind])
+        _, fault = happen(seed, [*kept, kind])
         if isinstance(fault, Violation):
             kept.append(kind)
-    world, fault = attempt(seed, kept)
-    print("\n".join(world.trace[-lines:]))
-    if not isinstance(fault, Violation):
+    world, fault = happen(seed, kept)
+    if fault is not None and not isinstance(fault, Violation):
         traceback.print_exception(fault)
+    print("\n".join(world.trace[-lines:]))
     options = "".join(f' --without "{kind}"' for kind in kept)
     print(f"python -m tests.simulation {seed}{options}")
 
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
-        os.environ["PYTHONHASHSEED"] = "0"
+        os.environ["PYTHONHASHSEED"] = "0"  # so that sets of texts have the same order each time
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
     sys.exit(main())

@@ -6,7 +6,8 @@ import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Coroutine, Generator
-from contextvars import Context, ContextVar
+from contextlib import suppress
+from contextvars import Context, ContextVar, copy_context
 from random import Random
 from typing import Any, Protocol
 
@@ -45,10 +46,11 @@ class SimulatedTask(asyncio.Task[Any]):
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    """Runs one callback a turn: the oldest of an owner that is drawn among those that have any, as
-    asyncio promises the order of callbacks within a process. Time passes by ``TURN_S`` a turn, and jumps
-    to the next timer where nothing is ready. Callbacks of an owner that is not alive never run,
-    those of one that is stalled run later."""
+    """Runs one callback a turn: the oldest of an owner, which is drawn among those that have any.
+    Within a process the order is that which asyncio promises.
+
+    Time passes by ``TURN_S`` a turn, and jumps to the next timer where nothing is ready. Callbacks
+    of an owner that is not alive never run, those of one that is stalled run later."""
 
     def __init__(self, random: Random) -> None:
         super().__init__()
@@ -65,9 +67,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
         context: Context | None = None,
     ) -> asyncio.Task[Any]:
-        import contextvars
-
-        context = context or contextvars.copy_context()
+        context = context or copy_context()
         task = SimulatedTask(coro, loop=self, context=context)  # type: ignore[arg-type]
         if len(self.tasks) > 400:
             self.tasks = [entry for entry in self.tasks if not entry[2].done()]
@@ -79,10 +79,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         for belongs_to, context, task in self.tasks:
             if belongs_to is owner and not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                try:
+                with suppress(BaseException):
                     context.run(task.get_coro().close)  # type: ignore[union-attr]
-                except BaseException:
-                    pass
         self._late.pop(id(owner), None)
 
     def time(self) -> float:

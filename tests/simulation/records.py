@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from planfold.errors import PlanfoldError
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.planner.events import (
     ClarificationReceived,
+    StepRecorded,
     TaskDispatched,
     TasksReset,
     TaskStatusUpdated,
@@ -222,12 +224,47 @@ class Records:
                 f"{run.plan_id}: task {run.task_id} acted {count} times; {allowed} were allowed"
             )
 
+    def stepped(self, run: Run, value: int) -> None:
+        """A durable step has returned this value to its tool. That of an attempt which has ended
+        meanwhile is not recorded."""
+        plan = self.plans.get(run.plan_id)
+        task = plan.planner.state.tasks.get(run.task_id) if plan else None
+        if plan is None or task is None:
+            self._violated(f"{run.plan_id}: a step of task {run.task_id} ended before its dispatch")
+            return
+        ended = task.attempt != run.attempt or task.status is not TaskStatus.Running
+        recorded = msgspec.json.encode(StepRecorded(run.task_id, "step", value)) in plan.data
+        if not (recorded or ended):
+            self._violated(
+                f"{run.plan_id}: a step of task {run.task_id} gave {value}; not in the log"
+            )
+
     def shown(self, plan_id: str, events: Sequence[Any], where: str) -> None:
         """A caller or an observer was told that these events happened."""
         plan = self.plans.get(plan_id)
         for event in events:
             if plan is None or msgspec.json.encode(event) not in plan.data:
                 self._violated(f"{plan_id}: {where} was told of {_short(event)}; not in the log")
+
+    def length(self, plan_id: str) -> int:
+        """Of its log: 0 where it has not begun."""
+        plan = self.plans.get(plan_id)
+        return len(plan.log) if plan else 0
+
+    def refused(self, plan_id: str, command: Any, since: int) -> None:
+        """A caller was told that ``command`` is refused, or changes nothing: the log must have
+        been so that this was true, at some time since the command was sent at this length."""
+        plan = self.plans.get(plan_id, PlanRecord())
+        for length in range(since, len(plan.log) + 1):
+            planner = Planner()
+            log = plan.log[:length]
+            planner.take_in([e.event for e in log], [e.recorded_at for e in log])
+            try:
+                if not planner.process(command):
+                    return
+            except PlanfoldError:
+                return
+        self._violated(f"{plan_id}: {command!r} was refused; the log says otherwise")
 
     def viewed(self, view: PlanView) -> None:
         plan = self.plans.get(view.id)

@@ -160,15 +160,20 @@ class Failing:
             return method
 
         async def call(*args: Any, **rest: Any) -> Any:
-            return await self._line.call(name, lambda: method(*args, **rest))
+            try:
+                return await self._line.call(name, lambda: method(*args, **rest))
+            except Exception:
+                if name == "leave":  # the lock of a worker that has ended is free in any case
+                    self._inner._liveness.leave(args[0], holds=True)
+                raise
 
         return call
 
 
 class SimulatedStore(SqliteStore):
     """``direct`` is the part of the appends that are made at once, as SQLite does it; the others go
-    through the line. ``generation`` of a stream rises when a hint of another process arrives (``hinted``), as
-    on PostgreSQL, or as soon as it has written."""
+    through the line. ``hinted``: ``generation`` rises when a hint of another process arrives, as on
+    PostgreSQL; else as soon as another process has written."""
 
     queue: Any
     checkpoints: Any

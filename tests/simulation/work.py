@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from planfold.errors import Permanent
 from planfold.executors.context import TaskContext
@@ -22,7 +20,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Prompt, TaskSpec, TaskStatus, ToolCall
 from planfold.retries import RetryPolicy
 from tests.simulation.faults import Faults
-from tests.simulation.records import Records
+from tests.simulation.records import Records, Run
 
 EFFECTS = [Effect.Safe] * 6 + [Effect.Keyed] * 2 + [Effect.Once] * 2
 
@@ -103,10 +101,20 @@ class SimulatedTool:
             if faults.of("tool").random() < 0.3:
                 raise Permanent("simulated: it will never work")
             raise RuntimeError("simulated: it failed before it acted")
+        if faults.of("slow").random() < 0.15:
+            await self._step(context, run)
         if effect is not Effect.Safe:
             self._records.effect(run, effect)
         await self._pause(context)
         return TaskCompleted({"run": run.number})
+
+    async def _step(self, context: TaskContext, run: Run) -> None:
+        async def draw() -> int:
+            await self._pause(context)
+            return self._faults.of("slow").randrange(1_000_000)
+
+        value = await context.once("step", draw)
+        self._records.stepped(run, value)
 
     async def _pause(self, context: TaskContext) -> bool:
         """Whether it was asked to stop meanwhile."""
@@ -129,6 +137,3 @@ def simulated_executors(records: Records, faults: Faults, process: int) -> Execu
     executors = Executors()
     executors.add(SimulatedTool(records, faults, process), kind=NodeKind.ToolCall)
     return executors
-
-
-Pick = Callable[[], Any]

@@ -8,13 +8,12 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 from planfold.app import App
-from planfold.errors import PlanfoldError
+from planfold.errors import CommandRejected, PlanfoldError
 from planfold.eventstore.wakeup import WORK
 from planfold.planner.commands import (
     ApprovePlan,
@@ -28,7 +27,6 @@ from planfold.planner.commands import (
 from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.readmodels.replay import Replayer
 from planfold.runtime import reporter, slots
-from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.plan_reader import ENDED
@@ -47,7 +45,8 @@ from tests.simulation.work import make_plan, make_revision, simulated_executors
 
 EPOCH = 1_700_000_000.0
 PATIENCE_S = 600.0  # of simulated time, in which a plan must advance once nothing fails any more
-MOST_TURNS = 60_000
+LOST_HINT_S = 2.0
+MOST_TURNS = 40_000
 EMPTY = empty_database()
 
 
@@ -59,7 +58,14 @@ class Told(Dispatcher):
         self._records = records
 
     async def send(self, aggregate: Any, aggregate_id: str, command: Any, **rest: Any) -> list[Any]:
-        events = await super().send(aggregate, aggregate_id, command, **rest)
+        since = self._records.length(aggregate_id)
+        try:
+            events = await super().send(aggregate, aggregate_id, command, **rest)
+        except CommandRejected:
+            self._records.refused(aggregate_id, command, since)
+            raise
+        if not events:
+            self._records.refused(aggregate_id, command, since)
         self._records.shown(aggregate_id, events, f"the sender of {type(command).__name__}")
         return events
 
@@ -115,8 +121,12 @@ class Process:
             self._world.loop.end(self)
 
     async def ask(self, question: Awaitable[Any]) -> Any:
-        """What a person who uses this process gets; raises ConnectionError when it ends."""
+        """What a person who uses this process gets; raises ConnectionError when it ends, or when
+        they do not wait for the answer."""
         asking = self.spawn(question)
+        if self._world.faults.happens("person", 0.3):
+            late = self._world.faults.of("person").choice((0.0, 0.0001, 0.001, 0.1))
+            self._world.loop.call_later(late, asking.cancel)
         asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         both = [asking, self._ended]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=2 * PATIENCE_S)
@@ -124,6 +134,8 @@ class Process:
             self._world.violated(f"process {self.number} gave no answer to a person")
         if not asking.done():
             raise ConnectionError("the process has ended")
+        if asking.cancelled():
+            raise ConnectionError("the person did not wait")
         return asking.result()
 
     def reported(self, aggregate_id: str, events: Any) -> None:
@@ -148,13 +160,13 @@ class World:
         self.records = Records(self.database, self.violated, self.note)
         self.database.committed = self._committed
         self.workers: dict[str, Any] = {}
-        self.locks = choice((True, True, False))
+        self.locks = choice((True, False))
         self.hinted = choice((True, False))
         self.direct = choice((0.0, 0.5, 0.9))
         self.every_step = self.random.random() < 0.05
         self.concurrency = choice((1, 2, 4, 16))
         self.drain_s = choice((0.0, 0.0, 1.0))
-        self.chaos_s = choice((0.5, 2.0, 10.0))
+        self.chaos_s = choice((0.3, 1.0, 5.0))
         self.processes: list[Process] = []
         self._count = 0
 
@@ -173,12 +185,14 @@ class World:
             self.loop.stop()
 
     def _committed(self, by: int) -> None:
-        """Hints for the other processes, of which some are lost and some are late."""
+        """Hints for the other processes. Where one is lost, they see the change when they poll."""
         changed, self.records.changed = self.records.changed, set()
         for process in self.processes:
-            if process.number == by or not process.alive or self.faults.happens("hint", 2.0):
+            if process.number == by or not process.alive:
                 continue
             late = self.faults.of("hint").choice((0.0001, 0.001, 0.05))
+            if self.faults.happens("hint", 2.0):
+                late = LOST_HINT_S
             process._context.run(self.loop.call_later, late, self._hint, process, changed)
 
     @staticmethod
@@ -260,8 +274,6 @@ class World:
                     happen(faults.of(kind))
         faults.over = True
         self.note("nothing fails any more")
-        for process in self.processes:
-            process.stalled_until = min(process.stalled_until, self.loop.time())
         if not any(process.alive for process in self.processes):
             self._start()
 
@@ -296,10 +308,18 @@ class World:
         while plan_id not in self.records.plans or not self.records.plans[plan_id].log:
             await self._try(lambda app: app._send(plan_id, plan))
             await asyncio.sleep(0.01 * random.random())
+        reading = asyncio.create_task(self._read(plan_id))
         while not self.faults.over:
             await asyncio.sleep(random.choice((0.001, 0.1, 1.0)) * random.random())
             await self._act(plan_id)
+        await reading
         await self._see_it_end(plan_id)
+
+    async def _read(self, plan_id: str) -> None:
+        """Look at the plan now and then."""
+        while not self.faults.over:
+            await asyncio.sleep(self.random.choice((0.001, 0.1, 1.0)) * self.random.random())
+            await self._view(plan_id)
 
     async def _try(self, question: Callable[[App], Awaitable[Any]]) -> Any:
         """Ask one of the processes; None where it refuses, fails or ends."""
@@ -362,13 +382,13 @@ class World:
     async def _see_it_end(self, plan_id: str) -> None:
         """Nothing fails any more: the plan has to advance until it ends or waits for a person."""
         plan = self.records.plans[plan_id]
+        waiting = asyncio.create_task(self._try(lambda app: app.result(plan_id)))
         length, since = len(plan.log), self.loop.time()
-        while plan.planner.state.status not in ENDED:
+        while (state := plan.planner.state).status not in ENDED:
             await asyncio.sleep(0.05 if self.loop.time() - since < 5.0 else 2.0)
-            view = await self._view(plan_id)
-            if view is not None and view.status is PlanStatus.AwaitingApproval:
-                await self._send(plan_id, ApprovePlan(view.revision_hash, "a person"))
-            elif view is not None and view.questions:
+            if state.status is PlanStatus.AwaitingApproval:  # else a reader would send commits
+                await self._send(plan_id, ApprovePlan(state.revision_hash, "a person"))
+            elif state.questions and (view := await self._view(plan_id)) and view.questions:
                 await self._answer(plan_id, view)
             if len(plan.log) > length:
                 length, since = len(plan.log), self.loop.time()
@@ -376,13 +396,14 @@ class World:
                 status = plan.planner.state.status
                 self.violated(f"{plan_id} is {status} and has not advanced for {PATIENCE_S:g} s")
                 await self.loop.create_future()
+        self.records.viewed(await waiting)
 
     # --- the end ------------------------------------------------------------------------------
 
     async def _rest(self) -> None:
         """Wait until every worker has noticed that there is no more to do."""
         end = self.loop.time() + PATIENCE_S
-        while self._busy() and self.loop.time() < end:
+        while self._busy() and self.loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(1.0)
 
     def _busy(self) -> list[str]:
@@ -437,18 +458,3 @@ def reproducible(loop: SimulatedLoop, seeded: Random) -> Iterator[None]:
         secrets.token_hex = token_hex
         slots.time, reporter.time = times
         Attempt.__hash__ = hashed  # type: ignore[assignment]
-
-
-def simulate(seed: int, without: Collection[str] = ()) -> World:
-    """Let a seed happen; raises Violation, with the world as its ``world``."""
-    world = World(seed, without)
-    try:
-        world.run()
-    except Violation as violation:
-        violation.world = world  # type: ignore[attr-defined]
-        raise
-    return world
-
-
-HERE = Path(__file__).parent
-PLAN_KIND = PLAN.stream_id
