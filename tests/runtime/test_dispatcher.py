@@ -527,9 +527,16 @@ async def test_a_reader_is_woken_where_what_it_waited_for_could_not_be_decided(
 async def test_a_decision_whose_look_into_the_log_is_cancelled_fails(bench: Bench) -> None:
     await bench.add(1)
     await bench.add_there(1)
+    look_up, reading = bench.store.load, asyncio.Event()
+
+    async def slow(*given: Any, **options: Any) -> Any:
+        reading.set()
+        await asyncio.Event().wait()
+
+    bench.store.load = slow  # type: ignore[method-assign,assignment]
     sent = asyncio.ensure_future(bench.add(1))
-    while not bench.here._asking:
-        await asyncio.sleep(0)
+    await reading.wait()
+    bench.store.load = look_up  # type: ignore[method-assign]
     for asking in bench.here._asking:
         asking.cancel()
     with pytest.raises(Transient, match="send the command again"):

@@ -334,9 +334,9 @@ async def test_a_commit_stops_no_attempt_that_a_later_one_dispatched(
 
 
 async def test_nothing_begins_early_until_some_commits_have_succeeded(
-    draws: tuple[App, Draws], until: Until
+    draws: tuple[App, Draws],
 ) -> None:
-    app, drawn = draws
+    app, _ = draws
     async with app.worker():
         gate = Gate(app)
         gate.fault = Conflict("another process writes here")
