@@ -44,7 +44,7 @@ class Database:
         self.connection = apsw.Connection(MEMORY)
         self.connection.deserialize("main", content)
         self.clock = clock
-        self.codec = Codec(PLAN.events)
+        self.codec = Codec(PLAN.event_types)
         self.commits = 0
         self.looked: Callable[[], None] = lambda: None
         self.committed: Callable[[int], None] = lambda _: None
