@@ -90,7 +90,7 @@ class PlanReader:
         other_at: int | datetime | None = None,
     ) -> PlanDifference:
         """How another plan, or the same one at another version or time, differs from this one: see
-        :func:`planfold.readmodels.plan_difference.plan_difference`. Raises NotFound, CorruptLog."""
+        :class:`PlanDifference`. Raises NotFound, CorruptLog."""
         one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
         return plan_difference(one, other)
 
