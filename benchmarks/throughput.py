@@ -18,7 +18,8 @@ from benchmarks.report import interleaved
 from planfold import PlanDraft, TaskDraft
 
 TITLES = {
-    "chain": "chain of 100",
+    "chain": "chain of 100 safe tasks",
+    "once": "chain of 100 once tasks",
     "independent": "100 independent and a join",
     "many": "100 plans x 10",
 }
@@ -30,12 +31,17 @@ async def noop() -> None:
     """Does nothing."""
 
 
-def chain(length: int) -> PlanDraft:
+@planfold.tool(effect="once")
+async def effect() -> None:
+    """Does nothing, but must not do it twice."""
+
+
+def chain(length: int, tool: str = "noop") -> PlanDraft:
     """Every task waits for the one before it."""
     return PlanDraft(
         title="chain",
         tasks=[
-            TaskDraft(description=f"task {i}", tool="noop", depends_on=[i - 1] if i > 1 else [])
+            TaskDraft(description=f"task {i}", tool=tool, depends_on=[i - 1] if i > 1 else [])
             for i in range(1, length + 1)
         ],
     )
@@ -51,6 +57,8 @@ def independent(width: int) -> PlanDraft:
 def plans_of(shape: str, size: int = 100) -> list[PlanDraft]:
     if shape == "chain":
         return [chain(size)]
+    if shape == "once":
+        return [chain(size, "effect")]
     if shape == "independent":
         return [independent(size)]
     return [chain(10) for _ in range(size)]
@@ -62,7 +70,7 @@ async def tasks_per_second_on(
     """From the approval of the plans to the last result. ``warm``: the worker has run before, so
     that connections are open and the server has planned its statements."""
     drafts = plans_of(shape, size)
-    async with planfold.open_app(address, tools=[noop]) as app:
+    async with planfold.open_app(address, tools=[noop, effect]) as app:
         plan_ids = [await app.submit(draft) for draft in drafts]
         async with app.worker(concurrency=128):
             if warm:

@@ -20,7 +20,7 @@ from planfold.planner.events import TaskStatusUpdated
 from planfold.planner.tasks import TaskStatus
 
 # shape -> connections of the raw figure, and the target
-LIMITS = {"chain": (1, 0.55), "independent": (1, 1.0), "many": (16, 0.55)}
+LIMITS = {"chain": (1, 1.2), "once": (1, 0.5), "independent": (1, 1.0), "many": (16, 0.6)}
 APPENDS = {1: (1, 0.8), 16: (16, 1.0), 64: (64, 1.0)}  # plans -> raw connections, target
 
 

@@ -28,9 +28,10 @@ from planfold.planner.commands import (
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import PLAN, Aggregate
-from planfold.runtime.blockers import LOOK_EVERY_S, unserved, waits_for_person, waits_for_worker
+from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.facts import log_facts
 from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
@@ -80,7 +81,7 @@ class App(PlanDecisions):
         knows_tools: bool = True,
     ) -> None:
         every_step = settings.durability == "every-step"
-        super().__init__(store, Dispatcher(store, every_step=every_step))
+        super().__init__(store, Dispatcher(store, every_step=every_step, committed=log_facts))
         self._knows_tools = knows_tools
         self.aggregates = aggregates
         self.executors = executors
@@ -286,7 +287,7 @@ class App(PlanDecisions):
                 if status in WAITING:
                     reason = waits_for_person((await self.planner(plan_id)).state)
                 elif time.monotonic() >= look_at:
-                    reason = await self._waits_for_worker(plan_id, worker)
+                    reason = await missing_worker(self, self.executors, plan_id, worker.owner)
                     look_at = time.monotonic() + LOOK_EVERY_S
                 if reason is not None:
                     return replace(await self.view(plan_id), stopped_because=reason)
@@ -294,16 +295,6 @@ class App(PlanDecisions):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_S):
                         await ticket.wait()
-
-    async def _waits_for_worker(self, plan_id: str, worker: Worker) -> str | None:
-        """The worker that the plan needs, where nothing else can advance it."""
-        version = await self.store.version(plan_id)
-        state = (await self.planner(plan_id)).state
-        tasks = await unserved(self.store, self.executors, plan_id, state, worker.owner)
-        if not tasks or await self.store.version(plan_id) != version:
-            return None
-        remedy = "this process has none: add it to tools= or start a worker that has it"
-        return f"{waits_for_worker(tasks[0])}; {remedy}"
 
     def worker(
         self,
@@ -319,7 +310,7 @@ class App(PlanDecisions):
         Leaving the block, also by an exception, drains it: no more tasks are taken, and those that
         run get ``drain_s`` seconds (``settings.drain_s``) to end before they are interrupted.
         ``observer`` gets the recorded events and the faults; without one, faults are logged to
-        "planfold".
+        "planfold". Recorded events are logged to "planfold.plans".
 
         Raises:
             ConfigurationError: ``concurrency`` or ``drain_s`` is out of its range.

@@ -138,13 +138,18 @@ def test_watch_tells_how_it_ended() -> None:
 def test_graph() -> None:
     called("run", "--yes", write_plan(sh("a", "true"), sh("b", "true", "a"), title='"q" <&>'))
     assert "2 b: b it  <- 1" in called("graph")
-    dot = called("graph", "--dot")
+    dot = called("graph", "--dot", "-")
     assert "1 -> 2;" in dot
     assert r'label="\"q\" <&>"' in dot
-    picture = ET.fromstring(called("graph", "--svg"))
+    picture = ET.fromstring(called("graph", "--svg", "-"))
     texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
     assert '"q" <&>' in texts
-    assert len([e for e in picture.iter() if e.tag.endswith("rect")]) == 3
+    assert len([e for e in picture.iter() if e.get("rx")]) == 2
+    called("graph", "--html", "plan.html")
+    assert "&lt;&amp;&gt;" in Path("plan.html").read_text()
+    assert "--force" in called("graph", "--html", "plan.html", code=2)
+    called("graph", "--svg", "plan.html", "--force")
+    assert "give one of" in called("graph", "--svg", "-", "--json", code=2)
     assert json.loads(called("graph", "--json"))[1]["depends_on"] == [1]
 
 
@@ -309,7 +314,11 @@ def test_hostile_text_reaches_no_terminal() -> None:
     printed = [called("plan", name), called("run", name, code=3), called("approve")]
     printed += [called("resume", code=3), called("show"), called("show", "--json"), called("list")]
     printed += [called("list", "--json"), called("log"), called("log", "--json"), called("graph")]
-    printed += [called("graph", "--dot"), called("graph", "--svg"), called("show", "--task", "1")]
+    printed += [
+        called("graph", "--dot", "-"),
+        called("graph", "--svg", "-"),
+        called("show", "--task", "1"),
+    ]
     printed += [called("plan", name, "--json"), called("answer", "3", HOSTILE + "!", code=2)]
     printed += [called("show", HOSTILE, code=2), called("cancel", "--reason", HOSTILE)]
     for text in printed:

@@ -9,12 +9,12 @@ from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
-from plan_builders import done, initialize, work
+from plan_builders import done, failed, initialize, work
 from test_planner_machine import PlannerMachine
 
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
-from planfold.planner.commands import Continue, RevisePlan
+from planfold.planner.commands import CancelTask, Command, Continue, RetryTask, RevisePlan
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskStatus
@@ -106,25 +106,40 @@ def test_a_timeline_adds_up() -> None:
     )
 
 
-def test_a_task_with_the_id_of_one_that_was_removed_begins_a_timeline_of_its_own() -> None:
+def played(*steps: tuple[float, Command]) -> Timeline:
+    """The timeline of a plan that gets these commands at these times."""
     planner, timeline = Planner(), Timeline("p")
-    last = work(3, 1)
-    for at, command in enumerate(
-        [
-            initialize(work(1), work(2), last, max_parallel=1),
-            Continue(),
-            done(1),
-            Continue(),  # starts 2, and 3 waits for the plan's limit
-            RevisePlan((work(4),), approved_by="me"),
-            RevisePlan((work(4), last), approved_by="me"),
-        ],
-        1,
-    ):
+    for at, command in steps:
         for event in planner.process(command):
             planner.apply(event)
             version, name = planner.state.version, type(event).__name__
-            timeline.apply(
-                Envelope(version, "plan", "p", version, name, 1, event, Metadata(), float(at))
-            )
+            timeline.apply(Envelope(version, "plan", "p", version, name, 1, event, Metadata(), at))
+    return timeline
+
+
+def test_a_task_with_the_id_of_one_that_was_removed_begins_a_timeline_of_its_own() -> None:
+    last = work(3, 1)
+    timeline = played(
+        (1.0, initialize(work(1), work(2), last, max_parallel=1)),
+        (2.0, Continue()),
+        (3.0, done(1)),
+        (4.0, Continue()),  # starts 2, and 3 waits for the plan's limit
+        (5.0, RevisePlan((work(4),), approved_by="me")),
+        (6.0, RevisePlan((work(4), last), approved_by="me")),
+    )
     assert timeline.first_at(3) == 6.0
     assert [(span.start, span.end) for span in timeline.spans(3, 7.0)] == [(6.0, None)]
+
+
+def test_a_ledger_ends_with_a_task_that_took_time() -> None:
+    timeline = played(
+        (1.0, initialize(work(1), work(2, 1))),
+        (1.0, Continue()),
+        (2.0, CancelTask(2)),
+        (9.0, RetryTask(2)),
+        (9.0, CancelTask(2)),  # at the same time, and 2 is the greater id
+        (9.0, failed(1, retryable=False)),
+        (9.0, Continue()),
+    )
+    assert timeline.state.outcome == "failed"
+    assert {entry.task_id for entry in ledger_of(timeline, 9.0).entries} == {1}

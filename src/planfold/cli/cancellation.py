@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from planfold.app import App as Application
-from planfold.cli.preview import name_of
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner.commands import TaskFailed
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.readmodels.labels import name_of
 
 if TYPE_CHECKING:
     from planfold.app import App

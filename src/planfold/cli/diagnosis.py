@@ -21,6 +21,7 @@ from planfold.cli.access import (
     settings_for,
     status_of,
 )
+from planfold.cli.consistency import SAMPLE, clock_faults, lease_notes, plan_faults
 from planfold.cli.remedies import explained
 from planfold.cli.terminal import counted
 from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
@@ -174,8 +175,19 @@ async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
         open_plans = [plan.aggregate_id for plan in plans if status_of(plan) not in ENDED]
         found.facts["plans"] = len(plans)
         found.facts["unfinished_plans"] = open_plans
+        unreadable = set()
         for plan_id in open_plans[:1000]:
             try:
                 await app.planner(plan_id)
             except PlanfoldError as fault:
+                unreadable.add(plan_id)
                 found.faults.append(f"{plan_id} cannot be read: {fault}")
+        readable = [plan for plan in plans if plan.aggregate_id not in unreadable]
+        # Those that have not ended first: their queue and their waits matter most.
+        newest = sorted(readable, key=lambda p: (status_of(p) in ENDED, -p.updated_at))
+        sample = newest[:SAMPLE]
+        found.facts["plans_compared"] = len(sample)
+        found.faults += clock_faults(app, plans)
+        found.faults += await plan_faults(app, sample)
+        if not found.facts["dead_workers"]:
+            found.notes += await lease_notes(app)

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from planfold.cli.preview import name_of
 from planfold.cli.terminal import clean, clock, counted, date_and_time, duration, fit, in_json
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.budget import Budget, Spend
@@ -32,6 +31,7 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.tasks import TaskStatus
+from planfold.readmodels.labels import name_of
 
 _STYLE: Final = {
     "completed": "good",

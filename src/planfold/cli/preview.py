@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -11,42 +10,11 @@ from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, w
 from planfold.planner.references import unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
+from planfold.readmodels.labels import kind_of, name_of
+from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
-
-
-def graph_of(specs: Iterable[TaskSpec]) -> dict[int, tuple[int, ...]]:
-    return {spec.id: spec.depends_on for spec in specs}
-
-
-def reading_order(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
-    """Parents first, and else in the order in which the plan was written."""
-    tasks = list(specs)
-    place = {spec.id: index for index, spec in enumerate(tasks)}
-    children: dict[int, list[int]] = {spec.id: [] for spec in tasks}
-    unmet: dict[int, int] = {}
-    for spec in tasks:
-        parents = [parent for parent in spec.depends_on if parent in place]
-        unmet[spec.id] = len(parents)
-        for parent in parents:
-            children[parent].append(spec.id)
-    ready = [place[task_id] for task_id, count in unmet.items() if not count]
-    heapq.heapify(ready)
-    ordered: list[TaskSpec] = []
-    while ready:
-        spec = tasks[heapq.heappop(ready)]
-        ordered.append(spec)
-        for child in children[spec.id]:
-            unmet[child] -= 1
-            if not unmet[child]:
-                heapq.heappush(ready, place[child])
-    return ordered
-
-
-def name_of(spec: TaskSpec) -> str:
-    """Id and label: "3 build"."""
-    return f"{spec.id} {clean(spec.label)}" if spec.label else str(spec.id)
 
 
 def task_names(specs: Iterable[TaskSpec]) -> dict[int, str]:
@@ -74,14 +42,6 @@ def command_of(spec: TaskSpec) -> list[str]:
     if arguments:
         lines.append("with " + in_json(arguments))
     return lines
-
-
-def kind_of(spec: TaskSpec) -> str:
-    if spec.kind is NodeKind.Clarification:
-        return "question"
-    if spec.tool is not None:
-        return clean(spec.tool.name)
-    return "a model plans" if spec.drafts else "to be worked out"
 
 
 def meta_of(spec: TaskSpec, *, after: bool = True) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from planfold.cli.event_text import words_for
-from planfold.cli.preview import name_of, reading_order
 from planfold.cli.report import header_line, id_width, specs_of, task_line
 from planfold.cli.streams import output
 from planfold.cli.terminal import (
@@ -25,6 +24,8 @@ from planfold.cli.terminal import (
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import PlanRevised, TasksPlanned
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.readmodels.labels import name_of
+from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import command_line
-from planfold.cli.preview import name_of
 from planfold.cli.report import example_answer
 from planfold.cli.terminal import (
     STATUS_STYLES,
@@ -17,6 +16,7 @@ from planfold.cli.terminal import (
     fit,
     wrapped,
 )
+from planfold.readmodels.labels import name_of
 from planfold.readmodels.reasons import ReasonKind, named
 from planfold.readmodels.timeline import Phase
 

@@ -10,7 +10,7 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
-from planfold.cli.preview import name_of, preview_lines, reading_order
+from planfold.cli.preview import preview_lines
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -29,6 +29,8 @@ from planfold.cli.terminal import (
 from planfold.planner.answers import DONE, use_of_result
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.readmodels.labels import name_of
+from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import plan_view
 from planfold.readmodels.reasons import waits_for

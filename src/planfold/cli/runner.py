@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
+from planfold.cli.json_log import logs_json
 from planfold.cli.preview import preview_lines
 from planfold.cli.progress import display_for
 from planfold.cli.questions import Keyboard
@@ -155,7 +156,9 @@ class TerminalRunner:
         )
         session = Session(self._app, plan_ids, display, self._paper, stop, since=self._since)
         plan_id = plan_ids[0] if plan_ids else None
-        observer = None if self._json else Unobserved()  # else the session shows its faults
+        observer = (
+            None if self._json or logs_json() else Unobserved()
+        )  # else the session shows its faults
         worker = self._app.worker(plan_id=plan_id, observer=observer)
         async with at_work(worker, stop):
             await session.follow(worker, ask=self._asks)

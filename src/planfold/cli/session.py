@@ -16,7 +16,6 @@ from contextlib import (
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, status_of
-from planfold.cli.preview import name_of
 from planfold.cli.progress import Display, LiveTable
 from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
@@ -25,6 +24,7 @@ from planfold.cli.streams import captured_lines
 from planfold.cli.terminal import Paper, clean
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
+from planfold.readmodels.labels import name_of
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.runtime.blockers import LOOK_EVERY_S, has_deadline, unserved
 

@@ -17,6 +17,12 @@ from typing import IO, Any, Final
 
 from planfold.cli.streams import output, say
 from planfold.printable import printable
+from planfold.readmodels import labels
+from planfold.readmodels.labels import JOINERS, STATUS_MARKS
+from planfold.readmodels.labels import clean as clean
+from planfold.readmodels.labels import counted as counted
+from planfold.readmodels.labels import duration as duration
+from planfold.readmodels.labels import width_of as width_of
 
 StyledText = tuple[str, str]  # text, name of a style or ""
 Line = list[StyledText]
@@ -31,43 +37,18 @@ STYLES: Final = {  # in rich's words
     "bold": "bold",
     "": "",
 }
-_JOINERS: Final = "\u200c\u200d"  # inside words and emoji; invisible on their own
 _BLANKS: Final = re.compile(r"[^\S\x0b\x0c\r\x1c-\x1f\x85\u2028\u2029]")  # drawn as a space
-
-
-def clean(text: str) -> str:
-    """``text`` on one line, safe to print."""
-    if text.isprintable():
-        return text
-    return printable(" ".join(text.split()), _JOINERS)
 
 
 def clean_lines(text: str) -> list[str]:
     """The lines of ``text``, each safe to print, with its indentation; no blank ones at the end."""
     lines = text.replace("\r\n", "\n").rstrip().split("\n") if text.strip() else []
-    return [printable(_BLANKS.sub(" ", line.expandtabs(4)), _JOINERS) for line in lines]
-
-
-def width_of(text: str) -> int:
-    """How many columns ``text`` takes."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
+    return [printable(_BLANKS.sub(" ", line.expandtabs(4)), JOINERS) for line in lines]
 
 
 def fit(text: str, width: int) -> str:
     """``text`` in at most ``width`` columns, with a mark where something is left out."""
-    if width_of(text) <= width:
-        return text
-    if width < 2:
-        return text[: max(width, 0)]
-    if text.isascii():
-        return text[: width - 1].rstrip() + ELLIPSIS
-    from rich.cells import set_cell_size
-
-    return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
+    return labels.fit(text, width, ELLIPSIS)
 
 
 def fit_line(line: Line, width: int) -> Line:
@@ -159,7 +140,7 @@ class Paper:
 def in_json(value: Any, *, indent: int | None = None) -> str:
     """``value`` as JSON that is safe to print."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return printable(text, "\n" + _JOINERS, lambda character: json.dumps(character)[1:-1])
+    return printable(text, "\n" + JOINERS, lambda character: json.dumps(character)[1:-1])
 
 
 def print_json(value: Any) -> None:
@@ -181,21 +162,6 @@ def _variable(name: str) -> str:
     return os.environ.get(name, "")
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
-    seconds = max(seconds, 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
 def clock(at: float) -> str:
     """Local time of day."""
     return time.strftime("%H:%M:%S", time.localtime(at))
@@ -203,10 +169,6 @@ def clock(at: float) -> str:
 
 def date_and_time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _can(text: str) -> bool:
@@ -218,15 +180,7 @@ def _can(text: str) -> bool:
 
 
 def _marks() -> dict[str, str]:
-    fancy = {
-        "planned": "·",
-        "running": "▸",
-        "needs_clarification": "?",
-        "completed": "✓",
-        "failed": "✗",
-        "cancelled": "⊘",
-        "skipped": "-",
-    }
+    fancy = dict(STATUS_MARKS)
     plain = dict(zip(fancy, ".>?+x!-", strict=True))
     return fancy if all(map(_can, fancy.values())) else plain
 

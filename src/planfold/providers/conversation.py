@@ -72,6 +72,19 @@ def _said(message: Message) -> list[ModelResponsePart]:
     return parts
 
 
+def _definitions(request: Request) -> list[ToolDefinition]:
+    """Not strict: that would close every object, and leave the model only empty ones."""
+    return [
+        ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema=opened(tool.parameters or {"type": "object"}),
+            strict=False,
+        )
+        for tool in request.tools
+    ]
+
+
 def parameters(
     request: Request,
     model: Model,
@@ -83,16 +96,7 @@ def parameters(
     """Tools and schema. The schema is enforced by the vendor where it can be, else the plain one
     is part of the instructions. ``strict`` is the vendor's option for closed schemas: with
     True, keywords that it does not support become words; with None, the schema is sent whole."""
-    tools = [
-        # Not strict: that would close every object, and leave the model only empty ones.
-        ToolDefinition(
-            name=tool.name,
-            description=tool.description,
-            parameters_json_schema=opened(tool.parameters or {"type": "object"}),
-            strict=False,
-        )
-        for tool in request.tools
-    ]
+    tools = _definitions(request)
     if request.schema is None:
         return ModelRequestParameters(function_tools=tools)
     prompted = ModelRequestParameters(

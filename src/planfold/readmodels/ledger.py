@@ -94,8 +94,8 @@ def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
 
 
 def _last(timeline: Timeline, end: float) -> int:
-    """The task that ended last; in a plan that has not ended, the one that is in its present
-    phase for the longest time."""
+    """The task that ended last, after something that took time; in a plan that has not ended, the
+    one that is in its present phase for the longest time."""
     tasks = timeline.state.tasks
     open_ = {}
     for task_id in tasks:
@@ -107,7 +107,9 @@ def _last(timeline: Timeline, end: float) -> int:
 
     def ended(task_id: int) -> tuple[float, bool, int]:
         skipped = tasks[task_id].status is TaskStatus.Skipped
-        return timeline.ended_at(task_id) or 0.0, not skipped, task_id
+        spans = timeline.spans(task_id)
+        at = max((s.end for s in spans if s.end and s.phase is not Phase.Ended), default=0.0)
+        return at, not skipped, task_id
 
     return max(tasks, key=ended)
 

@@ -8,6 +8,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus, Task, TaskSpec
 from planfold.readmodels.reasons import named
 from planfold.readmodels.workers import look_at_queue, needed_worker
+from planfold.runtime.plan_reader import PlanReader
 
 LOOK_EVERY_S = 1.0
 
@@ -55,3 +56,16 @@ def _serves(executors: Executors, routes: frozenset[str] | None, spec: TaskSpec)
 def waits_for_worker(task: Task) -> str:
     """Which worker a task needs: "task 3 waits for a worker with the tool 'deploy'"."""
     return f"task {task.id} waits for {needed_worker(task.spec)}"
+
+
+async def missing_worker(
+    reader: PlanReader, executors: Executors, plan_id: str, owner: str
+) -> str | None:
+    """The worker that the plan needs beside ``owner``, where nothing else can advance it."""
+    version = await reader.store.version(plan_id)
+    state = (await reader.planner(plan_id)).state
+    tasks = await unserved(reader.store, executors, plan_id, state, owner)
+    if not tasks or await reader.store.version(plan_id) != version:
+        return None
+    remedy = "this process has none: add it to tools= or start a worker that has it"
+    return f"{waits_for_worker(tasks[0])}; {remedy}"

@@ -64,7 +64,7 @@ class Round(msgspec.Struct, eq=False):
     def add_claims(
         self, basis: Basis, fences: dict[Fence, None], records: list[CommandRecord]
     ) -> None:
-        """Add what its honoured commands need in the store: the leases of reports, unless this
+        """Add what its accepted commands need in the store: the leases of reports, unless this
         commit dispatched the attempt, and the ids of idempotent commands."""
         for letter, answer in zip(self.letters, self.decision.answers, strict=True):
             if not answer or isinstance(answer, PlanfoldError):

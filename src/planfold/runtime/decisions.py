@@ -200,7 +200,7 @@ class PlanDecisions(PlanReader):
             check_text("command_id", command_id)
         command = recordable_command(command)
         try:
-            return await self.dispatcher.send(
+            events = await self.dispatcher.send(
                 PLAN,
                 plan_id,
                 command,
@@ -211,6 +211,7 @@ class PlanDecisions(PlanReader):
         except NotFound:
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
+        return events
 
 
 def _recorded(result: Any) -> Any:

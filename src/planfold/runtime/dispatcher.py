@@ -1,14 +1,13 @@
-"""``Dispatcher``: the one door for commands. Only here are events appended.
+"""``Dispatcher``: the one door for commands: load -> decide -> commit -> answer.
 
-load -> decide -> commit -> answer. Commands that wait for one aggregate are decided together.
-Decisions that only this process has seen share a commit with those that follow, and commits of
-several aggregates share a transaction. See docs/decisions/0026.
+Commands that wait for one aggregate are decided together. Decisions that only this process has
+seen share a commit with those that follow. See docs/decisions/0026.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
@@ -24,14 +23,20 @@ from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.outbox import Outbox
 from planfold.runtime.slots import Slots, reserve
 
+Committed = Callable[[Commit], None]
+
 
 class Dispatcher:
     """Workers put their ``slots`` here, to take tasks in the commit that dispatches them.
-    ``every_step``: each decision is committed at once, and nothing begins before that."""
+    ``every_step``: each decision is committed at once, and nothing begins before that.
+    ``committed`` is called with each commit that is durable."""
 
-    def __init__(self, store: EventStore, *, every_step: bool = False) -> None:
+    def __init__(
+        self, store: EventStore, *, every_step: bool = False, committed: Committed | None = None
+    ) -> None:
         self._store = store
         self._every_step = every_step
+        self._on_commit = committed
         self._mailboxes = Mailboxes()
         self.slots: list[Slots] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
@@ -106,7 +111,9 @@ class Dispatcher:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or mailbox.busy or not mailbox.version:  # nothing, or not known here yet
+        if mailbox is None or mailbox.deciding or mailbox.open or mailbox.sent:
+            return None
+        if not mailbox.version:
             return None
         return mailbox.handler if mailbox.current(self._store) else None
 
@@ -121,8 +128,6 @@ class Dispatcher:
             return self._mailboxes.make(aggregate, aggregate_id)
         self._mailboxes.move_to_end(key)
         return self._mailboxes[key]
-
-    # --- decide -----------------------------------------------------------------------------
 
     def _schedule(self, mailbox: Mailbox) -> None:
         if not (mailbox.deciding or mailbox.held):
@@ -207,7 +212,7 @@ class Dispatcher:
         else:
             mailbox.one_by_one = True
         mailbox.put_back([*mailbox.give_up(), *letters])
-        mailbox.held = not mailbox.durable
+        mailbox.held = mailbox.held or not mailbox.durable  # readers may wait for the rest
         self._decided(mailbox)
 
     def _decided(self, mailbox: Mailbox) -> None:
@@ -221,8 +226,6 @@ class Dispatcher:
             mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox)
-
-    # --- commit -----------------------------------------------------------------------------
 
     def _add(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
         """Add a decision to the open commit, and begin what need not wait for it."""
@@ -255,6 +258,8 @@ class Dispatcher:
             return
         mailbox.committed(commit, self._store)
         commit.succeed(self.slots)
+        if self._on_commit is not None:
+            self._on_commit(commit)
         self._rest(mailbox)
 
     def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:

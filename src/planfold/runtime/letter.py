@@ -33,15 +33,19 @@ class Letter(Delivery, kw_only=True):
     fence: Fence | None = None
     basis: Basis = LOG
     patient: bool = False
+    failed: bool = False
 
     def fail(self, fault: BaseException) -> None:
+        self.failed = True  # even where its caller was cancelled, or it would be decided for ever
         if not self.answer.done():
             self.answer.set_exception(fault)
 
     @property
     def unanswered(self) -> bool:
         """Whether it is still to be decided; a caller that was cancelled changes nothing."""
-        return not self.void and (not self.answer.done() or self.answer.cancelled())
+        if self.void or self.failed:
+            return False
+        return not self.answer.done() or self.answer.cancelled()
 
     @property
     def void(self) -> bool:

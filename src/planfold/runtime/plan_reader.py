@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, Literal
 
 from planfold.errors import NotFound
 from planfold.eventstore.checkpoint import Checkpoint
@@ -155,6 +155,35 @@ class PlanReader:
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
         return ledger_of(await self._timeline(plan_id), self.store.clock())
+
+    async def picture(self, plan_id: str, form: Literal["svg", "html"] = "svg") -> str:
+        """A plan's graph with the state of its tasks, and its timeline: as SVG, or as a page with
+        a table of the tasks. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.picture import Picture  # most programs need none
+
+        picture = Picture(await self._timeline(plan_id), self.store.clock())
+        return picture.svg() if form == "svg" else picture.html()
+
+    async def trace(
+        self, plan_id: str, form: Literal["otlp", "chrome"] = "otlp", *, content: bool = False
+    ) -> dict[str, Any]:
+        """A plan that has ended as a trace: for OpenTelemetry, or in Chrome's format. The ids in it
+        are derived from those of the plan and its events. With ``content`` also titles,
+        arguments, results, answers and errors.
+
+        Raises:
+            CommandRejected: the plan has not ended.
+            NotFound: there is no such plan.
+            CorruptLog: this version cannot read it.
+        """
+        from importlib.metadata import version
+
+        from planfold.readmodels.trace import trace_of
+        from planfold.readmodels.trace_formats import chrome, otlp
+
+        log = [envelope async for envelope in self._history(plan_id)]
+        trace = trace_of(plan_id, log, content=content)
+        return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
 
     async def what_if(
         self,

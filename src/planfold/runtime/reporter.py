@@ -159,11 +159,9 @@ class Reporter:
         now = clock_time(self._store.clock())
         jitter = int(random.random() * JITTERS) / JITTERS
         command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
+        recorded = jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None
         origin = Metadata(
-            worker=self._owner,
-            claimed_at=lease.claimed_at,
-            began_at=began_at,
-            jitter=jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None,
+            worker=self._owner, claimed_at=lease.claimed_at, began_at=began_at, jitter=recorded
         )
         pause, repeated = 0.05, False
         while True:

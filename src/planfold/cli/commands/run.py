@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from planfold.cli.exits import COMPLETED
+from planfold.cli.json_log import log_json_option
 from planfold.cli.options import (
     WholeNumber,
     command,
@@ -69,6 +70,7 @@ priority_option = click.option(
 @parallel_option
 @priority_option
 @tools_option
+@log_json_option
 @json_option("the plan when it ends")
 def run_command(
     source: str,

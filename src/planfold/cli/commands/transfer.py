@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import click
 
-from planfold.cli.exits import COMPLETED, FAILED
+from planfold.cli.exits import COMPLETED
 from planfold.cli.options import Age, command, json_option
-from planfold.cli.streams import flush_output, output, say
+from planfold.cli.output_file import STANDARD, output_file
+from planfold.cli.streams import say
 from planfold.printable import printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from planfold.transfer.exporter import Exported
     from planfold.transfer.importer import Imported, ImportPlan
 
-STANDARD: Final = "-"
 SHOWN: Final = 10  # plans that a message names
 READ_BUFFER: Final = 1 << 18
 
@@ -58,7 +58,7 @@ def export_command(
         async with existing_app(db) as app:
             ids = [await find_plan(app, key) for key in dict.fromkeys(plans)] if plans else None
             files = str(_files_of(app)) + "/"
-            with _output(to, force) as file:
+            with output_file(to, force) as file:
                 return await _export(app, file, ids, files), files
 
     done, files = run_async(export_plans())
@@ -86,19 +86,6 @@ async def _export(app: App, file: BinaryIO, ids: Sequence[str] | None, files: st
 
     with _progress("events") as progress:
         return await export(app.store, file.write, ids, look_for=files, progress=progress)
-
-
-@contextmanager
-def _output(to: str, force: bool) -> Iterator[BinaryIO]:
-    from planfold.transfer.files import new_file
-
-    if to == STANDARD:
-        yield output().buffer
-        if not flush_output():
-            raise click.exceptions.Exit(FAILED)
-    else:
-        with new_file(Path(to), overwrite=force) as file:
-            yield file
 
 
 def _files_of(app: App) -> Path:

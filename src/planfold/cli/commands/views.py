@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planfold.app import App
     from planfold.cli.log_printer import LogPrinter
     from planfold.cli.situation import Situation
-    from planfold.cli.terminal import Line, Paper
+    from planfold.cli.terminal import Line
     from planfold.eventstore.port import StreamHead
 
 NARROW = 70  # columns
@@ -274,66 +274,3 @@ async def _has_ended(app: App, plan_id: str) -> bool:
     from planfold.cli.access import ENDED
 
     return (await app.status(plan_id)).value in ENDED
-
-
-@command("graph")
-@plan_argument
-@click.option("--dot", "form", flag_value="dot", help="For Graphviz.")
-@click.option("--svg", "form", flag_value="svg", help="A picture, for a browser.")
-@json_option("tasks, statuses and dependencies")
-def graph_command(plan_id: str | None, form: str | None, as_json: bool, db: str | None) -> int:
-    """Draw a plan with the state of its tasks, as text, DOT or SVG.
-
-    Without an ID: the latest plan that has not ended, else the latest.
-
-    \b
-    planfold graph --svg > plan.svg
-    """
-    from planfold.cli.access import existing_app, latest_plan, run_async
-    from planfold.cli.diagrams import dot, svg
-    from planfold.cli.report import specs_of
-    from planfold.cli.situation import situation_of
-    from planfold.cli.terminal import Paper, print_json
-
-    async def graph() -> None:
-        async with existing_app(db) as app:
-            fold = (await situation_of(app, await latest_plan(app, plan_id))).fold
-        specs, paper = specs_of(fold), Paper()
-        statuses = {task.id: task.status.value for task in fold.state.tasks.values()}
-        if as_json:
-            nodes = [
-                {"id": s.id, "label": s.label, "status": statuses[s.id], "depends_on": s.depends_on}
-                for s in specs
-            ]
-            print_json(nodes)
-        elif form is not None:
-            draw = dot if form == "dot" else svg
-            paper.line(draw(fold.state.title or fold.plan_id, specs, statuses))
-            paper.flush()
-        else:
-            _print_text(paper, fold.state.title or fold.plan_id, specs, statuses)
-
-    run_async(graph())
-    return COMPLETED
-
-
-def _print_text(paper: Paper, title: str, specs: list[Any], statuses: dict[int, str]) -> None:
-    from planfold.cli.preview import graph_of, name_of
-    from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, fit, width_of
-    from planfold.planner.structure import waves
-
-    by_id = {spec.id: spec for spec in specs}
-    lines: list[Line] = [[(clean(title), "bold")]]
-    for number, wave in enumerate(waves(graph_of(specs)), 1):
-        lines.append([(f"wave {number}", "dim")])
-        for task_id in wave:
-            spec, status = by_id[task_id], statuses[task_id]
-            after = ", ".join(map(str, spec.depends_on))
-            tail = f"  <- {after}" if after else ""
-            head = f"  {MARKS[status]} {name_of(spec)}"
-            room = max(paper.width - width_of(head) - min(width_of(tail), 20) - 2, 8)
-            text = fit(clean(spec.description), room)
-            lines.append(
-                [(head, STATUS_STYLES[status]), (f": {text}", ""), (tail, "dim")],
-            )
-    paper.lines(lines, width=paper.width)

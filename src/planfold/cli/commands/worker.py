@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
+from planfold.cli.json_log import log_json_option, logs_json
 from planfold.cli.options import WholeNumber, command, json_option, tools_option
 from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError
@@ -41,6 +42,7 @@ LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 @click.option(
     "--metrics-host", default="127.0.0.1", metavar="ADDRESS", help="For that. Default: 127.0.0.1."
 )
+@log_json_option
 @json_option("what it reports, one event per line,")
 def worker_command(
     routes: tuple[str, ...],
@@ -171,8 +173,13 @@ async def _opened(
 
 
 def _warn(text: str) -> None:
+    import logging
+
     from planfold.cli.terminal import clean
 
+    if logs_json():
+        logging.getLogger("planfold").warning("%s", text)
+        return
     click.echo(f"planfold: {clean(text)}", err=True)
 
 
@@ -182,6 +189,8 @@ class _Teller:
     def __init__(self, app: App, paper: Paper, as_json: bool, stop: Stop) -> None:
         import asyncio
 
+        from planfold.runtime.logging_observer import LoggingObserver
+
         self._stop = stop
         self._left: BrokenPipeError | None = None
         self._app = app
@@ -189,13 +198,16 @@ class _Teller:
         self._json = as_json
         self._reports: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._told = ""
+        self._log = LoggingObserver()
 
     def reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
         for event in events:
             self._reports.put_nowait((aggregate_id, event))
 
     def trouble(self, fault: PlanfoldError) -> None:
-        if explained(fault) != self._told:  # once, not every second
+        if logs_json():
+            self._log.trouble(fault)
+        elif explained(fault) != self._told:  # once, not every second
             self._told = explained(fault)
             _warn(self._told)
 
@@ -244,9 +256,9 @@ def _json_line(aggregate_id: str, event: Any) -> Line:
 
 async def _line(app: App, plan_id: str, event: Any) -> Line:
     from planfold.cli.event_text import words_for
-    from planfold.cli.preview import name_of
     from planfold.cli.progress import QUIET_VERBS
     from planfold.cli.terminal import clean, clock
+    from planfold.readmodels.labels import name_of
 
     words = words_for(event)
     if words.verb in QUIET_VERBS or words.task_id is None:

@@ -192,6 +192,13 @@ def trimmed_url(url: str) -> str:
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
 
+def _code(token: Token) -> Code:
+    language = token.info.strip().split(maxsplit=1)[0] if token.info.strip() else ""
+    # A tab after a bullet leaves some of its width before the code.
+    content = token.content if token.type == "fence" else dedent(token.content)
+    return Code(language.strip("{}.").lower(), content)
+
+
 def _blocks(tokens: list[Token], lines: list[str]) -> list[Block]:
     root: list[Block] = []
     inside: list[list[Block]] = [root]  # the block lists that are open
@@ -225,10 +232,7 @@ def _blocks(tokens: list[Token], lines: list[str]) -> list[Block]:
         elif kind == "html_block":
             inside[-1].append(Note(token.content.strip()))
         elif kind in ("fence", "code_block"):
-            language = token.info.strip().split(maxsplit=1)[0] if token.info.strip() else ""
-            # A tab after a bullet leaves some of its width before the code.
-            content = token.content if kind == "fence" else dedent(token.content)
-            inside[-1].append(Code(language.strip("{}.").lower(), content))
+            inside[-1].append(_code(token))
         elif kind == "inline":
             text = from_tokens(token.children or [])
             block: Block = Heading(heading, text) if heading else Paragraph(text, token.content)

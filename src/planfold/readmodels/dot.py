@@ -1,0 +1,29 @@
+"""A plan's graph in Graphviz's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from planfold.planner.tasks import TaskSpec
+from planfold.readmodels.labels import STATUS_MARKS, clean, fit, name_of
+from planfold.readmodels.picture_style import FILL
+
+
+def dot(title: str, specs: Sequence[TaskSpec], statuses: Mapping[int, str]) -> str:
+    """The graph with each task's status as mark and colour."""
+    lines = [
+        "digraph plan {",
+        f"  label={_quoted(clean(title))}; labelloc=t; rankdir=LR;",
+        '  node [shape=box, style="rounded,filled", fontname="sans-serif"];',
+    ]
+    for spec in specs:
+        status = statuses.get(spec.id, "planned")
+        text = f"{STATUS_MARKS[status]} {name_of(spec)}\n{fit(clean(spec.description), 60)}"
+        lines.append(f'  {spec.id} [label={_quoted(text)}, fillcolor="{FILL[status]}"];')
+    lines += [f"  {parent} -> {spec.id};" for spec in specs for parent in spec.depends_on]
+    return "\n".join([*lines, "}"])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,84 @@
+"""Words and marks for tasks and times, the same in the terminal and in pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from planfold.printable import printable
+
+if TYPE_CHECKING:
+    from planfold.planner.tasks import TaskSpec
+
+JOINERS: Final = "\u200c\u200d"  # inside words and emoji; invisible on their own
+STATUS_MARKS: Final = {
+    "planned": "·",
+    "running": "▸",
+    "needs_clarification": "?",
+    "completed": "✓",
+    "failed": "✗",
+    "cancelled": "⊘",
+    "skipped": "-",
+}
+
+
+def clean(text: str) -> str:
+    """``text`` on one line, safe to print."""
+    if text.isprintable():
+        return text
+    return printable(" ".join(text.split()), JOINERS)
+
+
+def width_of(text: str) -> int:
+    """How many columns ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def fit(text: str, width: int, mark: str = "…") -> str:
+    """``text`` in at most ``width`` columns, with a mark where something is left out."""
+    if width_of(text) <= width:
+        return text
+    if width < 2:
+        return text[: max(width, 0)]
+    if text.isascii():
+        return text[: width - 1].rstrip() + mark
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width - 1).rstrip() + mark
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def counted(count: int, what: str) -> str:
+    """ "1 task", "3 tasks"."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def name_of(spec: TaskSpec) -> str:
+    """Id and label: "3 build"."""
+    return f"{spec.id} {clean(spec.label)}" if spec.label else str(spec.id)
+
+
+def kind_of(spec: TaskSpec) -> str:
+    """The tool's name, or what else the task is."""
+    if spec.kind.value == "clarification":
+        return "question"
+    if spec.tool is not None:
+        return clean(spec.tool.name)
+    return "a model plans" if spec.drafts else "to be worked out"

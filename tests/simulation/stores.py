@@ -1,0 +1,235 @@
+"""One database in memory that several simulated processes share, each through a store that fails.
+
+The store is the real ``SqliteStore``. What is committed is durable; what a process has not
+committed is lost when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import apsw
+
+from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
+from planfold.backends.sqlite.connection import MEMORY, connect, migrate
+from planfold.backends.sqlite.liveness import Liveness
+from planfold.backends.sqlite.queries import ReadConnection
+from planfold.backends.sqlite.store import SqliteStore
+from planfold.backends.sqlite.writer import SqliteWriter, Work
+from planfold.errors import Conflict, Transient
+from planfold.eventstore.codec import Codec
+from planfold.eventstore.port import Append
+from planfold.runtime.aggregate import PLAN
+from tests.simulation.event_loop import OWNER
+from tests.simulation.faults import Faults
+
+T = TypeVar("T")
+
+WRITES = frozenset(("append", "enter", "leave", "claim", "release", "renew", "save_snapshot"))
+
+
+def empty_database() -> bytes:
+    connection = connect(MEMORY)
+    migrate(connection, MEMORY)
+    return connection.serialize("main")
+
+
+class Database:
+    """``looked`` is called within each transaction, after each piece of work in it; ``committed``
+    after it, with the number of the process."""
+
+    def __init__(self, content: bytes, clock: Callable[[], float]) -> None:
+        self.connection = apsw.Connection(MEMORY)
+        self.connection.deserialize("main", content)
+        self.clock = clock
+        self.codec = Codec(PLAN.events)
+        self.commits = 0
+        self.looked: Callable[[], None] = lambda: None
+        self.committed: Callable[[int], None] = lambda _: None
+
+    def store(self) -> SqliteStore:
+        """A store that only the simulation reads from."""
+        return SqliteStore(self.codec, self.reader(), SharedWriter(self, -1))
+
+    def reader(self) -> ReadConnection:
+        return ReadConnection(self.connection, MEMORY, self.clock)
+
+
+class SharedWriter(SqliteWriter):
+    """Of one process: what others commit is a foreign write."""
+
+    def __init__(self, database: Database, process: int) -> None:
+        self._database = database
+        self._process = process
+        self._own = 0
+        super().__init__(database.connection, MEMORY, threads=False)
+
+    def submit(self, work: Callable[[apsw.Connection], T], over: Any = None) -> asyncio.Future[T]:
+        def looked_at(connection: apsw.Connection) -> T:
+            result = work(connection)
+            self._database.looked()
+            return result
+
+        return super().submit(looked_at, over)
+
+    def _transaction(self, works: list[Work]) -> list[Any]:
+        results = super()._transaction(works)
+        self._own += 1
+        self._database.commits += 1
+        self._database.committed(self._process)
+        return results
+
+    def _read_data_version(self) -> int:
+        return self._database.commits - self._own
+
+
+class SharedLiveness(Liveness):
+    """Whether a worker lives: known at once (``locks``), or only by its lease."""
+
+    def __init__(self, workers: dict[str, Any], locks: bool) -> None:
+        super().__init__(None)
+        self._workers = workers
+        self._locks = locks
+
+    def enter(self, owner: str) -> None:
+        super().enter(owner)
+        self._workers[owner] = OWNER.get()
+
+    def leave(self, owner: str, *, holds: bool = False) -> None:
+        super().leave(owner, holds=holds)
+        self._workers.pop(owner, None)
+
+    def is_alive(self, owner: str) -> bool | None:
+        if owner in self._held:
+            return True
+        if not self._locks:
+            return None
+        process = self._workers.get(owner)
+        return process is not None and process.alive
+
+
+class Line:
+    """What lies between a process and the database."""
+
+    def __init__(self, faults: Faults, crash: Callable[[], None], note: Callable[[str], None]):
+        self.faults = faults
+        self.crash = crash
+        self.note = note
+
+    async def call(self, name: str, function: Callable[[], Awaitable[T]]) -> T:
+        faults, writes = self.faults, name in WRITES
+        await self._pause()
+        if faults.happens("conflict", 0.3) and name == "append":
+            self.note("conflict")
+            raise Conflict("simulated: another writer was first")
+        if faults.happens("away", 0.3):
+            self.note(f"away in {name}")
+            raise Transient("simulated: the store is away; nothing was written")
+        if writes and faults.happens("crash", 0.05):
+            self.crash()
+            await asyncio.get_running_loop().create_future()
+        result = await function()
+        if writes and faults.happens("crash", 0.05):
+            self.crash()
+            await asyncio.get_running_loop().create_future()
+        await self._pause()
+        if writes and faults.happens("lost answer", 0.3):
+            self.note(f"lost answer of {name}")
+            raise Transient("simulated: the answer was lost; it is not known what was written")
+        return result
+
+    async def _pause(self) -> None:
+        for _ in range(self.faults.turns()):
+            await asyncio.sleep(0)
+        if seconds := self.faults.seconds():
+            await asyncio.sleep(seconds)
+
+
+class Failing:
+    """Calls each method of ``inner`` through the line."""
+
+    def __init__(self, inner: Any, line: Line) -> None:
+        self._inner = inner
+        self._line = line
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if not asyncio.iscoroutinefunction(method):
+            return method
+
+        async def call(*args: Any, **rest: Any) -> Any:
+            return await self._line.call(name, lambda: method(*args, **rest))
+
+        return call
+
+
+class SimulatedStore(SqliteStore):
+    """``direct`` is the part of the appends that are made at once, as SQLite does it; the others go
+    through the line. ``generation`` of a stream rises when a hint of another process arrives (``hinted``), as
+    on PostgreSQL, or as soon as it has written."""
+
+    queue: Any
+    checkpoints: Any
+
+    def __init__(
+        self,
+        database: Database,
+        process: int,
+        line: Line,
+        liveness: Liveness,
+        *,
+        hinted: bool,
+        direct: float,
+    ) -> None:
+        super().__init__(database.codec, database.reader(), SharedWriter(database, process))
+        self._line = line
+        self._hinted = hinted
+        self._direct = direct
+        self.hints = 0
+        self.queue._liveness = liveness
+        self.queue = Failing(self.queue, line)
+        self.checkpoints = Failing(
+            SqliteCheckpoints(database.reader(), self._writer, self.store_id), line
+        )
+
+    def append(self, append: Append) -> asyncio.Future[int]:
+        if self._line.faults.of("delay").random() < self._direct:
+            return super().append(append)
+        return asyncio.ensure_future(self._append(append))
+
+    async def _append(self, append: Append) -> int:
+        return await self._line.call("append", lambda: super(SimulatedStore, self).append(append))
+
+    def generation(self, aggregate_id: str | None = None) -> int:
+        return self.hints if self._hinted else super().generation(aggregate_id)
+
+    def watch_other_processes(self) -> None: ...
+
+    async def load(self, *args: Any, **rest: Any) -> Any:
+        return await self._line.call(
+            "load", lambda: super(SimulatedStore, self).load(*args, **rest)
+        )
+
+    async def version(self, aggregate_id: str) -> int:
+        return await self._line.call(
+            "version", lambda: super(SimulatedStore, self).version(aggregate_id)
+        )
+
+    async def head(self, aggregate_id: str) -> Any:
+        return await self._line.call("head", lambda: super(SimulatedStore, self).head(aggregate_id))
+
+    async def find_command(self, command_id: str) -> Any:
+        return await self._line.call(
+            "find_command", lambda: super(SimulatedStore, self).find_command(command_id)
+        )
+
+
+def ran(coroutine: Any) -> Any:
+    """The result of a coroutine that does not wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
