@@ -134,7 +134,7 @@ class App(PlanDecisions):
 
         The plan may be the whole one, edited, or only what is still to come. Running and
         completed tasks are not changed; tasks that failed, were skipped or cancelled are planned
-        again or dropped: see :func:`planfold.drafting.revision.compile_revision`.
+        again, or dropped where the new plan does not have them.
 
         Raises:
             InvalidPlan: with all faults; nothing is changed.

@@ -88,3 +88,10 @@ def test_stats_of_all_plans() -> None:
     assert found["groups"][1]["running"]["count"] == 3
     assert found["unreadable"] == []
     assert "12h" in called("stats", "--since", "yesterday", code=2)
+
+
+def test_why_names_the_first_choice_of_a_question() -> None:
+    plan = write_plan(question("which", choices=["blue", "red"]))
+    called("run", "--yes", "--id", "plan-a", plan, code=3)
+    assert "planfold answer plan-a 1 blue" in called("why")
+    assert "planfold answer plan-a 1 blue" in called("show")

@@ -55,7 +55,7 @@ def test_interrupt_then_resume() -> None:
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
     assert code == 130, (out, err)
-    assert "cut off: 2 b" in out
+    assert "interrupted: 2 b" in out
     assert f"planfold resume {shown()['id']}" in out
     assert "Traceback" not in err
     assert "1 waiting for a worker" in called("show")

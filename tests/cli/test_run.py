@@ -308,6 +308,12 @@ def test_plan_says_what_it_did_not_take_as_a_task() -> None:
     assert notes == ["This is slow.", "Rollback\n- `rm -rf x`"]
 
 
+@pytest.mark.parametrize("connector", ["Then", "In parallel:", "And then:"])
+def test_words_that_only_set_the_order_are_not_said_to_be_left_out(connector: str) -> None:
+    Path("plan.md").write_text(f"# T\n\n1. Begin\n\n{connector}\n\n- Walk\n- Talk\n")
+    assert "Not converted" not in called("plan", "plan.md")
+
+
 def test_an_answer_never_becomes_a_part_of_the_shells_syntax() -> None:
     Path("plan.md").write_text(
         "1. Run `printf '%s|' \"a <name> b\" | cat`\n2. `printf %s <name>`\n"

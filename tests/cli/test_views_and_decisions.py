@@ -24,6 +24,9 @@ from command_line import (
     write_plan,
 )
 
+import planfold
+from planfold.testing import ManualClock
+
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil\u2066 \x9b2J [bold]b[/bold]\nsecond\rline"
 
 
@@ -371,4 +374,51 @@ def test_a_part_of_the_log() -> None:
     day = events[0].split()[1]
     assert called("log", "p", "--from", day, "--to", day).splitlines() == events
     assert "with --all, give times" in called("log", "--all", "--to", "3", code=2)
-    assert "leave --to out" in called("log", "p", "--follow", "--to", "3", code=2)
+    assert "omit --to" in called("log", "p", "--follow", "--to", "3", code=2)
+
+
+def test_an_unknown_task_is_answered_with_the_tasks_that_there_are() -> None:
+    tasks = [sh(f"t{n}", "true") for n in range(1, 31)]
+    called("run", "--id", "plan-a", write_plan(*tasks), code=3)
+    out = called("show", "plan-a", "--task", "99", code=2)
+    assert "plan plan-a has no task '99'; its tasks: 1 (t1), 2 (t2), " in out
+    assert "20 (t20) and 10 more" in out
+
+
+def test_a_log_from_its_end_to_its_beginning_is_refused() -> None:
+    called("run", "--id", "plan-a", write_plan(sh("a", "true")), code=3)
+    out = called("log", "--from", "9", "--to", "3", code=2)
+    assert "--from 9 is after --to 3; exchange them" in out
+    out = called("log", "--from", "2026-11-30T12:05", "--to", "2026-11-30T12:04", code=2)
+    assert "exchange them" in out
+    assert "exchange" in called("log", "--from", "2026-01-02", "--to", "2026-01-01T00:00Z", code=2)
+    assert called("log", "--from", "1", "--to", "1").startswith("   1 ")
+
+
+def test_the_id_of_a_plan_is_no_reason_to_plan_again() -> None:
+    called("run", "--id", "plan-a", write_plan(sh("a", "true")), code=3)
+    out = called("replan", "plan-a", code=2)
+    assert 'plan-a is a plan; say why, in quotes: planfold replan plan-a "REASON"' in out
+
+
+def test_show_has_the_time_that_a_task_ran_and_not_that_it_was_queued() -> None:
+    async def late() -> None:
+        clock = ManualClock()
+        async with planfold.open_app("sqlite:///plans.db", clock=clock) as app:
+            await app.submit("1. Run `true` {effect=safe}", plan_id="plan-a", approved_by="me")
+            clock.advance(100.0)
+            await app.run("plan-a")
+
+    asyncio.run(late())
+    out = called("show", "plan-a", "--db", "sqlite:///plans.db")
+    assert re.search(r"Run `true` +0\.0 s", out), out
+    log = called("log", "plan-a", "--db", "sqlite:///plans.db")
+    assert re.search(r"completed 1 \(began .*, 0\.0 s\)", log), log
+
+
+@pytest.mark.parametrize("number", ["x", "0", "1.5"])
+def test_numbers_are_refused_in_words(number: str) -> None:
+    out = called("run", "--max-parallel", number, "text", code=2)
+    assert f"{number!r} is not a whole number from 1" in out
+    out = called("run", "--priority", "5000", "text", code=2)
+    assert "'5000' is not a whole number from -1000 to 1000" in out

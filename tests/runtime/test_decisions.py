@@ -198,6 +198,9 @@ async def test_what_does_not_exist_is_named(app: App) -> None:
     ):
         with pytest.raises(NotFound, match=f"plan {plan_id} has no task 'no-task'"):
             await on_task
+    remedy = r"has no task 'no-task'; its tasks: 1 \(go\)"
+    with pytest.raises(NotFound, match=remedy):
+        await app.retry(plan_id, "no-task")
 
 
 async def test_ended_plans_are_archived(app: App, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ async def test_what_may_not_be_repeated_is_asked_about(
         view = await finish(app)
         assert (view.status, calls.keys) == (PlanStatus.AwaitingAnswer, [])
         assert "Was this done?" in view.questions[0].question
+        assert "may still be running, so look before you" in view.questions[0].question
         await app.answer(PLAN_ID, 1, answer)
         view = await finish(app)
     assert (view.status, len(calls.keys)) == (status, made)

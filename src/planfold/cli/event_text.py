@@ -229,9 +229,16 @@ def run_words(envelope: Envelope) -> str:
         isinstance(event, TaskStatusUpdated)
         and event.status not in (TaskStatus.Running, TaskStatus.Skipped)
     )
-    if not (began and ends):
+    if not (began and ends) or _never_began(event):
         return ""
     return f"began {clock(began)}, {duration(max(envelope.recorded_at - began, 0.0))}"
+
+
+def _never_began(event: Any) -> bool:
+    """Whether an attempt was refused: one before it has an unknown outcome, or it was cancelled."""
+    if isinstance(event, ClarificationRequested):
+        return event.started_at is not None and not event.ended
+    return isinstance(event, TaskStatusUpdated) and event.error == "cancelled before it began"
 
 
 class TaskNames:

@@ -57,6 +57,25 @@ class Age(click.ParamType[float]):
         return float(int(match[1]) * _UNITS[match[2]])
 
 
+class WholeNumber(click.ParamType[int]):
+    """An integer from ``least`` to ``most`` (None: no bound)."""
+
+    name = "integer"
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = self._least - 1
+        if number < self._least or (self._most is not None and number > self._most):
+            to = "" if self._most is None else f" to {self._most}"
+            self.fail(f"{str(value)!r} is not a whole number from {self._least}{to}", param, ctx)
+        return number
+
+
 class Assignment(click.ParamType[tuple[str, T]]):
     """NAME=NUMBER, as the name and the number that ``number`` makes of the text."""
 

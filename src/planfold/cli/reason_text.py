@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import command_line
+from planfold.cli.report import example_answer
 from planfold.cli.terminal import (
     STATUS_STYLES,
     Line,
@@ -109,7 +110,7 @@ def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
         case ReasonKind.Approval:
             return "approve", plan
         case ReasonKind.Answer:
-            return "answer", plan, task, "TEXT"
+            return "answer", plan, task, example_answer(reason.choices)
         case ReasonKind.Budget:
             return "budget", plan, "--add", "tokens=20000"
         case ReasonKind.Parents:

@@ -119,7 +119,7 @@ def _info(
             wait = duration(max(task.not_before - now, 0.0))
             return f"attempt {task.attempt + 1} in {wait}: {clean(task.error or '')}"
         case TaskStatus.Completed:
-            started = task.started_at
+            started = fold.began_at.get(task.id, task.started_at)
             return duration((task.finished_at or now) - started) if started else ""
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
             return f"{task.status.value}, superseded"
@@ -279,9 +279,7 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
     lines: list[Line] = []
     for question in fold.state.questions.values():
         lines += [[], *question_lines(fold, question, width)]
-        text = "TEXT"
-        if question.choices:
-            text = question.choices[0] if _is_plain(question.choices[0]) else "1"
+        text = example_answer(question.choices)
         words = command_line(db, "answer", fold.plan_id, question.task_id)
         if question.then == "budget":
             more = command_line(db, "budget", fold.plan_id, "--add", "tokens=20000")
@@ -299,8 +297,12 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
     return lines
 
 
-def _is_plain(text: str) -> bool:
-    return text.isprintable() and "'" not in text and "\\" not in text
+def example_answer(choices: Sequence[str]) -> str:
+    """What to type as an answer: the first choice, or its number where it is hard to type."""
+    if not choices:
+        return "TEXT"
+    first = choices[0]
+    return first if first.isprintable() and "'" not in first and "\\" not in first else "1"
 
 
 def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:

@@ -301,7 +301,7 @@ def tell_interruption(
             continue
         once = task.spec.effect is Effect.Once
         rest = "; it must not run twice, so you will be asked for its outcome" if once else ""
-        paper.line((f"cut off: {name_of(task.spec)}{rest}", "dim"))
+        paper.line((f"interrupted: {name_of(task.spec)}{rest}", "dim"))
     unfinished = [f for f in session.folds.values() if f.state.status.value not in ENDED]
     names = [unfinished[0].plan_id] if len(unfinished) == 1 else []
     paper.line(

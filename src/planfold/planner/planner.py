@@ -54,10 +54,6 @@ FOLD_VERSION = 4  # raise it when folding the same events gives another state
 class Planner(PlanMemory):
     """One plan.
 
-    >>> planner = Planner()
-    >>> events = planner.process(Initialize("Release", tasks))
-    >>> Planner.fold(events).process(Continue())
-
     Example:
         from planfold import Planner
         from planfold.commands import Continue, Initialize, TaskSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.dispatch import summary_of
-from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched
+from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched, TaskStatusUpdated
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import TaskSpec
@@ -15,13 +15,15 @@ class PlanFold:
     """``apply`` each envelope of the plan; look at it at any time.
 
     ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
-    by task id. ``approved`` holds the tasks as they were approved last.
+    by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
+    says it. ``approved`` holds the tasks as they were approved last.
     """
 
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
         self.position = 0
         self.attempt_at: dict[int, float] = {}
+        self.began_at: dict[int, float] = {}
         self.approved: tuple[TaskSpec, ...] = ()
         self._planner = Planner()
 
@@ -44,6 +46,10 @@ class PlanFold:
         self._planner.apply(event)
         if isinstance(event, TaskDispatched):
             self.attempt_at[event.task_id] = at
+            self.began_at.pop(event.task_id, None)
+        elif isinstance(event, TaskStatusUpdated):
+            if envelope.metadata.began_at:
+                self.began_at[event.task_id] = envelope.metadata.began_at
         elif isinstance(event, PlanApproved):
             self.approved = tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
         self.position = envelope.position

@@ -55,6 +55,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     known. ``by`` are tasks of the plan: the parents, the ones that hold all slots, or the one that
     failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
     earlier. ``worker`` holds the task; ``workers`` are those that live.
+    ``choices`` are the answers that a question offers.
     """
 
     kind: ReasonKind
@@ -68,6 +69,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     ahead: int | None = None
     worker: str | None = None
     workers: tuple[WorkerFit, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
@@ -155,7 +157,8 @@ def _asked(state: PlannerState, task: Task) -> Reason:
     if until is not None:
         remedy += f"; without an answer {question.default!r} holds from the deadline on"
     text = f"waits for an answer: {_first_line(question.question)}"
-    return _reason(ReasonKind.Answer, task, text, remedy, until=until)
+    reason = _reason(ReasonKind.Answer, task, text, remedy, until=until)
+    return msgspec.structs.replace(reason, choices=question.choices)
 
 
 def _limits(state: PlannerState, task: Task) -> list[Reason]:

@@ -77,6 +77,8 @@ def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
                 worker=row.owner,
             )
         )
+        if not look.workers:
+            return found  # its remedy says it all
     return [*found, _unclaimed(look, row, task.spec)]
 
 

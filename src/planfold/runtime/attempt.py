@@ -98,7 +98,8 @@ class Attempt:
         """Why this attempt must not start at all, if so."""
         lease, task = self.lease, context.task
         if once and lease.starts > 1:
-            reason = "the process that ran it ended before it reported"
+            reason = "the process that ran it ended before it reported; what it started may still "
+            reason += "be running, so look before you answer"
             return OutcomeUnknown(reason, lease.started_at)
         if self._cancelled or task.stopping:
             return TaskFailed("cancelled before it began", retryable=False)

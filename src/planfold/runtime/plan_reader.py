@@ -29,6 +29,7 @@ from planfold.runtime.dispatcher import Dispatcher
 
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 PAGE: Final = 256  # events that are read at a time
+SHOWN: Final = 20  # tasks that a message names
 
 
 class PlanReader:
@@ -89,7 +90,7 @@ class PlanReader:
         other_at: int | datetime | None = None,
     ) -> PlanDifference:
         """How another plan, or the same one at another version or time, differs from this one: see
-        :func:`planfold.readmodels.plan_difference.plan_difference`. Raises NotFound, CorruptLog."""
+        :class:`PlanDifference`. Raises NotFound, CorruptLog."""
         one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
         return plan_difference(one, other)
 
@@ -279,7 +280,15 @@ def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
     for task in sorted(state.tasks.values(), key=lambda task: task.superseded):
         if key in (task.id, task.spec.label, str(task.id)):
             return task.id
-    raise NotFound(f"plan {plan_id} has no task {key!r}")
+    raise NotFound(f"plan {plan_id} has no task {key!r}; its tasks: {_listed(state)}")
+
+
+def _listed(state: PlannerState) -> str:
+    """The ids and labels of a plan's tasks, the first of them: "1 (build), 2, 3"."""
+    specs = [task.spec for task in state.tasks.values() if not task.superseded]
+    names = [f"{spec.id} ({spec.label})" if spec.label else str(spec.id) for spec in specs]
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more if names else "none"
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -95,6 +97,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ConfigurationError(f"{name} must be a number from 0 up, not {amount}")
 
 
+_UNKNOWN_KEY: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_WRONG_TYPE: Final = re.compile(r"Expected `([a-z]+)(?: \| null)?`, got `([a-z]+)`")
+_TYPES: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text in quotes",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+_SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "budget": Budget,
+    "mcp": McpServer,
+    "models": ModelEndpoint,
+    "policy": PolicySettings,
+    "secrets": SecretSource,
+}
+
+
 def load_settings(
     folder: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any
 ) -> Settings:
@@ -109,7 +130,9 @@ def load_settings(
     values = _read(path)
     try:
         msgspec.convert(values, Settings)
-    except (msgspec.ValidationError, ConfigurationError) as fault:
+    except msgspec.ValidationError as fault:
+        raise ConfigurationError(f"{path}: {_in_words(fault)}") from None
+    except ConfigurationError as fault:
         raise ConfigurationError(f"{path}: {fault}") from None
     database = (os.environ if environ is None else environ).get("PLANFOLD_DB")
     if database:
@@ -118,7 +141,24 @@ def load_settings(
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as fault:
-        raise ConfigurationError(str(fault)) from None
+        raise ConfigurationError(_in_words(fault)) from None
+
+
+def _in_words(fault: msgspec.ValidationError) -> str:
+    """A fault of the settings as their author would say it, with the nearest key that exists."""
+    said, _, path = str(fault).partition(" - at ")
+    place = path.strip("`").removeprefix("$").lstrip(".").replace("[...]", ".NAME")
+    if found := _UNKNOWN_KEY.fullmatch(said):
+        section = _SECTIONS.get(place.removesuffix(".NAME"), Settings if not place else None)
+        fields = [] if section is None else section.__struct_fields__
+        near = get_close_matches(found[1], fields, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else "remove it"
+        where = f" in {place}" if place else ""
+        return f"there is no setting {found[1]!r}{where}; {remedy}"
+    if found := _WRONG_TYPE.fullmatch(said):
+        wanted, given = (_TYPES.get(name, name) for name in found.groups())
+        return f"{place or 'it'} must be {wanted}, not {given}"
+    return f"{place}: {said}" if place else said
 
 
 def present_folder() -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from planfold.cli.exits import COMPLETED
-from planfold.cli.options import Age, Assignment, command, json_option, plan_argument
+from planfold.cli.options import Age, Assignment, WholeNumber, command, json_option, plan_argument
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ def _print_statistics(found: Statistics, by: By | None, as_json: bool) -> None:
 
 @command("whatif")
 @plan_argument
-@click.option(
-    "--max-parallel", type=click.IntRange(min=1), metavar="N", help="At most N tasks at once."
-)
+@click.option("--max-parallel", type=WholeNumber(1), metavar="N", help="At most N tasks at once.")
 @click.option(
     "--route-limit",
     "limits",

@@ -39,6 +39,10 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
             found = await only_plan(
                 app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
             )
+            if key is None and await app.store.head(words[0]) is not None:
+                raise click.UsageError(
+                    f'{words[0]} is a plan; say why, in quotes: planfold replan {words[0]} "REASON"'
+                )
             await app.replan(found, words[-1])
             said = "The model will replan it; nothing new starts until you approve the new plan"
             return await tell(app, found, said, as_json=as_json, db=db)

@@ -11,6 +11,7 @@ import click
 from planfold.cli.exits import COMPLETED
 from planfold.cli.json_log import log_json_option
 from planfold.cli.options import (
+    WholeNumber,
     command,
     json_option,
     model_option,
@@ -39,14 +40,14 @@ def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str
 
 parallel_option = click.option(
     "--max-parallel",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1),
     metavar="N",
     help="At most N tasks of this plan run at once.",
 )
 
 priority_option = click.option(
     "--priority",
-    type=click.IntRange(-1_000, 1_000),
+    type=WholeNumber(-1_000, 1_000),
     default=0,
     metavar="N",
     help="Workers take tasks of plans with a higher priority first (0 unless set).",

@@ -207,6 +207,8 @@ def log_command(
         raise click.UsageError("every plan has versions of its own; with --all, give times")
     if follow and last is not None:
         raise click.UsageError("--follow reads until the plan ends; omit --to")
+    if _is_after(first, last):
+        raise click.UsageError(f"--from {first} is after --to {last}; exchange them")
 
     async def log() -> int:
         async with existing_app(db) as app:
@@ -215,6 +217,14 @@ def log_command(
             return await (_follow if follow else _print)(app, found, printer)
 
     return run_async(log())
+
+
+def _is_after(first: int | datetime | None, last: int | datetime | None) -> bool:
+    """Whether the first event is later than the last; of a version and a time it is not known."""
+    if first is None or last is None or isinstance(first, int) != isinstance(last, int):
+        return False
+    one, other = (m if isinstance(m, int) else m.timestamp() for m in (first, last))
+    return one > other
 
 
 async def _print(app: App, plan_id: str | None, printer: LogPrinter) -> int:

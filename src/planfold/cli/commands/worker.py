@@ -10,7 +10,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option, logs_json
-from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.options import WholeNumber, command, json_option, tools_option
 from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError
 
@@ -28,14 +28,14 @@ LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 @click.option("--route", "routes", multiple=True, metavar="ROUTE", help="Serve only these routes.")
 @click.option(
     "--concurrency",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1),
     metavar="N",
     help="At most N tasks at once (64, or what planfold.toml says).",
 )
 @tools_option
 @click.option(
     "--metrics-port",
-    type=click.IntRange(0, 65_535),
+    type=WholeNumber(0, 65_535),
     metavar="PORT",
     help="Serve metrics for Prometheus at this port; 0: a free one.",
 )

@@ -263,9 +263,7 @@ class Flow:
             own = as_label(caption)
             label = "" if context.label.endswith(own) else own
         before: list[Part] = []
-        if lead is not None and is_connector(text):
-            self._reader.note_block(lead)
-        elif lead is not None:
+        if lead is not None and not is_connector(text):
             label, guarded, before = self._lead(lead, text, block, context)
         group = self._lists.items(block, text, None, context.within(label, guarded=guarded))
         if label:
