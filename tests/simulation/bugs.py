@@ -219,14 +219,3 @@ def _() -> Any:
         return not letter.void and (not letter.answer.done() or letter.answer.cancelled())
 
     return patch.object(Letter, "unanswered", property(unanswered))
-
-
-@planted("reader forgotten")
-def _() -> Any:
-    right = Dispatcher._not_decided
-
-    def not_decided(dispatcher: Any, mailbox: Mailbox, letters: Any, fault: Exception) -> None:
-        mailbox.held = False
-        right(dispatcher, mailbox, letters, fault)
-
-    return patch.object(Dispatcher, "_not_decided", not_decided)

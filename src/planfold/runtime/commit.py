@@ -125,7 +125,7 @@ class Commit:
 
     def fail(self, fault: BaseException | None = None) -> list[Letter]:
         """It is not in the log, or that is not known. Returns the letters to decide again:
-        ``alone``, where one of them has failed it; those that failed for good have the fault."""
+        ``alone``, where one of them has failed it; those that failed have the fault."""
         self.basis.failed = True
         for decided in self.rounds:
             if decided.reservation is not None:
