@@ -112,9 +112,7 @@ class Dispatcher:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or mailbox.deciding or mailbox.open or mailbox.sent:
-            return None
-        if not mailbox.version:
+        if mailbox is None or mailbox.busy or not mailbox.version:
             return None
         return mailbox.handler if mailbox.current(self._store) else None
 
@@ -246,7 +244,9 @@ class Dispatcher:
         commit = mailbox.add(decided, early=early)
         if commit.awaited or mailbox.held or not early:
             self._outbox.urge(mailbox)
-        elif not commit.gathering:
+            return
+        self._outbox.busy = True
+        if not commit.gathering:
             self._outbox.gather(mailbox)
 
     def _hold(self, mailbox: Mailbox) -> None:

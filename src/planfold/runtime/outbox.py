@@ -11,21 +11,25 @@ from planfold.eventstore.port import EventStore
 from planfold.runtime.commit import Commit
 from planfold.runtime.mailbox import Mailbox
 
-GATHER_S: Final = 0.002  # for which a commit that is not urgent waits for further decisions
+GATHER_S: Final = 0.002  # without a decision, after which what is not urgent is sent
+LONGEST_GATHER_S: Final = 0.02  # although decisions keep coming
 
 Sent = Callable[[Mailbox, Commit, BaseException | None], None]
 
 
 class Outbox:
-    """Sends the open commits of mailboxes: an urgent one with the next flush, any other after
-    2 ms. One commit of a mailbox is in progress at a time. ``sent`` is called with the outcome of
-    each; ``urgent`` are the mailboxes whose commits go with the next flush."""
+    """Sends the open commits of mailboxes: an urgent one with the next flush, the others when no
+    decision has come for 2 ms, after 20 ms at the latest. One commit of a mailbox is in progress at
+    a time. ``sent`` is called with the outcome of each; ``urgent`` are the mailboxes whose commits
+    go with the next flush; ``busy`` is set with each decision that is not urgent."""
 
     def __init__(self, store: EventStore, sent: Sent) -> None:
         self._store = store
         self._sent = sent
         self.urgent: list[Mailbox] = []
+        self.busy = False
         self._gathering: list[Mailbox] = []  # until the timer is over
+        self._until = 0.0  # loop time
         self._handle: asyncio.Handle | None = None  # of a flush in the next turn
 
     def urge(self, mailbox: Mailbox) -> None:
@@ -37,12 +41,18 @@ class Outbox:
     def gather(self, mailbox: Mailbox) -> None:
         """Its open commit waits for further decisions."""
         if not self._gathering:
-            asyncio.get_running_loop().call_later(GATHER_S, self._gathered)
+            loop = asyncio.get_running_loop()
+            self._until = loop.time() + LONGEST_GATHER_S
+            loop.call_later(GATHER_S, self._gathered, loop)
         if mailbox.open is not None:
             mailbox.open.gathering = True
             self._gathering.append(mailbox)
 
-    def _gathered(self) -> None:
+    def _gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.busy and loop.time() < self._until:
+            self.busy = False
+            loop.call_later(GATHER_S, self._gathered, loop)
+            return
         gathering, self._gathering = self._gathering, []
         for mailbox in gathering:
             self.urge(mailbox)
