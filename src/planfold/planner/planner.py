@@ -105,7 +105,7 @@ class Planner(PlanMemory):
             return None
         if has_work(state, now):
             return Continue(now)
-        if state.outcome is None and over_budget(state):
+        if state.outcome is None and state.uncompacted and over_budget(state):
             if state.config.summarise and state.config.model:
                 return None  # the model does it when it next reads the context
             return CompactContext()

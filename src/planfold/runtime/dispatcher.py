@@ -112,9 +112,9 @@ class Dispatcher:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or mailbox.busy or not mailbox.version:
+        if mailbox is None or mailbox.deciding or mailbox.open or mailbox.sent:
             return None
-        return mailbox.handler if mailbox.current(self._store) else None
+        return mailbox.handler if mailbox.version and mailbox.current(self._store) else None
 
     async def save_snapshots(self) -> None:
         """Save snapshots, so that the next reader of these streams need not fold them."""

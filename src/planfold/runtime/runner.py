@@ -66,7 +66,7 @@ class Runner:
         outcome = await self._perform(attempt, executor, task, planner)
         if attempt.basis.failed or (attempt.lost and not isinstance(outcome, TaskCompleted)):
             return
-        if attempt.cut_off and isinstance(outcome, TaskFailed):
+        if isinstance(outcome, TaskFailed) and attempt.cut_off:
             return  # because this worker ends
         attempt.to_release = None
         self.done(attempt)
