@@ -134,7 +134,7 @@ def _store(path: Path) -> SqliteStore:
     from planfold.eventstore.codec import Codec
     from planfold.runtime.aggregate import PLAN
 
-    return SqliteStore.open(str(path), Codec(PLAN.events))
+    return SqliteStore.open(str(path), Codec(PLAN.event_types))
 
 
 async def _close(store: SqliteStore) -> None:

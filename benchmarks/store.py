@@ -24,7 +24,7 @@ METADATA = Metadata("plan-0123456789", "plan-0123456789#1/TaskCompleted")
 
 
 def open_store(folder: Path) -> SqliteStore:
-    return SqliteStore.open(str(folder / f"{time.monotonic_ns()}.db"), Codec(PLAN.events))
+    return SqliteStore.open(str(folder / f"{time.monotonic_ns()}.db"), Codec(PLAN.event_types))
 
 
 async def _commits(folder: Path, commits: int, rows: int) -> float:
