@@ -41,13 +41,11 @@ def revise_command(
 
     if len(words) > 2:
         raise click.UsageError("give a plan's id and one file; put a text in quotes")
-    key = words[0] if len(words) == 2 else None
-    return run_async(_revise(key, words[-1], yes, tools, as_json=as_json, db=db))
+    return run_async(_revise(words, yes, tools, as_json=as_json, db=db))
 
 
 async def _revise(
-    key: str | None,
-    source: str,
+    words: tuple[str, ...],
     yes: bool,
     tools: tuple[str, ...],
     *,
@@ -57,10 +55,9 @@ async def _revise(
     from planfold.app import open_app
     from planfold.cli.access import (
         let_tools_be_found,
-        only_plan,
+        plan_in,
         require_database,
         settings_for,
-        status_of,
     )
     from planfold.cli.commands.decisions import tell
     from planfold.planner.tasks import PlanStatus
@@ -69,10 +66,8 @@ async def _revise(
     require_database(settings)
     let_tools_be_found(settings, tools)
     async with open_app(settings, tools=tools, create=False) as app:
-        found = await only_plan(
-            app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
-        )
-        revision, diff = await _compiled(app, found, source)
+        found = await plan_in(app, words, "name the new plan: planfold revise {} PLAN")
+        revision, diff = await _compiled(app, found, words[-1])
         reviewed = _reviewed(revision, diff, yes=yes, as_json=as_json)
         if reviewed is None:
             return await tell(app, found, "Nothing was changed", as_json=as_json, db=db)
