@@ -101,7 +101,7 @@ class Attempt:
         lease, task = self.lease, context.task
         if once and lease.starts > 1:
             return OutcomeUnknown(CUT_OFF, lease.started_at)
-        if self._cancelled or task.stopping:
+        if self._cancelled:
             return TaskFailed("cancelled before it began", retryable=False)
         if lease.crashes < MAX_CRASHES:
             return None
