@@ -15,6 +15,13 @@ from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 
 
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """What a fork continues: a plan at a version."""
+
+    plan_id: str
+    version: int
+
+
 class PlannerState(msgspec.Struct, dict=True):
     """A plan in its present state. Read it freely; only ``fold_event`` changes it.
 
@@ -45,7 +52,10 @@ class PlannerState(msgspec.Struct, dict=True):
     fresh_tokens: int = 0  # estimates of what the context's parts take: results that are not
     answer_tokens: int = 0  # in the summary, people's answers,
     plan_tokens: int = 0  # and one line for each task
-    version: int = 0  # events folded
+    origins: tuple[Origin, ...] = ()  # of a fork: what it continues, then what that continues
+    prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
+    checkpoints: dict[str, int] = {}  # named versions
+    version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
 

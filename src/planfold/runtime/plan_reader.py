@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from planfold.errors import NotFound
@@ -26,6 +27,7 @@ from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.origins import base_of, state_at
 
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 PAGE: Final = 256  # events that are read at a time
@@ -70,7 +72,7 @@ class PlanReader:
         """
         version = at if isinstance(at, int) else None
         until = at.timestamp() if isinstance(at, datetime) else None
-        fold, state = PlanFold(plan_id), None
+        fold, state = await self.new_fold(plan_id), None
         async for envelope in self._history(plan_id):
             late = until is not None and envelope.recorded_at > until
             if late or (version is not None and envelope.version > version):
@@ -80,6 +82,10 @@ class PlanReader:
         if state is None or (version is not None and state.version < version):
             raise NotFound(await self._why_not_at(plan_id, at))
         return fold
+
+    async def new_fold(self, plan_id: str) -> PlanFold:
+        """A fold of nothing yet; that of a fork begins with the state of its origin."""
+        return PlanFold(plan_id, await base_of(self.store, plan_id))
 
     async def diff(
         self,
@@ -118,7 +124,7 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it.
         """
-        replayer = Replayer(plan_id)
+        replayer = Replayer(plan_id, await base_of(self.store, plan_id))
         async for envelope in self._history(plan_id):
             replayer.take(envelope)
             if replayer.found.difference is not None:
@@ -138,7 +144,8 @@ class PlanReader:
     async def _timeline(self, plan_id: str) -> Timeline:
         """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
         await self.status(plan_id)
-        timeline, query = Timeline(plan_id), Query(aggregate_id=plan_id)
+        timeline = Timeline(plan_id, await base_of(self.store, plan_id))
+        query = Query(aggregate_id=plan_id)
         while page := await self.store.read(query, after=timeline.fold.position, limit=1_000):
             for envelope in page:
                 timeline.apply(envelope)
@@ -182,7 +189,8 @@ class PlanReader:
         from planfold.readmodels.trace_formats import chrome, otlp
 
         log = [envelope async for envelope in self._history(plan_id)]
-        trace = trace_of(plan_id, log, content=content)
+        base = await base_of(self.store, plan_id)
+        trace = trace_of(plan_id, log, content=content, base=base)
         return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
 
     async def what_if(
@@ -297,4 +305,4 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
     async def history(plan_id: str, version: int) -> list[Envelope]:
         return await store.read(Query(aggregate_id=plan_id), limit=version)
 
-    return Statistics(history, since)
+    return Statistics(history, since, partial(state_at, store))

@@ -42,7 +42,8 @@ def export_command(
     """Write plans, or everything, as JSON lines with a checksum at the end.
 
     The file is complete or absent. Work may continue during the export: all plans are exported
-    as of one moment. `planfold import` reads the file, into SQLite or PostgreSQL.
+    as of one moment, a fork with the plans that it continues. `planfold import` reads the file,
+    into SQLite or PostgreSQL.
 
     \b
     planfold export --to plans.jsonl
@@ -50,6 +51,7 @@ def export_command(
     """
     from planfold.cli.access import existing_app, find_plan, run_async
     from planfold.cli.terminal import counted, print_json
+    from planfold.transfer.exporter import with_origins
 
     if as_json and to == STANDARD:
         raise click.UsageError("--json prints to the output too; name a file with --to")
@@ -59,7 +61,8 @@ def export_command(
             ids = [await find_plan(app, key) for key in dict.fromkeys(plans)] if plans else None
             files = str(_files_of(app)) + "/"
             with output_file(to, force) as file:
-                return await _export(app, file, ids, files), files
+                whole = None if ids is None else await with_origins(app.store, ids)
+                return await _export(app, file, whole, files), files
 
     done, files = run_async(export_plans())
     if as_json:
@@ -243,8 +246,9 @@ def archive_command(
 ) -> int:
     """Move plans that ended long ago out of the database, into a new file in a folder.
 
-    The file is read again before anything is deleted. Plans that have not ended, and those that a
-    consumer of the log has not read yet, are never touched. `planfold import FILE` brings the
+    The file is read again before anything is deleted. Plans that have not ended, those that a
+    consumer of the log has not read yet, and those that a fork continues which stays, are never
+    touched. `planfold import FILE` brings the
     plans back.
 
     \b
