@@ -10,17 +10,13 @@ import pytest
 import planfold
 from planfold import (
     App,
-    CommandRejected,
-    InvalidPlan,
-    NotFound,
     Permanent,
     PlanDraft,
     PlanStatus,
     TaskDraft,
-    TaskStatus,
 )
 from planfold.executor import Executors
-from planfold.log import Query, events
+from planfold.log import Query
 
 CALLS: list[str] = []
 
@@ -50,9 +46,7 @@ RELEASE = PlanDraft(
     tasks=[
         TaskDraft(label="build", description="build", tool="note", arguments={"text": "build"}),
         TaskDraft(label="go", description="Publish?", choices=["yes", "no"]),
-        TaskDraft(
-            label="test", description="test", tool="note", arguments={"text": "test $build"}
-        ),
+        TaskDraft(label="test", description="test", tool="note", arguments={"text": "test $build"}),
         TaskDraft(
             label="publish",
             description="publish",

@@ -18,6 +18,7 @@ _REMEDIES: Final = {
     "existing file": "--force does that",
     "not awaiting approval": "`planfold cancel` does that",
     "result": "`planfold answer TASK done --result JSON` does that",
+    "repeat": "`--repeat TASK` allows one",
     "tool specs": "--specs names it",
 }
 

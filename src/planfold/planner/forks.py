@@ -210,6 +210,6 @@ def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]
         names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in refused[:SHOWN]]
         more = f" and {len(refused) - SHOWN:,} more" if len(refused) > SHOWN else ""
         raise CommandRejected(
-            "the fork would repeat what may not be repeated without a person's word: task "
-            f"{', '.join(names)}{more}; allow each of them with repeat, or change or fork less"
+            "these tasks are never repeated without a person's word, and the fork would do so: "
+            f"{', '.join(names)}{more}; allow each of them to repeat"
         ).about("repeat")

@@ -108,7 +108,7 @@ class Planner(PlanMemory):
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state
-        if not state.revision_hash:
+        if not state.version:
             return None
         if has_work(state, now):
             return Continue(now)

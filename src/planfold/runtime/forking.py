@@ -39,8 +39,9 @@ class Fork(msgspec.Struct, frozen=True):
     """A plan that continues ``origin`` from its ``version`` on.
 
     ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
-    a change, and run again; those that were ``interrupted`` had begun and not ended. ``effects``
-    would happen again. ``waits_for_approval``: its tasks are others than those that were approved.
+    a change, and run again; those that were ``interrupted`` had begun and not ended. Those
+    ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
+    ``waits_for_approval``: its tasks are others than those that were approved.
     """
 
     plan_id: str
@@ -48,6 +49,7 @@ class Fork(msgspec.Struct, frozen=True):
     version: int
     again: tuple[int, ...]
     interrupted: tuple[int, ...]
+    to_come: tuple[int, ...]
     effects: tuple[RepeatedEffect, ...]
     revision_hash: str
     waits_for_approval: bool
@@ -264,6 +266,7 @@ def _tried(
         version=command.version,
         again=forked.again,
         interrupted=forked.interrupted,
+        to_come=tuple(i for i in to_run if i not in {*forked.again, *forked.interrupted}),
         effects=tuple(found[i] for i in sorted(found)),
         revision_hash=forked.revision_hash,
         waits_for_approval=not planner.state.approved,

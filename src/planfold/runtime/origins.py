@@ -54,16 +54,29 @@ async def state_at(store: EventStore, plan_id: str, version: int) -> PlannerStat
 
     Raises CorruptLog: the plan, a fork's origin or an event is missing, or cannot be read.
     """
+    planner = Planner()
+    for origin, last in reversed(await _chain(store, plan_id, version)):
+        await _take_in(store, planner, origin, last)
+    planner.state.version = 0
+    return planner.state
+
+
+async def history_of(store: EventStore, plan_id: str, last: int) -> list[Envelope]:
+    """A plan's events up to a version; before those of a fork, what it shares with its origins."""
+    found: list[Envelope] = []
+    for origin, version in reversed(await _chain(store, plan_id, last)):
+        found += [envelope async for envelope in events_up_to(store, origin, version)]
+    return found
+
+
+async def _chain(store: EventStore, plan_id: str, version: int) -> list[tuple[str, int]]:
+    """A plan and its origins, each with the version up to which it counts."""
     chain = [(plan_id, version)]
     while isinstance(first := await _first_event(store, chain[-1][0]), PlanForked):
         chain.append((first.origin, first.version))
         if len(chain) > MAX_DEPTH + 1:
             raise CorruptLog(f"{plan_id} continues more than {MAX_DEPTH} plans; it is read-only")
-    planner = Planner()
-    for origin, last in reversed(chain):
-        await _take_in(store, planner, origin, last)
-    planner.state.version = 0
-    return planner.state
+    return chain
 
 
 async def _take_in(store: EventStore, planner: Planner, plan_id: str, last: int) -> None:

@@ -27,7 +27,7 @@ from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.origins import base_of, state_at
+from planfold.runtime.origins import base_of, history_of, state_at
 
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 PAGE: Final = 256  # events that are read at a time
@@ -102,12 +102,7 @@ class PlanReader:
 
     async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
         state = (await self.fold(plan_id, at)).state
-        events: list[Envelope] = []
-        async for envelope in self._history(plan_id):
-            if envelope.version > state.version:
-                break
-            events.append(envelope)
-        return Side(state, events)
+        return Side(state, await history_of(self.store, plan_id, state.version))
 
     async def _why_not_at(self, plan_id: str, at: int | datetime | None) -> str:
         state = (await self.planner(plan_id)).state

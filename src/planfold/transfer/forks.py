@@ -39,8 +39,9 @@ class Forks:
         staying = self._of.get(aggregate_id, set()).difference(leaving)
         if not staying:
             return ""
-        more = f" and {len(staying) - 1:,} more" if len(staying) > 1 else ""
-        return f"its fork {min(staying)}{more} stays"
+        if len(staying) == 1:
+            return f"its fork {min(staying)} stays"
+        return f"its fork {min(staying)} and {len(staying) - 1:,} more stay"
 
     def leave(self, row: StreamRow) -> None:
         """A stream has left the store."""
