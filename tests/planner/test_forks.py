@@ -209,7 +209,7 @@ def test_what_another_parent_keeps_from_running_stays_skipped() -> None:
     assert statuses(fork)[3] == statuses(fork)[4] == "skipped"
 
 
-def test_completed_work_below_a_failure_is_skipped_when_it_is_reset() -> None:
+def test_a_failure_that_the_plan_continues_after_keeps_nothing_from_running() -> None:
     plan = running(ask(1), work(2, on_failure="continue"), work(3, 1, 2, effect=SAFE))
     play(plan, answer(1, "a"), failed(2, retryable=False), done(3, "c"))
     fork = forking(plan, answers={1: "b"})

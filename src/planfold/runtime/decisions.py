@@ -218,6 +218,8 @@ class PlanDecisions(PlanReader):
                 idempotent=command_id is not None,
             )
         except NotFound:
+            if isinstance(command, ForkPlan):
+                raise  # of what it names: the plan itself is to begin
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
         return events

@@ -125,6 +125,8 @@ async def _first_event(store: EventStore, plan_id: str) -> object:
 async def decision_end(store: EventStore, plan_id: str, version: int) -> int:
     """The version at the end of the decision that the event at ``version`` belongs to. In the
     middle of a decision a plan is not in a state that it could continue from."""
+    if version == await store.version(plan_id):
+        return version
     ends = await _ends(store, plan_id, version)
     return next((end for end in ends if end >= version), version)
 
