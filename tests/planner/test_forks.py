@@ -40,6 +40,7 @@ from planfold.planner.commands import (
     NameCheckpoint,
     NeedsClarification,
     OutcomeUnknown,
+    RetryTask,
     StepBegun,
     StepCompleted,
     TaskCompleted,
@@ -51,6 +52,7 @@ from planfold.planner.events import (
     PlanApproved,
     PlanForked,
     TaskDispatched,
+    TasksReset,
     TaskStatusUpdated,
 )
 from planfold.planner.forks import MAX_DEPTH
@@ -215,6 +217,16 @@ def test_a_failure_that_the_plan_continues_after_keeps_nothing_from_running() ->
     fork = forking(plan, answers={1: "b"})
     assert forked(fork).again == (3,)
     assert statuses(fork.follow_up())[3] == "running"
+
+
+def test_interrupted_work_that_a_parent_keeps_from_running_is_skipped() -> None:
+    plan = running(work(1), work(2, 1, effect=SAFE), work(3, 2))
+    play(plan, done(1), CancelPlan(), RetryTask(3), RetryTask(3))
+    plan.happened(TasksReset((1,), "retry"), TaskStatusUpdated(1, TaskStatus.Cancelled))
+    assert statuses(plan)[2] == "running"
+    fork = forking(plan).follow_up()
+    assert statuses(fork) == {1: "cancelled", 2: "skipped", 3: "skipped"}
+    assert plan_status(fork) == "cancelled"
 
 
 # --- effects --------------------------------------------------------------------------------------

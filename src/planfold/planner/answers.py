@@ -159,16 +159,18 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
         reason = f"the answer to task {task.id} was changed"
         yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
     kept_off = kept_off_tasks(state, below, busy)
-    below = [
+    over = (TaskStatus.Skipped, TaskStatus.Cancelled)
+    reset = [
         t
         for t in below
         if (t.status is not TaskStatus.Planned or t.attempt)
         and t.id not in busy
-        and not (t.id in kept_off and t.status in (TaskStatus.Skipped, TaskStatus.Cancelled))
+        and not (t.id in kept_off and t.status in over)
     ]
-    if below:
-        yield TasksReset(tuple(t.id for t in below), "answer_changed")
-    yield from (skip(t.id, kept_off[t.id]) for t in below if t.id in kept_off)
+    if reset:
+        yield TasksReset(tuple(t.id for t in reset), "answer_changed")
+    skipped = (t for t in below if t.id in kept_off and t.status not in over)
+    yield from (skip(t.id, kept_off[t.id]) for t in skipped)
 
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:

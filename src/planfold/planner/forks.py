@@ -42,9 +42,8 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     for task_id in command.repeat:
         find_task(state, task_id)
     change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
-    again, kept_off = _again(state, change)
-    interrupted = tuple(i for i, t in state.tasks.items() if _is_interrupted(t, again, change))
-    runs = {i for i in state.tasks if i in again or i in interrupted or _is_to_run(state, i)}
+    again, interrupted, kept_off = _planned_again(state, change)
+    runs = {*again, *interrupted, *(i for i in state.tasks if _is_to_run(state, i))}
     _check_consent(state, command, runs - kept_off.keys())
     revision_hash = state.revision_hash
     if change.specs:
@@ -54,15 +53,17 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         origin=command.origin,
         version=command.version,
         revision_hash=revision_hash,
-        tasks=tuple(change.specs.values()),
-        answers=change.answers,
-        prepared=change.prepared,
+        tasks=tuple(spec for _, spec in sorted(change.specs.items())),
+        answers=dict(sorted(change.answers.items())),
+        prepared=dict(sorted(change.prepared.items())),
         again=again,
         interrupted=interrupted,
         repeat=command.repeat,
         by=command.by,
     )
-    yield from (skip(i, kept_off[i]) for i in again if i in kept_off)
+    planned = {*again, *interrupted}
+    planned |= {i for i, task in state.tasks.items() if task.status is TaskStatus.Planned}
+    yield from (skip(i, kept_off[i]) for i in sorted(planned & kept_off.keys()))
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
@@ -139,15 +140,20 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
     return now, later
 
 
-def _again(state: PlannerState, change: _Change) -> tuple[tuple[int, ...], dict[int, int]]:
-    """The changed tasks and all that descend from a change, as far as they had begun or ended; and
-    those of them that another parent keeps from running, with that parent."""
+def _planned_again(
+    state: PlannerState, change: _Change
+) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int]]:
+    """The changed tasks and all that descends from a change, as far as they had begun or ended;
+    other tasks that were under way; and those that a parent keeps from running, with that
+    parent."""
     reached = _below(state, [*change.specs, *change.answers])
     for task_id in [i for i in change.answers if i in reached]:
         change.prepared[task_id] = change.answers.pop(task_id)
     ids = dict.fromkeys((*change.specs, *reached))
     below = [task for i in ids if not (task := state.tasks[i]).superseded]
-    kept_off = kept_off_tasks(state, below, set())
+    changed = {*ids, *change.answers}
+    underway = [t for i, t in state.tasks.items() if i not in changed and _is_underway(t)]
+    kept_off = kept_off_tasks(state, [*below, *underway], set())
     _check_parents(state, change, {task.id for task in below}, kept_off)
     over = (TaskStatus.Skipped, TaskStatus.Cancelled)
     again = [
@@ -156,7 +162,7 @@ def _again(state: PlannerState, change: _Change) -> tuple[tuple[int, ...], dict[
         if (task.status is not TaskStatus.Planned or task.attempt)
         and not (task.id in kept_off and task.status in over)
     ]
-    return tuple(again), kept_off
+    return tuple(sorted(again)), tuple(sorted(task.id for task in underway)), kept_off
 
 
 def _below(state: PlannerState, roots: Iterable[int]) -> dict[int, None]:
@@ -187,24 +193,23 @@ def _check_parents(
             )
 
 
-def _is_interrupted(task: Task, again: Collection[int], change: _Change) -> bool:
-    """It had begun, and its attempt belongs to the origin; a question is asked again, so that its
-    deadline counts from then."""
-    if task.id in again or task.id in change.answers:
-        return False
+def _is_underway(task: Task) -> bool:
+    """Its attempt belongs to the origin. A question is asked again, so that its deadline counts
+    from then."""
     asks = task.status is TaskStatus.NeedsClarification and task.kind is NodeKind.Clarification
     return task.status is TaskStatus.Running or asks
 
 
 def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]) -> None:
     """Raises CommandRejected for tasks of effect ``once`` that would happen again unasked."""
+    happened, allowed = set(command.happened), set(command.repeat)
     refused = [
         task
         for i, task in state.tasks.items()
         if i in runs
         and task.spec.effect is Effect.Once
-        and i not in command.repeat
-        and (i in command.happened or may_have_happened(state, task))
+        and i not in allowed
+        and (i in happened or may_have_happened(state, task))
     ]
     if refused:
         names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in refused[:SHOWN]]

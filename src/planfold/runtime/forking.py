@@ -250,6 +250,7 @@ def _tried(
         planner.apply(event)
     forked = events[0]
     assert isinstance(forked, PlanForked)
+    begun = {*forked.again, *forked.interrupted}
     to_run = {task.id: task for task in tasks_to_run(planner.state)}
     found: dict[int, RepeatedEffect] = {}
     for origin_id, state in sources:
@@ -266,7 +267,7 @@ def _tried(
         version=command.version,
         again=forked.again,
         interrupted=forked.interrupted,
-        to_come=tuple(i for i in to_run if i not in {*forked.again, *forked.interrupted}),
+        to_come=tuple(i for i in to_run if i not in begun),
         effects=tuple(found[i] for i in sorted(found)),
         revision_hash=forked.revision_hash,
         waits_for_approval=not planner.state.approved,
