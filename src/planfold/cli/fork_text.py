@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def lineage_lines(fold: PlanFold) -> list[Line]:
     """What a fork continues, and the plan's checkpoints."""
     lines: list[Line] = []
-    for origin in fold.state.origins[:1]:
-        lines.append([(f"a fork of {clean(origin.plan_id)} at version {origin.version}", "dim")])
+    for origin, version in fold.state.origins[:1]:
+        lines.append([(f"a fork of {clean(origin)} at version {version}", "dim")])
     if named := fold.state.checkpoints:
         names = ", ".join(f"{clean(name)} (version {at})" for name, at in named.items())
         lines.append([(f"checkpoints: {names}", "dim")])

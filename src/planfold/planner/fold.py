@@ -42,7 +42,7 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.questions import Question
-from planfold.planner.state import Origin, PlannerState
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 
 _next_status: Final = t.TRANSITIONS.get
@@ -293,7 +293,7 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
         task.spec = spec
     state.approved = state.approved and event.revision_hash == state.revision_hash
     state.revision_hash = event.revision_hash
-    state.origins = (Origin(event.origin, event.version), *state.origins)
+    state.origins = ((event.origin, event.version), *state.origins)
     state.prepared, state.checkpoints = dict(event.prepared), {}
     state.created_at = state.updated_at
     state.version = 0

@@ -37,7 +37,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     if len(state.origins) >= MAX_DEPTH:
         raise CommandRejected(
             f"a fork has at most {MAX_DEPTH} origins; fork one of them instead: "
-            f"{state.origins[-1].plan_id}"
+            f"{state.origins[-1][0]}"
         )
     for task_id in command.repeat:
         find_task(state, task_id)
@@ -144,7 +144,7 @@ def _planned_again(
     state: PlannerState, change: _Change
 ) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int]]:
     """The changed tasks and all that descends from a change, as far as they had begun or ended;
-    other tasks that were under way; and those that a parent keeps from running, with that
+    other tasks that were running; and those that a parent keeps from running, with that
     parent."""
     reached = _below(state, [*change.specs, *change.answers])
     for task_id in [i for i in change.answers if i in reached]:
@@ -201,7 +201,7 @@ def _is_underway(task: Task) -> bool:
 
 
 def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]) -> None:
-    """Raises CommandRejected for tasks of effect ``once`` that would happen again unasked."""
+    """Raises CommandRejected for tasks of effect ``once`` that would happen again without consent."""
     happened, allowed = set(command.happened), set(command.repeat)
     refused = [
         task

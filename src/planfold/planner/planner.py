@@ -176,7 +176,7 @@ def _head(state: PlannerState) -> dict[str, Any]:
         "questions": len(state.questions),
     }
     if state.origins:
-        head["origins"] = [origin.plan_id for origin in state.origins]
+        head["origins"] = [plan_id for plan_id, _ in state.origins]
     return head | {"priority": priority} if priority else head
 
 

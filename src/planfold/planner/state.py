@@ -15,13 +15,6 @@ from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 
 
-class Origin(msgspec.Struct, frozen=True, gc=False):
-    """What a fork continues: a plan at a version."""
-
-    plan_id: str
-    version: int
-
-
 class PlannerState(msgspec.Struct, dict=True):
     """A plan in its present state. Read it freely; only ``fold_event`` changes it.
 
@@ -52,7 +45,8 @@ class PlannerState(msgspec.Struct, dict=True):
     fresh_tokens: int = 0  # estimates of what the context's parts take: results that are not
     answer_tokens: int = 0  # in the summary, people's answers,
     plan_tokens: int = 0  # and one line for each task
-    origins: tuple[Origin, ...] = ()  # of a fork: what it continues, then what that continues
+    origins: tuple[tuple[str, int], ...] = ()  # of a fork: the plan and version that it continues,
+    # then what that plan continues
     prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
     checkpoints: dict[str, int] = {}  # named versions
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with

@@ -107,8 +107,8 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         reserved=state.reserved,
         budget=state.budget,
         priority=state.config.priority,
-        origin=state.origins[0].plan_id if state.origins else None,
-        origin_version=state.origins[0].version if state.origins else None,
+        origin=state.origins[0][0] if state.origins else None,
+        origin_version=state.origins[0][1] if state.origins else None,
         checkpoints=dict(state.checkpoints),
     )
 

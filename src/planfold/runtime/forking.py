@@ -42,6 +42,15 @@ class Fork(msgspec.Struct, frozen=True):
     a change, and run again; those that were ``interrupted`` had begun and not ended. Those
     ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
     ``waits_for_approval``: its tasks are others than those that were approved.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit("1. Run `false` {#build}", approved_by="ada")
+            await app.run(plan_id)
+            fork = await app.fork(plan_id, changes={"build.argv": ["true"]}, approved_by="ada")
+            print(fork.again, (await app.run(fork.plan_id)).status)
     """
 
     plan_id: str
@@ -53,6 +62,18 @@ class Fork(msgspec.Struct, frozen=True):
     effects: tuple[RepeatedEffect, ...]
     revision_hash: str
     waits_for_approval: bool
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """The arguments of :meth:`PlanForking.fork`."""
+
+    at: int | str | None
+    changes: Mapping[str, Any]
+    answers: Mapping[int | str, str]
+    keep_answers: bool
+    repeat: tuple[int | str, ...]
+    by: str
+    approved_by: str | None
 
 
 class PlanForking(PlanDecisions):
@@ -107,63 +128,54 @@ class PlanForking(PlanDecisions):
         approved_by: str | None = None,
         dry_run: bool = False,
     ) -> Fork:
-        """Begin a plan that continues another one from a version on. The history before is shared,
-        and the other plan stays as it is.
+        """Begin a plan that continues another one from a version on; that one stays as it is.
 
-        ``at`` is a version, or a task (label, or id as text): the version before it began; None:
-        the latest one. A version in the middle of a decision means the end of the decision.
-        ``changes`` maps TASK.FIELD to a value: an argument of the task's tool, ``description`` or
-        ``timeout``. ``answers`` maps questions to texts; one that is not asked yet is answered as
-        soon as it is. Exactly the changed tasks and what descends from a change run again; what had
-        begun and not ended begins again, too. All other results are those of the origin.
+        ``at`` is a version (in the middle of a decision: its end), or a task (label, or id as
+        text): the version before it began; None: the latest. ``changes`` maps TASK.FIELD to a
+        value: an argument of the task's tool, ``description`` or ``timeout``. ``answers`` maps
+        questions to texts, also of questions to come; ``by`` gave them. The changed tasks, what
+        descends from a change, and what had begun and not ended run again; nothing else does.
 
-        Questions that were answered after the version are asked again; with ``keep_answers`` they
-        get the same answer. ``repeat`` names the tasks of effect ``once`` that may happen again
-        although they have happened, or may happen, in the origin. ``by`` gave the answers. With
-        changed tasks the fork waits for approval unless ``approved_by`` says who gave it.
-        ``dry_run`` writes nothing, refuses no effect, and returns what would happen.
+        Later questions are asked again; with ``keep_answers`` they get the answers that they got.
+        ``repeat`` names tasks of effect ``once`` that may happen again although they happened, or
+        may happen, in the origin. With changed tasks the fork waits for approval unless
+        ``approved_by`` says who gave it. ``dry_run`` writes nothing and refuses no effect.
 
         Raises:
-            CommandRejected: a task of effect ``once`` would happen again and is not in ``repeat``;
-                a changed task cannot run; a task that is named to fork at has not begun.
-            InvalidPlan: a change names no task or field, or the value does not fit; all faults.
-            ConfigurationError: there are changes, but the tools are not known, because of
-                ``load=False``.
+            CommandRejected: an effect would happen again that is not in ``repeat``, a changed task
+                cannot run, or the task to fork at has not begun.
+            InvalidPlan: a change names no task or field, or its value does not fit.
+            ConfigurationError: with changes, where the tools are not known (``load=False``).
             NotFound: there is no such plan, version or task.
-
-        Example:
-            import planfold
-
-            async with planfold.open_app("sqlite:///plans.db") as app:
-                plan_id = await app.submit("1. Run `false` {#build}", approved_by="ada")
-                await app.run(plan_id)
-                fork = await app.fork(
-                    plan_id, changes={"build.argv": ["true"]}, approved_by="ada"
-                )
-                print(fork.again, (await app.run(fork.plan_id)).status)
         """
+        wanted = _Wanted(
+            at, changes or {}, answers or {}, keep_answers, tuple(repeat), by, approved_by
+        )
+        return await self._fork(plan_id, wanted, dry_run=dry_run)
+
+    async def _fork(self, plan_id: str, wanted: _Wanted, *, dry_run: bool) -> Fork:
         present = (await self.planner(plan_id)).state
-        version = await self._version(plan_id, present, at)
+        version = await self._version(plan_id, present, wanted.at)
         base = await state_at(self.store, plan_id, version)
         command = ForkPlan(
             origin=plan_id,
             version=version,
-            tasks=self._changed(base, changes or {}),
-            answers=_named_answers(plan_id, base, answers or {}),
-            kept=_answers_of(present, base) if keep_answers else {},
+            tasks=self._changed(base, wanted.changes),
+            answers=_named_answers(plan_id, base, wanted.answers),
+            kept=_answers_of(present, base) if wanted.keep_answers else {},
             repeat=tuple(base.tasks),
-            by=by,
-            approved_by=approved_by,
+            by=wanted.by,
+            approved_by=wanted.approved_by,
         )
-        allowed = tuple(dict.fromkeys(task_id_in(plan_id, base, key) for key in repeat))
+        allowed = dict.fromkeys(task_id_in(plan_id, base, key) for key in wanted.repeat)
         sources = [(plan_id, present)]
-        for origin in present.origins:
-            sources.append((origin.plan_id, (await self.planner(origin.plan_id)).state))
+        for origin_id, _ in present.origins:
+            sources.append((origin_id, (await self.planner(origin_id)).state))
         fork = _tried(plan_id, base, command, sources)
         if dry_run:
             return fork
         once = tuple(e.task_id for e in fork.effects if e.effect is Effect.Once)
-        command = msgspec.structs.replace(command, happened=once, repeat=allowed)
+        command = msgspec.structs.replace(command, happened=once, repeat=tuple(allowed))
         fork_id = new_plan_id()
         await self._send(fork_id, command)
         return msgspec.structs.replace(fork, plan_id=fork_id)
@@ -198,7 +210,7 @@ class PlanForking(PlanDecisions):
             return version
         task = present.tasks[task_id]
         if present.origins and (task.attempt or task.status in ENDED):
-            origin = present.origins[0].plan_id
+            origin, _ = present.origins[0]
             raise CommandRejected(
                 f"task {task_id} began before plan {plan_id} was forked; fork {origin} instead"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     Forking = Callable[..., Awaitable[Fork]]
 
 TASK = "task:"  # before the name of a task that could be taken for a version
+
+
+class _Way(NamedTuple):
+    """How a fork is begun."""
+
+    repeat: tuple[str, ...]
+    dry_run: bool
+    yes: bool
+    as_json: bool
+    db: str | None
 
 
 class Given(click.ParamType[tuple[str, str]]):
@@ -104,31 +114,11 @@ def fork_command(
     planfold fork plan-3f9a --at deploy --keep-answers --dry-run
     planfold fork plan-3f9a --answer publish=no
     """
-    from planfold.cli.access import person, run_async
+    from planfold.cli.access import run_async
 
-    async def fork() -> int:
-        async with _opened(db, tools, with_tools=bool(changes)) as app:
-            found, values = await _values(app, plan_id, changes)
-            options: dict[str, Any] = {
-                "at": _moment(at),
-                "changes": values,
-                "answers": dict(answers),
-                "keep_answers": keep_answers,
-                "repeat": repeat,
-                "by": person(),
-            }
-
-            async def forking(*, dry_run: bool, approved_by: str | None = None) -> Fork:
-                fork: Fork = await app.fork(
-                    found, dry_run=dry_run, approved_by=approved_by, **options
-                )
-                return fork
-
-            return await _carry_out(
-                app, forking, repeat, dry_run=dry_run, yes=yes, as_json=as_json, db=db
-            )
-
-    return run_async(fork())
+    way = _Way(repeat, dry_run, yes, as_json, db)
+    rest = {"at": _moment(at), "answers": dict(answers), "keep_answers": keep_answers}
+    return run_async(_fork(plan_id, changes, rest, way, tools))
 
 
 @command("restore")
@@ -158,6 +148,8 @@ def restore_command(
     """
     from planfold.cli.access import existing_app, find_plan, run_async
 
+    way = _Way(repeat, dry_run, yes, as_json, db)
+
     async def restore() -> int:
         async with existing_app(db) as app:
             found = await find_plan(app, plan_id)
@@ -167,9 +159,7 @@ def restore_command(
                     found, name, keep_answers=keep_answers, repeat=repeat, dry_run=dry_run
                 )
 
-            return await _carry_out(
-                app, forking, repeat, dry_run=dry_run, yes=yes, as_json=as_json, db=db
-            )
+            return await _carry_out(app, forking, way)
 
     return run_async(restore())
 
@@ -199,6 +189,33 @@ def checkpoint_command(plan_id: str, name: str, as_json: bool, db: str | None) -
         return COMPLETED
 
     return run_async(checkpoint())
+
+
+async def _fork(
+    key: str,
+    changes: tuple[tuple[str, str], ...],
+    rest: dict[str, Any],
+    way: _Way,
+    tools: tuple[str, ...],
+) -> int:
+    from planfold.cli.access import person
+
+    async with _opened(way.db, tools, with_tools=bool(changes)) as app:
+        found, values = await _values(app, key, changes)
+
+        async def forking(*, dry_run: bool, approved_by: str | None = None) -> Fork:
+            fork: Fork = await app.fork(
+                found,
+                changes=values,
+                repeat=way.repeat,
+                by=person(),
+                approved_by=approved_by,
+                dry_run=dry_run,
+                **rest,
+            )
+            return fork
+
+        return await _carry_out(app, forking, way)
 
 
 def _opened(db: str | None, tools: tuple[str, ...], *, with_tools: bool) -> Any:
@@ -256,16 +273,7 @@ def _value(state: PlannerState, name: str, text: str) -> Any:
         return text
 
 
-async def _carry_out(
-    app: App,
-    forking: Forking,
-    repeat: tuple[str, ...],
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    db: str | None,
-) -> int:
+async def _carry_out(app: App, forking: Forking, way: _Way) -> int:
     """Show what a fork would do, ask, and begin it."""
     import msgspec
 
@@ -275,20 +283,20 @@ async def _carry_out(
     from planfold.cli.terminal import Paper, print_json
     from planfold.planner.tasks import PlanStatus
 
-    tried = await forking(dry_run=True)
-    if dry_run and as_json:
+    tried, as_json = await forking(dry_run=True), way.as_json
+    if way.dry_run and as_json:
         print_json(msgspec.to_builtins(tried))
         return COMPLETED
     paper = Paper()
     if not as_json:
-        paper.lines(fork_lines(tried, repeat), width=paper.width)
+        paper.lines(fork_lines(tried, way.repeat), width=paper.width)
         paper.flush()
-    if dry_run:
+    if way.dry_run:
         return COMPLETED
-    asks = sys.stdin.isatty() and not (yes or as_json or refused(tried, repeat))
+    asks = sys.stdin.isatty() and not (way.yes or as_json or refused(tried, way.repeat))
     if asks and not click.confirm("Begin this fork?", default=False):
         return COMPLETED
-    fork = await forking(dry_run=False, approved_by=person() if yes or asks else None)
-    await tell(app, fork.plan_id, "Forked", as_json=as_json, db=db)
+    fork = await forking(dry_run=False, approved_by=person() if way.yes or asks else None)
+    await tell(app, fork.plan_id, "Forked", as_json=as_json, db=way.db)
     waits = await app.status(fork.plan_id) is PlanStatus.AwaitingApproval
     return WAITS if waits else COMPLETED

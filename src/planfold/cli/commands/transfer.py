@@ -51,7 +51,6 @@ def export_command(
     """
     from planfold.cli.access import existing_app, find_plan, run_async
     from planfold.cli.terminal import counted, print_json
-    from planfold.transfer.exporter import with_origins
 
     if as_json and to == STANDARD:
         raise click.UsageError("--json prints to the output too; name a file with --to")
@@ -61,8 +60,7 @@ def export_command(
             ids = [await find_plan(app, key) for key in dict.fromkeys(plans)] if plans else None
             files = str(_files_of(app)) + "/"
             with output_file(to, force) as file:
-                whole = None if ids is None else await with_origins(app.store, ids)
-                return await _export(app, file, whole, files), files
+                return await _export(app, file, ids, files), files
 
     done, files = run_async(export_plans())
     if as_json:
@@ -85,8 +83,9 @@ def export_command(
 
 
 async def _export(app: App, file: BinaryIO, ids: Sequence[str] | None, files: str) -> Exported:
-    from planfold.transfer.exporter import export
+    from planfold.transfer.exporter import export, with_origins
 
+    ids = None if ids is None else await with_origins(app.store, ids)
     with _progress("events") as progress:
         return await export(app.store, file.write, ids, look_for=files, progress=progress)
 
