@@ -30,7 +30,8 @@ from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
-from planfold.runtime.forking import PlanForking, new_plan_id
+from planfold.runtime.forking import PlanForking
+from planfold.runtime.forking import new_plan_id as new_plan_id
 from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
@@ -325,7 +326,8 @@ class App(PlanForking):
         from planfold.runtime.worker import Worker
 
         changes = {"concurrency": concurrency, "drain_s": drain_s}
-        settings = replace(self.settings, **_given(changes))
+        given = {name: value for name, value in changes.items() if value is not None}
+        settings = replace(self.settings, **given)
         workspace = workspace_of(settings)
         return Worker(
             self.store,
@@ -340,10 +342,6 @@ class App(PlanForking):
             files_dir=files_dir(settings, workspace),
             observer=observer or LoggingObserver(),
         )
-
-
-def _given(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in changes.items() if value is not None}
 
 
 @asynccontextmanager

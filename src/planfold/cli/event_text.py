@@ -129,12 +129,7 @@ def _about_the_plan(event: Any) -> Words:
             detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
             return Words("compacted", None, detail)
         case PlanForked():
-            what = [f"{clean(event.origin)} at version {event.version}"]
-            what += [f"{tasks_words(event.again)} again"] if event.again else []
-            what += [f"{tasks_words(event.interrupted)} from the beginning"] * bool(
-                event.interrupted
-            )
-            return Words("forked", None, "; ".join(what))
+            return Words("forked", None, _forked(event))
         case CheckpointNamed():
             return Words("checkpoint", None, clean(event.name))
         case BudgetAdded():
@@ -145,6 +140,13 @@ def _about_the_plan(event: Any) -> Words:
         case Undecoded():
             return Words("unreadable", None, clean(event.reason))
     return Words(clean(type(event).__name__), None, "")
+
+
+def _forked(event: PlanForked) -> str:
+    what = [f"{clean(event.origin)} at version {event.version}"]
+    what += [f"{tasks_words(event.again)} again"] if event.again else []
+    what += [f"{tasks_words(event.interrupted)} from the beginning"] if event.interrupted else []
+    return "; ".join(what)
 
 
 def _because(what: str, reason: str) -> str:

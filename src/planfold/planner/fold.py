@@ -10,7 +10,7 @@ import msgspec
 from planfold.errors import CorruptLog
 from planfold.handler import Handler
 from planfold.planner import transitions as t
-from planfold.planner.budget import Spend, total
+from planfold.planner.budget import Spend
 from planfold.planner.commands import Command
 from planfold.planner.context_size import (
     forget,
@@ -43,6 +43,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
+from planfold.planner.step_costs import settle, settle_all
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 
 _next_status: Final = t.TRANSITIONS.get
@@ -190,7 +191,7 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
         return
     task.finished_at = state.updated_at
     if state.begun_by_task:
-        _settle_all(state, event.task_id)
+        settle_all(state, event.task_id)
     task.error = event.error
     task.cancel_requested = False
     task.outcome_unknown = event.outcome_unknown
@@ -264,7 +265,7 @@ def _plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool)
     for task_id in task_ids:
         task = state.tasks[task_id]
         _change(state, task, t.RESET)
-        _settle_all(state, task_id)
+        settle_all(state, task_id)
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
         task.started_at = task.finished_at = 0.0
@@ -307,12 +308,12 @@ def _named(state: PlannerState, event: CheckpointNamed) -> None:
 def _step_recorded(state: PlannerState, event: StepRecorded) -> None:
     _change(state, state.tasks[event.task_id], t.STEP_RECORDED)
     state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
-    _settle(state, event.task_id, event.key, event.spent)
+    settle(state, event.task_id, event.key, event.spent)
 
 
 def _step_started(state: PlannerState, event: StepStarted) -> None:
     _change(state, state.tasks[event.task_id], t.STEP_STARTED)
-    _settle(state, event.task_id, event.key, None)
+    settle(state, event.task_id, event.key, None)
     state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
     if event.epoch:
         under = (state.tasks[event.task_id].attempt, event.epoch)
@@ -321,31 +322,7 @@ def _step_started(state: PlannerState, event: StepStarted) -> None:
 
 def _step_failed(state: PlannerState, event: StepFailed) -> None:
     _change(state, state.tasks[event.task_id], t.STEP_FAILED)
-    _settle(state, event.task_id, event.key, event.spent)
-
-
-def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) -> None:
-    """End a step. The cost of an interrupted step is not known; its reservation is counted as
-    spent, because the service that was called may charge for it."""
-    begun = state.begun_by_task.get(task_id)
-    reserved = begun.pop(key, None) if begun else None
-    if begun is not None and not begun:
-        del state.begun_by_task[task_id]
-    if state.begun_under and (under := state.begun_under.get(task_id)):
-        under.pop(key, None)
-    if spent is None:
-        spent = reserved
-    if spent is not None:
-        state.spent += spent
-
-
-def _settle_all(state: PlannerState, task_id: int) -> None:
-    """End all steps of a stopped task: reservations count as spent. The interrupted steps stay
-    recorded, because their effects may have happened."""
-    if begun := state.begun_by_task.get(task_id):
-        state.spent += total(begun.values())
-        state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())
-        state.begun_under.pop(task_id, None)
+    settle(state, event.task_id, event.key, event.spent)
 
 
 def _budget_added(state: PlannerState, event: BudgetAdded) -> None:

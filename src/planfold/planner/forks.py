@@ -201,7 +201,7 @@ def _is_underway(task: Task) -> bool:
 
 
 def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]) -> None:
-    """Raises CommandRejected for tasks of effect ``once`` that would happen again without consent."""
+    """Raises CommandRejected for effects ``once`` that would happen again without consent."""
     happened, allowed = set(command.happened), set(command.repeat)
     refused = [
         task

@@ -125,11 +125,10 @@ async def _run(
 ) -> int:
     from contextlib import AsyncExitStack
 
-    from planfold.app import open_app
+    from planfold.app import new_plan_id, open_app
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
     from planfold.planner.tasks import PlanStatus
-    from planfold.runtime.forking import new_plan_id
 
     since = time.time()
     let_tools_be_found(settings, tools)
