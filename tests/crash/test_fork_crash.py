@@ -15,7 +15,7 @@ from crash_runs import Zygote
 import planfold
 from planfold import PlanStatus
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

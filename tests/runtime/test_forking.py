@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 
@@ -12,6 +14,7 @@ import planfold
 from planfold import (
     App,
     CommandRejected,
+    CorruptLog,
     Effect,
     Fork,
     InvalidPlan,
@@ -420,3 +423,18 @@ async def test_a_command_of_ones_own_is_checked_too(app: App) -> None:
     command = commands.ForkPlan(origin=plan_id, version=state.version, tasks=(wrong,))
     with pytest.raises(InvalidPlan, match="n"):
         await app.send("mine", command)
+
+
+async def test_a_fork_of_a_damaged_origin_is_not_read(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/plans.db"
+    async with planfold.open_app(address, tools=[note], executors=Executors()) as app:
+        plan_id = await completed(app)
+        fork = await app.fork(plan_id, answers={"go": "no"})
+    connection = apsw.Connection(str(tmp_path / "plans.db"))
+    damage = "UPDATE events SET data = replace(data, 'Release', 'Rel3ase') WHERE aggregate_id = ?"
+    connection.execute(damage, (plan_id,))
+    connection.close()
+    async with planfold.open_app(address, load=False) as app:
+        with pytest.raises(CorruptLog, match=f"{plan_id}#1: .*a plan that continues it is read-on"):
+            await app.view(fork.plan_id)
+        assert fork.plan_id in (await app.statistics()).unreadable

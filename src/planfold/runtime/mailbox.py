@@ -114,12 +114,12 @@ class Mailbox:
                 if not self.busy:
                     return await self._load(store)
 
-    async def load(self, store: EventStore, letters: Sequence[Letter]) -> Handler[Any, Any]:
+    async def load(self, store: EventStore, letters: Sequence[Letter] = ()) -> Handler[Any, Any]:
         """The state in the log, for the decision that made this mailbox busy. Where there is no
         stream yet, and the first of its letters forks a plan: the state of that one."""
         async with self._loading:
             handler = await self._load(store)
-            if not self.version:
+            if letters and not self.version:
                 await begin_fork(store, handler, letters[0].command)
             return handler
 
