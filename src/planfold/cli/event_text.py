@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,7 +30,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.tasks import TaskStatus
+from planfold.planner.tasks import TaskSpec, TaskStatus
 from planfold.readmodels.labels import name_of
 
 _STYLE: Final = {
@@ -249,7 +249,10 @@ class TaskNames:
 
     def note(self, event: Any) -> None:
         if isinstance(event, (TasksPlanned, PlanRevised)):
-            self._names.update((spec.id, name_of(spec)) for spec in event.tasks)
+            self.note_specs(event.tasks)
+
+    def note_specs(self, specs: Iterable[TaskSpec]) -> None:
+        self._names.update((spec.id, name_of(spec)) for spec in specs)
 
     def __getitem__(self, task_id: int) -> str:
         return self._names.get(task_id, str(task_id))

@@ -9,13 +9,15 @@ from planfold.cli.envelopes import envelope_json
 from planfold.cli.event_text import TaskNames, run_words, words_for
 from planfold.cli.terminal import Line, Paper, clean, clock, date_and_time, fit_line, in_json
 from planfold.eventstore.envelope import Envelope
+from planfold.planner.state import PlannerState
 
 NARROW: Final = 70  # columns
 
 
 class LogPrinter:
     """Prints envelopes from ``first`` to ``last``, both included: each a version or a time (None:
-    no bound). It is to see the envelopes before ``first`` too, for the names of tasks."""
+    no bound). It is to see the envelopes before ``first`` too, for the names of tasks, or
+    ``name_tasks`` is called."""
 
     def __init__(
         self,
@@ -43,6 +45,11 @@ class LogPrinter:
             self._paper.line(in_json(envelope_json(envelope)))
         else:
             self._paper.line(*self._words(envelope, names))
+
+    def name_tasks(self, plan_id: str, state: PlannerState) -> None:
+        """The names of the tasks that the plan has now, where not all of its log is printed."""
+        names = self._names.setdefault(plan_id, TaskNames())
+        names.note_specs(task.spec for task in state.tasks.values())
 
     def flush(self) -> None:
         """Show what was printed."""

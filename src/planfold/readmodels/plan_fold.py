@@ -12,20 +12,21 @@ from planfold.planner.tasks import TaskSpec
 
 
 class PlanFold:
-    """``apply`` each envelope of the plan; look at it at any time.
+    """``apply`` each envelope of the plan; look at it at any time. ``planner``, which is then the
+    fold's own, has folded the first part of the log: what is not in its state stays unknown.
 
     ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
     by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
     says it. ``approved`` holds the tasks as they were approved last.
     """
 
-    def __init__(self, plan_id: str) -> None:
+    def __init__(self, plan_id: str, planner: Planner | None = None) -> None:
         self.plan_id = plan_id
         self.position = 0
         self.attempt_at: dict[int, float] = {}
         self.began_at: dict[int, float] = {}
         self.approved: tuple[TaskSpec, ...] = ()
-        self._planner = Planner()
+        self._planner = planner or Planner()
 
     @property
     def state(self) -> PlannerState:

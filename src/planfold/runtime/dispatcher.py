@@ -108,6 +108,10 @@ class Dispatcher:
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
 
+    async def fold(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
+        """A handler of the caller's own: what is in the log, from a snapshot where there is one."""
+        return await Mailbox(aggregate, aggregate_id, lambda _: None).load(self._store)
+
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""

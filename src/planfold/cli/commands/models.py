@@ -27,7 +27,7 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
     planfold replan plan-3f9a "the staging server is gone, use the new one"
     planfold resume plan-3f9a
     """
-    from planfold.cli.access import existing_app, only_plan, run_async, status_of
+    from planfold.cli.access import existing_app, only_plan, run_async
     from planfold.cli.commands.decisions import tell
 
     if not words or len(words) > 2:
@@ -36,9 +36,7 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
 
     async def replan() -> int:
         async with existing_app(db) as app:
-            found = await only_plan(
-                app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
-            )
+            found = await only_plan(app, key, "that are not completed", without=["completed"])
             if key is None and await app.store.head(words[0]) is not None:
                 raise click.UsageError(
                     f'{words[0]} is a plan; say why, in quotes: planfold replan {words[0]} "REASON"'

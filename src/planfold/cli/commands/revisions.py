@@ -63,7 +63,6 @@ async def _revise(
         person,
         require_database,
         settings_for,
-        status_of,
     )
     from planfold.cli.commands.decisions import tell
     from planfold.planner.tasks import PlanStatus
@@ -72,9 +71,7 @@ async def _revise(
     require_database(settings)
     let_tools_be_found(settings, tools)
     async with open_app(settings, tools=tools, create=False) as app:
-        found = await only_plan(
-            app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
-        )
+        found = await only_plan(app, key, "that are not completed", without=["completed"])
         revision, diff = await _compiled(app, found, source)
         asks = sys.stdin.isatty() and not (yes or as_json)
         if not as_json:
