@@ -66,7 +66,7 @@ class Replayer:
         """Raises CorruptLog where this version cannot fold the event."""
         if isinstance(envelope.event, Undecoded):
             raise CorruptLog(f"{envelope.event_id}: {envelope.event.reason}")
-        if self._group and not _continues(self._group[-1], envelope):
+        if self._group and not continues(self._group[-1], envelope):
             self._decide()
         if self.found.difference is None:
             self._group.append(envelope)
@@ -155,7 +155,7 @@ class Replayer:
         return len(group)
 
 
-def _continues(last: Envelope, envelope: Envelope) -> bool:
+def continues(last: Envelope, envelope: Envelope) -> bool:
     """Whether both are events of one command, or of reports that share a causation id."""
     return (
         envelope.metadata.command is None
