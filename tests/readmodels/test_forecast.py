@@ -78,7 +78,7 @@ def test_without_the_title_the_critical_path_of_the_same_tools_decides() -> None
         ASK,
     ]
     assert runs.forecast("c", specs) == Forecast(
-        runs=2,
+        runs=3,
         by_title=False,
         seconds_p50=20.0,
         seconds_p95=40.0,

@@ -19,6 +19,7 @@ from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
+from planfold.runtime.attempt_span import attempt_span
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporter import Reporter
 
@@ -103,7 +104,8 @@ class Runner:
         )
         attempt.began_at = self._store.clock()
         try:
-            return await attempt.perform(executor, context)
+            with attempt_span(lease.aggregate_id, lease.cause):
+                return await attempt.perform(executor, context)
         finally:
             attempt.to_release = attempt.may_have_acted
 
