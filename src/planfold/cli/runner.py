@@ -13,6 +13,7 @@ from planfold.cli.forecast_text import forecast_lines, forecast_of
 from planfold.cli.json_log import logs_json
 from planfold.cli.preview import preview_lines
 from planfold.cli.progress import display_for
+from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
 from planfold.cli.report import (
     counted_specs,
@@ -20,7 +21,6 @@ from planfold.cli.report import (
     plan_lines,
     revision_lines,
     show_json,
-    waiting_lines,
 )
 from planfold.cli.session import (
     Session,

@@ -315,6 +315,10 @@ async def _print(
                 break
             printer.print(envelope)
     printer.flush()
+    if printer.is_empty and plan_id is not None:
+        version = (await app.planner(plan_id)).state.version
+        words = f"no event of {plan_id} is in this range; its versions are 1 to {version}"
+        click.echo(f"planfold: {words}", err=True)
     return COMPLETED
 
 

@@ -112,7 +112,7 @@ async def _serve(
 ) -> None:
     from planfold.cli.access import database_shown
     from planfold.cli.session import at_work
-    from planfold.cli.terminal import Paper, clean, counted
+    from planfold.cli.terminal import Paper, clean
 
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
@@ -131,18 +131,15 @@ async def _serve(
         say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
         await stop.asked.wait()
         if worker.running:
-            what = counted(worker.running, "running task")
-            say(
-                [
-                    [
-                        (
-                            f"stopping: {what}, up to {drain_s:g} s; Ctrl-C again interrupts them",
-                            "",
-                        )
-                    ]
-                ]
-            )
+            say([[(_stopping(worker.running, drain_s), "")]])
     say([[("stopped", "")]])
+
+
+def _stopping(running: int, drain_s: float) -> str:
+    from planfold.cli.terminal import counted
+
+    what = counted(running, "running task")
+    return f"stopping: {what}, up to {drain_s:g} s; Ctrl-C again interrupts them"
 
 
 @asynccontextmanager
