@@ -38,7 +38,7 @@ def receiver() -> Iterator[str]:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 async def _tasks_per_second(path: Path, plans: int, address: str | None) -> float:

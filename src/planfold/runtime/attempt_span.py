@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final
+
+_NOTHING: Final = nullcontext()
 
 
-@contextmanager
-def attempt_span(plan_id: str, cause: str) -> Iterator[None]:
+def attempt_span(plan_id: str, cause: str) -> AbstractContextManager[None]:
     """Inside the block, spans of the user's own are below the attempt that the event ``cause``
     (its id) dispatched. Only in programs that have imported OpenTelemetry; the span of the
     attempt itself is exported later, from the log."""
-    if "opentelemetry.trace" not in sys.modules:
-        yield
-        return
+    return _attached(plan_id, cause) if "opentelemetry.trace" in sys.modules else _NOTHING
+
+
+@contextmanager
+def _attached(plan_id: str, cause: str) -> Iterator[None]:
     from opentelemetry import context, trace
 
     from planfold.readmodels.trace import span_id_of, trace_id_of
