@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.large_store import large_store_figures
 from benchmarks.planning import planning_figures
 from benchmarks.plans import resume_and_fold_figures, size_figures
 from benchmarks.raw import commits_per_second
@@ -22,6 +23,7 @@ from benchmarks.slowsync import slow_sync, slow_sync_library
 from benchmarks.startup import startup_figures
 from benchmarks.store import append_figures
 from benchmarks.throughput import SHAPES, TITLES, tasks_per_second
+from benchmarks.tracing import tracing_figures
 
 TARGETS = {"chain": 1.2, "once": 0.5, "independent": 2.5, "many": 1.6}
 SLOW_TARGETS = {"chain": 6.0, "many": 12.0}
@@ -73,6 +75,14 @@ def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
             *append_figures(folder, rounds, scale),
             *asyncio.run(resume_and_fold_figures(folder, rounds, scale)),
             *size_figures(folder, 3 if rounds < 5 else 5, scale),
+            *asyncio.run(
+                large_store_figures(
+                    f"sqlite:///{folder / 'large.db'}",
+                    rounds,
+                    scale if rounds > 3 else max(scale, 10),
+                )
+            ),
+            *tracing_figures(folder, rounds, scale),
             *startup_figures(folder, rounds if scale == 1 else 0),
             *planning_figures(folder, 1 if rounds < 5 else 3, scale),
         ]

@@ -16,7 +16,7 @@ async def replays(database: str) -> list[Replay]:
     found: list[Replay] = []
     with suppress(PlanfoldError):
         async with open_app(database, create=False, load=False) as app:
-            for plan in await app.plans():
+            for plan in await app.plans(limit=None):
                 with suppress(PlanfoldError):
                     found.append(await app.replay(plan.aggregate_id))
     return found

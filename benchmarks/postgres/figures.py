@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import planfold
+from benchmarks.large_store import large_store_figures as plan_figures
 from benchmarks.postgres.latency import feed_figures, idle_figure
 from benchmarks.postgres.scale import large_store_figures, open_plans_figure, rebuild_figures
 from benchmarks.postgres.throughput import (
@@ -45,6 +46,7 @@ async def measure(address: str, *, rounds: int, scale: int) -> list[Figure]:
     large, events = await fresh("large"), 1_000_000 // scale
     figures += await large_store_figures(large, events, rounds, smoke)
     figures += await rebuild_figures(large, min(events, 300_000))
+    figures += await plan_figures(await fresh("plans"), rounds, scale)
     figures.append(await idle_figure(large, smoke))
     return figures
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planfold.eventstore.envelope import Envelope as Envelope
     from planfold.eventstore.envelope import Query as Query
     from planfold.eventstore.envelope import Undecoded as Undecoded
-    from planfold.eventstore.port import StreamHead as StreamHead
+    from planfold.eventstore.heads import StreamHead as StreamHead
     from planfold.handler import Handler as Handler
     from planfold.handler import Metadata as Metadata
     from planfold.handler import Outlook as Outlook
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "planfold.eventstore.checkpoint": ("Checkpoint",),
     "planfold.eventstore.envelope": ("Envelope", "Query", "Undecoded"),
-    "planfold.eventstore.port": ("StreamHead",),
+    "planfold.eventstore.heads": ("StreamHead",),
     "planfold.handler": ("Handler", "Metadata", "Outlook"),
     "planfold.planner.events": (),
     "planfold.readmodels.plan_difference": ("Divergence", "PlanDifference", "TaskDifference"),

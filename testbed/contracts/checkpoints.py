@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.queue import Due
 from planfold.testing.clock import ManualClock
@@ -11,7 +12,7 @@ from testbed.contracts.backend import Backend, Contract, Counted, decision
 
 
 class CheckpointsContract(Contract):
-    async def test_heads_show_streams_of_one_kind_oldest_first(self, backend: Backend) -> None:
+    async def test_heads_show_streams_of_one_kind_newest_first(self, backend: Backend) -> None:
         clock = ManualClock(100.0)
         store = await backend.open(clock=clock)
         for name in ("z", "a", "m"):
@@ -20,13 +21,67 @@ class CheckpointsContract(Contract):
         await store.append(decision(Counted(1), to="other", stream="other"))
         await store.append(decision(Counted(2), to="a", at=1, head={"title": "A"}, due_at=7.0))
         assert await store.heads("note") == [
-            StreamHead("note", "z", 1, {"title": "z"}, 100.0, 100.0),
-            StreamHead("note", "a", 2, {"title": "A"}, 101.0, 103.0, 7.0),
             StreamHead("note", "m", 1, {"title": "m"}, 102.0, 102.0),
+            StreamHead("note", "a", 2, {"title": "A"}, 101.0, 103.0, 7.0),
+            StreamHead("note", "z", 1, {"title": "z"}, 100.0, 100.0),
         ]
         assert await store.head("a") == (await store.heads("note"))[1]
         assert await store.head("absent") is None
         assert await store.heads("absent") == []
+
+    async def test_pages_of_heads_have_each_stream_once(self, backend: Backend) -> None:
+        clock = ManualClock(100.0)
+        store = await backend.open(clock=clock)
+        statuses = ("open", "done", "failed")
+        for number in range(12):
+            head = {"status": statuses[number % 3], "title": '"status":"done"'}
+            await store.append(decision(Counted(1), to=f"n{number % 5}-{number}", head=head))
+            clock.advance(number % 2)  # two and two of the same age
+        await store.append(decision(Counted(1), to="odd", head={}))
+        await store.append(
+            decision(Counted(1), to="other", stream="other", head={"status": "open"})
+        )
+        everything = await store.heads("note")
+        assert [key_of(head) for head in everything] == sorted(map(key_of, everything))[::-1]
+        assert len(everything) == 13
+        for wanted in ((), ("open",), ("done", "failed"), ("absent",), ("odd", *statuses)):
+            matching = [h for h in everything if not wanted or h.head.get("status") in wanted]
+            for size in (1, 2, 5, 100):
+                found: list[StreamHead] = []
+                choice = HeadChoice(wanted)
+                while page := await store.heads("note", choice, limit=size):
+                    found += page
+                    choice = HeadChoice(wanted, below=key_of(page[-1]))
+                assert found == matching, (wanted, size)
+            late = HeadChoice(wanted, since=102.0, below=(104.0, ""))
+            expected = [h for h in matching if 102.0 <= h.created_at < 104.0]
+            assert await store.heads("note", late) == expected
+
+    async def test_a_stream_leaves_the_list_of_a_status_with_the_status(
+        self, store: EventStore
+    ) -> None:
+        await store.append(decision(Counted(1), head={"status": "open"}))
+        assert [h.version for h in await store.heads("note", HeadChoice(("open",)))] == [1]
+        await store.append(decision(Counted(1), at=1, head={"status": "done"}))
+        assert await store.heads("note", HeadChoice(("open",))) == []
+        assert [h.version for h in await store.heads("note", HeadChoice(("done",)))] == [2]
+
+    async def test_heads_are_found_by_the_beginning_of_an_id(self, store: EventStore) -> None:
+        for name in ("plan-a1", "plan-a2", "plan-b", "plan", "PLAN-a3", "plan-\U0010fffe"):
+            await store.append(decision(Counted(1), to=name))
+        await store.append(decision(Counted(1), to="plan-a4", stream="other"))
+
+        async def found(beginning: str, limit: int = 10) -> list[str]:
+            heads = await store.find_heads("note", beginning, limit=limit)
+            return [head.aggregate_id for head in heads]
+
+        assert await found("plan-a") == ["plan-a1", "plan-a2"]
+        assert await found("plan-a", 1) == ["plan-a1"]
+        assert await found("plan-\U0010fffe") == ["plan-\U0010fffe"]
+        assert len(await found("plan")) == 5
+        assert await found("pl%") == []
+        for none in ("x", "\0", "\ud800", "plan-a11"):
+            assert await found(none) == []
 
     async def test_streams_that_wait_come_the_earliest_first(self, store: EventStore) -> None:
         for name, at in (("late", 3.0), ("never", None), ("soon", 9.0), ("first", 1.0)):

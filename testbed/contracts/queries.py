@@ -76,6 +76,15 @@ class QueriesContract(Contract):
         assert await store.metadata_of_first("x") == about
         assert await store.metadata_of_first("y") is None
 
+    async def test_a_stream_is_read_by_its_versions(self, store: EventStore) -> None:
+        await fill(store)
+        whole = await store.read(Query(aggregate_id="b"))
+        for after in range(9):
+            assert await store.read_versions("b", after=after) == whole[after:]
+            assert await store.read_versions("b", after=after, limit=2) == whole[after : after + 2]
+        assert await store.read_versions("absent") == []
+        assert await store.read_versions("\0") == []
+
     async def test_load_begins_after_a_version(self, store: EventStore) -> None:
         await store.append(decision(*map(Counted, range(5))))
         assert (await store.load("a", after_version=3)).events == [Counted(3), Counted(4)]

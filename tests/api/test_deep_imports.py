@@ -20,6 +20,7 @@ MEASURE_INTERNALS = {
     "benchmarks/planning.py": "one executor and one tool, without the time of the others",
     "benchmarks/plans.py": "appends to a store without an app",
     "benchmarks/postgres/latency.py": "appends to a store without a planner",
+    "benchmarks/large_store.py": "times what commands do, without their start",
     "benchmarks/postgres/scale.py": "writes plans faster than an app does",
     "benchmarks/postgres/throughput.py": "appends to a store without a planner",
     "benchmarks/raw.py": "the database without planfold",

@@ -35,7 +35,7 @@ def test_a_failed_task_runs_with_other_arguments() -> None:
     assert f"A fork of {plan_id} at version 10" in out
     assert "runs again: tasks 2, 3" in out
     assert "Forked. plan-" in out
-    fork = plans()[-1]["id"]
+    fork = plans()[0]["id"]
     called("resume", fork)
     assert statuses(shown(fork)) == ["completed"] * 4
     assert Path("out").read_text() == "deployed\n"
@@ -73,7 +73,7 @@ def test_without_a_terminal_changed_tasks_wait_for_approval() -> None:
         "fork", plan_id, "--set", "deploy.script=true", "--set", "deploy.timeout=5", code=3
     )
     assert "awaiting approval" in out
-    fork = plans()[-1]["id"]
+    fork = plans()[0]["id"]
     assert shown(fork)["status"] == "awaiting_approval"
     called("approve", fork)
     called("resume", fork)
@@ -92,7 +92,7 @@ def test_in_a_terminal_it_asks() -> None:
         terminal.expect("Begin this fork")
         terminal.type("y\r")
         assert terminal.end() == 0
-    assert plans()[-1]["status"] == "running"
+    assert plans()[0]["status"] == "running"
     with Terminal("fork", plan_id, "--at", "docs") as terminal:  # it cannot be begun
         terminal.expect("needs --repeat docs")
         assert terminal.end() == 2
@@ -108,11 +108,11 @@ def test_answers_are_changed_kept_or_asked_again() -> None:
     called("answer", "r", "so")
     called("resume")
     called("fork", plan_id, "--answer", "q=no", "--keep-answers")
-    fork = plans()[-1]["id"]
+    fork = plans()[0]["id"]
     called("resume", fork)
     assert [task["result"] for task in shown(fork)["tasks"]][::2] == ["no", "so"]
     called("fork", plan_id, "--answer", "q=no")
-    called("resume", plans()[-1]["id"], code=3)
+    called("resume", plans()[0]["id"], code=3)
 
 
 def test_a_checkpoint_is_named_listed_and_restored() -> None:
@@ -127,7 +127,7 @@ def test_a_checkpoint_is_named_listed_and_restored() -> None:
     called("resume")
     assert "runs again: nothing" in called("restore", plan_id, "before q", "--dry-run")
     called("restore", plan_id, "before q")
-    restored = plans()[-1]["id"]
+    restored = plans()[0]["id"]
     assert statuses(shown(restored)) == ["needs_clarification", "planned"]
     assert shown(restored)["origin_version"] == 4
     assert "its checkpoints: before q" in called("restore", plan_id, "x", code=2)
@@ -159,7 +159,7 @@ def test_a_value_is_json_where_the_present_one_is_not_a_text() -> None:
     called("run", "--yes", write_plan({**task, "effect": "safe"}))
     plan_id = shown()["id"]
     called("fork", plan_id, "--set", 'a.argv=["echo", "1"]', "--set", "a.description=2", "--yes")
-    fork = plans()[-1]["id"]
+    fork = plans()[0]["id"]
     called("resume", fork)
     assert shown(fork)["tasks"][0]["result"]["stdout"] == "1"
     assert shown(fork)["tasks"][0]["description"] == "2"
@@ -168,7 +168,7 @@ def test_a_value_is_json_where_the_present_one_is_not_a_text() -> None:
 def test_an_export_of_a_fork_has_its_origin() -> None:
     plan_id = failed()
     called("fork", plan_id, "--set", "deploy.script=true", "--yes")
-    fork = plans()[-1]["id"]
+    fork = plans()[0]["id"]
     called("export", fork, "--to", "x.jsonl")
     called("import", "x.jsonl", "--db", "sqlite:///other.db")
     listed = json.loads(called("list", "--json", "--db", "sqlite:///other.db"))

@@ -25,7 +25,7 @@ def test_run_with_a_priority() -> None:
     plan = write_plan(sh("a", "true"))
     called("run", "--yes", "--detach", "--priority", "7", plan)
     called("run", "--yes", "--detach", "--id", "usual", plan)
-    assert [found["priority"] for found in json.loads(called("list", "--json"))] == [7, 0]
+    assert [found["priority"] for found in json.loads(called("list", "--json"))] == [0, 7]
     assert shown("usual")["priority"] == 0
     for wrong in ("1001", "-1001", "high"):
         assert "--priority" in called("run", "--priority", wrong, plan, code=2)

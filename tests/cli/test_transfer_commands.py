@@ -41,7 +41,7 @@ def body(path: str) -> list[bytes]:
 
 
 def ids(*words: str) -> list[str]:
-    return [plan["id"] for plan in json.loads(called("list", "--json", *words))]
+    return [plan["id"] for plan in json.loads(called("list", "--json", *words))][::-1]
 
 
 def test_plans_move_to_another_database_and_back(plans: list[str]) -> None:

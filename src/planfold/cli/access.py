@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,10 +15,13 @@ import click
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.eventstore.port import StreamHead
+    from planfold.planner.tasks import PlanStatus
     from planfold.runtime.settings import Settings
 
 T = TypeVar("T")
 ENDED = frozenset({"completed", "failed", "cancelled"})
+APPROVED = frozenset({"running", "awaiting_answer", "cancelling"}) | ENDED
+_LISTED = 10  # plans that a message names
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -112,17 +115,20 @@ async def find_plan(app: App, key: str) -> str:
     if key and await app.store.head(key) is not None:
         await app.status(key)
         return key
-    plans = await app.plans()
-    found = [p for p in plans if p.aggregate_id.startswith((key, f"plan-{key}"))] if key else []
+    beginnings = (key, f"plan-{key}") if key else ()
+    found = [
+        p for beginning in beginnings for p in await app.find_plans(beginning, limit=_LISTED + 1)
+    ]
+    found = list({plan.aggregate_id: plan for plan in found}.values())
     if len(found) == 1:
         return found[0].aggregate_id
     if found:
         raise NotFound(f"{clean(key)!r} begins the ids of several plans:\n{_listing(found)}")
-    for beginning in (key, f"plan-{key}") if key else ():
+    for beginning in beginnings:
         archived = await app.store.transfer.find_tombstones(beginning)
         if archived:
             raise NotFound("\n".join(map(where_archived, archived))).about("archived")
-    if not plans:
+    if not await app.plans(limit=1):
         raise NotFound(f"there is no plan {clean(key)!r}; there are no plans yet")
     raise NotFound(f"there is no plan {clean(key)!r}").about("plan")
 
@@ -138,22 +144,24 @@ async def latest_plan(app: App, key: str | None) -> str:
 
     if key is not None:
         return await find_plan(app, key)
-    plans = await app.plans()
-    if not plans:
+    found = await app.plans(limit=1, statuses=_statuses(ENDED)) or await app.plans(limit=1)
+    if not found:
         raise NotFound("there are no plans yet; `planfold run` makes one")
-    unfinished = [plan for plan in plans if status_of(plan) not in ENDED]
-    return (unfinished or plans)[-1].aggregate_id
+    return found[0].aggregate_id
 
 
 async def only_plan(
-    app: App, key: str | None, what: str, is_candidate: Callable[[StreamHead], bool]
+    app: App, key: str | None, what: str, *, without: Collection[str] = (), asking: bool = False
 ) -> str:
-    """The plan to change: the named one, else the only candidate. Raises NotFound."""
+    """The plan to change: the named one, else the only one whose status is not one of these; with
+    ``asking`` the only one of them with open questions. Raises NotFound."""
     from planfold.errors import NotFound
 
     if key is not None:
         return await find_plan(app, key)
-    found = [plan for plan in await app.plans() if is_candidate(plan)]
+    most = None if asking else _LISTED + 1
+    found = await app.plans(limit=most, statuses=_statuses(without))
+    found = [plan for plan in found if plan.head.get("questions") or not asking]
     if len(found) == 1:
         return found[0].aggregate_id
     if found:
@@ -167,9 +175,7 @@ async def plan_in(app: App, words: Sequence[str], remedy: str) -> str:
     if len(words) > 1:
         return await find_plan(app, words[0])
     await refuse_plan(app, words[-1], remedy)
-    return await only_plan(
-        app, None, "that are not completed", lambda plan: status_of(plan) != "completed"
-    )
+    return await only_plan(app, None, "that are not completed", without=["completed"])
 
 
 async def refuse_plan(app: App, word: str, remedy: str) -> None:
@@ -179,15 +185,22 @@ async def refuse_plan(app: App, word: str, remedy: str) -> None:
 
 
 async def unfinished_plans(app: App) -> list[StreamHead]:
-    return [plan for plan in await app.plans() if status_of(plan) not in ENDED]
+    """The oldest first."""
+    return (await app.plans(limit=None, statuses=_statuses(ENDED)))[::-1]
 
 
-def _listing(plans: Iterable[StreamHead], most: int = 10) -> str:
+def _statuses(without: Collection[str]) -> list[PlanStatus]:
+    from planfold.planner.tasks import PlanStatus
+
+    return [status for status in PlanStatus if status.value not in without] if without else []
+
+
+def _listing(plans: Sequence[StreamHead]) -> str:
     from planfold.cli.terminal import clean, fit
 
-    latest = list(plans)[-most:]
-    return "\n".join(
+    lines = [
         f"  {clean(plan.aggregate_id)}  {status_of(plan)}  "
         f"{fit(clean(str(plan.head.get('title', ''))), 60)}".rstrip()
-        for plan in latest
-    )
+        for plan in plans[:_LISTED]
+    ]
+    return "\n".join([*lines, "  ..."] if len(plans) > _LISTED else lines)

@@ -14,7 +14,6 @@ import msgspec
 
 from planfold.cli.terminal import counted, duration
 from planfold.errors import NotFound, PlanfoldError
-from planfold.eventstore.envelope import Query
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskStatus
 
@@ -78,8 +77,7 @@ async def _differences(app: App, plan_id: str) -> tuple[int, list[str]] | None:
     head = await app.store.head(plan_id)
     rows = {(row.task_id, row.attempt) for row in await app.store.queue.queued(plan_id)}
     fold = await app.new_fold(plan_id)
-    query = Query(aggregate_id=plan_id)
-    while page := await app.store.read(query, after=fold.position, limit=1_000):
+    while page := await app.store.read_versions(plan_id, after=fold.state.version, limit=1_000):
         for envelope in page:
             if envelope.version <= version:
                 fold.apply(envelope)

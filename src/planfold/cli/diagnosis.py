@@ -171,7 +171,7 @@ async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
                     f"{worker.owner} has no tool {tools}; start a worker that has it, or give it "
                     "to this one with --tools"
                 )
-        plans = await app.plans()
+        plans = await app.plans(limit=None)
         open_plans = [plan.aggregate_id for plan in plans if status_of(plan) not in ENDED]
         found.facts["plans"] = len(plans)
         found.facts["unfinished_plans"] = open_plans

@@ -263,9 +263,9 @@ class TaskNames:
 
     def note(self, event: Any) -> None:
         if isinstance(event, (TasksPlanned, PlanRevised)):
-            self.add(event.tasks)
+            self.note_specs(event.tasks)
 
-    def add(self, specs: Iterable[TaskSpec]) -> None:
+    def note_specs(self, specs: Iterable[TaskSpec]) -> None:
         self._names.update((spec.id, name_of(spec)) for spec in specs)
 
     def __getitem__(self, task_id: int) -> str:

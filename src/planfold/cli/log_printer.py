@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -10,14 +9,15 @@ from planfold.cli.envelopes import envelope_json
 from planfold.cli.event_text import TaskNames, run_words, words_for
 from planfold.cli.terminal import Line, Paper, clean, clock, date_and_time, fit_line, in_json
 from planfold.eventstore.envelope import Envelope
-from planfold.planner.tasks import TaskSpec
+from planfold.planner.state import PlannerState
 
 NARROW: Final = 70  # columns
 
 
 class LogPrinter:
     """Prints envelopes from ``first`` to ``last``, both included: each a version or a time (None:
-    no bound). It is to see the envelopes before ``first`` too, for the names of tasks."""
+    no bound). It is to see the envelopes before ``first`` too, for the names of tasks, or
+    ``name_tasks`` is called."""
 
     def __init__(
         self,
@@ -48,9 +48,11 @@ class LogPrinter:
         else:
             self._paper.line(*self._words(envelope, names))
 
-    def know(self, plan_id: str, specs: Iterable[TaskSpec]) -> None:
-        """Names of tasks that the events of a fork do not say."""
-        self._names.setdefault(plan_id, TaskNames()).add(specs)
+    def name_tasks(self, plan_id: str, state: PlannerState) -> None:
+        """The names of the tasks that a plan has in this state, which the events that are printed
+        may not say."""
+        names = self._names.setdefault(plan_id, TaskNames())
+        names.note_specs(task.spec for task in state.tasks.values())
 
     def flush(self) -> None:
         """Show what was printed."""

@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "diff": ("comparison", "Compare two plans, or two versions of one."),
     "graph": ("graph", "Draw a plan's graph and timeline: text, DOT, SVG or HTML."),
     "trace": ("trace", "Write a finished plan as a trace for OpenTelemetry or Chrome."),
+    "golden": ("golden", "Write a plan as an offline test."),
     "answer": ("decisions", "Answer a question, or change an answer."),
     "approve": ("decisions", "Approve a plan, so that it can start."),
     "reject": ("decisions", "Refuse a plan that waits for approval."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
+from planfold.cli.forecast_text import forecast_lines, forecast_of
 from planfold.cli.json_log import logs_json
 from planfold.cli.preview import preview_lines
 from planfold.cli.progress import display_for
@@ -114,6 +115,8 @@ class TerminalRunner:
         if not self._asks:
             return
         self._paper.line()
+        forecast = await forecast_of(self._app, state.title, specs)
+        self._paper.lines(forecast_lines(forecast, self._paper.width))
         answer = await self._read_choice("Run it? [y]es, [n]o, Enter = decide later: ", stop)
         if answer in ("y", "yes"):
             await self._app.approve(plan_id, state.revision_hash, by=person())

@@ -15,14 +15,13 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING
 
-from planfold.cli.access import ENDED, command_line, status_of
+from planfold.cli.access import ENDED, command_line, unfinished_plans
 from planfold.cli.progress import Display, LiveTable
 from planfold.cli.question_text import waiting_line
 from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
 from planfold.cli.streams import captured_lines
 from planfold.cli.terminal import Paper, clean
-from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.labels import name_of
 from planfold.readmodels.plan_fold import PlanFold
@@ -193,8 +192,8 @@ class Session:
             fold = self.folds.get(plan_id)
             if fold is None:
                 fold = self.folds[plan_id] = await self.app.new_fold(plan_id)
-            query = Query(aggregate_id=plan_id)
-            for envelope in await self.app.store.read(query, after=fold.position):
+            version = fold.state.version
+            for envelope in await self.app.store.read_versions(plan_id, after=version):
                 fold.apply(envelope)
                 news = envelope.recorded_at >= self._since
                 self.display.happened(fold, envelope, news=news)
@@ -206,8 +205,8 @@ class Session:
         now = time.monotonic()
         if now - self._looked_for_plans > 1.0 or not self.folds:
             self._looked_for_plans = now
-            for plan in await self.app.plans():
-                if status_of(plan) not in ENDED and plan.aggregate_id not in self.folds:
+            for plan in await unfinished_plans(self.app):
+                if plan.aggregate_id not in self.folds:
                     fold = await self.app.new_fold(plan.aggregate_id)
                     self.folds[plan.aggregate_id] = fold
         return list(self.folds)

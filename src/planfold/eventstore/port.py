@@ -17,6 +17,8 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.consumers import Consumers
 from planfold.eventstore.envelope import Envelope, History, Query
+from planfold.eventstore.heads import ALL_HEADS, HeadChoice
+from planfold.eventstore.heads import StreamHead as StreamHead
 from planfold.eventstore.queue import Lease as Lease
 from planfold.eventstore.queue import TaskQueue as TaskQueue
 from planfold.eventstore.queue import WorkerRecord as WorkerRecord
@@ -69,18 +71,6 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     now: float | None = None
     quiet: bool = False
     times: Sequence[float] = ()
-
-
-class StreamHead(msgspec.Struct, frozen=True):
-    """A stream's latest version, with what its handler wants lists to show."""
-
-    stream_id: str
-    aggregate_id: str
-    version: int
-    head: dict[str, Any]
-    created_at: float
-    updated_at: float
-    due_at: float | None = None
 
 
 def leaves_work(append: Append) -> bool:
@@ -172,6 +162,13 @@ class EventStore(Protocol):
         :meth:`subscribe` promises that no event appears later below the last one read."""
         ...
 
+    async def read_versions(
+        self, aggregate_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
+        """The recorded events of one stream after a version, at most ``limit``; unreadable ones as
+        ``Undecoded``."""
+        ...
+
     async def last_position(self) -> int:
         """The position of the newest event, even if it was archived; 0 in an empty store."""
         ...
@@ -212,8 +209,17 @@ class EventStore(Protocol):
         """The head of a stream, or None where there is none."""
         ...
 
-    async def heads(self, stream_id: str) -> list[StreamHead]:
-        """The heads of all streams of a kind, oldest first."""
+    async def heads(
+        self, stream_id: str, choice: HeadChoice = ALL_HEADS, *, limit: int | None = None
+    ) -> list[StreamHead]:
+        """The heads of streams of a kind, the newest first, those of the same age by id: all of
+        them, or at most ``limit`` of ``choice``."""
+        ...
+
+    async def find_heads(
+        self, stream_id: str, beginning: str, *, limit: int = 10
+    ) -> list[StreamHead]:
+        """The heads of streams of a kind whose ids begin so, by id, at most ``limit``."""
         ...
 
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:

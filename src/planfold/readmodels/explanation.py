@@ -6,8 +6,9 @@ import msgspec
 from msgspec.structs import replace
 
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import PlanStatus, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import Reason, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, queue_reasons
@@ -30,10 +31,42 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[PhaseSpan, ...] = ()
 
 
+class Present:
+    """In place of a timeline: what a plan's state alone says of the times of its tasks, so that
+    its log need not be read. Since when a task waits is known where its parents, its end or
+    its first attempt say it, and of a question that is a task."""
+
+    def __init__(self, fold: PlanFold) -> None:
+        self.fold = fold
+
+    @property
+    def state(self) -> PlannerState:
+        """The plan's state."""
+        return self.fold.state
+
+    def ended_at(self, task_id: int) -> float | None:
+        """As :meth:`Timeline.ended_at`."""
+        task = self.state.tasks[task_id]
+        return task.finished_at or None if task.status in ENDED else None
+
+    def since(self, task_id: int) -> float | None:
+        """When what the task is at began."""
+        state, task = self.state, self.state.tasks[task_id]
+        if task.status is TaskStatus.NeedsClarification:
+            return task.started_at if task.kind is NodeKind.Clarification else None
+        if task.status is TaskStatus.Running:
+            return task.started_at or None if task.attempt == 1 and not task.asked else None
+        if task.status is not TaskStatus.Planned or task.attempt or not state.approved:
+            return None
+        ends = [state.tasks[i].finished_at for i in task.depends_on]
+        return max(ends, default=0.0) or None
+
+
 def explain(
-    timeline: Timeline, look: QueueLook, now: float, task_id: int | None = None
+    timeline: Timeline | Present, look: QueueLook, now: float, task_id: int | None = None
 ) -> Explanation:
-    """``timeline`` is at the end of the plan's log, ``look`` is no older."""
+    """``timeline`` is at the end of the plan's log, ``look`` is no older. What a task waited for is
+    only in a timeline."""
     state = timeline.state
     if task_id is None:
         tasks = [task for task in state.tasks.values() if not task.superseded]
@@ -52,7 +85,9 @@ def explain(
         task_id=task_id,
         task_status=task.status if task else None,
         reasons=tuple(with_holders(state, reason, now) for reason in found),
-        history=_history(timeline, look, task, now) if task else (),
+        history=_history(timeline, look, task, now)
+        if task and isinstance(timeline, Timeline)
+        else (),
     )
 
 
@@ -85,14 +120,19 @@ def merged(reasons: list[Reason]) -> list[Reason]:
     return list(found.values())
 
 
-def _all_reasons(timeline: Timeline, look: QueueLook, task: Task, now: float) -> list[Reason]:
+def _all_reasons(
+    timeline: Timeline | Present, look: QueueLook, task: Task, now: float
+) -> list[Reason]:
     state = timeline.state
     found = reasons_of(state, task, now)
     if task.status is TaskStatus.Running and not task.stopping:
         found = queue_reasons(look, task)
     since = timeline.ended_at(task.id)
     if since is None:
-        since = next((s.start for s in timeline.spans(task.id, now)[-1:]), None)
+        if isinstance(timeline, Present):
+            since = timeline.since(task.id)
+        else:
+            since = next((s.start for s in timeline.spans(task.id, now)[-1:]), None)
     return [
         reason if reason.since is not None else replace(reason, since=since) for reason in found
     ]

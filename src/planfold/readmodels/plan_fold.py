@@ -16,8 +16,9 @@ class PlanFold:
 
     ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
     by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
-    says it. ``approved`` holds the tasks as they were approved last. ``base`` is the state that a
-    fork begins with, which belongs to the fold from then on.
+    says it. ``approved`` holds the tasks as they were approved last. ``base`` is a state to
+    begin with, which belongs to the fold from then on: that of a fork's origin, or one with the
+    first part of a long log, of which what is not in the state stays unknown.
     """
 
     def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:

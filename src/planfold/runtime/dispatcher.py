@@ -16,6 +16,7 @@ from planfold.errors import NotFound, Transient
 from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
+from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import LOG, Basis, Letter
@@ -107,6 +108,15 @@ class Dispatcher:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
+
+    @property
+    def append_durations(self) -> Histogram:
+        """How long its appends took until they were durable."""
+        return self._outbox.durations
+
+    async def fold(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
+        """A handler of the caller's own: what is in the log, from a snapshot where there is one."""
+        return await Mailbox(aggregate, aggregate_id, lambda _: None).load(self._store)
 
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where

@@ -273,7 +273,8 @@ class Leases:
         attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
         attempt.running = asyncio.create_task(self._run(attempt))
-        if self._share.is_due(len(self._running)):
+        if len(self._running) == 2 and self._share.others:  # they may have less to do
+            self._share.look_soon()
             self._store.wakeup.notify(WORK)
 
     async def _run(self, attempt: Attempt) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
@@ -85,6 +85,34 @@ class Log:
             retries=retries,
             batch=batch,
         )
+
+    def export_traces(
+        self,
+        endpoint: str,
+        *,
+        name: str = "traces",
+        headers: Mapping[str, str] | None = None,
+        content: bool = False,
+    ) -> Consumer:
+        """A consumer that sends every plan that ends as a trace to an OTLP/HTTP ``endpoint``
+        (``http://localhost:4318``), from its checkpoint on: at first, all plans that have ended.
+        ``headers`` go with each request; with ``content`` also titles, arguments, results, answers
+        and errors are sent.
+
+        Raises:
+            ConfigurationError: the endpoint is not an address of HTTP.
+
+        Example:
+            import planfold
+
+            async with planfold.open_app("sqlite:///plans.db") as app:
+                async with app.log.export_traces("http://localhost:4318"), app.worker():
+                    await app.result(await app.submit("1. Run `true`", approved_by="ada"))
+        """
+        from planfold.runtime.trace_export import TraceExporter  # most programs need none
+
+        exporter = TraceExporter(self._store, endpoint, headers=headers, content=content)
+        return self.consumer(name, exporter.handle, Query("plan", "PlanningCompleted"))
 
     async def project(
         self,

@@ -18,6 +18,7 @@ from planfold.runtime.origins import begin_fork
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
+SNAPSHOT_AT_END = 1_000  # events, where a long stream has ended: people look at it
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
 WARY_COMMITS = 20  # after one that failed: another process may write here, or the store be away
@@ -282,12 +283,17 @@ class Mailbox:
     def _snapshot(self, *, at_rest: bool) -> bytes | None:
         """The state, so that folding it again starts from there; None where that would spare too
         little. ``at_rest``: folding may be next."""
-        if self.handler is None or self.phase == "ended":
+        if self.handler is None:
             return None
-        since, growth = self.version - self.snapshot_version, 0.25 if at_rest else 1.5
-        least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
-        if since < max(least, growth * self.snapshot_version):
-            return None
+        since = self.version - self.snapshot_version
+        if self.phase == "ended":
+            if self.version < SNAPSHOT_EVERY or since < SNAPSHOT_AT_END:
+                return None
+        else:
+            growth = 0.25 if at_rest else 1.5
+            least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
+            if since < max(least, growth * self.snapshot_version):
+                return None
         with suppress(Exception):  # a snapshot is a cache
             return self.handler.snapshot()
         return None

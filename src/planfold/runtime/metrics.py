@@ -190,6 +190,10 @@ def _worker_metrics(worker: Worker) -> Iterator[Metric]:
     reports = HistogramMetricFamily("planfold_worker_report_seconds", about)
     reports.add_metric([], *_buckets(worker.report_durations))
     yield reports
+    about = "How long appends of this process took until they were durable"
+    appends = HistogramMetricFamily("planfold_append_seconds", about)
+    appends.add_metric([], *_buckets(worker.append_durations))
+    yield appends
 
 
 def _counter(name: str, about: str, value: float) -> CounterMetricFamily:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from planfold.eventstore.port import EventStore
+from planfold.readmodels.histogram import Histogram
 from planfold.runtime.commit import Commit
 from planfold.runtime.mailbox import Mailbox
 
@@ -22,7 +24,8 @@ class Outbox:
     decision has come for 2 ms, after 20 ms at the latest: after 2 ms where the store commits beside
     other work, as a server does. One commit of a mailbox is in progress at a time. ``sent`` is
     called with the outcome of each; ``urgent`` are the mailboxes whose commits go with the next
-    flush; ``busy`` is set with each decision that is not urgent."""
+    flush; ``busy`` is set with each decision that is not urgent. ``durations`` are those of appends
+    until they were durable."""
 
     def __init__(self, store: EventStore, sent: Sent) -> None:
         self._store = store
@@ -33,6 +36,7 @@ class Outbox:
         self._until = 0.0  # loop time
         self._handle: asyncio.Handle | None = None  # of a flush in the next turn
         self._longest = LONGEST_GATHER_S
+        self.durations = Histogram()
 
     def urge(self, mailbox: Mailbox) -> None:
         """Its open commit goes with the next flush."""
@@ -90,15 +94,21 @@ class Outbox:
         commit = mailbox.send()
         if commit is None:
             return None
+        begun = time.monotonic()
         try:
             future = asyncio.ensure_future(self._store.append(commit.append()))
         except Exception as fault:
             self._over(mailbox, commit, fault)
             return None
-        return future, partial(self._answered, mailbox, commit)
+        return future, partial(self._answered, mailbox, commit, begun)
 
-    def _answered(self, mailbox: Mailbox, commit: Commit, future: asyncio.Future[int]) -> None:
-        self._over(mailbox, commit, future.exception())
+    def _answered(
+        self, mailbox: Mailbox, commit: Commit, begun: float, future: asyncio.Future[int]
+    ) -> None:
+        fault = future.exception()
+        if fault is None:
+            self.durations.add(time.monotonic() - begun)
+        self._over(mailbox, commit, fault)
 
     def _over(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
         self._sent(mailbox, commit, fault)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Any, Final, Literal
 
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
-from planfold.readmodels.explanation import Explanation, explain
+from planfold.readmodels.explanation import Explanation, Present, explain
 from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
 from planfold.readmodels.plan_fold import PlanFold
@@ -31,7 +33,9 @@ from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.origins import base_of, history_of, state_at
 
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
+LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is read
 PAGE: Final = 256  # events that are read at a time
+TITLES: Final = 1_000  # heads that are read at a time to look for a title
 SHOWN: Final = 20  # tasks that a message names
 
 
@@ -71,10 +75,12 @@ class PlanReader:
             NotFound: there is no such plan, it has no such version, or it had not begun then.
             CorruptLog: this version cannot read an event up to there.
         """
+        if at is None and (long := await self._long(plan_id)) is not None:
+            return long
         version = at if isinstance(at, int) else None
         until = at.timestamp() if isinstance(at, datetime) else None
         fold, state = await self.new_fold(plan_id), None
-        async for envelope in self._history(plan_id):
+        async for envelope in self.history(plan_id):
             late = until is not None and envelope.recorded_at > until
             if late or (version is not None and envelope.version > version):
                 break
@@ -87,6 +93,18 @@ class PlanReader:
     async def new_fold(self, plan_id: str) -> PlanFold:
         """A fold of nothing yet; that of a fork begins with the state of its origin."""
         return PlanFold(plan_id, await base_of(self.store, plan_id))
+
+    async def _long(self, plan_id: str) -> PlanFold | None:
+        """The present fold of a plan whose log is long, from its snapshot and the events after
+        it. None: its log is to be read, because it is short or what was approved is asked for."""
+        head = await self.store.head(plan_id)
+        if head is None or head.stream_id != PLAN.stream_id or head.version <= LONG_LOG:
+            return None
+        planner = await self.dispatcher.fold(PLAN, plan_id)
+        assert isinstance(planner, Planner)
+        if planner.state.status is PlanStatus.AwaitingApproval:
+            return None
+        return PlanFold(plan_id, planner.state)
 
     async def diff(
         self,
@@ -121,37 +139,42 @@ class PlanReader:
             CorruptLog: this version cannot read it.
         """
         replayer = Replayer(plan_id, await base_of(self.store, plan_id))
-        async for envelope in self._history(plan_id):
+        async for envelope in self.history(plan_id):
             replayer.take(envelope)
             if replayer.found.difference is not None:
                 return replayer.found
         return replayer.finish()
 
-    async def _history(self, plan_id: str) -> AsyncIterator[Envelope]:
-        """All events of the plan, a page at a time. Raises NotFound."""
-        query, after = Query(PLAN.stream_id, aggregate_id=plan_id), 0
-        while page := await self.store.read(query, after=after, limit=PAGE):
+    async def history(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
+        """The plan's recorded events after a version, oldest first, a page at a time. Raises
+        NotFound."""
+        head = await self.store.head(plan_id)
+        if head is None or head.stream_id != PLAN.stream_id:
+            raise await self._missing(plan_id)
+        while page := await self.store.read_versions(plan_id, after=after, limit=PAGE):
             for envelope in page:
                 yield envelope
-            after = page[-1].position
-        if not after:
-            raise await self._missing(plan_id)
+            after = page[-1].version
 
     async def _timeline(self, plan_id: str) -> Timeline:
         """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
-        await self.status(plan_id)
         timeline = Timeline(plan_id, await base_of(self.store, plan_id))
-        query = Query(aggregate_id=plan_id)
-        while page := await self.store.read(query, after=timeline.fold.position, limit=1_000):
-            for envelope in page:
-                timeline.apply(envelope)
+        async for envelope in self.history(plan_id):
+            timeline.apply(envelope)
         return timeline
 
     async def why(self, plan_id: str, task: int | str | None = None) -> Explanation:
         """Why a plan, or one of its tasks (id or label), does not run, failed or was skipped; and
-        of a task what it waited for so far. Raises NotFound, CorruptLog."""
+        of a task what it waited for so far. Of a plan with more than 5,000 events the log is not
+        read for its own reasons, so that since when they hold may be unknown.
+
+        Raises NotFound, CorruptLog.
+        """
         task_id = None if task is None else await self.task_id(plan_id, task)
-        timeline = await self._timeline(plan_id)
+        timeline: Timeline | Present | None = None
+        if task_id is None and (fold := await self._long(plan_id)) is not None:
+            timeline = Present(fold)
+        timeline = timeline or await self._timeline(plan_id)
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
@@ -188,7 +211,7 @@ class PlanReader:
         from planfold.readmodels.trace import trace_of
         from planfold.readmodels.trace_formats import chrome, otlp
 
-        log = [envelope async for envelope in self._history(plan_id)]
+        log = [envelope async for envelope in self.history(plan_id)]
         base = await base_of(self.store, plan_id)
         trace = trace_of(plan_id, log, content=content, base=base)
         return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
@@ -223,9 +246,45 @@ class PlanReader:
             await found.apply(page, Checkpoint(self.store.store_id, self.store.epoch, after))
         return found
 
-    async def plans(self) -> list[StreamHead]:
-        """All plans, oldest first, with title, status and counts in ``head``."""
-        return await self.store.heads(PLAN.stream_id)
+    async def plans(
+        self,
+        *,
+        limit: int | None = 100,
+        after: str | None = None,
+        statuses: Iterable[PlanStatus] = (),
+        title: str = "",
+        since: float | None = None,
+        before: float | None = None,
+    ) -> list[StreamHead]:
+        """Plans, the newest first, with title, status and counts in ``head``: at most ``limit``
+        (None: all), those that come ``after`` the plan with this id, for the next page.
+
+        ``statuses``: plans with one of these. ``title``: those that have this text in their title,
+        in capitals or not. ``since`` and ``before``: those that began then or later, and earlier
+        (seconds since the epoch). A page costs what is on it; a title is looked for in the heads,
+        one after the other. Raises NotFound where there is no plan ``after``.
+        """
+        below = (inf, "") if before is None else (before, "")
+        if after is not None:
+            head = await self.store.head(after)
+            if head is None or head.stream_id != PLAN.stream_id:
+                raise await self._missing(after)
+            below = min(below, key_of(head))
+        wanted = tuple(sorted({PlanStatus(status).value for status in statuses}))
+        words, found = title.casefold(), list[StreamHead]()
+        while limit is None or len(found) < limit:
+            choice = HeadChoice(wanted, -inf if since is None else since, below)
+            most = limit if limit is None or not words else max(limit, TITLES)
+            page = await self.store.heads(PLAN.stream_id, choice, limit=most)
+            found += [h for h in page if words in str(h.head.get("title", "")).casefold()]
+            if most is None or len(page) < most:
+                break
+            below = key_of(page[-1])
+        return found[:limit]
+
+    async def find_plans(self, beginning: str, *, limit: int = 10) -> list[StreamHead]:
+        """Plans whose ids begin so, by id, at most ``limit``."""
+        return await self.store.find_heads(PLAN.stream_id, beginning, limit=limit)
 
     async def status(self, plan_id: str) -> PlanStatus:
         """The status of a plan. Raises NotFound."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
+from planfold.runtime.attempt_span import OPENTELEMETRY, attempt_span
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporter import Reporter
 
@@ -102,8 +105,11 @@ class Runner:
             plan=planner.state,
         )
         attempt.began_at = self._store.clock()
+        traced = OPENTELEMETRY in sys.modules
+        span = attempt_span(lease.aggregate_id, lease.cause) if traced else nullcontext()
         try:
-            return await attempt.perform(executor, context)
+            with span:
+                return await attempt.perform(executor, context)
         finally:
             attempt.to_release = attempt.may_have_acted
 

@@ -35,12 +35,9 @@ class WorkShare:
         self._look_at = 0.0  # loop time
         self._theirs = 0  # tasks of the others when the share was set
 
-    def is_due(self, running: int) -> bool:
-        """Whether to look at once, as the second task begins: other workers may have none."""
-        if running == 2 and self.others:
-            self._look_at = 0.0
-            return True
-        return False
+    def look_soon(self) -> None:
+        """Look in the next round, however short ago the last look was."""
+        self._look_at = 0.0
 
     async def review(self, now: float, running: Collection[RouteAndTool]) -> None:
         """Look at the other workers, unless that was a moment ago. ``now`` is loop time,

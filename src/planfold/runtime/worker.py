@@ -124,6 +124,11 @@ class Worker:
         """How long reports took until they were recorded."""
         return self._reporter.durations
 
+    @property
+    def append_durations(self) -> Histogram:
+        """How long appends of its App took until they were durable: its reports', and others'."""
+        return self._dispatcher.append_durations
+
     def trouble(self, fault: PlanfoldError) -> None:
         """Something does not work here; it will be tried again."""
         self.fault = fault

@@ -1,6 +1,6 @@
 """A recorded plan as an offline test: does this version still decide as it did?
 
-    planfold log plan-3f9a --json > tests/release.jsonl
+    planfold golden plan-3f9a --to tests/release.jsonl
 
     def test_a_release_is_decided_as_it_was() -> None:
         check_golden("tests/release.jsonl")
@@ -36,7 +36,7 @@ class _GoldenLine(msgspec.Struct):
 
 
 def read_golden(path: str | Path) -> list[Envelope]:
-    """The events of one plan from a file that ``planfold log ID --json`` wrote.
+    """The events of one plan from a file that ``planfold golden ID`` wrote.
 
     Raises:
         CorruptLog: the file is not such a log, lacks events, or holds one of a newer version.

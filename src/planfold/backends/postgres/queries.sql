@@ -249,7 +249,21 @@ LIMIT $1
 SELECT version FROM planfold.streams WHERE aggregate_id = $1
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
-FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
+FROM planfold.streams
+WHERE stream_id = $1 AND created_at >= $2 AND (created_at, aggregate_id) < ($3, $4)
+ORDER BY created_at DESC, aggregate_id DESC LIMIT $5
+-- name: heads_of_status
+SELECT h.* FROM unnest($6::text[]) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+    FROM planfold.streams s
+    WHERE stream_id = $1 AND s.status = wanted.status
+      AND created_at >= $2 AND (created_at, aggregate_id) < ($3, $4)
+    ORDER BY created_at DESC, aggregate_id DESC LIMIT $5
+) h ORDER BY h.created_at DESC, h.aggregate_id DESC LIMIT $5
+-- name: find_heads
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM planfold.streams WHERE aggregate_id >= $2 AND aggregate_id < $3 AND stream_id = $1
+ORDER BY aggregate_id LIMIT $4
 -- name: head
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id = $1
@@ -267,6 +281,10 @@ ORDER BY version
 SELECT greatest(coalesce(max(position), 0), (  -- the newest may be archived
     SELECT value::bigint FROM planfold.meta WHERE key = 'archived_to'
 )) FROM planfold.events
+-- name: read_versions
+SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata,
+       recorded_at, checksum
+FROM planfold.events WHERE aggregate_id = $1 AND version > $2 ORDER BY version LIMIT $3
 -- name: first_metadata
 SELECT metadata FROM planfold.events WHERE aggregate_id = $1 AND version = 1
 -- name: lock_consumer

@@ -44,10 +44,12 @@ CREATE TABLE planfold.streams (
     due_at       double precision,
     created_at   double precision NOT NULL,
     updated_at   double precision NOT NULL,
-    turn         bigint           NOT NULL DEFAULT 0  -- the last one that a row of the queue got
+    turn         bigint           NOT NULL DEFAULT 0,  -- the last one that a row of the queue got
+    status       text             GENERATED ALWAYS AS (substring(head, '"status":"([a-z_]+)"')) STORED
 ) WITH (fillfactor = 75);
 CREATE INDEX streams_due ON planfold.streams (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX streams_by_kind ON planfold.streams (stream_id, created_at, aggregate_id);
+CREATE INDEX streams_by_status ON planfold.streams (stream_id, status, created_at, aggregate_id);
 
 CREATE TABLE planfold.task_queue (
     id           bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -29,7 +29,7 @@ from planfold.backends.postgres.log import PostgresLog
 from planfold.backends.postgres.migration import Meta, migrate, read_meta
 from planfold.backends.postgres.queue import LEASE_S, PostgresQueue
 from planfold.backends.postgres.reader import Readers
-from planfold.backends.postgres.transfer import PostgresTransfer
+from planfold.backends.postgres.transfer import LARGEST_TEXT, PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import PostgresWriter
 from planfold.backends.rows import envelope_of, head_of
@@ -37,6 +37,7 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.event_rows import decode_metadata
+from planfold.eventstore.heads import ALL_HEADS, HeadChoice
 from planfold.eventstore.port import Append, StreamHead
 from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import Wakeup
@@ -156,6 +157,13 @@ class PostgresStore:
         rows = await self._readers.rows("feed_page", after, None, *filters, limit)
         return [self._envelope(row) for row in rows]
 
+    async def read_versions(
+        self, aggregate_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
+        """See :meth:`EventStore.read_versions`."""
+        rows = await self._readers.rows("read_versions", aggregate_id, after, limit)
+        return [self._envelope(row) for row in rows]
+
     def _envelope(self, row: Iterable[Any]) -> Envelope:
         return envelope_of(self.codec, row)
 
@@ -172,9 +180,24 @@ class PostgresStore:
         text = await self._readers.value("first_metadata", aggregate_id)
         return None if text is None else decode_metadata(text, aggregate_id)
 
-    async def heads(self, stream_id: str) -> list[StreamHead]:
-        """All streams of one kind, oldest first."""
-        return [head_of(row) for row in await self._readers.rows("heads", stream_id)]
+    async def heads(
+        self, stream_id: str, choice: HeadChoice = ALL_HEADS, *, limit: int | None = None
+    ) -> list[StreamHead]:
+        """See :meth:`EventStore.heads`."""
+        arguments = (stream_id, choice.since, *choice.below, limit)
+        if choice.statuses:
+            rows = await self._readers.rows("heads_of_status", *arguments, choice.statuses)
+        else:
+            rows = await self._readers.rows("heads", *arguments)
+        return [head_of(row) for row in rows]
+
+    async def find_heads(
+        self, stream_id: str, beginning: str, *, limit: int = 10
+    ) -> list[StreamHead]:
+        """See :meth:`EventStore.find_heads`."""
+        ends = (beginning, beginning + LARGEST_TEXT)
+        rows = await self._readers.rows("find_heads", stream_id, *ends, limit)
+        return [head_of(row) for row in rows]
 
     async def head(self, aggregate_id: str) -> StreamHead | None:
         row = await self._readers.row("head", aggregate_id)

@@ -161,7 +161,17 @@ SELECT ifnull((SELECT version FROM streams WHERE aggregate_id = ?1), 0),
        (SELECT stream_id FROM streams WHERE aggregate_id = ?1)
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
-FROM streams WHERE stream_id = ? ORDER BY created_at, rowid
+FROM streams WHERE stream_id = ?1 AND created_at >= ?2 AND (created_at, aggregate_id) < (?3, ?4)
+ORDER BY created_at DESC, aggregate_id DESC LIMIT ?5
+-- name: heads_of_status
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM streams INDEXED BY streams_by_status WHERE stream_id = ?1 AND created_at >= ?2 AND (created_at, aggregate_id) < (?3, ?4)
+  AND status = ?6
+ORDER BY created_at DESC, aggregate_id DESC LIMIT ?5
+-- name: find_heads
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM streams WHERE aggregate_id >= ?2 AND aggregate_id < ?3 AND +stream_id = ?1
+ORDER BY aggregate_id LIMIT ?4
 -- name: head
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?
@@ -185,6 +195,11 @@ FROM events
 WHERE aggregate_id = ?1 AND position > ?2
   AND (?3 IS NULL OR stream_id = ?3) AND (?4 IS NULL OR event_type = ?4)
 ORDER BY version LIMIT ?5
+-- name: read_versions
+SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
+       CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),
+       recorded_at, checksum
+FROM events WHERE aggregate_id = ?1 AND version > ?2 ORDER BY version LIMIT ?3
 -- name: read_type
 SELECT position, CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version,
        CAST(event_type AS BLOB), event_version, CAST(data AS BLOB), CAST(metadata AS BLOB),

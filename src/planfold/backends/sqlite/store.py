@@ -31,6 +31,7 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.event_rows import decode_metadata, new_events
+from planfold.eventstore.heads import ALL_HEADS, HeadChoice, newest_first
 from planfold.eventstore.port import Append, StreamHead, leaves_work
 from planfold.eventstore.positions import subscribe_after
 from planfold.eventstore.wakeup import WORK, Wakeup
@@ -207,6 +208,13 @@ class SqliteStore:
         )
         return [self._envelope(row) for row in self._reader.rows(name, bindings)]
 
+    async def read_versions(
+        self, aggregate_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Envelope]:
+        """See :meth:`EventStore.read_versions`."""
+        bindings = (aggregate_id, after, -1 if limit is None else limit)
+        return [self._envelope(row) for row in self._reader.rows("read_versions", bindings)]
+
     def _envelope(self, row: Iterable[Any]) -> Envelope:
         return envelope_of(self.codec, row)
 
@@ -223,9 +231,26 @@ class SqliteStore:
         data = self._reader.value("first_metadata", (aggregate_id,))
         return None if data is None else decode_metadata(data, aggregate_id)
 
-    async def heads(self, stream_id: str) -> list[StreamHead]:
-        """All streams of one kind, oldest first."""
-        return [head_of(row) for row in self._reader.rows("heads", (stream_id,))]
+    async def heads(
+        self, stream_id: str, choice: HeadChoice = ALL_HEADS, *, limit: int | None = None
+    ) -> list[StreamHead]:
+        """See :meth:`EventStore.heads`."""
+        bindings = (stream_id, choice.since, *choice.below, -1 if limit is None else limit)
+        if not choice.statuses:
+            return [head_of(row) for row in self._reader.rows("heads", bindings)]
+        rows = [
+            row
+            for status in choice.statuses
+            for row in self._reader.rows("heads_of_status", (*bindings, status))
+        ]
+        return newest_first(map(head_of, rows), limit)
+
+    async def find_heads(
+        self, stream_id: str, beginning: str, *, limit: int = 10
+    ) -> list[StreamHead]:
+        """See :meth:`EventStore.find_heads`."""
+        bindings = (stream_id, beginning, beginning + "\U0010ffff", limit)
+        return [head_of(row) for row in self._reader.rows("find_heads", bindings)]
 
     async def head(self, aggregate_id: str) -> StreamHead | None:
         rows = self._reader.rows("head", (aggregate_id,))

@@ -40,7 +40,7 @@ def replay_command(plan_id: str | None, everything: bool, as_json: bool, db: str
         async with existing_app(db) as app:
             found = _Replays()
             if everything:
-                for plan in await app.plans():
+                for plan in await app.plans(limit=None):
                     await found.add(app, plan.aggregate_id)
             else:
                 await found.add(app, await latest_plan(app, plan_id))

@@ -11,7 +11,6 @@ from planfold.cli.options import command, json_option, plan_argument
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.eventstore.port import StreamHead
 
 json_after = json_option("the resulting plan")
 
@@ -43,7 +42,7 @@ def answer_command(
     planfold answer plan-3f9a publish no --change
     planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
-    from planfold.cli.access import existing_app, only_plan, person, refuse_plan, run_async
+    from planfold.cli.access import ENDED, existing_app, only_plan, person, refuse_plan, run_async
 
     given = _given(words, failed=failed, change=change, result=result)
     key = words[0] if len(words) == 3 else None
@@ -58,7 +57,8 @@ def answer_command(
                 app,
                 key,
                 "with answers to change" if change else "with open questions",
-                lambda plan: change or bool(plan.head.get("questions")),
+                without=() if change else ENDED,
+                asking=not change,
             )
             if change:
                 changed = await app.change_answer(found, task, text, by=person())
@@ -153,21 +153,15 @@ def approve_command(
     \b
     planfold approve plan-3f9a
     """
-    from planfold.cli.access import existing_app, only_plan, person, run_async
+    from planfold.cli.access import APPROVED, existing_app, only_plan, person, run_async
 
     async def approve() -> int:
         async with existing_app(db) as app:
-            found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
+            found = await only_plan(app, plan_id, "that wait for approval", without=APPROVED)
             await app.approve(found, revision, by=person())
             return await tell(app, found, "Approved", as_json=as_json, db=db)
 
     return run_async(approve())
-
-
-def _awaits_approval(plan: StreamHead) -> bool:
-    from planfold.cli.access import status_of
-
-    return status_of(plan) == "awaiting_approval"
 
 
 @command("reject")
@@ -182,11 +176,11 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
     \b
     planfold reject plan-3f9a --reason "not on a Friday"
     """
-    from planfold.cli.access import existing_app, only_plan, person, run_async
+    from planfold.cli.access import APPROVED, existing_app, only_plan, person, run_async
 
     async def reject() -> int:
         async with existing_app(db) as app:
-            found = await only_plan(app, plan_id, "that wait for approval", _awaits_approval)
+            found = await only_plan(app, plan_id, "that wait for approval", without=APPROVED)
             await app.reject(found, reason=reason, by=person())
             return await tell(app, found, "Rejected", as_json=as_json, db=db)
 
@@ -216,7 +210,7 @@ def cancel_command(
     planfold cancel plan-3f9a
     planfold cancel plan-3f9a --task deploy --subtree
     """
-    from planfold.cli.access import ENDED, existing_app, only_plan, run_async, status_of
+    from planfold.cli.access import ENDED, existing_app, only_plan, run_async
     from planfold.cli.cancellation import settle
 
     if subtree and task is None:
@@ -224,9 +218,7 @@ def cancel_command(
 
     async def cancel() -> int:
         async with existing_app(db) as app:
-            found = await only_plan(
-                app, plan_id, "that have not ended", lambda plan: status_of(plan) not in ENDED
-            )
+            found = await only_plan(app, plan_id, "that have not ended", without=ENDED)
             await app.cancel(found, task, subtree=subtree, reason=reason)
             left = await settle(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from planfold.planner.commands import Initialize
+    from planfold.readmodels.forecast import Forecast
     from planfold.runtime.settings import Settings
     from planfold.tools.tool import Toolbox
 
@@ -207,6 +208,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     """
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
+    from planfold.cli.forecast_text import forecast_json, forecast_lines
     from planfold.cli.preview import note_lines, preview_lines, shape_json, shape_lines
     from planfold.cli.terminal import Paper, clean, print_json
     from planfold.planner.revisions import hash_revision
@@ -220,9 +222,16 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
 
     plan, notes = run_async(compiled())
     missing = _missing(plan, settings)
+    forecast = run_async(_forecast(db, settings, plan))
     if as_json:
         files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
-        print_json(_plan_json(plan) | {"notes": notes} | shape_json(plan.tasks) | files)
+        print_json(
+            _plan_json(plan)
+            | {"notes": notes}
+            | shape_json(plan.tasks)
+            | files
+            | forecast_json(forecast)
+        )
         return COMPLETED
     paper = Paper()
     paper.lines([title_line(plan.title, len(plan.tasks)), []])
@@ -233,8 +242,25 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     if missing:
         named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
         paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])
+    paper.lines(forecast_lines(forecast, paper.width))
     paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
     return COMPLETED
+
+
+async def _forecast(db: str | None, settings: Settings, plan: Initialize) -> Forecast | None:
+    """None where there is no database yet, or it cannot be read."""
+    from planfold.cli.access import database_file, existing_app
+    from planfold.cli.forecast_text import forecast_of
+    from planfold.errors import PlanfoldError
+
+    path = database_file(settings)
+    if path is not None and not path.exists():
+        return None
+    try:
+        async with existing_app(db) as app:
+            return await forecast_of(app, plan.title, plan.tasks)
+    except PlanfoldError:
+        return None
 
 
 def _missing(plan: Initialize, settings: Settings) -> list[tuple[int, str]]:

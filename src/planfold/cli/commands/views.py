@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.options import command, json_option, moment_option, plan_argument
+from planfold.cli.options import (
+    Age,
+    WholeNumber,
+    command,
+    json_option,
+    moment_option,
+    plan_argument,
+)
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from planfold.app import App
@@ -19,38 +27,90 @@ if TYPE_CHECKING:
     from planfold.cli.situation import Situation
     from planfold.cli.terminal import Line
     from planfold.eventstore.port import StreamHead
+    from planfold.planner.tasks import PlanStatus
 
 NARROW = 70  # columns
 
 
 @command("list")
+@click.option("--limit", metavar="N", type=WholeNumber(1), default=50, help="At most N plans (50).")
+@click.option("--after", metavar="ID", help="The next page: what comes after this plan.")
+@click.option(
+    "--status", "statuses", metavar="STATUS", multiple=True, help="Only these; may be repeated."
+)
+@click.option("--title", metavar="TEXT", default="", help="Only plans with this in their title.")
+@click.option("--since", metavar="AGE", type=Age(), help="Begun in the last 12h, 90d or 2w.")
+@click.option("--older-than", metavar="AGE", type=Age(), help="Begun before that.")
 @json_option("the plans")
-def list_command(as_json: bool, db: str | None) -> int:
-    """List all plans, the newest last.
+def list_command(
+    limit: int,
+    after: str | None,
+    statuses: tuple[str, ...],
+    title: str,
+    since: float | None,
+    older_than: float | None,
+    as_json: bool,
+    db: str | None,
+) -> int:
+    """List plans, the newest first.
+
+    STATUS is awaiting_approval, running, awaiting_answer, cancelling, completed, failed, cancelled.
 
     \b
     planfold list
-    planfold list --json
+    planfold list --status failed --since 7d
+    planfold list --title release --json
     """
-    from planfold.cli.access import existing_app, run_async
-    from planfold.cli.terminal import Paper, clean, print_json
+    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.terminal import clean, print_json
+
+    wanted = _statuses(statuses)
 
     async def plans() -> list[StreamHead]:
         async with existing_app(db) as app:
-            return await app.plans()
+            now = app.store.clock()
+            return await app.plans(
+                limit=limit + 1,
+                after=None if after is None else await find_plan(app, after),
+                statuses=wanted,
+                title=title,
+                since=None if since is None else now - since,
+                before=None if older_than is None else now - older_than,
+            )
 
     found = run_async(plans())
     if as_json:
-        print_json([_plan_json(plan) for plan in found])
-    elif found:
-        paper = Paper()
-        narrow = paper.width < NARROW
-        pad = 0 if narrow else max(len(clean(plan.aggregate_id)) for plan in found)
-        lines = [line for plan in found for line in _plan_lines(plan, narrow, pad)]
-        paper.lines(lines, width=paper.width)
-    else:
-        say("No plans yet; `planfold run` makes one.")
+        print_json([_plan_json(plan) for plan in found[:limit]])
+        return COMPLETED
+    _print_plans(found[:limit], filtered=bool(after or statuses or title or since or older_than))
+    if len(found) > limit:
+        say(f"Older plans: planfold list --after {clean(found[limit - 1].aggregate_id)}")
     return COMPLETED
+
+
+def _statuses(names: Sequence[str]) -> list[PlanStatus]:
+    from planfold.planner.tasks import PlanStatus
+
+    known = {status.value: status for status in PlanStatus}
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(
+                f"{name!r} is not a status of a plan; those are {', '.join(known)}"
+            )
+    return [known[name] for name in names]
+
+
+def _print_plans(plans: Sequence[StreamHead], *, filtered: bool) -> None:
+    from planfold.cli.terminal import Paper, clean
+
+    if not plans:
+        say("No such plans." if filtered else "No plans yet; `planfold run` makes one.")
+        return
+    paper = Paper()
+    narrow = paper.width < NARROW
+    pad = 0 if narrow else max(len(clean(plan.aggregate_id)) for plan in plans)
+    lines = [line for plan in plans for line in _plan_lines(plan, narrow, pad)]
+    paper.lines(lines, width=paper.width)
 
 
 def _plan_json(plan: StreamHead) -> dict[str, Any]:
@@ -216,8 +276,10 @@ def log_command(
             printer = LogPrinter(as_json, everything, first, last)
             if found is not None:
                 begun = (await app.new_fold(found)).state
-                printer.know(found, (task.spec for task in begun.tasks.values()))
-            return await (_follow if follow else _print)(app, found, printer)
+                printer.name_tasks(found, begun)
+            if follow:
+                return await _follow(app, found, printer)
+            return await _print(app, found, printer, first, last)
 
     return run_async(log())
 
@@ -230,14 +292,31 @@ def _is_after(first: int | datetime | None, last: int | datetime | None) -> bool
     return one > other
 
 
-async def _print(app: App, plan_id: str | None, printer: LogPrinter) -> int:
+async def _print(
+    app: App,
+    plan_id: str | None,
+    printer: LogPrinter,
+    first: int | datetime | None,
+    last: int | datetime | None,
+) -> int:
     from planfold.eventstore.envelope import Query
+    from planfold.runtime.plan_reader import LONG_LOG
 
-    after = 0
-    while page := await app.store.read(Query(aggregate_id=plan_id), after=after, limit=1000):
-        for envelope in page:
+    if plan_id is None:
+        after = 0
+        while page := await app.store.read(Query(), after=after, limit=1000):
+            for envelope in page:
+                printer.print(envelope)
+            after = page[-1].position
+    else:
+        begin = 0
+        if isinstance(first, int) and first > LONG_LOG:  # the events before it are not read
+            printer.name_tasks(plan_id, (await app.planner(plan_id)).state)
+            begin = first - 1
+        async for envelope in app.history(plan_id, after=begin):
+            if isinstance(last, int) and envelope.version > last:
+                break
             printer.print(envelope)
-        after = page[-1].position
     printer.flush()
     if printer.is_empty and plan_id is not None:
         version = (await app.planner(plan_id)).state.version
@@ -259,7 +338,7 @@ async def _follow(app: App, plan_id: str | None, printer: LogPrinter) -> int:
             printer.flush()
 
     if plan_id is not None and await _has_ended(app, plan_id):
-        for envelope in await app.store.read(Query(aggregate_id=plan_id)):
+        async for envelope in app.history(plan_id):
             printer.print(envelope)
         printer.flush()
         return COMPLETED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,6 +42,11 @@ LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 @click.option(
     "--metrics-host", default="127.0.0.1", metavar="ADDRESS", help="For that. Default: 127.0.0.1."
 )
+@click.option(
+    "--otlp",
+    metavar="URL",
+    help="Send plans that end as traces to an OTLP/HTTP receiver, such as http://localhost:4318.",
+)
 @log_json_option
 @json_option("what it reports, one event per line,")
 def worker_command(
@@ -50,6 +55,7 @@ def worker_command(
     tools: tuple[str, ...],
     metrics_port: int | None,
     metrics_host: str,
+    otlp: str | None,
     as_json: bool,
     db: str | None,
 ) -> int:
@@ -66,7 +72,8 @@ def worker_command(
     from planfold.cli.access import run_async
 
     metrics = None if metrics_port is None else (metrics_host, metrics_port)
-    return run_async(_work(routes, concurrency, tools, metrics, as_json=as_json, db=db))
+    work = _work(routes, concurrency, tools, metrics, otlp, as_json=as_json, db=db)
+    return run_async(work)
 
 
 async def _work(
@@ -74,6 +81,7 @@ async def _work(
     concurrency: int | None,
     tools: tuple[str, ...],
     metrics: tuple[str, int] | None,
+    otlp: str | None,
     *,
     as_json: bool,
     db: str | None,
@@ -89,16 +97,22 @@ async def _work(
         async with AsyncExitStack() as stack:
             app = await _opened(stack, settings, tools, stop)
             if app is not None:
-                await _serve(app, routes, metrics, stop, as_json=as_json)
+                await _serve(app, routes, metrics, otlp, stop, as_json=as_json)
     return INTERRUPTED if stop.signal is signal.SIGINT else COMPLETED
 
 
 async def _serve(
-    app: App, routes: Sequence[str], metrics: tuple[str, int] | None, stop: Stop, *, as_json: bool
+    app: App,
+    routes: Sequence[str],
+    metrics: tuple[str, int] | None,
+    otlp: str | None,
+    stop: Stop,
+    *,
+    as_json: bool,
 ) -> None:
     from planfold.cli.access import database_shown
     from planfold.cli.session import at_work
-    from planfold.cli.terminal import Paper, clean, counted
+    from planfold.cli.terminal import Paper, clean
 
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
@@ -107,6 +121,7 @@ async def _serve(
     worker = app.worker(routes=routes or None, observer=teller)
     async with (
         _metrics(app, worker, metrics) as address,
+        app.log.export_traces(otlp) if otlp else nullcontext(),
         teller.telling(),
         at_work(worker, stop, drain_s=drain_s),
     ):
@@ -116,18 +131,15 @@ async def _serve(
         say([[(worker.owner, "bold"), (f" serves {where}; Ctrl-C stops it", "")]])
         await stop.asked.wait()
         if worker.running:
-            what = counted(worker.running, "running task")
-            say(
-                [
-                    [
-                        (
-                            f"stopping: {what}, up to {drain_s:g} s; Ctrl-C again interrupts them",
-                            "",
-                        )
-                    ]
-                ]
-            )
+            say([[(_stopping(worker.running, drain_s), "")]])
     say([[("stopped", "")]])
+
+
+def _stopping(running: int, drain_s: float) -> str:
+    from planfold.cli.terminal import counted
+
+    what = counted(running, "running task")
+    return f"stopping: {what}, up to {drain_s:g} s; Ctrl-C again interrupts them"
 
 
 @asynccontextmanager

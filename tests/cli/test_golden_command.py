@@ -1,0 +1,96 @@
+"""``golden`` writes a plan as an offline test; with ``--redact`` without its contents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import called, question, sh, write_plan
+
+from planfold.planner import outcomes
+from planfold.planner.planner import Planner
+from planfold.testing import check_golden
+from planfold.testing.golden import read_golden
+
+SECRET = "Zaphod"
+
+
+@pytest.fixture
+def plan() -> str:
+    """With a retry, references, choices, a free answer, and the same secret everywhere."""
+    made = write_plan(
+        sh(
+            "make",
+            f"test -e x || {{ echo {SECRET} 4711 >&2; touch x; exit 3; }}; echo {SECRET}",
+            retry={"attempts": 2, "base": 0.01},
+        ),
+        question("which", "make", choices=[f"{SECRET} one", f"{SECRET} two", "no"]),
+        question("why", "make"),
+        sh("use", "cat", "make", "why", arguments={"argv": ["echo", f"{SECRET}: $make.stdout"]}),
+        sh("last", "echo $0 $1; false", "use"),
+        title=f"{SECRET}'s plan",
+    )
+    called("run", "--yes", "--id", f"plan-{SECRET.lower()}", made, code=3)
+    called("answer", "which", f"{SECRET.upper()} TWO")
+    called("answer", "why", f"because of {SECRET}")
+    called("resume", code=1)
+    return f"plan-{SECRET.lower()}"
+
+
+def test_a_plan_as_a_test(plan: str) -> None:
+    out = called("golden", plan, "--to", "golden.jsonl")
+    replay = check_golden("golden.jsonl")
+    assert f"Wrote {replay.events} events of {plan}; " in out
+    assert f"{replay.checked} of {replay.decisions} decisions can be made again." in out
+    assert called("golden", plan) == Path("golden.jsonl").read_text()
+    assert "--force" in called("golden", plan, "--to", "golden.jsonl", code=2)
+
+
+def test_a_redacted_plan_holds_no_contents_and_replays(plan: str) -> None:
+    called("golden", plan, "--to", "whole.jsonl")
+    called("golden", plan, "--to", "redacted.jsonl", "--redact")
+    text = Path("redacted.jsonl").read_text()
+    assert SECRET in Path("whole.jsonl").read_text()
+    for word in (SECRET, "4711", "because", "make it", str(Path.cwd())):
+        assert word.lower() not in text.lower(), word
+    whole, redacted = check_golden("whole.jsonl"), check_golden("redacted.jsonl")
+    assert (redacted.checked, redacted.decisions) == (whole.checked, whole.decisions)
+    one, other = read_golden("whole.jsonl"), read_golden("redacted.jsonl")
+    assert [e.event_type for e in one] == [e.event_type for e in other]
+    assert [e.recorded_at for e in one] == [e.recorded_at for e in other]
+    states = [Planner.fold([e.event for e in log]).state for log in (one, other)]
+    assert states[0].status == states[1].status == "failed"
+    for before, after in zip(*(state.tasks.values() for state in states), strict=True):
+        assert (before.status, before.attempt) == (after.status, after.attempt)
+        assert len(before.description) == len(after.description)
+        assert before.description != after.description
+    assert states[1].tasks[2].result in states[1].tasks[2].spec.prompt.choices
+    assert "$1.stdout" in states[1].tasks[4].spec.tool.arguments["argv"][1]
+
+
+def test_a_redacted_test_notices_another_decision(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called("golden", plan, "--to", "redacted.jsonl", "--redact")
+    monkeypatch.setattr(outcomes, "retry_delay", lambda *_: 5.0)
+    with pytest.raises(AssertionError, match="comes out otherwise"):
+        check_golden("redacted.jsonl")
+
+
+def test_a_plan_that_is_decided_otherwise_is_not_written(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "retry_delay", lambda *_: 5.0)
+    out = called("golden", plan, "--to", "golden.jsonl", code=1)
+    assert "nothing was written" in out
+    assert f"planfold replay {plan}" in out
+    assert not Path("golden.jsonl").exists()
+
+
+def test_two_redactions_differ(plan: str) -> None:
+    """The texts cannot be found by redacting guesses."""
+    first, second = (called("golden", plan, "--redact") for _ in range(2))
+    assert first != second
+    titles = {json.loads(text.splitlines()[0])["data"]["title"] for text in (first, second)}
+    assert len(titles) == 2
