@@ -183,6 +183,8 @@ def _dispatched(state: PlannerState, event: TaskDispatched) -> None:
 
 def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     task = state.tasks[event.task_id]
+    if event.skip_reason is not None:
+        task.skip_reason = event.skip_reason  # before its children look at it
     after = _change(state, task, _STATUS_TRIGGER[event.status])
     if after is RUNNING:
         task.note = event.note
@@ -263,6 +265,7 @@ def _reset(state: PlannerState, event: TasksReset) -> None:
         task.started_at = task.finished_at = 0.0
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
+        task.skip_reason = None
         if event.reason == "answer_changed":
             task.run += 1
             state.steps_by_task.pop(task_id, None)

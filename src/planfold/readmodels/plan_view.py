@@ -13,14 +13,16 @@ from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanSummary
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, PlanStatus, SkipReason, Task, TaskStatus
 from planfold.readmodels.reasons import waits_for
 
 
 class TaskView(msgspec.Struct):
     """A task with its times (seconds since the epoch) and, while it waits, the reason why.
     ``started_at`` is when it was first queued, or asked.
-    ``superseded``: it did not complete, and a revision replaced or dropped it."""
+    ``superseded``: it did not complete, and a revision replaced or dropped it. ``skip_reason``: a
+    task before it did not complete ("failure"), its condition is false or that of all tasks before
+    it ("condition"), or a person skipped it ("person")."""
 
     id: int
     label: str | None
@@ -37,6 +39,7 @@ class TaskView(msgspec.Struct):
     note: str | None = None
     outcome_unknown: bool = False
     superseded: bool = False
+    skip_reason: SkipReason | None = None
 
 
 class PlanView(msgspec.Struct):
@@ -124,4 +127,5 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         note=task.note if task.status is TaskStatus.Running else None,
         outcome_unknown=task.outcome_unknown,
         superseded=task.superseded,
+        skip_reason=task.skip_reason,
     )

@@ -138,6 +138,8 @@ class _Document:
                     group.parts = [self._reader.entry(step)]
                     return group
                 inside = self._within(section, text, context, case=case)
+                if group.directives.has_condition:
+                    inside = inside._replace(guarded=context.guarded)
                 if inside is context and _is_one_step(section, caption):
                     group.parts = [
                         self._reader.entry(self._ordered_step(section, caption, context))
