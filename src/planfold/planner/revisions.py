@@ -34,8 +34,8 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
     """A last check after the plan compiler, which names every fault with its fix.
 
     Raises:
-        CommandRejected: an id is used twice, a dependency is unknown or missing for a reference,
-            or there is a cycle.
+        CommandRejected: an id is used twice, a dependency is unknown or missing for a reference
+            or a failure handler, a condition cannot be read, or there is a cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:
@@ -44,6 +44,8 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
                 f"task id {spec.id} is used twice, or its task has already started"
             )
         graph[spec.id] = spec.depends_on
+        if spec.run_if == "failed" and not spec.depends_on:
+            raise CommandRejected(f"task {spec.id} runs if a task before it failed; there is none")
         _check_references(spec)
     if not graph:
         raise CommandRejected("a plan needs at least one task")
