@@ -63,7 +63,9 @@ class ConditionChecks:
                 fix = self._faults.nearest(fault.unknown, self._numbered.labels) or fix
             self._add(name, fault.why, fix)
         except ConfigurationError as fault:
-            self._add(name, str(fault), "or leave the condition out of the plan, if a person agrees")
+            self._add(
+                name, str(fault), "or leave the condition out of the plan, if a person agrees"
+            )
 
     def _add(self, name: str, message: str, fix: str) -> None:
         self._faults.add(excerpt(message, 300), task=name, field="when", fix=excerpt(fix, 300))

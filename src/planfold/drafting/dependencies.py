@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.conditions import ConditionChecks
+from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.reference_lint import doubtful_references

@@ -119,7 +119,9 @@ def _check_numbers(task: TaskDraft, name: str, faults: Faults) -> None:
 def _check_order(task: TaskDraft, name: str, faults: Faults) -> None:
     for field, given in (("when", task.when), ("run_if", task.run_if != "completed")):
         if given and task.done:
-            faults.add("is not used by a task that is done", task=name, field=field, fix="remove it")
+            faults.add(
+                "is not used by a task that is done", task=name, field=field, fix="remove it"
+            )
 
 
 def check_retry(retry: RetryPolicy, name: str, faults: Faults) -> None:

@@ -71,7 +71,11 @@ SHELL = Tool(
     literal=frozenset({"script"}),
     result_fields=(
         *("exit_code", "stdout", "stderr", "seconds"),
-        *(f"{name}_{of}" for name in _STREAMS for of in ("file", "bytes", "shortened", "truncated")),
+        *(
+            f"{name}_{of}"
+            for name in _STREAMS
+            for of in ("file", "bytes", "shortened", "truncated")
+        ),
     ),
 )
 

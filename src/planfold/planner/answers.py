@@ -15,6 +15,7 @@ from planfold.planner.cancellation import (
     skip_dependents,
 )
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
+from planfold.planner.conditions import references_of
 from planfold.planner.events import (
     AnswerLeadsTo,
     CancelRequested,
@@ -24,7 +25,6 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import blocks
 from planfold.planner.questions import Question
-from planfold.planner.conditions import references_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
 

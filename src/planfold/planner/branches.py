@@ -28,25 +28,16 @@ def did_not_complete(task: Task) -> bool:
     return status is TaskStatus.Failed or status is TaskStatus.Cancelled
 
 
-def is_plain(state: PlannerState, task: Task) -> bool:
-    """Whether nothing but its parents decides that a free task runs. Nearly always."""
-    spec = task.spec
-    return (
-        spec.when is None
-        and spec.run_if == "completed"
-        and not state.schedule.counts[TaskStatus.Skipped]
-    )
-
-
 def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
-    """The end of a free task that does not run: skipped, or failed by its condition."""
+    """The end of a free task that does not run: skipped, or failed by its condition. None where it
+    runs, as do all in a plan without conditions, without ``run_if`` and without skipped tasks."""
     spec = task.spec
     parents = [state.tasks[i] for i in spec.depends_on]
     if spec.run_if == "failed" and not any(map(did_not_complete, parents)):
         return skipped(task.id, NOTHING_FAILED)
-    if spec.run_if == "completed" and parents:
-        if all(parent.status is TaskStatus.Skipped for parent in parents):
-            return skipped(task.id, NOTHING_RAN)
+    none_ran = parents and all(parent.status is TaskStatus.Skipped for parent in parents)
+    if spec.run_if == "completed" and none_ran:
+        return skipped(task.id, NOTHING_RAN)
     if spec.when is None:
         return None
     try:

@@ -31,7 +31,8 @@ def skip_dependents(
     state: PlannerState, roots: Iterable[int], skipped: set[int]
 ) -> Iterator[Event]:
     """Planned tasks below ``roots`` will never start: they become Skipped, except those with a
-    ``run_if`` of their own. ``skipped`` collects them, so that several roots in one decision skip each task once."""
+    ``run_if`` of their own. ``skipped`` collects them, so that several roots in one decision skip
+    each task once."""
     frontier = list(roots)
     for root in frontier:
         for child in state.schedule.children[root]:

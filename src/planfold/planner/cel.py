@@ -25,18 +25,12 @@ _OVERLOAD: Final = re.compile(
     r"o matching overloads? (?:found : |for ')@?_?(?P<operator>[^\s(']*?)_?(?P<types>\(.*\)|' .*|$)"
 )
 _SYNTAX: Final = re.compile(r"Syntax error: (?P<why>.*?)(?: expecting .*)?$")
-_SPELLINGS: Final = {
-    "'and'": "write && for and",
-    "'or'": "write || for or",
-    "not ": "write ! for not",
-    "'= '": "write == to compare",
-    "'='": "write == to compare",
-}
+_SPELLINGS: Final = {"'= '": "write == to compare", "'='": "write == to compare"}
 
 
 class CelFault(ValueError):
     """An expression that is not CEL, or has no value. ``unbound`` is the variable that has no
-    value, ``undeclared`` the name that is no variable."""
+    value, ``undeclared`` the name that is not a variable."""
 
     def __init__(self, message: str) -> None:
         said = _PLACE.match(message)

@@ -31,8 +31,9 @@ from planfold.planner.references import (
 from planfold.planner.tasks import TaskSpec
 
 MAX_CHARACTERS: Final = 1_000
-MAX_VALUE_BYTES: Final = 65_536  # of all that the references are, as JSON
-LOOPS: Final = ("all", "exists", "exists_one", "filter")
+MAX_LOOPS: Final = 5
+MAX_VALUE_BYTES: Final = 32_768  # of all that the references are, as JSON
+LOOPS: Final = ("all", "exists", "exists_one")
 FUNCTIONS: Final = (
     *LOOPS,
     *("contains", "startsWith", "endsWith", "matches", "size", "has"),
@@ -50,6 +51,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<other>[^\s$])",
     re.DOTALL,
 )
+_WORDS: Final = {"and": "&&", "or": "||", "not": "!"}
 _HAS: Final = re.compile(rf"has\s*\(\s*(?={IN_EXPRESSION.pattern}\s*\))")
 
 
@@ -65,7 +67,7 @@ class ConditionFault(ValueError):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A condition that was read: ``source`` is CEL, in which variables stand for references.
+    """A condition that was read: ``source`` is CEL, with variables in place of references.
     Of the ``tests`` it is only asked whether there is a value: ``has($x.y)``."""
 
     source: str
@@ -100,7 +102,7 @@ def read_condition(text: str) -> Condition:
 
 def _pieces(text: str) -> Iterator[tuple[str, Reference | None]]:
     """CEL as it is, and references; a text beside a reference says that it is a test."""
-    place, loops, calls = 0, list[bool](), ""
+    place, loops, calls, found = 0, list[bool](), "", 0
     while place < len(text):
         if text[place] == "$":
             match = IN_EXPRESSION.match(text, place)
@@ -109,7 +111,9 @@ def _pieces(text: str) -> Iterator[tuple[str, Reference | None]]:
             yield "", reference_of(match)
             place, calls = match.end(), ""
             continue
-        if (test := _HAS.match(text, place)) and (reference := IN_EXPRESSION.match(text, test.end())):
+        if (test := _HAS.match(text, place)) and (
+            reference := IN_EXPRESSION.match(text, test.end())
+        ):
             yield "has", reference_of(reference)
             place, calls = text.index(")", reference.end()) + 1, ""
             continue
@@ -117,7 +121,13 @@ def _pieces(text: str) -> Iterator[tuple[str, Reference | None]]:
         if token is None:
             raise ConditionFault(f"{_near(text, place)}: this is not CEL")
         kind = token.lastgroup or ""
+        if right := _WORDS.get(token[0]):
+            raise ConditionFault(f"{token[0]} is not CEL", f"write {right}")
         _check_token(kind, text, place, calls, loops)
+        if kind == "open" and token[0] == "(" and calls in LOOPS:
+            found += 1
+            if found > MAX_LOOPS:
+                raise ConditionFault(f"has more than {MAX_LOOPS} loops ({', '.join(LOOPS)})")
         if kind == "open":
             loops.append(token[0] == "(" and calls in LOOPS)
         elif kind == "close" and loops:
@@ -196,7 +206,7 @@ def check_condition(condition: Condition, types: Mapping[str, Type]) -> None:
 def holds(
     text: str, results: Callable[[int], Any], facts: Callable[[int], Facts]
 ) -> tuple[bool, str]:
-    """Whether the condition is true, and the values that it rests on, for people to read.
+    """Whether the condition is true, and the values in it, for people to read.
 
     ``results`` and ``facts`` are as in :func:`planfold.planner.references.resolve`.
 

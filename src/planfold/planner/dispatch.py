@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from planfold.compaction.errors import compact_error_message
 from planfold.planner.answers import answer_by_default
-from planfold.planner.branches import facts_of, is_plain, kept_off, results_of
+from planfold.planner.branches import facts_of, kept_off, results_of
 from planfold.planner.cancellation import skip_dependents
 from planfold.planner.commands import Continue
 from planfold.planner.events import (
@@ -23,8 +23,9 @@ from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
 
-_PLANNED, _RUNNING, _ASKING = (
+_PLANNED, _SKIPPED, _RUNNING, _ASKING = (
     TaskStatus.Planned,
+    TaskStatus.Skipped,
     TaskStatus.Running,
     TaskStatus.NeedsClarification,
 )
@@ -164,7 +165,8 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
     spec = task.spec
-    if not is_plain(state, task) and (end := kept_off(state, task)) is not None:
+    decides = spec.when is not None or spec.run_if != "completed"
+    if (decides or _SKIPPED in state.schedule.counts) and (end := kept_off(state, task)):
         yield end
         if end.status is TaskStatus.Failed and spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)

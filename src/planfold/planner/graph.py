@@ -98,24 +98,25 @@ class Schedule:
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
-        was_satisfied, was_over = satisfies(task), task.status in ENDED
+        before, was_satisfied = task.status, satisfies(task)
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
         self._enter(task, spec)
         now_satisfied = satisfies(task)
         if self._late:
-            self._tell_each(spec.id, was_satisfied, now_satisfied, was_over, status in ENDED)
+            satisfied = (was_satisfied, now_satisfied)
+            self._tell_each(spec.id, satisfied, (before in ENDED, status in ENDED))
         elif was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
     def _tell_each(
-        self, task_id: int, was_satisfied: bool, now_satisfied: bool, was_over: bool, over: bool
+        self, task_id: int, satisfied: tuple[bool, bool], over: tuple[bool, bool]
     ) -> None:
+        """``satisfied`` and ``over``: whether a parent was and is."""
         for child in self.children[task_id]:
-            late = child in self._late
-            before, after = (was_over, over) if late else (was_satisfied, now_satisfied)
+            before, after = over if child in self._late else satisfied
             if before is not after:
                 self._parent_changed(self._tasks[child], after)
 

@@ -33,9 +33,7 @@ LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TARGET: Final = r"(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
 _ABOUT: Final = r"(?P<about>:(?:status|error)(?![A-Za-z0-9_-]))"
 _PATH: Final = rf"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{{1,9}}\]|\[{_QUOTED}\])*)"
-_DEFAULT: Final = (
-    rf"(?P<default>{_QUOTED}|-?[0-9]{{1,18}}(?:\.[0-9]{{1,18}})?|true|false|null|\[\]|\{{\}})"
-)
+_DEFAULT: Final = rf"(?P<default>{_QUOTED}|'(?:[^'\\\x00-\x1f]|\\.)*'|-?[0-9]{{1,18}}(?:\.[0-9]{{1,18}})?|true|false|null|\[\]|\{{\}})"
 _TOKEN: Final = re.compile(rf"\$(?:(?P<dollar>\$)|{_TARGET}(?:{_ABOUT}|{_PATH}))")
 _OPTIONAL: Final = r"(?P<optional>\?(?!\?))?"
 _ELSE: Final = rf"(?:\s*\?\?\s*{_DEFAULT}(?![\w.]))?"
@@ -229,6 +227,8 @@ def reference_of(match: re.Match[str]) -> Reference:
         return found
     value: Any = msgspec.UNSET
     if default is not None:
+        if default.startswith("'"):
+            default = f'"{default[1:-1]}"'.replace("\\'", "'")
         value = _unquoted(default) if default.startswith('"') else json.loads(default)
     return msgspec.structs.replace(found, optional=bool(match["optional"]), default=value)
 

@@ -13,13 +13,13 @@ from enum import StrEnum
 import msgspec
 
 from planfold.eventstore.envelope import Envelope
+from planfold.planner.cancellation import blocking_parent
 from planfold.planner.events import (
     CancelRequested,
     PlanRevised,
     TasksPlanned,
     TasksReset,
 )
-from planfold.planner.cancellation import blocking_parent
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
