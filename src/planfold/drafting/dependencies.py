@@ -134,7 +134,7 @@ class Links:
         name = self._numbered.names[place]
         parent = self._numbered.find(target)
         if parent is None:
-            fix = self._suggest(target, is_reference=by is not None)
+            fix = self._suggest(target, is_reference=by is not None and field != "when")
             self._faults.add(missing, task=name, field=field, fix=fix)
         elif parent == self._numbered.ids[place]:
             message = f"{excerpt(by.text)} is the task's own result" if by else "it is the task"

@@ -19,12 +19,15 @@ Type = Literal["dyn", "string", "bool"]
 _PLACE: Final = re.compile(r"(?:[A-Z_]+: )?(?:ERROR: <input>:-?\d+:-?\d+: )?(?P<why>[^\n]*)")
 _CODE: Final = re.compile(r"( \(in container ''\))?( \[[A-Z_]+\])?$")
 _UNBOUND: Final = re.compile(r'No value with name "(?P<name>\w+)" found')
-_UNDECLARED: Final = re.compile(r"undeclared reference to '(?P<name>\w+)[.\w]*'")
+_UNDECLARED: Final = re.compile(
+    r"(?:undeclared reference to '|expression of type 'type\()(?P<name>\w+)"  # list is a type, too
+)
 _KEY: Final = re.compile(r"Key not found in map : (?P<key>.*)")
 _OVERLOAD: Final = re.compile(
     r"o matching overloads? (?:found : |for ')@?_?(?P<operator>[^\s(']*?)_?(?P<types>\(.*\)|' .*|$)"
 )
 _SYNTAX: Final = re.compile(r"Syntax error: (?P<why>.*?)(?: expecting .*)?$")
+_TYPES: Final = "int(...) and double(...) make a number of a text, string(...) a text"
 _SPELLINGS: Final = {"'= '": "write == to compare", "'='": "write == to compare"}
 
 
@@ -50,7 +53,7 @@ def _explained(line: str, undeclared: str) -> tuple[str, str]:
     if match := _OVERLOAD.search(line):
         types = match["types"].removeprefix("' applied to '").rstrip("'").replace("int64", "int")
         operator = {"<jump_condition>": "?:", "in": "in"}.get(match["operator"], match["operator"])
-        return f"the types do not fit: {operator}{' of ' + types if types else ''}", ""
+        return f"the types do not fit: {operator}{' of ' + types if types else ''}", _TYPES
     if "recursion" in line:
         return "nests too deeply, or has more than about 30 operators in a row", "divide it"
     if "Iteration budget" in line:

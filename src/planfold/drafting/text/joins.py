@@ -39,7 +39,9 @@ def keep_joins(entries: Sequence[Entry], guarded: Sequence[range]) -> None:
                     if parent not in found:
                         found[parent] = None
                         stack += [parent] if isinstance(parent, int) and parent in aside else []
-            entry.depends_on = list(found)
+            if len(found) > len(entry.depends_on):
+                numbers = sorted(name for name in found if isinstance(name, int))
+                entry.depends_on = [*numbers, *(name for name in found if isinstance(name, str))]
             above = [i for i in found if isinstance(i, int) and i < entry.id]
         if _is_aside(entry) or (above and all(i in aside for i in above)):
             aside.add(entry.id)
