@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -188,10 +189,8 @@ def test_the_worst_that_the_limits_allow_takes_no_second(name: str) -> None:
     many = [str(number) for number in range(2_000)]
     values = {1: many, 2: "ab" * 9_000}
     begun = time.process_time()
-    try:
+    with contextlib.suppress(ConditionFault):  # or it is refused
         holds(WORST[name], values.__getitem__, facts)
-    except ConditionFault as fault:
-        assert "steps" in fault.why or "bytes" in fault.why
     assert time.process_time() - begun < 1.0
 
 

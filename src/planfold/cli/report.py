@@ -128,8 +128,8 @@ def _info(
         case TaskStatus.Cancelled:
             return "outcome unknown" if task.outcome_unknown else "cancelled"
         case TaskStatus.Skipped:
-            by = {"condition": " by its condition", "person": " by a person"}
-            return "skipped" + by.get(task.skip_reason or "", "")
+            by = {"condition": "not needed", "person": "skipped by a person"}
+            return by.get(task.skip_reason or "", "skipped")
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
 
