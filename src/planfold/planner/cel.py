@@ -89,7 +89,7 @@ def evaluate(source: str, names: tuple[str, ...], values: Mapping[str, Any]) -> 
 @lru_cache(maxsize=512)
 def _compiled(source: str, types: tuple[tuple[str, Type], ...]) -> Any:
     try:
-        from cel_expr_python import cel
+        from cel_expr_python import cel  # type: ignore[import-untyped]
     except ImportError:
         raise ConfigurationError(
             'conditions need a library: pip install "planfold[conditions]"'

@@ -131,10 +131,12 @@ def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> R
 
 
 def _without_condition(text: Inline) -> Inline:
-    """The order in "If the disk is full, run `make clean`", where a directive has the condition."""
+    """The order in "If the disk is full, run `make clean`", where a directive has the condition.
+    Two conditions are one more than the directive can be."""
     first = _CONDITION_FIRST.match(text.mask)
-    text = text.slice(first.end()) if first else text
-    last = _CONDITION_LAST.search(text.mask)
+    last = _CONDITION_LAST.search(text.mask, first.end() if first else 0)
+    if first is not None:
+        return text if last else text.slice(first.end())
     return text.slice(0, last.start()) if last else text
 
 
