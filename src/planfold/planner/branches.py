@@ -13,9 +13,9 @@ from planfold.planner.conditions import ConditionFault, holds
 from planfold.planner.events import TaskStatusUpdated
 from planfold.planner.references import Facts, ReferenceFault
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import SkipReason, Task, TaskStatus
+from planfold.planner.tasks import Task, TaskStatus
 
-NOTHING_FAILED = "every task before it completed or was skipped by its condition"
+NOTHING_FAILED = "no task before it failed or was cancelled"
 NOTHING_RAN = "the tasks before it were skipped by their conditions"
 
 
@@ -34,10 +34,10 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
     spec = task.spec
     parents = [state.tasks[i] for i in spec.depends_on]
     if spec.run_if == "failed" and not any(map(did_not_complete, parents)):
-        return skipped(task.id, NOTHING_FAILED)
+        return not_needed(task.id, NOTHING_FAILED)
     none_ran = parents and all(parent.status is TaskStatus.Skipped for parent in parents)
     if spec.run_if == "completed" and none_ran:
-        return skipped(task.id, NOTHING_RAN)
+        return not_needed(task.id, NOTHING_RAN)
     if spec.when is None:
         return None
     try:
@@ -51,11 +51,11 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
     error = compact_error_message(
         f"its condition is false: {spec.when}{said}", state.config.error_char_limit
     )
-    return skipped(task.id, error)
+    return not_needed(task.id, error)
 
 
-def skipped(task_id: int, error: str, reason: SkipReason = "condition") -> TaskStatusUpdated:
-    return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=error, skip_reason=reason)
+def not_needed(task_id: int, why: str) -> TaskStatusUpdated:
+    return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=why, skip_reason="condition")
 
 
 def results_of(state: PlannerState) -> Callable[[int], object]:

@@ -52,7 +52,7 @@ class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A task moved on: progress (``running``, with a ``note``), or its end. ``skip_reason``: a
-    parent did not complete, its condition is false (or that of all its parents), or a person."""
+    parent did not complete, or its condition is false (or nothing before it ran, or failed)."""
 
     task_id: int
     status: TaskStatus

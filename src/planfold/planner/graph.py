@@ -27,13 +27,13 @@ QUESTION: Final = NodeKind.Clarification
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
-    ``on_failure="continue"`` its dependents may run without it, as after a task that its condition
-    or a person skipped."""
+    ``on_failure="continue"`` its dependents may run without it, as after a task that was skipped
+    by its condition."""
     status = task.status
     return (
         status is COMPLETED
         or (status is FAILED and task.spec.on_failure == "continue")
-        or (status is SKIPPED and task.skip_reason in ("condition", "person"))
+        or (status is SKIPPED and task.skip_reason == "condition")
     )
 
 

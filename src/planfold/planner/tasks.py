@@ -33,7 +33,7 @@ class TaskStatus(StrEnum):
 
 
 RunIf = Literal["completed", "failed", "ended"]
-SkipReason = Literal["failure", "condition", "person"]
+SkipReason = Literal["failure", "condition"]
 
 
 class Effect(StrEnum):

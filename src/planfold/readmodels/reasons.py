@@ -200,9 +200,9 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
-        case TaskStatus.Skipped if task.skip_reason in ("condition", "person"):
-            remedy = "nothing: the plan continues without it"
-            return [_reason(ReasonKind.Skipped, task, f"was skipped: {error}", remedy)]
+        case TaskStatus.Skipped if task.skip_reason == "condition":
+            remedy = "nothing: the plan does without it"
+            return [_reason(ReasonKind.Skipped, task, f"was not needed: {error}", remedy)]
         case TaskStatus.Skipped:
             root = _root_of_skip(state, task)
             if root is None:
