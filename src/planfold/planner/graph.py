@@ -64,6 +64,7 @@ class Schedule:
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
         self._late: set[int] = set()  # tasks with a ``run_if`` of their own
+        self._lanes: dict[int, str] = {}  # the lane of each task
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
@@ -92,6 +93,7 @@ class Schedule:
             if spec.id in self._late:
                 unmet = sum(parent not in over for parent in spec.depends_on)
             self._unmet[spec.id] = unmet
+            self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
                 self._place(task, spec)
 
@@ -153,7 +155,7 @@ class Schedule:
     def _place(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         if status is RUNNING:
-            self.running[lane_of(spec)] += 1
+            self.running[self._lanes[spec.id]] += 1
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
@@ -161,19 +163,19 @@ class Schedule:
         status = task.status
         self.counts[status] -= 1
         if status is RUNNING:
-            self.running[lane_of(spec)] -= 1
+            self.running[self._lanes[spec.id]] -= 1
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._unready(spec)
 
     def _make_ready(self, task: Task, spec: TaskSpec) -> None:
         if task.not_before is not None:
             self.delayed.add(spec.id)
-            lane = lane_of(spec)
+            lane = self._lanes[spec.id]
             if lane not in self.waits:
                 self.waits[lane] = DueTimes(self._still_waits)
             self.waits[lane].set(task.not_before, spec.id)
         else:
-            lane = lane_of(spec)
+            lane = self._lanes[spec.id]
             if lane not in self.ready:
                 self.ready[lane] = Lane()
             self.startable += self.ready[lane].add(spec.id)
@@ -183,6 +185,6 @@ class Schedule:
 
     def _unready(self, spec: TaskSpec) -> None:
         self.delayed.discard(spec.id)
-        lane = self.ready.get(lane_of(spec))
+        lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
             self.startable -= lane.discard(spec.id)
