@@ -227,6 +227,12 @@ def test_what_follows_a_handler_does_not_run_after_a_failure() -> None:
     assert [task.depends_on for task in draft.tasks] == [[], [1], [1, 2], [1, 2, 3]]
 
 
+def test_an_item_that_is_done_needs_no_condition() -> None:
+    draft = parse_text("- [x] Run `a` {#a}\n- [x] Run `b` {when='$a.stdout == 1'}\n- [ ] Run `c`\n")
+    assert [task.when for task in draft.tasks] == [None, None, None]
+    assert compile_plan(draft, TOOLS)
+
+
 def test_a_section_has_a_condition() -> None:
     text = (
         "# X\n\n1. Run `a`\n\n## On failure {run_if=failed}\n\n1. Run `b`\n2. Run `c`\n\n"

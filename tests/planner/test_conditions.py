@@ -250,6 +250,7 @@ def test_any_text_is_a_condition_or_a_fault(text: str) -> None:
         ("$disk:status == 'x' || $other > $disk?", "$7:status == 'x' || $other > $7?"),
         ('"$disk" == $disk.x ?? "$disk"', '"$disk" == $7.x ?? "$disk"'),
         ("has( $disk.x ) && $disks", "has($7.x) && $disks"),
+        ("has( $1.x ) && $disks", "has( $1.x ) && $disks"),
     ],
 )
 def test_labels_are_renamed_outside_of_texts(text: str, renamed: str) -> None:

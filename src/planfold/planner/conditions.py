@@ -174,6 +174,8 @@ def references_of(spec: TaskSpec) -> list[Reference]:
 
 def rename_in_condition(text: str, ids: Mapping[str, int]) -> str:
     """``text`` with every label that ``ids`` knows replaced by its id; texts in quotes stay."""
+    if not any(of.target in ids for of in read_condition(text).references.values()):
+        return text
     renamed: list[str] = []
     for piece, reference in _pieces(text):
         if reference is None:

@@ -88,8 +88,8 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         timeout=said.timeout,
         route=said.route,
         on_failure="continue" if said.carry_on else "stop",
-        when=_condition(entry, order),
-        run_if=said.run_if or "completed",
+        when=None if reading.done else _condition(entry, order),
+        run_if="completed" if reading.done else said.run_if or "completed",
         done=reading.done is True,
     )
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
