@@ -11,6 +11,7 @@ from planfold.planner.branches import facts_of, kept_off, results_of
 from planfold.planner.cancellation import skip_dependents
 from planfold.planner.commands import Continue
 from planfold.planner.events import (
+    ClarificationReceived,
     ClarificationRequested,
     Event,
     PlanningCompleted,
@@ -23,6 +24,7 @@ from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
 
+PREPARED = "fork"  # who gives an answer that a fork was made with
 _PLANNED, _SKIPPED, _RUNNING, _ASKING = (
     TaskStatus.Planned,
     TaskStatus.Skipped,
@@ -177,6 +179,8 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         yield ClarificationRequested(
             spec.id, spec.description, prompt.choices, prompt.default, deadline
         )
+        if spec.id in state.prepared:
+            yield ClarificationReceived(spec.id, state.prepared[spec.id], PREPARED)
         return
     try:
         arguments = _resolved(state, task.spec.tool)
