@@ -69,7 +69,7 @@ SHAPES = {
         _task("broken", 4, 2, 3, mark="?", retry=RetryPolicy(attempts=2, base=0.02)),
         _task("once", 5, 4, mark="?", run_if="failed", when='$4:status == "failed"'),
         _task("keyed", 6, 4, 5, mark="?", run_if="ended"),
-        _task("once", 7, 6, when="$4? == null && $3.x ?? 7 == 7"),
+        _task("once", 7, 6, run_if="ended", when="$4? == null && $3.x ?? 7 == 7"),
         _task("once", 8, 4),
     ],
     "draws": [  # safe tasks return another value each time, and effects rest on them
