@@ -55,6 +55,7 @@ def test_a_condition_implies_dependencies_and_names_ids() -> None:
     [
         ("$disk.stdot == ''", "the result of shell has no field 'stdot' (did you mean 'stdout'?)"),
         ("$page.body == ''", "the result of http has no field 'body' (it has: "),
+        ("$page:status == 'failed'", "$page:status is never failed where this task runs"),
         ("$page:status == 200", "the types do not fit: == of (string, int)"),
         ("$clean.stdout == ''", "the task waits for itself"),
         ("$dsk.stdout == ''", "there is no task 'dsk' (did you mean 'disk'?)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from planfold.drafting.faults import Faults, excerpt, listed
@@ -15,7 +16,7 @@ from planfold.planner.conditions import (
     read_condition,
 )
 from planfold.planner.references import Reference
-from planfold.planner.tasks import NodeKind
+from planfold.planner.tasks import NodeKind, RunIf
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ConditionChecks:
             return []
         return list({r.target: r for r in self._condition.references.values()}.values())
 
-    def check(self, name: str) -> None:
+    def check(self, name: str, run_if: RunIf) -> None:
         """Its fields and types, as far as they are known before anything has run."""
         if self._condition is None:
             return
@@ -55,6 +56,8 @@ class ConditionChecks:
             if found is not None and variable not in self._condition.tests:
                 types[variable] = found
             self._check_fields(reference, name)
+            if run_if == "completed" and reference.about == "status":
+                self._check_reachable(variable, reference, name)
         try:
             check_condition(self._condition, types)
         except ConditionFault as fault:
@@ -75,6 +78,17 @@ class ConditionChecks:
             return "string"
         plain = not reference.path and reference.needs_result
         return "string" if plain and self._is_question(reference) else None
+
+    def _check_reachable(self, variable: str, reference: Reference, name: str) -> None:
+        """A failure skips the task before its condition is looked at."""
+        task_id = self._numbered.find(reference.target)
+        place = None if task_id is None else self._numbered.place.get(task_id)
+        source = self._condition.source if self._condition else ""
+        asked = re.search(rf"{variable}\s*==\s*[\"'](failed|cancelled)[\"']", source)
+        if asked and place is not None and self._numbered.tasks[place].on_failure == "stop":
+            message = f"{reference.text} is never {asked[1]} where this task runs"
+            fix = "add run_if: failed (or ended), or let that task have on_failure: continue"
+            self._add(name, message, fix)
 
     def _is_question(self, reference: Reference) -> bool:
         task_id = self._numbered.find(reference.target)

@@ -126,7 +126,7 @@ class Links:
             shown = excerpt(target) if target.isdecimal() else quoted(target)
             message = f"{excerpt(reference.text)}: there is no task {shown}"
             self._link(place, target, "when", message, reference)
-        checks.check(name)
+        checks.check(name, self._numbered.tasks[place].run_if)
 
     def _link(
         self, place: int, target: int | str, field: str, missing: str, by: Reference | None = None
