@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from command_line import called, environment, question, write_plan
 
-LIBRARIES = ("rich", "pydantic_ai", "httpx", "httpx2", "jsonschema_rs", "markdown_it", "mcp")
+LIBRARIES = (
+    *("rich", "pydantic_ai", "httpx", "httpx2", "jsonschema_rs", "markdown_it", "mcp"),
+    "cel_expr_python",
+)
 WRITING_PLANS = ("planfold.drafting.compiler", "planfold.drafting.files", "planfold.drafting.text")
 WORK = ("planfold.runtime.worker", "planfold.executors.builtin", "planfold.executors.python")
 PROVIDERS = ("planfold.providers", "planfold.backends.postgres", "planfold.cli.session")

@@ -24,8 +24,8 @@ from planfold.planner.tasks import RetryPolicy
 PLAN_ID = "p"
 
 
-def _task(tool: str, number: int, *after: int, **rest: Any) -> TaskDraft:
-    inputs = [f"${i}" for i in after]
+def _task(tool: str, number: int, *after: int, mark: str = "", **rest: Any) -> TaskDraft:
+    inputs = [f"${i}{mark}" for i in after]
     return TaskDraft(
         id=number,
         description=f"{tool} {number}",
@@ -61,6 +61,16 @@ SHAPES = {
         _task("once", 4, 3),
         _task("keyed", 5, 2, 3),
         _task("once", 6, 4, 5),
+    ],
+    "branches": [  # conditions, a failure handler, a clean-up and partial references
+        _task("safe", 1),
+        _task("keyed", 2, 1, when="$1[0] == 1"),
+        _task("once", 3, 1, when="$1[0] == 2"),
+        _task("broken", 4, 2, 3, mark="?", retry=RetryPolicy(attempts=2, base=0.02)),
+        _task("once", 5, 4, mark="?", run_if="failed", when='$4:status == "failed"'),
+        _task("keyed", 6, 4, 5, mark="?", run_if="ended"),
+        _task("once", 7, 6, run_if="ended", when="$4? == null && $3.x ?? 7 == 7"),
+        _task("once", 8, 4),
     ],
     "draws": [  # safe tasks return another value each time, and effects rest on them
         _task("draw", 1),
@@ -115,7 +125,11 @@ def _tools(ledger: Ledger) -> list[Any]:
             raise RuntimeError("the first attempt fails")
         return [number, *inputs]
 
-    return [once, keyed, safe, draw, flaky]
+    @planfold.tool(effect="safe")
+    async def broken(number: int, inputs: list[Any]) -> Any:
+        raise RuntimeError("every attempt fails")
+
+    return [once, keyed, safe, draw, flaky, broken]
 
 
 def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:

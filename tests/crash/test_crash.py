@@ -106,6 +106,16 @@ def test_a_plan_that_is_killed_at_a_point_ends_as_if_it_had_not_been(
         check(tmp_path / "run", result, expected)
 
 
+def test_the_plan_with_branches_takes_the_branches_it_should(
+    uncrashed: Callable[[str], dict[str, Any]],
+) -> None:
+    state = uncrashed("branches")["state"]
+    ended = {int(task_id): status for task_id, (status, _) in state["tasks"].items()}
+    assert state["status"] == "failed"
+    assert [i for i, status in ended.items() if status == "failed"] == [4]
+    assert [i for i, status in ended.items() if status == "skipped"] == [3, 8]
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("shape", SHAPES)

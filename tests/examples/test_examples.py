@@ -50,6 +50,46 @@ def test_the_release_checklist_is_a_plan_that_needs_only_built_in_tools(tmp_path
     assert not any(tmp_path.iterdir())
 
 
+def maintained(folder: Path) -> tuple[int, dict[str, Any]]:
+    """The exit code of a night's maintenance, and its tasks by label."""
+    plan = str(EXAMPLES / "maintenance.md")
+    command = [sys.executable, "-m", "planfold", "run", "--yes", "--json", plan]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.stdout, done.stderr
+    view = json.loads(done.stdout)
+    return done.returncode, {task["label"]: task for task in view["tasks"]}
+
+
+def test_maintenance_with_small_logs_does_not_rotate_them(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    code, tasks = maintained(tmp_path)
+    assert code == 0
+    assert tasks["rotate"]["skip_reason"] == tasks["alert"]["skip_reason"] == "condition"
+    assert tasks["report"]["result"]["stdout"] == "1 files, logs skipped"
+    assert not (tmp_path / ".work").exists()
+
+
+def test_maintenance_with_large_logs_rotates_them(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_bytes(os.urandom(300_000))
+    code, tasks = maintained(tmp_path)
+    assert code == 0
+    assert tasks["report"]["result"]["stdout"] == "1 files, logs completed"
+    assert not list((tmp_path / "logs").iterdir())
+
+
+def test_failed_maintenance_is_retried_reported_and_tidied_up(tmp_path: Path) -> None:
+    code, tasks = maintained(tmp_path)
+    assert code == 1
+    assert (tasks["backup"]["status"], tasks["backup"]["attempt"]) == ("failed", 3)
+    assert tasks["report"]["skip_reason"] == "failure"
+    said = tasks["alert"]["result"]["stdout"]
+    assert said.startswith("backup failed, archive skipped: exit code ")
+    assert tasks["tidy"]["status"] == "completed"
+    assert not (tmp_path / ".work").exists()
+
+
 GREETINGS = "sqlite:///greetings.db"
 
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner import commands as c
+from planfold.planner.branches import did_not_complete
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
@@ -22,7 +23,7 @@ from planfold.planner.events import (
     TaskDispatched,
     TaskStatusUpdated,
 )
-from planfold.planner.graph import Schedule, satisfies
+from planfold.planner.graph import Schedule, met
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import (
     Effect,
@@ -39,6 +40,15 @@ S = TaskStatus
 UNFINISHED = (S.Planned, S.Running, S.NeedsClarification)
 ANSWERS = ("a", "B", "2", "x", "done", "run it again", "failed")
 FOLLOW_UPS = 200
+PARTIAL = ("$?", "$?.x", "$.x ?? 0", "$:status", "it ended: $:status, $:error")
+CONDITIONS = (
+    '#:status == "completed"',
+    '#:status == "failed" || #.x ?? 0 > 0',
+    "#? == 7",
+    "has(#.x) && #.x == 1",
+    "#.x == 1",
+)
+RUN_IF = ("completed", "completed", "completed", "failed", "ended")
 prompts = st.builds(
     Prompt,
     choices=st.sampled_from([(), ("a", "b")]),
@@ -76,13 +86,18 @@ configs = st.builds(
 )
 
 
+def conditions(after: list[int]) -> st.SearchStrategy[str | None]:
+    written = [text.replace("#", f"${after[0]}") for text in CONDITIONS] if after else []
+    return st.sampled_from([None, None, None, "false", *written])
+
+
 @st.composite
 def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
     kind = draw(st.sampled_from(NodeKind))
     after = draw(st.lists(st.sampled_from(parents), max_size=3)) if parents else []
     call = None
     if kind is NodeKind.ToolCall:
-        reference = draw(st.sampled_from(["plain", "$$", "$", "$.x"]))
+        reference = draw(st.sampled_from(["plain", "$$", "$", "$.x", *PARTIAL]))
         text = reference.replace("$", f"${after[0]}", 1) if after else "plain"
         call = ToolCall("echo", {"text": text})
     return TaskSpec(
@@ -97,6 +112,8 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         on_failure=draw(st.sampled_from(["stop", "stop", "continue"])),
         prompt=draw(prompts) if kind is NodeKind.Clarification else None,
         done=draw(st.sampled_from([False] * 9 + [True])),
+        when=draw(conditions(after)),
+        run_if=draw(st.sampled_from(RUN_IF)) if after else "completed",
     )
 
 
@@ -171,7 +188,12 @@ class PlannerMachine(RuleBasedStateMachine):
             return
         assert state.approved
         assert not state.cancelled
-        assert all(satisfies(state.tasks[i]) for i in task.depends_on)
+        parents = [state.tasks[i] for i in task.depends_on]
+        assert all(met(parent, task.spec) for parent in parents)
+        if task.spec.run_if == "failed":
+            assert any(did_not_complete(parent) for parent in parents)
+        elif task.spec.run_if == "completed":
+            assert not parents or any(parent.status is not S.Skipped for parent in parents)
         assert task.not_before is None or task.not_before <= self.now
         if isinstance(event, TaskDispatched):
             assert event.attempt > task.attempt
@@ -465,7 +487,12 @@ class PlannerMachine(RuleBasedStateMachine):
             ids(S.Skipped),
             ids(S.Cancelled),
             tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
+            tuple(i for i in ids(S.Skipped) if state.tasks[i].skip_reason == "condition"),
         )
+        for task_id in ids(S.Skipped):
+            task = state.tasks[task_id]
+            if task.skip_reason == "failure":
+                assert task.spec.run_if == "completed"
         if last.outcome == "completed":
             lenient = all(state.tasks[i].spec.on_failure == "continue" for i in ids(S.Failed))
             assert lenient

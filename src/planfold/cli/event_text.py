@@ -162,8 +162,10 @@ def tasks_words(ids: Sequence[int], most: int = 10) -> str:
 def summary_words(summary: PlanSummary) -> str:
     """ "3 of 7 tasks completed; failed: 2; skipped: 4, 5"."""
     words = [f"{summary.completed} of {counted(summary.total, 'task')} completed"]
-    for name in ("failed", "skipped", "cancelled", "unknown"):
-        ids = getattr(summary, name)
+    kept_off = [i for i in summary.skipped if i not in set(summary.by_condition)]
+    listed = {"failed": summary.failed, "skipped": kept_off, "not needed": summary.by_condition}
+    listed |= {"cancelled": summary.cancelled, "unknown": summary.unknown}
+    for name, ids in listed.items():
         if ids:
             name = "outcome unknown" if name == "unknown" else name
             words.append(f"{name}: {tasks_words(ids).partition(' ')[2]}")

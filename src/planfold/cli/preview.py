@@ -10,7 +10,7 @@ from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, w
 from planfold.planner.references import unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
-from planfold.readmodels.labels import kind_of, name_of
+from planfold.readmodels.labels import guard_of, kind_of, name_of
 from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
@@ -62,6 +62,8 @@ def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
         words.append(f"timeout {duration(spec.timeout)}")
     if spec.route is not None and not spec.drafts:
         words.append(f"route {clean(spec.route)}")
+    if guard := guard_of(spec):
+        words.append(f"runs {guard}")
     if spec.on_failure == "continue":
         words.append("its dependents run even if it fails")
     if spec.done:

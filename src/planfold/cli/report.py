@@ -28,6 +28,7 @@ from planfold.cli.terminal import (
     wrapped,
 )
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.readmodels.labels import guard_of
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import plan_view
@@ -126,7 +127,7 @@ def _info(
         case TaskStatus.Cancelled:
             return "outcome unknown" if task.outcome_unknown else "cancelled"
         case TaskStatus.Skipped:
-            return "skipped"
+            return "not needed" if task.skip_reason == "condition" else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
 
@@ -197,7 +198,9 @@ def _details(task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    return []
+    guard = guard_of(task.spec)
+    said = task.error if task.skip_reason == "condition" else guard and f"runs {guard}"
+    return [[(fit(indent + clean(said), width), "dim")]] if said else []
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -209,7 +212,11 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
-    if task.error:
+    if guard := guard_of(task.spec):
+        lines.append([(f"runs {guard}", "dim")])
+    if task.error and task.skip_reason == "condition":
+        lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(task.error))]
+    elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
     if task.result is not None:
         lines.append([("result", "bold")])

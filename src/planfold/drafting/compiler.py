@@ -19,6 +19,7 @@ from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
+from planfold.planner.conditions import rename_in_condition
 from planfold.planner.references import rename_references
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, ToolCall
 from planfold.tools.tool import Tool, Toolbox
@@ -91,6 +92,8 @@ def _check_task(
         if argument_bytes is not None:
             size += argument_bytes
             links.add_references(place, arguments, tool)
+    if task.when is not None:
+        links.add_conditions(place, task.when, tools)
     return size
 
 
@@ -146,6 +149,8 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         timeout=task.timeout,
         route=task.route,
         on_failure=task.on_failure,
+        when=None if task.when is None else rename_in_condition(task.when, numbered.labels),
+        run_if=task.run_if,
         prompt=prompt,
         done=task.done,
     )

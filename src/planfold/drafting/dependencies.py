@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from planfold.drafting.conditions import ConditionChecks
 from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
@@ -14,7 +15,7 @@ from planfold.drafting.shape import task_name
 from planfold.planner.references import Reference, find_references
 from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec
-from planfold.tools.tool import Tool
+from planfold.tools.tool import Tool, Toolbox
 
 _INT_DIGITS: Final = len(str(MAX_ID))
 
@@ -116,13 +117,24 @@ class Links:
                 message = f"{excerpt(reference.text)}: there is no task {shown}"
                 self._link(place, target, field, message, reference)
 
+    def add_conditions(self, place: int, text: str, tools: Toolbox) -> None:
+        """Link what the condition of a task refers to, and check the condition."""
+        name = self._numbered.names[place]
+        checks = ConditionChecks(self._numbered, tools, self._faults)
+        for reference in checks.read(text, name):
+            target = reference.target
+            shown = excerpt(target) if target.isdecimal() else quoted(target)
+            message = f"{excerpt(reference.text)}: there is no task {shown}"
+            self._link(place, target, "when", message, reference)
+        checks.check(name, self._numbered.tasks[place].run_if)
+
     def _link(
         self, place: int, target: int | str, field: str, missing: str, by: Reference | None = None
     ) -> None:
         name = self._numbered.names[place]
         parent = self._numbered.find(target)
         if parent is None:
-            fix = self._suggest(target, is_reference=by is not None)
+            fix = self._suggest(target, is_reference=by is not None and field != "when")
             self._faults.add(missing, task=name, field=field, fix=fix)
         elif parent == self._numbered.ids[place]:
             message = f"{excerpt(by.text)} is the task's own result" if by else "it is the task"
@@ -149,7 +161,8 @@ class Links:
 
     def _check_has_result(self, parent: int, by: Reference, name: str, field: str) -> None:
         place = self._numbered.place.get(parent)
-        if place is not None and self._numbered.tasks[place].done:
+        done = place is not None and self._numbered.tasks[place].done
+        if done and by.needs_result:
             message = f"{excerpt(by.text)}: a task that is done before the plan has no result"
             fix = "write the value itself, or let that task run"
             self._faults.add(message, task=name, field=field, fix=fix)
@@ -167,6 +180,10 @@ class Links:
             graph.setdefault(self._numbered.ids[place], sorted(parents))
             if self._numbered.tasks[place].done:
                 self._check_done(parents, name)
+            if not parents and self._numbered.tasks[place].run_if == "failed":
+                message = "there is nothing before it that could fail"
+                fix = "add what may fail to depends_on, or leave run_if out"
+                self._faults.add(message, task=name, field="run_if", fix=fix)
         for cycle in find_cycles(graph):
             names = [self._numbered.names[self._numbered.place[task_id]] for task_id in cycle]
             ring = " -> ".join([*names, names[0]] if len(names) <= 50 else [*names[:50], "..."])

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from planfold.planner.tasks import Effect, FileRef, ImageRef, Link, NodeKind, RetryPolicy
+from planfold.planner.tasks import Effect, FileRef, ImageRef, Link, NodeKind, RetryPolicy, RunIf
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -30,7 +30,9 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     ``depends_on`` and ``$`` references name other tasks by id or label. ``id`` defaults to the
     place in the list (from 1), ``kind`` to ``tool_call`` when a tool is given, to
     ``clarification`` when choices are, else to ``processing``; ``effect`` and ``retry`` default
-    to what the tool declares. ``timeout`` and ``deadline`` are in seconds.
+    to what the tool declares. ``timeout`` and ``deadline`` are in seconds. ``when`` is a condition
+    in CEL (``$disk.percent > 80``); where it is false, the task is skipped. ``run_if`` says how the
+    tasks that it depends on must have ended: all completed, at least one failed, or any way.
     """
 
     description: str
@@ -46,6 +48,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     timeout: float | None = None
     route: str | None = None
     on_failure: Literal["stop", "continue"] = "stop"
+    when: str | None = None
+    run_if: RunIf = "completed"
     choices: list[str] = []
     default: str | None = None
     deadline: float | None = None

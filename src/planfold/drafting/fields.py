@@ -50,6 +50,7 @@ def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
     _check_texts(task, name, limits, faults)
     _check_numbers(task, name, faults)
     _check_combination(task, name, faults)
+    _check_order(task, name, faults)
     if kind_of(task) is NodeKind.Clarification:
         _check_question(task, name, faults)
 
@@ -78,7 +79,7 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
 
 def _texts(task: TaskDraft) -> Iterator[tuple[str, str]]:
     yield "description", task.description
-    for field in ("label", "route", "tool", "default"):
+    for field in ("label", "route", "tool", "default", "when"):
         if (text := getattr(task, field)) is not None:
             yield field, text
     for index, choice in enumerate(task.choices):
@@ -113,6 +114,14 @@ def _check_numbers(task: TaskDraft, name: str, faults: Faults) -> None:
             faults.add(f"{seconds} is out of range", task=name, field=field, fix=fix)
     if task.retry is not None:
         check_retry(task.retry, name, faults)
+
+
+def _check_order(task: TaskDraft, name: str, faults: Faults) -> None:
+    for field, given in (("when", task.when), ("run_if", task.run_if != "completed")):
+        if given and task.done:
+            faults.add(
+                "is not used by a task that is done", task=name, field=field, fix="remove it"
+            )
 
 
 def check_retry(retry: RetryPolicy, name: str, faults: Faults) -> None:

@@ -9,7 +9,12 @@ from typing import Final
 
 import msgspec
 
-from planfold.planner.references import Reference, references_in, step_text
+from planfold.planner.references import (
+    Reference,
+    references_in,
+    step_text,
+    whole_reference,
+)
 
 # What directly follows a reference and is hardly meant as text.
 _BEHIND: Final = re.compile(
@@ -20,6 +25,10 @@ _BEHIND: Final = re.compile(
 _BRACED: Final = re.compile(
     r"\$\$|\$\{(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
     r"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{1,9}\])*)\}"
+)
+_DEFAULT: Final = re.compile(r"(?:\?(?:\.[A-Za-z0-9_]+|\[[^\]\n]*\])*)?\s*\?\?")
+_DEFAULTS: Final = (
+    'write the default as 0, "text", true, false, null, [] or {}, or $$ for a dollar sign'
 )
 _FORMS: Final = 'write [0] for an item, .name or ["field name"] for a field'
 
@@ -56,6 +65,9 @@ def _in_text(text: str, is_task: Callable[[str], bool]) -> Iterator[DoubtfulRefe
             yield DoubtfulReference(match[0], "a reference has no braces", fix)
     for reference, start, end in references_in(text):
         if not is_task(reference.target):
+            continue
+        if start == 0 and _DEFAULT.match(text, end) and whole_reference(text) is None:
+            yield DoubtfulReference(text, "the default is not a short JSON value", _DEFAULTS)
             continue
         behind = _BEHIND.match(text, end)
         if behind is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from typing import Any
@@ -15,6 +16,7 @@ from planfold.drafting.faults import Faults, quoted
 from planfold.drafting.model.current_plan import ancestors, has_started, why_closed
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.commands import RevisePlan
+from planfold.planner.conditions import ConditionFault, rename_in_condition
 from planfold.planner.graph import blocks
 from planfold.planner.references import rename_references
 from planfold.planner.revisions import may_be_planned_again
@@ -106,6 +108,9 @@ def check_tasks(
             missing = sorted(set(compiled.depends_on) - set(spec.depends_on))
             message = f"its arguments refer to task {missing[0]}, on which it does not depend"
             faults.add(message, task=name, field="depends_on", fix=f"add {missing[0]}")
+        if spec.when != compiled.when:
+            message, fix = "its condition refers to tasks by label", "refer by id"
+            faults.add(message, task=name, field="when", fix=fix)
         if spec.tool is not None and compiled.tool != spec.tool:
             message = "its arguments refer to tasks by label, or its literal arguments differ"
             fix = "refer by id, and take the literal arguments from the tool"
@@ -215,8 +220,14 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
     arguments = task.arguments
     if arguments is not None:
         arguments = rename_references(arguments, numbers)
+    when = task.when
+    if when is not None:
+        with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
+            when = rename_in_condition(when, numbers)
     depends_on: list[int | str] = [numbers.get(str(name), name) for name in task.depends_on]
-    return msgspec.structs.replace(task, id=task_id, arguments=arguments, depends_on=depends_on)
+    return msgspec.structs.replace(
+        task, id=task_id, arguments=arguments, when=when, depends_on=depends_on
+    )
 
 
 def _check_unchanged(
@@ -259,6 +270,8 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         timeout=spec.timeout,
         route=spec.route,
         on_failure=spec.on_failure,
+        when=spec.when,
+        run_if=spec.run_if,
         choices=list(prompt.choices) if prompt else [],
         default=prompt.default if prompt else None,
         deadline=prompt.deadline if prompt else None,

@@ -31,7 +31,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "arguments": (
             "The tool's arguments, as its schema asks. Texts in them may refer to the results of "
             "other tasks: $1, $1.field, $build.items[0].id; $$ is a dollar sign. A reference "
-            "implies a dependency."
+            "implies a dependency. $1? is null where task 1 has no result, $1.n ?? 0 has a "
+            "default, and $1:status and $1:error are about the task."
         ),
         "depends_on": "Ids or labels of the tasks that must be completed before this one starts.",
         "attachments": "Links, images and files that belong to the task.",
@@ -44,7 +45,20 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "tool's, else one attempt.",
         "timeout": "Seconds after which an attempt is ended. Default: none.",
         "route": "Which workers may run the task. Default: the tool's name, else the kind.",
-        "on_failure": "When the task fails: stop (skip what depends on it) or continue.",
+        "on_failure": (
+            "When the task fails: stop (skip what depends on it; the plan fails) or continue "
+            "(what depends on it runs, and the plan does not fail because of it)."
+        ),
+        "when": (
+            "A condition in CEL over results of other tasks, such as $disk.percent > 80 or "
+            '$backup:status == "failed". Where it is false, the task is skipped. A reference '
+            "implies a dependency. Default: none."
+        ),
+        "run_if": (
+            "How the tasks that it depends on must have ended: completed (all of them; one that "
+            "its condition skipped does not count), failed (at least one did not complete) or "
+            "ended (any way). Default: completed."
+        ),
         "choices": "The answers to choose from. None: any text. Only for clarification.",
         "default": "The answer that holds when the deadline passes; one of the choices, if any.",
         "deadline": "Seconds to wait for an answer before the default holds. Needs a default.",

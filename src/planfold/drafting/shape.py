@@ -32,12 +32,14 @@ _WANTED: Final = {
     "timeout": "a number of seconds, without quotes",
     "route": "a text",
     "on_failure": "stop or continue",
+    "when": "a condition in CEL, in quotes, such as $disk.percent > 80",
+    "run_if": "completed, failed or ended",
     "choices": "a list of texts",
     "default": "a text",
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }
-_CLOSED: Final = ("kind", "effect", "on_failure")  # a text, but one of a few
+_CLOSED: Final = ("kind", "effect", "on_failure", "run_if")  # a text, but one of a few
 
 
 def task_name(task_id: object, label: object, place: int) -> str:

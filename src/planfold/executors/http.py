@@ -81,6 +81,10 @@ HTTP = Tool(
     },
     effect=Effect.Safe,
     retry=RetryPolicy(attempts=3),
+    result_fields=(
+        *("status", "url", "headers", "text", "text_shortened", "json", "base64"),
+        *("file", "bytes", "truncated"),
+    ),
 )
 
 

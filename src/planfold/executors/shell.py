@@ -38,6 +38,7 @@ _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBS
 
 _Scalar = str | int | float | bool
 _TEXT = {"type": "string"}
+_STREAMS = ("stdout", "stderr")
 
 SHELL = Tool(
     name="shell",
@@ -68,6 +69,14 @@ SHELL = Tool(
     },
     effect=Effect.Once,
     literal=frozenset({"script"}),
+    result_fields=(
+        *("exit_code", "stdout", "stderr", "seconds"),
+        *(
+            f"{name}_{of}"
+            for name in _STREAMS
+            for of in ("file", "bytes", "shortened", "truncated")
+        ),
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from planfold.planner.cancellation import (
     skip_dependents,
 )
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
+from planfold.planner.conditions import references_of
 from planfold.planner.events import (
     AnswerLeadsTo,
     CancelRequested,
@@ -24,7 +25,6 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import blocks
 from planfold.planner.questions import Question
-from planfold.planner.references import find_references
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
 
@@ -76,11 +76,10 @@ def use_of_result(state: PlannerState, question: Question) -> str:
     if question.then != "outcome" or DONE not in question.choices or task.outdated:
         return ""
     for child in state.schedule.children[task.id]:
-        call = state.tasks[child].tool
-        if call is None or state.tasks[child].status is not TaskStatus.Planned:
+        if state.tasks[child].status is not TaskStatus.Planned:
             continue
-        for reference in find_references(call.arguments, literal=call.literal):
-            if reference.target == str(task.id):
+        for reference in references_of(state.tasks[child].spec):
+            if reference.target == str(task.id) and reference.needs_result:
                 return f"task {child} uses {reference.text}"
     return ""
 
@@ -190,11 +189,13 @@ def kept_off_tasks(state: PlannerState, below: list[Task], busy: set[int]) -> di
         for task in below
         for parent in task.depends_on
         if task.id not in busy and parent not in ids and blocks(state.tasks[parent])
+        if task.spec.run_if == "completed"
     }
     frontier = list(kept_off)
     for parent in frontier:
         for child in state.schedule.children[parent]:
-            if child not in kept_off and child not in busy:
+            plain = state.tasks[child].spec.run_if == "completed"
+            if plain and child not in kept_off and child not in busy:
                 kept_off[child] = parent
                 frontier.append(child)
     return kept_off

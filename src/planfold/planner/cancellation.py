@@ -30,12 +30,16 @@ def find_task(state: PlannerState, task_id: int) -> Task:
 def skip_dependents(
     state: PlannerState, roots: Iterable[int], skipped: set[int]
 ) -> Iterator[Event]:
-    """Planned tasks below ``roots`` will never start: they become Skipped. ``skipped`` collects
-    them, so that several roots in one decision skip each task once."""
+    """Planned tasks below ``roots`` will never start: they become Skipped, except those with a
+    ``run_if`` of their own. ``skipped`` collects them, so that several roots in one decision skip
+    each task once."""
     frontier = list(roots)
     for root in frontier:
         for child in state.schedule.children[root]:
-            if child not in skipped and state.tasks[child].status is TaskStatus.Planned:
+            task = state.tasks[child]
+            if task.spec.run_if != "completed":
+                continue
+            if child not in skipped and task.status is TaskStatus.Planned:
                 skipped.add(child)
                 frontier.append(child)
                 yield skip(child, root)
@@ -44,11 +48,13 @@ def skip_dependents(
 def skip(task_id: int, parent: int) -> TaskStatusUpdated:
     """``task_id`` will not start because of ``parent``."""
     error = f"it needs task {parent}, which did not complete"
-    return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=error)
+    return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=error, skip_reason="failure")
 
 
 def blocking_parent(state: PlannerState, task: Task) -> int | None:
     """A parent that ended in a way that keeps ``task`` from starting (again)."""
+    if task.spec.run_if != "completed":
+        return None
     return next((i for i in task.depends_on if blocks(state.tasks[i])), None)
 
 

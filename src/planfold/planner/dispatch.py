@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from planfold.compaction.errors import compact_error_message
 from planfold.planner.answers import answer_by_default
+from planfold.planner.branches import facts_of, kept_off, results_of
 from planfold.planner.cancellation import skip_dependents
 from planfold.planner.commands import Continue
 from planfold.planner.events import (
@@ -24,8 +25,9 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
 
 PREPARED = "fork"  # who gives an answer that a fork was made with
-_PLANNED, _RUNNING, _ASKING = (
+_PLANNED, _SKIPPED, _RUNNING, _ASKING = (
     TaskStatus.Planned,
+    TaskStatus.Skipped,
     TaskStatus.Running,
     TaskStatus.NeedsClarification,
 )
@@ -165,6 +167,12 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
     spec = task.spec
+    decides = spec.when is not None or spec.run_if != "completed"
+    if (decides or _SKIPPED in state.schedule.counts) and (end := kept_off(state, task)):
+        yield end
+        if end.status is TaskStatus.Failed and spec.on_failure == "stop":
+            yield from skip_dependents(state, [spec.id], skipped)
+        return
     if spec.kind is NodeKind.Clarification:
         prompt = spec.prompt or Prompt()
         deadline = None if prompt.deadline is None else now + prompt.deadline
@@ -186,17 +194,15 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
 
 
 def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] | None:
-    if call is None or not has_references(call.arguments, literal=call.literal):
+    if (
+        call is None
+        or not call.arguments
+        or not has_references(call.arguments, literal=call.literal)
+    ):
         return None
 
-    def result_of(task_id: int) -> object:
-        task = state.tasks[task_id]
-        if task.status is not TaskStatus.Completed:
-            why = f"task {task_id} is {task.status.value} and has no result"
-            raise ReferenceFault(f"${task_id}", why)
-        return task.result
-
-    return resolve(call.arguments, result_of, literal=call.literal)
+    facts = facts_of(state)
+    return resolve(call.arguments, results_of(state), literal=call.literal, facts=facts)
 
 
 def _conclusion(state: PlannerState) -> PlanningCompleted:
@@ -216,13 +222,15 @@ def summary_of(state: PlannerState) -> PlanSummary:
     for task in state.tasks.values():
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
+    skipped = by_status[TaskStatus.Skipped]
     return PlanSummary(
         total=len(state.tasks),
         completed=len(by_status[TaskStatus.Completed]),
         failed=tuple(by_status[TaskStatus.Failed]),
-        skipped=tuple(by_status[TaskStatus.Skipped]),
+        skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
         unknown=tuple(t.spec.id for t in state.tasks.values() if t.outcome_unknown),
+        by_condition=tuple(i for i in skipped if state.tasks[i].skip_reason == "condition"),
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import PlannerConfig
-from planfold.planner.tasks import TaskSpec, TaskStatus
+from planfold.planner.tasks import SkipReason, TaskSpec, TaskStatus
 
 Then = Literal["complete", "resume", "outcome", "budget"]
 AnswerLeadsTo = Literal["complete", "resume", "fail"]
@@ -51,7 +51,8 @@ class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A task moved on: progress (``running``, with a ``note``), or its end."""
+    """A task moved on: progress (``running``, with a ``note``), or its end. ``skip_reason``: a
+    parent did not complete, or its condition is false (or nothing before it ran, or failed)."""
 
     task_id: int
     status: TaskStatus
@@ -59,6 +60,7 @@ class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     error: str | None = None
     note: str | None = None
     outcome_unknown: bool = False
+    skip_reason: SkipReason | None = None
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -200,7 +202,8 @@ class PlanForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
 
 
 class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """How a plan ended: counts, and the ids of every task that did not complete."""
+    """How a plan ended: counts, and the ids of every task that did not complete. Those of
+    ``skipped`` that are in ``by_condition`` were not needed."""
 
     total: int
     completed: int
@@ -208,6 +211,7 @@ class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     skipped: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
     unknown: tuple[int, ...] = ()
+    by_condition: tuple[int, ...] = ()
 
 
 class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

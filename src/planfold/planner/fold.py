@@ -185,6 +185,8 @@ def _dispatched(state: PlannerState, event: TaskDispatched) -> None:
 
 def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     task = state.tasks[event.task_id]
+    if event.skip_reason is not None:
+        task.skip_reason = event.skip_reason  # before its children look at it
     after = _change(state, task, _STATUS_TRIGGER[event.status])
     if after is RUNNING:
         task.note = event.note
@@ -271,6 +273,7 @@ def _plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool)
         task.started_at = task.finished_at = 0.0
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
+        task.skip_reason = None
         if afresh:
             task.run += 1
             state.steps_by_task.pop(task_id, None)

@@ -21,18 +21,31 @@ RUNNING: Final = TaskStatus.Running
 ASKING: Final = TaskStatus.NeedsClarification
 COMPLETED: Final = TaskStatus.Completed
 FAILED: Final = TaskStatus.Failed
+SKIPPED: Final = TaskStatus.Skipped
 QUESTION: Final = NodeKind.Clarification
 
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
-    ``on_failure="continue"`` its dependents may run without it."""
+    ``on_failure="continue"`` its dependents may run without it, as after a task that was skipped
+    by its condition."""
     status = task.status
-    return status is COMPLETED or (status is FAILED and task.spec.on_failure == "continue")
+    return (
+        status is COMPLETED
+        or (status is FAILED and task.spec.on_failure == "continue")
+        or (status is SKIPPED and task.skip_reason == "condition")
+    )
+
+
+def met(parent: Task, child: TaskSpec) -> bool:
+    """Whether ``child`` no longer waits for ``parent``: with a ``run_if`` of its own, how the
+    parent ended does not matter."""
+    return satisfies(parent) if child.run_if == "completed" else parent.status in ENDED
 
 
 def blocks(parent: Task) -> bool:
-    """Whether dependents of ``parent`` can never start: it ended and does not satisfy them."""
+    """Whether dependents of ``parent`` (without a ``run_if``) can never start: it ended and does
+    not satisfy them."""
     return parent.status in ENDED and not satisfies(parent)
 
 
@@ -50,6 +63,7 @@ class Schedule:
         self._tasks = tasks
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
+        self._late: set[int] = set()  # tasks with a ``run_if`` of their own
         self._lanes: dict[int, str] = {}  # the lane of each task
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
@@ -68,12 +82,16 @@ class Schedule:
         children.update({task.spec.id: [] for task in tasks})
         self.counts.update([task.status for task in tasks])
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
+        self._late = {t.spec.id for t in tasks if t.spec.run_if != "completed"}
+        over = {t.spec.id for t in tasks if t.status in ENDED} if self._late else set()
         for task in tasks:
             spec = task.spec
             unmet = 0
             for parent in spec.depends_on:
                 children[parent].append(spec.id)
                 unmet += parent in unsatisfied
+            if spec.id in self._late:
+                unmet = sum(parent not in over for parent in spec.depends_on)
             self._unmet[spec.id] = unmet
             self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
@@ -82,15 +100,27 @@ class Schedule:
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
-        was_satisfied = satisfies(task)
+        before, was_satisfied = task.status, satisfies(task)
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
         self._enter(task, spec)
         now_satisfied = satisfies(task)
-        if was_satisfied is not now_satisfied:
+        if self._late:
+            satisfied = (was_satisfied, now_satisfied)
+            self._tell_each(spec.id, satisfied, (before in ENDED, status in ENDED))
+        elif was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
+
+    def _tell_each(
+        self, task_id: int, satisfied: tuple[bool, bool], over: tuple[bool, bool]
+    ) -> None:
+        """``satisfied`` and ``over``: whether a parent was and is."""
+        for child in self.children[task_id]:
+            before, after = over if child in self._late else satisfied
+            if before is not after:
+                self._parent_changed(self._tasks[child], after)
 
     def unmet(self, task_id: int) -> int:
         """How many parents of a task do not satisfy it."""

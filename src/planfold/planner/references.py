@@ -1,8 +1,13 @@
 """``$`` references in arguments: how a task uses the results of earlier ones.
 
-    reference = "$" target path*          target = id | label
+    reference = "$" target (path* | ":status" | ":error")      target = id | label
     path      = "." name | "[" int "]" | "[" JSON string "]"
+    partial   = "$" target "?"? path* ("??" default)?          default = a short JSON value
     "$$" is a literal dollar
+
+``:status`` and ``:error`` are about the task, not in its result. A partial reference is a text of
+its own: ``$1?`` is null where task 1 has no result, and ``$1.total ?? 0`` is 0 where there is no
+total.
 
 A name that holds anything but letters, digits and ``_`` is quoted: ``$1["field-name"]``. A ``$``
 that no target follows, and a ``.`` that no name follows, are ordinary characters. A string that is
@@ -25,22 +30,49 @@ _Path = tuple[str | int, ...]
 
 _QUOTED: Final = r'"(?:[^"\\\x00-\x1f]|\\.)*"'
 LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_TOKEN: Final = re.compile(
-    r"\$(?:(?P<dollar>\$)"
-    r"|(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
-    rf"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{{1,9}}\]|\[{_QUOTED}\])*))"
-)
+_TARGET: Final = r"(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
+_ABOUT: Final = r"(?P<about>:(?:status|error)(?![A-Za-z0-9_-]))"
+_PATH: Final = rf"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{{1,9}}\]|\[{_QUOTED}\])*)"
+_TEXT: Final = rf"{_QUOTED}|'(?:[^'\\\x00-\x1f]|\\.)*'"
+_NUMBER: Final = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_DEFAULT: Final = rf"(?P<default>{_TEXT}|{_NUMBER}|true|false|null|\[\]|\{{\}})"
+_TOKEN: Final = re.compile(rf"\$(?:(?P<dollar>\$)|{_TARGET}(?:{_ABOUT}|{_PATH}))")
+_OPTIONAL: Final = r"(?P<optional>\?(?!\?))?"
+_ELSE: Final = rf"(?:\s*\?\?\s*{_DEFAULT}(?![\w.]))?"
+_PARTIAL: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_PATH}){_ELSE}")
+# In an expression ``.name(`` is a call and no field.
+_FIELDS: Final = _PATH.replace("]+|", r"]+(?![A-Za-z0-9_]|\s*\()|", 1)
+IN_EXPRESSION: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_FIELDS}){_ELSE}")
 _STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """One reference: ``$build.files[0]`` has target "build" and path ("files", 0)."""
+    """One reference: ``$build.files[0]`` has target "build" and path ("files", 0).
+
+    ``about`` is "status" or "error" where it is about the task. An ``optional`` one is null where
+    the task has no result; a ``default`` holds where there is no value, or it is null.
+    """
 
     target: str
     path: _Path
     text: str
+    about: str = ""
+    optional: bool = False
+    default: Any = msgspec.UNSET
+
+    @property
+    def needs_result(self) -> bool:
+        """Whether it cannot be resolved where the task has no result."""
+        return not (self.about or self.optional) and self.default is msgspec.UNSET
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What ``:status`` and ``:error`` of a task are."""
+
+    status: str
+    error: str | None
 
 
 class ReferenceFault(ValueError):
@@ -50,6 +82,10 @@ class ReferenceFault(ValueError):
         self.text = text
         self.why = why
         super().__init__(f"{text}: {why}")
+
+
+class ShortenedFault(ReferenceFault):
+    """The value exists but is not all there, so no default replaces it."""
 
 
 def find_references(value: object, *, literal: Collection[str] = ()) -> list[Reference]:
@@ -62,7 +98,9 @@ def find_references(value: object, *, literal: Collection[str] = ()) -> list[Ref
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            if "$" in item:
+            if "$" in item and (whole := whole_reference(item)) is not None:
+                found.append(whole)
+            elif "$" in item:
                 found += [reference for reference, _, _ in references_in(item)]
         elif isinstance(item, dict):
             stack.extend(reversed(item.values()))
@@ -94,11 +132,12 @@ def has_references(arguments: object, *, literal: Collection[str] = ()) -> bool:
 
 
 def whole_reference(text: str) -> Reference | None:
-    """The reference that ``text`` consists of, or None where it holds anything else."""
+    """The reference that ``text`` consists of, perhaps a partial one, or None where it holds
+    anything else."""
     if not text.startswith("$"):
         return None
-    match = _TOKEN.fullmatch(text)
-    return None if match is None or match["dollar"] else _reference(match)
+    match = _PARTIAL.fullmatch(text)
+    return None if match is None else reference_of(match)
 
 
 def rename_references(
@@ -111,7 +150,7 @@ def rename_references(
 
     def rename(match: re.Match[str]) -> str:
         new = None if match["dollar"] else ids.get(match["target"])
-        return match[0] if new is None else f"${new}{match['path']}"
+        return match[0] if new is None else f"${new}{match['about'] or match['path']}"
 
     renamed: _Value = _map_strings(value, lambda text: _TOKEN.sub(rename, text), literal)
     return renamed
@@ -122,23 +161,24 @@ def resolve(
     results: Callable[[int], Any],
     *,
     literal: Collection[str] = (),
+    facts: Callable[[int], Facts] | None = None,
 ) -> dict[str, Any]:
     """``arguments`` with the values of ``results`` (task id -> result) in place of references.
+    ``facts`` gives what ``:status`` and ``:error`` are.
 
     ``$$`` becomes ``$``. Raises ReferenceFault when a label is left, when ``results`` raises
     LookupError for an id, or when a path does not exist in a result.
     """
 
-    def lookup(match: re.Match[str]) -> Any:
-        return _follow(_reference(match), results)
-
     def replace(match: re.Match[str]) -> str:
-        return "$" if match["dollar"] else _written_out(lookup(match))
+        if match["dollar"]:
+            return "$"
+        return _written_out(value_of(_reference(match), results, facts))
 
     def substitute(text: str) -> Any:
-        whole = _TOKEN.fullmatch(text)
-        if whole is not None and not whole["dollar"]:
-            return lookup(whole)
+        whole = whole_reference(text)
+        if whole is not None:
+            return value_of(whole, results, facts)
         return _TOKEN.sub(replace, text)
 
     resolved: dict[str, Any] = _map_strings(arguments, substitute, literal)
@@ -179,7 +219,20 @@ def _reference(match: re.Match[str]) -> Reference:
             name or (_unquoted(quoted) if quoted else int(index))
             for name, index, quoted in _STEP.findall(steps)
         )
-    return Reference(match["target"], path, match[0])
+    return Reference(match["target"], path, match[0], (match["about"] or "")[1:])
+
+
+def reference_of(match: re.Match[str]) -> Reference:
+    """The reference that a pattern for partial ones has matched."""
+    found, default = _reference(match), match["default"]
+    if default is None and not match["optional"]:
+        return found
+    value: Any = msgspec.UNSET
+    if default is not None:
+        if default.startswith("'"):
+            default = f'"{default[1:-1]}"'.replace("\\'", "'")
+        value = _unquoted(default) if default.startswith('"') else json.loads(default)
+    return msgspec.structs.replace(found, optional=bool(match["optional"]), default=value)
 
 
 def _unquoted(text: str) -> str:
@@ -202,19 +255,51 @@ def _written_out(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
+def value_of(
+    reference: Reference,
+    results: Callable[[int], Any],
+    facts: Callable[[int], Facts] | None = None,
+) -> Any:
+    """The value of one reference. See :func:`resolve`."""
+    if reference.about and facts is not None:
+        value = getattr(facts(_task_id(reference)), reference.about)
+    elif reference.default is not msgspec.UNSET:
+        try:
+            value = _follow(reference, results)
+        except ShortenedFault:
+            raise
+        except ReferenceFault:
+            value = None
+    else:
+        return _follow(reference, results)
+    no_value = value is None and reference.default is not msgspec.UNSET
+    return reference.default if no_value else value
+
+
+def _task_id(reference: Reference) -> int:
     target = reference.target
     if not target.isdecimal() or len(target) > 18:
         raise ReferenceFault(reference.text, f"there is no task {target!r}")
+    return int(target)
+
+
+def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
+    target = _task_id(reference)
     try:
-        value = results(int(target))
+        value = results(target)
+    except ReferenceFault as fault:
+        if reference.optional:
+            return None
+        raise ReferenceFault(reference.text, fault.why) from None
     except LookupError:
+        if reference.optional:
+            return None
         raise ReferenceFault(reference.text, f"task {target} has no result") from None
     place = f"task {target}'s result"
     so_far = f"${target}"
     for step in reference.path:
         if isinstance(value, dict) and value.get(f"{step}_shortened") is True:
-            raise ReferenceFault(reference.text, _where_the_rest_is(value, step, so_far))
+            raise ShortenedFault(reference.text, _where_the_rest_is(value, step, so_far))
         try:
             value = _step(value, step)
         except LookupError as missing:

@@ -20,9 +20,9 @@ from planfold.planner.commands import (
     RevisePlan,
     TasksProposed,
 )
+from planfold.planner.conditions import ConditionFault, references_of
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
-from planfold.planner.references import find_references
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
@@ -34,8 +34,8 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
     """A last check after the plan compiler, which names every fault with its fix.
 
     Raises:
-        CommandRejected: an id is used twice, a dependency is unknown or missing for a reference,
-            or there is a cycle.
+        CommandRejected: an id is used twice, a dependency is unknown or missing for a reference
+            or a failure handler, a condition cannot be read, or there is a cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:
@@ -44,6 +44,8 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
                 f"task id {spec.id} is used twice, or its task has already started"
             )
         graph[spec.id] = spec.depends_on
+        if spec.run_if == "failed" and not spec.depends_on:
+            raise CommandRejected(f"task {spec.id} runs if a task before it failed; there is none")
         _check_references(spec)
     if not graph:
         raise CommandRejected("a plan needs at least one task")
@@ -54,9 +56,13 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
 
 
 def _check_references(spec: TaskSpec) -> None:
-    if spec.tool is None:
+    if spec.tool is None and spec.when is None:
         return
-    for reference in find_references(spec.tool.arguments, literal=spec.tool.literal):
+    try:
+        references = references_of(spec)
+    except ConditionFault as fault:
+        raise CommandRejected(f"the condition of task {spec.id} {fault}") from None
+    for reference in references:
         target = reference.target
         if not target.isdecimal() or len(target) > 18 or int(target) not in spec.depends_on:
             raise CommandRejected(
@@ -154,7 +160,8 @@ def _check_parents(
 ) -> None:
     for spec in tasks:
         for parent in spec.depends_on:
-            if parent in over or (parent in started and blocks(state.tasks[parent])):
+            blocked = spec.run_if == "completed" and parent in started
+            if parent in over or (blocked and blocks(state.tasks[parent])):
                 status = state.tasks[parent].status.value
                 raise CommandRejected(
                     f"task {spec.id} depends on task {parent}, which is {status}; depend on its "
@@ -237,6 +244,11 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {task.id} is {task.status.value.replace('_', ' ')}; only tasks that failed, "
             "were cancelled or skipped can be retried"
         )
+    if task.skip_reason == "condition":
+        raise CommandRejected(
+            f"task {task.id} was skipped: {task.error}; retry a task that it depends on, or revise "
+            "the plan"
+        )
     cause = blocking_parent(state, task)
     if cause is not None:
         cause = _root_cause(state, cause)
@@ -251,8 +263,9 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             revivable = state.tasks[child].status in (TaskStatus.Skipped, TaskStatus.Cancelled)
             if child in reset or not revivable or state.tasks[child].superseded:
                 continue
-            parents = state.tasks[child].depends_on
-            if not any(i not in reset and blocks(state.tasks[i]) for i in parents):
+            spec = state.tasks[child].spec
+            blocked = any(i not in reset and blocks(state.tasks[i]) for i in spec.depends_on)
+            if spec.run_if != "completed" or not blocked:
                 reset[child] = None
                 frontier.append(child)
     outdated = tuple(i for i in reset if state.tasks[i].outdated)

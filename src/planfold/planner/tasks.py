@@ -32,6 +32,10 @@ class TaskStatus(StrEnum):
     __hash__ = str.__hash__  # Enum's own is Python code, and a status is looked up all the time
 
 
+RunIf = Literal["completed", "failed", "ended"]
+SkipReason = Literal["failure", "condition"]
+
+
 class Effect(StrEnum):
     """What a task does to the world, and so what a crash in the middle of it means."""
 
@@ -103,6 +107,8 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     timeout: float | None = None  # seconds for one attempt
     route: str | None = None
     on_failure: Literal["stop", "continue"] = "stop"
+    when: str | None = None  # a condition in CEL; where it is false, the task is skipped
+    run_if: RunIf = "completed"  # how the tasks of ``depends_on`` must have ended
     prompt: Prompt | None = None
     done: bool = False  # was finished before the plan began
     drafts: bool = False  # a model plans: its outcome is tasks, and it needs no approval
@@ -165,6 +171,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     superseded: bool = False  # it did not complete, and a revision replaced or dropped it
     outdated: bool = False  # an answer on which it depends was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
+    skip_reason: SkipReason | None = None  # None in logs of before: a parent did not complete
     started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
     finished_at: float = 0.0
 

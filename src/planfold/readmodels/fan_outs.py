@@ -45,7 +45,8 @@ def shapes_of(specs: Sequence[TaskSpec]) -> list[list[TaskSpec]]:
 
 def _work_of(spec: TaskSpec) -> tuple[str, ...]:
     first = spec.description.split(maxsplit=1)[:1]
-    return spec.kind.value, spec.queue_route, spec.tool.name if spec.tool else "", *first
+    call = spec.tool.name if spec.tool else ""
+    return spec.kind.value, spec.queue_route, call, spec.run_if, "when" * bool(spec.when), *first
 
 
 class _Classes:

@@ -75,6 +75,15 @@ def name_of(spec: TaskSpec) -> str:
     return f"{spec.id} {clean(spec.label)}" if spec.label else str(spec.id)
 
 
+def guard_of(spec: TaskSpec) -> str:
+    """When a task runs, where that is not as usual: "if a task before it failed, when ..."."""
+    words = {
+        "failed": ["if a task before it failed"],
+        "ended": ["however the tasks before it end"],
+    }.get(spec.run_if, [])
+    return ", ".join([*words, f"when {clean(spec.when)}"] if spec.when else words)
+
+
 def kind_of(spec: TaskSpec) -> str:
     """The tool's name, or what else the task is."""
     if spec.kind.value == "clarification":

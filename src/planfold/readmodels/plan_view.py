@@ -13,7 +13,7 @@ from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanSummary
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, PlanStatus, RunIf, SkipReason, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.reasons import waits_for
 
@@ -21,7 +21,9 @@ from planfold.readmodels.reasons import waits_for
 class TaskView(msgspec.Struct):
     """A task with its times (seconds since the epoch) and, while it waits, the reason why.
     ``started_at`` is when it was first queued, or asked.
-    ``superseded``: it did not complete, and a revision replaced or dropped it."""
+    ``superseded``: it did not complete, and a revision replaced or dropped it. ``skip_reason``: a
+    task before it did not complete ("failure"), or its condition is false, or nothing before it
+    ran or failed ("condition")."""
 
     id: int
     label: str | None
@@ -38,6 +40,9 @@ class TaskView(msgspec.Struct):
     note: str | None = None
     outcome_unknown: bool = False
     superseded: bool = False
+    when: str | None = None
+    run_if: RunIf = "completed"
+    skip_reason: SkipReason | None = None
 
 
 class PlanView(msgspec.Struct):
@@ -132,4 +137,7 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         note=task.note if task.status is TaskStatus.Running else None,
         outcome_unknown=task.outcome_unknown,
         superseded=task.superseded,
+        when=spec.when,
+        run_if=spec.run_if,
+        skip_reason=task.skip_reason,
     )

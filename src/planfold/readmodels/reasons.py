@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from planfold.planner.dispatch import ahead_of
-from planfold.planner.graph import blocks, satisfies
+from planfold.planner.graph import blocks, met
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.timeline import Phase, phase_of
@@ -140,7 +140,7 @@ def _approval(state: PlannerState, task: Task) -> Reason:
 
 
 def _parents(state: PlannerState, task: Task) -> Reason:
-    open_ = [i for i in task.depends_on if not satisfies(state.tasks[i])]
+    open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
     text, remedy = f"waits for {named(open_)}", f"see what {named(open_)} waits for"
     if len(open_) > 1:
         remedy = f"see what {named(open_)} wait for"
@@ -200,6 +200,9 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
+        case TaskStatus.Skipped if task.skip_reason == "condition":
+            remedy = "nothing: the plan does without it"
+            return [_reason(ReasonKind.Skipped, task, f"was not needed: {error}", remedy)]
         case TaskStatus.Skipped:
             root = _root_of_skip(state, task)
             if root is None:

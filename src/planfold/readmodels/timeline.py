@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from planfold.eventstore.envelope import Envelope
+from planfold.planner.cancellation import blocking_parent
 from planfold.planner.events import (
     CancelRequested,
     CheckpointNamed,
@@ -21,7 +22,6 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
 )
-from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -190,7 +190,7 @@ class Timeline:
         about = getattr(envelope.event, "task_id", None) if envelope is not None else None
         if about in task.depends_on:
             return int(about)
-        return next((i for i in task.depends_on if blocks(self.state.tasks[i])), None)
+        return blocking_parent(self.state, task)
 
     def _note_limits(self) -> None:
         config, running = self.state.config, self.state.schedule.running

@@ -18,7 +18,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     hold for tasks that do not say otherwise. ``literal`` names arguments in which ``$`` is an
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
     identity of the MCP server that offers it; approvals hold for that one only. ``vouched``
-    says that the operator trusts that server's description of it.
+    says that the operator trusts that server's description of it. ``result_fields`` are all fields
+    that the result can have, where they are known; conditions are checked against them.
 
     Example:
         from planfold import Effect
@@ -45,6 +46,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     literal: frozenset[str] = frozenset()
     server: str = ""
     vouched: bool = False
+    result_fields: tuple[str, ...] = ()
 
     @property
     def untrusted_description(self) -> bool:

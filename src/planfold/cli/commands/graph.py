@@ -90,6 +90,8 @@ def _print(fold: PlanFold, *, as_json: bool) -> None:
                 "label": task.spec.label,
                 "status": task.status.value,
                 "depends_on": task.depends_on,
+                "when": task.spec.when,
+                "run_if": task.spec.run_if,
             }
             for task in tasks.values()
         ]
@@ -112,13 +114,15 @@ def _lines(layout: Layout, statuses: Mapping[int, str], width: int) -> Iterator[
 
 def _single(node: Node, statuses: Mapping[int, str], width: int) -> Line:
     from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, fit, width_of
-    from planfold.readmodels.labels import name_of
+    from planfold.readmodels.labels import guard_of, name_of
 
     spec = node.tasks[0]
     status, after = statuses[spec.id], ", ".join(map(str, spec.depends_on))
+    guard = guard_of(spec)
     tail = f"  <- {after}" if after else ""
+    tail += f" ({guard})" if guard else ""
     head = f"  {MARKS[status]} {name_of(spec)}"
-    room = max(width - width_of(head) - min(width_of(tail), 20) - 2, 8)
+    room = max(width - width_of(head) - min(width_of(tail), 60) - 2, 8)
     text = fit(clean(spec.description), room)
     return [(head, STATUS_STYLES[status]), (f": {text}", ""), (tail, "dim")]
 

@@ -7,7 +7,7 @@ cannot say that something is done.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -27,7 +27,7 @@ from planfold.drafting.model.strict import (
 )
 from planfold.drafting.schema import DESCRIPTIONS
 from planfold.drafting.shape import task_from, task_name
-from planfold.planner.tasks import Effect, NodeKind
+from planfold.planner.tasks import Effect, NodeKind, RunIf
 from planfold.tools.tool import Tool, Toolbox
 
 MOST_LISTED: Final = 250  # tools that the schema lists; with more of them any name will do
@@ -48,12 +48,19 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "resources": {**_SOME_TEXTS, "description": "What else it needs: access, programs, hardware."},
     "effect": {**_TEXT, "enum": [str(effect.value) for effect in Effect]},
     "on_failure": {**_TEXT, "enum": ["stop", "continue"]},
+    "when": _TEXT,
+    "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
 }
-for _name in ("description", "on_failure"):
+for _name in ("description", "on_failure", "when", "run_if"):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
 _LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]{1,200}$"}}
+_ORDER: Final = {
+    "depends_on": _LABELS,
+    "when": {"anyOf": [_TEXT, NULL]},
+    "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
+}
 _WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
@@ -103,6 +110,8 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
         "arguments": arguments,
         "depends_on": _LABELS,
         "on_failure": _bare("on_failure"),
+        "when": {"anyOf": [_TEXT, NULL]},
+        "run_if": _bare("run_if"),
         **effect,
         "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
     }
@@ -112,14 +121,14 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
 def _work() -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Processing.value)}
     described = _named("description", "on_failure", "attachments", "resources")
-    return closed({**kind, **_LABEL, **described, "depends_on": _LABELS})
+    return closed({**kind, **_LABEL, **described, **_ORDER})
 
 
 def _question() -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Clarification.value)}
     said = _named("description", "choices")
     default = {"anyOf": [_TEXT, NULL], "description": _FIELDS["default"]["description"]}
-    return closed({**kind, **_LABEL, **said, "default": default, "depends_on": _LABELS})
+    return closed({**kind, **_LABEL, **said, "default": default, **_ORDER})
 
 
 def _bare(name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ is held back; a task with faults waits until the model corrects it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +18,7 @@ from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.errors import InvalidPlan
+from planfold.planner.conditions import ConditionFault, read_condition
 from planfold.planner.references import find_references
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec
 from planfold.tools.tool import Tool, Toolbox
@@ -238,6 +240,10 @@ class Candidates:
         if draft.arguments:
             found = find_references(draft.arguments, literal=literal)
             names |= dict.fromkeys(reference.target for reference in found)
+        if draft.when:
+            with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
+                wanted = read_condition(draft.when).references.values()
+                names |= dict.fromkeys(reference.target for reference in wanted)
         names.pop(draft.label or "", None)  # that one waits for itself: the compiler says so
         return names
 

@@ -15,7 +15,7 @@ import msgspec
 NULL: Final = {"type": "null"}
 REFERENCE: Final = {
     "type": "string",
-    "pattern": r"^\$[A-Za-z0-9_-]+(\.[A-Za-z0-9_]+|\[[0-9]+\])*$",
+    "pattern": r"^\$[A-Za-z0-9_-]+(:status|:error|\??(\.[A-Za-z0-9_]+|\[[0-9]+\])*)$",
     "description": "The result of an earlier task.",
 }
 AS_TEXT: Final = {

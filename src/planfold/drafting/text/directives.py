@@ -1,15 +1,16 @@
-"""Directives: ``{#label}``, ``(after: 2, label)`` and ``{retry=3 timeout=30s effect=safe}``."""
+"""Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
+``{when="$disk.percent > 80"}``."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from planfold.drafting.text.inline import Inline
-from planfold.planner.tasks import Effect, RetryPolicy
+from planfold.planner.tasks import Effect, RetryPolicy, RunIf
 
-_BRACES: Final = re.compile(r"(?<![\w$\\{])\{(?P<options>[^{}\n\0]{1,300})\}")
+_BRACES: Final = re.compile(r"(?<![\w$\\{])\{(?P<options>[^{}\n\0]{1,1200})\}")
 _AFTER: Final = re.compile(r"\(\s*after\s*:\s*(?P<names>[^()\n\0]{0,1000})\)", re.IGNORECASE)
 _OPTION: Final = re.compile(
     r"\s*(?:#(?P<label>[A-Za-z_][A-Za-z0-9_-]*)"
@@ -27,7 +28,7 @@ _SECONDS: Final = {
     "h": 3600.0,
     "d": 86400.0,
 }
-_LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,300}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
+_LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
 _MOST: Final = 50  # directives of one item; more is an attack
 
 
@@ -42,12 +43,19 @@ class Directives:
     effect: Effect | None = None
     route: str | None = None
     carry_on: bool | None = None
+    when: str | None = None
+    run_if: RunIf | None = None
     default: str | None = None
     deadline: float | None = None
 
+    @property
+    def has_condition(self) -> bool:
+        """Whether its author wrote when it runs, so that words such as "if" need no person."""
+        return self.when is not None or self.run_if is not None
+
     def over(self, outer: Directives) -> Directives:
         """These, and for a task inside ``outer`` what it says of how its tasks are run."""
-        inherited = ("retry", "timeout", "effect", "route", "carry_on")
+        inherited = ("retry", "timeout", "effect", "route", "carry_on", "when")
         missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
         return replace(self, **missing)
 
@@ -79,7 +87,7 @@ def take_trailing(text: str) -> tuple[str, Directives]:
     said = NONE
     for _ in range(_MOST):
         text = text.rstrip()
-        match = _LAST.search(text, max(0, len(text) - 1100))
+        match = _LAST.search(text, max(0, len(text) - 1300))
         found = _first(match[1]) if match else None
         if match is None or found is None:
             break
@@ -143,7 +151,8 @@ def _options(text: str) -> Directives | None:
             read = _value(match["key"].lower(), value)
             if read is None:
                 return None
-            said[match["key"].lower()] = read
+            key = match["key"].lower()
+            said["carry_on" if key == "on_failure" else key] = read
     return Directives(**said) if said else None
 
 
@@ -157,6 +166,10 @@ def _value(key: str, value: str) -> object | None:
             return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
         case "effect":
             return Effect(value.lower()) if value.lower() in set(Effect) else None
-        case "route" | "default":
-            return value or None
+        case "route" | "default" | "when":
+            return value.strip() or None
+        case "run_if":
+            return value.lower() if value.lower() in get_args(RunIf) else None
+        case "on_failure":
+            return {"continue": True, "stop": False}.get(value.lower())
     return None

@@ -29,6 +29,7 @@ from planfold.drafting.text.markdown import (
 from planfold.drafting.text.order import Order
 from planfold.drafting.text.outline import outline
 from planfold.drafting.text.parts import Entry
+from planfold.planner.conditions import ConditionFault, read_condition, rename_in_condition
 from planfold.planner.tasks import NodeKind
 
 _TITLE: Final = 80  # characters of a title that is only the first line
@@ -87,6 +88,8 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         timeout=said.timeout,
         route=said.route,
         on_failure="continue" if said.carry_on else "stop",
+        when=None if reading.done else _condition(entry, order),
+        run_if="completed" if reading.done else said.run_if or "completed",
         done=reading.done is True,
     )
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
@@ -94,6 +97,20 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         draft.default = _default(said, reading.choices)
         draft.deadline = said.deadline
     return draft
+
+
+def _condition(entry: Entry, order: Order) -> str | None:
+    """The condition of an entry, in which numbers of the text are ids."""
+    said = entry.reading.directives.when
+    if said is None:
+        return None
+    try:
+        targets = {r.target for r in read_condition(said).references.values()}
+    except ConditionFault:
+        return said  # the compiler says why
+    found = {target: order.rename(entry, target) for target in targets}
+    ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
+    return rename_in_condition(said, ids)
 
 
 def _default(said: Directives, choices: list[str]) -> str | None:

@@ -59,6 +59,12 @@ _NUMBERED: Final = re.compile(
 )
 _IN_BRACKETS: Final = re.compile(r"[?？]\s?[(\[]([^()\[\]\n]{1,200})[)\]]\.?$")
 _PRINTED: Final = frozenset(["console", "log", "output", "text", "txt"])
+_CONDITION_FIRST: Final = re.compile(
+    r"(?:(?:only\s)?(?:if|when)|unless|whenever|in\scase)\b[^,:;.]{1,200}[,:]\s*(?:then\s)?", re.I
+)
+_CONDITION_LAST: Final = re.compile(
+    r",?\s(?:but\s)?(?:(?:only\s)?(?:if|when)|unless)\b[^,:;.]{1,200}\.?$", re.I
+)
 _SAID: Final = re.compile(r"\s?(?:[/|,]|\bor\b)\s?")
 
 
@@ -110,7 +116,8 @@ def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> R
         if chosen:
             reading.description = text.slice(0, text.mask.rindex("?") + 1).line
     elif not guarded and "~~" not in text.text:
-        reading.action = _action_of(text, more)
+        order = _without_condition(text) if said.has_condition else text
+        reading.action = _action_of(order, more)
         if isinstance(reading.action, ShellCommand) and only_code(text) is not None:
             reading.description = reading.action.line  # called by it, without the backticks
             reading.attachments = []
@@ -121,6 +128,16 @@ def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> R
     if not reading.description and isinstance(reading.action, ShellScript):
         reading.description = first_line(reading.action.text)
     return reading
+
+
+def _without_condition(text: Inline) -> Inline:
+    """The order in "If the disk is full, run `make clean`", where a directive has the condition.
+    Two conditions are one more than the directive can be."""
+    first = _CONDITION_FIRST.match(text.mask)
+    last = _CONDITION_LAST.search(text.mask, first.end() if first else 0)
+    if first is not None:
+        return text if last else text.slice(first.end())
+    return text.slice(0, last.start()) if last else text
 
 
 def bracketed_choices(text: Inline) -> list[str]:

@@ -155,7 +155,7 @@ class Lists:
         """An item with items: a task that comes before them, or a label that they keep."""
         reading = entry.reading
         said = reading.directives
-        guarded = not is_label_clean(text.mask)
+        guarded = not said.has_condition and not is_label_clean(text.mask)
         label = "" if is_task and not guarded else as_label(take_directives(text)[0])
         inside = context.within(label, guarded=guarded)
         numbering = entry.numbering

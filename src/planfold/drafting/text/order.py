@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Final, cast
 
 from planfold.drafting.text.commands import HttpRequest
+from planfold.drafting.text.joins import keep_joins, run_first_if
 from planfold.drafting.text.parts import Entry, Group, Numbering, Part
 from planfold.planner.tasks import Effect
 
@@ -31,11 +32,13 @@ class Order:
         self._shared: list[int | str] | list[int] | None = None
         self._judged: tuple[list[int], bool] = [], True
         self._links = 0
+        self._guarded: list[range] = []  # groups with a ``run_if``
         self._number(root)
         self._effects = list(accumulate(map(_has_effect, self.entries), initial=0))
         self._wire(root, [])
         for entry in self.entries:
             self._add_mentioned(entry)
+        keep_joins(self.entries, self._guarded)
 
     def rename(self, entry: Entry, target: str) -> str | None:
         """The id that ``$target`` means in ``entry``, or None when no task is called so."""
@@ -87,6 +90,9 @@ class Order:
         ordered = part.ordered if part.ordered is not None else self._has_effects(part.ids)
         last, waits = self._in_order(part, start) if ordered else self._beside(part, start)
         part.last = self._open(last, part)
+        if part.directives.run_if is not None:
+            self._guarded.append(part.ids)
+            run_first_if(self.entries, part.ids, part.directives.run_if)
         if unknown and part.ids:  # for the compiler to report, once
             first = self.entries[part.ids.start - 1]
             first.depends_on = [*first.depends_on, *unknown]

@@ -14,7 +14,7 @@ from planfold.drafting.text.bullets import (
 )
 from planfold.drafting.text.cases import alternative_names, alternatives
 from planfold.drafting.text.commands import is_question
-from planfold.drafting.text.directives import NONE, take_directives
+from planfold.drafting.text.directives import NONE, Directives, take_directives
 from planfold.drafting.text.flow import Flow, is_named_by_script
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import Reading, without_number
@@ -57,6 +57,12 @@ _FAQ: Final = re.compile(
     r"(?:when|why|what|how|who|where|\w+(?=\?))\b[^.?!]{0,200}\?\W*$", re.IGNORECASE
 )
 _TOP: Final = Context()
+
+
+def _unguarded(inside: Context, outer: Context, said: Directives) -> Context:
+    """The context of a section without the guard of its heading, if a directive has the
+    condition."""
+    return inside._replace(guarded=outer.guarded) if said.has_condition else inside
 
 
 def outline(blocks: list[Block], title: Heading | None, known_tools: Collection[str]) -> Outlined:
@@ -138,6 +144,7 @@ class _Document:
                     group.parts = [self._reader.entry(step)]
                     return group
                 inside = self._within(section, text, context, case=case)
+                inside = _unguarded(inside, context, group.directives)
                 if inside is context and _is_one_step(section, caption):
                     group.parts = [
                         self._reader.entry(self._ordered_step(section, caption, context))

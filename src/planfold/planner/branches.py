@@ -1,0 +1,81 @@
+"""Whether a task whose parents have ended runs: ``run_if``, the join after a branch, ``when``.
+
+The table in docs/howto/conditions.md lists every case; its cells are tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planfold.compaction.errors import compact_error_message
+from planfold.errors import ConfigurationError
+from planfold.planner.conditions import ConditionFault, holds
+from planfold.planner.events import TaskStatusUpdated
+from planfold.planner.references import Facts, ReferenceFault
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskStatus
+
+NOTHING_FAILED = "no task before it failed or was cancelled"
+NOTHING_RAN = "the tasks before it were skipped by their conditions"
+
+
+def did_not_complete(task: Task) -> bool:
+    """Whether ``run_if: failed`` below this task runs: it failed, was cancelled, or was skipped
+    because of such a task."""
+    status = task.status
+    if status is TaskStatus.Skipped:
+        return task.skip_reason in (None, "failure")
+    return status is TaskStatus.Failed or status is TaskStatus.Cancelled
+
+
+def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
+    """The end of a free task that does not run: skipped, or failed by its condition. None where it
+    runs, as do all in a plan without conditions, without ``run_if`` and without skipped tasks."""
+    spec = task.spec
+    parents = [state.tasks[i] for i in spec.depends_on]
+    if spec.run_if == "failed" and not any(map(did_not_complete, parents)):
+        return not_needed(task.id, NOTHING_FAILED)
+    none_ran = parents and all(parent.status is TaskStatus.Skipped for parent in parents)
+    if spec.run_if == "completed" and none_ran:
+        return not_needed(task.id, NOTHING_RAN)
+    if spec.when is None:
+        return None
+    try:
+        holds_now, values = holds(spec.when, results_of(state), facts_of(state))
+    except (ConditionFault, ConfigurationError) as fault:
+        error = compact_error_message(f"when: {fault}", state.config.error_char_limit)
+        return TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
+    if holds_now:
+        return None
+    said = f" ({values})" if values else ""
+    error = compact_error_message(
+        f"its condition is false: {spec.when}{said}", state.config.error_char_limit
+    )
+    return not_needed(task.id, error)
+
+
+def not_needed(task_id: int, why: str) -> TaskStatusUpdated:
+    return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=why, skip_reason="condition")
+
+
+def results_of(state: PlannerState) -> Callable[[int], object]:
+    """The results that references of a task are resolved with."""
+
+    def result(task_id: int) -> object:
+        task = state.tasks[task_id]
+        if task.status is not TaskStatus.Completed:
+            why = f"task {task_id} is {task.status.value} and has no result"
+            raise ReferenceFault(f"${task_id}", why)
+        return task.result
+
+    return result
+
+
+def facts_of(state: PlannerState) -> Callable[[int], Facts]:
+    """What ``:status`` and ``:error`` are."""
+
+    def facts(task_id: int) -> Facts:
+        task = state.tasks[task_id]
+        return Facts(task.status.value, task.error)
+
+    return facts
