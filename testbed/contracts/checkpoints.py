@@ -28,6 +28,29 @@ class CheckpointsContract(Contract):
         assert await store.head("absent") is None
         assert await store.heads("absent") == []
 
+    async def test_heads_are_read_a_page_at_a_time_newest_first(self, backend: Backend) -> None:
+        store = await backend.open()
+        for number in range(7):
+            parity = "odd" if number % 2 else "even"
+            made = decision(
+                Counted(number),
+                to=f"n{number // 2}{number}",
+                head={"status": parity, "questions": number // 5},
+            )
+            await store.append(made)
+        await store.append(decision(Counted(9), to="x", stream="other"))
+        newest_first = (await store.heads("note"))[::-1]
+        for status in (None, "odd", "even", "absent"):
+            wanted = [h for h in newest_first if status in (None, h.head["status"])]
+            found, before = [], None
+            while page := await store.heads_page("note", limit=2, before=before, status=status):
+                assert len(page) <= 2
+                found += page
+                before = (page[-1].created_at, page[-1].aggregate_id)
+            assert found == wanted, status
+        asking = await store.heads_page("note", limit=9, asking=True)
+        assert asking == newest_first[:2]
+
     async def test_streams_that_wait_come_the_earliest_first(self, store: EventStore) -> None:
         for name, at in (("late", 3.0), ("never", None), ("soon", 9.0), ("first", 1.0)):
             await store.append(decision(Counted(1), to=name, due_at=at))

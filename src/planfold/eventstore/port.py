@@ -216,6 +216,20 @@ class EventStore(Protocol):
         """The heads of all streams of a kind, oldest first."""
         ...
 
+    async def heads_page(
+        self,
+        stream_id: str,
+        *,
+        limit: int,
+        before: tuple[float, str] | None = None,
+        status: str | None = None,
+        asking: bool = False,
+    ) -> list[StreamHead]:
+        """The heads of streams of a kind, newest first: at most ``limit``, those that began before
+        the one with this ``created_at`` and id, with this ``status`` in ``head``; those ``asking``
+        have a number of ``questions`` in it."""
+        ...
+
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:
         """The metadata of a stream's first event, or None where there is none."""
         ...

@@ -58,16 +58,21 @@ class Dispatcher:
         origin: Metadata | None = None,
         basis: Basis = LOG,
         patient: bool = False,
+        request_hash: str = "",
+        expected_version: int | None = None,
     ) -> list[Any]:
         """Decide ``command``; returns its own events once they are durable.
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
-        yields nothing. Workers give the metadata of their reports (``origin``), the commit that
+        yields nothing. What counts as the same is decided by ``request_hash``, where it is given.
+        With an ``expected_version`` the command is refused when the stream is at another one.
+        Workers give the metadata of their reports (``origin``), the commit that
         dispatched the attempt (``basis``), and whether it may wait for more (``patient``).
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
-            Conflict: the command id was used for another command.
+            Conflict: the command id was used for another command (its topic is "command id"), or
+                the stream is at another version ("version").
             LeaseLost: the fence does not hold.
             CorruptLog: the stream cannot be read by this version.
             Transient: the store cannot write at present.
@@ -77,9 +82,10 @@ class Dispatcher:
         letter = Letter(
             command,
             command_id,
-            body_hash(aggregate_id, command) if idempotent else "",
+            (request_hash or body_hash(aggregate_id, command)) if idempotent else "",
             origin or Metadata(correlation_id, extra=extra or {}),
             origin is None,
+            expected_version,
             answer=asyncio.get_running_loop().create_future(),
             fence=fence,
             basis=basis,

@@ -248,6 +248,13 @@ SELECT version FROM planfold.streams WHERE aggregate_id = $1
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE stream_id = $1 ORDER BY created_at, aggregate_id
+-- name: heads_page
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM planfold.streams
+WHERE stream_id = $1 AND (created_at, aggregate_id) < ($2, $3)
+  AND ($4::text IS NULL OR head::json ->> 'status' = $4)
+  AND (NOT $5::boolean OR (head::json ->> 'questions')::integer > 0)
+ORDER BY created_at DESC, aggregate_id DESC LIMIT $6
 -- name: head
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id = $1

@@ -185,6 +185,20 @@ class PostgresStore:
         """All streams of one kind, oldest first."""
         return [head_of(row) for row in await self._readers.rows("heads", stream_id)]
 
+    async def heads_page(
+        self,
+        stream_id: str,
+        *,
+        limit: int,
+        before: tuple[float, str] | None = None,
+        status: str | None = None,
+        asking: bool = False,
+    ) -> list[StreamHead]:
+        """See :meth:`EventStore.heads_page`."""
+        began, aggregate_id = before or (float("inf"), "")
+        bindings = (stream_id, began, aggregate_id, status, asking, limit)
+        return [head_of(row) for row in await self._readers.rows("heads_page", *bindings)]
+
     async def head(self, aggregate_id: str) -> StreamHead | None:
         row = await self._readers.row("head", aggregate_id)
         return None if row is None else head_of(row)

@@ -160,6 +160,13 @@ SELECT ifnull((SELECT version FROM streams WHERE aggregate_id = ?1), 0),
 -- name: heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE stream_id = ? ORDER BY created_at, rowid
+-- name: heads_page
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM streams
+WHERE stream_id = ?1 AND (created_at, aggregate_id) < (?2, ?3)
+  AND (?4 IS NULL OR head ->> 'status' = ?4)
+  AND (NOT ?5 OR head ->> 'questions' > 0)
+ORDER BY created_at DESC, aggregate_id DESC LIMIT ?6
 -- name: head
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id = ?

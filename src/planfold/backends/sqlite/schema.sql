@@ -35,6 +35,7 @@ CREATE TABLE streams (
     turn         INTEGER NOT NULL DEFAULT 0  -- the last one that a row of the queue got, see turns.py
 );
 CREATE INDEX streams_due ON streams (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX streams_by_kind ON streams (stream_id, created_at, aggregate_id);
 
 CREATE TABLE task_queue (
     id           INTEGER PRIMARY KEY,

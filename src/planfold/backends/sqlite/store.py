@@ -227,6 +227,20 @@ class SqliteStore:
         """All streams of one kind, oldest first."""
         return [head_of(row) for row in self._reader.rows("heads", (stream_id,))]
 
+    async def heads_page(
+        self,
+        stream_id: str,
+        *,
+        limit: int,
+        before: tuple[float, str] | None = None,
+        status: str | None = None,
+        asking: bool = False,
+    ) -> list[StreamHead]:
+        """See :meth:`EventStore.heads_page`."""
+        began, aggregate_id = before or (float("inf"), "")
+        bindings = (stream_id, began, aggregate_id, status, asking, limit)
+        return [head_of(row) for row in self._reader.rows("heads_page", bindings)]
+
     async def head(self, aggregate_id: str) -> StreamHead | None:
         rows = self._reader.rows("head", (aggregate_id,))
         return head_of(rows[0]) if rows else None

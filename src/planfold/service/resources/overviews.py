@@ -1,0 +1,68 @@
+"""What spans all plans: open questions, figures, events, and the schema of drafts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from planfold.drafting.schema import plan_schema
+from planfold.errors import CorruptLog, NotFound
+from planfold.readmodels.statistics import Figures, figures_json
+from planfold.service import messages as m
+from planfold.service.answers import Reply
+from planfold.service.events import EventStream, begin_stream
+from planfold.service.paging import cursor_of, read_cursor
+
+if TYPE_CHECKING:
+    from planfold.service.requests import Call
+
+
+async def questions(call: Call) -> Reply:
+    app, query = call.service.app, call.query
+    heads = await app.store.heads_page(
+        "plan", limit=query.limit, before=read_cursor(query.before), asking=True
+    )
+    found: list[m.OpenQuestion] = []
+    for head in heads:
+        try:
+            state = (await app.planner(head.aggregate_id)).state
+        except (CorruptLog, NotFound):  # the latter: archived since
+            continue
+        for question in state.questions.values():
+            label = state.tasks[question.task_id].spec.label
+            found.append(
+                m.OpenQuestion(
+                    plan_id=head.aggregate_id,
+                    title=state.title,
+                    task=label or str(question.task_id),
+                    question=question,
+                )
+            )
+    return Reply(value=m.QuestionPage(questions=found, next=cursor_of(heads, query.limit)))
+
+
+async def stats(call: Call) -> Reply:
+    statistics = call.service.statistics
+    checkpoint = await statistics.load()
+    figures = statistics.figures().get("", Figures())
+    answer = m.StatisticsAnswer(
+        figures=figures_json(figures),
+        unreadable=sorted(statistics.unreadable),
+        position=checkpoint.position if checkpoint else 0,
+    )
+    return Reply(value=answer)
+
+
+async def schema(call: Call) -> Reply:
+    return Reply(value=plan_schema())
+
+
+async def events(call: Call) -> Reply | EventStream:
+    return await begin_stream(call) or Reply(status=204)
+
+
+FUNCTIONS: Final[dict[str, Any]] = {
+    "questions": questions,
+    "stats": stats,
+    "schema": schema,
+    "events": events,
+}
