@@ -94,6 +94,8 @@ async def submit(call: Call) -> Reply:
     """Begin a plan. Without an id of its own, its id is made from the key, so that a repetition
     names the same plan."""
     body, approver = call.body, _approver(call)
+    if body.plan_id is not None and body.plan_id.endswith("\n"):  # $ allows it
+        raise refusal(422, "plan-id", "plan_id holds a line break; remove it")
     made = hashlib.blake2b(call.key.encode(), digest_size=8).hexdigest()
     plan_id = body.plan_id or f"plan-{made}"
     config = call.service.app.planner_config(max_parallel=body.max_parallel)
