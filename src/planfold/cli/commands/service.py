@@ -114,7 +114,7 @@ async def _serve(
                 await stack.enter_async_context(at_work(worker, stop, drain_s=drain_s))
             served = await stack.enter_async_context(serving(app, binding, worker=worker))
             await _until_stopped(app, served, stop)
-        click.echo("stopped")
+        say("stopped")
     return INTERRUPTED if stop.signal is signal.SIGINT else COMPLETED
 
 
@@ -143,10 +143,10 @@ async def _until_stopped(app: App, served: Listening, stop: Stop) -> None:
     write_runtime_file(path, runtime)
     try:
         where = clean(database_shown(app.settings))
-        click.echo(f"planfold serves {where} at {served.address}; Ctrl-C stops it")
-        click.echo(f"local programs find a token in {clean(str(path))}")
+        say(f"planfold serves {where} at {served.address}; Ctrl-C stops it")
+        say(f"local programs find a token in {clean(str(path))}")
         await stop.asked.wait()
-        click.echo("stopping")
+        say("stopping")
     finally:
         present = read_runtime_file(path)
         if present is not None and present.pid == os.getpid():
