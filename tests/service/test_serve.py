@@ -60,7 +60,7 @@ def statuses(http: httpx2.Client) -> dict[str, str]:
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("kills", [3])
+@pytest.mark.parametrize("kills", [2])
 def test_what_was_accepted_is_there_after_kill_9(
     each_database: str, tmp_path: Path, kills: int
 ) -> None:
