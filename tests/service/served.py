@@ -18,6 +18,7 @@ from planfold.service.credentials import Credentials
 from planfold.service.server import Binding, serving
 from planfold.service.service import Service, ServiceLimits
 
+ANYWHERE = Binding()
 HASTY = ServiceLimits(heartbeat_s=0.05, write_s=20.0, rate=1e6, burst=1e6)
 PATIENCE_S = 30.0
 
@@ -60,7 +61,7 @@ class Served:
 
 @asynccontextmanager
 async def serve(
-    database: str, *, work: bool = True, limits: ServiceLimits = HASTY, binding: Binding = Binding()
+    database: str, *, work: bool = True, limits: ServiceLimits = HASTY, binding: Binding = ANYWHERE
 ) -> AsyncIterator[Served]:
     async with planfold.open_app(database) as app:
         worker = app.worker() if work else None

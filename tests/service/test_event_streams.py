@@ -204,8 +204,7 @@ async def test_a_client_that_hardly_reads_is_dropped_and_the_others_get_theirs(
                 await served.app.submit(draft)
                 sent += 1
                 largest = max(largest, largest_buffer())
-            while len(got) < sent:
-                await asyncio.sleep(0.005)  # noqa: ASYNC110 - a list sets no event
+            await until(lambda: len(got) >= sent)
         reading.cancel()
         sipping.cancel()
         assert served.service.dropped == 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +22,6 @@ from schemathesis.specs.openapi.checks import (
 )
 from served import serve
 
-import msgspec
 from planfold.service import resources
 from planfold.service.messages import Problem
 from planfold.service.openapi import document, statuses_of
@@ -45,7 +45,9 @@ def names(route: Route) -> str:
 def test_every_route_has_a_function_and_an_operation() -> None:
     assert {route.name for route in ROUTES} == set(resources.FUNCTIONS)
     operations = [
-        operation["operationId"] for path in document()["paths"].values() for operation in path.values()
+        operation["operationId"]
+        for path in document()["paths"].values()
+        for operation in path.values()
     ]
     assert sorted(operations) == sorted(route.name for route in ROUTES)
 
@@ -71,10 +73,14 @@ def test_the_schemas_are_valid_and_complete() -> None:
     text = msgspec.json.encode(document()).decode()
     components = document()["components"]["schemas"]
     for name, schema in components.items():
-        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema)
+        jsonschema_rs.meta.validate(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+        )
         assert f'"#/components/schemas/{name}"' in text or name.endswith("Query"), name
     assert set(Problem.__struct_fields__) == set(components["Problem"]["properties"])
-    assert all(status in TITLES or status in (204, 304) for r in ROUTES for status in statuses_of(r))
+    assert all(
+        status in TITLES or status in (204, 304) for r in ROUTES for status in statuses_of(r)
+    )
 
 
 # --- requests made from the document -----------------------------------------------------------

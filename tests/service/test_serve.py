@@ -135,7 +135,9 @@ def test_sigterm_ends_streams_and_lets_tasks_end(each_database: str, tmp_path: P
         client(runtime) as http,
     ):
         go = tmp_path / "go"
-        waits = f"1. Run `sh -c 'touch {tmp_path}/began; while ! test -e {go}; do sleep 0.02; done'`"
+        waits = (
+            f"1. Run `sh -c 'touch {tmp_path}/began; while ! test -e {go}; do sleep 0.02; done'`"
+        )
         plan_id = submit(http, "k", waits).json()["plan_id"]
         wait_until((tmp_path / "began").exists, "the task runs")
         with http.stream("GET", f"/v1/plans/{plan_id}/events") as events:
@@ -302,5 +304,3 @@ def test_an_idle_connection_does_not_delay_the_end(tmp_path: Path) -> None:
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
             assert stopped(process) == (0, "")
-
-

@@ -199,7 +199,7 @@ async def test_by_comes_from_the_token(each_database: str) -> None:
         approved = next(event for event in log if event["event_type"] == "PlanApproved")
         assert approved["data"]["by"] == "bob"
         asked = [e for e in log if e["metadata"]["extra"]]
-        assert [e["metadata"]["extra"]["by"] for e in asked][0] == "bob"
+        assert next(e["metadata"]["extra"]["by"] for e in asked) == "bob"
         assert asked[-1]["metadata"]["extra"]["by"] == "write"
         assert len(asked[-1]["metadata"]["extra"]["token"]) == 16
 

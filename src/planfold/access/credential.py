@@ -16,6 +16,7 @@ from planfold.errors import CommandRejected
 from planfold.handler import Handler, Outlook
 
 CredentialKind = Literal["token", "session", "launch_code"]
+STREAM: Final = "credential"  # the kind of these streams; exports leave them out
 NAME_CHARS: Final = 100
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from planfold.service.service import Service
 
 READ_S: Final = 20.0  # for a whole body
-DISCARDED: Final = 4 * 1024 * 1024  # bytes too many that are read, so that the client gets an answer
+DISCARDED: Final = (
+    4 * 1024 * 1024
+)  # bytes too many that are read, so that the client gets an answer
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 
