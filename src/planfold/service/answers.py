@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from planfold.service.problems import Refused
 
 
-class Reply(msgspec.Struct, kw_only=True):
+class ServiceReply(msgspec.Struct, kw_only=True):
     """What a function of a route answers. ``version`` becomes the ``ETag``; ``text`` replaces the
     JSON of ``value``."""
 

@@ -25,7 +25,7 @@ from planfold.runtime.plan_reader import ENDED
 from planfold.service.problems import refusal
 
 if TYPE_CHECKING:
-    from planfold.service.requests import Call
+    from planfold.service.requests import ServiceCall
 
 SEND_BUFFER: Final = 65_536  # bytes that the system buffers for one stream
 RETRY_MS: Final = 1_000  # after which a browser connects again
@@ -36,7 +36,7 @@ _HEADERS: Final = [
 ]
 
 
-async def begin_stream(call: Call, plan_id: str | None = None) -> EventStream | None:
+async def begin_stream(call: ServiceCall, plan_id: str | None = None) -> EventStream | None:
     """The stream that a request asks for; None where its plan has ended and all was sent. Raises
     Refused, NotFound."""
     app, after = call.service.app, _after(call)
@@ -51,7 +51,7 @@ async def begin_stream(call: Call, plan_id: str | None = None) -> EventStream | 
     return EventStream(call, query, after, ended=ended)
 
 
-def _after(call: Call) -> int:
+def _after(call: ServiceCall) -> int:
     given = call.request.headers.get("last-event-id")
     if not given:
         return int(call.query.after)
@@ -64,7 +64,7 @@ class EventStream:
     """Answers one request. Ends when the client leaves, the credential ends, the service stops or
     the plan has ended; a client then connects again and gets 401, 503 or 204."""
 
-    def __init__(self, call: Call, query: Query, after: int, *, ended: bool = False) -> None:
+    def __init__(self, call: ServiceCall, query: Query, after: int, *, ended: bool = False) -> None:
         self._call = call
         self._query = query
         self._after = after

@@ -145,7 +145,7 @@ def _try_again(response: Response) -> bool:
 
 
 def error_of(status: int, body: bytes) -> PlanfoldError:
-    """The error of the library that a problem document stands for."""
+    """The error of the library for a problem document."""
     try:
         problem = msgspec.json.decode(body, type=m.Problem)
     except msgspec.DecodeError:

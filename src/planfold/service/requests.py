@@ -1,4 +1,4 @@
-"""``Call``: one request that passed authentication, with its parts checked.
+"""``ServiceCall``: one request that passed authentication, with its parts checked.
 
 Writes carry an ``Idempotency-Key``, which becomes the id of the command. What counts as the same
 request is its path, its body and its sender: the hash of these is recorded with the command, so a
@@ -32,7 +32,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 
 
-class Call(msgspec.Struct, kw_only=True):
+class ServiceCall(msgspec.Struct, kw_only=True):
     """``key`` is the id of the command, ``digest`` what identifies the request under it;
     ``expected_version`` is that of ``If-Match``."""
 
@@ -64,9 +64,9 @@ class Call(msgspec.Struct, kw_only=True):
 
 async def read_call(
     service: Service, route: Route, request: Request, principal: Principal | None
-) -> Call:
+) -> ServiceCall:
     """Check all parts of a request. Raises Refused."""
-    call = Call(service=service, route=route, request=request, principal=principal)
+    call = ServiceCall(service=service, route=route, request=request, principal=principal)
     if route.keyed:
         call.key = _key_of(request)
         call.expected_version = _version_of(request)

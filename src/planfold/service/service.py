@@ -23,17 +23,17 @@ from planfold.errors import PlanfoldError
 from planfold.runtime.plan_reader import statistics_of
 from planfold.runtime.worker import Worker
 from planfold.service import resources
-from planfold.service.answers import Reply, send_problem
+from planfold.service.answers import ServiceReply, send_problem
 from planfold.service.credentials import Credentials, Principal
 from planfold.service.events import EventStream
 from planfold.service.limits import Places, RateLimit
 from planfold.service.perimeter import SAFE_METHODS, Names, Perimeter
 from planfold.service.problems import TITLES, Refused, refusal, refusal_of
-from planfold.service.requests import Call, read_call
+from planfold.service.requests import ServiceCall, read_call
 from planfold.service.routes import ROUTES, Route
 
 _log = logging.getLogger("planfold")
-Function = Callable[[Call], Awaitable[Reply | EventStream]]
+Function = Callable[[ServiceCall], Awaitable[ServiceReply | EventStream]]
 
 
 class ServiceLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +158,7 @@ class _Endpoint:
                 _log.error("%s: %s", self._route.name, fault)
             await send_problem(found, scope, receive, send)
 
-    async def _reply(self, request: Request, scope: AsgiScope) -> Reply | EventStream:
+    async def _reply(self, request: Request, scope: AsgiScope) -> ServiceReply | EventStream:
         service, route = self._service, self._route
         principal = await service.principal(request)
         service.admit(principal.token_id if principal else f"address {scope['address']}")
@@ -171,7 +171,7 @@ class _Endpoint:
             )
         if principal is not None:
             scope["by"] = f"{ascii(principal.name)[1:-1]}/{principal.token_id}"
-        call = Call(service=service, route=route, request=request, principal=principal)
+        call = ServiceCall(service=service, route=route, request=request, principal=principal)
         if not route.public and route.scope is not None:
             call.require(route.scope)
         if route.plan:
@@ -181,7 +181,7 @@ class _Endpoint:
             return await self._function(call)
         return await self._once(call)
 
-    async def _once(self, call: Call) -> Reply | EventStream:
+    async def _once(self, call: ServiceCall) -> ServiceReply | EventStream:
         """Carry out a write under its key, or answer a repetition."""
         service = self._service
         if call.key in service.in_progress:
@@ -201,7 +201,7 @@ class _Endpoint:
             service.in_progress.discard(call.key)
 
 
-async def _check_plan(call: Call) -> None:
+async def _check_plan(call: ServiceCall) -> None:
     """Raises Refused or NotFound where the path names no plan."""
     plan_id = call.plan_id
     if "\0" in plan_id or not plan_id.isprintable():

@@ -19,18 +19,18 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.inputs import recordable_command
 from planfold.service import messages as m
-from planfold.service.answers import Reply
+from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal
 
 if TYPE_CHECKING:
-    from planfold.service.requests import Call
+    from planfold.service.requests import ServiceCall
 
 
 class CallDecisions(PlanDecisions):
     """Decisions under the key of a request. The events say whose token it was: ``by`` and
     ``token`` in their metadata."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ServiceCall) -> None:
         super().__init__(call.service.app.store, call.service.app.dispatcher)
         self._call = call
 
@@ -55,7 +55,7 @@ class CallDecisions(PlanDecisions):
         await self._send(plan_id, command)
 
 
-async def receipt(call: Call, plan_id: str) -> Reply:
+async def receipt(call: ServiceCall, plan_id: str) -> ServiceReply:
     """The plan as it is now, in short."""
     state = (await call.service.app.planner(plan_id)).state
     answer = m.Receipt(
@@ -64,10 +64,10 @@ async def receipt(call: Call, plan_id: str) -> Reply:
         status=state.status,
         revision_hash=state.revision_hash,
     )
-    return Reply(value=answer, version=state.version)
+    return ServiceReply(value=answer, version=state.version)
 
 
-async def drafted(call: Call, text: str | None, draft: PlanDraft | None) -> PlanDraft:
+async def drafted(call: ServiceCall, text: str | None, draft: PlanDraft | None) -> PlanDraft:
     """The draft that a request holds. Raises Refused, InvalidPlan."""
     if (text is None) == (draft is None):
         raise refusal(422, "plan", "give exactly one of text and draft")
@@ -76,21 +76,21 @@ async def drafted(call: Call, text: str | None, draft: PlanDraft | None) -> Plan
     return await asyncio.to_thread(call.service.app.draft, text or "")
 
 
-async def compiled(call: Call, draft: PlanDraft) -> tuple[TaskSpec, ...]:
+async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
     """The checked tasks of a draft. Raises InvalidPlan."""
     from planfold.drafting.compiler import compile_plan
 
     return await asyncio.to_thread(compile_plan, draft, call.service.app.executors.toolbox)
 
 
-def _approver(call: Call) -> str | None:
+def _approver(call: ServiceCall) -> str | None:
     if not call.body.approve:
         return None
     call.require(Scope.Approve)
     return call.holder.name
 
 
-async def submit(call: Call) -> Reply:
+async def submit(call: ServiceCall) -> ServiceReply:
     """Begin a plan. Without an id of its own, its id is made from the key, so that a repetition
     names the same plan."""
     body, approver = call.body, _approver(call)
@@ -117,7 +117,7 @@ async def submit(call: Call) -> Reply:
     return await receipt(call, plan_id)
 
 
-async def revise(call: Call) -> Reply:
+async def revise(call: ServiceCall) -> ServiceReply:
     from planfold.drafting.revision import compile_revision
 
     app, approver = call.service.app, _approver(call)
@@ -128,18 +128,18 @@ async def revise(call: Call) -> Reply:
     return await receipt(call, call.plan_id)
 
 
-async def approve(call: Call) -> Reply:
+async def approve(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).approve(call.plan_id, call.body.revision_hash, by=call.holder.name)
     return await receipt(call, call.plan_id)
 
 
-async def reject(call: Call) -> Reply:
+async def reject(call: ServiceCall) -> ServiceReply:
     decide = CallDecisions(call)
     await decide.reject(call.plan_id, reason=call.body.reason, by=call.holder.name)
     return await receipt(call, call.plan_id)
 
 
-async def answer(call: Call) -> Reply:
+async def answer(call: ServiceCall) -> ServiceReply:
     given, result = call.body, call.body.result
     await CallDecisions(call).answer(
         call.plan_id,
@@ -152,13 +152,13 @@ async def answer(call: Call) -> Reply:
     return await receipt(call, call.plan_id)
 
 
-async def change_answer(call: Call) -> Reply:
+async def change_answer(call: ServiceCall) -> ServiceReply:
     decide, given = CallDecisions(call), call.body
     await decide.change_answer(call.plan_id, given.task, given.answer, by=call.holder.name)
     return await receipt(call, call.plan_id)
 
 
-async def cancel(call: Call) -> Reply:
+async def cancel(call: ServiceCall) -> ServiceReply:
     given = call.body
     if given.subtree and given.task is None:
         raise refusal(422, "subtree", "subtree needs a task")
@@ -167,17 +167,17 @@ async def cancel(call: Call) -> Reply:
     return await receipt(call, call.plan_id)
 
 
-async def retry(call: Call) -> Reply:
+async def retry(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).retry(call.plan_id, call.body.task)
     return await receipt(call, call.plan_id)
 
 
-async def replan(call: Call) -> Reply:
+async def replan(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).replan(call.plan_id, call.body.reason)
     return await receipt(call, call.plan_id)
 
 
-async def budget(call: Call) -> Reply:
+async def budget(call: ServiceCall) -> ServiceReply:
     decide = CallDecisions(call)
     await decide.add_budget(call.plan_id, call.body.budget, by=call.holder.name)
     return await receipt(call, call.plan_id)

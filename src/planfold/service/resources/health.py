@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planfold.errors import PlanfoldError
 from planfold.service import messages as m
-from planfold.service.answers import Reply
+from planfold.service.answers import ServiceReply
 
 if TYPE_CHECKING:
-    from planfold.service.requests import Call
+    from planfold.service.requests import ServiceCall
 
 PATIENCE_S: Final = 2.0
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
-async def live(call: Call) -> Reply:
-    return Reply(text="ok\n", media_type=_TEXT)
+async def live(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(text="ok\n", media_type=_TEXT)
 
 
-async def ready(call: Call) -> Reply:
+async def ready(call: ServiceCall) -> ServiceReply:
     reasons = []
     if call.service.stopping.is_set():
         reasons.append("the service is stopping")
@@ -33,21 +33,23 @@ async def ready(call: Call) -> Reply:
         reasons.append(str(fault))
     shown = reasons if call.principal is not None else []
     answer = m.Readiness(ready=not reasons, reasons=shown)
-    return Reply(value=answer, status=503 if reasons else 200)
+    return ServiceReply(value=answer, status=503 if reasons else 200)
 
 
-async def metrics(call: Call) -> Reply:
+async def metrics(call: ServiceCall) -> ServiceReply:
     from planfold.runtime.metrics import exposition, metrics_of
 
     service = call.service
     found = await metrics_of(service.app.store, service.worker, service.statistics)
-    return Reply(text=exposition(found), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return ServiceReply(
+        text=exposition(found), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
-async def openapi(call: Call) -> Reply:
+async def openapi(call: ServiceCall) -> ServiceReply:
     from planfold.service.openapi import document
 
-    return Reply(value=document())
+    return ServiceReply(value=document())
 
 
 FUNCTIONS: Final[dict[str, Any]] = {

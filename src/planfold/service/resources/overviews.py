@@ -8,15 +8,15 @@ from planfold.drafting.schema import plan_schema
 from planfold.errors import CorruptLog, NotFound
 from planfold.readmodels.statistics import Figures, figures_json
 from planfold.service import messages as m
-from planfold.service.answers import Reply
+from planfold.service.answers import ServiceReply
 from planfold.service.events import EventStream, begin_stream
 from planfold.service.paging import cursor_of, read_cursor
 
 if TYPE_CHECKING:
-    from planfold.service.requests import Call
+    from planfold.service.requests import ServiceCall
 
 
-async def questions(call: Call) -> Reply:
+async def questions(call: ServiceCall) -> ServiceReply:
     app, query = call.service.app, call.query
     heads = await app.store.heads_page(
         "plan", limit=query.limit, before=read_cursor(query.before), asking=True
@@ -37,10 +37,10 @@ async def questions(call: Call) -> Reply:
                     question=question,
                 )
             )
-    return Reply(value=m.QuestionPage(questions=found, next=cursor_of(heads, query.limit)))
+    return ServiceReply(value=m.QuestionPage(questions=found, next=cursor_of(heads, query.limit)))
 
 
-async def stats(call: Call) -> Reply:
+async def stats(call: ServiceCall) -> ServiceReply:
     statistics = call.service.statistics
     checkpoint = await statistics.load()
     figures = statistics.figures().get("", Figures())
@@ -49,15 +49,15 @@ async def stats(call: Call) -> Reply:
         unreadable=sorted(statistics.unreadable),
         position=checkpoint.position if checkpoint else 0,
     )
-    return Reply(value=answer)
+    return ServiceReply(value=answer)
 
 
-async def schema(call: Call) -> Reply:
-    return Reply(value=plan_schema())
+async def schema(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=plan_schema())
 
 
-async def events(call: Call) -> Reply | EventStream:
-    return await begin_stream(call) or Reply(status=204)
+async def events(call: ServiceCall) -> ServiceReply | EventStream:
+    return await begin_stream(call) or ServiceReply(status=204)
 
 
 FUNCTIONS: Final[dict[str, Any]] = {

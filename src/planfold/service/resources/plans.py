@@ -9,16 +9,16 @@ from planfold.planner.structure import critical_path, waves
 from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
 from planfold.service import messages as m
-from planfold.service.answers import Reply
+from planfold.service.answers import ServiceReply
 from planfold.service.events import EventStream, begin_stream
 from planfold.service.paging import cursor_of, entry_of, read_cursor
 from planfold.service.resources.decisions import compiled, drafted
 
 if TYPE_CHECKING:
-    from planfold.service.requests import Call
+    from planfold.service.requests import ServiceCall
 
 
-async def preview(call: Call) -> Reply:
+async def preview(call: ServiceCall) -> ServiceReply:
     draft = await drafted(call, call.body.text, call.body.draft)
     tasks = await compiled(call, draft)
     graph = graph_of(tasks)
@@ -31,10 +31,10 @@ async def preview(call: Call) -> Reply:
         tools=sorted({spec.tool.name for spec in tasks if spec.tool is not None}),
         notes=draft.notes,
     )
-    return Reply(value=answer)
+    return ServiceReply(value=answer)
 
 
-async def plans(call: Call) -> Reply:
+async def plans(call: ServiceCall) -> ServiceReply:
     query = call.query
     heads = await call.service.app.store.heads_page(
         "plan",
@@ -43,18 +43,18 @@ async def plans(call: Call) -> Reply:
         status=query.status.value if query.status else None,
     )
     page = m.PlanPage(plans=[entry_of(head) for head in heads], next=cursor_of(heads, query.limit))
-    return Reply(value=page)
+    return ServiceReply(value=page)
 
 
-async def plan(call: Call) -> Reply:
+async def plan(call: ServiceCall) -> ServiceReply:
     view = await call.service.app.view(call.plan_id, at=call.query.version)
     known = call.request.headers.get("if-none-match", "")
     if f'"{view.version}"' in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
-        return Reply(status=304, version=view.version)
-    return Reply(value=view, version=view.version)
+        return ServiceReply(status=304, version=view.version)
+    return ServiceReply(value=view, version=view.version)
 
 
-async def log(call: Call) -> Reply:
+async def log(call: ServiceCall) -> ServiceReply:
     store, limit = call.service.app.store, call.query.limit
     query = Query(aggregate_id=call.plan_id)
     found = await store.read(query, after=call.query.after, limit=limit)
@@ -62,19 +62,19 @@ async def log(call: Call) -> Reply:
         "events": [envelope_json(envelope) for envelope in found],
         "next": found[-1].position if len(found) == limit else None,
     }
-    return Reply(value=page)
+    return ServiceReply(value=page)
 
 
-async def plan_events(call: Call) -> Reply | EventStream:
-    return await begin_stream(call, call.plan_id) or Reply(status=204)
+async def plan_events(call: ServiceCall) -> ServiceReply | EventStream:
+    return await begin_stream(call, call.plan_id) or ServiceReply(status=204)
 
 
-async def why(call: Call) -> Reply:
-    return Reply(value=await call.service.app.why(call.plan_id, call.query.task))
+async def why(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await call.service.app.why(call.plan_id, call.query.task))
 
 
-async def time(call: Call) -> Reply:
-    return Reply(value=await call.service.app.ledger(call.plan_id))
+async def time(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await call.service.app.ledger(call.plan_id))
 
 
 FUNCTIONS: Final[dict[str, Any]] = {
