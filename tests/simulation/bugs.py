@@ -62,11 +62,13 @@ def _() -> Any:
 
 @planted("early keyed and once")
 def _() -> Any:
-    def begin(reservation: Reservation, basis: Any) -> None:
-        early, reservation.waiting = reservation.waiting, []
-        reservation._grant(early, basis)
+    right = Reservation.__init__
 
-    return patch.object(Reservation, "begin", begin)
+    def init(reservation: Reservation, *about: Any) -> None:
+        right(reservation, *about)
+        reservation.early, reservation.waiting = [*reservation.early, *reservation.waiting], []
+
+    return patch.object(Reservation, "__init__", init)
 
 
 @planted("void report accepted")

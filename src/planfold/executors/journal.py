@@ -80,9 +80,7 @@ class Journal:
             return self._steps[key]
         async with self._locks.setdefault(key, asyncio.Lock()):
             if key not in self._steps:
-                value = self._recordable(key, await _call(function))
-                await self.report(StepCompleted(key, value))
-                self._steps[key] = value
+                await self._record(key, self._recordable(key, await _call(function)))
             return self._steps[key]
 
     async def paid(
@@ -104,9 +102,8 @@ class Journal:
             except (Exception, Asking) as fault:
                 await self._abandon(key, fault)
                 raise
-            await self.report(StepCompleted(key, value, spent))
+            await self._record(key, value, spent)
             self._begun.discard(key)
-            self._steps[key] = value
             return value
 
     async def _begin(self, begun: StepBegun) -> None:
@@ -129,8 +126,10 @@ class Journal:
     async def claim(self, key: str, value: Any) -> None:
         """Record a step before its effect. Raises LeaseLost where the log refuses it because the
         attempt has ended: then the effect must not happen."""
-        key = self._prefix + key
-        _require_logged(await self.report(StepCompleted(key, value)))
+        await self._record(self._prefix + key, value)
+
+    async def _record(self, key: str, value: Any, spent: Spend | None = None) -> None:
+        _require_logged(await self.report(StepCompleted(key, value, spent)))
         self._steps[key] = value
 
     def ask(self, key: str, question: NeedsClarification) -> str:

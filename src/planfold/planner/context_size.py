@@ -26,7 +26,9 @@ def remember_result(state: PlannerState, task: Task, result: Any) -> None:
     if spec.kind is QUESTION:
         state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
         return
-    tokens = text_tokens(result) if type(result) is str else estimate_tokens(result)
+    tokens = 0
+    if result is not None:
+        tokens = text_tokens(result) if type(result) is str else estimate_tokens(result)
     state.uncompacted.append(spec.id)
     state.context_tokens += tokens
     state.fresh_tokens += LINE_TOKENS + text_tokens(spec.description) + tokens

@@ -50,6 +50,7 @@ class Schedule:
         self._tasks = tasks
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
+        self._lanes: dict[int, str] = {}  # the lane of each task
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
@@ -74,6 +75,7 @@ class Schedule:
                 children[parent].append(spec.id)
                 unmet += parent in unsatisfied
             self._unmet[spec.id] = unmet
+            self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
                 self._place(task, spec)
 
@@ -123,7 +125,7 @@ class Schedule:
     def _place(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         if status is RUNNING:
-            self.running[lane_of(spec)] += 1
+            self.running[self._lanes[spec.id]] += 1
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
@@ -131,19 +133,19 @@ class Schedule:
         status = task.status
         self.counts[status] -= 1
         if status is RUNNING:
-            self.running[lane_of(spec)] -= 1
+            self.running[self._lanes[spec.id]] -= 1
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._unready(spec)
 
     def _make_ready(self, task: Task, spec: TaskSpec) -> None:
         if task.not_before is not None:
             self.delayed.add(spec.id)
-            lane = lane_of(spec)
+            lane = self._lanes[spec.id]
             if lane not in self.waits:
                 self.waits[lane] = DueTimes(self._still_waits)
             self.waits[lane].set(task.not_before, spec.id)
         else:
-            lane = lane_of(spec)
+            lane = self._lanes[spec.id]
             if lane not in self.ready:
                 self.ready[lane] = Lane()
             self.startable += self.ready[lane].add(spec.id)
@@ -153,6 +155,6 @@ class Schedule:
 
     def _unready(self, spec: TaskSpec) -> None:
         self.delayed.discard(spec.id)
-        lane = self.ready.get(lane_of(spec))
+        lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
             self.startable -= lane.discard(spec.id)

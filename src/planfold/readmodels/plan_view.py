@@ -14,6 +14,7 @@ from planfold.planner.events import PlanSummary
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.planner.transitions import ENDED
 from planfold.readmodels.reasons import waits_for
 
 
@@ -120,7 +121,7 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         error=task.error,
         started_at=task.started_at or None,
         finished_at=task.finished_at or None,
-        waits_for=waits_for(task, state),
+        waits_for=None if task.status in ENDED else waits_for(task, state),
         note=task.note if task.status is TaskStatus.Running else None,
         outcome_unknown=task.outcome_unknown,
         superseded=task.superseded,

@@ -101,7 +101,7 @@ class Attempt:
             reason = "the process that ran it ended before it reported; what it started may still "
             reason += "be running, so look before you answer"
             return OutcomeUnknown(reason, lease.started_at)
-        if self._cancelled or task.stopping:
+        if self._cancelled:
             return TaskFailed("cancelled before it began", retryable=False)
         if lease.crashes < MAX_CRASHES:
             return None

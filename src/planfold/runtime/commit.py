@@ -7,6 +7,7 @@ docs/decisions/0026.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,8 +109,9 @@ class Commit:
         self.full = len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
         if decided.reservation is not None:
             self.slots = decided.reservation.slots
-            if early and not self.full:
-                decided.reservation.begin(self.basis)
+            if early and not self.full and decided.reservation.early:
+                # Once the commit is on its way: attempts take the event loop's time.
+                asyncio.get_running_loop().call_soon(decided.reservation.begin, self.basis)
         self.awaited = self.awaited or self.full or not self.quiet or decided.is_awaited()
 
     def succeed(self, workers: Sequence[Slots]) -> None:
@@ -120,7 +122,7 @@ class Commit:
             slots.withdraw(self.aggregate_id, ended)
         for decided in (*self.rounds, *self.eventless):
             decided.answer()
-            if decided.reservation is not None and decided.reservation.waiting:
+            if decided.reservation is not None:
                 decided.reservation.grant(self.basis)
 
     def fail(self, fault: BaseException | None = None) -> list[Letter]:

@@ -12,16 +12,17 @@ from planfold.runtime.commit import Commit
 from planfold.runtime.mailbox import Mailbox
 
 GATHER_S: Final = 0.002  # without a decision, after which what is not urgent is sent
-LONGEST_GATHER_S: Final = 0.02  # although decisions keep coming
+LONGEST_GATHER_S: Final = 0.02  # although decisions keep coming, where a commit stops the process
 
 Sent = Callable[[Mailbox, Commit, BaseException | None], None]
 
 
 class Outbox:
     """Sends the open commits of mailboxes: an urgent one with the next flush, the others when no
-    decision has come for 2 ms, after 20 ms at the latest. One commit of a mailbox is in progress at
-    a time. ``sent`` is called with the outcome of each; ``urgent`` are the mailboxes whose commits
-    go with the next flush; ``busy`` is set with each decision that is not urgent."""
+    decision has come for 2 ms, after 20 ms at the latest: after 2 ms where the store commits beside
+    other work, as a server does. One commit of a mailbox is in progress at a time. ``sent`` is
+    called with the outcome of each; ``urgent`` are the mailboxes whose commits go with the next
+    flush; ``busy`` is set with each decision that is not urgent."""
 
     def __init__(self, store: EventStore, sent: Sent) -> None:
         self._store = store
@@ -31,6 +32,7 @@ class Outbox:
         self._gathering: list[Mailbox] = []  # until the timer is over
         self._until = 0.0  # loop time
         self._handle: asyncio.Handle | None = None  # of a flush in the next turn
+        self._longest = LONGEST_GATHER_S
 
     def urge(self, mailbox: Mailbox) -> None:
         """Its open commit goes with the next flush."""
@@ -42,7 +44,7 @@ class Outbox:
         """Its open commit waits for further decisions."""
         if not self._gathering:
             loop = asyncio.get_running_loop()
-            self._until = loop.time() + LONGEST_GATHER_S
+            self._until = loop.time() + self._longest
             loop.call_later(GATHER_S, self._gathered, loop)
         if mailbox.open is not None:
             mailbox.open.gathering = True
@@ -70,6 +72,8 @@ class Outbox:
         urgent, self.urgent = self.urgent, []
         sent = [one for mailbox in urgent if (one := self._send(mailbox)) is not None]
         self._store.flush()
+        beside = any(not future.done() for future, _ in sent)
+        self._longest = GATHER_S if beside else LONGEST_GATHER_S
         for future, over in sent:
             if not future.done():
                 future.add_done_callback(over)

@@ -25,7 +25,7 @@ from planfold.planner.commands import (
     TaskCompleted,
     TaskFailed,
 )
-from planfold.planner.events import StepStarted
+from planfold.planner.events import StepRecorded, StepStarted
 from planfold.planner.planner import Planner
 from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import PLAN
@@ -182,17 +182,25 @@ class Reporter:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                if repeated and not events and isinstance(event, StepBegun):
-                    events = await self._begun_before(lease, event)
+                if repeated and not events and isinstance(event, StepBegun | StepCompleted):
+                    events = await self._recorded_before(lease, event)
                 self._reported(lease.aggregate_id, events)
                 return events
 
-    async def _begun_before(self, lease: Lease, event: StepBegun) -> list[Any]:
+    async def _recorded_before(
+        self, lease: Lease, event: StepBegun | StepCompleted
+    ) -> list[StepStarted | StepRecorded]:
         """What an earlier delivery led to whose answer was lost."""
         planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
         assert isinstance(planner, Planner)
-        if planner.state.has_begun(lease.task_id, event.key, lease.epoch):
-            return [StepStarted(lease.task_id, event.key, epoch=lease.epoch)]
+        state, task_id, key = planner.state, lease.task_id, event.key
+        if isinstance(event, StepBegun):
+            begun = state.has_begun(task_id, key, lease.epoch)
+            return [StepStarted(task_id, key, epoch=lease.epoch)] if begun else []
+        task, steps = state.tasks.get(task_id), state.steps(task_id)
+        ours = task is not None and task.attempt == lease.attempt
+        if ours and key in steps and steps[key] == event.value:
+            return [StepRecorded(task_id, key, event.value, event.spent)]
         return []
 
 

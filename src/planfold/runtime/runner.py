@@ -56,7 +56,7 @@ class Runner:
             PlanfoldError: the task cannot be read, or its report cannot be recorded.
         """
         lease = attempt.lease
-        task, planner = await self._find(lease)
+        task, planner = await self._find(attempt)
         if task is None:
             return
         executor = self._executors.for_task(task.spec)
@@ -107,7 +107,8 @@ class Runner:
         finally:
             attempt.to_release = attempt.may_have_acted
 
-    async def _find(self, lease: Lease) -> tuple[Task | None, Planner]:
+    async def _find(self, attempt: Attempt) -> tuple[Task | None, Planner]:
+        lease = attempt.lease
         # After another worker had it, the log may hold steps of this attempt that we never saw.
         seen = version_of(lease.cause) if lease.epoch == 1 else None
         planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen)
@@ -115,6 +116,8 @@ class Runner:
         if task is None or task.stopping:  # perhaps by a command that is not committed yet
             planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
             task = _current(planner, lease)
+            if task is not None and task.stopping:
+                attempt.cancel()
         assert isinstance(planner, Planner)
         return task, planner
 

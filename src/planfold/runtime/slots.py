@@ -96,36 +96,43 @@ class Slots:
 
 
 class Reservation:
-    """The places of one worker that a commit on its way will fill."""
+    """The places of one worker that a commit on its way will fill: ``early`` are tasks that may
+    begin before it is durable, ``waiting`` the others; those that have begun are in neither."""
 
     def __init__(self, slots: Slots, aggregate_id: str, taken: Dispatched, now: float) -> None:
         self.slots = slots
         self.leased = frozenset(change.task_id for change, _ in taken)
         self._aggregate_id = aggregate_id
-        self.waiting = taken  # what has not begun
+        self.early: list[tuple[QueueChange, int]] = []
+        self.waiting: list[tuple[QueueChange, int]] = []
+        for one in taken:
+            safe = isinstance(one[0], Enqueue) and one[0].safe
+            (self.early if safe else self.waiting).append(one)
         self._now = now
 
     def begin(self, basis: Basis) -> None:
         """Begin what may begin before ``basis`` is durable."""
-        early = [one for one in self.waiting if isinstance(one[0], Enqueue) and one[0].safe]
-        if early:
-            self.waiting = [one for one in self.waiting if one not in early]
-            self._grant(early, basis)
+        self._grant(self.early, basis)
+        self.early = []
 
     def grant(self, basis: Basis) -> None:
         """The commit succeeded: begin the rest."""
-        self._grant(self.waiting, basis)
+        self._grant([*self.early, *self.waiting], basis)
+        self.early, self.waiting = [], []
 
     def _grant(self, taken: Dispatched, basis: Basis) -> None:
-        self.slots.grant([self._lease(change, version) for change, version in taken], basis)
+        if taken:
+            leases = [self._lease(change, version) for change, version in taken]
+            self.slots.grant(leases, basis)
 
     def give_back(self) -> None:
         """The commit failed, or its answer was lost."""
         self.slots.give_back(
             (self._aggregate_id, change.task_id, change.attempt)
-            for change, _ in self.waiting
+            for change, _ in (*self.early, *self.waiting)
             if isinstance(change, Enqueue)
         )
+        self.early, self.waiting = [], []
 
     def _lease(self, change: QueueChange, version: int) -> Lease:
         assert isinstance(change, Enqueue)

@@ -1,0 +1,100 @@
+"""A durable step gives its task only a value that the log holds, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+import planfold
+from planfold.errors import LeaseLost, Transient
+from planfold.eventstore.port import Append
+from planfold.executors.context import TaskContext
+from planfold.executors.executor import Outcome
+from planfold.planner.budget import Spend
+from planfold.planner.commands import HandleExecutorEvent, TaskCompleted
+from planfold.planner.events import StepRecorded
+from planfold.planner.tasks import PlanStatus
+from plans import PLAN_ID, events, finish, processing, submit
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest) -> str:
+    name = "database" if request.param == "sqlite" else "postgres_database"
+    found: str = request.getfixturevalue(name)
+    return found
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_a_step_whose_record_lost_its_answer_has_its_value(
+    address: str, monkeypatch: pytest.MonkeyPatch, paid: bool
+) -> None:
+    async def execute(context: TaskContext) -> Outcome:
+        if paid:
+            return TaskCompleted(await context.paid("step", pay, reserve=Spend(calls=1)))
+        return TaskCompleted(await context.once("step", lambda: (1, "value")))
+
+    async def pay(again: bool) -> tuple[object, Spend]:
+        return (1, "value"), Spend(calls=1)
+
+    async with planfold.open_app(address, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="work it out"))
+        append, lost = app.store.append, list[Append]()
+
+        def cut(decision: Append) -> Awaitable[int]:
+            if lost or not any(isinstance(event, StepRecorded) for event, _ in decision.events):
+                return append(decision)
+            lost.append(decision)
+
+            async def then_fail() -> int:
+                await append(decision)
+                raise Transient("the connection broke; whether it was written is not known")
+
+            return then_fail()
+
+        monkeypatch.setattr(app.store, "append", cut)
+        view = await finish(app)
+        recorded = await events(app, "StepRecorded")
+    assert lost
+    assert (view.status, view.task(1).result) == (PlanStatus.Completed, [1, "value"])
+    assert len(recorded) == 1
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_a_step_that_ends_after_its_attempt_gives_no_value(address: str, paid: bool) -> None:
+    begun, gate, seen = asyncio.Event(), asyncio.Event(), list[object]()
+
+    async def value() -> str:
+        begun.set()
+        await gate.wait()
+        return "not in the log"
+
+    async def pay(again: bool) -> tuple[str, Spend]:
+        return await value(), Spend(calls=1)
+
+    async def execute(context: TaskContext) -> Outcome:
+        try:
+            if paid:
+                seen.append(await context.paid("step", pay, reserve=Spend(calls=1)))
+            else:
+                seen.append(await context.once("step", value))
+        except BaseException as fault:
+            seen.append(type(fault))
+            raise
+        return TaskCompleted("mine")
+
+    async with planfold.open_app(address, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="work it out"))
+        async with app.worker():
+            await begun.wait()
+            await app.send(PLAN_ID, HandleExecutorEvent(1, TaskCompleted("another's"), 1))
+            gate.set()
+            view = await app.result(PLAN_ID)
+    assert (view.task(1).result, seen) == ("another's", [LeaseLost])
+    assert not await _recorded(address)
+
+
+async def _recorded(address: str) -> list[object]:
+    async with planfold.open_app(address) as app:
+        return list(await events(app, "StepRecorded"))
