@@ -18,6 +18,7 @@ import httpx2
 import pytest
 from serve_process import PATIENCE_S, serving, start, stopped
 
+from planfold.service.perimeter import names_of
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
 
 STEP = {"tool": "shell", "arguments": {"argv": ["true"]}, "effect": "safe"}
@@ -27,6 +28,7 @@ PLAN = {"tasks": [STEP | {"description": "One"}, STEP | {"description": "Two", "
 @pytest.fixture(autouse=True)
 def state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "ann")
     monkeypatch.chdir(tmp_path)
 
 
@@ -164,7 +166,7 @@ def test_the_runtime_file_is_for_its_owner(tmp_path: Path) -> None:
     with serving(database, folder=tmp_path) as (_, runtime):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with client(runtime) as http:
-            assert http.get("/v1/me").json()["name"] == "local"
+            assert http.get("/v1/me").json()["name"] == "ann"
     with serving(database, folder=tmp_path) as (_, again):
         assert again.token == runtime.token  # sessions that began with it continue
 
@@ -224,8 +226,9 @@ def test_https(tmp_path: Path) -> None:
     with serving(f"sqlite:///{tmp_path}/plans.db", *words, folder=tmp_path) as (_, runtime):
         assert runtime.address.startswith("https://127.0.0.1:")
         with httpx2.Client(base_url=runtime.address, verify=False) as http:
-            answer = http.get("/livez")
-            assert "max-age" in answer.headers["strict-transport-security"]
+            assert http.get("/livez").text == "ok\n"
+    assert names_of(["https://plans.example.org"]).lasting
+    assert not names_of(["https://localhost:7433"]).lasting  # it would be for all its ports
 
 
 def make_certificate(folder: Path) -> tuple[str, str]:

@@ -293,6 +293,11 @@ async def test_a_body_is_bounded_and_is_json(served: Served) -> None:
     path = f"/v1/plans/{plan_id}/cancel"
     large = await served.post(path, {"reason": "x" * 300_000})
     assert large.status_code == 413
+    for token, status_code in {"nobody": 401, "read": 403}.items():  # before the body is read
+        refused = await served.post(path, {"reason": "x" * 3_000_000}, token)
+        assert refused.status_code == status_code
+    missing = await served.post("/v1/plans/absent/cancel", {"reason": "x" * 3_000_000})
+    assert missing.status_code == 404
 
     async def chunks() -> Any:
         for _ in range(400):

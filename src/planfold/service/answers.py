@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from planfold.service.problems import Refused
+
+DISCARDED_BYTES: Final = 4 * 1024 * 1024
+DISCARDING_S: Final = 2.0
 
 
 class ServiceReply(msgspec.Struct, kw_only=True):
@@ -34,12 +39,36 @@ class ServiceReply(msgspec.Struct, kw_only=True):
         return Response(body, status, headers, self.media_type)
 
 
+class Incoming:
+    """The body of a request as it is received. ``over``: all of it was read."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.over = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.over = self.over or not message.get("more_body", False)
+        return message
+
+    async def discard(self) -> None:
+        """Read what is left, within bounds: a client that is still sending would not see the
+        answer."""
+        left = DISCARDED_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARDING_S):
+                while not self.over and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+
+
 async def send_problem(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with a problem document. The body of the request may be unread, so the connection is
+    """Answer with a problem document. Where a part of the request is unread, the connection is
     closed after it."""
+    incoming: Incoming = scope["incoming"]
+    await incoming.discard()
     body = msgspec.json.encode(refused.problem)
     headers = dict(refused.headers)
-    if scope["method"] not in ("GET", "HEAD"):
+    if not incoming.over:
         headers["Connection"] = "close"
     response = Response(body, refused.problem.status, headers, "application/problem+json")
     await response(scope, receive, send)

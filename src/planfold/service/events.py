@@ -108,7 +108,9 @@ class EventStream:
         events = self._call.service.app.store.subscribe(self._query, after=self._after)
         assert isinstance(events, AsyncGenerator)
         coming: asyncio.Task[Envelope] = asyncio.create_task(anext(events))
+        clock = asyncio.get_running_loop().time
         heartbeat_s = self._call.service.limits.heartbeat_s
+        checked_at = clock()
         try:
             while True:
                 waiting = (coming, *ends)
@@ -117,14 +119,16 @@ class EventStream:
                 )
                 if not done.isdisjoint(ends):
                     return
+                if clock() >= checked_at + heartbeat_s:
+                    checked_at = clock()
+                    if not await self._call.service.credentials.valid(self._call.holder):
+                        return
                 if coming in done:
                     envelope = coming.result()
                     coming = asyncio.create_task(anext(events))
                     await self._body(send, _frame(envelope))
                     if await self._is_last(envelope):
                         return
-                elif not await self._call.service.credentials.valid(self._call.holder):
-                    return
                 else:
                     await self._body(send, _HEARTBEAT)
         except StopAsyncIteration:  # the store was closed

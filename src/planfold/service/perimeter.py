@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planfold.errors import ConfigurationError
-from planfold.service.answers import send_problem
+from planfold.service.answers import Incoming, send_problem
 from planfold.service.problems import Refused, refusal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,6 +45,12 @@ class Names(msgspec.Struct, frozen=True):
     hosts: frozenset[str]
     origins: frozenset[str]
     secure: bool = False
+
+    @property
+    def lasting(self) -> bool:
+        """Whether browsers may remember to use HTTPS: on this machine that would be for all ports
+        of "localhost"."""
+        return self.secure and not any(host.startswith("localhost") for host in self.hosts)
 
 
 def names_of(addresses: Iterable[str]) -> Names:
@@ -82,7 +88,7 @@ class Perimeter:
         self._names = names
         self._behind_proxy = behind_proxy
         self._added = dict(_HEADERS)
-        if names.secure:
+        if names.lasting:
             self._added["Strict-Transport-Security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,14 +107,15 @@ class Perimeter:
                     headers.setdefault(name, value)
             await send(message)
 
-        headers = Headers(scope=scope)
+        headers, incoming = Headers(scope=scope), Incoming(receive)
+        scope["incoming"] = incoming
         scope["address"] = self._address(scope, headers)
         try:
             self._check(scope, headers)
         except Refused as refused:
-            await send_problem(refused, scope, receive, sending)
+            await send_problem(refused, scope, incoming.receive, sending)
         else:
-            await self._app(scope, receive, sending)
+            await self._app(scope, incoming.receive, sending)
         finally:
             spent = (time.monotonic() - began) * 1_000
             access_log.info(

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from planfold.service.service import Service
 
 READ_S: Final = 20.0  # for a whole body
-DISCARDED: Final = (
-    4 * 1024 * 1024
-)  # bytes too many that are read, so that the client gets an answer
+# bytes too many that are read, so that the client gets an answer
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 
@@ -124,16 +122,13 @@ async def _body_of(request: Request, most: int) -> bytes:
         async with asyncio.timeout(READ_S):
             async for part in request.stream():
                 size += len(part)
-                if size <= most:
-                    body += part
-                elif size > most + DISCARDED:
-                    break
+                if size > most:
+                    raise refusal(413, "too-large", f"the body may have {most:,} bytes")
+                body += part
     except TimeoutError:
         raise refusal(408, "slow", f"the body did not arrive within {READ_S:g} s") from None
     except ClientDisconnect:
         raise refusal(400, "gone", "the connection was closed before the end of the body") from None
-    if size > most:
-        raise refusal(413, "too-large", f"the body may have {most:,} bytes")
     return bytes(body)
 
 

@@ -94,8 +94,6 @@ async def serving(
     Raises:
         ConfigurationError: the binding is not safe, or cannot be listened at.
     """
-    from planfold.runtime.metrics import follow_statistics
-
     check_binding(binding)
     listener = _listen(binding)
     port: int = listener.getsockname()[1]
@@ -110,7 +108,6 @@ async def serving(
         behind_proxy=binding.behind_proxy,
     )
     server = _Server(_config(service, binding))
-    following = asyncio.create_task(follow_statistics(app.store, service.statistics, _log_fault))
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await server.answering(running)
@@ -119,12 +116,7 @@ async def serving(
         service.stopping.set()
         server.should_exit = True
         await running
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-
-
-def _log_fault(fault: Exception) -> None:
-    logging.getLogger("planfold").warning("statistics: %s", fault)
+        await service.close()
 
 
 def _own_addresses(binding: Binding, port: int) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from starlette.types import Scope as AsgiScope
 
 from planfold.app import App
 from planfold.errors import PlanfoldError
+from planfold.readmodels.statistics import Statistics
+from planfold.runtime.metrics import follow_statistics
 from planfold.runtime.plan_reader import statistics_of
 from planfold.runtime.worker import Worker
 from planfold.service import resources
@@ -72,7 +74,8 @@ class Service:
         self.worker = worker
         self.limits = limits
         self.credentials = Credentials(app.store, app.dispatcher)
-        self.statistics = statistics_of(app.store)
+        self._statistics = statistics_of(app.store)
+        self._counting: asyncio.Task[None] | None = None
         self.stopping = asyncio.Event()
         self.streams = Places(limits.streams, limits.streams_per_token)
         self.dropped = 0
@@ -91,6 +94,19 @@ class Service:
                 Middleware(Perimeter, names=self.names, behind_proxy=self._behind_proxy),
             ],
         )
+
+    def statistics(self) -> Statistics:
+        """Figures of the log, which is counted from the first time that they are asked for."""
+        if self._counting is None:
+            follow = follow_statistics(self.app.store, self._statistics, _log_fault)
+            self._counting = asyncio.create_task(follow)
+        return self._statistics
+
+    async def close(self) -> None:
+        """End what was begun in the background."""
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.gather(self._counting, return_exceptions=True)
 
     async def principal(self, request: Request) -> Principal | None:
         """Whose request it is; None where it has no credential that is valid."""
@@ -113,6 +129,10 @@ class Service:
         if wait:
             headers = {"Retry-After": str(max(1, round(wait)))}
             raise refusal(429, "rate", "too many requests; send fewer", headers)
+
+
+def _log_fault(fault: PlanfoldError) -> None:
+    _log.warning("statistics: %s", fault)
 
 
 def _cookie(request: Request, name: str) -> str | None:

@@ -124,7 +124,7 @@ async def _until_stopped(app: App, served: Listening, stop: Stop) -> None:
     from msgspec.structs import replace
 
     from planfold.access.credential import Scope
-    from planfold.cli.access import database_shown
+    from planfold.cli.access import database_shown, person
     from planfold.cli.terminal import clean
     from planfold.service.credentials import DAY_S
     from planfold.service.runtime_file import (
@@ -137,8 +137,9 @@ async def _until_stopped(app: App, served: Listening, stop: Stop) -> None:
     path, credentials = runtime_path(app.settings.database), served.service.credentials
     known = read_runtime_file(path)
     token = known.token if known is not None else ""
+    name = person() or "local"
     if await credentials.find(token, ["token"]) is None:
-        token = (await credentials.issue("local", list(Scope), lasts_s=365 * DAY_S)).secret
+        token = (await credentials.issue(name, list(Scope), lasts_s=365 * DAY_S)).secret
     runtime = RuntimeFile(address=served.address, token=token, pid=os.getpid())
     write_runtime_file(path, runtime)
     try:

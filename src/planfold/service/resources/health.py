@@ -40,7 +40,7 @@ async def metrics(call: ServiceCall) -> ServiceReply:
     from planfold.runtime.metrics import exposition, metrics_of
 
     service = call.service
-    found = await metrics_of(service.app.store, service.worker, service.statistics)
+    found = await metrics_of(service.app.store, service.worker, service.statistics())
     return ServiceReply(
         text=exposition(found), media_type="text/plain; version=0.0.4; charset=utf-8"
     )

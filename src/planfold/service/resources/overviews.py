@@ -41,7 +41,7 @@ async def questions(call: ServiceCall) -> ServiceReply:
 
 
 async def stats(call: ServiceCall) -> ServiceReply:
-    statistics = call.service.statistics
+    statistics = call.service.statistics()
     checkpoint = await statistics.load()
     figures = statistics.figures().get("", Figures())
     answer = m.StatisticsAnswer(
