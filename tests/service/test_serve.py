@@ -275,8 +275,9 @@ def planfold(*words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_tokens_on_the_command_line(each_database: str, tmp_path: Path) -> None:
-    db = ["--db", each_database]
+def test_tokens_on_the_command_line(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/plans.db"
+    db = ["--db", database]
     code, secret, hint = planfold(*db, "token", "create", "ci", "--scope", "write")
     assert code == 0
     assert secret.startswith("pft_")
@@ -285,7 +286,7 @@ def test_tokens_on_the_command_line(each_database: str, tmp_path: Path) -> None:
     [entry] = json.loads(listed)
     assert (entry["name"], entry["scopes"], entry["status"]) == ("ci", ["write"], "valid")
     assert secret.strip() not in listed
-    with serving(each_database, folder=tmp_path) as (_, runtime), client(runtime) as http:
+    with serving(database, folder=tmp_path) as (_, runtime), client(runtime) as http:
         bearer = {"Authorization": f"Bearer {secret.strip()}"}
         assert http.get("/v1/me", headers=bearer).json()["scopes"] == ["write"]
         assert planfold(*db, "token", "revoke", entry["id"]) == (0, "revoked\n", "")
