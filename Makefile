@@ -52,6 +52,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy examples .ci docs/conf.py tests/api/typed_usage.py
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
 

@@ -86,6 +86,8 @@ class PlanMetrics:
                 execute(MOVE, (plan, task, after[event.leads_to]))
             case events.TasksReset(tasks):
                 self._database.executemany(MOVE, [(plan, task, "planned") for task in tasks])
+            case _:
+                pass
 
     def _plan(self, plan: str, specs: Sequence[TaskSpec]) -> None:
         self._database.executemany(PLAN, [(plan, spec.id, spec.queue_route) for spec in specs])

@@ -10,7 +10,7 @@ The service chooses the tasks and clients send only data: it has no ``shell``, a
 never becomes a plan. The example has no authentication. PLANFOLD_DB names the database.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -115,7 +115,7 @@ async def refuse(_: Request, fault: Exception) -> JSONResponse:
 
 
 @asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[dict[str, planfold.App]]:
+async def lifespan(_: Starlette) -> AsyncGenerator[dict[str, planfold.App]]:
     """The server leaves this block on SIGTERM; running tasks then have ``drain_s`` seconds."""
     opened = planfold.open_app(tools=[price, charge], executors=Executors())
     async with opened as plans, plans.worker():

@@ -28,8 +28,8 @@ DECISIONS = [p for p in sorted(DOCS.glob("decisions/*.md")) if p.name != "README
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 README_LINES = 120
-MODULE_LINES = 420
-FUNCTION_LINES = 45
+MODULE_LINES = 400
+FUNCTION_LINES = 40  # without the docstring
 LONG_MODULES: set[str] = set()  # "src/planfold/x.py": say why beside each
 LONG_FUNCTIONS: set[str] = set()  # "src/planfold/x.py:name"
 
@@ -55,13 +55,21 @@ def test_modules_are_short() -> None:
     assert too_long == LONG_MODULES
 
 
+def length(node: ast.stmt | None) -> int:
+    return 0 if node is None else (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def docstring_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt | None:
+    return node.body[0] if ast.get_docstring(node) is not None else None
+
+
 def test_functions_are_short() -> None:
     too_long = {
         f"{name_of(path)}:{node.name}"
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES
+        and length(node) - length(docstring_of(node)) > FUNCTION_LINES
     }
     assert too_long == LONG_FUNCTIONS
 

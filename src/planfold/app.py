@@ -326,7 +326,8 @@ class App(PlanDecisions):
         from planfold.runtime.worker import Worker
 
         changes = {"concurrency": concurrency, "drain_s": drain_s}
-        settings = replace(self.settings, **_given(changes))
+        given = {name: value for name, value in changes.items() if value is not None}
+        settings = replace(self.settings, **given)
         workspace = workspace_of(settings)
         return Worker(
             self.store,
@@ -341,10 +342,6 @@ class App(PlanDecisions):
             files_dir=files_dir(settings, workspace),
             observer=observer or LoggingObserver(),
         )
-
-
-def _given(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in changes.items() if value is not None}
 
 
 @asynccontextmanager

@@ -69,7 +69,7 @@ def test_what_if_plays_a_plan_under_other_limits() -> None:
     assert "NAME=NUMBER" in called("whatif", "plan-a", "--answer", "a=soon", code=2)
     called("whatif", "plan-a", "--answer", "nothing=5", code=2)
     called("run", "--id", "plan-b", write_plan(sh("a", "true")), code=3)
-    assert "only of one that has completed" in called("whatif", "plan-b", code=2)
+    assert "known when it has completed or failed" in called("whatif", "plan-b", code=2)
 
 
 def test_stats_of_all_plans() -> None:

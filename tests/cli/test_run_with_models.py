@@ -111,6 +111,11 @@ def test_a_plan_stops_at_its_budget_and_goes_on_with_more() -> None:
 @pytest.mark.parametrize("budget", ["tokens", "tokens=x", "token=5", "cost=-1", "calls=0", ""])
 def test_a_budget_that_cannot_be_meant_is_refused(budget: str) -> None:
     run("--budget", budget, code=BAD_INPUT)
+
+
+def test_an_amount_that_is_no_number_is_named() -> None:
+    out = run("--budget", "tokens=x", code=BAD_INPUT)
+    assert "tokens must be a whole number, not 'x'" in out
     assert not Path(".planfold").exists()
 
 

@@ -82,7 +82,7 @@ def test_a_file_is_not_overwritten_by_mistake(plans: list[str]) -> None:
 
 
 def test_what_cannot_be_written_is_named(plans: list[str]) -> None:
-    assert "there is no none/x.jsonl, or no such folder" in called(
+    assert "there is no file none/x.jsonl, or no such folder" in called(
         "export", "--to", "none/x.jsonl", code=2
     )
     assert "/dev/null is not a file" in called("export", "--to", "/dev/null", "--force", code=2)
@@ -107,7 +107,7 @@ def test_a_bad_file_makes_no_database(plans: list[str]) -> None:
     assert "y.jsonl, line " in out
     assert "Nothing was imported." in out
     assert not Path("other.db").exists()
-    assert "there is no none.jsonl" in called("import", "none.jsonl", "--db", OTHER, code=2)
+    assert "there is no file none.jsonl" in called("import", "none.jsonl", "--db", OTHER, code=2)
 
 
 def test_another_history_is_refused(plans: list[str]) -> None:

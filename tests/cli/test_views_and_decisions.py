@@ -369,7 +369,9 @@ def test_a_part_of_the_log() -> None:
     called("run", write_plan(sh("a", "echo hi"), sh("b", "echo ho", "a")), "--yes", "--id", "p")
     events = called("log", "p").splitlines()
     assert called("log", "p", "--from", "3", "--to", "5").splitlines() == events[2:5]
-    assert called("log", "p", "--to", "2001-01-01") == ""
+    nothing = call("log", "p", "--to", "2001-01-01")
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert "no event of p is in this range; its versions are 1 to" in nothing.stderr
     assert called("log", "--all", "--from", "2001-01-01").count("\n") == len(events)
     day = events[0].split()[1]
     assert called("log", "p", "--from", day, "--to", day).splitlines() == events
@@ -395,10 +397,26 @@ def test_a_log_from_its_end_to_its_beginning_is_refused() -> None:
     assert called("log", "--from", "1", "--to", "1").startswith("   1 ")
 
 
-def test_the_id_of_a_plan_is_no_reason_to_plan_again() -> None:
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["replan", "plan-a"], 'say why, in quotes: planfold replan plan-a "REASON"'),
+        (["retry", "plan-a"], "name the task: planfold retry plan-a TASK"),
+        (["revise", "plan-a"], "name the new plan: planfold revise plan-a PLAN"),
+        (["answer", "plan-a", "x"], "planfold answer plan-a TASK TEXT"),
+    ],
+)
+def test_a_plan_alone_does_not_say_what_to_do(words: list[str], remedy: str) -> None:
     called("run", "--id", "plan-a", write_plan(sh("a", "true")), code=3)
-    out = called("replan", "plan-a", code=2)
-    assert 'plan-a is a plan; say why, in quotes: planfold replan plan-a "REASON"' in out
+    out = called(*words, code=2)
+    assert "plan-a is a plan; " in out
+    assert remedy in out
+
+
+def test_a_plan_without_a_model_is_revised() -> None:
+    called("run", "--id", "plan-a", write_plan(sh("a", "true")), code=3)
+    out = called("replan", "plan-a", "because", code=2)
+    assert "the plan has no model to plan with; revise it instead; `planfold revise`" in out
 
 
 def test_show_has_the_time_that_a_task_ran_and_not_that_it_was_queued() -> None:

@@ -10,9 +10,8 @@ from agents import Diary, Guarded, agent, calls, plan_of, scripted, task_of, too
 from planfold.errors import ConfigurationError, LeaseLost
 from planfold.executors.agent.brief import fenced, truncate_counted
 from planfold.executors.agent.loop import AgentExecutor, all_ended, as_result
-from planfold.executors.agent.toolcalls import CUT_OFF
 from planfold.executors.context import Asking, TaskContext
-from planfold.executors.executor import Outcome
+from planfold.executors.executor import CUT_OFF, Outcome
 from planfold.executors.human import HumanExecutor
 from planfold.executors.registry import Executors
 from planfold.llm.model import (

@@ -71,6 +71,11 @@ async def test_what_a_module_does_when_it_is_imported(module: Any, text: str, sa
             pass
 
 
+def test_a_module_that_does_not_exist() -> None:
+    with pytest.raises(ConfigurationError, match="looked for in the current folder and on PYTHONP"):
+        add_tools(Executors(), ["no_such_module"])
+
+
 def test_an_installed_package_that_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def load() -> None:
         raise SystemExit(2)

@@ -253,6 +253,10 @@ class TestRequests:
         refused(await run_tool(local(), {"url": site.page("/a"), **arguments}))
         assert site.requests == []
 
+    async def test_another_method(self, site: Site) -> None:
+        run = await run_tool(local(), {"url": site.page("/a"), "method": "POST"})
+        assert run.error == "http: method: 'POST' is not one of GET, HEAD"
+
 
 class TestFailures:
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422, 304, 300])

@@ -17,6 +17,7 @@ from planfold.executors.mcp.executor import (
     CallInterrupted,
     CallRefused,
     InputNeeded,
+    McpCall,
     McpExecutor,
     ProgressCallback,
     ServerUnavailable,
@@ -50,17 +51,8 @@ class FakeServer:
         self.stopped = False
         self.notes: list[str] = []
 
-    async def call(
-        self,
-        tool: str,
-        arguments: dict[str, Any],
-        *,
-        progress: ProgressCallback,
-        key: str,
-        responses: dict[str, Any] | None = None,
-        state: str | None = None,
-    ) -> Answered | InputNeeded:
-        self.calls.append({"responses": responses, "state": state, "key": key})
+    async def call(self, call: McpCall, progress: ProgressCallback) -> Answered | InputNeeded:
+        self.calls.append({"responses": call.responses, "state": call.state, "key": call.key})
         self.begun.set()
         for note in self.notes:
             await progress(note)

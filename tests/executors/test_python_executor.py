@@ -191,11 +191,19 @@ class TestArguments:
             ({"n": "1"}, "argument n: Expected `int`, got `str`"),
             ({"n": 1, "m": 2}, "unknown field `m`"),
             ({"n": 1, "who": {"name": "x", "address": {"city": 3}}}, "argument who.address.city"),
+            ({"n": 1, "size": ["m"]}, "argument size[0]: 'm' is not one of l, s"),
+            ({"n": 1, "size": ["s", 1]}, "argument size[1]: Expected `str`, got `int`"),
+            ({"n": 1, "do": {"a": "x"}}, "argument do[...]: 'x' is not one of keyed, once, safe"),
         ],
     )
     async def test_a_mismatch_is_not_retried(self, arguments: Any, message: str) -> None:
         @tool
-        def f(n: int, who: Person | None = None) -> None: ...
+        def f(
+            n: int,
+            who: Person | None = None,
+            size: list[Literal["s", "l"]] | None = None,
+            do: dict[str, Effect] | None = None,
+        ) -> None: ...
 
         run = await run_tool(f, arguments)
         assert message in run.error

@@ -114,7 +114,9 @@ def test_a_plan_that_has_not_ended_is_refused() -> None:
     timeline = Timeline("p")
     event = Planner().process(initialize(work(1)))[0]
     timeline.apply(Envelope(1, "plan", "p", 1, "TasksPlanned", 1, event, Metadata(), T0))
-    with pytest.raises(CommandRejected, match="only of one that has completed or failed"):
+    with pytest.raises(
+        CommandRejected, match="durations are known when it has completed or failed"
+    ):
         simulate(timeline)
 
 

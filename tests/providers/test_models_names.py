@@ -30,7 +30,7 @@ KEYS = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY": "sk-2", "OWN": "sk-3"}
         ("", "name one"),
         ("fast,,local", "name one"),
         ("openai:", "'openai:' is not VENDOR:MODEL"),
-        ("nobody:x", "nobody"),
+        ("nobody:x", "model nobody:x: there is no vendor 'nobody'; write VENDOR:MODEL, such as"),
         ("broken", r"\[models.broken\].*'gpt-5' is not VENDOR:MODEL"),
     ],
 )

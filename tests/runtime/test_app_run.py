@@ -239,7 +239,15 @@ async def test_a_worker_without_an_observer_logs(
         (b'tools = "x"', "tools must be a list, not a text in quotes"),
         (b"model = ['x']", "model must be a text in quotes, not a list"),
         (b"[models]\na = 1.5", "models.NAME must be a table, not a number"),
-        (b"durability = 'x'", "durability: Invalid enum value 'x'"),
+        (b"durability = 'x'", "durability: 'x' is not one of every-step, output"),
+        (
+            b"[[policy.rules]]\ndecision = 'x'",
+            "rules[0].decision: 'x' is not one of allow, ask, deny",
+        ),
+        (
+            b"[[policy.rules]]\ndecision = 'ask'\nfor = 'x'",
+            "policy.rules[0].for: 'x' is not one of everybody, models",
+        ),
         (b"concurency = 1", "there is no setting 'concurency'; did you mean 'concurrency'?"),
         (b"parallel = 1", "there is no setting 'parallel'; did you mean 'max_parallel'?"),
         (b"qqq = 1", "there is no setting 'qqq'; remove it"),
@@ -267,9 +275,17 @@ def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
         load_settings(tmp_path, {})
 
 
-def test_an_impossible_value_that_is_given_is_refused() -> None:
+def test_an_impossible_value_that_is_given_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="concurrency must be at least 1, not 0"):
         Settings(concurrency=0)
+    with pytest.raises(
+        ConfigurationError, match="durability: 'x' is not one of every-step, output"
+    ):
+        Settings(durability="x")  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigurationError, match="durability: 'x' is not one of every-step, output"
+    ):
+        load_settings(tmp_path, {}, durability="x")
 
 
 async def test_a_worker_of_no_tasks_is_refused(database: str) -> None:

@@ -64,6 +64,10 @@ async def test_one_trace_over_processes_and_a_question(each_database: str) -> No
             "M",
             "X",
         }
+        with pytest.raises(planfold.ConfigurationError, match="form: 'zip' is not one of chrome"):
+            await app.trace(PLAN_ID, "zip")  # type: ignore[arg-type]
+        with pytest.raises(planfold.ConfigurationError, match="form: 'pdf' is not one of html"):
+            await app.picture(PLAN_ID, "pdf")  # type: ignore[arg-type]
     spans = message["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert len({span["traceId"] for span in spans}) == 1
     assert Counter(span["name"] for span in spans) == {

@@ -17,9 +17,10 @@ import planfold
 from planfold.app import App
 from planfold.errors import Transient
 from planfold.eventstore.codec import Codec
+from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import Lease
 from planfold.planner.commands import ApprovePlan
-from planfold.planner.tasks import PlanStatus
+from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, events, finish, ghost, submit, task
@@ -110,6 +111,10 @@ async def test_a_task_that_kills_its_workers_is_given_up(database: str, clock: M
         await submit(app, task("call"))
         await die(app, clock, times=5)
         view = await finish(app)
+        log = await app.store.read(Query(aggregate_id=PLAN_ID))
+    failed = next(e for e in log if getattr(e.event, "status", None) is TaskStatus.Failed)
+    # When it began in the first of these workers, and not when it was given up.
+    assert failed.metadata.claimed_at == failed.metadata.began_at + 5 * (LEASE_S + 1)
     assert (view.status, calls.keys) == (PlanStatus.Failed, [])
     assert "5 workers lost it while they ran it: the tool 'call'" in (view.task(1).error or "")
 

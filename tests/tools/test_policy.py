@@ -474,6 +474,8 @@ def test_the_first_rule_of_the_winning_kind_is_named(workspace: Path) -> None:
         (Rule("ask", action=("read",), host="x"), "action is about files"),
         (Rule("allow", holds_for="everybody"), "everybody"),
         (Rule("deny", even_tainted=True), "even_tainted"),
+        (Rule("alow"), "decision: 'alow' is not one of allow, ask, deny"),  # type: ignore[arg-type]
+        (Rule("ask", holds_for="all"), "for: 'all' is not one of everybody, models"),  # type: ignore[arg-type]
     ],
 )
 def test_a_rule_that_cannot_be_meant(rule: Rule, message: str) -> None:

@@ -161,6 +161,23 @@ async def only_plan(
     raise NotFound(f"there are no plans {what}")
 
 
+async def plan_in(app: App, words: Sequence[str], remedy: str) -> str:
+    """The plan named before the last of ``words``, else the only one that is not completed.
+    Raises NotFound, and click.UsageError with ``remedy`` where the last word is a plan itself."""
+    if len(words) > 1:
+        return await find_plan(app, words[0])
+    await refuse_plan(app, words[-1], remedy)
+    return await only_plan(
+        app, None, "that are not completed", lambda plan: status_of(plan) != "completed"
+    )
+
+
+async def refuse_plan(app: App, word: str, remedy: str) -> None:
+    """Raises click.UsageError where a plan's id is given instead of something else."""
+    if await app.store.head(word) is not None:
+        raise click.UsageError(f"{word} is a plan; {remedy.format(word)}")
+
+
 async def unfinished_plans(app: App) -> list[StreamHead]:
     return [plan for plan in await app.plans() if status_of(plan) not in ENDED]
 

@@ -30,6 +30,7 @@ class LogPrinter:
         self._last = last
         self._paper = Paper()
         self._names: dict[str, TaskNames] = {}
+        self.is_empty = True
 
     def print(self, envelope: Envelope) -> None:
         """Print one envelope, unless it is out of bounds."""
@@ -39,6 +40,7 @@ class LogPrinter:
             return
         if self._last is not None and _compared(envelope, self._last) > 0:
             return
+        self.is_empty = False
         if self._as_json:
             self._paper.line(in_json(envelope_json(envelope)))
         else:

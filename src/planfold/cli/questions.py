@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from planfold.cli.access import person
+from planfold.cli.question_text import is_work, question_lines
 from planfold.cli.remedies import explained
-from planfold.cli.report import is_work, question_lines
 from planfold.cli.terminal import Line, Paper, clean
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.questions import Question

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import command_line
-from planfold.cli.report import example_answer
+from planfold.cli.question_text import example_answer
 from planfold.cli.terminal import (
     STATUS_STYLES,
     Line,

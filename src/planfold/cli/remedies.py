@@ -16,6 +16,7 @@ _REMEDIES: Final = {
     "consumer's position": "`planfold consumers accept` does that",
     "partitions": "`planfold consumers forget` drops the old one",
     "existing file": "--force does that",
+    "no model": "`planfold revise` does that",
     "not awaiting approval": "`planfold cancel` does that",
     "result": "`planfold answer TASK done --result JSON` does that",
     "tool specs": "--specs names it",

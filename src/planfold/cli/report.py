@@ -11,6 +11,7 @@ import msgspec
 from planfold.cli.access import command_line
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.preview import preview_lines
+from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -18,7 +19,6 @@ from planfold.cli.terminal import (
     Line,
     clean,
     clean_lines,
-    clock,
     counted,
     date_and_time,
     duration,
@@ -26,10 +26,7 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
-from planfold.planner.answers import DONE, use_of_result
-from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-from planfold.readmodels.labels import name_of
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import plan_view
@@ -234,75 +231,7 @@ def _result_lines(result: Any) -> list[str]:
     return lines
 
 
-# --- questions and what to do next ------------------------------------------------------------
-
-
-def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]:
-    """A question with its choices numbered, and its default."""
-    task = fold.state.tasks[question.task_id]
-    text = clean_lines(question.question) or [""]
-    parts = [p for line in text for p in (wrapped(line, width, "  ", "  ") or [""])]
-    lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
-    lines += [[(part, "")] for part in parts]
-    if question.started_at is not None:
-        lines.append([(f"  started {date_and_time(question.started_at)}", "dim")])
-    if question.partial is not None:
-        lines.append([(fit(f"  so far: {short_result(question.partial)}", width), "dim")])
-    lines += [
-        [(fit(f"  {number}. {clean(choice)}", width), "")]
-        for number, choice in enumerate(question.choices, 1)
-    ]
-    if question.default is not None:
-        until = f" from {date_and_time(question.deadline)} on" if question.deadline else ""
-        lines.append([(f"  default{until}: {clean(question.default)}", "dim")])
-    return lines
-
-
-def waiting_line(fold: PlanFold, question: Question) -> Line:
-    """A question that its default answers at the deadline, for a log of changes."""
-    task, until = fold.state.tasks[question.task_id], date_and_time(question.deadline or 0)
-    rest = f" until {until}, then the answer is {clean(question.default or '')}"
-    words = f"`planfold answer {clean(fold.plan_id)} {question.task_id} TEXT` answers earlier"
-    now = (clock(time.time()) + " ", "dim")
-    return [now, ("waits", "ask"), (f" for {name_of(task.spec)}{rest}; {words}", "")]
-
-
-def is_work(fold: PlanFold, question: Question) -> bool:
-    """Whether a person is asked to do something, and not just to decide."""
-    kind = fold.state.tasks[question.task_id].kind
-    decides = question.then in ("outcome", "budget") or question.key
-    return kind is not NodeKind.Clarification and not decides
-
-
-def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
-    """Open questions, each with the command that answers it."""
-    lines: list[Line] = []
-    for question in fold.state.questions.values():
-        lines += [[], *question_lines(fold, question, width)]
-        text = example_answer(question.choices)
-        words = command_line(db, "answer", fold.plan_id, question.task_id)
-        if question.then == "budget":
-            more = command_line(db, "budget", fold.plan_id, "--add", "tokens=20000")
-            others = "   # or calls=, cost=, seconds=, tasks="
-            lines.append([(f"  {more}", "busy"), (others, "dim")])
-            text = "stop"
-        if DONE in question.choices and question.then == "outcome":
-            needs = use_of_result(fold.state, question)
-            why = needs or "with --result JSON, if it has a result that others need"
-            lines.append([(f"  # {why}", "dim")])
-            text = f"{DONE} --result JSON" if needs else DONE
-            lines.append([(f"  {words} {text}", "busy")])
-            continue
-        lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
-    return lines
-
-
-def example_answer(choices: Sequence[str]) -> str:
-    """What to type as an answer: the first choice, or its number where it is hard to type."""
-    if not choices:
-        return "TEXT"
-    first = choices[0]
-    return first if first.isprintable() and "'" not in first and "\\" not in first else "1"
+# --- what to do next --------------------------------------------------------------------------
 
 
 def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:

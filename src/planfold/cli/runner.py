@@ -12,6 +12,7 @@ from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.json_log import logs_json
 from planfold.cli.preview import preview_lines
 from planfold.cli.progress import display_for
+from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
 from planfold.cli.report import (
     counted_specs,
@@ -19,7 +20,6 @@ from planfold.cli.report import (
     plan_lines,
     revision_lines,
     show_json,
-    waiting_lines,
 )
 from planfold.cli.session import (
     Session,

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, status_of
 from planfold.cli.progress import Display, LiveTable
+from planfold.cli.question_text import waiting_line
 from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
-from planfold.cli.report import waiting_line
 from planfold.cli.streams import captured_lines
 from planfold.cli.terminal import Paper, clean
 from planfold.eventstore.envelope import Query

@@ -39,8 +39,10 @@ class TaskContext:
     """The interface of a running attempt to its plan. A worker makes one for each attempt.
 
     - ``plan_id``, ``task`` and ``attempt`` (from 1) say what runs; ``plan`` is the state of the
-      whole plan, for reading: it changes while the attempt runs.
-    - ``arguments`` are the tool call's, with references resolved.
+      whole plan, for reading: it changes while the attempt runs, and may show results that are
+      not durable yet and that a crash forgets.
+    - ``arguments`` are the tool call's, with references resolved. For an attempt that is not
+      ``safe`` they are always durable.
     - ``idempotency_key`` is the same for all attempts of one run of a task.
     - ``cancelled`` is set when the attempt should stop: end within 10 s, or be interrupted.
     - ``workspace`` is where files belong; ``files_dir`` is for output that is too long for the log.

@@ -79,17 +79,19 @@ def _explained(name: str) -> Iterator[None]:
         raise ConfigurationError(f"the tools of {name!r}: {fault}{_place(fault)}") from fault
     except (Exception, SystemExit) as fault:
         raise ConfigurationError(
-            f"cannot import the tools of {name!r}: {_reason(fault)}{_place(fault)}"
+            f"cannot import the tools of {name!r}: {_reason(fault, name)}{_place(fault)}"
         ) from fault
 
 
-def _reason(fault: BaseException) -> str:
+def _reason(fault: BaseException, name: str) -> str:
     if isinstance(fault, SystemExit):
         code = "" if fault.code is None else f"({as_text(fault.code)})"
         return (
             f"the module ends the process: sys.exit{code or '()'}; "
             'put that under if __name__ == "__main__"'
         )
+    if isinstance(fault, ModuleNotFoundError) and fault.name == name.partition(".")[0]:
+        return f"{as_text(fault)}; modules are looked for in the current folder and on PYTHONPATH"
     return as_text(fault) if isinstance(fault, ImportError) else describe_exception(fault)
 
 

@@ -15,6 +15,11 @@ from planfold.tools.tool import Tool
 
 Outcome = TaskCompleted | TaskFailed | NeedsClarification | OutcomeUnknown
 
+CUT_OFF = (  # of an attempt that must not run again, for the person who is asked about it
+    "the process that ran it ended before it reported; what it started may still be running, so "
+    "look before you answer"
+)
+
 
 class Executor(Protocol):
     """Runs one task, with its side effects. It never appends events and has no access to the store.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from planfold.choices import fault_and_place
 from planfold.errors import Permanent
 from planfold.executors import fetch
 from planfold.executors.addresses import AddressPolicy, parse_url
@@ -187,7 +188,8 @@ def _read(arguments: dict[str, Any]) -> _HttpArguments:
     try:
         given = msgspec.convert(arguments, _HttpArguments)
     except msgspec.ValidationError as error:
-        raise Permanent(f"http: {error}") from None
+        said, place = fault_and_place(error, _HttpArguments)
+        raise Permanent(f"http: {place}: {said}" if place else f"http: {said}") from None
     if given.timeout_s is not None and not 0 < given.timeout_s <= TIMEOUT_LIMIT_S:
         raise Permanent(f"http: timeout_s must be above 0 and at most {TIMEOUT_LIMIT_S:g}")
     return given

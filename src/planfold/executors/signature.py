@@ -11,6 +11,7 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
+from planfold.choices import fault_and_place
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 
@@ -62,7 +63,10 @@ class Signature:
                 if extra:
                     named.update(msgspec.convert(extra, self._extra, str_keys=True))
             except msgspec.ValidationError as error:
-                raise Permanent(f"tool {self._tool}: {_in_words(error)}") from None
+                said, place = fault_and_place(error, self._struct)
+                where = f"argument {place}: " if place else ""
+                said = said if place else said.replace("Object", "the call", 1)
+                raise Permanent(f"tool {self._tool}: {where}{said}") from None
         for name in self._context_names:
             named[name] = context
         if not self._positional:
@@ -131,9 +135,3 @@ def _json_default(default: Any) -> Any:
         return msgspec.json.decode(msgspec.json.encode(default))
     except (TypeError, ValueError):
         return None
-
-
-def _in_words(error: msgspec.ValidationError) -> str:
-    message, _, place = str(error).partition(" - at `$")
-    place = place.rstrip("`").lstrip(".")
-    return f"argument {place}: {message}" if place else message.replace("Object", "the call", 1)

@@ -166,7 +166,9 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
     """Decide ``Replan``: a drafting task joins the plan, and nothing new starts until what it
     plans is approved."""
     if not state.config.model:
-        raise CommandRejected("the plan has no model to plan with; revise it with RevisePlan")
+        raise CommandRejected("the plan has no model to plan with; revise it instead").about(
+            "no model"
+        )
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     if any(state.tasks[i].status not in ENDED for i in state.drafting):
@@ -232,7 +234,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
         if task.status is TaskStatus.Planned:
             return
         raise CommandRejected(
-            f"task {task.id} is {task.status.value}; only tasks that failed, "
+            f"task {task.id} is {task.status.value.replace('_', ' ')}; only tasks that failed, "
             "were cancelled or skipped can be retried"
         )
     cause = blocking_parent(state, task)

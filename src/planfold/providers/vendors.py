@@ -58,7 +58,7 @@ def open_vendor(name: str, endpoint: ModelEndpoint, environ: Mapping[str, str]) 
         )
     key = _key(name, vendor, endpoint, environ)
     try:
-        provider = _provider(vendor, endpoint, key)
+        provider = _provider(name, vendor, endpoint, key)
         return Opened(_model(vendor, model, endpoint, provider), provider, key)
     except UserError as fault:  # about keys and unknown names; its hint for beginners is not ours
         raise ConfigurationError(f"model {name}: {fault.message.splitlines()[0]}") from None
@@ -81,9 +81,14 @@ def _key(name: str, vendor: str, endpoint: ModelEndpoint, environ: Mapping[str, 
     return key
 
 
-def _provider(vendor: str, endpoint: ModelEndpoint, key: str) -> Provider[Any]:
+def _provider(name: str, vendor: str, endpoint: ModelEndpoint, key: str) -> Provider[Any]:
     address = endpoint.base_url
-    kind = infer_provider_class(vendor)
+    try:
+        kind = infer_provider_class(vendor)
+    except ValueError:
+        raise ConfigurationError(
+            f"model {name}: there is no vendor {vendor!r}; write VENDOR:MODEL, such as openai:gpt-5"
+        ) from None
     if vendor.startswith("openai") and address:
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 

@@ -60,8 +60,8 @@ def simulate(
     state = timeline.state
     if state.status not in (PlanStatus.Completed, PlanStatus.Failed):
         raise CommandRejected(
-            f"the plan is {state.status.value}: only of one that has completed or failed are all "
-            "durations known"
+            f"the plan is {state.status.value.replace('_', ' ')}; its durations are known when it "
+            "has completed or failed"
         )
     limits = [1 if max_parallel is None else max_parallel, *(route_limits or {}).values()]
     if min(limits) < 1 or min((answers or {}).values(), default=0.0) < 0:

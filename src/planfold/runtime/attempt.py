@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
-from planfold.executors.executor import Executor, Outcome
+from planfold.executors.executor import CUT_OFF, Executor, Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect
@@ -67,6 +67,8 @@ class Attempt:
         once = context.task.spec.effect is Effect.Once and not resumable
         refused = self._refusal(context, once)
         if refused is not None:
+            # It began, if at all, in a process that has ended.
+            self.began_at = (self.lease.started_at or 0.0) if self.lease.starts > 1 else 0.0
             return refused
         self._context = context
         self.may_have_acted = once
@@ -98,9 +100,7 @@ class Attempt:
         """Why this attempt must not start at all, if so."""
         lease, task = self.lease, context.task
         if once and lease.starts > 1:
-            reason = "the process that ran it ended before it reported; what it started may still "
-            reason += "be running, so look before you answer"
-            return OutcomeUnknown(reason, lease.started_at)
+            return OutcomeUnknown(CUT_OFF, lease.started_at)
         if self._cancelled:
             return TaskFailed("cancelled before it began", retryable=False)
         if lease.crashes < MAX_CRASHES:

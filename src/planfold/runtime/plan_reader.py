@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from planfold.errors import NotFound
+from planfold.choices import wrong_choice
+from planfold.errors import ConfigurationError, NotFound
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore, StreamHead
@@ -158,7 +159,9 @@ class PlanReader:
 
     async def picture(self, plan_id: str, form: Literal["svg", "html"] = "svg") -> str:
         """A plan's graph with the state of its tasks, and its timeline: as SVG, or as a page with
-        a table of the tasks. Raises NotFound, CorruptLog."""
+        a table of the tasks. Raises NotFound, CorruptLog, and ConfigurationError for another
+        form."""
+        _check_form(form, ("svg", "html"))
         from planfold.readmodels.picture import Picture  # most programs need none
 
         picture = Picture(await self._timeline(plan_id), self.store.clock())
@@ -175,7 +178,9 @@ class PlanReader:
             CommandRejected: the plan has not ended.
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it.
+            ConfigurationError: there is no such form.
         """
+        _check_form(form, ("otlp", "chrome"))
         from importlib.metadata import version
 
         from planfold.readmodels.trace import trace_of
@@ -298,3 +303,8 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
         return await store.read(Query(aggregate_id=plan_id), limit=version)
 
     return Statistics(history, since)
+
+
+def _check_form(form: str, forms: tuple[str, ...]) -> None:
+    if fault := wrong_choice(form, forms):
+        raise ConfigurationError(f"form: {fault}")

@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from planfold.choices import fault_and_place, wrong_choice
 from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
@@ -22,6 +23,8 @@ from planfold.tools.secrets import SecretSource
 
 DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
 SETTINGS_FILE = "planfold.toml"
+
+Durability = Literal["output", "every-step"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     concurrency: int = 64
     drain_s: float = 10.0
     max_parallel: int | None = None
-    durability: Literal["output", "every-step"] = "output"
+    durability: Durability = "output"
     route_limits: dict[str, int] = {}
     env_allow: tuple[str, ...] = ()
     allow_private: tuple[str, ...] = ()
@@ -83,6 +86,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mcp: dict[str, McpServer] = {}
 
     def __post_init__(self) -> None:
+        if fault := wrong_choice(self.durability, get_args(Durability)):
+            raise ConfigurationError(f"durability: {fault}")
         counts = {"concurrency": self.concurrency, "max_parallel": self.max_parallel}
         counts |= {f"route_limits.{name}": limit for name, limit in self.route_limits.items()}
         counts["token_budget"] = self.token_budget
@@ -146,8 +151,8 @@ def load_settings(
 
 def _in_words(fault: msgspec.ValidationError) -> str:
     """A fault of the settings as their author would say it, with the nearest key that exists."""
-    said, _, path = str(fault).partition(" - at ")
-    place = path.strip("`").removeprefix("$").lstrip(".").replace("[...]", ".NAME")
+    said, place = fault_and_place(fault, Settings)
+    place = place.replace("[...]", ".NAME")
     if found := _UNKNOWN_KEY.fullmatch(said):
         section = _SECTIONS.get(place.removesuffix(".NAME"), Settings if not place else None)
         fields = [] if section is None else section.__struct_fields__

@@ -57,7 +57,7 @@ def _translated(fault: OSError, path: Path) -> PlanfoldError:
     if fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Transient(f"the disk of {path} is full; nothing was written there, free some space")
     if fault.errno == errno.ENOENT:
-        return ConfigurationError(f"there is no {path}, or no such folder; name another")
+        return ConfigurationError(f"there is no file {path}, or no such folder; name another")
     return ConfigurationError(f"cannot use {path}: {fault.strerror}; name another file")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import NamedTuple
 
 import asyncpg
 
@@ -84,50 +85,91 @@ def _of_network(fault: BaseException, address: Address) -> PlanfoldError:
             return Transient(f"the connection to {where} is lost: {_short(fault)}")
 
 
+class _Meaning(NamedTuple):
+    """What errors of the server mean; ``words`` is a template."""
+
+    faults: type[asyncpg.PostgresError] | tuple[type[asyncpg.PostgresError], ...]
+    error: type[PlanfoldError]
+    words: str
+
+
+_OF_SERVER = (  # the first that fits
+    _Meaning(
+        asyncpg.InvalidPasswordError,
+        ConfigurationError,
+        "{where}: the password is missing or wrong",
+    ),
+    _Meaning(
+        asyncpg.InvalidAuthorizationSpecificationError,
+        ConfigurationError,
+        "{where} rejects this user: {said}",
+    ),
+    _Meaning(
+        asyncpg.InvalidCatalogNameError,
+        ConfigurationError,
+        "{where}: {said}; make it with `createdb`, or name another",
+    ),
+    _Meaning(
+        asyncpg.ReadOnlySQLTransactionError,
+        ConfigurationError,
+        "{where} is read-only (a replica?); planfold needs to write it: name the primary",
+    ),
+    _Meaning(
+        asyncpg.InsufficientPrivilegeError,
+        ConfigurationError,
+        "{where}: {said}; the user needs all rights on the schema",
+    ),
+    _Meaning(
+        asyncpg.TooManyConnectionsError,
+        Transient,
+        "{where} has no connection left ({said}); raise max_connections, or put a pooler in "
+        "between and add ?pooled=true to the address",
+    ),
+    _Meaning(
+        asyncpg.DiskFullError,
+        Transient,
+        "the disk of {where} is full; nothing was written, free some space",
+    ),
+    _Meaning(
+        asyncpg.LockNotAvailableError,
+        Transient,
+        "{where}: another session holds a lock on these rows; try again",
+    ),
+    _Meaning(
+        (asyncpg.DataError, asyncpg.ProgramLimitExceededError),
+        Permanent,
+        "{where}: a value cannot be stored: {said}",
+    ),
+    _Meaning(
+        asyncpg.IntegrityConstraintViolationError,
+        CorruptLog,
+        "{where} contains data that planfold did not write: {said}",
+    ),
+    _Meaning(
+        (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError),
+        CorruptLog,
+        "{where} is damaged ({said}); restore it from a backup",
+    ),
+    _Meaning(
+        (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError),
+        ConfigurationError,
+        "{where}: {said}; if there is a pooler in transaction mode in between, add ?pooled=true "
+        "to the address",
+    ),
+    _Meaning(
+        (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError),
+        ConfigurationError,
+        "{where} lacks something of planfold's schema ({said}); was it changed by hand, or is "
+        "this planfold older than the schema?",
+    ),
+    _Meaning(asyncpg.CannotConnectNowError, Transient, "{where} is not ready: {said}"),
+    _Meaning(asyncpg.PostgresError, Transient, "{where}: {said}"),
+)
+
+
 def _of_server(fault: asyncpg.PostgresError, address: Address) -> PlanfoldError:
-    where, said = address.shown, _short(fault)
-    match fault:
-        case asyncpg.InvalidPasswordError():
-            return ConfigurationError(f"{where}: the password is missing or wrong")
-        case asyncpg.InvalidAuthorizationSpecificationError():
-            return ConfigurationError(f"{where} rejects this user: {said}")
-        case asyncpg.InvalidCatalogNameError():
-            return ConfigurationError(f"{where}: {said}; make it with `createdb`, or name another")
-        case asyncpg.ReadOnlySQLTransactionError():
-            return ConfigurationError(
-                f"{where} is read-only (a replica?); planfold needs to write it: name the primary"
-            )
-        case asyncpg.InsufficientPrivilegeError():
-            return ConfigurationError(f"{where}: {said}; the user needs all rights on the schema")
-        case asyncpg.TooManyConnectionsError():
-            return Transient(
-                f"{where} has no connection left ({said}); raise max_connections, or put a pooler "
-                "in between and add ?pooled=true to the address"
-            )
-        case asyncpg.DiskFullError():
-            return Transient(f"the disk of {where} is full; nothing was written, free some space")
-        case asyncpg.LockNotAvailableError():
-            return Transient(f"{where}: another session holds a lock on these rows; try again")
-        case asyncpg.DataError() | asyncpg.ProgramLimitExceededError():
-            return Permanent(f"{where}: a value cannot be stored: {said}")
-        case asyncpg.IntegrityConstraintViolationError():
-            return CorruptLog(f"{where} contains data that planfold did not write: {said}")
-        case asyncpg.DataCorruptedError() | asyncpg.IndexCorruptedError():
-            return CorruptLog(f"{where} is damaged ({said}); restore it from a backup")
-        case asyncpg.InvalidSQLStatementNameError() | asyncpg.DuplicatePreparedStatementError():
-            return ConfigurationError(
-                f"{where}: {said}; if there is a pooler in transaction mode in between, add "
-                "?pooled=true to the address"
-            )
-        case asyncpg.SyntaxOrAccessError() | asyncpg.InvalidSchemaNameError():
-            return ConfigurationError(
-                f"{where} lacks something of planfold's schema ({said}); was it changed by hand, "
-                "or is this planfold older than the schema?"
-            )
-        case asyncpg.CannotConnectNowError():
-            return Transient(f"{where} is not ready: {said}")
-        case _:
-            return Transient(f"{where}: {said}")
+    found = next(meaning for meaning in _OF_SERVER if isinstance(fault, meaning.faults))
+    return found.error(found.words.format(where=address.shown, said=_short(fault)))
 
 
 def _short(fault: BaseException, most: int = 300) -> str:

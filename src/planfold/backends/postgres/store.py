@@ -62,32 +62,23 @@ class PostgresStore:
         self.wakeup = Wakeup()
         self.store_id = meta.store_id
         self.epoch = meta.epoch
-        self._readers = Readers(address, first)
-        self.horizon = TransactionHorizon(self._readers.fetch)
+        self._readers = readers = Readers(address, first)
+        self.horizon = TransactionHorizon(readers.fetch)
         self.others = OtherProcesses(
-            self._readers.fetch,
+            readers.fetch,
             self.horizon,
             self.wakeup,
             connect=None if address.listen_dsn is None else self._connect_listener,
             notify_s=address.notify_s,
         )
+        committed = self.others.committed
         self._writer = PostgresWriter(
-            address,
-            heard,
-            lease_s=LEASE_S,
-            clock=clock,
-            committed=lambda streams, work, quiet: self.others.committed(
-                streams, work=work, quiet=quiet
-            ),
+            address, heard, lease_s=LEASE_S, clock=clock, committed=committed
         )
-        self.queue = PostgresQueue(self._readers, self._writer, self.wakeup, clock)
-        self.checkpoints = PostgresCheckpoints(self._readers, self.store_id, clock)
-        self.transfer = PostgresTransfer(
-            self._readers,
-            lambda streams: self.others.committed(streams, work=True),
-            self.clock,
-        )
-        log = PostgresLog(self._readers.fetch, self.horizon, self._envelope)
+        self.queue = PostgresQueue(readers, self._writer, self.wakeup, clock)
+        self.checkpoints = PostgresCheckpoints(readers, self.store_id, clock)
+        self.transfer = PostgresTransfer(readers, committed, self.clock)
+        log = PostgresLog(readers.fetch, self.horizon, self._envelope)
         self.feed = Feed(log, self.wakeup, self.others.watch, self.clock)
 
     @classmethod

@@ -207,7 +207,7 @@ class OtherProcesses:
         return self._generations.of(aggregate_id)
 
     def committed(
-        self, streams: Mapping[str, int], *, work: bool, quiet: Collection[str] = ()
+        self, streams: Mapping[str, int], work: bool = True, quiet: Collection[str] = ()
     ) -> None:
         """This process has written: wake its waiters, and notify the others. ``streams`` are
         the new versions; ``work`` says that workers should look at the queue; those in ``quiet``

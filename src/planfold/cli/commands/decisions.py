@@ -43,7 +43,7 @@ def answer_command(
     planfold answer plan-3f9a publish no --change
     planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
-    from planfold.cli.access import existing_app, only_plan, person, run_async
+    from planfold.cli.access import existing_app, only_plan, person, refuse_plan, run_async
 
     given = _given(words, failed=failed, change=change, result=result)
     key = words[0] if len(words) == 3 else None
@@ -51,6 +51,9 @@ def answer_command(
 
     async def answer() -> int:
         async with existing_app(db) as app:
+            if key is None:
+                remedy = "name the task and give the answer: planfold answer {} TASK TEXT"
+                await refuse_plan(app, task, remedy)
             found = await only_plan(
                 app,
                 key,
@@ -245,17 +248,14 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
     planfold retry plan-3f9a test
     planfold resume plan-3f9a
     """
-    from planfold.cli.access import existing_app, only_plan, run_async, status_of
+    from planfold.cli.access import existing_app, plan_in, run_async
 
     if len(words) > 2:
         raise click.UsageError("give a plan and one task")
-    key = words[0] if len(words) == 2 else None
 
     async def retry() -> int:
         async with existing_app(db) as app:
-            found = await only_plan(
-                app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
-            )
+            found = await plan_in(app, words, "name the task: planfold retry {} TASK")
             task_id = await app.task_id(found, words[-1])
             again = await app.retry(found, task_id)
             said = (

@@ -27,22 +27,15 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
     planfold replan plan-3f9a "the staging server is gone, use the new one"
     planfold resume plan-3f9a
     """
-    from planfold.cli.access import existing_app, only_plan, run_async, status_of
+    from planfold.cli.access import existing_app, plan_in, run_async
     from planfold.cli.commands.decisions import tell
 
     if not words or len(words) > 2:
         raise click.UsageError('say why, in quotes: planfold replan [ID] "REASON"')
-    key = words[0] if len(words) == 2 else None
 
     async def replan() -> int:
         async with existing_app(db) as app:
-            found = await only_plan(
-                app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
-            )
-            if key is None and await app.store.head(words[0]) is not None:
-                raise click.UsageError(
-                    f'{words[0]} is a plan; say why, in quotes: planfold replan {words[0]} "REASON"'
-                )
+            found = await plan_in(app, words, 'say why, in quotes: planfold replan {} "REASON"')
             await app.replan(found, words[-1])
             said = "The model will replan it; nothing new starts until you approve the new plan"
             return await tell(app, found, said, as_json=as_json, db=db)
@@ -54,6 +47,7 @@ def read_budget(words: tuple[str, ...]) -> Budget:
     """``tokens=20000,cost=0.5`` as a budget. Raises click.BadParameter."""
     import msgspec
 
+    from planfold.choices import fault_and_place
     from planfold.planner.budget import Budget
 
     known = Budget.__struct_fields__
@@ -66,7 +60,9 @@ def read_budget(words: tuple[str, ...]) -> Budget:
     try:
         budget = msgspec.convert(amounts, Budget, strict=False)
     except msgspec.ValidationError as fault:
-        raise click.BadParameter(str(fault)) from None
+        name = fault_and_place(fault, Budget)[1]
+        kind = "a whole number" if name in ("tokens", "calls", "tasks") else "a number"
+        raise click.BadParameter(f"{name} must be {kind}, not {amounts[name]!r}") from None
     for name in known:
         amount = getattr(budget, name)
         if amount is not None and not 0 < amount < 1e15:

@@ -41,29 +41,23 @@ def revise_command(
 
     if len(words) > 2:
         raise click.UsageError("give a plan's id and one file; put a text in quotes")
-    key = words[0] if len(words) == 2 else None
-    return run_async(_revise(key, words[-1], yes, tools, as_json=as_json, db=db))
+    return run_async(_revise(words, yes, tools, as_json=as_json, db=db))
 
 
 async def _revise(
-    key: str | None,
-    source: str,
+    words: tuple[str, ...],
     yes: bool,
     tools: tuple[str, ...],
     *,
     as_json: bool,
     db: str | None,
 ) -> int:
-    from msgspec.structs import replace
-
     from planfold.app import open_app
     from planfold.cli.access import (
         let_tools_be_found,
-        only_plan,
-        person,
+        plan_in,
         require_database,
         settings_for,
-        status_of,
     )
     from planfold.cli.commands.decisions import tell
     from planfold.planner.tasks import PlanStatus
@@ -72,17 +66,12 @@ async def _revise(
     require_database(settings)
     let_tools_be_found(settings, tools)
     async with open_app(settings, tools=tools, create=False) as app:
-        found = await only_plan(
-            app, key, "that are not completed", lambda plan: status_of(plan) != "completed"
-        )
-        revision, diff = await _compiled(app, found, source)
-        asks = sys.stdin.isatty() and not (yes or as_json)
-        if not as_json:
-            _show(diff)
-        if asks and diff and not click.confirm("Approve this revision?", default=False):
+        found = await plan_in(app, words, "name the new plan: planfold revise {} PLAN")
+        revision, diff = await _compiled(app, found, words[-1])
+        reviewed = _reviewed(revision, diff, yes=yes, as_json=as_json)
+        if reviewed is None:
             return await tell(app, found, "Nothing was changed", as_json=as_json, db=db)
-        approver = person() if yes or (asks and diff) else None
-        await app.send(found, replace(revision, approved_by=approver))
+        await app.send(found, reviewed)
         said = "Revised" if diff else "That is the plan already"
         await tell(app, found, said, as_json=as_json, db=db)
         waits = await app.status(found) is PlanStatus.AwaitingApproval
@@ -101,6 +90,22 @@ async def _compiled(app: App, plan_id: str, source: str) -> tuple[RevisePlan, Pl
     state = (await app.planner(plan_id)).state
     revision = compile_revision(draft, toolbox, state)
     return revision, revision_diff(state, revision)
+
+
+def _reviewed(
+    revision: RevisePlan, diff: PlanDiff, *, yes: bool, as_json: bool
+) -> RevisePlan | None:
+    """The revision, with who approved it; None where a person refused it."""
+    from msgspec.structs import replace
+
+    from planfold.cli.access import person
+
+    asks = sys.stdin.isatty() and not (yes or as_json)
+    if not as_json:
+        _show(diff)
+    if asks and diff and not click.confirm("Approve this revision?", default=False):
+        return None
+    return replace(revision, approved_by=person() if yes or (asks and diff) else None)
 
 
 def _show(diff: PlanDiff) -> None:

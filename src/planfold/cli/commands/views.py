@@ -236,6 +236,10 @@ async def _print(app: App, plan_id: str | None, printer: LogPrinter) -> int:
             printer.print(envelope)
         after = page[-1].position
     printer.flush()
+    if printer.is_empty and plan_id is not None:
+        version = (await app.planner(plan_id)).state.version
+        words = f"no event of {plan_id} is in this range; its versions are 1 to {version}"
+        click.echo(f"planfold: {words}", err=True)
     return COMPLETED
 
 

@@ -134,12 +134,8 @@ class Lists:
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
         reading.done = None if context.guarded else done
-        asks = reading.kind is NodeKind.Clarification or _CHOOSE.match(text.mask) is not None
-        if lists and asks and are_choices(lists) and not context.guarded and not more:
-            reading.kind = NodeKind.Clarification
-            reading.action = None
-            reading.choices = _choices(lists)
-            reading.description = reading.description.removesuffix(":")
+        if not context.guarded and not more and _asks_to_choose(reading, text, lists):
+            _offer_choices(reading, lists)
             lists = []
         entry = self._reader.entry(reading, numbering)
         if not lists:
@@ -213,6 +209,18 @@ def _is_task(reading: Reading, text: Inline, lists: list[ItemList], more: Sequen
 
 def as_label(text: Inline) -> str:
     return without_stop(text).line.rstrip(":,;. ")
+
+
+def _asks_to_choose(reading: Reading, text: Inline, lists: list[ItemList]) -> bool:
+    asks = reading.kind is NodeKind.Clarification or _CHOOSE.match(text.mask) is not None
+    return bool(lists) and asks and are_choices(lists)
+
+
+def _offer_choices(reading: Reading, lists: list[ItemList]) -> None:
+    reading.kind = NodeKind.Clarification
+    reading.action = None
+    reading.choices = _choices(lists)
+    reading.description = reading.description.removesuffix(":")
 
 
 def _choices(lists: list[ItemList]) -> list[str]:

@@ -19,7 +19,7 @@ from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, Pl
 from planfold.executors.agent.brief import as_shown, one_line
 from planfold.executors.agent.textcalls import call_in_text
 from planfold.executors.context import Asking, TaskContext
-from planfold.executors.executor import Executor, Outcome, ToolExecutor
+from planfold.executors.executor import CUT_OFF, Executor, Outcome, ToolExecutor
 from planfold.executors.faults import describe_exception
 from planfold.executors.recordable import as_text, recordable
 from planfold.llm.model import ToolRequest, ToolSchema
@@ -33,7 +33,6 @@ from planfold.tools.tool import Tool
 SHOWN_CHARS = 20_000  # of one result, at most a tenth of the token budget
 QUESTION_CHARS = 2_000
 MOST_CHOICES = 20
-CUT_OFF = "the process that ran it ended before it reported"
 ASK, GIVE_UP = "ask_person", "report_failure"
 
 BUILT_IN: Final = (

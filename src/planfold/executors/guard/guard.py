@@ -91,10 +91,20 @@ class Guard:
             return TaskFailed(str(fault), retryable=False)
         if verdict.decision != "ask":
             return await self._run(executor, context, call, arguments)
+        return await self._run_if_approved(executor, context, call, arguments, verdict)
+
+    async def _run_if_approved(
+        self,
+        executor: Executor,
+        context: TaskContext,
+        call: Call,
+        arguments: dict[str, Any],
+        verdict: Verdict,
+    ) -> Outcome:
         approval = await _approval(context, call, verdict)
         if approval is None:
             why = f"{verdict.reason}, {verdict.rule}"
-            return TaskFailed(f"a person denied {tool.name} (asked: {why})", retryable=False)
+            return TaskFailed(f"a person denied {call.tool} (asked: {why})", retryable=False)
         try:
             outcome = await self._run(executor, context, call, arguments)
         except BudgetUsedUp:

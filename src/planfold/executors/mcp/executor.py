@@ -70,24 +70,26 @@ class CallInterrupted(Transient):
     """The call was sent and will not be answered: what it did is not known."""
 
 
+class McpCall(msgspec.Struct, frozen=True):
+    """A call of a server's tool. ``key`` is the same for all attempts; ``responses`` and ``state``
+    belong to what an earlier call of it asked for."""
+
+    tool: str
+    arguments: dict[str, Any]
+    key: str
+    responses: dict[str, Any] | None = None
+    state: str | None = None
+
+
 class McpServerPort(Protocol):
     """A connection to a server, made and made again as needed."""
 
     @property
     def name(self) -> str: ...
 
-    async def call(
-        self,
-        tool: str,
-        arguments: dict[str, Any],
-        *,
-        progress: ProgressCallback,
-        key: str,
-        responses: dict[str, Any] | None = None,
-        state: str | None = None,
-    ) -> Answered | InputNeeded:
-        """Call a tool. Cancelling the caller asks the server to stop. ``key`` is the same for all
-        attempts. Raises CallRefused, ServerUnavailable, CallInterrupted."""
+    async def call(self, call: McpCall, progress: ProgressCallback) -> Answered | InputNeeded:
+        """Make a call. Cancelling the caller asks the server to stop. Raises CallRefused,
+        ServerUnavailable, CallInterrupted."""
         ...
 
 
@@ -177,15 +179,9 @@ class McpExecutor:
         async def progress(note: str) -> None:
             await context.progress(plain_text(note, 1_000))
 
-        call = self._server.call(
-            self._remote,
-            context.arguments,
-            progress=progress,
-            key=context.idempotency_key,
-            responses=responses,
-            state=state,
-        )
-        return await interruptible(context.cancelled, call)
+        key = context.idempotency_key
+        call = McpCall(self._remote, context.arguments, key, responses, state)
+        return await interruptible(context.cancelled, self._server.call(call, progress))
 
     async def _answers(
         self, context: TaskContext, place: str, asked: Elicitation

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from planfold.executors.mcp.executor import (
     CallInterrupted,
     CallRefused,
     InputNeeded,
+    McpCall,
     McpExecutor,
     ProgressCallback,
     ServerUnavailable,
@@ -87,30 +88,19 @@ class McpClient:
         link = await self._connected()
         return [self._executor(remote, tool, hints) for remote, tool, hints in link.tools]
 
-    async def call(
-        self,
-        tool: str,
-        arguments: dict[str, Any],
-        *,
-        progress: ProgressCallback,
-        key: str,
-        responses: dict[str, Any] | None = None,
-        state: str | None = None,
-    ) -> Answered | InputNeeded:
+    async def call(self, call: McpCall, progress: ProgressCallback) -> Answered | InputNeeded:
         request = types.CallToolRequest(
             params=types.CallToolRequestParams(
-                name=tool,
-                arguments=arguments,
-                input_responses=_responses(responses),
-                request_state=state,
-                _meta={KEY: key},  # type: ignore[arg-type]  # any further key is allowed
+                name=call.tool,
+                arguments=call.arguments,
+                input_responses=_responses(call.responses),
+                request_state=call.state,
+                _meta={KEY: call.key},  # type: ignore[arg-type]  # any further key is allowed
             )
         )
         try:
             return await self._send(request, progress)
-        except (
-            _NotTaken
-        ):  # the connection has ended since the last call, or the session is unknown to the server
+        except _NotTaken:  # the connection has ended, or the server does not know the session
             return await self._send(request, progress)
 
     async def _send(
@@ -260,15 +250,15 @@ class McpClient:
             )
             found[name] = (tool.name, offer, _hints(tool.annotations))
         self._leave_out(odd, excess, listing.whole, warnings)
+        self.warnings = [*warnings, *self._not_offered(listing)]
+        return list(found.values())
+
+    def _not_offered(self, listing: Listing) -> Iterator[str]:
         known = {tool.name for tool in listing.tools} | set(listing.odd)
         for field in ("safe", "tools"):
             for name in getattr(self._settings, field):
                 if name not in known:
-                    warnings.append(
-                        f"mcp.{self.name}.{field} names {name!r}, which it does not offer"
-                    )
-        self.warnings = warnings
-        return list(found.values())
+                    yield f"mcp.{self.name}.{field} names {name!r}, which it does not offer"
 
     def _leave_out(
         self, odd: dict[str, str], excess: list[str], whole: bool, warnings: list[str]

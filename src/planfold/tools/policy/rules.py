@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
+from planfold.choices import wrong_choice
 from planfold.tools.policy.programs import fault_in
 
+AppliesTo = Literal["models", "everybody"]
 PolicyDecision = Literal["allow", "ask", "deny"]
 
 
@@ -49,7 +51,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     action: tuple[str, ...] = ()
     where: dict[str, str] | None = None
     secrets: tuple[str, ...] = ()
-    holds_for: Literal["models", "everybody"] = msgspec.field(default="models", name="for")
+    holds_for: AppliesTo = msgspec.field(default="models", name="for")
     even_tainted: bool = False
     reason: str = ""
 
@@ -102,6 +104,10 @@ _UNSAFE_VARIABLES = ("PATH", "ENV", "BASH_ENV", "IFS")
 
 def fault_of(rule: Rule) -> str | None:
     """What is wrong with a rule, with the remedy, or None."""
+    if wrong := wrong_choice(rule.decision, get_args(PolicyDecision)):
+        return f"decision: {wrong}"
+    if wrong := wrong_choice(rule.holds_for, get_args(AppliesTo)):
+        return f"for: {wrong}"
     allows = rule.decision == "allow"
     if rule.program is None:
         for field in _COMMAND_FIELDS:
