@@ -39,7 +39,7 @@ class ServiceReply(msgspec.Struct, kw_only=True):
         return Response(body, status, headers, self.media_type)
 
 
-class Incoming:
+class RequestBody:
     """The body of a request as it is received. ``over``: all of it was read."""
 
     def __init__(self, receive: Receive) -> None:
@@ -64,7 +64,7 @@ class Incoming:
 async def send_problem(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with a problem document. Where a part of the request is unread, the connection is
     closed after it."""
-    incoming: Incoming = scope["incoming"]
+    incoming: RequestBody = scope["incoming"]
     await incoming.discard()
     body = msgspec.json.encode(refused.problem)
     headers = dict(refused.headers)

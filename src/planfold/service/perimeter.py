@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planfold.errors import ConfigurationError
-from planfold.service.answers import Incoming, send_problem
+from planfold.service.answers import RequestBody, send_problem
 from planfold.service.problems import Refused, refusal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -107,7 +107,7 @@ class Perimeter:
                     headers.setdefault(name, value)
             await send(message)
 
-        headers, incoming = Headers(scope=scope), Incoming(receive)
+        headers, incoming = Headers(scope=scope), RequestBody(receive)
         scope["incoming"] = incoming
         scope["address"] = self._address(scope, headers)
         try:
