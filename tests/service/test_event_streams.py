@@ -185,6 +185,22 @@ async def test_a_token_may_have_so_many_streams(database: str) -> None:
             assert (fourth.status_code, fifth.status_code) == (200, 429)
 
 
+async def test_what_is_written_is_sent_at_once(served: Served) -> None:
+    """Else the kernel waits 40 ms for more, after the head of each answer."""
+    async with stream(served, "/v1/events"):
+        sockets = [
+            each.get_extra_info("socket")
+            for each in gc.get_objects()
+            if isinstance(each, asyncio.WriteTransport) and each.get_extra_info("peername")
+        ]
+        port = int(served.address.rpartition(":")[2])
+        open_ones = [each for each in sockets if each.fileno() >= 0]
+        mine = [each for each in open_ones if each.getsockname()[1] == port]
+        assert mine
+        for each in mine:
+            assert each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_a_place_is_free_when_its_client_has_left(served: Served) -> None:
     for _ in range(5):
         async with stream(served, "/v1/events") as response:
