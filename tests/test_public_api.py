@@ -25,18 +25,19 @@ from planfold.log import events
 PUBLIC = {
     planfold: """
         App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
-        EventFeed Explanation Fault Figures Histogram InvalidPlan Ledger McpServer ModelEndpoint
-        NodeKind NotFound Observer Operation Permanent Phase PhaseSpan PlanDraft PlanStatus
-        PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState PolicySettings
-        Question Reason ReasonKind RetryPolicy Rule Scope SecretSource Settings Simulation Spend
-        Statistics Task TaskContext TaskDraft TaskStatus TaskView Transient Worker WorkerFit
-        messages open_app tool
+        EventFeed Explanation Fault Figures Fork Histogram InvalidPlan Ledger McpServer
+        ModelEndpoint NodeKind NotFound Observer Operation Permanent Phase PhaseSpan PlanDraft
+        PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
+        PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope
+        SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
+        TaskView Transient Worker WorkerFit messages open_app tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command
-        CompactContext ContextSummarised Continue ExecutorEvent FileRef HandleExecutorEvent
-        ImageRef Initialize Link Profile Prompt Replan RetryTask RevisePlan StepAbandoned
-        StepBegun StepCompleted TaskProgressed TaskSpec TasksProposed ToolCall
+        CompactContext ContextSummarised Continue ExecutorEvent FileRef ForkPlan
+        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Profile Prompt Replan
+        RetryTask RevisePlan StepAbandoned StepBegun StepCompleted TaskProgressed TaskSpec
+        TasksProposed ToolCall
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from planfold.readmodels.timeline import Phase as Phase
     from planfold.readmodels.timeline import PhaseSpan as PhaseSpan
     from planfold.retries import RetryPolicy as RetryPolicy
+    from planfold.runtime.forking import Fork as Fork
+    from planfold.runtime.forking import RepeatedEffect as RepeatedEffect
     from planfold.runtime.reporter import Observer as Observer
     from planfold.runtime.settings import Settings as Settings
     from planfold.runtime.worker import Worker as Worker
@@ -115,6 +117,7 @@ _HOMES = {
     "planfold.readmodels.statistics": ("Figures", "Statistics"),
     "planfold.readmodels.timeline": ("Phase", "PhaseSpan"),
     "planfold.retries": ("RetryPolicy",),
+    "planfold.runtime.forking": ("Fork", "RepeatedEffect"),
     "planfold.runtime.reporter": ("Observer",),
     "planfold.runtime.settings": ("Settings",),
     "planfold.runtime.worker": ("Worker",),

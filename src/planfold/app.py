@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -29,9 +28,10 @@ from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
 from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
-from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
+from planfold.runtime.forking import PlanForking
+from planfold.runtime.forking import new_plan_id as new_plan_id
 from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
-class App(PlanDecisions):
+class App(PlanForking):
     """planfold for programs: submit plans, decide, follow them, and run workers.
 
     Made by :func:`open_app`; belongs to one event loop. A plan is named by its id, a task by its
@@ -390,8 +390,3 @@ async def open_app(
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)
         yield App(store, chosen, settings, kinds, knows_tools=load or executors is not None)
-
-
-def new_plan_id() -> str:
-    """Short, unique enough for any number of plans, and safe in a shell and a URL."""
-    return f"plan-{secrets.token_hex(5)}"

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from planfold.planner.commands import ContextSummarised as ContextSummarised
     from planfold.planner.commands import Continue as Continue
     from planfold.planner.commands import ExecutorEvent as ExecutorEvent
+    from planfold.planner.commands import ForkPlan as ForkPlan
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
     from planfold.planner.commands import Initialize as Initialize
+    from planfold.planner.commands import NameCheckpoint as NameCheckpoint
     from planfold.planner.commands import Replan as Replan
     from planfold.planner.commands import RetryTask as RetryTask
     from planfold.planner.commands import RevisePlan as RevisePlan
@@ -58,8 +60,10 @@ _HOMES = {
         "ContextSummarised",
         "Continue",
         "ExecutorEvent",
+        "ForkPlan",
         "HandleExecutorEvent",
         "Initialize",
+        "NameCheckpoint",
         "Replan",
         "RetryTask",
         "RevisePlan",

@@ -85,10 +85,11 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     ``command`` is decided next, in the same commit. ``due_at`` is when time alone changes
     something (seconds since the epoch). ``queue`` is what the last events change in the task
     queue, each with the place of its event among them. ``head`` holds a few plain JSON values of
-    the stream for lists. ``size`` estimates the memory that the state takes, in bytes (0:
-    unknown). ``phase`` says whether a snapshot is worth its writing: while the stream is
-    ``waiting`` for a person more than while it is ``active``, once it has ``ended`` no more.
-    While there is a ``command``, only ``queue`` is read beside it.
+    the stream for lists; ``origins`` among them names streams that this one cannot be folded
+    without, which exports and archives keep together. ``size`` estimates the memory that the state
+    takes, in bytes (0: unknown). ``phase`` says whether a snapshot is worth its writing: while the
+    stream is ``waiting`` for a person more than while it is ``active``, once it has ``ended`` no
+    more. While there is a ``command``, only ``queue`` is read beside it.
     """
 
     command: C | None = None

@@ -47,6 +47,7 @@ INTERNAL = {
     "Aggregate.event_types": "the events with their versions, for the store",
     "App.dispatcher": "the door that App itself sends commands through",
     "App.fold": "a plan with what the command line shows beside the view; a program uses App.view",
+    "App.new_fold": "how App.fold begins",
     "App.store": "the port to the database; a program reads App.log",
     "Executors(guard)": "open_app makes it of the settings' policy",
     "Executors.guard": "open_app makes it of the settings' policy",

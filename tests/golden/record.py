@@ -24,8 +24,10 @@ from planfold.planner.commands import (
     CompactContext,
     ContextSummarised,
     ExecutorEvent,
+    ForkPlan,
     HandleExecutorEvent,
     Initialize,
+    NameCheckpoint,
     NeedsClarification,
     OutcomeUnknown,
     PlannerConfig,
@@ -161,7 +163,29 @@ def tell_story() -> Story:
     story.tell(RetryTask(6))
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
+    story.tell(NameCheckpoint("the end"))
+    go_another_way(story)
     return story
+
+
+def go_another_way(story: Story) -> None:
+    """A fork: its history is that of its origin, and then its own."""
+    state, version = story.planner.state, len(story.history)
+    everything = tuple(state.tasks)
+    state.version = 0
+    story.tell(
+        ForkPlan(
+            origin="origin",
+            version=version,
+            tasks=(msgspec.structs.replace(state.tasks[9].spec, timeout=5.0),),
+            answers={1: "left"},
+            kept={1: "right"},
+            repeat=everything,
+            by="Bob",
+            approved_by="Ada",
+        )
+    )
+    story.report(2, TaskCompleted("in the fork"))
 
 
 def work_with_a_model(story: Story) -> None:

@@ -233,3 +233,13 @@ def test_a_retry_that_waits_is_over_and_so_it_is_reset_at_once() -> None:
     plan.then(RetryScheduled)
     play(plan, ChangeAnswer(1, "b"))
     plan.then(ClarificationReceived, TasksReset((2,), "answer_changed"), TaskDispatched(2, 2))
+
+
+def test_what_waits_for_a_task_that_cannot_run_again_is_skipped_too() -> None:
+    plan = running(ask(1), work(2), work(3, 1, 2, done=True), work(4), work(5, 3, 4))
+    play(plan, answer(1, "a"), failed(2, retryable=False), ChangeAnswer(1, "b"))
+    assert statuses(plan) == {
+        1: "completed", 2: "failed", 3: "skipped", 4: "running", 5: "skipped"
+    }  # fmt: skip
+    play(plan, done(4))
+    assert plan_status(plan) == "failed"

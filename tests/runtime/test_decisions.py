@@ -76,6 +76,8 @@ METHODS = {
     commands.AddBudget: App.add_budget,
     commands.RetryTask: App.retry,
     commands.ChangeAnswer: App.change_answer,
+    commands.NameCheckpoint: App.checkpoint,
+    commands.ForkPlan: App.fork,
     commands.CancelTask: App.cancel,
     commands.CancelPlan: App.cancel,
 }

@@ -80,8 +80,8 @@ def _() -> Any:
 def _() -> Any:
     right = Commit.fail
 
-    def fail(commit: Commit) -> list[Letter]:
-        letters = right(commit)
+    def fail(commit: Commit, fault: BaseException | None = None) -> list[Letter]:
+        letters = right(commit, fault)
         commit.basis.failed = False
         return letters
 
@@ -92,8 +92,8 @@ def _() -> Any:
 def _() -> Any:
     right = Commit.fail
 
-    def fail(commit: Commit) -> list[Letter]:
-        letters = right(commit)
+    def fail(commit: Commit, fault: BaseException | None = None) -> list[Letter]:
+        letters = right(commit, fault)
         commit.basis.failed, commit.basis.durable = False, True
         return letters
 
@@ -148,7 +148,7 @@ def _() -> Any:
 def _() -> Any:
     """Commits that wait for more are not sent when the time is over."""
 
-    def gathered(outbox: Any) -> None:
+    def gathered(outbox: Any, loop: Any) -> None:
         outbox._gathering = []
 
     return patch.object(Outbox, "_gathered", gathered)

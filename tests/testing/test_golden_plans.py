@@ -59,3 +59,11 @@ def test_a_file_that_is_no_log_of_one_plan(golden: Path) -> None:
         golden.write_text("\n".join(damaged))
         with pytest.raises(CorruptLog, match=r"p\.jsonl"):
             check_golden(golden)
+
+
+def test_the_log_of_a_fork_is_refused(golden: Path) -> None:
+    forked = {"origin": "plan-1", "version": 3, "revision_hash": "x"}
+    line = json.loads(golden.read_text().splitlines()[0])
+    golden.write_text(json.dumps({**line, "event_type": "PlanForked", "data": forked}))
+    with pytest.raises(CorruptLog, match="a fork, which cannot be decided without plan plan-1; wr"):
+        check_golden(golden)

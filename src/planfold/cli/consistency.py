@@ -17,7 +17,6 @@ from planfold.errors import NotFound, PlanfoldError
 from planfold.eventstore.envelope import Query
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskStatus
-from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -78,7 +77,7 @@ async def _differences(app: App, plan_id: str) -> tuple[int, list[str]] | None:
     snapshot, version = msgspec.json.encode(state), state.version
     head = await app.store.head(plan_id)
     rows = {(row.task_id, row.attempt) for row in await app.store.queue.queued(plan_id)}
-    fold = PlanFold(plan_id)
+    fold = await app.new_fold(plan_id)
     query = Query(aggregate_id=plan_id)
     while page := await app.store.read(query, after=fold.position, limit=1_000):
         for envelope in page:

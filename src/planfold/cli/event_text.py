@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -13,11 +13,13 @@ from planfold.planner.budget import Budget, Spend
 from planfold.planner.events import (
     BudgetAdded,
     CancelRequested,
+    CheckpointNamed,
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
     PlanApproved,
     PlanCancelled,
+    PlanForked,
     PlanningCompleted,
     PlanRevised,
     PlanSummary,
@@ -30,7 +32,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.tasks import TaskStatus
+from planfold.planner.tasks import TaskSpec, TaskStatus
 from planfold.readmodels.labels import name_of
 
 _STYLE: Final = {
@@ -118,14 +120,18 @@ def _about_the_plan(event: Any) -> Words:
             return Words("revised", None, f"{detail} (revision {event.revision_hash})")
         case TasksReset():
             why = "retried by a person" if event.reason == "retry" else "an answer was changed"
-            return Words("planned", None, f"{_tasks(event.task_ids)}: {why}")
+            return Words("planned", None, f"{tasks_words(event.task_ids)}: {why}")
         case CancelRequested():
-            return Words("stopping", None, _because(_tasks(event.task_ids), event.reason))
+            return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():
             return Words("cancelled", None, _because("the plan", event.reason))
         case ContextCompacted():
             detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
             return Words("compacted", None, detail)
+        case PlanForked():
+            return Words("forked", None, _forked(event))
+        case CheckpointNamed():
+            return Words("checkpoint", None, clean(event.name))
         case BudgetAdded():
             by = f" by {clean(event.by)}" if event.by else ""
             return Words("budget", None, f"{budget_words(event.budget)} more{by}")
@@ -136,11 +142,19 @@ def _about_the_plan(event: Any) -> Words:
     return Words(clean(type(event).__name__), None, "")
 
 
+def _forked(event: PlanForked) -> str:
+    what = [f"{clean(event.origin)} at version {event.version}"]
+    what += [f"{tasks_words(event.again)} again"] if event.again else []
+    what += [f"{tasks_words(event.interrupted)} from the beginning"] if event.interrupted else []
+    return "; ".join(what)
+
+
 def _because(what: str, reason: str) -> str:
     return f"{what}: {clean(reason)}" if reason else what
 
 
-def _tasks(ids: Sequence[int], most: int = 10) -> str:
+def tasks_words(ids: Sequence[int], most: int = 10) -> str:
+    """ "task 3", or "tasks 3, 4, ..."."""
     shown = ", ".join(map(str, ids[:most])) + (", ..." if len(ids) > most else "")
     return f"task {shown}" if len(ids) == 1 else f"tasks {shown}"
 
@@ -152,7 +166,7 @@ def summary_words(summary: PlanSummary) -> str:
         ids = getattr(summary, name)
         if ids:
             name = "outcome unknown" if name == "unknown" else name
-            words.append(f"{name}: {_tasks(ids).partition(' ')[2]}")
+            words.append(f"{name}: {tasks_words(ids).partition(' ')[2]}")
     return "; ".join(words)
 
 
@@ -249,7 +263,10 @@ class TaskNames:
 
     def note(self, event: Any) -> None:
         if isinstance(event, (TasksPlanned, PlanRevised)):
-            self._names.update((spec.id, name_of(spec)) for spec in event.tasks)
+            self.add(event.tasks)
+
+    def add(self, specs: Iterable[TaskSpec]) -> None:
+        self._names.update((spec.id, name_of(spec)) for spec in specs)
 
     def __getitem__(self, task_id: int) -> str:
         return self._names.get(task_id, str(task_id))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from planfold.cli.event_text import TaskNames, run_words, words_for
 from planfold.cli.terminal import Line, Paper, clean, clock, date_and_time, fit_line, in_json
 from planfold.eventstore.envelope import Envelope
+from planfold.planner.tasks import TaskSpec
 from planfold.readmodels.envelopes import envelope_json
 
 NARROW: Final = 70  # columns
@@ -45,6 +47,10 @@ class LogPrinter:
             self._paper.line(in_json(envelope_json(envelope)))
         else:
             self._paper.line(*self._words(envelope, names))
+
+    def know(self, plan_id: str, specs: Iterable[TaskSpec]) -> None:
+        """Names of tasks that the events of a fork do not say."""
+        self._names.setdefault(plan_id, TaskNames()).add(specs)
 
     def flush(self) -> None:
         """Show what was printed."""

@@ -19,6 +19,7 @@ _REMEDIES: Final = {
     "no model": "`planfold revise` does that",
     "not awaiting approval": "`planfold cancel` does that",
     "result": "`planfold answer TASK done --result JSON` does that",
+    "repeat": "`--repeat TASK` allows one",
     "tool specs": "--specs names it",
 }
 

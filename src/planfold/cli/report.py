@@ -10,6 +10,7 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
+from planfold.cli.fork_text import lineage_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.situation import NO_TASKS, Situation
@@ -141,6 +142,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
+    lines += lineage_lines(fold)
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]

@@ -192,7 +192,7 @@ class Session:
         for plan_id in await self._wanted():
             fold = self.folds.get(plan_id)
             if fold is None:
-                fold = self.folds[plan_id] = PlanFold(plan_id)
+                fold = self.folds[plan_id] = await self.app.new_fold(plan_id)
             query = Query(aggregate_id=plan_id)
             for envelope in await self.app.store.read(query, after=fold.position):
                 fold.apply(envelope)
@@ -207,8 +207,9 @@ class Session:
         if now - self._looked_for_plans > 1.0 or not self.folds:
             self._looked_for_plans = now
             for plan in await self.app.plans():
-                if status_of(plan) not in ENDED:
-                    self.folds.setdefault(plan.aggregate_id, PlanFold(plan.aggregate_id))
+                if status_of(plan) not in ENDED and plan.aggregate_id not in self.folds:
+                    fold = await self.app.new_fold(plan.aggregate_id)
+                    self.folds[plan.aggregate_id] = fold
         return list(self.folds)
 
     async def _is_settled(self, worker: Worker | None) -> bool:

@@ -99,7 +99,7 @@ def check_tasks(
     if not checked:
         return
     known = {**existing, **{spec.id: spec for spec in specs if spec.drafts}}
-    draft = PlanDraft(tasks=[_draft_of(spec) for spec in checked])
+    draft = PlanDraft(tasks=[draft_of(spec) for spec in checked])
     for spec, compiled in zip(checked, compile_plan(draft, tools, existing=known), strict=True):
         name = quoted(spec.id)
         if set(spec.depends_on) != set(compiled.depends_on):
@@ -243,7 +243,7 @@ def _check_parents(
                 faults.add(message, task=quoted(spec.id), field="depends_on", fix=fix)
 
 
-def _draft_of(spec: TaskSpec) -> TaskDraft:
+def draft_of(spec: TaskSpec) -> TaskDraft:
     prompt = spec.prompt
     return TaskDraft(
         description=spec.description,

@@ -49,7 +49,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that lives, for people to look at; nothing is recovered from it.
 
     ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
-    ``plan_id``: the only plan that it serves; None: all.
+    ``plan_id``: the only plan that it serves; None: all. ``leased`` tasks are its own at present.
     ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
     renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
     something.
@@ -64,6 +64,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     seen_at: float = 0.0
     declined: tuple[str, ...] = ()
     plan_id: str | None = None
+    leased: int = 0
 
     def serves(self, route: str, tool: str = "", plan_id: str | None = None) -> bool:
         """Whether it would claim a task of this route, tool and plan (None: any plan)."""

@@ -6,7 +6,7 @@ JSON stays the text that was stored, so what this version cannot decode is carri
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -91,6 +91,18 @@ class Tombstone(msgspec.Struct, frozen=True):
     archived_at: float
     file: str
     sha256: str
+
+
+def origins_in(head: str | bytes | dict[str, Any]) -> list[str]:
+    """The streams that a stream with this head (or its JSON) continues, and is not folded
+    without."""
+    if not isinstance(head, dict):
+        try:
+            head = msgspec.json.decode(head, type=dict[str, Any])
+        except (msgspec.MsgspecError, RecursionError):
+            return []
+    origins = head.get("origins")
+    return [name for name in origins if isinstance(name, str)] if isinstance(origins, list) else []
 
 
 def where_archived(tombstone: Tombstone) -> str:

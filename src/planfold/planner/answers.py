@@ -51,7 +51,7 @@ def receive_answer(
     leads_to: AnswerLeadsTo = "fail"
     answer = report.answer
     if not report.failed:
-        answer = _chosen(task.id, question.choices, report.answer)
+        answer = chosen_answer(task.id, question.choices, report.answer)
         leads_to = _leads_to(question, answer)
     result = _result(state, question, leads_to, report)
     yield ClarificationReceived(task.id, answer, report.by, leads_to, result)
@@ -147,7 +147,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
             f"{task.kind.value}); there is no answer to change"
         )
     prompt = task.spec.prompt
-    answer = _chosen(task.id, prompt.choices if prompt else (), command.answer)
+    answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)
     if answer == task.result:
         return
     yield ClarificationReceived(task.id, answer, command.by)
@@ -158,17 +158,19 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     if stop:
         reason = f"the answer to task {task.id} was changed"
         yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
-    kept_off = _kept_off(state, below, busy)
-    below = [
+    kept_off = kept_off_tasks(state, below, busy)
+    over = (TaskStatus.Skipped, TaskStatus.Cancelled)
+    reset = [
         t
         for t in below
         if (t.status is not TaskStatus.Planned or t.attempt)
         and t.id not in busy
-        and not (t.id in kept_off and t.status in (TaskStatus.Skipped, TaskStatus.Cancelled))
+        and not (t.id in kept_off and t.status in over)
     ]
-    if below:
-        yield TasksReset(tuple(t.id for t in below), "answer_changed")
-    yield from (skip(t.id, kept_off[t.id]) for t in below if t.id in kept_off)
+    if reset:
+        yield TasksReset(tuple(t.id for t in reset), "answer_changed")
+    skipped = (t for t in below if t.id in kept_off and t.status not in over)
+    yield from (skip(t.id, kept_off[t.id]) for t in skipped)
 
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:
@@ -179,7 +181,7 @@ def _may_be_running(state: PlannerState, task: Task) -> bool:
     return unknown and task.spec.effect is not Effect.Safe
 
 
-def _kept_off(state: PlannerState, below: list[Task], busy: set[int]) -> dict[int, int]:
+def kept_off_tasks(state: PlannerState, below: list[Task], busy: set[int]) -> dict[int, int]:
     """Tasks of ``below`` that cannot run again, with the parent that prevents it. Whether the
     ``busy`` ones and their descendants can is decided when their attempt has ended."""
     ids = {task.id for task in below}
@@ -207,7 +209,7 @@ def _leads_to(question: Question, answer: str) -> AnswerLeadsTo:
     return "resume" if question.then == "resume" else "complete"
 
 
-def _chosen(task_id: int, choices: tuple[str, ...], answer: str) -> str:
+def chosen_answer(task_id: int, choices: tuple[str, ...], answer: str) -> str:
     """The choice that ``answer`` means: its text in any case, or its number from 1."""
     choice = _find_choice(choices, answer) if choices else answer
     if choice is not None:

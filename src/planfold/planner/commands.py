@@ -269,6 +269,32 @@ class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     by: str = ""
 
 
+class NameCheckpoint(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Give the plan's present version a name, to restore it later."""
+
+    name: str
+
+
+class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """Begin a plan that continues ``origin`` from its ``version`` on, with other tasks or answers.
+
+    ``tasks`` replace those with the same ids. ``answers`` hold at once, or as soon as the question
+    is asked; ``kept`` ones only when it is asked. ``happened`` are tasks whose effect happened, or
+    may happen, in an origin after ``version``; those of effect ``once`` are refused unless they
+    are in ``repeat``. ``by`` gave the answers.
+    """
+
+    origin: str
+    version: int
+    tasks: tuple[TaskSpec, ...] = ()
+    answers: dict[int, str] = {}
+    kept: dict[int, str] = {}
+    happened: tuple[int, ...] = ()
+    repeat: tuple[int, ...] = ()
+    by: str = ""
+    approved_by: str | None = None
+
+
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Cancel a task, with ``subtree`` also all its descendants. A running task is asked to
     stop."""
@@ -295,6 +321,8 @@ Command = (
     | AddBudget
     | RetryTask
     | ChangeAnswer
+    | NameCheckpoint
+    | ForkPlan
     | CancelTask
     | CancelPlan
 )

@@ -10,6 +10,7 @@ from planfold.planner.answers import answer_by_default
 from planfold.planner.cancellation import skip_dependents
 from planfold.planner.commands import Continue
 from planfold.planner.events import (
+    ClarificationReceived,
     ClarificationRequested,
     Event,
     PlanningCompleted,
@@ -22,6 +23,7 @@ from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
 
+PREPARED = "fork"  # who gives an answer that a fork was made with
 _PLANNED, _RUNNING, _ASKING = (
     TaskStatus.Planned,
     TaskStatus.Running,
@@ -169,6 +171,8 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         yield ClarificationRequested(
             spec.id, spec.description, prompt.choices, prompt.default, deadline
         )
+        if spec.id in state.prepared:
+            yield ClarificationReceived(spec.id, state.prepared[spec.id], PREPARED)
         return
     try:
         arguments = _resolved(state, task.spec.tool)

@@ -173,6 +173,32 @@ class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False
     covers: tuple[int, ...] | None = None
 
 
+class CheckpointNamed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The version of this event has a name now."""
+
+    name: str
+
+
+class PlanForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """The first event of a fork: what it continues is the state of ``origin`` at ``version``.
+
+    ``tasks`` replace those with the same ids. ``answers`` were given or changed; ``prepared`` ones
+    hold when their question is asked. The tasks of ``again`` run again, because they or what they
+    depend on was changed; those that were ``interrupted`` had begun, and begin again with the inner
+    steps that are recorded. ``repeat`` are tasks of effect ``once`` that may do so."""
+
+    origin: str
+    version: int
+    revision_hash: str
+    tasks: tuple[TaskSpec, ...] = ()
+    answers: dict[int, str] = {}
+    prepared: dict[int, str] = {}
+    again: tuple[int, ...] = ()
+    interrupted: tuple[int, ...] = ()
+    repeat: tuple[int, ...] = ()
+    by: str = ""
+
+
 class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a plan ended: counts, and the ids of every task that did not complete."""
 
@@ -208,5 +234,7 @@ Event = (
     | CancelRequested
     | PlanCancelled
     | ContextCompacted
+    | CheckpointNamed
+    | PlanForked
     | PlanningCompleted
 )

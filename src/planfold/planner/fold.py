@@ -10,7 +10,7 @@ import msgspec
 from planfold.errors import CorruptLog
 from planfold.handler import Handler
 from planfold.planner import transitions as t
-from planfold.planner.budget import Spend, total
+from planfold.planner.budget import Spend
 from planfold.planner.commands import Command
 from planfold.planner.context_size import (
     forget,
@@ -22,12 +22,14 @@ from planfold.planner.context_size import (
 from planfold.planner.events import (
     BudgetAdded,
     CancelRequested,
+    CheckpointNamed,
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
     Event,
     PlanApproved,
     PlanCancelled,
+    PlanForked,
     PlanningCompleted,
     PlanRevised,
     RetryScheduled,
@@ -41,6 +43,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
+from planfold.planner.step_costs import settle, settle_all
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 
 _next_status: Final = t.TRANSITIONS.get
@@ -66,14 +69,13 @@ class PlanMemory(Handler[Command, Event]):
     def take_in(self, events: Iterable[Event], times: Iterable[float]) -> None:
         """See :meth:`Handler.take_in`. One loop: a history is long, and folding an event short."""
         state, fold = self.state, _FOLD
-        folded, event = 0, None
+        event = None
         try:
             for event, state.updated_at in zip(events, times, strict=False):
                 fold[type(event)](state, event)
-                folded += 1
+                state.version += 1
         except KeyError as fault:
             raise _illegal(event, fault) from None
-        state.version += folded
         self.recorded_at = state.updated_at
 
 
@@ -189,7 +191,7 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
         return
     task.finished_at = state.updated_at
     if state.begun_by_task:
-        _settle_all(state, event.task_id)
+        settle_all(state, event.task_id)
     task.error = event.error
     task.cancel_requested = False
     task.outcome_unknown = event.outcome_unknown
@@ -238,6 +240,7 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     question = state.questions.get(event.task_id)
     task = state.tasks[event.task_id]
     after = _change(state, task, trigger)
+    state.prepared.pop(event.task_id, None)
     if after in t.ENDED:
         task.finished_at = state.updated_at
     if after is COMPLETED:
@@ -253,32 +256,64 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
 
 def _reset(state: PlannerState, event: TasksReset) -> None:
     _must_have_begun(state)
-    forget(state, event.task_ids)
-    for task_id in event.task_ids:
+    _plan_again(state, event.task_ids, afresh=event.reason == "answer_changed")
+
+
+def _plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
+    """``afresh``: also the inner steps are done again."""
+    forget(state, task_ids)
+    for task_id in task_ids:
         task = state.tasks[task_id]
         _change(state, task, t.RESET)
-        _settle_all(state, task_id)
+        settle_all(state, task_id)
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
         task.started_at = task.finished_at = 0.0
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
-        if event.reason == "answer_changed":
+        if afresh:
             task.run += 1
             state.steps_by_task.pop(task_id, None)
             state.begun_by_task.pop(task_id, None)
     state.outcome, state.cancelled = None, False
 
 
+def _forked(state: PlannerState, event: PlanForked) -> None:
+    _must_have_begun(state)
+    state.__dict__.pop("schedule", None)  # the changed tasks may depend on others
+    for task_id, answer in event.answers.items():
+        _answered(state, ClarificationReceived(task_id, answer, event.by))
+    if event.again:
+        _plan_again(state, event.again, afresh=True)
+    if event.interrupted:
+        _plan_again(state, event.interrupted, afresh=False)
+    for spec in event.tasks:
+        task = state.tasks[spec.id]
+        remember_plan(state, task.spec, -1)
+        remember_plan(state, spec)
+        task.spec = spec
+    state.approved = state.approved and event.revision_hash == state.revision_hash
+    state.revision_hash = event.revision_hash
+    state.origins = ((event.origin, event.version), *state.origins)
+    state.prepared, state.checkpoints = dict(event.prepared), {}
+    state.created_at = state.updated_at
+    state.version = 0
+
+
+def _named(state: PlannerState, event: CheckpointNamed) -> None:
+    _must_have_begun(state)
+    state.checkpoints[event.name] = state.version + 1
+
+
 def _step_recorded(state: PlannerState, event: StepRecorded) -> None:
     _change(state, state.tasks[event.task_id], t.STEP_RECORDED)
     state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
-    _settle(state, event.task_id, event.key, event.spent)
+    settle(state, event.task_id, event.key, event.spent)
 
 
 def _step_started(state: PlannerState, event: StepStarted) -> None:
     _change(state, state.tasks[event.task_id], t.STEP_STARTED)
-    _settle(state, event.task_id, event.key, None)
+    settle(state, event.task_id, event.key, None)
     state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
     if event.epoch:
         under = (state.tasks[event.task_id].attempt, event.epoch)
@@ -287,31 +322,7 @@ def _step_started(state: PlannerState, event: StepStarted) -> None:
 
 def _step_failed(state: PlannerState, event: StepFailed) -> None:
     _change(state, state.tasks[event.task_id], t.STEP_FAILED)
-    _settle(state, event.task_id, event.key, event.spent)
-
-
-def _settle(state: PlannerState, task_id: int, key: str, spent: Spend | None) -> None:
-    """End a step. The cost of an interrupted step is not known; its reservation is counted as
-    spent, because the service that was called may charge for it."""
-    begun = state.begun_by_task.get(task_id)
-    reserved = begun.pop(key, None) if begun else None
-    if begun is not None and not begun:
-        del state.begun_by_task[task_id]
-    if state.begun_under and (under := state.begun_under.get(task_id)):
-        under.pop(key, None)
-    if spent is None:
-        spent = reserved
-    if spent is not None:
-        state.spent += spent
-
-
-def _settle_all(state: PlannerState, task_id: int) -> None:
-    """End all steps of a stopped task: reservations count as spent. The interrupted steps stay
-    recorded, because their effects may have happened."""
-    if begun := state.begun_by_task.get(task_id):
-        state.spent += total(begun.values())
-        state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())
-        state.begun_under.pop(task_id, None)
+    settle(state, event.task_id, event.key, event.spent)
 
 
 def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
@@ -371,5 +382,7 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     CancelRequested: _cancel_requested,
     PlanCancelled: _cancelled,
     ContextCompacted: _compacted,
+    CheckpointNamed: _named,
+    PlanForked: _forked,
     PlanningCompleted: _completed,
 }

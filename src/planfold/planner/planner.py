@@ -19,8 +19,10 @@ from planfold.planner.commands import (
     Command,
     CompactContext,
     Continue,
+    ForkPlan,
     HandleExecutorEvent,
     Initialize,
+    NameCheckpoint,
     Replan,
     RetryTask,
     RevisePlan,
@@ -29,6 +31,7 @@ from planfold.planner.context import compact_context, over_budget
 from planfold.planner.dispatch import continue_plan, has_work, next_due
 from planfold.planner.events import (
     CancelRequested,
+    CheckpointNamed,
     ClarificationRequested,
     Event,
     PlanApproved,
@@ -39,6 +42,7 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.fold import PlanMemory
+from planfold.planner.forks import fork_plan
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
@@ -72,6 +76,9 @@ class Planner(PlanMemory):
             NotFound: no such task.
             InvalidPlan: the tasks of Initialize or RevisePlan do not form a graph.
         """
+        unforked = not self.state.version and self.state.revision_hash
+        if unforked and not isinstance(command, ForkPlan):
+            raise NotFound("there is no such plan; it was to begin as a fork")
         if isinstance(command, Initialize):
             return list(_initialize(self.state, command))
         if not self.state.revision_hash:
@@ -101,7 +108,7 @@ class Planner(PlanMemory):
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state
-        if not state.revision_hash:
+        if not state.version:
             return None
         if has_work(state, now):
             return Continue(now)
@@ -159,15 +166,17 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, and a priority other than 0: for lists of plans."""
+    """Title, status and counts, a priority other than 0, and the origins of a fork."""
     counts, priority = state.schedule.counts, state.config.priority
-    head = {
+    head: dict[str, Any] = {
         "title": state.title,
         "status": state.status.value,
         "total": len(state.tasks),
         "completed": counts[TaskStatus.Completed],
         "questions": len(state.questions),
     }
+    if state.origins:
+        head["origins"] = [plan_id for plan_id, _ in state.origins]
     return head | {"priority": priority} if priority else head
 
 
@@ -221,6 +230,17 @@ def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
         yield compact_context(state, command.summary)
 
 
+def _name_checkpoint(state: PlannerState, command: NameCheckpoint) -> Iterator[Event]:
+    if not command.name.strip():
+        raise CommandRejected("a checkpoint needs a name")
+    if command.name in state.checkpoints:
+        raise CommandRejected(
+            f"checkpoint {command.name!r} is version {state.checkpoints[command.name]} of this "
+            "plan; choose another name"
+        )
+    yield CheckpointNamed(command.name)
+
+
 _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     HandleExecutorEvent: handle_executor_event,
     Continue: continue_plan,
@@ -231,6 +251,8 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     AddBudget: add_budget,
     RetryTask: revisions.retry_task,
     ChangeAnswer: answers.change_answer,
+    NameCheckpoint: _name_checkpoint,
+    ForkPlan: fork_plan,
     CancelTask: cancellation.cancel_task,
     CancelPlan: cancellation.cancel_plan,
 }

@@ -45,7 +45,11 @@ class PlannerState(msgspec.Struct, dict=True):
     fresh_tokens: int = 0  # estimates of what the context's parts take: results that are not
     answer_tokens: int = 0  # in the summary, people's answers,
     plan_tokens: int = 0  # and one line for each task
-    version: int = 0  # events folded
+    origins: tuple[tuple[str, int], ...] = ()  # of a fork: the plan and version that it continues,
+    # then what that plan continues
+    prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
+    checkpoints: dict[str, int] = {}  # named versions
+    version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
 

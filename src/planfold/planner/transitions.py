@@ -45,7 +45,7 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
     (S.Running, STEP_RECORDED): S.Running,
     (S.Running, STEP_FAILED): S.Running,
     (S.Running, CANCEL_REQUESTED): S.Running,
-    (S.Running, RESET): S.Planned,  # only in old logs: now the attempt ends first
+    (S.Running, RESET): S.Planned,  # in a fork, and in old logs: now the attempt ends first
     (S.NeedsClarification, ANSWERED): S.Completed,
     (S.NeedsClarification, ANSWERED_RESUME): S.Planned,
     (S.NeedsClarification, ANSWERED_FAIL): S.Failed,

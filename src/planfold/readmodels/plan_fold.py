@@ -16,16 +16,19 @@ class PlanFold:
 
     ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
     by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
-    says it. ``approved`` holds the tasks as they were approved last.
+    says it. ``approved`` holds the tasks as they were approved last. ``base`` is the state that a
+    fork begins with, which belongs to the fold from then on.
     """
 
-    def __init__(self, plan_id: str) -> None:
+    def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:
         self.plan_id = plan_id
         self.position = 0
         self.attempt_at: dict[int, float] = {}
         self.began_at: dict[int, float] = {}
         self.approved: tuple[TaskSpec, ...] = ()
-        self._planner = Planner()
+        self._planner = Planner(base)
+        if base is not None and base.approved:
+            self.approved = self._counted()
 
     @property
     def state(self) -> PlannerState:
@@ -51,5 +54,8 @@ class PlanFold:
             if envelope.metadata.began_at:
                 self.began_at[event.task_id] = envelope.metadata.began_at
         elif isinstance(event, PlanApproved):
-            self.approved = tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
+            self.approved = self._counted()
         self.position = envelope.position
+
+    def _counted(self) -> tuple[TaskSpec, ...]:
+        return tuple(t.spec for t in self.state.tasks.values() if not t.superseded)

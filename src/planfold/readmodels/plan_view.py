@@ -46,7 +46,8 @@ class PlanView(msgspec.Struct):
     ``revision_hash`` is what an approval names. ``questions`` wait for an answer. ``created_at``
     and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
     ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
-    :class:`Spend`. ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
+    :class:`Spend`. A fork continues ``origin`` at ``origin_version``; ``checkpoints`` are versions
+    by name. ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
 
     Example:
         import planfold
@@ -75,6 +76,9 @@ class PlanView(msgspec.Struct):
     budget: Budget = Budget()
     stopped_because: str | None = None
     priority: int = 0
+    origin: str | None = None
+    origin_version: int | None = None
+    checkpoints: dict[str, int] = {}
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
@@ -104,6 +108,9 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         reserved=state.reserved,
         budget=state.budget,
         priority=state.config.priority,
+        origin=state.origins[0][0] if state.origins else None,
+        origin_version=state.origins[0][1] if state.origins else None,
+        checkpoints=dict(state.checkpoints),
     )
 
 

@@ -239,6 +239,19 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
             return c.Replan(spec.description.removeprefix(REPLANNING))
         case e.PlanRevised(_, tasks, _, superseded):
             return c.RevisePlan(tasks, approved_by, superseded)
+        case e.PlanForked() as forked:
+            return c.ForkPlan(
+                origin=forked.origin,
+                version=forked.version,
+                tasks=forked.tasks,
+                answers=forked.answers,
+                kept=forked.prepared,
+                repeat=forked.repeat,
+                by=forked.by,
+                approved_by=approved_by,
+            )
+        case e.CheckpointNamed(name):
+            return c.NameCheckpoint(name)
         case e.BudgetAdded(budget, by):
             return c.AddBudget(budget, by)
         case e.PlanCancelled(reason):

@@ -18,6 +18,7 @@ from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.commands import Command
 from planfold.planner.events import TaskDispatched
 from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
 from planfold.readmodels.recorded_commands import REPEATED, cause_of, recorded_command
 
 
@@ -50,11 +51,12 @@ class Replay(msgspec.Struct):
 
 class Replayer:
     """Reads the envelopes of one plan, oldest first; ``found`` is complete after
-    :meth:`finish`, or as soon as it holds a difference."""
+    :meth:`finish`, or as soon as it holds a difference. ``base`` is the state that a fork begins
+    with."""
 
-    def __init__(self, plan_id: str) -> None:
+    def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:
         self.found = Replay(plan_id)
-        self._planner = Planner()
+        self._planner = Planner(base)
         self._attempts: dict[int, tuple[int, int]] = {}
         self._group: list[Envelope] = []  # events of one causation id, not yet decided
         self._now = 0.0  # of the last decision
@@ -66,7 +68,7 @@ class Replayer:
         """Raises CorruptLog where this version cannot fold the event."""
         if isinstance(envelope.event, Undecoded):
             raise CorruptLog(f"{envelope.event_id}: {envelope.event.reason}")
-        if self._group and not _continues(self._group[-1], envelope):
+        if self._group and not continues(self._group[-1], envelope):
             self._decide()
         if self.found.difference is None:
             self._group.append(envelope)
@@ -155,7 +157,7 @@ class Replayer:
         return len(group)
 
 
-def _continues(last: Envelope, envelope: Envelope) -> bool:
+def continues(last: Envelope, envelope: Envelope) -> bool:
     """Whether both are events of one command, or of reports that share a causation id."""
     return (
         envelope.metadata.command is None

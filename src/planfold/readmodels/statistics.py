@@ -16,14 +16,17 @@ from planfold.errors import CorruptLog
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.budget import Spend
+from planfold.planner.dispatch import PREPARED
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
+    PlanForked,
     PlanningCompleted,
     RetryScheduled,
     TaskDispatched,
     TasksPlanned,
 )
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import TaskSpec
 from planfold.readmodels.histogram import Histogram
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
@@ -82,18 +85,24 @@ class Figures(msgspec.Struct):
 
 class Statistics:
     """``history`` reads the events of a plan up to a version: of one that had ended, and was taken
-    up again. ``since``: only what was recorded from then on is counted (seconds since the epoch).
-    ``unreadable`` are plans that this version cannot read; they are left out from there on.
+    up again. ``origin`` is the state of a plan at a version, which a fork begins with; of a fork
+    only what happened in it is counted. ``since``: only what was recorded from then on is counted
+    (seconds since the epoch). ``unreadable`` are plans that this version cannot read; they are left
+    out from there on.
     """
 
     def __init__(
-        self, history: Callable[[str, int], Awaitable[Sequence[Envelope]]], since: float = 0.0
+        self,
+        history: Callable[[str, int], Awaitable[Sequence[Envelope]]],
+        since: float = 0.0,
+        origin: Callable[[str, int], Awaitable[PlannerState]] | None = None,
     ) -> None:
         self.checkpoint: Checkpoint | None = None
         self.unreadable: set[str] = set()
         self.groups: dict[StatisticsKey, Figures] = {}
         self.titles: dict[str, Figures] = {}
         self._history = history
+        self._origin = origin
         self._since = since
         self._open: dict[str, Timeline] = {}
         self._position = 0  # of the last event that was counted
@@ -126,7 +135,7 @@ class Statistics:
         if plan_id in self.unreadable:
             return
         try:
-            timeline = self._open.get(plan_id) or await self._begin(plan_id, envelope.version)
+            timeline = self._open.get(plan_id) or await self._begin(envelope)
             task_id = getattr(envelope.event, "task_id", 0)
             had_ended, spent = timeline.ended_at(task_id) is not None, timeline.state.spent
             spans = timeline.apply(envelope)
@@ -150,11 +159,15 @@ class Statistics:
         for figures in counted:
             figures.spent += timeline.state.spent - spent
 
-    async def _begin(self, plan_id: str, version: int) -> Timeline:
-        timeline = Timeline(plan_id)
-        if version > 1:
-            for envelope in await self._history(plan_id, version - 1):
-                timeline.apply(envelope)
+    async def _begin(self, envelope: Envelope) -> Timeline:
+        plan_id, before = envelope.aggregate_id, envelope.version - 1
+        history = await self._history(plan_id, before) if before else ()
+        first, base = history[0].event if history else envelope.event, None
+        if isinstance(first, PlanForked) and self._origin is not None:
+            base = await self._origin(first.origin, first.version)
+        timeline = Timeline(plan_id, base)
+        for earlier in history:
+            timeline.apply(earlier)
         self._open[plan_id] = timeline
         return timeline
 
@@ -164,7 +177,7 @@ def _group_of(spec: TaskSpec) -> StatisticsKey:
 
 
 def _count_plan(figures: Figures, timeline: Timeline, event: object) -> None:
-    if isinstance(event, TasksPlanned):
+    if isinstance(event, TasksPlanned | PlanForked):
         figures.plans_begun += 1
     elif isinstance(event, PlanningCompleted):
         figures.plans[event.outcome] += 1
@@ -190,9 +203,8 @@ def _count_spans(figures: Figures, spans: Sequence[PhaseSpan], event: object) ->
         elif span.phase in (Phase.Answer, Phase.Budget):
             figures.person.add(span.seconds(0.0))
             if isinstance(event, ClarificationReceived):
-                by_deadline = event.by == DEADLINE
-                figures.defaults += by_deadline
-                figures.answers += not by_deadline
+                figures.defaults += event.by == DEADLINE
+                figures.answers += event.by not in (DEADLINE, PREPARED)
 
 
 def figures_json(figures: Figures) -> dict[str, Any]:

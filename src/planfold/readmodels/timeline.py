@@ -15,6 +15,8 @@ import msgspec
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import (
     CancelRequested,
+    CheckpointNamed,
+    PlanForked,
     PlanRevised,
     TasksPlanned,
     TasksReset,
@@ -60,10 +62,11 @@ class PhaseSpan(msgspec.Struct, frozen=True):
 
 
 class Timeline:
-    """Fold of one plan's log: ``apply`` each envelope. ``fold`` is the plan itself."""
+    """Fold of one plan's log: ``apply`` each envelope. ``fold`` is the plan itself. That of a fork
+    begins with the fork; ``base`` is the state that it begins with."""
 
-    def __init__(self, plan_id: str) -> None:
-        self.fold = PlanFold(plan_id)
+    def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:
+        self.fold = PlanFold(plan_id, base)
         self.now = 0.0  # of the last event; it never goes back
         self._spans: dict[int, list[PhaseSpan]] = {}
         self._open: dict[int, _Open] = {}
@@ -81,10 +84,12 @@ class Timeline:
         Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
+        if isinstance(event, CheckpointNamed):
+            return []  # also of a plan that ended long ago
         self.now = max(self.now, envelope.recorded_at)
         self._unapproved.set(not state.approved, self.now)
         closed: list[PhaseSpan] = []
-        for task_id in _about(event):
+        for task_id in state.tasks if isinstance(event, PlanForked) else _about(event):
             before = self.ended_at(task_id)
             closed += self._move(task_id, envelope)
             if before != self.ended_at(task_id):

@@ -18,6 +18,7 @@ from planfold.errors import CommandRejected
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import event_id
 from planfold.planner import events as e
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus
 from planfold.readmodels import trace_names as names
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
@@ -53,15 +54,22 @@ class Trace(msgspec.Struct):
     waits: list[PhaseSpan]
 
 
-def trace_of(plan_id: str, log: Iterable[Envelope], *, content: bool = False) -> Trace:
-    """The trace of a plan that has ended. With ``content`` also titles, descriptions, arguments,
+def trace_of(
+    plan_id: str,
+    log: Iterable[Envelope],
+    *,
+    content: bool = False,
+    base: PlannerState | None = None,
+) -> Trace:
+    """The trace of a plan that has ended; that of a fork begins with the fork, from the state
+    ``base``. With ``content`` also titles, descriptions, arguments,
     results, questions, answers and errors; else only names, numbers and times.
 
     Raises:
         CommandRejected: the plan has not ended.
         CorruptLog: this version cannot read it.
     """
-    tracer = _Tracer(plan_id, content)
+    tracer = _Tracer(plan_id, content, base)
     for envelope in log:
         tracer.apply(envelope)
     return tracer.finish()
@@ -78,9 +86,9 @@ def span_id_of(event: str) -> str:
 
 
 class _Tracer:
-    def __init__(self, plan_id: str, content: bool) -> None:
+    def __init__(self, plan_id: str, content: bool, base: PlannerState | None) -> None:
         self._plan_id, self._content = plan_id, content
-        self._timeline = Timeline(plan_id)
+        self._timeline = Timeline(plan_id, base)
         self._root = span_id_of(event_id(plan_id, 1))
         self._specs: dict[int, TaskSpec] = {}  # also of tasks that a revision dropped
         self._spans: list[TraceSpan] = []
@@ -107,6 +115,8 @@ class _Tracer:
         match event:
             case e.TasksPlanned() | e.PlanRevised():
                 self._specs |= {spec.id: spec for spec in event.tasks}
+            case e.PlanForked():
+                self._specs = {i: t.spec for i, t in self._timeline.state.tasks.items()}
             case e.TaskDispatched():
                 span_id = span_id_of(envelope.event_id)
                 self._began[event.task_id, event.attempt] = span_id

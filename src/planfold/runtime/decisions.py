@@ -18,6 +18,7 @@ from planfold.planner.commands import (
     ChangeAnswer,
     ClarificationProvided,
     Command,
+    ForkPlan,
     HandleExecutorEvent,
     Initialize,
     Replan,
@@ -28,6 +29,7 @@ from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import check_text, recordable_command
+from planfold.runtime.origins import state_at
 from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
 
@@ -170,19 +172,26 @@ class PlanDecisions(PlanReader):
             CommandRejected, NotFound: see :meth:`Planner.process`.
             CommandRejected: a name, a text or a value cannot be recorded; it names the field.
             Conflict: ``command_id`` was used for another command.
-            InvalidPlan: tasks of ``Initialize`` or ``RevisePlan`` do not pass the compiler.
+            InvalidPlan: tasks of ``Initialize``, ``RevisePlan`` or ``ForkPlan`` do not pass the
+                compiler.
             ConfigurationError: there are such tasks, but the tools are not known, because of
                 ``load=False``.
         """
-        if isinstance(command, Initialize | RevisePlan):
+        if isinstance(command, Initialize | RevisePlan | ForkPlan):
             await self._check(plan_id, command)
         return await self._send(plan_id, command, command_id=command_id)
 
-    async def _check(self, plan_id: str, command: Initialize | RevisePlan) -> None:
+    async def _check(self, plan_id: str, command: Initialize | RevisePlan | ForkPlan) -> None:
         from planfold.drafting.revision import check_revision, check_tasks
 
         if isinstance(command, Initialize):
             check_tasks(command.tasks, self._toolbox(), {})
+        elif isinstance(command, ForkPlan):
+            if command.tasks:
+                changed = {spec.id for spec in command.tasks}
+                origin = await state_at(self.store, command.origin, command.version)
+                others = {i: t.spec for i, t in origin.tasks.items() if i not in changed}
+                check_tasks(command.tasks, self._toolbox(), others)
         else:
             plan = (await self.planner(plan_id)).state
             check_revision(command, self._toolbox(), plan)
@@ -205,10 +214,12 @@ class PlanDecisions(PlanReader):
                 plan_id,
                 command,
                 command_id=command_id or f"command-{secrets.token_hex(8)}",
-                correlation_id=plan_id if isinstance(command, Initialize) else "",
+                correlation_id=plan_id if isinstance(command, Initialize | ForkPlan) else "",
                 idempotent=command_id is not None,
             )
         except NotFound:
+            if isinstance(command, ForkPlan):
+                raise  # of what it names: the plan itself is to begin
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
         return events

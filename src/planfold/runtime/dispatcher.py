@@ -173,7 +173,7 @@ class Dispatcher:
         """Read what the cache lacks, then decide."""
         try:
             if not mailbox.current(self._store):
-                await mailbox.load(self._store)
+                await mailbox.load(self._store, letters)
             known = {
                 letter.command_id: await self._store.find_command(letter.command_id)
                 for letter in letters

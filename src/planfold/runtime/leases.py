@@ -22,8 +22,8 @@ from planfold.runtime.attempt import Attempt, cancel_tasks, identity
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
+from planfold.runtime.share import WorkShare
 from planfold.runtime.slots import Key, Reserved, Slots
-from planfold.runtime.worker_loop import EVERY_S
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
@@ -55,6 +55,7 @@ class Leases:
         self._runner = runner
         self._record = record
         self._trouble = trouble
+        self._share = WorkShare(store.queue, slots)
         self._running: dict[Key, Attempt] = {}
         self._ending: set[Attempt] = set()  # over, but not yet reported or released
         self._ended: set[Reserved] = set()  # since the queue was last asked
@@ -102,7 +103,7 @@ class Leases:
             raise
         finally:
             self._last_round = loop.time()
-        return min(EVERY_S, RENEW_EVERY_S)
+        return self._share.pause
 
     def _note_standstill(self, now: float) -> None:
         passed = now - (self._last_round or now)
@@ -195,6 +196,8 @@ class Leases:
     async def _claim(self) -> None:
         slots = self._slots
         self._begin_surplus()
+        running = [(a.lease.route, a.lease.tool) for a in self._running.values()]
+        await self._share.review(asyncio.get_running_loop().time(), running)
         free = slots.free
         self._full = free < 1
         if not slots.open:
@@ -270,6 +273,8 @@ class Leases:
         attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
         attempt.running = asyncio.create_task(self._run(attempt))
+        if self._share.is_due(len(self._running)):
+            self._store.wakeup.notify(WORK)
 
     async def _run(self, attempt: Attempt) -> None:
         try:

@@ -14,6 +14,7 @@ from planfold.handler import Handler, StreamPhase
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import Letter
+from planfold.runtime.origins import begin_fork
 
 SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
 SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
@@ -80,6 +81,8 @@ class Mailbox:
             self.waiting.extend(waiting[1:])
             waiting = waiting[:1]
         letters = waiting
+        if not self.version:
+            self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
         if self.handler is None or self.alone or any(le.body_hash for le in letters):
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
@@ -111,10 +114,14 @@ class Mailbox:
                 if not self.busy:
                     return await self._load(store)
 
-    async def load(self, store: EventStore) -> Handler[Any, Any]:
-        """The state in the log, for the decision that made this mailbox busy."""
+    async def load(self, store: EventStore, letters: Sequence[Letter] = ()) -> Handler[Any, Any]:
+        """The state in the log, for the decision that made this mailbox busy. Where there is no
+        stream yet, and the first of its letters forks a plan: the state of that one."""
         async with self._loading:
-            return await self._load(store)
+            handler = await self._load(store)
+            if letters and not self.version:
+                await begin_fork(store, handler, letters[0].command)
+            return handler
 
     async def _load(self, store: EventStore) -> Handler[Any, Any]:
         generation = store.generation(self.aggregate_id)
@@ -192,6 +199,8 @@ class Mailbox:
         history = await store.load(self.aggregate_id, after_version=self.version, stream_id=kind)
         if history.version < self.version:
             raise Rewound(f"{self.aggregate_id} is at {history.version}, not at {self.version}")
+        if not self.version and history.events:
+            await begin_fork(store, handler, history.events[0])
         handler.take_in(history.events, history.times)
         self.version = history.version
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from planfold.choices import wrong_choice
@@ -27,6 +28,7 @@ from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.origins import base_of, history_of, state_at
 
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 PAGE: Final = 256  # events that are read at a time
@@ -71,7 +73,7 @@ class PlanReader:
         """
         version = at if isinstance(at, int) else None
         until = at.timestamp() if isinstance(at, datetime) else None
-        fold, state = PlanFold(plan_id), None
+        fold, state = await self.new_fold(plan_id), None
         async for envelope in self._history(plan_id):
             late = until is not None and envelope.recorded_at > until
             if late or (version is not None and envelope.version > version):
@@ -81,6 +83,10 @@ class PlanReader:
         if state is None or (version is not None and state.version < version):
             raise NotFound(await self._why_not_at(plan_id, at))
         return fold
+
+    async def new_fold(self, plan_id: str) -> PlanFold:
+        """A fold of nothing yet; that of a fork begins with the state of its origin."""
+        return PlanFold(plan_id, await base_of(self.store, plan_id))
 
     async def diff(
         self,
@@ -97,12 +103,7 @@ class PlanReader:
 
     async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
         state = (await self.fold(plan_id, at)).state
-        events: list[Envelope] = []
-        async for envelope in self._history(plan_id):
-            if envelope.version > state.version:
-                break
-            events.append(envelope)
-        return Side(state, events)
+        return Side(state, await history_of(self.store, plan_id, state.version))
 
     async def _why_not_at(self, plan_id: str, at: int | datetime | None) -> str:
         state = (await self.planner(plan_id)).state
@@ -119,7 +120,7 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it.
         """
-        replayer = Replayer(plan_id)
+        replayer = Replayer(plan_id, await base_of(self.store, plan_id))
         async for envelope in self._history(plan_id):
             replayer.take(envelope)
             if replayer.found.difference is not None:
@@ -139,7 +140,8 @@ class PlanReader:
     async def _timeline(self, plan_id: str) -> Timeline:
         """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
         await self.status(plan_id)
-        timeline, query = Timeline(plan_id), Query(aggregate_id=plan_id)
+        timeline = Timeline(plan_id, await base_of(self.store, plan_id))
+        query = Query(aggregate_id=plan_id)
         while page := await self.store.read(query, after=timeline.fold.position, limit=1_000):
             for envelope in page:
                 timeline.apply(envelope)
@@ -187,7 +189,8 @@ class PlanReader:
         from planfold.readmodels.trace_formats import chrome, otlp
 
         log = [envelope async for envelope in self._history(plan_id)]
-        trace = trace_of(plan_id, log, content=content)
+        base = await base_of(self.store, plan_id)
+        trace = trace_of(plan_id, log, content=content, base=base)
         return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
 
     async def what_if(
@@ -302,7 +305,7 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
     async def history(plan_id: str, version: int) -> list[Envelope]:
         return await store.read(Query(aggregate_id=plan_id), limit=version)
 
-    return Statistics(history, since)
+    return Statistics(history, since, partial(state_at, store))
 
 
 def _check_form(form: str, forms: tuple[str, ...]) -> None:

@@ -49,13 +49,16 @@ class Slots:
         self.waiting = False  # tasks for it may be in the queue
         self.running = 0
         self.reserved: set[Reserved] = set()
+        self.share: int | None = None  # tasks to have at most, so that other workers get some
+        self.offered = False  # tasks were left to them
         self.begin: Callable[[Sequence[Lease], Basis], None] = _ignore
         self.withdraw: Callable[[str, Sequence[int]], None] = _ignore
         self.doubt: Callable[[], None] = _ignore
 
     @property
     def free(self) -> int:
-        return self.concurrency - self.running - len(self.reserved)
+        most = self.concurrency if self.share is None else min(self.share, self.concurrency)
+        return most - self.running - len(self.reserved)
 
     def reserve(self, aggregate_id: str, change: Enqueue) -> bool:
         """Take a free place for a task, or return False. While other tasks wait in the queue,
@@ -68,6 +71,7 @@ class Slots:
             return False
         if self.alone or self.free < 1 or self._must_claim():
             self.waiting = True
+            self.offered = True
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))
         if self.turns:

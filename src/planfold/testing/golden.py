@@ -18,6 +18,7 @@ from planfold.errors import CorruptLog
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
+from planfold.planner.events import PlanForked
 from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 
@@ -57,6 +58,11 @@ def read_golden(path: str | Path) -> list[Envelope]:
         found.append(Envelope(**values))
     if not found:
         raise CorruptLog(f"{path} holds no events; write the file again")
+    if isinstance(forked := found[0].event, PlanForked):
+        raise CorruptLog(
+            f"{path} is the log of a fork, which cannot be decided without plan {forked.origin}; "
+            "write the log of that plan"
+        )
     return found
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +18,11 @@ import msgspec
 
 from planfold.errors import ConfigurationError, CorruptLog
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.transfer import StreamRow, Tombstone, hindrance
+from planfold.eventstore.transfer import StreamRow, Tombstone, hindrance, origins_in
 from planfold.transfer.export_file import ExportFile, StreamSection
 from planfold.transfer.exporter import Exported, Progress, export
 from planfold.transfer.files import naming, new_file
+from planfold.transfer.forks import Forks
 
 STREAMS_PER_FILE: Final = 10_000
 STREAMS_AT_ONCE: Final = 500
@@ -68,17 +70,18 @@ async def archive(
         CorruptLog: a file does not hold what was written to it; its streams stay in the store.
         Transient: the disk is full, or the store cannot write now.
     """
-    done = Archived()
+    done, forks = Archived(), await Forks.find(store, choice.stream_id)
     if not dry_run:
         folder = _usable(folder)
     after_id = ""
     while True:
         chosen, after_id = await _candidates(store, choice, after_id, done)
+        chosen = _without_origins(chosen, forks, done)
         if chosen and dry_run:
             done.streams += len(chosen)
             done.events += sum(row.version for row in chosen)
         elif chosen:
-            await _move(store, folder, choice.statuses, chosen, done, progress)
+            await _move(store, folder, choice.statuses, chosen, forks, done, progress)
         if not after_id:
             return done
 
@@ -118,6 +121,17 @@ async def _candidates(
     return chosen, after_id
 
 
+def _without_origins(chosen: list[StreamRow], forks: Forks, done: Archived) -> list[StreamRow]:
+    """Without those that a fork continues which is not among them."""
+    leaving, found = {row.aggregate_id for row in chosen}, []
+    for row in chosen:
+        if reason := forks.hindrance(row.aggregate_id, leaving):
+            done.leave(row.aggregate_id, reason)
+        else:
+            found.append(row)
+    return found
+
+
 def _status(row: StreamRow) -> str:
     try:
         head = msgspec.json.decode(row.head, type=dict[str, object])
@@ -131,6 +145,7 @@ async def _move(
     folder: Path,
     statuses: Collection[str],
     chosen: Sequence[StreamRow],
+    forks: Forks,
     done: Archived,
     progress: Progress | None,
 ) -> None:
@@ -142,16 +157,8 @@ async def _move(
     before = done.streams
     try:
         sections = _read_again(path, exported)
-        for place in range(0, len(sections), STREAMS_AT_ONCE):
-            batch = sections[place : place + STREAMS_AT_ONCE]
-            tombstones = [_tombstone(section, path, now) for section in batch]
-            reasons = await store.transfer.archive(tombstones, statuses)
-            for tombstone, reason in zip(tombstones, reasons, strict=True):
-                if reason:
-                    done.leave(tombstone.aggregate_id, reason)
-                else:
-                    done.streams += 1
-                    done.events += tombstone.version
+        for batch in _batches(sections):
+            await _replace(store, statuses, batch, (path, now), forks, done)
             if progress is not None:
                 progress(done.streams)
     finally:
@@ -160,6 +167,47 @@ async def _move(
     if done.streams == before:
         with suppress(OSError):
             path.unlink()
+
+
+def _batches(sections: list[StreamSection]) -> Iterator[list[StreamSection]]:
+    """Sections to replace in one transaction: forks before what they continue."""
+    sections.sort(key=_depth, reverse=True)
+    for _, equals in groupby(sections, _depth):
+        batch = list(equals)
+        for place in range(0, len(batch), STREAMS_AT_ONCE):
+            yield batch[place : place + STREAMS_AT_ONCE]
+
+
+def _depth(section: StreamSection) -> int:
+    return len(origins_in(section.stream.head))
+
+
+async def _replace(
+    store: EventStore,
+    statuses: Collection[str],
+    batch: Sequence[StreamSection],
+    file: tuple[Path, float],
+    forks: Forks,
+    done: Archived,
+) -> None:
+    """Replace streams by their tombstones; ``file``: where they are, and since when."""
+    sections: list[StreamSection] = []
+    for section in batch:
+        if reason := forks.hindrance(section.stream.aggregate_id):
+            done.leave(section.stream.aggregate_id, reason)
+        else:
+            sections.append(section)
+    if not sections:
+        return
+    tombstones = [_tombstone(section, *file) for section in sections]
+    reasons = await store.transfer.archive(tombstones, statuses)
+    for section, reason in zip(sections, reasons, strict=True):
+        if reason:
+            done.leave(section.stream.aggregate_id, reason)
+        else:
+            forks.leave(section.stream)
+            done.streams += 1
+            done.events += section.stream.version
 
 
 def _read_again(path: Path, exported: Exported) -> list[StreamSection]:

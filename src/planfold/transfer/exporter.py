@@ -11,7 +11,7 @@ import msgspec
 from planfold.access.credential import STREAM as CREDENTIALS
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.transfer import EventRow, Row, StreamRow
+from planfold.eventstore.transfer import EventRow, Row, StreamRow, origins_in
 from planfold.transfer.records import FORMAT, End, Header, encode, encode_row
 
 Progress = Callable[[int], object]
@@ -61,6 +61,15 @@ async def export(
     done.sha256 = sha.hexdigest()
     write(encode(End(done.streams, done.events, done.sha256)))
     return done
+
+
+async def with_origins(store: EventStore, aggregate_ids: Sequence[str]) -> list[str]:
+    """These streams, and those that they continue: forks cannot be read without them."""
+    found = dict.fromkeys(aggregate_ids)
+    for aggregate_id in aggregate_ids:
+        head = await store.head(aggregate_id)
+        found |= dict.fromkeys(origins_in(head.head) if head is not None else ())
+    return list(found)
 
 
 class _Counter:

@@ -19,6 +19,7 @@ from planfold.eventstore.transfer import (
     OwnRow,
     StreamRow,
     Tombstone,
+    origins_in,
     where_archived,
 )
 from planfold.transfer.export_file import ExportFile, StreamSection
@@ -106,11 +107,14 @@ class _Check:
         self._plan = plan
         self._conflicts: list[str] = []
         self._more = 0
+        self._needed: dict[str, str] = {}  # origins of forks in the file that are not in it so far
+        self._seen: set[int] = set()  # hashes of the ids of the file's streams
 
     async def run(self) -> None:
         """Raises Conflict with all reasons against the import."""
         for batch in _batches(self._export.sections(), STREAMS_AT_ONCE):
             await self._check(batch)
+        await self._check_origins()
         if self._conflicts:
             more = f"\nand {self._more} more" if self._more else ""
             raise Conflict(
@@ -132,6 +136,7 @@ class _Check:
             if section.stream.aggregate_id in versions
         }
         here = await _digests(self._store, wanted)
+        self._note_origins(batch)
         for section in batch:
             aggregate_id = section.stream.aggregate_id
             if section.stream.stream_id == CREDENTIALS:
@@ -141,6 +146,29 @@ class _Check:
             else:
                 self._begin(section, tombstones.get(aggregate_id))
         await self._check_commands(batch)
+
+    def _note_origins(self, batch: Sequence[StreamSection]) -> None:
+        for section in batch:
+            self._seen.add(hash(section.stream.aggregate_id))
+            for origin in origins_in(section.stream.head):
+                self._needed.setdefault(origin, section.stream.aggregate_id)
+
+    async def _check_origins(self) -> None:
+        """A fork is not imported where what it continues is neither in the file nor in the store:
+        it could not be read."""
+        needed = [name for name in self._needed if hash(name) not in self._seen]
+        for names in _batches(iter(needed), STREAMS_AT_ONCE):
+            here = await self._store.transfer.versions(names)
+            missing = [name for name in names if name not in here]
+            archived = {
+                t.aggregate_id: t.file for t in await self._store.transfer.tombstones(missing)
+            }
+            for name in missing:
+                file = archived.get(name, "a file that has it, or export both")
+                self._refuse(
+                    f"{self._needed[name]} is a fork of {name}, which is neither in the file nor "
+                    f"in the database; first import {file}"
+                )
 
     async def _compare(self, section: StreamSection, version: int, here: tuple[str, str]) -> None:
         stream = section.stream

@@ -217,7 +217,9 @@ UPDATE planfold.task_queue SET expires = 0 WHERE id = ANY (ARRAY(SELECT id FROM 
 -- name: all_workers
 SELECT owner, host, pid FROM planfold.workers
 -- name: workers
-SELECT owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id FROM planfold.workers
+SELECT owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id,
+       (SELECT count(*) FROM planfold.task_queue q WHERE q.owner = w.owner)
+FROM planfold.workers w
 WHERE seen_at >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision) - $2
 ORDER BY started_at, owner
 -- name: dead

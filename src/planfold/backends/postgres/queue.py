@@ -237,10 +237,10 @@ def _lease(
 
 
 def _worker(row: DatabaseRow) -> WorkerRecord:
-    owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id = row
+    owner, routes, concurrency, host, pid, started_at, seen_at, declined, plan_id, leased = row
     served = None if routes is None else tuple(routes)
     about = (owner, served, concurrency, host, pid, started_at, seen_at)
-    return WorkerRecord(*about, tuple(declined), plan_id)
+    return WorkerRecord(*about, tuple(declined), plan_id, leased)
 
 
 def _storable(names: Iterable[str]) -> list[str]:

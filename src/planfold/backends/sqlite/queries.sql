@@ -124,7 +124,9 @@ UPDATE workers SET seen_at = ? WHERE owner = ?
 -- name: leave
 DELETE FROM workers WHERE owner = ?
 -- name: workers
-SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined, plan_id FROM workers
+SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined, plan_id,
+       (SELECT count(*) FROM task_queue q WHERE q.owner = workers.owner)
+FROM workers
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes

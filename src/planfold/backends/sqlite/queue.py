@@ -211,13 +211,13 @@ def _lease(row: tuple[Any, ...]) -> Lease:
 
 
 def _worker(row: tuple[Any, ...]) -> WorkerRecord:
-    *about, routes, declined, plan_id = row
+    *about, routes, declined, plan_id, leased = row
     names = tuple[str, ...]
     served = None if routes is None else msgspec.json.decode(routes, type=names)
     lacking = msgspec.json.decode(declined, type=names)
     owner, concurrency, host, pid, started_at, seen_at = about
     times = (started_at, seen_at)
-    return WorkerRecord(owner, served, concurrency, host, pid, *times, lacking, plan_id)
+    return WorkerRecord(owner, served, concurrency, host, pid, *times, lacking, plan_id, leased)
 
 
 def _json(names: Iterable[str]) -> str:

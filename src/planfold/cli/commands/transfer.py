@@ -42,7 +42,8 @@ def export_command(
     """Write plans, or everything, as JSON lines with a checksum at the end.
 
     The file is complete or absent. Work may continue during the export: all plans are exported
-    as of one moment. `planfold import` reads the file, into SQLite or PostgreSQL.
+    as of one moment, a fork with the plans that it continues. `planfold import` reads the file,
+    into SQLite or PostgreSQL.
 
     \b
     planfold export --to plans.jsonl
@@ -82,8 +83,9 @@ def export_command(
 
 
 async def _export(app: App, file: BinaryIO, ids: Sequence[str] | None, files: str) -> Exported:
-    from planfold.transfer.exporter import export
+    from planfold.transfer.exporter import export, with_origins
 
+    ids = None if ids is None else await with_origins(app.store, ids)
     with _progress("events") as progress:
         return await export(app.store, file.write, ids, look_for=files, progress=progress)
 
@@ -243,8 +245,9 @@ def archive_command(
 ) -> int:
     """Move plans that ended long ago out of the database, into a new file in a folder.
 
-    The file is read again before anything is deleted. Plans that have not ended, and those that a
-    consumer of the log has not read yet, are never touched. `planfold import FILE` brings the
+    The file is read again before anything is deleted. Plans that have not ended, those that a
+    consumer of the log has not read yet, and those that a fork continues which stays, are never
+    touched. `planfold import FILE` brings the
     plans back.
 
     \b

@@ -214,6 +214,9 @@ def log_command(
         async with existing_app(db) as app:
             found = None if everything else await latest_plan(app, plan_id)
             printer = LogPrinter(as_json, everything, first, last)
+            if found is not None:
+                begun = (await app.new_fold(found)).state
+                printer.know(found, (task.spec for task in begun.tasks.values()))
             return await (_follow if follow else _print)(app, found, printer)
 
     return run_async(log())

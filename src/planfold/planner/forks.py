@@ -1,0 +1,220 @@
+"""``ForkPlan``: what a fork changes in the state that it continues, and what runs again in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from planfold.errors import CommandRejected
+from planfold.planner.answers import chosen_answer, kept_off_tasks
+from planfold.planner.cancellation import find_task, skip
+from planfold.planner.commands import ForkPlan
+from planfold.planner.events import Event, PlanApproved, PlanForked
+from planfold.planner.graph import blocks
+from planfold.planner.revisions import check_structure, hash_revision
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
+
+MAX_DEPTH: Final = 16  # origins that follow each other
+SHOWN: Final = 20  # tasks that a refusal names
+
+
+class _Change(msgspec.Struct):
+    """What a fork changes: tasks with new specs, answers that hold at once, and those that hold
+    when their question is asked."""
+
+    specs: dict[int, TaskSpec]
+    answers: dict[int, str]
+    prepared: dict[int, str]
+
+
+def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
+    """Decide ``ForkPlan`` on the state that the fork continues."""
+    if state.version:
+        raise CommandRejected("there is a plan with this id already; give the fork another one")
+    if len(state.origins) >= MAX_DEPTH:
+        raise CommandRejected(
+            f"a fork has at most {MAX_DEPTH} origins; fork one of them instead: "
+            f"{state.origins[-1][0]}"
+        )
+    for task_id in command.repeat:
+        find_task(state, task_id)
+    change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
+    again, interrupted, kept_off = _planned_again(state, change)
+    runs = {*again, *interrupted, *(i for i in state.tasks if _is_to_run(state, i))}
+    _check_consent(state, command, runs - kept_off.keys())
+    revision_hash = state.revision_hash
+    if change.specs:
+        counted = (change.specs.get(i, t.spec) for i, t in state.tasks.items() if not t.superseded)
+        revision_hash = hash_revision(counted)
+    yield PlanForked(
+        origin=command.origin,
+        version=command.version,
+        revision_hash=revision_hash,
+        tasks=tuple(spec for _, spec in sorted(change.specs.items())),
+        answers=dict(sorted(change.answers.items())),
+        prepared=dict(sorted(change.prepared.items())),
+        again=again,
+        interrupted=interrupted,
+        repeat=command.repeat,
+        by=command.by,
+    )
+    planned = {*again, *interrupted}
+    planned |= {i for i, task in state.tasks.items() if task.status is TaskStatus.Planned}
+    yield from (skip(i, kept_off[i]) for i in sorted(planned & kept_off.keys()))
+    approved = state.approved and revision_hash == state.revision_hash
+    if command.approved_by is not None and not approved:
+        yield PlanApproved(revision_hash, command.approved_by)
+
+
+def may_have_happened(state: PlannerState, task: Task) -> bool:
+    """Whether an effect of this task may have happened. One whose failure was reported counts as
+    not done, as it does for a retry."""
+    if task.kind is NodeKind.Clarification or not task.attempt:
+        return False
+    question = state.questions.get(task.id)
+    unknown = task.outcome_unknown or (question is not None and question.then == "outcome")
+    ran = task.status in (TaskStatus.Running, TaskStatus.Completed, TaskStatus.Cancelled)
+    return ran or unknown or task.run > 1
+
+
+def effects_again(state: PlannerState, ended: bool, tasks: Iterable[Task]) -> Iterator[int]:
+    """Those of ``tasks``, which a fork will run, whose effect has happened in an origin with this
+    state, or may still happen there while it has not ``ended``."""
+    for task in tasks:
+        known = state.tasks.get(task.id)
+        if known is None or task.kind is NodeKind.Clarification or task.spec.effect is Effect.Safe:
+            continue
+        if may_have_happened(state, known) or (not ended and _is_to_run(state, task.id)):
+            yield task.id
+
+
+def tasks_to_run(state: PlannerState) -> Iterator[Task]:
+    """Tasks of a plan in this state that run, or will run."""
+    return (task for i, task in state.tasks.items() if _is_to_run(state, i))
+
+
+def _is_to_run(state: PlannerState, task_id: int) -> bool:
+    task = state.tasks[task_id]
+    waiting = (TaskStatus.Planned, TaskStatus.Running, TaskStatus.NeedsClarification)
+    return task.status in waiting and not state.cancelled
+
+
+def _changed_specs(state: PlannerState, tasks: Collection[TaskSpec]) -> dict[int, TaskSpec]:
+    changed = {s.id: s for s in tasks if find_task(state, s.id).spec != s}
+    for task_id, spec in changed.items():
+        task = state.tasks[task_id]
+        if task.superseded:
+            raise CommandRejected(f"task {task_id} was superseded; change its replacement")
+        if spec.kind is not task.kind or spec.drafts != task.spec.drafts:
+            raise CommandRejected(
+                f"task {task_id} is a {task.kind.value}; a fork cannot change that"
+            )
+    if changed:
+        others = {i: t.spec for i, t in state.tasks.items() if i not in changed}
+        check_structure(changed.values(), others)
+    return changed
+
+
+def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], dict[int, str]]:
+    """Answers that hold at once, and those that hold when their question is asked."""
+    now: dict[int, str] = {}
+    later: dict[int, str] = {}
+    for task_id, text in (command.kept | command.answers).items():
+        task = find_task(state, task_id)
+        given = task_id in command.answers
+        if task.kind is not NodeKind.Clarification or task.superseded:
+            raise CommandRejected(
+                f"task {task_id} is not a question (it is a {task.kind.value}); only answers to "
+                "questions of the plan can be given to a fork"
+            )
+        prompt = task.spec.prompt
+        answer = chosen_answer(task_id, prompt.choices if prompt else (), text)
+        changed = task.status is TaskStatus.Completed and given and answer != task.result
+        if changed or task.status is TaskStatus.NeedsClarification:
+            now[task_id] = answer
+        else:
+            later[task_id] = answer  # should it be asked, or asked again
+    return now, later
+
+
+def _planned_again(
+    state: PlannerState, change: _Change
+) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int]]:
+    """The changed tasks and all that descends from a change, as far as they had begun or ended;
+    other tasks that were running; and those that a parent keeps from running, with that
+    parent."""
+    reached = _below(state, [*change.specs, *change.answers])
+    for task_id in [i for i in change.answers if i in reached]:
+        change.prepared[task_id] = change.answers.pop(task_id)
+    ids = dict.fromkeys((*change.specs, *reached))
+    below = [task for i in ids if not (task := state.tasks[i]).superseded]
+    changed = {*ids, *change.answers}
+    underway = [t for i, t in state.tasks.items() if i not in changed and _is_underway(t)]
+    kept_off = kept_off_tasks(state, [*below, *underway], set())
+    _check_parents(state, change, {task.id for task in below}, kept_off)
+    over = (TaskStatus.Skipped, TaskStatus.Cancelled)
+    again = [
+        task.id
+        for task in below
+        if (task.status is not TaskStatus.Planned or task.attempt)
+        and not (task.id in kept_off and task.status in over)
+    ]
+    return tuple(sorted(again)), tuple(sorted(task.id for task in underway)), kept_off
+
+
+def _below(state: PlannerState, roots: Iterable[int]) -> dict[int, None]:
+    """What descends from ``roots``; also one of them that descends from another."""
+    found: dict[int, None] = {}
+    frontier = list(roots)
+    for parent in frontier:
+        for child in state.schedule.children[parent]:
+            if child not in found:
+                found[child] = None
+                frontier.append(child)
+    return found
+
+
+def _check_parents(
+    state: PlannerState, change: _Change, again: Collection[int], kept_off: dict[int, int]
+) -> None:
+    for task_id, spec in change.specs.items():
+        parent = kept_off.get(task_id)
+        if parent is None:
+            blocking = (i for i in spec.depends_on if i not in again and blocks(state.tasks[i]))
+            parent = next(blocking, None)
+        if parent is not None:
+            raise CommandRejected(
+                f"task {task_id} cannot run: it needs task {parent}, which is "
+                f"{state.tasks[parent].status.value}; change that one, too, or fork an earlier "
+                "version"
+            )
+
+
+def _is_underway(task: Task) -> bool:
+    """Its attempt belongs to the origin. A question is asked again, so that its deadline counts
+    from then."""
+    asks = task.status is TaskStatus.NeedsClarification and task.kind is NodeKind.Clarification
+    return task.status is TaskStatus.Running or asks
+
+
+def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]) -> None:
+    """Raises CommandRejected for effects ``once`` that would happen again without consent."""
+    happened, allowed = set(command.happened), set(command.repeat)
+    refused = [
+        task
+        for i, task in state.tasks.items()
+        if i in runs
+        and task.spec.effect is Effect.Once
+        and i not in allowed
+        and (i in happened or may_have_happened(state, task))
+    ]
+    if refused:
+        names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in refused[:SHOWN]]
+        more = f" and {len(refused) - SHOWN:,} more" if len(refused) > SHOWN else ""
+        raise CommandRejected(
+            "these tasks are never repeated without a person's word, and the fork would do so: "
+            f"{', '.join(names)}{more}; allow each of them to repeat"
+        ).about("repeat")

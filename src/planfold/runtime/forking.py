@@ -1,0 +1,291 @@
+"""``PlanForking``: another way for a plan, from one of its versions on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from planfold.errors import CommandRejected, NotFound
+from planfold.planner.commands import ForkPlan, NameCheckpoint
+from planfold.planner.events import ClarificationRequested, PlanForked, TaskDispatched, TasksReset
+from planfold.planner.forks import effects_again, may_have_happened, tasks_to_run
+from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
+from planfold.planner.transitions import ENDED
+from planfold.runtime.decisions import PlanDecisions
+from planfold.runtime.inputs import check_text
+from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
+from planfold.runtime.plan_reader import task_id_in
+
+
+class RepeatedEffect(msgspec.Struct, frozen=True):
+    """A task of a fork whose effect would happen again: in the plan ``plan_id`` its task has the
+    status ``status``. A task of effect ``once`` needs ``repeat``, a ``keyed`` one gets a new key.
+    """
+
+    task_id: int
+    label: str | None
+    description: str
+    effect: Effect
+    plan_id: str
+    status: TaskStatus
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """A plan that continues ``origin`` from its ``version`` on.
+
+    ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
+    a change, and run again; those that were ``interrupted`` had begun and not ended. Those
+    ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
+    ``waits_for_approval``: its tasks are others than those that were approved.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit("1. Run `false` {#build}", approved_by="ada")
+            await app.run(plan_id)
+            fork = await app.fork(plan_id, changes={"build.argv": ["true"]}, approved_by="ada")
+            print(fork.again, (await app.run(fork.plan_id)).status)
+    """
+
+    plan_id: str
+    origin: str
+    version: int
+    again: tuple[int, ...]
+    interrupted: tuple[int, ...]
+    to_come: tuple[int, ...]
+    effects: tuple[RepeatedEffect, ...]
+    revision_hash: str
+    waits_for_approval: bool
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """The arguments of :meth:`PlanForking.fork`."""
+
+    at: int | str | None
+    changes: Mapping[str, Any]
+    answers: Mapping[int | str, str]
+    keep_answers: bool
+    repeat: tuple[int | str, ...]
+    by: str
+    approved_by: str | None
+
+
+class PlanForking(PlanDecisions):
+    """Names versions of plans, and begins plans that continue them."""
+
+    async def checkpoint(self, plan_id: str, name: str) -> int:
+        """Name the present version of a plan, for :meth:`restore`; returns the version. The names
+        are in ``checkpoints`` of :meth:`view`.
+
+        Raises:
+            CommandRejected: the plan has a checkpoint of that name, or it cannot be recorded.
+            NotFound: there is no such plan.
+        """
+        check_text("name", name)
+        await self.send(plan_id, NameCheckpoint(name))
+        return (await self.planner(plan_id)).state.checkpoints[name]
+
+    async def restore(
+        self,
+        plan_id: str,
+        name: str,
+        *,
+        keep_answers: bool = False,
+        repeat: Iterable[int | str] = (),
+        dry_run: bool = False,
+    ) -> Fork:
+        """Fork a plan at a checkpoint, without changes. The plan itself stays as it is. See
+        :meth:`fork` for what it raises.
+
+        Raises:
+            NotFound: the plan has no such checkpoint.
+        """
+        checkpoints = (await self.planner(plan_id)).state.checkpoints
+        if name not in checkpoints:
+            known = ", ".join(checkpoints) or "none"
+            raise NotFound(f"plan {plan_id} has no checkpoint {name!r}; its checkpoints: {known}")
+        at = checkpoints[name]
+        return await self.fork(
+            plan_id, at=at, keep_answers=keep_answers, repeat=repeat, dry_run=dry_run
+        )
+
+    async def fork(
+        self,
+        plan_id: str,
+        *,
+        at: int | str | None = None,
+        changes: Mapping[str, Any] | None = None,
+        answers: Mapping[int | str, str] | None = None,
+        keep_answers: bool = False,
+        repeat: Iterable[int | str] = (),
+        by: str = "",
+        approved_by: str | None = None,
+        dry_run: bool = False,
+    ) -> Fork:
+        """Begin a plan that continues another one from a version on; that one stays as it is.
+
+        ``at`` is a version (in the middle of a decision: its end), or a task (label, or id as
+        text): the version before it began; None: the latest. ``changes`` maps TASK.FIELD to a
+        value: an argument of the task's tool, ``description`` or ``timeout``. ``answers`` maps
+        questions to texts, also of questions to come; ``by`` gave them. The changed tasks, what
+        descends from a change, and what had begun and not ended run again; nothing else does.
+
+        Later questions are asked again; with ``keep_answers`` they get the answers that they got.
+        ``repeat`` names tasks of effect ``once`` that may happen again although they happened, or
+        may happen, in the origin. With changed tasks the fork waits for approval unless
+        ``approved_by`` says who gave it. ``dry_run`` writes nothing and refuses no effect.
+
+        Raises:
+            CommandRejected: an effect would happen again that is not in ``repeat``, a changed task
+                cannot run, or the task to fork at has not begun.
+            InvalidPlan: a change names no task or field, or its value does not fit.
+            ConfigurationError: with changes, where the tools are not known (``load=False``).
+            NotFound: there is no such plan, version or task.
+        """
+        wanted = _Wanted(
+            at, changes or {}, answers or {}, keep_answers, tuple(repeat), by, approved_by
+        )
+        return await self._fork(plan_id, wanted, dry_run=dry_run)
+
+    async def _fork(self, plan_id: str, wanted: _Wanted, *, dry_run: bool) -> Fork:
+        present = (await self.planner(plan_id)).state
+        version = await self._version(plan_id, present, wanted.at)
+        base = await state_at(self.store, plan_id, version)
+        command = ForkPlan(
+            origin=plan_id,
+            version=version,
+            tasks=self._changed(base, wanted.changes),
+            answers=_named_answers(plan_id, base, wanted.answers),
+            kept=_answers_of(present, base) if wanted.keep_answers else {},
+            repeat=tuple(base.tasks),
+            by=wanted.by,
+            approved_by=wanted.approved_by,
+        )
+        allowed = dict.fromkeys(task_id_in(plan_id, base, key) for key in wanted.repeat)
+        sources = [(plan_id, present)]
+        for origin_id, _ in present.origins:
+            sources.append((origin_id, (await self.planner(origin_id)).state))
+        fork = _tried(plan_id, base, command, sources)
+        if dry_run:
+            return fork
+        once = tuple(e.task_id for e in fork.effects if e.effect is Effect.Once)
+        command = msgspec.structs.replace(command, happened=once, repeat=tuple(allowed))
+        fork_id = new_plan_id()
+        await self._send(fork_id, command)
+        return msgspec.structs.replace(fork, plan_id=fork_id)
+
+    def _changed(self, base: PlannerState, changes: Mapping[str, Any]) -> tuple[TaskSpec, ...]:
+        if not changes:
+            return ()
+        from planfold.drafting.task_changes import changed_tasks  # it loads the compiler
+
+        return changed_tasks(base, changes, self._toolbox())
+
+    async def _version(self, plan_id: str, present: PlannerState, at: int | str | None) -> int:
+        last = present.version
+        if at is None:
+            return last
+        if isinstance(at, str):
+            return await self._before(plan_id, present, task_id_in(plan_id, present, at))
+        if not 1 <= at <= last:
+            raise NotFound(f"plan {plan_id} has no version {at}; its versions are 1 to {last}")
+        return await decision_end(self.store, plan_id, at)
+
+    async def _before(self, plan_id: str, present: PlannerState, task_id: int) -> int:
+        """The version before a task began, or began again."""
+        began = 0
+        async for version, event in self._own_events(plan_id, present.version):
+            match event:
+                case TaskDispatched() | ClarificationRequested() if event.task_id == task_id:
+                    began = began or version
+                case TasksReset(task_ids) if task_id in task_ids:
+                    began = 0
+        if began and (version := await decision_start(self.store, plan_id, began)):
+            return version
+        task = present.tasks[task_id]
+        if present.origins and (task.attempt or task.status in ENDED):
+            origin, _ = present.origins[0]
+            raise CommandRejected(
+                f"task {task_id} began before plan {plan_id} was forked; fork {origin} instead"
+            )
+        raise CommandRejected(
+            f"task {task_id} has not begun (it is {task.status.value}); name a version, or fork "
+            "the latest one"
+        )
+
+    async def _own_events(self, plan_id: str, last: int) -> AsyncIterator[tuple[int, Any]]:
+        async for envelope in events_up_to(self.store, plan_id, last):
+            yield envelope.version, envelope.event
+
+
+def new_plan_id() -> str:
+    """Short, unique enough for any number of plans, and safe in a shell and a URL."""
+    return f"plan-{secrets.token_hex(5)}"
+
+
+def _named_answers(
+    plan_id: str, base: PlannerState, answers: Mapping[int | str, str]
+) -> dict[int, str]:
+    for text in answers.values():
+        check_text("answers", text, nul=False)
+    return {task_id_in(plan_id, base, key): text for key, text in answers.items()}
+
+
+def _answers_of(present: PlannerState, base: PlannerState) -> dict[int, str]:
+    """Answers to questions that the fork may ask as they were asked in the origin."""
+    return {
+        i: task.result
+        for i, task in present.tasks.items()
+        if task.kind is NodeKind.Clarification
+        and task.status is TaskStatus.Completed
+        and isinstance(task.result, str)
+        and i in base.tasks
+        and base.tasks[i].spec == task.spec
+        and not base.tasks[i].superseded
+    }
+
+
+def _tried(
+    plan_id: str, base: PlannerState, command: ForkPlan, sources: list[tuple[str, PlannerState]]
+) -> Fork:
+    """What ``command`` would do. ``base`` becomes the state of the fork. Raises CommandRejected."""
+    happened = {i: task.status for i, task in base.tasks.items() if may_have_happened(base, task)}
+    planner = Planner(base)
+    events = planner.process(command)
+    for event in events:
+        planner.apply(event)
+    forked = events[0]
+    assert isinstance(forked, PlanForked)
+    begun = {*forked.again, *forked.interrupted}
+    to_run = {task.id: task for task in tasks_to_run(planner.state)}
+    found: dict[int, RepeatedEffect] = {}
+    for origin_id, state in sources:
+        for task_id in effects_again(state, state.outcome is not None, to_run.values()):
+            status = state.tasks[task_id].status
+            found.setdefault(task_id, _repeated(to_run[task_id], origin_id, status))
+    for task_id in happened.keys() & to_run.keys():
+        if to_run[task_id].spec.effect is not Effect.Safe:
+            status = happened[task_id]
+            found.setdefault(task_id, _repeated(to_run[task_id], plan_id, status))
+    return Fork(
+        plan_id="",
+        origin=command.origin,
+        version=command.version,
+        again=forked.again,
+        interrupted=forked.interrupted,
+        to_come=tuple(i for i in to_run if i not in begun),
+        effects=tuple(found[i] for i in sorted(found)),
+        revision_hash=forked.revision_hash,
+        waits_for_approval=not planner.state.approved,
+    )
+
+
+def _repeated(task: Task, plan_id: str, status: TaskStatus) -> RepeatedEffect:
+    spec = task.spec
+    return RepeatedEffect(task.id, spec.label, spec.description, spec.effect, plan_id, status)
