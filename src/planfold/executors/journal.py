@@ -47,13 +47,13 @@ class BudgetUsedUp(Asking):
     """The plan may not spend what a step would cost; the plan has already asked a person."""
 
 
-class _Attempt:
+class _AttemptEnd:
     """Whether the attempt of a journal and its copies has ended."""
 
-    __slots__ = ("ended",)
+    __slots__ = ("reached",)
 
     def __init__(self) -> None:
-        self.ended = False
+        self.reached = False
 
 
 class Journal:
@@ -72,14 +72,14 @@ class Journal:
         self._locks: dict[str, asyncio.Lock] = {}
         self._prefix = ""
         self._redactor: Redactor | None = None
-        self._attempt = _Attempt()
+        self._end = _AttemptEnd()
 
     def close(self) -> None:
         """The attempt is over or lost: no step may begin any more."""
-        self._attempt.ended = True
+        self._end.reached = True
 
     def _require_open(self) -> None:
-        if self._attempt.ended:  # a thread or task of the tool may outlive the attempt
+        if self._end.reached:  # a thread or task of the tool may outlive the attempt
             raise LeaseLost("the attempt has ended: it may begin no further step")
 
     def __len__(self) -> int:
