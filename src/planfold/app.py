@@ -106,8 +106,9 @@ class App(PlanForking):
         """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
-        own, submitting the same plan again does nothing. Workers take tasks of a higher
-        ``priority`` (-1,000 to 1,000; None: that of ``config``, 0 by default) first.
+        own, submitting the same plan again does nothing. A draft gives another plan once a tool's
+        ``retry`` or effect has changed; :meth:`status` says whether a plan exists. Workers take
+        tasks of a higher ``priority`` (-1,000 to 1,000; None: that of ``config``) first.
 
         Raises:
             InvalidPlan: with all faults.

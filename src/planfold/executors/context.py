@@ -142,7 +142,7 @@ class TaskContext:
         the end of ``function`` and the record it runs again, so it must tolerate that, or use
         ``idempotency_key``. Every call returns a copy of its own.
 
-        Raises Permanent when the value is not JSON, and LeaseLost when the attempt is over (a
+        Raises Permanent when the value is not JSON, and PlanfoldError when the attempt is over (a
         thread may outlive its timeout) or lost to another worker: ``function`` is then not run,
         or its value not recorded. The same holds for :meth:`paid` and :meth:`ask`.
         """
