@@ -48,7 +48,7 @@ def tool_warnings(specs: Iterable[TaskSpec], tools: Collection[str]) -> list[str
     """Commands that begin with the name of a tool: a text was perhaps meant to call it."""
     return [
         f"task {spec.id} runs the command {clean(word)}, not the tool of that name; to call the "
-        "tool, write the plan as JSON, YAML or Python"
+        f"tool, write @{clean(word)} with its arguments as JSON, or a plan file with `tool`"
         for spec in specs
         if (word := _first_word(spec)) in tools and word != "http"  # HTTPie's command
     ]
