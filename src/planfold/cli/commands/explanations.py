@@ -24,8 +24,8 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
     """Say why a plan or a task does not run, failed or was skipped, and what helps.
 
     Each reason has the time since when it holds. Of a task, what it waited for so far is printed,
-    too. Without an ID: the latest plan that has not ended, else the latest. One word that is no
-    plan is a task of that one.
+    too. Without an ID: the latest plan that has not ended, else the latest. So a task of that one
+    needs no ID.
 
     \b
     planfold why
