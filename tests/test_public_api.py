@@ -24,13 +24,13 @@ from planfold.log import events
 
 PUBLIC = {
     planfold: """
-        App Archived Budget CommandRejected ConfigurationError Conflict CorruptLog Effect
-        Explanation Fault Figures Fork Histogram InvalidPlan Ledger McpServer ModelEndpoint
-        NodeKind NotFound Observer Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary
-        PlanView PlanfoldError Planner PlannerConfig PlannerState PolicySettings Question Reason
-        ReasonKind RepeatedEffect RetryPolicy Rule SecretSource Settings Simulation Spend
-        Statistics Task TaskContext TaskDraft TaskStatus TaskView Transient Worker WorkerFit
-        open_app tool
+        App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
+        EventFeed Explanation Fault Figures Fork Histogram InvalidPlan Ledger McpServer
+        ModelEndpoint NodeKind NotFound Observer Operation Permanent Phase PhaseSpan PlanDraft
+        PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
+        PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope
+        SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
+        TaskView Transient Worker WorkerFit messages open_app tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from planfold.exports import lazy_exports
 
 if TYPE_CHECKING:
+    from planfold.access.credential import Scope as Scope
     from planfold.app import App as App
     from planfold.app import open_app as open_app
     from planfold.drafting.draft import Fault as Fault
@@ -72,6 +73,10 @@ if TYPE_CHECKING:
     from planfold.runtime.reporter import Observer as Observer
     from planfold.runtime.settings import Settings as Settings
     from planfold.runtime.worker import Worker as Worker
+    from planfold.service import messages as messages
+    from planfold.service.client import Client as Client
+    from planfold.service.operations import EventFeed as EventFeed
+    from planfold.service.operations import Operation as Operation
     from planfold.tools.mcp_servers import McpServer as McpServer
     from planfold.tools.policy.rules import PolicySettings as PolicySettings
     from planfold.tools.policy.rules import Rule as Rule
@@ -79,6 +84,7 @@ if TYPE_CHECKING:
     from planfold.transfer.archive import Archived as Archived
 
 _HOMES = {
+    "planfold.access.credential": ("Scope",),
     "planfold.app": ("App", "open_app"),
     "planfold.drafting.draft": ("Fault", "PlanDraft", "TaskDraft"),
     "planfold.errors": (
@@ -115,6 +121,9 @@ _HOMES = {
     "planfold.runtime.reporter": ("Observer",),
     "planfold.runtime.settings": ("Settings",),
     "planfold.runtime.worker": ("Worker",),
+    "planfold.service.messages": (),
+    "planfold.service.client": ("Client",),
+    "planfold.service.operations": ("EventFeed", "Operation"),
     "planfold.tools.mcp_servers": ("McpServer",),
     "planfold.tools.policy.rules": ("PolicySettings", "Rule"),
     "planfold.tools.secrets": ("SecretSource",),

@@ -26,7 +26,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
-from planfold.runtime.aggregate import PLAN, Aggregate
+from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
 from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
@@ -385,7 +385,7 @@ async def open_app(
         chosen = executors or Executors()
         if load:
             chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
-        kinds = (PLAN, *aggregates)
+        kinds = (PLAN, CREDENTIAL, *aggregates)
         codec = Codec(t for aggregate in kinds for t in aggregate.event_types)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)

@@ -70,7 +70,7 @@ def _builtin(settings: Settings, models: Models) -> Executors:
         settings.policy,
         settings.secrets,
         workspace=workspace,
-        guarded=[*([database] if database else []), files_dir(settings, workspace)],
+        guarded=[*_own(database), files_dir(settings, workspace)],
         key_variables=[e.api_key_env for e in settings.models.values() if e.api_key_env],
     )
     return builtin_executors(
@@ -81,6 +81,11 @@ def _builtin(settings: Settings, models: Models) -> Executors:
         database=database,
         attach_bytes=settings.attach_bytes,
     )
+
+
+def _own(database: Path | None) -> list[Path]:
+    """The database, and the file of the service beside it."""
+    return [] if database is None else [database, Path(f"{database}.server")]
 
 
 async def _add_servers(stack: AsyncExitStack, settings: Settings, executors: Executors) -> None:

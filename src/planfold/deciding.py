@@ -28,6 +28,7 @@ class Delivery(msgspec.Struct, eq=False):
 
     A ``body_hash`` makes the command idempotent: under its ``command_id`` it is decided once.
     ``recorded``: the command is written beside its first event, where it is small.
+    It is refused unless its stream is at ``expected_version`` (None: at any version).
     """
 
     command: Any
@@ -35,6 +36,7 @@ class Delivery(msgspec.Struct, eq=False):
     body_hash: str = ""
     origin: Metadata = Metadata()
     recorded: bool = False
+    expected_version: int | None = None
 
 
 def body_hash(aggregate_id: str, command: Any) -> str:
@@ -91,6 +93,8 @@ def decide(
     for delivery in deliveries:
         try:
             repeated = _is_repeated(delivery, stream, known, seen)
+            if not repeated:
+                _check_version(delivery, stream.version + len(decision.events))
             events = [] if repeated else handler.process(delivery.command)
         except PlanfoldError as refusal:
             decision.answers.append(refusal)
@@ -117,9 +121,18 @@ def _is_repeated(
     body = (stream.aggregate_id, delivery.body_hash)
     earlier = seen.get(delivery.command_id) or known.get(delivery.command_id)
     if earlier not in (None, body):
-        raise Conflict(f"command id {delivery.command_id!r} was used for another command")
+        raise Conflict(f"command id {delivery.command_id!r} was used for another command").about(
+            "command id"
+        )
     seen[delivery.command_id] = body
     return earlier is not None
+
+
+def _check_version(delivery: Delivery, version: int) -> None:
+    if delivery.expected_version not in (None, version):
+        raise Conflict(
+            f"the stream is at version {version}, not {delivery.expected_version}; look at it again"
+        ).about("version")
 
 
 def _metadata(decision: Decision, stream: Stream, delivery: Delivery) -> Metadata:

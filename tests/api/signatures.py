@@ -32,7 +32,9 @@ FACES: tuple[ModuleType, ...] = (
 MADE = {
     "App": "open_app",
     "Consumer": "Log.consumer",
+    "EventFeed": "Client.events",
     "Log": "App.log",
+    "Operation": "a method of Client",
     "Scenario": "given",
     "Statistics": "App.statistics",
     "TaskContext": "a worker",

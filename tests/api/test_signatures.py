@@ -20,6 +20,7 @@ from signatures import (
 )
 
 import planfold
+from planfold import messages
 from planfold.errors import PlanfoldError
 from planfold.executors.journal import Asking
 from planfold.log import events
@@ -43,6 +44,7 @@ def test_every_type_in_a_signature_is_exported(name: str, value: Any) -> None:
 @pytest.mark.parametrize(("name", "value"), EXPORTS, ids=[name for name, _ in EXPORTS])
 def test_every_alias_in_a_signature_is_exported(name: str, value: Any) -> None:
     public = {path.rpartition(".")[2] for path, _ in EXPORTS} | set(vars(events))
+    public |= set(vars(messages))
     assert [met for met in aliases_met(name, value) if met[1] not in public] == []
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from planfold.cli.envelopes import envelope_json
 from planfold.cli.event_text import TaskNames, run_words, words_for
 from planfold.cli.terminal import Line, Paper, clean, clock, date_and_time, fit_line, in_json
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.state import PlannerState
+from planfold.readmodels.envelopes import envelope_json
 
 NARROW: Final = 70  # columns
 

@@ -24,6 +24,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("run", "Dry run: the graph and what it needs. Writes nothing."),
     "resume": ("run", "Continue plans that have not ended."),
     "worker": ("worker", "Run tasks of all plans until stopped."),
+    "serve": ("service", "Serve plans over HTTP, and run their tasks."),
+    "token": ("service", "Create, list and revoke tokens for the service."),
     "list": ("views", "List all plans."),
     "show": ("views", "Show a plan: tasks, results, questions, what to do next."),
     "why": ("explanations", "Why a plan or a task does not run, failed or was skipped."),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from planfold.cli.event_text import spent_words
 from planfold.cli.terminal import Line, clean, counted, duration
@@ -15,18 +13,6 @@ if TYPE_CHECKING:
     from planfold.readmodels.statistics import Figures
 
 _TIMES = {"queued": "queued", "running": "ran", "person": "waited for a person", "lasted": "plans"}
-
-
-def figures_json(figures: Figures) -> dict[str, Any]:
-    """Every figure; durations in seconds."""
-    found: dict[str, Any] = {
-        name: getattr(figures, name)
-        for name in ("plans_begun", "attempts", "retries", "questions", "answers", "defaults")
-    }
-    found |= {"completion_rate": figures.completion_rate}
-    found |= {"plans": dict(figures.plans), "tasks": dict(figures.tasks)}
-    found |= {name: getattr(figures, name).summary() for name in _TIMES}
-    return found | {"spent": msgspec.to_builtins(msgspec.structs.asdict(figures.spent))}
 
 
 def statistics_lines(

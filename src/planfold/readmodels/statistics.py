@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -205,3 +205,14 @@ def _count_spans(figures: Figures, spans: Sequence[PhaseSpan], event: object) ->
             if isinstance(event, ClarificationReceived):
                 figures.defaults += event.by == DEADLINE
                 figures.answers += event.by not in (DEADLINE, PREPARED)
+
+
+def figures_json(figures: Figures) -> dict[str, Any]:
+    """Every figure; durations in seconds."""
+    counts = ("plans_begun", "attempts", "retries", "questions", "answers", "defaults")
+    found: dict[str, Any] = {name: getattr(figures, name) for name in counts}
+    found |= {"completion_rate": figures.completion_rate}
+    found |= {"plans": dict(figures.plans), "tasks": dict(figures.tasks)}
+    for name in ("queued", "running", "person", "lasted"):
+        found[name] = getattr(figures, name).summary()
+    return found | {"spent": msgspec.to_builtins(msgspec.structs.asdict(figures.spent))}

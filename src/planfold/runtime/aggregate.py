@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from planfold.access.credential import CREDENTIAL_EVENTS, STREAM, Credential
 from planfold.eventstore.codec import EventType, event_types
 from planfold.handler import Handler
 from planfold.planner.planner import Planner
@@ -56,3 +57,4 @@ class Aggregate(msgspec.Struct, frozen=True):
 
 
 PLAN = Aggregate("plan", Planner, EVENTS, UPCASTERS)
+CREDENTIAL = Aggregate(STREAM, Credential, CREDENTIAL_EVENTS)

@@ -59,37 +59,41 @@ class Dispatcher:
         origin: Metadata | None = None,
         basis: Basis = LOG,
         patient: bool = False,
+        request_hash: str = "",
+        expected_version: int | None = None,
     ) -> list[Any]:
         """Decide ``command``; returns its own events once they are durable.
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
-        yields nothing. Workers give the metadata of their reports (``origin``), the commit that
-        dispatched the attempt (``basis``), and whether it may wait for more (``patient``).
+        yields nothing; ``request_hash`` replaces its own hash. ``expected_version``: of the
+        stream, else it is refused. Workers give the metadata of their reports (``origin``), the
+        commit that dispatched the attempt (``basis``), and whether it may wait (``patient``).
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
-            Conflict: the command id was used for another command.
-            LeaseLost: the fence does not hold.
-            CorruptLog: the stream cannot be read by this version.
-            Transient: the store cannot write at present.
+            Conflict: the command id was used for another command, or the version is another.
+            LeaseLost, CorruptLog, Transient: as the store's ``append`` and ``load``.
         """
         if idempotent and not command_id:
             raise ValueError("an idempotent command needs a command id")
         letter = Letter(
             command,
             command_id,
-            body_hash(aggregate_id, command) if idempotent else "",
+            (request_hash or body_hash(aggregate_id, command)) if idempotent else "",
             origin or Metadata(correlation_id, extra=extra or {}),
             origin is None,
+            expected_version,
             answer=asyncio.get_running_loop().create_future(),
             fence=fence,
             basis=basis,
             patient=patient and not self._every_step,
         )
-        mailbox = self._mailbox(aggregate, aggregate_id)
+        self._post(self._mailbox(aggregate, aggregate_id), letter)
+        return await letter.answer
+
+    def _post(self, mailbox: Mailbox, letter: Letter) -> None:
         mailbox.waiting.append(letter)
         self._schedule(mailbox)
-        return await letter.answer
 
     async def view(
         self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from prometheus_client import start_http_server
+from prometheus_client import generate_latest, start_http_server
 from prometheus_client.core import (
     CollectorRegistry,
     CounterMetricFamily,
@@ -74,7 +74,7 @@ async def serving_metrics(
         raise ConfigurationError(
             f"metrics cannot be served at {host}:{port}: {fault.strerror}; choose another port"
         ) from None
-    following = asyncio.create_task(_follow(store, statistics, worker.trouble))
+    following = asyncio.create_task(follow_statistics(store, statistics, worker.trouble))
     try:
         yield f"http://{host}:{server.server_port}/metrics"
     finally:
@@ -85,13 +85,22 @@ async def serving_metrics(
         await asyncio.to_thread(thread.join)
 
 
-async def metrics_of(store: EventStore, worker: Worker, statistics: Statistics) -> list[Metric]:
-    """All metrics as they are now."""
+def exposition(metrics: Sequence[Metric]) -> str:
+    """Metrics as Prometheus reads them."""
+    registry = CollectorRegistry()
+    registry.register(_Collected(lambda: metrics))
+    return generate_latest(registry).decode()
+
+
+async def metrics_of(
+    store: EventStore, worker: Worker | None, statistics: Statistics
+) -> list[Metric]:
+    """All metrics as they are now; ``worker`` None: without those of a worker."""
     return [
         *_plan_metrics(statistics),
         *_task_metrics(statistics.groups),
         *await _store_metrics(store, statistics),
-        *_worker_metrics(worker),
+        *(_worker_metrics(worker) if worker is not None else ()),
     ]
 
 
@@ -108,9 +117,10 @@ class _Collected(Collector):
         return self._function()
 
 
-async def _follow(
+async def follow_statistics(
     store: EventStore, statistics: Statistics, trouble: Callable[[PlanfoldError], None]
 ) -> None:
+    """Keep the statistics up to date, without end."""
     while True:
         try:
             await project(store, statistics, query=Query(stream_id=PLAN.stream_id))

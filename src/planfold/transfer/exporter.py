@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import msgspec
 
+from planfold.access.credential import STREAM as CREDENTIALS
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import EventRow, Row, StreamRow, origins_in
@@ -37,7 +38,7 @@ async def export(
     look_for: str = "",
     progress: Progress | None = None,
 ) -> Exported:
-    """Write these streams (None: all) to ``write``, as of one moment; memory is
+    """Write these streams (None: all but credentials) to ``write``, as of one moment; memory is
     bounded by one page of them. ``look_for`` is a text to look for in what the events hold.
 
     Raises:
@@ -50,7 +51,7 @@ async def export(
     write(header)
     async with aclosing(store.transfer.rows(aggregate_ids)) as pages:
         async for page in pages:
-            lines = b"".join(map(encode_row, map(counter.seen, page)))
+            lines = b"".join(map(encode_row, map(counter.seen, filter(counter.exported, page))))
             sha.update(lines)
             write(lines)
             if progress is not None:
@@ -80,6 +81,13 @@ class _Counter:
         self._stream: StreamRow | None = None
         self._version = 0
         self._mentioned = False
+        self._left_out = False
+
+    def exported(self, row: Row) -> bool:
+        """Whether it is not of a credential, whose secret another database must not accept."""
+        if isinstance(row, StreamRow):
+            self._left_out = row.stream_id == CREDENTIALS
+        return not self._left_out
 
     def seen(self, row: Row) -> Row:
         if isinstance(row, EventRow):

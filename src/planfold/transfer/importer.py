@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from planfold.access.credential import STREAM as CREDENTIALS
 from planfold.errors import Conflict
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import (
@@ -138,7 +139,9 @@ class _Check:
         self._note_origins(batch)
         for section in batch:
             aggregate_id = section.stream.aggregate_id
-            if aggregate_id in here:
+            if section.stream.stream_id == CREDENTIALS:
+                self._refuse(f"{aggregate_id} would let a token into this database")
+            elif aggregate_id in here:
                 await self._compare(section, versions[aggregate_id], here[aggregate_id])
             else:
                 self._begin(section, tombstones.get(aggregate_id))

@@ -106,8 +106,9 @@ async def _print_ledger(app: App, plan_id: str, as_json: bool) -> None:
 
 
 def _print_statistics(found: Statistics, by: By | None, as_json: bool) -> None:
-    from planfold.cli.statistics_text import figures_json, statistics_lines
+    from planfold.cli.statistics_text import statistics_lines
     from planfold.cli.terminal import Paper, print_json
+    from planfold.readmodels.statistics import figures_json
 
     figures = found.figures(by)
     if as_json:

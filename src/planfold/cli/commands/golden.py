@@ -24,7 +24,7 @@ def golden_command(plan_id: str, to: str, redact: bool, force: bool, db: str | N
     planfold golden plan-3f9a --redact --to tests/release.jsonl
     """
     from planfold.cli.access import command_line, existing_app, find_plan, run_async
-    from planfold.cli.envelopes import envelope_json
+    from planfold.readmodels.envelopes import envelope_json
     from planfold.cli.streams import say
     from planfold.cli.terminal import clean, counted, in_json
 

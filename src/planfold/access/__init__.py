@@ -1,0 +1,1 @@
+"""Who may ask the service for what: tokens, sessions and launch codes, as streams of the log."""

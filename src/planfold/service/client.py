@@ -1,0 +1,307 @@
+"""``Client``: talks to a service, from asynchronous and from synchronous programs.
+
+A method makes an :class:`Operation`; that is sent when it is awaited, or by its ``run``. So there
+is one list of methods. It needs the extra ``client``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+
+from planfold.drafting.draft import PlanDraft
+from planfold.errors import ConfigurationError
+from planfold.planner.budget import Budget
+from planfold.planner.tasks import PlanStatus
+from planfold.readmodels.explanation import Explanation
+from planfold.readmodels.ledger import Ledger
+from planfold.readmodels.plan_view import PlanView
+from planfold.service import messages as m
+from planfold.service.operations import Connection, EventFeed, Operation
+from planfold.service.routes import ROUTES, Route
+
+T = TypeVar("T")
+_BY_NAME: Final = {route.name: route for route in ROUTES}
+
+
+class Client:
+    """A client of a service. Its methods make operations: ``await`` one in asynchronous code, or
+    call its ``run`` in synchronous code.
+
+    ``address`` and ``token`` are those of the service; without them, of the one that serves the
+    database of the settings on this machine. Use a client in ``with`` or ``async with``, or call
+    :meth:`close` or :meth:`aclose`. A write that gets no answer is sent again, up to 3 times; the
+    service carries it out once.
+
+    An operation raises the errors of :class:`App`, and:
+
+    Raises:
+        ConfigurationError: the token is not valid, or no service runs here.
+        CommandRejected: the token has not the scope for it.
+        Conflict: the plan is not at the ``version`` that was given.
+        Transient: the service cannot be reached.
+
+    Example:
+        import planfold
+
+        with planfold.Client("http://127.0.0.1:7433", "pft_...") as client:
+            submission = client.submit("1. Run `make`")  # nothing is sent yet
+            # receipt = submission.run()
+            # receipt = await submission, in asynchronous code
+    """
+
+    def __init__(self, address: str | None = None, token: str | None = None) -> None:
+        if address is None or token is None:
+            found = _local()
+            address, token = address or found[0], token or found[1]
+        self._connection = Connection(address, token)
+
+    # --- plans --------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        plan: PlanDraft | str,
+        *,
+        plan_id: str | None = None,
+        approve: bool = False,
+        max_parallel: int | None = None,
+        priority: int | None = None,
+        key: str | None = None,
+    ) -> Operation[m.Receipt]:
+        """Check a plan (a draft, or text) and record it. ``key`` is the idempotency key, a new
+        one by default: give one of your own where the program itself may be started again."""
+        body = m.Submission(
+            **_source(plan),
+            plan_id=plan_id,
+            approve=approve,
+            max_parallel=max_parallel,
+            priority=priority,
+        )
+        return self._write("submit", None, body, key=key)
+
+    def wish(
+        self, text: str, *, plan_id: str | None = None, approve: bool = False
+    ) -> Operation[m.Receipt]:
+        """Let the service's model make a plan of ``text``."""
+        body = m.Submission(wish=text, plan_id=plan_id, approve=approve)
+        return self._write("submit", None, body)
+
+    def preview(self, plan: PlanDraft | str) -> Operation[m.Preview]:
+        """Check a plan without recording it."""
+        return self._make("preview", m.Preview, body=m.PlanSource(**_source(plan)))
+
+    def plans(
+        self, *, status: PlanStatus | None = None, before: str | None = None, limit: int = 50
+    ) -> Operation[m.PlanPage]:
+        """A page of plans, newest first."""
+        query = m.ListQuery(status=status, before=before, limit=limit)
+        return self._make("plans", m.PlanPage, query=query)
+
+    def plan(self, plan_id: str, *, version: int | None = None) -> Operation[PlanView]:
+        """A plan, now or at a version."""
+        return self._make("plan", PlanView, plan_id, query=m.VersionQuery(version=version))
+
+    def log(self, plan_id: str, *, after: int = 0, limit: int = 100) -> Operation[m.LogPage]:
+        """A page of the plan's events: those after a position."""
+        return self._make("log", m.LogPage, plan_id, query=m.LogQuery(after=after, limit=limit))
+
+    def events(self, plan_id: str | None = None, *, after: int = 0) -> EventFeed:
+        """The events of a plan, or of all plans, after a position, as they happen."""
+        name = "events" if plan_id is None else "plan_events"
+        path = _path(_BY_NAME[name], plan_id)
+        return EventFeed(self._connection, f"{path}?after={after}", 0)
+
+    def why(self, plan_id: str, task: str | int | None = None) -> Operation[Explanation]:
+        """Why a plan or a task does not run, failed or was skipped."""
+        query = m.WhyQuery(task=None if task is None else str(task))
+        return self._make("why", Explanation, plan_id, query=query)
+
+    def time(self, plan_id: str) -> Operation[Ledger]:
+        """Where the plan's time went."""
+        return self._make("time", Ledger, plan_id)
+
+    def questions(self, *, before: str | None = None, limit: int = 50) -> Operation[m.QuestionPage]:
+        """Open questions of all plans."""
+        query = m.PageQuery(before=before, limit=limit)
+        return self._make("questions", m.QuestionPage, query=query)
+
+    def stats(self) -> Operation[m.StatisticsAnswer]:
+        """Figures of all plans."""
+        return self._make("stats", m.StatisticsAnswer)
+
+    def me(self) -> Operation[m.Me]:
+        """Whose token this is, and what it allows."""
+        return self._make("me", m.Me)
+
+    # --- decisions; ``version``: refused unless the plan is at this version -------------------
+
+    def approve(
+        self, plan_id: str, revision_hash: str, *, version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Approve exactly this revision."""
+        body = m.Approval(revision_hash=revision_hash)
+        return self._write("approve", plan_id, body, version)
+
+    def reject(
+        self, plan_id: str, *, reason: str = "", version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Refuse a plan that waits for approval."""
+        return self._write("reject", plan_id, m.Rejection(reason=reason), version)
+
+    def answer(
+        self,
+        plan_id: str,
+        task: str | int,
+        text: str,
+        *,
+        failed: bool = False,
+        result: Any = msgspec.UNSET,
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Answer the question of a task: see :meth:`App.answer`."""
+        body = m.AnswerGiven(task=str(task), answer=text, failed=failed, result=result)
+        return self._write("answer", plan_id, body, version)
+
+    def change_answer(
+        self, plan_id: str, task: str | int, text: str, *, version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Change an answer: what depends on it runs again."""
+        body = m.AnswerChanged(task=str(task), answer=text)
+        return self._write("change_answer", plan_id, body, version)
+
+    def cancel(
+        self,
+        plan_id: str,
+        task: str | int | None = None,
+        *,
+        subtree: bool = False,
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Cancel a plan or a task: see :meth:`App.cancel`."""
+        name = None if task is None else str(task)
+        body = m.CancelRequest(task=name, subtree=subtree, reason=reason)
+        return self._write("cancel", plan_id, body, version)
+
+    def retry(
+        self, plan_id: str, task: str | int, *, version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Run a task again that did not complete."""
+        return self._write("retry", plan_id, m.RetryRequest(task=str(task)), version)
+
+    def replan(
+        self, plan_id: str, reason: str = "", *, version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Let the model plan again what has not started."""
+        return self._write("replan", plan_id, m.ReplanRequest(reason=reason), version)
+
+    def revise(
+        self,
+        plan_id: str,
+        plan: PlanDraft | str,
+        *,
+        approve: bool = False,
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Replace the tasks that have not started."""
+        body = m.Revision(**_source(plan), approve=approve)
+        return self._write("revise", plan_id, body, version)
+
+    def add_budget(
+        self, plan_id: str, budget: Budget, *, version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Raise the plan's budget."""
+        return self._write("budget", plan_id, m.BudgetRaise(budget=budget), version)
+
+    # --- connections --------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections of synchronous operations."""
+        self._connection.close()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._connection.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _make(
+        self,
+        name: str,
+        type_: type[T],
+        plan_id: str | None = None,
+        *,
+        query: msgspec.Struct | None = None,
+        body: msgspec.Struct | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Operation[T]:
+        sent: dict[str, Any] = {"headers": headers or {}}
+        if query is not None:
+            values = msgspec.to_builtins(query)
+            sent["params"] = {k: v for k, v in values.items() if v is not None}
+        if body is not None:
+            sent["content"] = msgspec.json.encode(body)
+            sent["headers"]["Content-Type"] = "application/json"
+        route = _BY_NAME[name]
+        path = _path(route, plan_id)
+        return Operation(self._connection, route.method, path, sent, type_)
+
+    def _write(
+        self,
+        name: str,
+        plan_id: str | None,
+        body: msgspec.Struct,
+        version: int | None = None,
+        key: str | None = None,
+    ) -> Operation[m.Receipt]:
+        headers = {"Idempotency-Key": key or f"command-{secrets.token_hex(16)}"}
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
+        return self._make(name, m.Receipt, plan_id, body=body, headers=headers)
+
+
+def _source(plan: PlanDraft | str) -> dict[str, Any]:
+    return {"text": plan} if isinstance(plan, str) else {"draft": plan}
+
+
+def _path(route: Route, plan_id: str | None) -> str:
+    from urllib.parse import quote
+
+    return route.path if plan_id is None else route.path.format(plan_id=quote(plan_id, safe=""))
+
+
+def _local() -> tuple[str, str]:
+    from planfold.runtime.settings import load_settings
+    from planfold.service.runtime_file import read_runtime_file, runtime_path
+
+    path = runtime_path(load_settings().database)
+    found = read_runtime_file(path)
+    if found is None or not found.address:
+        raise ConfigurationError(
+            f"no service runs here for this database ({path}); start one, or give its address and "
+            "a token"
+        )
+    return found.address, found.token

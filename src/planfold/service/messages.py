@@ -1,0 +1,327 @@
+"""What requests and answers hold, as structs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from planfold.access.credential import Scope
+from planfold.drafting.draft import Fault, PlanDraft
+from planfold.planner.budget import Budget
+from planfold.planner.questions import Question
+from planfold.planner.tasks import PlanStatus, TaskSpec
+
+PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
+LONGEST_PAGE: Final = 500
+
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+ShortText = Annotated[str, Meta(max_length=20_000)]
+PlanText = Annotated[str, Meta(max_length=1_000_000)]
+PlanId = Annotated[str, Meta(pattern=PLAN_ID)]
+TaskName = Annotated[str, Meta(min_length=1, max_length=200)]
+PageSize = Annotated[int, Meta(ge=1, le=LONGEST_PAGE)]
+Position = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of requests: an unknown field is a fault."""
+
+
+class Submission(Strict, frozen=True):
+    """A plan to begin: exactly one of ``text`` (Markdown, prose, JSON), ``draft`` and ``wish`` (a
+    request that the configured model makes a plan of).
+
+    Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
+    ``plan_id`` is chosen by the server unless it is given.
+    """
+
+    text: PlanText | None = None
+    draft: PlanDraft | None = None
+    wish: PlanText | None = None
+    plan_id: PlanId | None = None
+    approve: bool = False
+    max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
+
+
+class PlanSource(Strict, frozen=True):
+    """A plan as ``text`` (Markdown, prose, JSON) or as a ``draft``: exactly one."""
+
+    text: PlanText | None = None
+    draft: PlanDraft | None = None
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that was checked and not recorded. ``waves`` are tasks that could run at the same
+    time, ``critical_path`` the longest chain, ``notes`` what the text says beside the tasks."""
+
+    title: str
+    goal: str
+    tasks: tuple[TaskSpec, ...]
+    waves: list[list[int]]
+    critical_path: list[int]
+    tools: list[str]
+    notes: list[str] = []
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan after a command. ``version`` is also in the header ``ETag``."""
+
+    plan_id: str
+    version: int
+    status: PlanStatus
+    revision_hash: str
+
+
+class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan in a list. ``total`` and ``completed`` count tasks; times are seconds since the
+    epoch."""
+
+    id: str
+    title: str
+    status: PlanStatus
+    version: int
+    total: int
+    completed: int
+    questions: int
+    priority: int
+    created_at: float
+    updated_at: float
+
+
+class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Plans, newest first. ``next`` is the ``before`` of the next page; null: this was the
+    last."""
+
+    plans: list[PlanEntry]
+    next: str | None = None
+
+
+class ListQuery(Strict, frozen=True):
+    """Which plans: those with this ``status``, at most ``limit``, after the page that gave
+    ``before``."""
+
+    status: PlanStatus | None = None
+    before: Annotated[str, Meta(max_length=200)] | None = None
+    limit: PageSize = 50
+
+
+class VersionQuery(Strict, frozen=True):
+    """The plan as it was at this ``version``."""
+
+    version: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+
+
+class LogQuery(Strict, frozen=True):
+    """Events after this position, at most ``limit``."""
+
+    after: Position = 0
+    limit: PageSize = 100
+
+
+class EventsQuery(Strict, frozen=True):
+    """Events after this position. The header ``Last-Event-ID`` counts more."""
+
+    after: Position = 0
+
+
+class WhyQuery(Strict, frozen=True):
+    """Of this task (id or label) instead of the plan."""
+
+    task: TaskName | None = None
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as recorded. ``position`` rises through the whole log, ``version`` counts the
+    plan's events from 1. ``recorded_at``: seconds since the epoch."""
+
+    position: int
+    stream_id: str
+    aggregate_id: str
+    version: int
+    event_id: str
+    event_type: str
+    event_version: int
+    data: Any
+    metadata: dict[str, Any]
+    recorded_at: float
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of a plan, oldest first. ``next`` is the ``after`` of the next page; null: this was
+    the last."""
+
+    events: list[EventRecord]
+    next: int | None = None
+
+
+class Approval(Strict, frozen=True):
+    """Approve exactly this revision: what was looked at is what runs."""
+
+    revision_hash: Name
+
+
+class Rejection(Strict, frozen=True):
+    """Refuse a plan that waits for approval."""
+
+    reason: ShortText = ""
+
+
+class AnswerGiven(Strict, frozen=True):
+    """Answer the question of a ``task`` (id or label). ``failed``: what was asked for could not be
+    done. ``result`` is the task's result where the answer says that an interrupted attempt was
+    done."""
+
+    task: TaskName
+    answer: ShortText
+    failed: bool = False
+    result: Any | UnsetType = UNSET
+
+
+class AnswerChanged(Strict, frozen=True):
+    """Give another answer to a question that was answered: what depends on it runs again."""
+
+    task: TaskName
+    answer: ShortText
+
+
+class CancelRequest(Strict, frozen=True):
+    """Cancel the plan, or one ``task``, with ``subtree`` also all tasks that depend on it."""
+
+    task: TaskName | None = None
+    subtree: bool = False
+    reason: ShortText = ""
+
+
+class RetryRequest(Strict, frozen=True):
+    """Run a ``task`` again that failed, was cancelled or was skipped."""
+
+    task: TaskName
+
+
+class ReplanRequest(Strict, frozen=True):
+    """Let the plan's model plan again what has not started."""
+
+    reason: ShortText = ""
+
+
+class Revision(Strict, frozen=True):
+    """Replace the tasks that have not started: exactly one of ``text`` and ``draft``. With
+    ``approve`` the token needs the scope ``approve``."""
+
+    text: PlanText | None = None
+    draft: PlanDraft | None = None
+    approve: bool = False
+
+
+class BudgetRaise(Strict, frozen=True):
+    """Raise the plan's budget by these amounts."""
+
+    budget: Budget
+
+
+class OpenQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A question with its plan. ``task`` is the label, or the id as text."""
+
+    plan_id: str
+    title: str
+    task: str
+    question: Question
+
+
+class QuestionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Open questions of the plans of one page, newest plans first. ``next`` is the ``before`` of
+    the next page; null: this was the last."""
+
+    questions: list[OpenQuestion]
+    next: str | None = None
+
+
+class PageQuery(Strict, frozen=True):
+    """A page of at most ``limit`` plans, after the page that gave ``before``."""
+
+    before: Annotated[str, Meta(max_length=200)] | None = None
+    limit: PageSize = 50
+
+
+class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of all plans, as ``planfold stats --json`` prints them. ``position`` is how far the
+    log was counted."""
+
+    figures: dict[str, Any]
+    unreadable: list[str]
+    position: int
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose request this is, and what it may do."""
+
+    name: str
+    kind: Literal["token", "session", "launch_code"]
+    scopes: tuple[Scope, ...]
+    expires_at: float
+
+
+class TokenRequest(Strict, frozen=True):
+    """A token to create, with these ``scopes``, valid for ``days``."""
+
+    name: Name
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=4)]
+    days: Annotated[float, Meta(gt=0, le=3_660)] = 90.0
+
+
+class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A new token. ``secret`` is shown only here."""
+
+    id: str
+    secret: str
+    expires_at: float
+
+
+class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A token in a list; ``status`` is valid, revoked or expired."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    status: str
+    created_at: float
+    expires_at: float
+
+
+class TokenPage(msgspec.Struct, frozen=True, kw_only=True):
+    """All tokens, oldest first."""
+
+    tokens: list[TokenEntry]
+
+
+class LaunchCode(msgspec.Struct, frozen=True, kw_only=True):
+    """A code that a browser exchanges for a session, once, within 60 s."""
+
+    code: str
+    expires_at: float
+
+
+class LaunchRequest(Strict, frozen=True):
+    """The launch code to exchange."""
+
+    code: Annotated[str, Meta(max_length=200)]
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether the service can work; ``reasons`` (only with a token) say why it cannot."""
+
+    ready: bool
+    reasons: list[str] = []
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a request was refused (RFC 9457). ``faults`` are those of a plan."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    faults: tuple[Fault, ...] = ()

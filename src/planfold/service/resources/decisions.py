@@ -1,0 +1,197 @@
+"""Commands: what people and programs decide about plans. ``by`` is the holder of the token."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from planfold.access.credential import Scope
+from planfold.drafting.draft import PlanDraft
+from planfold.errors import ConfigurationError
+from planfold.planner.commands import Command, Initialize
+from planfold.planner.events import Event
+from planfold.planner.tasks import TaskSpec
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.decisions import PlanDecisions
+from planfold.runtime.inputs import recordable_command
+from planfold.service import messages as m
+from planfold.service.answers import ServiceReply
+from planfold.service.problems import refusal
+
+if TYPE_CHECKING:
+    from planfold.service.requests import ServiceCall
+
+
+class CallDecisions(PlanDecisions):
+    """Decisions under the key of a request. The events say whose token it was: ``by`` and
+    ``token`` in their metadata."""
+
+    def __init__(self, call: ServiceCall) -> None:
+        super().__init__(call.service.app.store, call.service.app.dispatcher)
+        self._call = call
+
+    async def _send(
+        self, plan_id: str, command: Command, *, command_id: str | None = None
+    ) -> list[Event]:
+        call = self._call
+        return await self.dispatcher.send(
+            PLAN,
+            plan_id,
+            recordable_command(command),
+            command_id=call.key,
+            correlation_id=plan_id if isinstance(command, Initialize) else "",
+            extra={"by": call.holder.name, "token": call.holder.token_id},
+            idempotent=True,
+            request_hash=call.digest,
+            expected_version=call.expected_version,
+        )
+
+    async def begin(self, plan_id: str, command: Command) -> None:
+        """Send a command whose tasks have passed the compiler."""
+        await self._send(plan_id, command)
+
+
+async def receipt(call: ServiceCall, plan_id: str) -> ServiceReply:
+    """The plan as it is now, in short."""
+    state = (await call.service.app.planner(plan_id)).state
+    answer = m.Receipt(
+        plan_id=plan_id,
+        version=state.version,
+        status=state.status,
+        revision_hash=state.revision_hash,
+    )
+    return ServiceReply(value=answer, version=state.version)
+
+
+async def drafted(call: ServiceCall, text: str | None, draft: PlanDraft | None) -> PlanDraft:
+    """The draft that a request holds. Raises Refused, InvalidPlan."""
+    if (text is None) == (draft is None):
+        raise refusal(422, "plan", "give exactly one of text and draft")
+    if draft is not None:
+        return draft
+    return await asyncio.to_thread(call.service.app.draft, text or "")
+
+
+async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
+    """The checked tasks of a draft. Raises InvalidPlan."""
+    from planfold.drafting.compiler import compile_plan
+
+    return await asyncio.to_thread(compile_plan, draft, call.service.app.executors.toolbox)
+
+
+def _approver(call: ServiceCall) -> str | None:
+    if not call.body.approve:
+        return None
+    call.require(Scope.Approve)
+    return call.holder.name
+
+
+async def submit(call: ServiceCall) -> ServiceReply:
+    """Begin a plan. Without an id of its own, its id is made from the key, so that a repetition
+    names the same plan."""
+    body, approver = call.body, _approver(call)
+    if body.plan_id is not None and body.plan_id.endswith("\n"):  # $ allows it
+        raise refusal(422, "plan-id", "plan_id holds a line break; remove it")
+    made = hashlib.blake2b(call.key.encode(), digest_size=8).hexdigest()
+    plan_id = body.plan_id or f"plan-{made}"
+    config = call.service.app.planner_config(max_parallel=body.max_parallel)
+    if body.priority is not None:
+        config = replace(config, priority=body.priority)
+    if body.wish is None:
+        draft = await drafted(call, body.text, body.draft)
+        tasks = await compiled(call, draft)
+        command = Initialize(draft.title, tasks, draft.goal, config, approver)
+    elif body.text is not None or body.draft is not None:
+        raise refusal(422, "plan", "give exactly one of text, draft and wish")
+    elif not config.model:
+        raise ConfigurationError("the service has no model; give text or a draft")
+    else:
+        from planfold.drafting.model.wish import begin_with_wish
+
+        command = begin_with_wish(body.wish, config, approved_by=approver)
+    await CallDecisions(call).begin(plan_id, command)
+    return await receipt(call, plan_id)
+
+
+async def revise(call: ServiceCall) -> ServiceReply:
+    from planfold.drafting.revision import compile_revision
+
+    app, approver = call.service.app, _approver(call)
+    draft = await drafted(call, call.body.text, call.body.draft)
+    state = (await app.planner(call.plan_id)).state
+    command = compile_revision(draft, app.executors.toolbox, state, approved_by=approver)
+    await CallDecisions(call).begin(call.plan_id, command)
+    return await receipt(call, call.plan_id)
+
+
+async def approve(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).approve(call.plan_id, call.body.revision_hash, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
+async def reject(call: ServiceCall) -> ServiceReply:
+    decide = CallDecisions(call)
+    await decide.reject(call.plan_id, reason=call.body.reason, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
+async def answer(call: ServiceCall) -> ServiceReply:
+    given, result = call.body, call.body.result
+    await CallDecisions(call).answer(
+        call.plan_id,
+        given.task,
+        given.answer,
+        by=call.holder.name,
+        failed=given.failed,
+        result=UNSET if result is UNSET else result,
+    )
+    return await receipt(call, call.plan_id)
+
+
+async def change_answer(call: ServiceCall) -> ServiceReply:
+    decide, given = CallDecisions(call), call.body
+    await decide.change_answer(call.plan_id, given.task, given.answer, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
+async def cancel(call: ServiceCall) -> ServiceReply:
+    given = call.body
+    if given.subtree and given.task is None:
+        raise refusal(422, "subtree", "subtree needs a task")
+    decide = CallDecisions(call)
+    await decide.cancel(call.plan_id, given.task, subtree=given.subtree, reason=given.reason)
+    return await receipt(call, call.plan_id)
+
+
+async def retry(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).retry(call.plan_id, call.body.task)
+    return await receipt(call, call.plan_id)
+
+
+async def replan(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).replan(call.plan_id, call.body.reason)
+    return await receipt(call, call.plan_id)
+
+
+async def budget(call: ServiceCall) -> ServiceReply:
+    decide = CallDecisions(call)
+    await decide.add_budget(call.plan_id, call.body.budget, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
+FUNCTIONS: Final[dict[str, Any]] = {
+    "submit": submit,
+    "revise": revise,
+    "approve": approve,
+    "reject": reject,
+    "answer": answer,
+    "change_answer": change_answer,
+    "cancel": cancel,
+    "retry": retry,
+    "replan": replan,
+    "budget": budget,
+}

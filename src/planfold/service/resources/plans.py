@@ -1,0 +1,86 @@
+"""Looking at one plan, and checking one without recording it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from planfold.eventstore.envelope import Query
+from planfold.eventstore.heads import HeadChoice
+from planfold.planner.structure import critical_path, waves
+from planfold.readmodels.envelopes import envelope_json
+from planfold.readmodels.layout import graph_of
+from planfold.service import messages as m
+from planfold.service.answers import ServiceReply
+from planfold.service.events import EventStream, begin_stream
+from planfold.service.paging import cursor_of, entry_of, read_cursor
+from planfold.service.resources.decisions import compiled, drafted
+
+if TYPE_CHECKING:
+    from planfold.service.requests import ServiceCall
+
+
+async def preview(call: ServiceCall) -> ServiceReply:
+    draft = await drafted(call, call.body.text, call.body.draft)
+    tasks = await compiled(call, draft)
+    graph = graph_of(tasks)
+    answer = m.Preview(
+        title=draft.title,
+        goal=draft.goal,
+        tasks=tasks,
+        waves=waves(graph),
+        critical_path=list(critical_path(graph, lambda _: 1.0)[1]),
+        tools=sorted({spec.tool.name for spec in tasks if spec.tool is not None}),
+        notes=draft.notes,
+    )
+    return ServiceReply(value=answer)
+
+
+async def plans(call: ServiceCall) -> ServiceReply:
+    query = call.query
+    statuses = (query.status.value,) if query.status else ()
+    choice = HeadChoice(statuses, below=read_cursor(query.before))
+    heads = await call.service.app.store.heads("plan", choice, limit=query.limit)
+    page = m.PlanPage(plans=[entry_of(head) for head in heads], next=cursor_of(heads, query.limit))
+    return ServiceReply(value=page)
+
+
+async def plan(call: ServiceCall) -> ServiceReply:
+    view = await call.service.app.view(call.plan_id, at=call.query.version)
+    known = call.request.headers.get("if-none-match", "")
+    if f'"{view.version}"' in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
+        return ServiceReply(status=304, version=view.version)
+    return ServiceReply(value=view, version=view.version)
+
+
+async def log(call: ServiceCall) -> ServiceReply:
+    store, limit = call.service.app.store, call.query.limit
+    query = Query(aggregate_id=call.plan_id)
+    found = await store.read(query, after=call.query.after, limit=limit)
+    page = {
+        "events": [envelope_json(envelope) for envelope in found],
+        "next": found[-1].position if len(found) == limit else None,
+    }
+    return ServiceReply(value=page)
+
+
+async def plan_events(call: ServiceCall) -> ServiceReply | EventStream:
+    return await begin_stream(call, call.plan_id) or ServiceReply(status=204)
+
+
+async def why(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await call.service.app.why(call.plan_id, call.query.task))
+
+
+async def time(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await call.service.app.ledger(call.plan_id))
+
+
+FUNCTIONS: Final[dict[str, Any]] = {
+    "preview": preview,
+    "plans": plans,
+    "plan": plan,
+    "log": log,
+    "plan_events": plan_events,
+    "why": why,
+    "time": time,
+}

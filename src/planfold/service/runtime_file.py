@@ -1,0 +1,61 @@
+"""The runtime file: how local programs find the service of a database, and a token for it.
+
+It is beside an SQLite database, else in the user's state folder; only its owner can read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from planfold.databases import database_path, shown_address
+from planfold.errors import ConfigurationError
+from planfold.executors.files.workspace import SERVER
+
+
+class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
+    """``address`` is where the service is reached (empty: it does not run), ``token`` one with all
+    scopes."""
+
+    address: str
+    token: str
+    pid: int
+
+
+def runtime_path(database: str) -> Path:
+    """Where the file for a database is."""
+    path = database_path(database)
+    if path is not None:
+        return Path(f"{path}{SERVER}")
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    name = hashlib.sha256(shown_address(database).encode()).hexdigest()[:16]
+    return Path(state) / "planfold" / f"{name}{SERVER}"
+
+
+def read_runtime_file(path: Path) -> RuntimeFile | None:
+    """What the file says; None where there is none, or it is not one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RuntimeFile)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write_runtime_file(path: Path, contents: RuntimeFile) -> None:
+    """Replace the file; at no time can another user read it.
+
+    Raises:
+        ConfigurationError: the folder cannot be written.
+    """
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(contents))
+        os.replace(new, path)
+    except OSError as fault:
+        raise ConfigurationError(f"{path} cannot be written: {fault.strerror}") from None
