@@ -24,9 +24,10 @@ Reserved = tuple[str, int, int]
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 
-    The worker's leases set ``begin``, which is called with the leases that a commit gives and its
-    basis, and ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is
-    called when a commit failed, or its answer was lost.
+    ``Leases`` sets three functions. ``begin`` (``Leases._begin_all``) is called with the leases
+    that a commit gives and its basis, ``withdraw`` (``Leases._withdraw``) with the tasks that were
+    settled or are to stop, ``doubt`` (``Leases._doubts``) when a commit failed, or its answer was
+    lost.
     """
 
     def __init__(
