@@ -121,7 +121,7 @@ async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
     assert slots.share is None
     assert not await share.review(KEEP_S, [KIND] * 10)
     assert slots.share is None
-    assert not await share.review(KEEP_S + OFFER_S + LOOK_S, [KIND] * 10)
+    assert not await share.review(KEEP_S + OFFER_S + 2 * LOOK_S, [KIND] * 10)
     assert slots.share == 5
 
 
