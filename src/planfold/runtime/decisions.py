@@ -26,7 +26,7 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.tasks import PlanStatus
+from planfold.planner.tasks import PlanStatus, in_words
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import (
     check_id,
@@ -70,8 +70,8 @@ class PlanDecisions(PlanReader):
         status = await self.status(plan_id)
         if status is not PlanStatus.AwaitingApproval:
             raise CommandRejected(
-                f"plan {plan_id} does not wait for approval (it is "
-                f"{status.value.replace('_', ' ')}); cancel it instead"
+                f"plan {plan_id} does not wait for approval (it "
+                f"{in_words(status)}); cancel it instead"
             ).about("not awaiting approval")
         await self.send(plan_id, CancelPlan(reason or (f"rejected by {by}" if by else "rejected")))
 
