@@ -57,8 +57,11 @@ class Attempt:
             asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._force)
 
     def lose(self) -> None:
-        """The lease is gone or may be: stop, and say nothing unless the work is done."""
+        """The lease is gone or may be: stop, begin no further step, and say nothing
+        unless the work is done."""
         self.lost = True
+        if self._context is not None:
+            self._context.journal.close()
         self.cancel()
 
     async def perform(self, executor: Executor, context: TaskContext) -> Outcome:
