@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from planfold import (
     PlanDraft,
     PlanStatus,
     RepeatedEffect,
+    Settings,
     TaskDraft,
     TaskStatus,
     commands,
 )
 from planfold.executor import Executors
 from planfold.log import Query, events
+from planfold.testing import ScriptedModel
 
 CALLS: list[str] = []
 
@@ -44,6 +47,8 @@ async def note(text: str) -> str:
 @planfold.tool(effect="once")
 async def pay(amount: int) -> str:
     CALLS.append(f"pay {amount}")
+    if amount < 0:
+        raise Permanent("there is no such amount")
     return f"paid {amount}"
 
 
@@ -103,6 +108,14 @@ PAYING = PlanDraft(
             arguments={"day": "Monday"},
             depends_on=["order"],
         ),
+    ],
+)
+
+PAYING_WRONGLY = PlanDraft(
+    title="Pays",
+    tasks=[
+        PAYING.tasks[0],
+        msgspec.structs.replace(PAYING.tasks[1], arguments={"amount": -5}),
     ],
 )
 
@@ -240,6 +253,47 @@ async def test_a_fork_of_a_fork_counts_what_its_origin_did_later(app: App) -> No
     await app.run(plan_id)
     second = await app.fork(fork.plan_id, at=1, dry_run=True)
     assert [(e.label, e.plan_id) for e in second.effects] == [("pay", plan_id), ("book", plan_id)]
+
+
+@pytest.mark.parametrize("label", ["pay", "remit"])
+async def test_an_effect_of_what_a_revision_put_in_its_place_counts(app: App, label: str) -> None:
+    plan_id = await app.submit(PAYING_WRONGLY, approved_by="ada")
+    await app.run(plan_id)
+    right = msgspec.structs.replace(PAYING_WRONGLY.tasks[1], label=label, arguments={"amount": 5})
+    await app.revise(plan_id, PlanDraft(title="Pays", tasks=[right]), approved_by="ada")
+    assert (await app.run(plan_id)).status is PlanStatus.Completed
+    changes = {"pay.amount": 7}
+    tried = await app.fork(plan_id, at=1, changes=changes, dry_run=True)
+    assert [(e.task_id, e.status, e.happened_as) for e in tried.effects] == [
+        (2, TaskStatus.Completed, (3,))
+    ]
+    with pytest.raises(CommandRejected, match=r"2 \(pay\); allow each"):
+        await app.fork(plan_id, at=1, changes=changes)
+    await app.fork(plan_id, at=1, changes=changes, repeat=["pay"])
+
+
+async def test_effects_of_tasks_that_a_model_drafted_later_count(database: str) -> None:
+    task = {"label": "pay", "kind": "tool_call", "description": "pay", "tool": "pay"}
+    text = json.dumps({"tasks": [{**task, "arguments": {"amount": 5}}]})
+    settings = Settings(database=database, model="scripted")
+    async with planfold.open_app(
+        settings, tools=[pay], models=lambda _: ScriptedModel([text])
+    ) as app:
+        plan_id = await app.wish("pay them", approved_by="ada")
+        (question,) = (await app.run(plan_id)).questions
+        await app.answer(plan_id, question.task_id, question.choices[0])
+        assert (await app.run(plan_id)).status is PlanStatus.Completed
+        tried = await app.fork(plan_id, at="1", dry_run=True)
+        assert [(e.task_id, e.effect, e.happened_as) for e in tried.effects] == [
+            (1, Effect.Once, (2,))
+        ]
+        with pytest.raises(CommandRejected, match=r"1 \(.*pay them.*\); allow each"):
+            await app.fork(plan_id, at="1")
+        await app.fork(plan_id, at="1", repeat=["1"])
+
+        plan_id = await app.wish("pay more", approved_by="ada")  # its model has not planned yet
+        (effect,) = (await app.fork(plan_id, dry_run=True)).effects
+        assert (effect.task_id, effect.effect, effect.happened_as) == (1, Effect.Once, ())
 
 
 async def test_a_running_plan_is_forked_while_it_runs(app: App) -> None:

@@ -41,6 +41,8 @@ def fork_lines(fork: Fork, repeat: Collection[str]) -> list[Line]:
     for effect in fork.effects:
         status = effect.status.value.replace("_", " ")
         what = f"{effect.effect.value}, {status} in {clean(effect.plan_id)}"
+        if effect.happened_as:
+            what += f" as {tasks_words(effect.happened_as)}"
         lines.append([(f"  {_name(effect)}: {what}; ", ""), _consent(effect, repeat)])
     return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import ForkPlan, NameCheckpoint
 from planfold.planner.events import ClarificationRequested, PlanForked, TaskDispatched, TasksReset
-from planfold.planner.forks import effects_again, may_have_happened, tasks_to_run
+from planfold.planner.forks import SHOWN, effects_again, may_have_happened, tasks_to_run
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
@@ -25,6 +25,8 @@ from planfold.runtime.plan_reader import task_id_in
 class RepeatedEffect(msgspec.Struct, frozen=True):
     """A task of a fork whose effect would happen again: in the plan ``plan_id`` its task has the
     status ``status``. A task of effect ``once`` needs ``repeat``, a ``keyed`` one gets a new key.
+    ``happened_as`` are up to 20 other tasks there that have the effect: a later revision put them
+    in its place, or, where a model plans the fork, the model of that plan drafted them.
     """
 
     task_id: int
@@ -33,6 +35,7 @@ class RepeatedEffect(msgspec.Struct, frozen=True):
     effect: Effect
     plan_id: str
     status: TaskStatus
+    happened_as: tuple[int, ...] = ()
 
 
 class Fork(msgspec.Struct, frozen=True):
@@ -264,11 +267,7 @@ def _tried(
     assert isinstance(forked, PlanForked)
     begun = {*forked.again, *forked.interrupted}
     to_run = {task.id: task for task in tasks_to_run(planner.state)}
-    found: dict[int, RepeatedEffect] = {}
-    for origin_id, state in sources:
-        for task_id in effects_again(state, state.outcome is not None, to_run.values()):
-            status = state.tasks[task_id].status
-            found.setdefault(task_id, _repeated(to_run[task_id], origin_id, status))
+    found = _repeated_effects(planner.state, sources)
     for task_id in happened.keys() & to_run.keys():
         if to_run[task_id].spec.effect is not Effect.Safe:
             status = happened[task_id]
@@ -286,6 +285,26 @@ def _tried(
     )
 
 
-def _repeated(task: Task, plan_id: str, status: TaskStatus) -> RepeatedEffect:
-    spec = task.spec
-    return RepeatedEffect(task.id, spec.label, spec.description, spec.effect, plan_id, status)
+def _repeated_effects(
+    fork: PlannerState, sources: list[tuple[str, PlannerState]]
+) -> dict[int, RepeatedEffect]:
+    """What happened, or may happen, in the origins, by the task of the fork that repeats it."""
+    found: dict[int, RepeatedEffect] = {}
+    for origin_id, state in sources:
+        for task, known in effects_again(state, state.outcome is not None, fork):
+            repeated = _repeated(task, origin_id, known[0].status, known)
+            before = found.get(task.id)
+            if before is None or (before.effect, repeated.effect) == (Effect.Keyed, Effect.Once):
+                found[task.id] = repeated
+    return found
+
+
+def _repeated(
+    task: Task, plan_id: str, status: TaskStatus, known: Sequence[Task] = ()
+) -> RepeatedEffect:
+    spec, effect = task.spec, task.spec.effect
+    if spec.drafts:  # the model may draft tasks that have the effects of these
+        once = any(each.spec.effect is Effect.Once or each.spec.drafts for each in known)
+        effect = Effect.Once if once else Effect.Keyed
+    others = tuple(each.id for each in known[:SHOWN] if each.id != task.id)
+    return RepeatedEffect(task.id, spec.label, spec.description, effect, plan_id, status, others)
