@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -477,6 +478,36 @@ async def test_a_command_of_ones_own_is_checked_too(app: App) -> None:
     command = commands.ForkPlan(origin=plan_id, version=state.version, tasks=(wrong,))
     with pytest.raises(InvalidPlan, match="n"):
         await app.send("mine", command)
+
+
+async def test_commands_to_one_new_plan_are_decided_one_by_one(app: App) -> None:
+    plan_id, other_id = await completed(app), await app.submit(FAILING, approved_by="ada")
+    version = (await app.planner(plan_id)).state.version
+    refused = commands.ForkPlan(origin=plan_id, version=version, repeat=(77,))
+    fork = commands.ForkPlan(
+        origin=other_id, version=(await app.planner(other_id)).state.version, by="bob"
+    )
+    first, second = await asyncio.gather(
+        app.send("mine", refused), app.send("mine", fork), return_exceptions=True
+    )
+    assert isinstance(first, NotFound)
+    assert isinstance(second, list)
+    assert (await app.planner("mine")).state.title == "Fails"
+    assert (await app.replay("mine")).difference is None
+    plan = commands.Initialize("New", (commands.TaskSpec(id=1, description="x"),))
+    results = await asyncio.gather(
+        app.send("new", refused), app.send("new", plan), return_exceptions=True
+    )
+    assert isinstance(results[0], NotFound)
+    assert (await app.planner("new")).state.title == "New"
+
+
+async def test_a_refused_fork_leaves_nothing_in_memory(app: App) -> None:
+    plan_id = await app.submit(PAYING, approved_by="ada")
+    before = list(app.dispatcher._mailboxes)
+    with pytest.raises(CommandRejected, match="pay"):
+        await app.fork(plan_id)
+    assert list(app.dispatcher._mailboxes) == before
 
 
 async def test_a_fork_of_a_damaged_origin_is_not_read(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
 
 MAX_DEPTH: Final = 16  # origins that follow each other
 SHOWN: Final = 20  # tasks that a refusal names
-_Tool = tuple[NodeKind, str | None]  # what a task runs, whatever its arguments are
+_What = tuple[NodeKind, str | None]  # what a task runs, whatever its arguments are
 
 
 class _Change(msgspec.Struct):
@@ -93,7 +93,7 @@ def effects_again(
     """
     same, later = _with_effects(state, ended, fork)
     labels: dict[str | None, list[Task]] = {}
-    tools: dict[_Tool, list[Task]] = {}
+    tools: dict[_What, list[Task]] = {}
     for known in later:
         tools.setdefault(_tool(known), []).append(known)
         labels.setdefault(known.spec.label, []).append(known)
@@ -105,7 +105,7 @@ def effects_again(
         elif task.id in same:
             found = (same[task.id],)
         elif task.spec.effect is not Effect.Safe:
-            found = labels.get(task.spec.label) or tools.get(_tool(task), ())
+            found = labels.get(task.spec.label) or tools.get(_tool(task)) or ()
         if found and task.kind is not NodeKind.Clarification:
             yield task, found
 
@@ -138,7 +138,7 @@ def _is_same(own: Task, known: Task) -> bool:
     return own.spec.label == known.spec.label and _tool(own) == _tool(known)
 
 
-def _tool(task: Task) -> _Tool:
+def _tool(task: Task) -> _What:
     return task.kind, task.tool.name if task.tool is not None else task.spec.route
 
 

@@ -44,7 +44,8 @@ class Fork(msgspec.Struct, frozen=True):
     ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
     a change, and run again; those that were ``interrupted`` had begun and not ended. Those
     ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
-    ``waits_for_approval``: its tasks are others than those that were approved.
+    ``waits_for_approval``: its tasks are others than those that were approved. ``origin_waits``:
+    the origin itself waits for approval at that version.
 
     Example:
         import planfold
@@ -65,6 +66,7 @@ class Fork(msgspec.Struct, frozen=True):
     effects: tuple[RepeatedEffect, ...]
     revision_hash: str
     waits_for_approval: bool
+    origin_waits: bool = False
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -259,7 +261,7 @@ def _tried(
 ) -> Fork:
     """What ``command`` would do. ``base`` becomes the state of the fork. Raises CommandRejected."""
     happened = {i: task.status for i, task in base.tasks.items() if may_have_happened(base, task)}
-    planner = Planner(base)
+    approved, planner = base.approved, Planner(base)
     events = planner.process(command)
     for event in events:
         planner.apply(event)
@@ -282,6 +284,7 @@ def _tried(
         effects=tuple(found[i] for i in sorted(found)),
         revision_hash=forked.revision_hash,
         waits_for_approval=not planner.state.approved,
+        origin_waits=not approved,
     )
 
 

@@ -117,10 +117,10 @@ class Mailbox:
 
     async def load(self, store: EventStore, letters: Sequence[Letter] = ()) -> Handler[Any, Any]:
         """The state in the log, for the decision that made this mailbox busy. Where there is no
-        stream yet, and the first of its letters forks a plan: the state of that one."""
+        stream yet, and its only letter forks a plan: the state of that one."""
         async with self._loading:
             handler = await self._load(store)
-            if letters and not self.version:
+            if len(letters) == 1 and not self.version:
                 await begin_fork(store, handler, letters[0].command)
             return handler
 
