@@ -184,7 +184,7 @@ class Dispatcher:
         try:
             if not mailbox.current(self._store):
                 await mailbox.load(self._store, letters)
-            if not mailbox.version and len(letters) > 1:  # each may fork another plan
+            if mailbox.begins_with_one_of(letters):
                 mailbox.put_back(letters, alone=True)
                 self._decided(mailbox)
                 return

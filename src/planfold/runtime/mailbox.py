@@ -11,6 +11,7 @@ from typing import Any
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.handler import Handler, StreamPhase
+from planfold.planner.commands import ForkPlan
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import Letter
@@ -88,6 +89,13 @@ class Mailbox:
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
+
+    def begins_with_one_of(self, letters: Sequence[Letter]) -> bool:
+        """Whether there is no stream yet, and one of several letters is to begin it with the state
+        of another plan: the others must not be decided on that."""
+        if self.version or len(letters) == 1:
+            return False
+        return any(isinstance(letter.command, ForkPlan) for letter in letters)
 
     def put_back(self, letters: Sequence[Letter], *, alone: bool = False) -> None:
         """They are decided again, before what came later, each ``alone`` if one of them went wrong;
