@@ -61,6 +61,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         interrupted=interrupted,
         repeat=command.repeat,
         by=command.by,
+        checksum=command.checksum,
     )
     planned = {*again, *interrupted}
     planned |= {i for i, task in state.tasks.items() if task.status is TaskStatus.Planned}

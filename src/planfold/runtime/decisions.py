@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from planfold.errors import CommandRejected, NotFound, Permanent
 from planfold.executors.recordable import recordable
@@ -29,7 +30,7 @@ from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import check_text, recordable_command
-from planfold.runtime.origins import state_at
+from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
 
@@ -208,6 +209,9 @@ class PlanDecisions(PlanReader):
         if command_id is not None:
             check_text("command_id", command_id)
         command = recordable_command(command)
+        if isinstance(command, ForkPlan) and not command.checksum:
+            checksum = await checksum_at(self.store, command.origin, command.version)
+            command = replace(command, checksum=checksum)
         try:
             events = await self.dispatcher.send(
                 PLAN,
