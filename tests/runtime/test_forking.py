@@ -32,6 +32,7 @@ from planfold import (
 )
 from planfold.executor import Executors
 from planfold.log import Query, events
+from planfold.runtime.origins import checksum_at
 from planfold.testing import ScriptedModel
 
 CALLS: list[str] = []
@@ -482,11 +483,13 @@ async def test_a_command_of_ones_own_is_checked_too(app: App) -> None:
 
 async def test_commands_to_one_new_plan_are_decided_one_by_one(app: App) -> None:
     plan_id, other_id = await completed(app), await app.submit(FAILING, approved_by="ada")
-    version = (await app.planner(plan_id)).state.version
-    refused = commands.ForkPlan(origin=plan_id, version=version, repeat=(77,))
-    fork = commands.ForkPlan(
-        origin=other_id, version=(await app.planner(other_id)).state.version, by="bob"
-    )
+
+    async def fork_of(origin: str, **fields: Any) -> commands.ForkPlan:
+        version = (await app.planner(origin)).state.version
+        checksum = await checksum_at(app.store, origin, version)  # so that sending reads nothing
+        return commands.ForkPlan(origin=origin, version=version, checksum=checksum, **fields)
+
+    refused, fork = await fork_of(plan_id, repeat=(77,)), await fork_of(other_id)
     first, second = await asyncio.gather(
         app.send("mine", refused), app.send("mine", fork), return_exceptions=True
     )
@@ -508,6 +511,39 @@ async def test_a_refused_fork_leaves_nothing_in_memory(app: App) -> None:
     with pytest.raises(CommandRejected, match="pay"):
         await app.fork(plan_id)
     assert list(app.dispatcher._mailboxes) == before
+
+
+async def test_a_fork_with_an_id_of_ones_own_is_made_once(app: App) -> None:
+    plan_id = await app.submit(FAILING, approved_by="ada")
+    await app.run(plan_id)
+    changes = {"deploy.text": "right"}
+    first = await app.fork(plan_id, changes=changes, approved_by="ada", fork_id="mine")
+    assert first.plan_id == "mine"
+    await app.retry(plan_id, "deploy")  # the origin continues, so its latest version is another one
+    await app.run("mine")
+    again = await app.fork(plan_id, changes=changes, approved_by="ada", fork_id="mine")
+    assert (again.plan_id, again.version, again.again) == ("mine", first.version, first.again)
+    assert len(await app.plans()) == 2
+    for other in ({"changes": {"deploy.text": "left"}}, {"changes": changes}, {"at": 1}):
+        with pytest.raises(CommandRejected, match="a plan with this id already"):
+            await app.fork(plan_id, fork_id="mine", **other)
+    with pytest.raises(CommandRejected, match="a plan with this id already"):
+        await app.fork("mine", fork_id=plan_id)
+
+
+async def test_a_fork_of_a_fork_keeps_answers_to_questions_to_come(app: App) -> None:
+    ask = TaskDraft(label="first", description="First?", choices=["yes", "no"])
+    then = msgspec.structs.replace(ask, label="then", depends_on=["first"])
+    plan_id = await app.submit(PlanDraft(title="Asks", tasks=[ask, then]), approved_by="ada")
+    await app.run(plan_id)
+    child = (await app.fork(plan_id, answers={"then": "no"})).plan_id
+    await app.run(child)
+    for answers, expected in (({}, "no"), ({"then": "yes"}, "yes")):
+        fork = (await app.fork(child, answers=answers)).plan_id
+        await app.run(fork)
+        await app.answer(fork, "first", "yes")
+        assert (await app.run(fork)).task("then").result == expected
+        assert (await app.replay(fork)).difference is None
 
 
 async def test_a_fork_of_a_damaged_origin_is_not_read(tmp_path: Path) -> None:

@@ -175,6 +175,29 @@ async def test_a_fork_that_is_written_meanwhile_keeps_its_origins(
     assert (await app.view(grandchild)).origin == child
 
 
+async def test_a_fork_that_is_made_while_a_file_is_written_keeps_its_origin(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [await app.submit(DRAFT, plan_id=f"plan-{n}") for n in range(3)]
+    for each in ids:
+        await app.cancel(each)
+    monkeypatch.setattr(archiving, "STREAMS_PER_FILE", 1)
+    written, forks = archiving.export, []
+
+    async def exporting(*args: object, **options: object) -> object:
+        if not forks:  # of this file, and of a later one
+            forks.extend([(await app.fork(each)).plan_id for each in (ids[0], ids[2])])
+        return await written(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(archiving, "export", exporting)
+    done = await archive(app.store, tmp_path, CANCELLED)
+    assert done.streams == 1
+    assert done.left[ids[0]] == f"its fork {forks[0]} stays"
+    assert done.left[ids[2]] == f"its fork {forks[1]} stays"
+    for fork, origin in zip(forks, (ids[0], ids[2]), strict=True):
+        assert (await app.view(fork)).origin == origin
+
+
 async def test_a_fork_whose_origin_is_gone_says_where_it_is(
     app: App, address: str, tmp_path: Path
 ) -> None:

@@ -51,8 +51,8 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 def event_checksum(event_id: str, event_type: str, recorded_at: float, causation_id: str) -> str:
-    """Tells an event from the one with its id in another history. It is of what identifies the
-    event and not of its data, which a later version may read in another shape."""
+    """Distinguishes an event from the one with its id in another history. It covers what identifies
+    the event and not its data, which a later version may read in another shape."""
     parts = msgspec.json.encode((event_id, event_type, recorded_at, causation_id))
     return hashlib.sha256(parts).hexdigest()[:16]
 

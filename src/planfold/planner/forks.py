@@ -19,7 +19,7 @@ from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
 
 MAX_DEPTH: Final = 16  # origins that follow each other
 SHOWN: Final = 20  # tasks that a refusal names
-_What = tuple[NodeKind, str | None]  # what a task runs, whatever its arguments are
+_What = tuple[NodeKind, str | None]  # the kind of a task, and its tool or route
 
 
 class _Change(msgspec.Struct):
