@@ -98,6 +98,33 @@ def test_in_a_terminal_it_asks() -> None:
         assert terminal.end() == 2
 
 
+def test_the_fork_of_a_plan_that_waits_for_approval_waits_too() -> None:
+    called("run", write_plan(sh("build", "echo built > out", effect="once")), code=3)
+    plan_id = shown()["id"]
+    words = ("fork", plan_id, "--repeat", "build")
+    with Terminal(*words) as terminal:
+        terminal.expect("The plan waits for approval at this version; the fork waits, too.")
+        terminal.expect("Begin this fork")
+        terminal.type("y\r")
+        assert terminal.end() == 3
+    called(*words, "--set", "build.script=true", "--yes", code=3)
+    assert [plan["status"] for plan in plans()] == ["awaiting_approval"] * 3
+
+
+def test_the_version_that_was_shown_is_forked() -> None:
+    called("run", "--yes", write_plan(question("q"), sh("b", "true", "q")), code=3)
+    plan_id, version = shown()["id"], shown()["version"]
+    with Terminal("fork", plan_id) as terminal:
+        terminal.expect(f"at version {version}")
+        terminal.expect("Begin this fork")
+        called("answer", "q", "yes")  # a decision of another person in the meantime
+        terminal.type("y\r")
+        assert terminal.end() == 0
+    fork = next(plan["id"] for plan in plans() if plan["id"] != plan_id)
+    assert shown(fork)["origin_version"] == version
+    assert statuses(shown(fork)) == ["needs_clarification", "planned"]
+
+
 def test_answers_are_changed_kept_or_asked_again() -> None:
     called(
         "run", "--yes", write_plan(question("q"), sh("b", "true", "q"), question("r", "b")), code=3

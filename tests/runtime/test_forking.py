@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,15 @@ from planfold import (
     PlanDraft,
     PlanStatus,
     RepeatedEffect,
+    Settings,
     TaskDraft,
     TaskStatus,
     commands,
 )
 from planfold.executor import Executors
 from planfold.log import Query, events
+from planfold.runtime.origins import checksum_at
+from planfold.testing import ScriptedModel
 
 CALLS: list[str] = []
 
@@ -44,6 +49,8 @@ async def note(text: str) -> str:
 @planfold.tool(effect="once")
 async def pay(amount: int) -> str:
     CALLS.append(f"pay {amount}")
+    if amount < 0:
+        raise Permanent("there is no such amount")
     return f"paid {amount}"
 
 
@@ -103,6 +110,14 @@ PAYING = PlanDraft(
             arguments={"day": "Monday"},
             depends_on=["order"],
         ),
+    ],
+)
+
+PAYING_WRONGLY = PlanDraft(
+    title="Pays",
+    tasks=[
+        PAYING.tasks[0],
+        msgspec.structs.replace(PAYING.tasks[1], arguments={"amount": -5}),
     ],
 )
 
@@ -240,6 +255,47 @@ async def test_a_fork_of_a_fork_counts_what_its_origin_did_later(app: App) -> No
     await app.run(plan_id)
     second = await app.fork(fork.plan_id, at=1, dry_run=True)
     assert [(e.label, e.plan_id) for e in second.effects] == [("pay", plan_id), ("book", plan_id)]
+
+
+@pytest.mark.parametrize("label", ["pay", "remit"])
+async def test_an_effect_of_what_a_revision_put_in_its_place_counts(app: App, label: str) -> None:
+    plan_id = await app.submit(PAYING_WRONGLY, approved_by="ada")
+    await app.run(plan_id)
+    right = msgspec.structs.replace(PAYING_WRONGLY.tasks[1], label=label, arguments={"amount": 5})
+    await app.revise(plan_id, PlanDraft(title="Pays", tasks=[right]), approved_by="ada")
+    assert (await app.run(plan_id)).status is PlanStatus.Completed
+    changes = {"pay.amount": 7}
+    tried = await app.fork(plan_id, at=1, changes=changes, dry_run=True)
+    assert [(e.task_id, e.status, e.happened_as) for e in tried.effects] == [
+        (2, TaskStatus.Completed, (3,))
+    ]
+    with pytest.raises(CommandRejected, match=r"2 \(pay\); allow each"):
+        await app.fork(plan_id, at=1, changes=changes)
+    await app.fork(plan_id, at=1, changes=changes, repeat=["pay"])
+
+
+async def test_effects_of_tasks_that_a_model_drafted_later_count(database: str) -> None:
+    task = {"label": "pay", "kind": "tool_call", "description": "pay", "tool": "pay"}
+    text = json.dumps({"tasks": [{**task, "arguments": {"amount": 5}}]})
+    settings = Settings(database=database, model="scripted")
+    async with planfold.open_app(
+        settings, tools=[pay], models=lambda _: ScriptedModel([text])
+    ) as app:
+        plan_id = await app.wish("pay them", approved_by="ada")
+        (question,) = (await app.run(plan_id)).questions
+        await app.answer(plan_id, question.task_id, question.choices[0])
+        assert (await app.run(plan_id)).status is PlanStatus.Completed
+        tried = await app.fork(plan_id, at="1", dry_run=True)
+        assert [(e.task_id, e.effect, e.happened_as) for e in tried.effects] == [
+            (1, Effect.Once, (2,))
+        ]
+        with pytest.raises(CommandRejected, match=r"1 \(.*pay them.*\); allow each"):
+            await app.fork(plan_id, at="1")
+        await app.fork(plan_id, at="1", repeat=["1"])
+
+        plan_id = await app.wish("pay more", approved_by="ada")  # its model has not planned yet
+        (effect,) = (await app.fork(plan_id, dry_run=True)).effects
+        assert (effect.task_id, effect.effect, effect.happened_as) == (1, Effect.Once, ())
 
 
 async def test_a_running_plan_is_forked_while_it_runs(app: App) -> None:
@@ -423,6 +479,71 @@ async def test_a_command_of_ones_own_is_checked_too(app: App) -> None:
     command = commands.ForkPlan(origin=plan_id, version=state.version, tasks=(wrong,))
     with pytest.raises(InvalidPlan, match="n"):
         await app.send("mine", command)
+
+
+async def test_commands_to_one_new_plan_are_decided_one_by_one(app: App) -> None:
+    plan_id, other_id = await completed(app), await app.submit(FAILING, approved_by="ada")
+
+    async def fork_of(origin: str, **fields: Any) -> commands.ForkPlan:
+        version = (await app.planner(origin)).state.version
+        checksum = await checksum_at(app.store, origin, version)  # so that sending reads nothing
+        return commands.ForkPlan(origin=origin, version=version, checksum=checksum, **fields)
+
+    refused, fork = await fork_of(plan_id, repeat=(77,)), await fork_of(other_id)
+    first, second = await asyncio.gather(
+        app.send("mine", refused), app.send("mine", fork), return_exceptions=True
+    )
+    assert isinstance(first, NotFound)
+    assert isinstance(second, list)
+    assert (await app.planner("mine")).state.title == "Fails"
+    assert (await app.replay("mine")).difference is None
+    plan = commands.Initialize("New", (commands.TaskSpec(id=1, description="x"),))
+    results = await asyncio.gather(
+        app.send("new", refused), app.send("new", plan), return_exceptions=True
+    )
+    assert isinstance(results[0], NotFound)
+    assert (await app.planner("new")).state.title == "New"
+
+
+async def test_a_refused_fork_leaves_nothing_in_memory(app: App) -> None:
+    plan_id = await app.submit(PAYING, approved_by="ada")
+    before = list(app.dispatcher._mailboxes)
+    with pytest.raises(CommandRejected, match="pay"):
+        await app.fork(plan_id)
+    assert list(app.dispatcher._mailboxes) == before
+
+
+async def test_a_fork_with_an_id_of_ones_own_is_made_once(app: App) -> None:
+    plan_id = await app.submit(FAILING, approved_by="ada")
+    await app.run(plan_id)
+    changes = {"deploy.text": "right"}
+    first = await app.fork(plan_id, changes=changes, approved_by="ada", fork_id="mine")
+    assert first.plan_id == "mine"
+    await app.retry(plan_id, "deploy")  # the origin continues, so its latest version is another one
+    await app.run("mine")
+    again = await app.fork(plan_id, changes=changes, approved_by="ada", fork_id="mine")
+    assert (again.plan_id, again.version, again.again) == ("mine", first.version, first.again)
+    assert len(await app.plans()) == 2
+    for other in ({"changes": {"deploy.text": "left"}}, {"changes": changes}, {"at": 1}):
+        with pytest.raises(CommandRejected, match="a plan with this id already"):
+            await app.fork(plan_id, fork_id="mine", **other)
+    with pytest.raises(CommandRejected, match="a plan with this id already"):
+        await app.fork("mine", fork_id=plan_id)
+
+
+async def test_a_fork_of_a_fork_keeps_answers_to_questions_to_come(app: App) -> None:
+    ask = TaskDraft(label="first", description="First?", choices=["yes", "no"])
+    then = msgspec.structs.replace(ask, label="then", depends_on=["first"])
+    plan_id = await app.submit(PlanDraft(title="Asks", tasks=[ask, then]), approved_by="ada")
+    await app.run(plan_id)
+    child = (await app.fork(plan_id, answers={"then": "no"})).plan_id
+    await app.run(child)
+    for answers, expected in (({}, "no"), ({"then": "yes"}, "yes")):
+        fork = (await app.fork(child, answers=answers)).plan_id
+        await app.run(fork)
+        await app.answer(fork, "first", "yes")
+        assert (await app.run(fork)).task("then").result == expected
+        assert (await app.replay(fork)).difference is None
 
 
 async def test_a_fork_of_a_damaged_origin_is_not_read(tmp_path: Path) -> None:

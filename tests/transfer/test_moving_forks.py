@@ -11,8 +11,12 @@ from histories import open_store
 
 import planfold
 from planfold import App, CorruptLog, PlanStatus
-from planfold.errors import Conflict
+from planfold.errors import CommandRejected, Conflict
 from planfold.eventstore.port import EventStore
+from planfold.planner.commands import ForkPlan
+from planfold.planner.events import PlanForked
+from planfold.planner.planner import Planner
+from planfold.runtime.origins import begin_fork
 from planfold.transfer import archive as archiving
 from planfold.transfer.archive import Choice, archive
 from planfold.transfer.export_file import ExportFile
@@ -79,6 +83,47 @@ async def test_an_import_without_the_origin_is_refused(
     assert (await read(other, path)).new == 1
 
 
+async def test_an_import_checks_that_the_origin_is_the_one_that_is_continued(
+    app: App, tmp_path: Path
+) -> None:
+    plan_id = await app.submit(DRAFT)
+    short = await write(app.store, tmp_path / "short.jsonl", [plan_id])
+    await app.cancel(plan_id, reason="no more")
+    fork = await app.fork(plan_id)
+    alone = await write(app.store, tmp_path / "fork.jsonl", [fork.plan_id])
+    both = await write(app.store, tmp_path / "both.jsonl", [plan_id, fork.plan_id])
+    async with planfold.open_app(f"sqlite:///{tmp_path}/other.db") as other:
+        await read(other.store, short)
+        message = f"{fork.plan_id} continues version {fork.version} of {plan_id}, which is only at"
+        with pytest.raises(Conflict, match=message):
+            await read(other.store, alone)
+        await other.cancel(plan_id, reason="another history")
+        message = f"{fork.plan_id} continues another history of {plan_id}; import it into another"
+        with pytest.raises(Conflict, match=message):
+            await read(other.store, alone)
+        with pytest.raises(Conflict, match="exists with a different history"):
+            await read(other.store, both)
+        assert len(await other.plans()) == 1
+    async with planfold.open_app(f"sqlite:///{tmp_path}/third.db") as third:
+        await read(third.store, short)
+        await read(third.store, both)  # the file has the rest of the origin
+        assert (await third.view(fork.plan_id)).origin == plan_id
+        assert (await read(third.store, alone)).already_there == 1
+
+
+async def test_a_fork_of_another_history_is_not_folded(app: App) -> None:
+    plan_id = await app.submit(DRAFT)
+    (first,) = await app.send("child", ForkPlan(origin=plan_id, version=1, repeat=(1,)))
+    assert isinstance(first, PlanForked)
+    wrong = msgspec.structs.replace(first, checksum="0" * 16)
+    with pytest.raises(CorruptLog, match=f"{plan_id}#1 is of another history than the one that"):
+        await begin_fork(app.store, Planner(), wrong)
+    await begin_fork(app.store, Planner(), msgspec.structs.replace(first, checksum=""))
+    command = ForkPlan(origin=plan_id, version=1, repeat=(1,), checksum="0" * 16)
+    with pytest.raises(CommandRejected, match="has another checksum"):
+        await app.send("second", command)
+
+
 async def test_an_archive_takes_an_origin_with_its_forks(app: App, tmp_path: Path) -> None:
     plan_id, child, grandchild = await family(app)
     dry = await archive(app.store, tmp_path, CANCELLED, dry_run=True)
@@ -128,6 +173,29 @@ async def test_a_fork_that_is_written_meanwhile_keeps_its_origins(
     assert done.left[grandchild] == "it has new events"
     assert done.left.keys() == {plan_id, child, grandchild}
     assert (await app.view(grandchild)).origin == child
+
+
+async def test_a_fork_that_is_made_while_a_file_is_written_keeps_its_origin(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [await app.submit(DRAFT, plan_id=f"plan-{n}") for n in range(3)]
+    for each in ids:
+        await app.cancel(each)
+    monkeypatch.setattr(archiving, "STREAMS_PER_FILE", 1)
+    written, forks = archiving.export, []
+
+    async def exporting(*args: object, **options: object) -> object:
+        if not forks:  # of this file, and of a later one
+            forks.extend([(await app.fork(each)).plan_id for each in (ids[0], ids[2])])
+        return await written(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(archiving, "export", exporting)
+    done = await archive(app.store, tmp_path, CANCELLED)
+    assert done.streams == 1
+    assert done.left[ids[0]] == f"its fork {forks[0]} stays"
+    assert done.left[ids[2]] == f"its fork {forks[1]} stays"
+    for fork, origin in zip(forks, (ids[0], ids[2]), strict=True):
+        assert (await app.view(fork)).origin == origin
 
 
 async def test_a_fork_whose_origin_is_gone_says_where_it_is(

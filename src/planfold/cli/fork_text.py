@@ -36,11 +36,15 @@ def fork_lines(fork: Fork, repeat: Collection[str]) -> list[Line]:
         lines.append([(f"begins again, as it had not ended: {words}", "")])
     if fork.to_come:
         lines.append([(f"to come: {tasks_words(fork.to_come)}", "")])
+    if fork.origin_waits:
+        lines.append([("The plan waits for approval at this version; the fork waits, too.", "ask")])
     if fork.effects:
         lines.append([("Effects that would happen again", "bold")])
     for effect in fork.effects:
         status = effect.status.value.replace("_", " ")
         what = f"{effect.effect.value}, {status} in {clean(effect.plan_id)}"
+        if effect.happened_as:
+            what += f" as {tasks_words(effect.happened_as)}"
         lines.append([(f"  {_name(effect)}: {what}; ", ""), _consent(effect, repeat)])
     return lines
 

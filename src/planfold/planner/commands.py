@@ -280,8 +280,9 @@ class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
 
     ``tasks`` replace those with the same ids. ``answers`` hold at once, or as soon as the question
     is asked; ``kept`` ones only when it is asked. ``happened`` are tasks whose effect happened, or
-    may happen, in an origin after ``version``; those of effect ``once`` are refused unless they
-    are in ``repeat``. ``by`` gave the answers.
+    may happen, in an origin after ``version``; those of effect ``once``, and those in which a model
+    plans, are refused unless they are in ``repeat``. ``by`` gave the answers. ``checksum`` is that
+    of the origin's event at ``version``; :meth:`App.send` adds it.
     """
 
     origin: str
@@ -293,6 +294,7 @@ class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
     repeat: tuple[int, ...] = ()
     by: str = ""
     approved_by: str | None = None
+    checksum: str = ""
 
 
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

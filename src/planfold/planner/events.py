@@ -199,6 +199,7 @@ class PlanForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     interrupted: tuple[int, ...] = ()
     repeat: tuple[int, ...] = ()
     by: str = ""
+    checksum: str = ""
 
 
 class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

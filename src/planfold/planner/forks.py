@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -19,6 +19,7 @@ from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus,
 
 MAX_DEPTH: Final = 16  # origins that follow each other
 SHOWN: Final = 20  # tasks that a refusal names
+_What = tuple[NodeKind, str | None]  # the kind of a task, and its tool or route
 
 
 class _Change(msgspec.Struct):
@@ -60,6 +61,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         interrupted=interrupted,
         repeat=command.repeat,
         by=command.by,
+        checksum=command.checksum,
     )
     planned = {*again, *interrupted}
     planned |= {i for i, task in state.tasks.items() if task.status is TaskStatus.Planned}
@@ -80,15 +82,65 @@ def may_have_happened(state: PlannerState, task: Task) -> bool:
     return ran or unknown or task.run > 1
 
 
-def effects_again(state: PlannerState, ended: bool, tasks: Iterable[Task]) -> Iterator[int]:
-    """Those of ``tasks``, which a fork will run, whose effect has happened in an origin with this
-    state, or may still happen there while it has not ``ended``."""
-    for task in tasks:
-        known = state.tasks.get(task.id)
-        if known is None or task.kind is NodeKind.Clarification or task.spec.effect is Effect.Safe:
+def effects_again(
+    state: PlannerState, ended: bool, fork: PlannerState
+) -> Iterator[tuple[Task, Sequence[Task]]]:
+    """Those tasks that ``fork`` will run whose effect has happened in an origin with this state,
+    or may still happen there while it has not ``ended``; each with the origin's tasks that have it.
+
+    That is the same task; or, of the tasks that the fork does not have, because a revision or a
+    model added them later, those with its label or its tool. Where a model drafts the tasks of the
+    fork, it is all of them.
+    """
+    same, later = _with_effects(state, ended, fork)
+    labels: dict[str | None, list[Task]] = {}
+    tools: dict[_What, list[Task]] = {}
+    for known in later:
+        tools.setdefault(_tool(known), []).append(known)
+        labels.setdefault(known.spec.label, []).append(known)
+    labels.pop(None, None)
+    for task in tasks_to_run(fork):
+        found: Sequence[Task] = ()
+        if task.spec.drafts:
+            found = later
+        elif task.id in same:
+            found = (same[task.id],)
+        elif task.spec.effect is not Effect.Safe:
+            found = labels.get(task.spec.label) or tools.get(_tool(task)) or ()
+        if found and task.kind is not NodeKind.Clarification:
+            yield task, found
+
+
+def _with_effects(
+    state: PlannerState, ended: bool, fork: PlannerState
+) -> tuple[dict[int, Task], list[Task]]:
+    """Tasks of an origin whose effect has happened or may happen: those that the fork has as well,
+    and the others. A drafting task that has not ended is one: its model may plan anything."""
+    same: dict[int, Task] = {}
+    later: list[Task] = []
+    for known in state.tasks.values():
+        to_come = not ended and _is_to_run(state, known.id)
+        own = fork.tasks.get(known.id)
+        if known.spec.drafts:
+            if to_come:
+                later.append(known)
+        elif not (to_come or may_have_happened(state, known)):
             continue
-        if may_have_happened(state, known) or (not ended and _is_to_run(state, task.id)):
-            yield task.id
+        elif own is not None and _is_same(own, known):
+            if own.spec.effect is not Effect.Safe:
+                same[known.id] = known
+        elif known.spec.effect is not Effect.Safe and known.kind is not NodeKind.Clarification:
+            later.append(known)
+    return same, later
+
+
+def _is_same(own: Task, known: Task) -> bool:
+    """Plans of different histories may have different tasks of one id."""
+    return own.spec.label == known.spec.label and _tool(own) == _tool(known)
+
+
+def _tool(task: Task) -> _What:
+    return task.kind, task.tool.name if task.tool is not None else task.spec.route
 
 
 def tasks_to_run(state: PlannerState) -> Iterator[Task]:
@@ -207,9 +259,13 @@ def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]
         task
         for i, task in state.tasks.items()
         if i in runs
-        and task.spec.effect is Effect.Once
         and i not in allowed
-        and (i in happened or may_have_happened(state, task))
+        and (
+            i in happened
+            if task.spec.drafts
+            else task.spec.effect is Effect.Once
+            and (i in happened or may_have_happened(state, task))
+        )
     ]
     if refused:
         names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in refused[:SHOWN]]

@@ -249,6 +249,7 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
                 repeat=forked.repeat,
                 by=forked.by,
                 approved_by=approved_by,
+                checksum=forked.checksum,
             )
         case e.CheckpointNamed(name):
             return c.NameCheckpoint(name)

@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from planfold.errors import CommandRejected, NotFound, Permanent
 from planfold.executors.recordable import recordable
@@ -35,7 +36,7 @@ from planfold.runtime.inputs import (
     check_text,
     recordable_command,
 )
-from planfold.runtime.origins import state_at
+from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
 
@@ -222,6 +223,9 @@ class PlanDecisions(PlanReader):
             check_length("command_id", command_id)
             idempotent = True
         command = recordable_command(command)
+        if isinstance(command, ForkPlan) and not command.checksum:
+            checksum = await checksum_at(self.store, command.origin, command.version)
+            command = replace(command, checksum=checksum)
         try:
             events = await self.dispatcher.send(
                 PLAN,

@@ -184,6 +184,10 @@ class Dispatcher:
         try:
             if not mailbox.current(self._store):
                 await mailbox.load(self._store, letters)
+            if mailbox.begins_with_one_of(letters):
+                mailbox.put_back(letters, alone=True)
+                self._decided(mailbox)
+                return
             known = {
                 letter.command_id: await self._store.find_command(letter.command_id)
                 for letter in letters
@@ -247,6 +251,8 @@ class Dispatcher:
             mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox)
+        elif mailbox.handler is not None and not mailbox.version:
+            self._mailboxes.drop(mailbox)  # with what a refused fork was to continue
 
     def _add(self, mailbox: Mailbox, letters: list[Letter], decision: Decision) -> None:
         """Add a decision to the open commit, and begin what need not wait for it."""

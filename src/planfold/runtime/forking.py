@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import ForkPlan, NameCheckpoint
-from planfold.planner.events import ClarificationRequested, PlanForked, TaskDispatched, TasksReset
-from planfold.planner.forks import effects_again, may_have_happened, tasks_to_run
+from planfold.planner.events import (
+    ClarificationRequested,
+    Event,
+    PlanForked,
+    TaskDispatched,
+    TasksReset,
+)
+from planfold.planner.forks import SHOWN, effects_again, may_have_happened, tasks_to_run
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
 from planfold.runtime.decisions import PlanDecisions
-from planfold.runtime.inputs import check_text
+from planfold.runtime.inputs import check_id, check_new_id
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
 from planfold.runtime.plan_reader import task_id_in
 
@@ -25,6 +31,8 @@ from planfold.runtime.plan_reader import task_id_in
 class RepeatedEffect(msgspec.Struct, frozen=True):
     """A task of a fork whose effect would happen again: in the plan ``plan_id`` its task has the
     status ``status``. A task of effect ``once`` needs ``repeat``, a ``keyed`` one gets a new key.
+    ``happened_as`` are up to 20 other tasks there that have the effect: a later revision replaced
+    the task by them, or, where a model plans the fork, the model of that plan drafted them.
     """
 
     task_id: int
@@ -33,6 +41,7 @@ class RepeatedEffect(msgspec.Struct, frozen=True):
     effect: Effect
     plan_id: str
     status: TaskStatus
+    happened_as: tuple[int, ...] = ()
 
 
 class Fork(msgspec.Struct, frozen=True):
@@ -41,7 +50,8 @@ class Fork(msgspec.Struct, frozen=True):
     ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
     a change, and run again; those that were ``interrupted`` had begun and not ended. Those
     ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
-    ``waits_for_approval``: its tasks are others than those that were approved.
+    ``waits_for_approval``: its tasks are others than those that were approved. ``origin_waits``:
+    the origin itself waits for approval at that version.
 
     Example:
         import planfold
@@ -62,6 +72,7 @@ class Fork(msgspec.Struct, frozen=True):
     effects: tuple[RepeatedEffect, ...]
     revision_hash: str
     waits_for_approval: bool
+    origin_waits: bool = False
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -74,6 +85,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     repeat: tuple[int | str, ...]
     by: str
     approved_by: str | None
+    fork_id: str | None
 
 
 class PlanForking(PlanDecisions):
@@ -99,6 +111,7 @@ class PlanForking(PlanDecisions):
         keep_answers: bool = False,
         repeat: Iterable[int | str] = (),
         dry_run: bool = False,
+        fork_id: str | None = None,
     ) -> Fork:
         """Fork a plan at a checkpoint, without changes. The plan itself stays as it is. See
         :meth:`fork` for what it raises.
@@ -112,7 +125,12 @@ class PlanForking(PlanDecisions):
             raise NotFound(f"plan {plan_id} has no checkpoint {name!r}; its checkpoints: {known}")
         at = checkpoints[name]
         return await self.fork(
-            plan_id, at=at, keep_answers=keep_answers, repeat=repeat, dry_run=dry_run
+            plan_id,
+            at=at,
+            keep_answers=keep_answers,
+            repeat=repeat,
+            dry_run=dry_run,
+            fork_id=fork_id,
         )
 
     async def fork(
@@ -127,6 +145,7 @@ class PlanForking(PlanDecisions):
         by: str = "",
         approved_by: str | None = None,
         dry_run: bool = False,
+        fork_id: str | None = None,
     ) -> Fork:
         """Begin a plan that continues another one from a version on; that one stays as it is.
 
@@ -141,7 +160,11 @@ class PlanForking(PlanDecisions):
         may happen, in the origin. With changed tasks the fork waits for approval unless
         ``approved_by`` says who gave it. ``dry_run`` writes nothing and refuses no effect.
 
+        With a ``fork_id`` of your own, the same call again does nothing and returns the same fork,
+        also where ``at`` is None and the plan has continued.
+
         Raises:
+            CommandRejected: ``fork_id`` is used for another plan.
             CommandRejected: an effect would happen again that is not in ``repeat``, a changed task
                 cannot run, or the task to fork at has not begun.
             InvalidPlan: a change names no task or field, or its value does not fit.
@@ -149,20 +172,23 @@ class PlanForking(PlanDecisions):
             NotFound: there is no such plan, version or task.
         """
         wanted = _Wanted(
-            at, changes or {}, answers or {}, keep_answers, tuple(repeat), by, approved_by
+            at, changes or {}, answers or {}, keep_answers, tuple(repeat), by, approved_by, fork_id
         )
         return await self._fork(plan_id, wanted, dry_run=dry_run)
 
     async def _fork(self, plan_id: str, wanted: _Wanted, *, dry_run: bool) -> Fork:
         present = (await self.planner(plan_id)).state
+        recorded = await self._recorded_fork(wanted.fork_id, plan_id)
         version = await self._version(plan_id, present, wanted.at)
+        if recorded is not None and wanted.at is None:
+            version = recorded.version
         base = await state_at(self.store, plan_id, version)
         command = ForkPlan(
             origin=plan_id,
             version=version,
             tasks=self._changed(base, wanted.changes),
             answers=_named_answers(plan_id, base, wanted.answers),
-            kept=_answers_of(present, base) if wanted.keep_answers else {},
+            kept=_prepared_in(base) | (_answers_of(present, base) if wanted.keep_answers else {}),
             repeat=tuple(base.tasks),
             by=wanted.by,
             approved_by=wanted.approved_by,
@@ -171,14 +197,46 @@ class PlanForking(PlanDecisions):
         sources = [(plan_id, present)]
         for origin_id, _ in present.origins:
             sources.append((origin_id, (await self.planner(origin_id)).state))
-        fork = _tried(plan_id, base, command, sources)
+        fork, events = _tried(plan_id, base, command, sources)
         if dry_run:
             return fork
         once = tuple(e.task_id for e in fork.effects if e.effect is Effect.Once)
         command = msgspec.structs.replace(command, happened=once, repeat=tuple(allowed))
-        fork_id = new_plan_id()
-        await self._send(fork_id, command)
-        return msgspec.structs.replace(fork, plan_id=fork_id)
+        new_id = wanted.fork_id or new_plan_id()
+        try:
+            await self._send(new_id, command)
+        except CommandRejected:
+            if not await self._has_begun_so(wanted, events, command):
+                raise
+        return msgspec.structs.replace(fork, plan_id=new_id)
+
+    async def _recorded_fork(self, fork_id: str | None, plan_id: str) -> PlanForked | None:
+        """The first event of a plan that is a fork of this one already."""
+        if fork_id is None:
+            return None
+        check_id("fork_id", fork_id)
+        await check_new_id("fork_id", fork_id, self.store)
+        for envelope in await self.store.read_versions(fork_id, limit=1):
+            if isinstance(event := envelope.event, PlanForked) and event.origin == plan_id:
+                return event
+        return None
+
+    async def _has_begun_so(
+        self, wanted: _Wanted, events: Sequence[Event], command: ForkPlan
+    ) -> bool:
+        """Whether the plan of this id began with these events."""
+        recorded = await self._recorded_fork(wanted.fork_id, command.origin)
+        if wanted.fork_id is None or recorded is None:
+            return False
+        forked, *rest = events
+        assert isinstance(forked, PlanForked)
+        prepared = recorded.prepared if wanted.keep_answers else forked.prepared
+        forked = msgspec.structs.replace(
+            forked, repeat=command.repeat, checksum=recorded.checksum, prepared=prepared
+        )
+        begun = await self.store.read_versions(wanted.fork_id, limit=len(events) + 1)
+        cause = begun[0].metadata.causation_id  # what has another one is of a later decision
+        return [e.event for e in begun if e.metadata.causation_id == cause] == [forked, *rest]
 
     def _changed(self, base: PlannerState, changes: Mapping[str, Any]) -> tuple[TaskSpec, ...]:
         if not changes:
@@ -237,6 +295,11 @@ def _named_answers(
     return {task_id_in(plan_id, base, key): text for key, text in answers.items()}
 
 
+def _prepared_in(base: PlannerState) -> dict[int, str]:
+    """Answers that a fork that is forked was given to questions to come."""
+    return {i: text for i, text in base.prepared.items() if not base.tasks[i].superseded}
+
+
 def _answers_of(present: PlannerState, base: PlannerState) -> dict[int, str]:
     """Answers to questions that the fork may ask as they were asked in the origin."""
     return {
@@ -253,10 +316,11 @@ def _answers_of(present: PlannerState, base: PlannerState) -> dict[int, str]:
 
 def _tried(
     plan_id: str, base: PlannerState, command: ForkPlan, sources: list[tuple[str, PlannerState]]
-) -> Fork:
-    """What ``command`` would do. ``base`` becomes the state of the fork. Raises CommandRejected."""
+) -> tuple[Fork, list[Event]]:
+    """What ``command`` would do, and its events. ``base`` becomes the state of the fork. Raises
+    CommandRejected."""
     happened = {i: task.status for i, task in base.tasks.items() if may_have_happened(base, task)}
-    planner = Planner(base)
+    approved, planner = base.approved, Planner(base)
     events = planner.process(command)
     for event in events:
         planner.apply(event)
@@ -264,16 +328,12 @@ def _tried(
     assert isinstance(forked, PlanForked)
     begun = {*forked.again, *forked.interrupted}
     to_run = {task.id: task for task in tasks_to_run(planner.state)}
-    found: dict[int, RepeatedEffect] = {}
-    for origin_id, state in sources:
-        for task_id in effects_again(state, state.outcome is not None, to_run.values()):
-            status = state.tasks[task_id].status
-            found.setdefault(task_id, _repeated(to_run[task_id], origin_id, status))
+    found = _repeated_effects(planner.state, sources)
     for task_id in happened.keys() & to_run.keys():
         if to_run[task_id].spec.effect is not Effect.Safe:
             status = happened[task_id]
             found.setdefault(task_id, _repeated(to_run[task_id], plan_id, status))
-    return Fork(
+    fork = Fork(
         plan_id="",
         origin=command.origin,
         version=command.version,
@@ -283,9 +343,31 @@ def _tried(
         effects=tuple(found[i] for i in sorted(found)),
         revision_hash=forked.revision_hash,
         waits_for_approval=not planner.state.approved,
+        origin_waits=not approved,
     )
+    return fork, events
 
 
-def _repeated(task: Task, plan_id: str, status: TaskStatus) -> RepeatedEffect:
-    spec = task.spec
-    return RepeatedEffect(task.id, spec.label, spec.description, spec.effect, plan_id, status)
+def _repeated_effects(
+    fork: PlannerState, sources: list[tuple[str, PlannerState]]
+) -> dict[int, RepeatedEffect]:
+    """What happened, or may happen, in the origins, by the task of the fork that repeats it."""
+    found: dict[int, RepeatedEffect] = {}
+    for origin_id, state in sources:
+        for task, known in effects_again(state, state.outcome is not None, fork):
+            repeated = _repeated(task, origin_id, known[0].status, known)
+            before = found.get(task.id)
+            if before is None or (before.effect, repeated.effect) == (Effect.Keyed, Effect.Once):
+                found[task.id] = repeated
+    return found
+
+
+def _repeated(
+    task: Task, plan_id: str, status: TaskStatus, known: Sequence[Task] = ()
+) -> RepeatedEffect:
+    spec, effect = task.spec, task.spec.effect
+    if spec.drafts:  # the model may draft tasks that have the effects of these
+        once = any(each.spec.effect is Effect.Once or each.spec.drafts for each in known)
+        effect = Effect.Once if once else Effect.Keyed
+    others = tuple(each.id for each in known[:SHOWN] if each.id != task.id)
+    return RepeatedEffect(task.id, spec.label, spec.description, effect, plan_id, status, others)

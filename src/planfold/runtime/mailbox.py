@@ -11,6 +11,7 @@ from typing import Any
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.handler import Handler, StreamPhase
+from planfold.planner.commands import ForkPlan
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import Letter
@@ -89,6 +90,13 @@ class Mailbox:
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
 
+    def begins_with_one_of(self, letters: Sequence[Letter]) -> bool:
+        """Whether there is no stream yet, and one of several letters is to begin it with the state
+        of another plan: the others must not be decided on that."""
+        if self.version or len(letters) == 1:
+            return False
+        return any(isinstance(letter.command, ForkPlan) for letter in letters)
+
     def put_back(self, letters: Sequence[Letter], *, alone: bool = False) -> None:
         """They are decided again, before what came later, each ``alone`` if one of them went wrong;
         not those that have failed."""
@@ -117,10 +125,10 @@ class Mailbox:
 
     async def load(self, store: EventStore, letters: Sequence[Letter] = ()) -> Handler[Any, Any]:
         """The state in the log, for the decision that made this mailbox busy. Where there is no
-        stream yet, and the first of its letters forks a plan: the state of that one."""
+        stream yet, and its only letter forks a plan: the state of that one."""
         async with self._loading:
             handler = await self._load(store)
-            if letters and not self.version:
+            if len(letters) == 1 and not self.version:
                 await begin_fork(store, handler, letters[0].command)
             return handler
 

@@ -29,16 +29,17 @@ async def begin_fork(store: EventStore, handler: Handler[Any, Any], first: objec
     continue the origin's state.
 
     Raises:
-        CorruptLog: the origin of a recorded fork is not in the store, or cannot be read.
+        CorruptLog: the origin of a recorded fork is not in the store, has another history there,
+            or cannot be read.
         NotFound, CommandRejected: a command names no version that can be forked.
     """
     if not isinstance(handler, Planner):
         return
     if isinstance(first, PlanForked):
-        handler.state = await state_at(store, first.origin, first.version)
+        handler.state = await state_at(store, first.origin, first.version, first.checksum)
     elif isinstance(first, ForkPlan):
         await _check_version(store, first)
-        handler.state = await state_at(store, first.origin, first.version)
+        handler.state = await state_at(store, first.origin, first.version, first.checksum)
 
 
 async def base_of(store: EventStore, plan_id: str) -> PlannerState | None:
@@ -46,17 +47,20 @@ async def base_of(store: EventStore, plan_id: str) -> PlannerState | None:
     first = await _first_event(store, plan_id)
     if not isinstance(first, PlanForked):
         return None
-    return await state_at(store, first.origin, first.version)
+    return await state_at(store, first.origin, first.version, first.checksum)
 
 
-async def state_at(store: EventStore, plan_id: str, version: int) -> PlannerState:
+async def state_at(
+    store: EventStore, plan_id: str, version: int, checksum: str = ""
+) -> PlannerState:
     """The state of a plan at a version, for a fork to begin with: it has no events of its own.
 
-    Raises CorruptLog: the plan, a fork's origin or an event is missing, or cannot be read.
+    Raises CorruptLog: the plan, a fork's origin or an event is missing, or cannot be read; or the
+    event at the version, or at one that was forked, has another checksum.
     """
     planner = Planner()
-    for origin, last in reversed(await _chain(store, plan_id, version)):
-        await _take_in(store, planner, origin, last)
+    for origin, last, expected in reversed(await _chain(store, plan_id, version, checksum)):
+        await _take_in(store, planner, origin, last, expected)
     planner.state.version = 0
     return planner.state
 
@@ -64,22 +68,35 @@ async def state_at(store: EventStore, plan_id: str, version: int) -> PlannerStat
 async def history_of(store: EventStore, plan_id: str, last: int) -> list[Envelope]:
     """A plan's events up to a version; before those of a fork, what it shares with its origins."""
     found: list[Envelope] = []
-    for origin, version in reversed(await _chain(store, plan_id, last)):
+    for origin, version, _ in reversed(await _chain(store, plan_id, last)):
         found += [envelope async for envelope in events_up_to(store, origin, version)]
     return found
 
 
-async def _chain(store: EventStore, plan_id: str, version: int) -> list[tuple[str, int]]:
-    """A plan and its origins, each with the version up to which it counts."""
-    chain = [(plan_id, version)]
+async def checksum_at(store: EventStore, plan_id: str, version: int) -> str:
+    """The checksum of a plan's event at a version; "" where there is none."""
+    if not 1 <= version <= await store.version(plan_id):
+        return ""
+    page = await store.read_versions(plan_id, after=version - 1, limit=1)
+    return page[0].checksum if page else ""
+
+
+async def _chain(
+    store: EventStore, plan_id: str, version: int, checksum: str = ""
+) -> list[tuple[str, int, str]]:
+    """A plan and its origins, each with the version up to which it counts, and the checksum of the
+    event there."""
+    chain = [(plan_id, version, checksum)]
     while isinstance(first := await _first_event(store, chain[-1][0]), PlanForked):
-        chain.append((first.origin, first.version))
+        chain.append((first.origin, first.version, first.checksum))
         if len(chain) > MAX_DEPTH + 1:
             raise CorruptLog(f"{plan_id} continues more than {MAX_DEPTH} plans; it is read-only")
     return chain
 
 
-async def _take_in(store: EventStore, planner: Planner, plan_id: str, last: int) -> None:
+async def _take_in(
+    store: EventStore, planner: Planner, plan_id: str, last: int, checksum: str
+) -> None:
     read = 0
     async for envelope in events_up_to(store, plan_id, last):
         event = envelope.event
@@ -90,6 +107,11 @@ async def _take_in(store: EventStore, planner: Planner, plan_id: str, last: int)
         read += 1
         if envelope.version != read:
             break
+        if read == last and checksum not in ("", envelope.checksum):
+            raise CorruptLog(
+                f"{envelope.event_id} is of another history than the one that a fork of {plan_id} "
+                "continues; that fork is read-only"
+            )
         planner.recorded_at = envelope.recorded_at
         planner.apply(event)
     if read != last:
@@ -165,4 +187,8 @@ async def _check_version(store: EventStore, command: ForkPlan) -> None:
         raise CommandRejected(
             f"version {command.version} of {command.origin} is in the middle of a decision, which "
             f"ends at version {end}; fork that one"
+        )
+    if command.checksum not in ("", await checksum_at(store, command.origin, command.version)):
+        raise CommandRejected(
+            f"version {command.version} of {command.origin} has another checksum; leave it out"
         )

@@ -81,7 +81,7 @@ async def archive(
             done.streams += len(chosen)
             done.events += sum(row.version for row in chosen)
         elif chosen:
-            await _move(store, folder, choice.statuses, chosen, forks, done, progress)
+            forks = await _move(store, folder, choice, chosen, done, progress)
         if not after_id:
             return done
 
@@ -143,12 +143,12 @@ def _status(row: StreamRow) -> str:
 async def _move(
     store: EventStore,
     folder: Path,
-    statuses: Collection[str],
+    choice: Choice,
     chosen: Sequence[StreamRow],
-    forks: Forks,
     done: Archived,
     progress: Progress | None,
-) -> None:
+) -> Forks:
+    """Returns the forks that there are now."""
     now = store.clock()
     day = time.strftime("%Y%m%d", time.gmtime(now))
     path = folder / f"planfold-archive-{day}-{secrets.token_hex(4)}.jsonl"
@@ -157,8 +157,9 @@ async def _move(
     before = done.streams
     try:
         sections = _read_again(path, exported)
+        forks = await Forks.find(store, choice.stream_id)  # also those made since the last file
         for batch in _batches(sections):
-            await _replace(store, statuses, batch, (path, now), forks, done)
+            await _replace(store, choice.statuses, batch, (path, now), forks, done)
             if progress is not None:
                 progress(done.streams)
     finally:
@@ -167,6 +168,7 @@ async def _move(
     if done.streams == before:
         with suppress(OSError):
             path.unlink()
+    return forks
 
 
 def _batches(sections: list[StreamSection]) -> Iterator[list[StreamSection]]:

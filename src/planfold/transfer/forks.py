@@ -1,12 +1,48 @@
-"""``Forks``: which streams continue which, so that an archive keeps them together."""
+"""``Forks``: which streams continue which, so that an archive keeps them together. ``ForkPoint``:
+where a fork continues its origin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
+import msgspec
+
+from planfold.eventstore.envelope import event_checksum
+from planfold.eventstore.event_rows import decode_metadata
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.transfer import StreamRow, origins_in
+from planfold.eventstore.transfer import EventRow, StreamRow, origins_in
+from planfold.handler import event_id
+
+
+class ForkPoint(msgspec.Struct, frozen=True, gc=False):
+    """What a fork continues, as its first event says: a version of ``origin``, and the checksum of
+    the event there ("": not known)."""
+
+    origin: str
+    version: int
+    checksum: str = ""
+
+    @classmethod
+    def of(cls, first: EventRow) -> ForkPoint | None:
+        """None where this is not the first event of a fork."""
+        if first.event_type != "PlanForked":
+            return None
+        with suppress(msgspec.MsgspecError, RecursionError):
+            return msgspec.json.decode(first.data, type=cls)
+        return None
+
+    def fits(self, row: EventRow) -> bool:
+        """Whether ``row`` is the event of the origin at that version."""
+        return self.checksum in ("", _checksum(self.origin, row))
+
+
+def _checksum(aggregate_id: str, row: EventRow) -> str:
+    cause = decode_metadata(row.metadata, aggregate_id).causation_id
+    name = event_id(aggregate_id, row.version)
+    return event_checksum(name, row.event_type, row.recorded_at, cause)
+
 
 PAGE: Final = 1_000
 EVER: Final = 1e15  # seconds since the epoch: later than any event

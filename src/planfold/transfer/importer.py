@@ -24,6 +24,7 @@ from planfold.eventstore.transfer import (
 )
 from planfold.transfer.export_file import ExportFile, StreamSection
 from planfold.transfer.exporter import Progress
+from planfold.transfer.forks import ForkPoint
 from planfold.transfer.records import Digest, encode_row
 
 STREAMS_AT_ONCE: Final = 500  # that are looked up together
@@ -108,6 +109,7 @@ class _Check:
         self._conflicts: list[str] = []
         self._more = 0
         self._needed: dict[str, str] = {}  # origins of forks in the file that are not in it so far
+        self._points: dict[str, ForkPoint] = {}  # by the ids of the file's forks
         self._seen: set[int] = set()  # hashes of the ids of the file's streams
 
     async def run(self) -> None:
@@ -115,6 +117,7 @@ class _Check:
         for batch in _batches(self._export.sections(), STREAMS_AT_ONCE):
             await self._check(batch)
         await self._check_origins()
+        await self._check_points()
         if self._conflicts:
             more = f"\nand {self._more} more" if self._more else ""
             raise Conflict(
@@ -152,6 +155,11 @@ class _Check:
             self._seen.add(hash(section.stream.aggregate_id))
             for origin in origins_in(section.stream.head):
                 self._needed.setdefault(origin, section.stream.aggregate_id)
+            if "origins" in section.stream.head:
+                rows = self._export.rows(section.start, section.end)
+                first = next((row for row in rows if isinstance(row, EventRow)), None)
+                if first is not None and (point := ForkPoint.of(first)) is not None:
+                    self._points[section.stream.aggregate_id] = point
 
     async def _check_origins(self) -> None:
         """A fork is not imported where what it continues is neither in the file nor in the store:
@@ -169,6 +177,45 @@ class _Check:
                     f"{self._needed[name]} is a fork of {name}, which is neither in the file nor "
                     f"in the database; first import {file}"
                 )
+
+    async def _check_points(self) -> None:
+        """What a fork continues has its version, and the same history up to there: in the file, or
+        else in the store."""
+        names = {point.origin for point in self._points.values()}
+        found = self._versions_in_file(names)
+        here = await self._store.transfer.versions(list(names))
+        for name, point in self._points.items():
+            longest = max(found.get(point.origin, (0, 0))[1], here.get(point.origin, 0))
+            if not longest:
+                continue  # it was refused, as there is no origin
+            if longest < point.version:
+                self._refuse(
+                    f"{name} continues version {point.version} of {point.origin}, which is only at "
+                    f"version {longest}; first import a file that has the rest, or export both"
+                )
+            elif not await self._fits(point, found.get(point.origin)):
+                self._refuse(
+                    f"{name} continues another history of {point.origin}; import it into another "
+                    "database"
+                )
+
+    def _versions_in_file(self, names: set[str]) -> dict[str, tuple[int, int]]:
+        """The number and the version of each of these streams that is in the file."""
+        found: dict[str, tuple[int, int]] = {}
+        if any(hash(name) in self._seen for name in names):
+            for number, start in enumerate(self._plan.starts):
+                stream = self._export.stream_at(start)
+                if stream.aggregate_id in names:
+                    found[stream.aggregate_id] = number, stream.version
+        return found
+
+    async def _fits(self, point: ForkPoint, in_file: tuple[int, int] | None) -> bool:
+        if in_file is None or in_file[1] < point.version:
+            events = await self._store.read_versions(point.origin, after=point.version - 1, limit=1)
+            return bool(events) and point.checksum in ("", events[0].checksum)
+        number, after = in_file[0], point.version - 1
+        rows = self._export.rows(self._plan.starts[number], self._plan.ends[number], after=after)
+        return point.fits(next(row for row in rows if isinstance(row, EventRow)))
 
     async def _compare(self, section: StreamSection, version: int, here: tuple[str, str]) -> None:
         stream = section.stream

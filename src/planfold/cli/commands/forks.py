@@ -106,7 +106,8 @@ def fork_command(
     Exactly the changed tasks and what depends on a change run again; all other results are reused.
     Shows what would run again and which effects would happen again, and asks. Changed tasks need
     an approval: --yes gives it. Without a terminal and without --yes the fork is recorded and waits
-    for it (exit code 3). A VALUE is JSON where the present one is not a text. A number after --at
+    for it (exit code 3), and so does, in any case, the fork of a plan that waits for approval: its
+    tasks were not shown. A VALUE is JSON where the present one is not a text. A number after --at
     is a version; write task:3 for task 3.
 
     \b
@@ -154,7 +155,9 @@ def restore_command(
         async with existing_app(db) as app:
             found = await find_plan(app, plan_id)
 
-            async def forking(*, dry_run: bool, approved_by: str | None = None) -> Fork:
+            async def forking(
+                *, dry_run: bool, approved_by: str | None = None, at: int | None = None
+            ) -> Fork:
                 return await app.restore(
                     found, name, keep_answers=keep_answers, repeat=repeat, dry_run=dry_run
                 )
@@ -203,7 +206,9 @@ async def _fork(
     async with _opened(way.db, tools, with_tools=bool(changes)) as app:
         found, values = await _values(app, key, changes)
 
-        async def forking(*, dry_run: bool, approved_by: str | None = None) -> Fork:
+        async def forking(
+            *, dry_run: bool, approved_by: str | None = None, at: int | None = None
+        ) -> Fork:
             fork: Fork = await app.fork(
                 found,
                 changes=values,
@@ -211,7 +216,7 @@ async def _fork(
                 by=person(),
                 approved_by=approved_by,
                 dry_run=dry_run,
-                **rest,
+                **(rest if at is None else {**rest, "at": at}),
             )
             return fork
 
@@ -296,7 +301,11 @@ async def _carry_out(app: App, forking: Forking, way: _Way) -> int:
     asks = sys.stdin.isatty() and not (way.yes or as_json or refused(tried, way.repeat))
     if asks and not click.confirm("Begin this fork?", default=False):
         return COMPLETED
-    fork = await forking(dry_run=False, approved_by=person() if way.yes or asks else None)
+    # Exactly what was shown: a version never changes, so its tasks are those with the hash.
+    approves = (way.yes or asks) and not tried.origin_waits
+    fork = await forking(
+        dry_run=False, approved_by=person() if approves else None, at=tried.version
+    )
     await tell(app, fork.plan_id, "Forked", as_json=as_json, db=way.db)
     waits = await app.status(fork.plan_id) is PlanStatus.AwaitingApproval
     return WAITS if waits else COMPLETED
