@@ -23,7 +23,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
 from planfold.runtime.decisions import PlanDecisions
-from planfold.runtime.inputs import check_id, check_new_id
+from planfold.runtime.inputs import check_id, check_new_id, check_text
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
 from planfold.runtime.plan_reader import task_id_in
 
