@@ -32,7 +32,7 @@ from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
 from planfold.runtime.forking import PlanForking
 from planfold.runtime.forking import new_plan_id as new_plan_id
-from planfold.runtime.inputs import check_text
+from planfold.runtime.inputs import check_length, check_new_id, check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.reporter import Observer
@@ -106,19 +106,21 @@ class App(PlanForking):
         """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
-        own, submitting the same plan again does nothing. Workers take tasks of a higher
-        ``priority`` (-1,000 to 1,000; None: that of ``config``, 0 by default) first.
+        own, submitting the same plan again does nothing. A draft gives another plan once a tool's
+        ``retry`` or effect has changed; :meth:`status` says whether a plan exists. Workers take
+        tasks of a higher ``priority`` (-1,000 to 1,000; None: that of ``config``) first.
 
         Raises:
             InvalidPlan: with all faults.
-            CommandRejected: ``plan_id`` is used for another plan, the priority is out of range, or
-                a name or text cannot be recorded (NUL, half a surrogate pair).
+            CommandRejected: ``plan_id`` is used for another plan, is empty or longer than 512
+                bytes; the priority is out of range; or a name or text cannot be recorded (NUL, half
+                a surrogate pair).
         """
         from planfold.drafting.compiler import compile_plan  # only those who write plans need it
 
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
-        plan_id = plan_id or new_plan_id()
+        plan_id = new_plan_id() if plan_id is None else plan_id
         config = config or self.planner_config()
         if priority is not None:
             config = replace(config, priority=priority)
@@ -161,9 +163,10 @@ class App(PlanForking):
     ) -> str:
         """Let the model of ``config`` (or of the settings) make a plan of ``text``; returns the
         plan's id. A worker then plans; ``approved_by`` approves all that it plans in advance.
-        ``priority`` as for :meth:`submit`.
+        ``plan_id`` and ``priority`` as for :meth:`submit`.
 
         Raises:
+            CommandRejected: see :meth:`submit`.
             ConfigurationError: no model is configured.
         """
         from planfold.drafting.model.wish import begin_with_wish  # it loads a Markdown parser
@@ -178,7 +181,7 @@ class App(PlanForking):
             )
         if priority is not None:
             config = replace(config, priority=priority)
-        plan_id = plan_id or new_plan_id()
+        plan_id = new_plan_id() if plan_id is None else plan_id
         await self.send(plan_id, begin_with_wish(text, config, approved_by=approved_by))
         return plan_id
 
@@ -224,12 +227,16 @@ class App(PlanForking):
         ``command_id`` does nothing.
 
         Raises:
-            CommandRejected: the handler refused it; nothing is written.
+            CommandRejected: the handler refused it, or a new id is longer than 512 bytes; nothing
+                is written.
             Conflict: the command id was used for another command.
             CorruptLog: this version cannot read the stream.
             Transient: the database cannot be written now.
             ValueError: ``idempotent`` without a ``command_id``.
         """
+        await check_new_id("aggregate_id", aggregate_id, self.store)
+        if idempotent:
+            check_length("command_id", command_id)
         return await self.dispatcher.send(
             aggregate,
             aggregate_id,

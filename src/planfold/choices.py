@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
 
 _INVALID: Final = re.compile(r"Invalid enum value (.*)", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
 
 
 def wrong_choice(value: object, allowed: Collection[object]) -> str:
     """The fault of ``value``, or empty where it is allowed."""
     return "" if value in allowed else _not_one_of(repr(value), allowed)
+
+
+def near_name(said: str, names: Collection[str]) -> str:
+    """What msgspec says of an unknown field, with the nearest of ``names`` where there is one."""
+    found = _UNKNOWN.fullmatch(said)
+    near = get_close_matches(found[1], names, n=1) if found else []
+    return f"{said}; did you mean {near[0]!r}?" if near else said
 
 
 def fault_and_place(fault: msgspec.ValidationError, kind: Any) -> tuple[str, str]:

@@ -81,6 +81,22 @@ async def inspect_database(database: str) -> DatabaseReport | ServerReport:
     return inspect(sqlite_path(database))
 
 
+async def schemas_of(database: str) -> tuple[int, int]:
+    """The schema of an existing database, which is not migrated, and the newest one.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or is not a database of planfold.
+        Transient: its server cannot be reached.
+    """
+    if is_postgres(database):
+        from planfold.backends.postgres.inspection import schemas as schemas_of_server
+
+        return await schemas_of_server(database)
+    from planfold.backends.sqlite.inspection import schemas
+
+    return schemas(sqlite_path(database))
+
+
 async def check_writing(database: str) -> None:
     """Find out whether an existing database can record: a write that is rolled back.
 

@@ -1,5 +1,5 @@
-"""The pages of docs/reference/api, made of docstrings and signatures. Run it to rewrite them; a
-test holds that they are what it makes."""
+"""The pages of docs/reference/api, made of docstrings and signatures. Run it to rewrite them; it
+prints the files that it wrote. A test compares the pages with what it makes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ast
 import functools
 import inspect
 import re
+import sys
 import textwrap
 import types
 import typing
@@ -217,4 +218,7 @@ def _parameters(name: str, arguments: ast.arguments) -> list[str]:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for file, text in pages().items():
-        (FOLDER / file).write_text(text, encoding="utf-8")
+        path = FOLDER / file
+        same = path.exists() and path.read_text(encoding="utf-8") == text
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{path}{' (no change)' if same else ''}\n")

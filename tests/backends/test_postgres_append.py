@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+import planfold
 from planfold.backends.postgres import writer as writer_module
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import (
@@ -386,3 +387,24 @@ async def test_leases_do_not_depend_on_the_clock_of_this_host(
     assert abs((await store.queue.owned("me"))[0].expires - now - 30) < 1
     assert abs((await store.read(Query()))[0].recorded_at - now) < 1
     await store.close()
+
+
+async def test_a_connection_that_gave_no_answer_in_time_is_not_used_again(
+    postgres_database: str,
+) -> None:
+    """It may be half-open: silent for as long as the operating system keeps it."""
+    async with planfold.open_app(postgres_database) as app:
+        readers = app.store._readers  # type: ignore[attr-defined]
+        used: list[object] = []
+
+        async def silent(session: object) -> None:
+            used.append(session)
+            await asyncio.Event().wait()
+
+        async def quick(session: object) -> None:
+            used.append(session)
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(readers.run(silent), 0.01)
+        await readers.run(quick)
+    assert used[0] is not used[1]

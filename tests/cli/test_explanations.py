@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from command_line import called, question, sh, write_plan
+from command_line import called, ended, question, sh, shown, start, wait_until, write_plan
 
 
 def test_why_names_each_reason_and_the_command_that_helps() -> None:
@@ -95,3 +95,30 @@ def test_why_names_the_first_choice_of_a_question() -> None:
     called("run", "--yes", "--id", "plan-a", plan, code=3)
     assert "planfold answer plan-a 1 blue" in called("why")
     assert "planfold answer plan-a 1 blue" in called("show")
+
+
+def test_one_word_is_a_task_of_the_latest_plan() -> None:
+    called("run", "--yes", "--id", "plan-a", write_plan(sh("train", "exit 3")), code=1)
+    out = called("why", "train")
+    assert out.startswith("plan-a  failed; task 1 has failed")
+    assert json.loads(called("why", "1", "--json"))["task_id"] == 1
+    assert json.loads(called("why", "plan-a", "--json"))["task_id"] is None
+    out = called("why", "tarin", code=2)
+    assert "there is no plan 'tarin', and plan-a has no such task" in out
+    assert "name the plan too" in out
+
+
+def test_why_names_the_worker_for_a_route_that_none_serves() -> None:
+    plan = write_plan(sh("train", "true", route="gpu"), sh("test", "true"))
+    called("run", "--yes", "--detach", "--id", "plan-a", plan)
+    assert "planfold worker --route gpu" in called("why", "train")
+    assert "planfold resume plan-a" in called("why", "test")
+    worker = start("worker", "--route", "shell")
+    try:
+        wait_until(lambda: shown()["tasks"][1]["status"] == "completed", "the worker is at work")
+        out = called("why", "train")
+    finally:
+        worker.terminate()
+        ended(worker)
+    assert "1 worker here, none serves its route" in out
+    assert "planfold worker --route gpu" in out

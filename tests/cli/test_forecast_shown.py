@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import apsw
 from command_line import called, sh, write_plan
 
 
@@ -33,3 +34,27 @@ def test_what_is_no_database_does_not_hinder_the_plan() -> None:
     Path("broken.db").write_text("this is no database" * 100)
     plan = write_plan(sh("a", "true"))
     assert "Forecast" not in called("plan", plan, "--db", "sqlite:///broken.db")
+
+
+def test_an_older_schema_is_not_migrated() -> None:
+    plan = write_plan(sh("a", "true"))
+    called("run", "--yes", plan)
+    called("run", "--yes", plan)
+    assert "Forecast" in called("plan", plan)
+    with apsw.Connection(".planfold/planfold.db") as raw:
+        older = raw.pragma("user_version") - 1
+        raw.pragma("user_version", older)
+    raw.close()
+    assert "Forecast" not in called("plan", plan)
+    found = json.loads(called("migrate", "--check", "--json", code=1))
+    assert found["before"] == older
+
+
+def test_a_server_has_forecasts_too(postgres_database: str) -> None:
+    address = ("--db", postgres_database)
+    plan = write_plan(sh("a", "true"))
+    assert "Forecast" not in called("plan", plan, *address)  # and no schema is made there
+    assert "no database" in called("list", *address, code=2)
+    called("run", "--yes", plan, *address)
+    called("run", "--yes", plan, *address)
+    assert "Forecast" in called("plan", plan, *address)

@@ -259,3 +259,17 @@ def test_log_follows_until_the_plan_ends() -> None:
     assert code == 0
     assert json.loads(out.splitlines()[-1])["event_type"] == "PlanningCompleted"
     assert ended(process)[0] == 0
+
+
+def test_a_worker_of_an_unknown_route_says_so() -> None:
+    def warned(*routes: str) -> str:
+        worker = start("worker", *(word for route in routes for word in ("--route", route)))
+        assert worker.stdout is not None
+        worker.stdout.readline()  # it serves
+        worker.terminate()
+        return ended(worker)[2]
+
+    plan = write_plan(sh("train", "true", route="gpu"))
+    assert "no executor and no waiting task has the route 'gpuu'" in warned("gpuu", "shell")
+    called("run", "--yes", "--detach", plan)
+    assert warned("gpu", "shell", "processing") == ""

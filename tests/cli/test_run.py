@@ -325,3 +325,21 @@ def test_an_answer_never_becomes_a_part_of_the_shells_syntax() -> None:
     assert first["result"]["stdout"] == 'a "; echo $(touch hacked) `touch hacked` \' " b|'
     assert second["result"]["stdout"] == '"; echo $(touch hacked) `touch hacked` \' "'
     assert not Path("hacked").exists()
+
+
+def test_a_recorded_plan_says_which_workers_run_it() -> None:
+    out = called("run", "--yes", "--detach", write_plan(sh("a", "true", route="gpu")))
+    assert "A worker that serves its routes runs it:" in out
+
+
+def test_a_command_with_the_name_of_a_tool_is_pointed_out() -> None:
+    Path("words.py").write_text(
+        "import planfold\n\n@planfold.tool\ndef count_words(text: str) -> int:\n"
+        '    """Count words."""\n    return len(text.split())\n'
+    )
+    text = "1. Run `count_words`\n2. Run `echo count_words`"
+    for command in (["plan"], ["run"]):
+        result = call(*command, "--tools", "words", text)
+        assert "task 1 runs the command count_words, not the tool of that name" in result.stderr
+        assert "task 2" not in result.stderr
+    assert "not the tool" not in call("plan", text).stderr

@@ -21,6 +21,7 @@ from command_line import (
     shown,
     start,
     statuses,
+    wait_until,
     write_plan,
 )
 
@@ -440,3 +441,27 @@ def test_numbers_are_refused_in_words(number: str) -> None:
     assert f"{number!r} is not a whole number from 1" in out
     out = called("run", "--priority", "5000", "text", code=2)
     assert "'5000' is not a whole number from -1000 to 1000" in out
+
+
+def test_doctor_lists_an_idle_worker() -> None:
+    called("run", "--yes", write_plan(sh("a", "true")))
+    assert json.loads(called("doctor", "--json"))["tasks_held"] == {}
+    worker = start("worker")
+    try:
+        wait_until(lambda: json.loads(called("doctor", "--json"))["workers"] != [], "it is seen")
+        found = json.loads(called("doctor", "--json"))
+        assert found["tasks_held"] == dict.fromkeys(found["workers"], 0)
+        (owner,) = found["workers"]
+        assert re.search(rf"Tasks held: +0 by {re.escape(owner)}\n", called("doctor"))
+    finally:
+        worker.terminate()
+        ended(worker)
+
+
+def test_a_second_cancellation_says_so() -> None:
+    called("run", "--yes", "--detach", write_plan(sh("a", "true"), sh("b", "true")))
+    plan_id = shown()["id"]
+    assert "Cancelled. " in called("cancel", plan_id, "--task", "a")
+    assert "Task 1 was cancelled already. " in called("cancel", plan_id, "--task", "a")
+    assert "Cancelled. " in called("cancel", plan_id)
+    assert "It was cancelled already. " in called("cancel", plan_id)

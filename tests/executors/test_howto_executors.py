@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "howto" / "executors.md"
 
 def test_the_pages_code_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (settings,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    _, settings = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "pyproject.toml").write_text(settings)
     module = tmp_path / "test_page.py"
     module.write_text("\n\n".join(blocks))
@@ -21,3 +22,35 @@ def test_the_pages_code_runs(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{sum(block.count('async def test_') for block in blocks)} passed" in ended.stdout
+
+
+def test_the_pages_tool_runs_from_the_command_line(tmp_path: Path) -> None:
+    _, _, section = PAGE.read_text().partition("\n## Run it\n")
+    (plan,) = re.findall(r"```yaml\n# pay.yaml\n(.*?)```", section, re.DOTALL)
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    settings = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)[0]
+    tools = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+    (tmp_path / "tools.py").write_text(tools)
+    (tmp_path / "pay.yaml").write_text(plan)
+    assert len(commands.splitlines()) == 3
+    for command in commands.splitlines():
+        printed = output_of(command, tmp_path)
+    assert "note: paper" in printed
+    (tmp_path / "planfold.toml").write_text(settings)
+    (call,) = re.findall(r"`(@pay \{.*?\})` calls", section)
+    for command in ("planfold tools pay", "planfold run pay.yaml --yes"):
+        output_of(command, tmp_path)
+    done = run(["run", "--yes", f"1. {call}\n2. Run `pay`"], tmp_path)
+    assert "completed 1" in done.stdout
+    assert "task 2 runs the command pay, not the tool of that name" in done.stderr
+
+
+def output_of(command: str, folder: Path) -> str:
+    done = run(shlex.split(command)[1:], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "planfold", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)

@@ -64,3 +64,16 @@ async def test_a_limit_on_the_time() -> None:
 
     with pytest.raises(TimeoutError):
         await run_tool(stuck, timeout=0.01)
+
+
+async def test_a_misspelt_argument_is_corrected() -> None:
+    @tool(effect="safe")
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert (
+        "unknown field `numbr`; did you mean 'number'?"
+        in (await run_tool(double, {"numbr": 4})).error
+    )
+    error = (await run_tool(double, {"x": 4})).error
+    assert error.endswith("unknown field `x`")

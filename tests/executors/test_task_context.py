@@ -9,6 +9,7 @@ import pytest
 from planfold.errors import LeaseLost, Permanent
 from planfold.executors.cancellation import Cancellation
 from planfold.executors.context import TaskContext
+from planfold.planner.budget import Spend
 from planfold.planner.commands import ExecutorEvent, StepCompleted, TaskProgressed
 
 
@@ -92,6 +93,64 @@ class TestOnce:
         self, attempt: Any
     ) -> None:
         assert await attempt.context().once("a", lambda: {1: (1, 2)}) == {"1": [1, 2]}
+
+    async def test_what_a_tool_does_to_a_value_does_not_show_in_later_calls(
+        self, attempt: Any
+    ) -> None:
+        async def pay(again: bool) -> tuple[list[int], Spend]:
+            return [1], Spend()
+
+        context = attempt.context(steps={"before": [1]})
+        for _ in range(2):
+            for value in (
+                await context.once("a", lambda: [1]),
+                await context.once("before", lambda: [1]),
+                await context.paid("b", pay, reserve=Spend()),
+            ):
+                assert value == [1]
+                value.append(2)
+
+    async def test_once_closed_no_copy_of_the_context_begins_or_answers_a_step(
+        self, attempt: Any
+    ) -> None:
+        async def pay(again: bool) -> tuple[int, Spend]:
+            raise AssertionError("ran")
+
+        def run() -> None:
+            raise AssertionError("ran")
+
+        context = attempt.context(steps={"recorded": 1, "ask:who": "me"})
+        copies = context, context.guarded({}, None), context.inner("call", {})
+        context.close()
+        for copy in copies:
+            for step in (
+                copy.once("a", run),
+                copy.once("recorded", run),
+                copy.paid("b", pay, reserve=Spend()),
+                copy.ask("who", "Who?"),
+                copy.journal.claim("c", True),
+            ):
+                with pytest.raises(LeaseLost, match="has ended"):
+                    await step
+        assert attempt.events == []
+
+    async def test_a_call_that_waits_for_another_does_not_run_after_the_end(
+        self, attempt: Any
+    ) -> None:
+        context, runs, release = attempt.context(), list[int](), asyncio.Event()
+
+        async def fail() -> None:
+            runs.append(1)
+            await release.wait()
+            raise ValueError
+
+        calls = [asyncio.ensure_future(context.once("a", fail)) for _ in range(2)]
+        await asyncio.sleep(0)
+        context.close()
+        release.set()
+        faults = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(fault) for fault in faults] == [ValueError, LeaseLost]
+        assert runs == [1]
 
     async def test_concurrent_calls_of_one_key_run_once(self, attempt: Any) -> None:
         context, runs, release = attempt.context(), [], asyncio.Event()

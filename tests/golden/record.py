@@ -219,6 +219,8 @@ def main() -> None:
     (HERE / f"plan-v{VERSION}.jsonl").write_bytes(history)
     state = msgspec.json.format(msgspec.json.encode(story.planner.state), indent=1)
     (HERE / f"plan-v{VERSION}.state.json").write_bytes(state + b"\n")
+    for ending in ("jsonl", "state.json"):
+        sys.stdout.write(f"{HERE / f'plan-v{VERSION}'}.{ending}\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The generated parts of docs/reference. Run it to rewrite them; a test holds that they are
-what it makes."""
+"""The generated parts of docs/reference. Run it to rewrite them; it prints the files that it wrote.
+A test compares the pages with what it makes."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -116,6 +117,7 @@ def rewrite() -> None:
         after = rest.partition(END)[2]
         new = f"{before}{BEGIN}\n\n{make()}\n\n{END}{after}"
         (REFERENCE / name).write_text(new, encoding="utf-8")
+        sys.stdout.write(f"{REFERENCE / name}{' (no change)' if new == text else ''}\n")
 
 
 if __name__ == "__main__":

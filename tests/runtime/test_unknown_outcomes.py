@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -40,6 +41,45 @@ async def test_a_safe_tool_over_its_timeout_is_tried_again() -> None:
         let_go.set()
     assert (view.status, view.questions) == ("completed", [])
     assert view.task(1).result == 2
+
+
+@pytest.mark.parametrize("tool", ["pay", "shell"])
+async def test_a_once_task_over_its_timeout_is_asked_about(tmp_path: Path, tool: str) -> None:
+    """It has begun, so its effect may have happened: ``retry`` does not repeat it."""
+    ledger = tmp_path / "ledger"
+
+    @planfold.tool
+    async def pay() -> None:
+        with ledger.open("a") as paid:
+            paid.write("paid\n")
+        await asyncio.Event().wait()
+
+    arguments = {"script": f"echo paid >> {ledger}; sleep 60"} if tool == "shell" else {}
+    async with planfold.open_app("sqlite:///:memory:", tools=[pay]) as app:
+        retry = RetryPolicy(attempts=3, base=0.01, cap=0.01)
+        await submit(app, task(tool, arguments=arguments, timeout=0.5, retry=retry))
+        view = await app.run(PLAN_ID)
+    assert (view.status, ledger.read_text()) == ("awaiting_answer", "paid\n")
+    assert "timed out after 0.5 s" in view.questions[0].question
+
+
+async def test_a_once_task_that_is_cancelled_after_it_began_is_named(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    @planfold.tool
+    async def pay() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async with planfold.open_app("sqlite:///:memory:", tools=[pay]) as app:
+        await submit(app, task("pay"))
+        async with app.worker():
+            await began.wait()
+            await app.cancel(PLAN_ID)
+            view = await app.result(PLAN_ID)
+    assert view.status == "cancelled"
+    assert view.summary is not None
+    assert view.summary.unknown == (1,)
 
 
 async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about(

@@ -178,6 +178,28 @@ async def plan_in(app: App, words: Sequence[str], remedy: str) -> str:
     return await only_plan(app, None, "that are not completed", without=["completed"])
 
 
+async def plan_or_task(app: App, word: str) -> tuple[str, str | None]:
+    """The plan that ``word`` names; else, where it names a task of the latest plan, both. Raises
+    NotFound."""
+    from planfold.cli.terminal import clean
+    from planfold.errors import NotFound
+
+    try:
+        return await find_plan(app, word), None
+    except NotFound as fault:
+        if fault.topic != "plan":  # several plans, or none at all
+            raise
+    latest = await latest_plan(app, None)
+    try:
+        await app.task_id(latest, word)
+    except NotFound:
+        raise NotFound(
+            f"there is no plan {clean(word)!r}, and {clean(latest)} has no such task; for a task "
+            "of another plan, name the plan too"
+        ).about("plan") from None
+    return latest, word
+
+
 async def refuse_plan(app: App, word: str, remedy: str) -> None:
     """Raises click.UsageError where a plan's id is given instead of something else."""
     if await app.store.head(word) is not None:

@@ -164,7 +164,13 @@ def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:
 
 async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
     async with existing_app(db) as app:
-        for worker in await app.store.queue.workers():
+        seen = await app.store.queue.workers()
+        dead = await app.store.queue.dead(worker.owner for worker in seen)
+        workers = [worker for worker in seen if worker.owner not in dead]
+        held = dict.fromkeys(found.facts["workers"], 0) | {w.owner: w.leased for w in workers}
+        found.facts["workers"] = sorted(held)
+        found.facts["tasks_held"] = {owner: held[owner] for owner in sorted(held)}
+        for worker in workers:
             if worker.declined:
                 tools = ", ".join(worker.declined)
                 found.notes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
@@ -42,6 +42,24 @@ def command_of(spec: TaskSpec) -> list[str]:
     if arguments:
         lines.append("with " + in_json(arguments))
     return lines
+
+
+def tool_warnings(specs: Iterable[TaskSpec], tools: Collection[str]) -> list[str]:
+    """Commands that begin with the name of a tool: a text was perhaps meant to call it."""
+    return [
+        f"task {spec.id} runs the command {clean(word)}, not the tool of that name; to call the "
+        f"tool, write @{clean(word)} with its arguments as JSON, or a plan file with `tool`"
+        for spec in specs
+        if (word := _first_word(spec)) in tools and word != "http"  # HTTPie's command
+    ]
+
+
+def _first_word(spec: TaskSpec) -> str:
+    if spec.tool is None or spec.tool.name != "shell":
+        return ""
+    argv, script = spec.tool.arguments.get("argv"), spec.tool.arguments.get("script")
+    words = argv if isinstance(argv, (list, tuple)) else str(script or "").split()
+    return str(words[0]) if words else ""
 
 
 def meta_of(spec: TaskSpec, *, after: bool = True) -> str:

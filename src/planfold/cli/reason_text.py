@@ -16,6 +16,7 @@ from planfold.cli.terminal import (
     fit,
     wrapped,
 )
+from planfold.planner.tasks import in_words
 from planfold.readmodels.labels import name_of
 from planfold.readmodels.reasons import ReasonKind, named
 from planfold.readmodels.timeline import Phase
@@ -58,8 +59,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         ]
     ]
     if found.task_status is not None:
-        task = found.task_status.value
-        lines[0] += [(f"; task {found.task_id} is ", ""), (task.replace("_", " "), "bold")]
+        lines[0] += [(f"; task {found.task_id} ", ""), (in_words(found.task_status), "bold")]
     for reason in found.reasons:
         lines += [[], *_reason_lines(reason, found, db, width)]
     if not found.reasons:
@@ -115,6 +115,8 @@ def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
             return "budget", plan, "--add", "tokens=20000"
         case ReasonKind.Parents:
             return "why", plan, reason.by[0]
+        case ReasonKind.NoWorker if reason.route is not None:
+            return "worker", "--route", reason.route
         case ReasonKind.NoWorker | ReasonKind.DeadWorker:
             return "resume", plan
         case ReasonKind.BusyWorker:

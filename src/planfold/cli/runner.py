@@ -187,7 +187,11 @@ class TerminalRunner:
         resume = command_line(self._db, "resume", plan_id, *self._tools)
         self._paper.lines(
             [
-                [("Recorded ", ""), (plan_id, "bold"), (". Any worker runs it:", "")],
+                [
+                    ("Recorded ", ""),
+                    (plan_id, "bold"),
+                    (". A worker that serves its routes runs it:", ""),
+                ],
                 [(f"  {command_line(self._db, 'worker', *self._tools)}", "busy")],
                 [(f"  {resume}", "busy"), ("   # or run it here", "dim")],
             ]

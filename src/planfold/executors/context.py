@@ -140,7 +140,11 @@ class TaskContext:
         list), so that every attempt gets the same. Calls with the same key wait for each other.
         An exception of ``function`` passes through and nothing is recorded. After a crash between
         the end of ``function`` and the record it runs again, so it must tolerate that, or use
-        ``idempotency_key``. Raises Permanent when the value is not JSON.
+        ``idempotency_key``. Every call returns a copy of its own.
+
+        Raises Permanent when the value is not JSON, and PlanfoldError when the attempt is over (a
+        thread may outlive its timeout) or lost to another worker: ``function`` is then not run,
+        or its value not recorded. The same holds for :meth:`paid` and :meth:`ask`.
         """
         return await self.journal.once(key, function)
 
@@ -250,7 +254,8 @@ class TaskContext:
             raise
 
     def close(self) -> None:
-        """End the attempt: a note that still waits is dropped."""
+        """End the attempt: no step may begin, and a note that still waits is dropped."""
+        self.journal.close()
         if self._note_timer is not None:
             self._note_timer.cancel()
             self._note_timer = None

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from planfold.errors import LeaseLost, PlanfoldError
+from planfold.eventstore.codec import own
 from planfold.executors.faults import describe_exception
 from planfold.executors.recordable import as_text, recordable
 from planfold.executors.threads import run_in_thread
@@ -46,12 +47,22 @@ class BudgetUsedUp(Asking):
     """The plan may not spend what a step would cost; the plan has already asked a person."""
 
 
+class _AttemptEnd:
+    """Whether the attempt of a journal and its copies has ended."""
+
+    __slots__ = ("reached",)
+
+    def __init__(self) -> None:
+        self.reached = False
+
+
 class Journal:
     """What an attempt has recorded, and what earlier attempts of its task had recorded.
 
     ``report`` takes executor events to the log, ``steps`` are the recorded values by key, and
     ``begun`` are the paid steps whose end is not recorded. The copies that :meth:`inner` and
-    :meth:`guarded` make share the records and the locks.
+    :meth:`guarded` make share the records, the locks and the end: after :meth:`close`, steps raise
+    LeaseLost before they call anything.
     """
 
     def __init__(self, report: Report, steps: dict[str, Any], begun: set[str]) -> None:
@@ -61,6 +72,15 @@ class Journal:
         self._locks: dict[str, asyncio.Lock] = {}
         self._prefix = ""
         self._redactor: Redactor | None = None
+        self._end = _AttemptEnd()
+
+    def close(self) -> None:
+        """The attempt is over or lost: no step may begin any more."""
+        self._end.reached = True
+
+    def _require_open(self) -> None:
+        if self._end.reached:  # a thread or task of the tool may outlive the attempt
+            raise LeaseLost("the attempt has ended: it may begin no further step")
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -75,13 +95,15 @@ class Journal:
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """See :meth:`TaskContext.once`."""
+        self._require_open()
         key = self._prefix + key
         if key in self._steps:
-            return self._steps[key]
+            return own(self._steps[key])
         async with self._locks.setdefault(key, asyncio.Lock()):
             if key not in self._steps:
+                self._require_open()
                 await self._record(key, self._recordable(key, await _call(function)))
-            return self._steps[key]
+            return own(self._steps[key])
 
     async def paid(
         self,
@@ -92,10 +114,12 @@ class Journal:
         """See :meth:`TaskContext.paid`; ``begun`` is recorded first, under this journal's key."""
         key = self._prefix + key
         async with self._locks.setdefault(key, asyncio.Lock()):
+            self._require_open()
             if key in self._steps:
-                return self._steps[key]
+                return own(self._steps[key])
             again = key in self._begun
             await self._begin(msgspec.structs.replace(begun, key=key))
+            self._require_open()
             try:
                 value, spent = await function(again)
                 value = self._recordable(key, value)
@@ -104,7 +128,7 @@ class Journal:
                 raise
             await self._record(key, value, spent)
             self._begun.discard(key)
-            return value
+            return own(value)
 
     async def _begin(self, begun: StepBegun) -> None:
         events = await self.report(begun)
@@ -126,6 +150,7 @@ class Journal:
     async def claim(self, key: str, value: Any) -> None:
         """Record a step before its effect. Raises LeaseLost where the log refuses it because the
         attempt has ended: then the effect must not happen."""
+        self._require_open()
         await self._record(self._prefix + key, value)
 
     async def _record(self, key: str, value: Any, spent: Spend | None = None) -> None:
@@ -134,6 +159,7 @@ class Journal:
 
     def ask(self, key: str, question: NeedsClarification) -> str:
         """The recorded answer. Raises Asking, which ends the attempt, where there is none yet."""
+        self._require_open()
         step = f"{self._prefix}ask:{key}"
         if step in self._steps:
             return str(self._steps[step])

@@ -11,7 +11,7 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
-from planfold.choices import fault_and_place
+from planfold.choices import fault_and_place, near_name
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 
@@ -64,6 +64,8 @@ class Signature:
                     named.update(msgspec.convert(extra, self._extra, str_keys=True))
             except msgspec.ValidationError as error:
                 said, place = fault_and_place(error, self._struct)
+                if not place:
+                    said = near_name(said, self._names)
                 where = f"argument {place}: " if place else ""
                 said = said if place else said.replace("Object", "the call", 1)
                 raise Permanent(f"tool {self._tool}: {where}{said}") from None

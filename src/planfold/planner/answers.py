@@ -26,7 +26,7 @@ from planfold.planner.events import (
 from planfold.planner.graph import blocks
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
 
 DONE, RETRY, FAILED = "done", "run it again", "failed"
 OUTCOME_CHOICES = (DONE, RETRY, FAILED)
@@ -46,7 +46,7 @@ def receive_answer(
         changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
         remedy = "; use ChangeAnswer to change it" if changeable else ""
         raise CommandRejected(
-            f"task {task.id} has no open question; it is {task.status.value}{remedy}"
+            f"task {task.id} has no open question; it {in_words(task.status)}{remedy}"
         )
     leads_to: AnswerLeadsTo = "fail"
     answer = report.answer
@@ -141,9 +141,10 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     be running are asked to stop, and planned again when their attempt has ended."""
     task = find_task(state, command.task_id)
     if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
+        asks = task.kind is NodeKind.Clarification
+        why = f"it {in_words(task.status)}" if asks else "it asks nothing"
         raise CommandRejected(
-            f"task {task.id} is not an answered question (it is a {task.status.value} "
-            f"{task.kind.value}); there is no answer to change"
+            f"task {task.id} is not an answered question ({why}); there is no answer to change"
         )
     prompt = task.spec.prompt
     answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)

@@ -15,7 +15,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.tasks import Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
 
 
@@ -66,7 +66,7 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
     if all(t.status in ENDED or t.cancel_requested for t in doomed):
         if task.status is TaskStatus.Cancelled or task.cancel_requested:
             return
-        raise CommandRejected(f"task {task.id} is {task.status.value}; there is nothing to cancel")
+        raise CommandRejected(f"task {task.id} {in_words(task.status)}; there is nothing to cancel")
     yield from _cancel(state, doomed, command.reason)
     if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
         yield from skip_dependents(state, [task.id], set(below))
@@ -78,7 +78,7 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     if state.cancelled:
         return
     if state.outcome is not None:
-        raise CommandRejected(f"the plan is {state.status.value}; there is nothing to cancel")
+        raise CommandRejected(f"the plan {in_words(state.status)}; there is nothing to cancel")
     yield PlanCancelled(command.reason)
     yield from _cancel(state, state.tasks.values(), command.reason)
 

@@ -44,7 +44,7 @@ from planfold.planner.events import (
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle, settle_all
-from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus, in_words
 
 _next_status: Final = t.TRANSITIONS.get
 
@@ -107,7 +107,9 @@ def _change(
     before = task.status
     after = _next_status((before, trigger))
     if after is None:
-        raise CorruptLog(f"{trigger} is not legal for task {task.spec.id}, which is {before.value}")
+        raise CorruptLog(
+            f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
+        )
     if after is not before or trigger is t.RESET:
         if (schedule := state.__dict__.get("schedule")) is not None:
             schedule.move(task, after, not_before)

@@ -15,7 +15,7 @@ from planfold.planner.events import Event, PlanApproved, PlanForked
 from planfold.planner.graph import blocks
 from planfold.planner.revisions import check_structure, hash_revision
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 
 MAX_DEPTH: Final = 16  # origins that follow each other
 SHOWN: Final = 20  # tasks that a refusal names
@@ -239,8 +239,8 @@ def _check_parents(
             parent = next(blocking, None)
         if parent is not None:
             raise CommandRejected(
-                f"task {task_id} cannot run: it needs task {parent}, which is "
-                f"{state.tasks[parent].status.value}; change that one, too, or fork an earlier "
+                f"task {task_id} cannot run: it needs task {parent}, which "
+                f"{in_words(state.tasks[parent].status)}; change that one, too, or fork an earlier "
                 "version"
             )
 

@@ -47,7 +47,7 @@ from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
-from planfold.planner.tasks import Effect, PlanStatus, TaskStatus
+from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
@@ -219,7 +219,7 @@ def _approve(state: PlannerState, command: ApprovePlan) -> Iterator[Event]:
             "review that revision before you approve it"
         )
     if state.outcome is not None or state.cancelled:
-        raise CommandRejected(f"the plan is {state.status.value}; there is nothing to approve")
+        raise CommandRejected(f"the plan {in_words(state.status)}; there is nothing to approve")
     if not state.approved:
         yield PlanApproved(command.revision_hash, command.by)
 

@@ -26,7 +26,7 @@ from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
-from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, planning_task
+from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, in_words, planning_task
 from planfold.planner.transitions import ENDED
 
 
@@ -142,7 +142,7 @@ def _superseded(
         task = find_task(state, task_id)
         if not _has_ended(task) or task.status is TaskStatus.Completed:
             raise CommandRejected(
-                f"task {task_id} is {task.status.value}; a revision supersedes only tasks that "
+                f"task {task_id} {in_words(task.status)}; a revision supersedes only tasks that "
                 "failed, were skipped or cancelled"
             )
         if task_id not in started:
@@ -162,9 +162,9 @@ def _check_parents(
         for parent in spec.depends_on:
             blocked = spec.run_if == "completed" and parent in started
             if parent in over or (blocked and blocks(state.tasks[parent])):
-                status = state.tasks[parent].status.value
+                became = in_words(state.tasks[parent].status)
                 raise CommandRejected(
-                    f"task {spec.id} depends on task {parent}, which is {status}; depend on its "
+                    f"task {spec.id} depends on task {parent}, which {became}; depend on its "
                     "replacement, or remove the dependency"
                 )
 
@@ -241,7 +241,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
         if task.status is TaskStatus.Planned:
             return
         raise CommandRejected(
-            f"task {task.id} is {task.status.value.replace('_', ' ')}; only tasks that failed, "
+            f"task {task.id} {in_words(task.status)}; only tasks that failed, "
             "were cancelled or skipped can be retried"
         )
     if task.skip_reason == "condition":
@@ -253,8 +253,8 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
     if cause is not None:
         cause = _root_cause(state, cause)
         raise CommandRejected(
-            f"task {task.id} needs task {cause}, which is "
-            f"{state.tasks[cause].status.value}; retry that one"
+            f"task {task.id} needs task {cause}, which "
+            f"{in_words(state.tasks[cause].status)}; retry that one"
         )
     reset = {task.id: None}
     frontier = [task.id]

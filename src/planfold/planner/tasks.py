@@ -146,6 +146,25 @@ class PlanStatus(StrEnum):
     Cancelled = "cancelled"
 
 
+_IN_WORDS = {
+    "planned": "is planned",
+    "running": "is running",
+    "needs_clarification": "waits for an answer",
+    "awaiting_answer": "waits for an answer",
+    "awaiting_approval": "waits for approval",
+    "cancelling": "is being cancelled",
+    "completed": "is completed",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "skipped": "was skipped",
+}
+
+
+def in_words(status: TaskStatus | PlanStatus) -> str:
+    """What a message says of a task or plan, after its name: "is running", "has failed"."""
+    return _IN_WORDS[status]
+
+
 class Task(msgspec.Struct, omit_defaults=True, gc=False):
     """The present state of a task.
 

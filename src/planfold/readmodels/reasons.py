@@ -55,7 +55,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     known. ``by`` are tasks of the plan: the parents, the ones that hold all slots, or the one that
     failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
     earlier. ``worker`` holds the task; ``workers`` are those that live.
-    ``choices`` are the answers that a question offers.
+    ``choices`` are the answers that a question offers. ``route`` is the one that no worker serves.
     """
 
     kind: ReasonKind
@@ -70,6 +70,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     worker: str | None = None
     workers: tuple[WorkerFit, ...] = ()
     choices: tuple[str, ...] = ()
+    route: str | None = None
 
 
 def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:

@@ -33,10 +33,11 @@ PLAN_ID: Final = "plan-redacted"
 _KEPT_ANSWERS: Final = frozenset((*OUTCOME_CHOICES, *BUDGET_CHOICES))
 _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     ToolCall: {"name", "literal"},
-    TaskSpec: {"route", "on_failure"},
+    TaskSpec: {"route", "on_failure", "run_if"},
     c.PlannerConfig: {"route_limits", "model", "profile"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
+    e.TaskStatusUpdated: {"skip_reason"},
     e.TasksReset: {"reason"},
     e.PlanningCompleted: {"outcome"},
 }

@@ -27,7 +27,7 @@ from planfold.planner.commands import (
 )
 from planfold.planner.events import ClarificationRequested, Event, TaskDispatched
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
+from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus, in_words
 from planfold.readmodels.timeline import Phase, Timeline
 
 START = 1.0  # of the time that is played: 0.0 means that a time is not known
@@ -60,7 +60,7 @@ def simulate(
     state = timeline.state
     if state.status not in (PlanStatus.Completed, PlanStatus.Failed):
         raise CommandRejected(
-            f"the plan is {state.status.value.replace('_', ' ')}; its durations are known when it "
+            f"the plan {in_words(state.status)}; its durations are known when it "
             "has completed or failed"
         )
     limits = [1 if max_parallel is None else max_parallel, *(route_limits or {}).values()]

@@ -19,7 +19,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.handler import event_id
 from planfold.planner import events as e
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus
+from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, in_words
 from planfold.readmodels import trace_names as names
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
@@ -138,8 +138,8 @@ class _Tracer:
         state = self._timeline.state
         if state.outcome is None:
             raise CommandRejected(
-                f"plan {self._plan_id} has not ended ({state.status.value}); a trace is made of a "
-                "plan that has"
+                f"plan {self._plan_id} has not ended (it {in_words(state.status)}); "
+                "a trace is made of a plan that has"
             )
         attributes: dict[str, str | int | float] = {
             names.OPERATION: names.INVOKE_WORKFLOW,

@@ -90,9 +90,8 @@ def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:
     count = len(look.workers)
     if not count:
         return needed_worker(spec)
-    on_route = any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in look.workers)
     here, lacks = f"{count} worker{'s' * (count != 1)} here", "none serves its route"
-    if on_route:
+    if _is_on_route(look, row):
         lacks = "none has it" if spec.tool is not None else "none can run it"
     return f"{needed_worker(spec)}: {here}, {lacks}"
 
@@ -131,7 +130,14 @@ def _unclaimed(look: QueueLook, row: Lease, spec: TaskSpec) -> Reason:
     text = f"waits for {missing_worker(look, row, spec)}"
     if row.suspect:
         text += f"; {row.crashes} workers ended while they ran it, so one has to run it alone"
-    return Reason(kind=kind, tasks=(row.task_id,), text=text, remedy=remedy, workers=fits)
+    route = spec.route if kind is ReasonKind.NoWorker and not _is_on_route(look, row) else None
+    return Reason(
+        kind=kind, tasks=(row.task_id,), text=text, remedy=remedy, workers=fits, route=route
+    )
+
+
+def _is_on_route(look: QueueLook, row: Lease) -> bool:
+    return any(worker.serves(row.route, plan_id=row.aggregate_id) for worker in look.workers)
 
 
 def _constraint(worker: WorkerRecord, row: Lease, held: Mapping[str, int]) -> str:

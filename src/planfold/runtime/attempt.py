@@ -57,8 +57,11 @@ class Attempt:
             asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._force)
 
     def lose(self) -> None:
-        """The lease is gone or may be: stop, and say nothing unless the work is done."""
+        """The lease is gone or may be: stop, begin no further step, and say nothing
+        unless the work is done."""
         self.lost = True
+        if self._context is not None:
+            self._context.journal.close()
         self.cancel()
 
     async def perform(self, executor: Executor, context: TaskContext) -> Outcome:
@@ -75,9 +78,9 @@ class Attempt:
         timeout = context.task.spec.timeout
         try:
             if timeout is None:
-                return await executor.execute(context)
+                return self._honest(await executor.execute(context), once)
             async with asyncio.timeout(timeout) as limit:
-                return await executor.execute(context)
+                return self._honest(await executor.execute(context), once)
         except asyncio.CancelledError:
             if self._stopping():
                 raise
@@ -86,12 +89,13 @@ class Attempt:
             return asking.question
         except TimeoutError as fault:
             if timeout is not None and limit.expired():
-                return TaskFailed(f"timed out after {timeout:g} s")
+                said = f"timed out after {timeout:g} s"
+                return self._unknown(said) if once else TaskFailed(said)
             return TaskFailed(describe_exception(fault))
         except BaseException as fault:
             if not isinstance(fault, Exception) and self._ends_with(fault):
                 raise
-            return _failure(fault)
+            return self._honest(_failure(fault), once)
         finally:
             self._context = None
             context.close()
@@ -122,9 +126,16 @@ class Attempt:
         if not self._forced:
             return TaskFailed("CancelledError: the executor cancelled itself")
         message = f"it did not stop within {CANCEL_GRACE_S:g} s and was interrupted"
-        if once:
-            return OutcomeUnknown(message, self.lease.started_at, ended=True)
-        return TaskFailed(message, retryable=False)
+        return self._unknown(message) if once else TaskFailed(message, retryable=False)
+
+    def _honest(self, outcome: Outcome, once: bool) -> Outcome:
+        """What was interrupted may have had its effect, also where it says that it failed."""
+        if once and self._cancelled and isinstance(outcome, TaskFailed):
+            return self._unknown(outcome.error)
+        return outcome
+
+    def _unknown(self, reason: str) -> OutcomeUnknown:
+        return OutcomeUnknown(reason, self.lease.started_at, ended=True)
 
     def _ends_with(self, fault: BaseException) -> bool:
         """Whether the process, the worker or the event loop ends, and not just the executor."""

@@ -27,9 +27,15 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.tasks import PlanStatus
+from planfold.planner.tasks import PlanStatus, in_words
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.inputs import check_text, recordable_command
+from planfold.runtime.inputs import (
+    check_id,
+    check_length,
+    check_new_id,
+    check_text,
+    recordable_command,
+)
 from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
 from planfold.tools.tool import Toolbox
@@ -65,8 +71,8 @@ class PlanDecisions(PlanReader):
         status = await self.status(plan_id)
         if status is not PlanStatus.AwaitingApproval:
             raise CommandRejected(
-                f"plan {plan_id} does not wait for approval (it is "
-                f"{status.value.replace('_', ' ')}); cancel it instead"
+                f"plan {plan_id} does not wait for approval (it "
+                f"{in_words(status)}); cancel it instead"
             ).about("not awaiting approval")
         await self.send(plan_id, CancelPlan(reason or (f"rejected by {by}" if by else "rejected")))
 
@@ -171,7 +177,8 @@ class PlanDecisions(PlanReader):
 
         Raises:
             CommandRejected, NotFound: see :meth:`Planner.process`.
-            CommandRejected: a name, a text or a value cannot be recorded; it names the field.
+            CommandRejected: a name, a text or a value cannot be recorded; it names the field. Or an
+                id is empty, or a new one is longer than 512 bytes.
             Conflict: ``command_id`` was used for another command.
             InvalidPlan: tasks of ``Initialize``, ``RevisePlan`` or ``ForkPlan`` do not pass the
                 compiler.
@@ -205,9 +212,16 @@ class PlanDecisions(PlanReader):
         self, plan_id: str, command: Command, *, command_id: str | None = None
     ) -> list[Event]:
         """:meth:`send` for a command whose tasks have passed the compiler."""
-        check_text("plan_id", plan_id)
-        if command_id is not None:
-            check_text("command_id", command_id)
+        check_id("plan_id", plan_id)
+        begins = isinstance(command, Initialize | ForkPlan)
+        if begins:
+            await check_new_id("plan_id", plan_id, self.store)
+        if command_id is None:
+            command_id, idempotent = f"command-{secrets.token_hex(8)}", False
+        else:
+            check_id("command_id", command_id)
+            check_length("command_id", command_id)
+            idempotent = True
         command = recordable_command(command)
         if isinstance(command, ForkPlan) and not command.checksum:
             checksum = await checksum_at(self.store, command.origin, command.version)
@@ -217,9 +231,9 @@ class PlanDecisions(PlanReader):
                 PLAN,
                 plan_id,
                 command,
-                command_id=command_id or f"command-{secrets.token_hex(8)}",
-                correlation_id=plan_id if isinstance(command, Initialize | ForkPlan) else "",
-                idempotent=command_id is not None,
+                command_id=command_id,
+                correlation_id=plan_id if begins else "",
+                idempotent=idempotent,
             )
         except NotFound:
             if isinstance(command, ForkPlan):

@@ -20,7 +20,7 @@ from planfold.planner.events import (
 from planfold.planner.forks import SHOWN, effects_again, may_have_happened, tasks_to_run
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.inputs import check_text
@@ -272,7 +272,7 @@ class PlanForking(PlanDecisions):
                 f"task {task_id} began before plan {plan_id} was forked; fork {origin} instead"
             )
         raise CommandRejected(
-            f"task {task_id} has not begun (it is {task.status.value}); name a version, or fork "
+            f"task {task_id} has not begun (it {in_words(task.status)}); name a version, or fork "
             "the latest one"
         )
 

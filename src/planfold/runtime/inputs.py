@@ -10,6 +10,7 @@ import msgspec
 from planfold.drafting.fields import unicode_fault
 from planfold.errors import CommandRejected
 from planfold.eventstore.codec import is_too_deep, is_whole, require_finite
+from planfold.eventstore.port import EventStore
 
 C = TypeVar("C")
 
@@ -19,6 +20,7 @@ _NAMES: Final = frozenset(
     ("approved_by", "approve_as", "by", "goal", "key", "label", "model", "name", "profile")
 ) | {"revision_hash", "route", "route_limits", "title"}
 _VALUES: Final = frozenset(("arguments", "partial", "result", "value"))
+LONGEST_ID: Final = 512  # bytes of UTF-8: PostgreSQL's indexes take 2,704 for all their columns
 _NUL: Final = b"\\u0000"
 
 
@@ -28,6 +30,32 @@ def check_text(field: str, text: object, *, nul: bool = True) -> None:
         raise CommandRejected(f"{field} must be a text (str), not {type(text).__name__}")
     if fault := unicode_fault(text, nul=nul):
         raise CommandRejected(f"{field} {fault}; remove that character")
+
+
+def check_id(field: str, text: object) -> None:
+    """Raises CommandRejected where ``text`` cannot be an id: it is empty or cannot be recorded."""
+    check_text(field, text)
+    if not text:
+        raise CommandRejected(f"{field} is empty; leave it out to have one made, or give a text")
+
+
+def check_length(field: str, text: str) -> None:
+    """Raises CommandRejected where an id is longer than ``LONGEST_ID``."""
+    if len(text) * 4 > LONGEST_ID and (length := len(text.encode(errors="replace"))) > LONGEST_ID:
+        raise CommandRejected(
+            f"{field} is {length:,} bytes long, and the limit is {LONGEST_ID}; give a shorter one, "
+            "such as a hash of it"
+        )
+
+
+async def check_new_id(field: str, text: str, store: EventStore) -> None:
+    """:func:`check_length`, except for a stream that exists: older ones in SQLite may have longer
+    ids."""
+    try:
+        check_length(field, text)
+    except CommandRejected:
+        if not await store.version(text):
+            raise
 
 
 def recordable_command(command: C) -> C:

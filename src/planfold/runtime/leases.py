@@ -196,8 +196,8 @@ class Leases:
     async def _claim(self) -> None:
         slots = self._slots
         self._begin_surplus()
-        running = [(a.lease.route, a.lease.tool) for a in self._running.values()]
-        await self._share.review(asyncio.get_running_loop().time(), running)
+        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
+        left = await self._share.review(asyncio.get_running_loop().time(), kinds)
         free = slots.free
         self._full = free < 1
         if not slots.open:
@@ -206,10 +206,13 @@ class Leases:
             return
         if free < 1 and slots.waiting and slots.turns is None:
             slots.bound(self._half())  # else commits fill every place before the next claim
-        if free < 1 or slots.alone:
+        most = free if left else min(free, slots.wanted)
+        if most < 1 or slots.alone:
             return
-        leases = await self._queue.claim(self._owner, free, suspects="no", **self._served())
-        self._full = len(leases) == free
+        leases = await self._queue.claim(self._owner, most, suspects="no", **self._served())
+        if left and leases:
+            self._share.withdraw()
+        self._full = len(leases) == most
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
@@ -273,8 +276,7 @@ class Leases:
         attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
         attempt.running = asyncio.create_task(self._run(attempt))
-        if len(self._running) == 2 and self._share.others:  # they may have less to do
-            self._share.look_soon()
+        if len(self._running) == 2 and self._share.look_soon():
             self._store.wakeup.notify(WORK)
 
     async def _run(self, attempt: Attempt) -> None:
@@ -391,7 +393,7 @@ class Leases:
         finally:
             self._entered = self._stopping = False  # the worker may be entered again
             self._last_round = None
-            await self._queue.leave(self._owner)
+            await asyncio.wait_for(self._queue.leave(self._owner), REPORT_S)
 
 
 def _reserved(lease: Lease) -> Reserved:

@@ -77,7 +77,8 @@ class Outbox:
         sent = [one for mailbox in urgent if (one := self._send(mailbox)) is not None]
         self._store.flush()
         beside = any(not future.done() for future, _ in sent)
-        self._longest = GATHER_S if beside else LONGEST_GATHER_S
+        if sent:
+            self._longest = GATHER_S if beside else LONGEST_GATHER_S
         for future, over in sent:
             if not future.done():
                 future.add_done_callback(over)

@@ -176,14 +176,14 @@ class Reporter:
                     basis=attempt.basis,
                     patient=patient,
                 )
+                if repeated and not events and isinstance(event, StepBegun | StepCompleted):
+                    events = await self._recorded_before(lease, event)
             except (Transient, ConfigurationError) as fault:
                 self._trouble(fault)
                 repeated = True
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                if repeated and not events and isinstance(event, StepBegun | StepCompleted):
-                    events = await self._recorded_before(lease, event)
                 self._reported(lease.aggregate_id, events)
                 return events
 

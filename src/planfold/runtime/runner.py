@@ -29,8 +29,9 @@ from planfold.runtime.reporter import Reporter
 class Runner:
     """Finds a lease's task, lets its executor run and reports the outcome.
 
-    ``decline`` is called for a task that no executor here serves, ``done`` when an attempt's work
-    is over and only its report is left.
+    ``Leases`` sets two functions. ``decline`` (``Leases._decline``) is called for a task that no
+    executor here serves, ``done`` (``Leases._done``) when an attempt's work is over and only its
+    report is left.
     """
 
     def __init__(

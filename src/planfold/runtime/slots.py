@@ -24,9 +24,10 @@ Reserved = tuple[str, int, int]
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 
-    The worker's leases set ``begin``, which is called with the leases that a commit gives and its
-    basis, and ``withdraw``, with the tasks that were settled or are to stop; ``doubt`` is
-    called when a commit failed, or its answer was lost.
+    ``Leases`` sets three functions. ``begin`` (``Leases._begin_all``) is called with the leases
+    that a commit gives and its basis, ``withdraw`` (``Leases._withdraw``) with the tasks that were
+    settled or are to stop, ``doubt`` (``Leases._doubts``) when a commit failed, or its answer was
+    lost.
     """
 
     def __init__(
@@ -50,13 +51,17 @@ class Slots:
         self.running = 0
         self.reserved: set[Reserved] = set()
         self.share: int | None = None  # tasks to have at most, so that other workers get some
-        self.offered = False  # tasks were left to them
         self.begin: Callable[[Sequence[Lease], Basis], None] = _ignore
         self.withdraw: Callable[[str, Sequence[int]], None] = _ignore
         self.doubt: Callable[[], None] = _ignore
 
     @property
     def free(self) -> int:
+        return self.concurrency - self.running - len(self.reserved)
+
+    @property
+    def wanted(self) -> int:
+        """How many tasks to take: as many as places are free, but no more than the share."""
         most = self.concurrency if self.share is None else min(self.share, self.concurrency)
         return most - self.running - len(self.reserved)
 
@@ -69,9 +74,8 @@ class Slots:
             return False
         if self.routes is not None and change.route not in self.routes:
             return False
-        if self.alone or self.free < 1 or self._must_claim():
+        if self.alone or self.wanted < 1 or self._must_claim():
             self.waiting = True
-            self.offered = True
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))
         if self.turns:
@@ -115,9 +119,11 @@ class Reservation:
         self._now = now
 
     def begin(self, basis: Basis) -> None:
-        """Begin what may begin before ``basis`` is durable."""
-        self._grant(self.early, basis)
-        self.early = []
+        """Begin what may begin before ``basis`` is durable. A worker that is being stopped waits
+        for the commit, to release what it got."""
+        if self.slots.open:
+            self._grant(self.early, basis)
+            self.early = []
 
     def grant(self, basis: Basis) -> None:
         """The commit succeeded: begin the rest."""

@@ -74,6 +74,21 @@ async def inspect(database: str) -> ServerReport:
         await session.close()
 
 
+async def schemas(database: str) -> tuple[int, int]:
+    """The schema of the database at an address, and the newest one. Raises as :func:`inspect`."""
+    address = parse_address(database)
+    session = await connect(address)
+    try:
+        (_, ours, _), *_ = await session.rows("schema")
+        if not ours:
+            raise ConfigurationError(f"no database at {address.shown}").about("no database")
+        return await session.value("schema_version"), len(migrations())
+    except Exception as fault:
+        raise translate(fault, address) from fault
+    finally:
+        await session.close()
+
+
 async def check_writing(database: str) -> None:
     """Write 64 KiB and roll them back.
 

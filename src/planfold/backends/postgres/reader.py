@@ -95,6 +95,9 @@ class Readers:
                     asked = True
                     try:
                         return await work(session)
+                    except asyncio.CancelledError:
+                        session.terminate()  # it may be silent: the next caller gets another
+                        raise
                     finally:
                         self._give_back(session)
             except PlanfoldError:

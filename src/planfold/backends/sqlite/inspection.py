@@ -49,6 +49,18 @@ def inspect(path: str) -> DatabaseReport:
             connection.close()
 
 
+def schemas(path: str) -> tuple[int, int]:
+    """The schema of the database at ``path``, and the newest one. Raises as :func:`inspect`."""
+    with translated(path):
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            if connection.pragma("application_id") != APPLICATION_ID:
+                raise ConfigurationError(f"{path} is not a database of planfold")
+            return connection.pragma("user_version"), len(migrations())
+        finally:
+            connection.close()
+
+
 def check_writing(path: str) -> None:
     """Write 64 KiB to the write-ahead log and roll them back.
 

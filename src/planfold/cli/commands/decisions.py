@@ -219,6 +219,8 @@ def cancel_command(
     async def cancel() -> int:
         async with existing_app(db) as app:
             found = await only_plan(app, plan_id, "that have not ended", without=ENDED)
+            if said := await _cancelled_already(app, found, task):
+                return await tell(app, found, said, as_json=as_json, db=db)
             await app.cancel(found, task, subtree=subtree, reason=reason)
             left = await settle(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
@@ -226,6 +228,18 @@ def cancel_command(
             return FAILED if left else COMPLETED
 
     return run_async(cancel())
+
+
+async def _cancelled_already(app: App, plan_id: str, task: str | None) -> str:
+    """What is said of a plan or task that has ended by a cancellation; else empty."""
+    from planfold.planner.tasks import PlanStatus, TaskStatus
+
+    state = (await app.planner(plan_id)).state
+    if task is None:
+        return "It was cancelled already" if state.status is PlanStatus.Cancelled else ""
+    found = state.tasks[await app.task_id(plan_id, task)]
+    was = found.status is TaskStatus.Cancelled
+    return f"Task {found.id} was cancelled already" if was else ""
 
 
 @command("retry")

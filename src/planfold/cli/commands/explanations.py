@@ -24,13 +24,15 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
     """Say why a plan or a task does not run, failed or was skipped, and what helps.
 
     Each reason has the time since when it holds. Of a task, what it waited for so far is printed,
-    too. Without an ID: the latest plan that has not ended, else the latest.
+    too. Without an ID: the latest plan that has not ended, else the latest. So a task of that one
+    needs no ID.
 
     \b
     planfold why
+    planfold why deploy
     planfold why plan-3f9a deploy
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import existing_app, latest_plan, plan_or_task, run_async
     from planfold.cli.reason_text import explanation_lines
     from planfold.cli.terminal import Paper, print_json
 
@@ -38,7 +40,11 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
         import msgspec
 
         async with existing_app(db) as app:
-            found = await app.why(await latest_plan(app, plan_id), task)
+            if plan_id is None or task is not None:
+                about = await latest_plan(app, plan_id), task
+            else:
+                about = await plan_or_task(app, plan_id)
+            found = await app.why(*about)
         if as_json:
             print_json(msgspec.to_builtins(found))
         else:

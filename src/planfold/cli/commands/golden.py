@@ -24,9 +24,9 @@ def golden_command(plan_id: str, to: str, redact: bool, force: bool, db: str | N
     planfold golden plan-3f9a --redact --to tests/release.jsonl
     """
     from planfold.cli.access import command_line, existing_app, find_plan, run_async
-    from planfold.readmodels.envelopes import envelope_json
     from planfold.cli.streams import say
     from planfold.cli.terminal import clean, counted, in_json
+    from planfold.readmodels.envelopes import envelope_json
 
     async def write() -> int:
         async with existing_app(db) as app:

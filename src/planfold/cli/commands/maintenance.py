@@ -68,6 +68,8 @@ def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int
 
 
 def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} by {name}" for name, count in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, bool):
@@ -111,10 +113,9 @@ def migrate_command(check: bool, restored: bool, as_json: bool, db: str | None) 
 
 async def _schemas(settings: Settings) -> tuple[int, int]:
     """The database's schema, and the newest."""
-    from planfold.databases import inspect_database
+    from planfold.databases import schemas_of
 
-    report = await inspect_database(settings.database)
-    return report.schema, report.newest_schema
+    return await schemas_of(settings.database)
 
 
 async def _migrate(settings: Settings, *, restored: bool) -> dict[str, Any]:

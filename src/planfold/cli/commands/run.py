@@ -183,6 +183,7 @@ def _begun(
 
 def _compiled(source: str, toolbox: Toolbox) -> tuple[Initialize, list[str]]:
     """The checked plan, and what its text says beside the tasks."""
+    from planfold.cli.preview import tool_warnings
     from planfold.cli.sources import read_source
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.files import load_plan
@@ -190,7 +191,10 @@ def _compiled(source: str, toolbox: Toolbox) -> tuple[Initialize, list[str]]:
 
     text, name = read_source(source)
     draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
-    return Initialize(draft.title, compile_plan(draft, toolbox), draft.goal), draft.notes
+    tasks = compile_plan(draft, toolbox)
+    for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
+        click.echo(f"planfold: {warning}", err=True)
+    return Initialize(draft.title, tasks, draft.goal), draft.notes
 
 
 # --- plan ---------------------------------------------------------------------------------------
@@ -248,15 +252,19 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
 
 
 async def _forecast(db: str | None, settings: Settings, plan: Initialize) -> Forecast | None:
-    """None where there is no database yet, or it cannot be read."""
+    """None where there is no database yet, or it cannot be read without migrating it."""
     from planfold.cli.access import database_file, existing_app
     from planfold.cli.forecast_text import forecast_of
+    from planfold.databases import is_postgres, schemas_of
     from planfold.errors import PlanfoldError
 
     path = database_file(settings)
-    if path is not None and not path.exists():
+    if not is_postgres(settings.database) and (path is None or not path.exists()):
         return None
     try:
+        schema, newest = await schemas_of(settings.database)
+        if schema != newest:
+            return None
         async with existing_app(db) as app:
             return await forecast_of(app, plan.title, plan.tasks)
     except PlanfoldError:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from planfold.runtime.settings import Settings
     from planfold.runtime.worker import Worker
 
+MOST_PLANS = 100  # that are searched for a route
 LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
 
 
@@ -114,6 +115,8 @@ async def _serve(
     from planfold.cli.session import at_work
     from planfold.cli.terminal import Paper, clean
 
+    for route in [route for route in routes if not await _is_known(app, route)]:
+        _warn(f"no executor and no waiting task has the route {route!r}; see `planfold tools`")
     paper = Paper()
     say = (lambda _: None) if as_json else paper.lines
     drain_s = app.settings.drain_s
@@ -133,6 +136,25 @@ async def _serve(
         if worker.running:
             say([[(_stopping(worker.running, drain_s), "")]])
     say([[("stopped", "")]])
+
+
+async def _is_known(app: App, route: str) -> bool:
+    """Whether an executor has this route, or a task that waits in one of the newest plans."""
+    from planfold.cli.access import ENDED
+    from planfold.planner.tasks import NodeKind, PlanStatus, TaskSpec, ToolCall
+
+    if route in (NodeKind.Processing.value, NodeKind.Clarification.value):
+        return True
+    kind = NodeKind.ToolCall
+    named = TaskSpec(id=1, description=route, kind=kind, tool=ToolCall(route, {}), route=route)
+    if app.executors.for_task(named) is not None:
+        return True
+    open_plans = [status for status in PlanStatus if status.value not in ENDED]
+    for plan in await app.plans(limit=MOST_PLANS, statuses=open_plans):
+        rows = await app.store.queue.queued(plan.aggregate_id)
+        if any(row.route == route for row in rows):
+            return True
+    return False
 
 
 def _stopping(running: int, drain_s: float) -> str:
