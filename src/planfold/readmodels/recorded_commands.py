@@ -226,6 +226,20 @@ _REPORTS: Final[dict[str, Callable[[PlannerState, Task, Envelope], c.ExecutorEve
 # --- commands of people and programs that were too large to be recorded -------------------------
 
 
+def _forking(forked: e.PlanForked, approved_by: str | None) -> c.ForkPlan:
+    return c.ForkPlan(
+        origin=forked.origin,
+        version=forked.version,
+        tasks=forked.tasks,
+        answers=forked.answers,
+        kept=forked.prepared,
+        repeat=forked.repeat,
+        by=forked.by,
+        approved_by=approved_by,
+        checksum=forked.checksum,
+    )
+
+
 def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Command | None:
     """A command of the same effect. ``events`` are all that share its causation id."""
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
@@ -240,17 +254,7 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
         case e.PlanRevised(_, tasks, _, superseded):
             return c.RevisePlan(tasks, approved_by, superseded)
         case e.PlanForked() as forked:
-            return c.ForkPlan(
-                origin=forked.origin,
-                version=forked.version,
-                tasks=forked.tasks,
-                answers=forked.answers,
-                kept=forked.prepared,
-                repeat=forked.repeat,
-                by=forked.by,
-                approved_by=approved_by,
-                checksum=forked.checksum,
-            )
+            return _forking(forked, approved_by)
         case e.CheckpointNamed(name):
             return c.NameCheckpoint(name)
         case e.BudgetAdded(budget, by):
