@@ -15,9 +15,9 @@ from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.planner.budget import Spend
-from planfold.planner.commands import HandleExecutorEvent, TaskCompleted, TaskFailed
+from planfold.planner.commands import HandleExecutorEvent, OutcomeUnknown, TaskCompleted
 from planfold.planner.events import StepRecorded
-from planfold.planner.tasks import PlanStatus
+from planfold.planner.tasks import Effect, PlanStatus
 from planfold.runtime.attempt import Attempt
 from planfold.testing.executors import task_for
 from plans import PLAN_ID, events, finish, processing, submit
@@ -121,7 +121,7 @@ async def test_a_task_of_a_tool_that_outlives_its_attempt_begins_no_step(databas
         raise AssertionError
 
     async with planfold.open_app(database, executors=processing(execute)) as app:
-        await submit(app, planfold.TaskDraft(description="work it out", timeout=0.05))
+        await submit(app, planfold.TaskDraft(description="work", effect=Effect.Safe, timeout=0.05))
         view = await finish(app)
         gate.set()
         faults = await asyncio.gather(*left, return_exceptions=True)
@@ -150,8 +150,8 @@ async def test_a_lost_attempt_begins_no_step(tmp_path: Path) -> None:
         files_dir=tmp_path,
     )
     outcome = await running.perform(Losing(), context)
-    assert isinstance(outcome, TaskFailed)
-    assert outcome.error.startswith("LeaseLost: the attempt has ended")
+    assert isinstance(outcome, OutcomeUnknown)
+    assert outcome.reason.startswith("LeaseLost: the attempt has ended")
     assert ran == []
 
 

@@ -255,7 +255,7 @@ class TaskContext:
 
     def close(self) -> None:
         """End the attempt: no step may begin, and a note that still waits is dropped."""
-        self.journal.close()
+        self.journal.end.reached = True
         if self._note_timer is not None:
             self._note_timer.cancel()
             self._note_timer = None

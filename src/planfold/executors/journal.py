@@ -61,8 +61,8 @@ class Journal:
 
     ``report`` takes executor events to the log, ``steps`` are the recorded values by key, and
     ``begun`` are the paid steps whose end is not recorded. The copies that :meth:`inner` and
-    :meth:`guarded` make share the records, the locks and the end: after :meth:`close`, steps raise
-    LeaseLost before they call anything.
+    :meth:`guarded` make share the records, the locks and the end: once ``end`` is reached, steps
+    raise LeaseLost before they call anything.
     """
 
     def __init__(self, report: Report, steps: dict[str, Any], begun: set[str]) -> None:
@@ -72,14 +72,10 @@ class Journal:
         self._locks: dict[str, asyncio.Lock] = {}
         self._prefix = ""
         self._redactor: Redactor | None = None
-        self._end = _AttemptEnd()
-
-    def close(self) -> None:
-        """The attempt is over or lost: no step may begin any more."""
-        self._end.reached = True
+        self.end = _AttemptEnd()
 
     def _require_open(self) -> None:
-        if self._end.reached:  # a thread or task of the tool may outlive the attempt
+        if self.end.reached:  # a thread or task of the tool may outlive the attempt
             raise LeaseLost("the attempt has ended: it may begin no further step")
 
     def __len__(self) -> int:

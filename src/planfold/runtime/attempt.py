@@ -61,7 +61,7 @@ class Attempt:
         unless the work is done."""
         self.lost = True
         if self._context is not None:
-            self._context.journal.close()
+            self._context.journal.end.reached = True
         self.cancel()
 
     async def perform(self, executor: Executor, context: TaskContext) -> Outcome:

@@ -212,10 +212,11 @@ class PlanDecisions(PlanReader):
         self, plan_id: str, command: Command, *, command_id: str | None = None
     ) -> list[Event]:
         """:meth:`send` for a command whose tasks have passed the compiler."""
-        check_id("plan_id", plan_id)
         begins = isinstance(command, Initialize | ForkPlan)
         if begins:
             await check_new_id("plan_id", plan_id, self.store)
+        else:
+            check_id("plan_id", plan_id)
         if command_id is None:
             command_id, idempotent = f"command-{secrets.token_hex(8)}", False
         else:

@@ -49,8 +49,9 @@ def check_length(field: str, text: str) -> None:
 
 
 async def check_new_id(field: str, text: str, store: EventStore) -> None:
-    """:func:`check_length`, except for a stream that exists: older ones in SQLite may have longer
-    ids."""
+    """:func:`check_id` and :func:`check_length`; but a stream that exists may have a longer id, as
+    older ones in SQLite."""
+    check_id(field, text)
     try:
         check_length(field, text)
     except CommandRejected:
