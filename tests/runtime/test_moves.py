@@ -8,8 +8,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
+
 import planfold
 from planfold import PlanDraft, TaskDraft
+from planfold.runtime import outbox
 
 MOST = 226  # half of the 453 in the first engine
 ROOT = str(Path(planfold.__file__).parent)
@@ -27,8 +30,12 @@ def module(frame: FrameType | None) -> str:
     return frame.f_code.co_filename if frame is not None else ""
 
 
-async def test_a_plan_of_two_tasks_takes_few_moves_between_modules(tmp_path: Path) -> None:
-    """A timer that fires meanwhile, on a busy machine, adds some: the least of a few counts."""
+async def test_a_plan_of_two_tasks_takes_few_moves_between_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine timers fire between the steps and add some: commits wait long enough here,
+    and the least of a few counts is taken."""
+    monkeypatch.setattr(outbox, "GATHER_S", 5.0)
     counted = [await moves_of_a_plan(tmp_path / f"{run}.db") for run in range(4)]
     moves = min(counted, key=Counter.total)
     assert moves.total() <= MOST, moves.most_common(20)
