@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 import planfold
 from planfold.planner.commands import PlannerConfig
 from planfold.planner.tasks import NodeKind, RetryPolicy
@@ -57,8 +59,9 @@ async def test_the_time_goes_to_what_held_the_plan_up(each_database: str) -> Non
 
 
 async def test_a_slot_and_the_delay_of_a_retry_have_their_part(
-    each_database: str, until: Until
+    each_database: str, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("planfold.runtime.reporter.random.random", lambda: 0.9)  # 36 s
     clock, failures = ManualClock(), [1]
 
     @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=40.0))
