@@ -379,6 +379,26 @@ def test_choices() -> None:
     assert (task.default, task.deadline) == ("Green one", 300.0)
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Keep a list of the files? {#keep}",  # as in the quickstart: it begins like an order
+        "Ship the backup tonight?",
+        "Do we ship the backup?",
+        "Deploy the new version?",
+    ],
+)
+def test_items_below_a_question_are_its_choices(question: str) -> None:
+    task = only(f"1. {question}\n   - yes\n   - no")
+    assert (task.kind, task.choices) == (NodeKind.Clarification, ["yes", "no"])
+    assert task.description == question.partition(" {")[0]
+
+
+def test_remarks_below_a_question_are_no_choices() -> None:
+    task = only("1. Start the upgrade tonight?\n   - The disk is full.\n   - It takes an hour.")
+    assert (task.kind, task.choices) == (NodeKind.Clarification, [])
+
+
 # --- attachments ---------------------------------------------------------------------------------
 
 

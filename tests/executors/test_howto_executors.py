@@ -15,10 +15,12 @@ def test_the_pages_code_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     _, settings = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "pyproject.toml").write_text(settings)
-    module = tmp_path / "test_page.py"
-    module.write_text("\n\n".join(blocks))
+    for block in blocks:
+        name = block.partition("\n")[0].removeprefix("# ")
+        assert name.endswith(".py"), "each block begins with the name of its file"
+        (tmp_path / name).write_text(block)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["--rootdir", str(tmp_path), str(module)]
+    command += ["--rootdir", str(tmp_path), str(tmp_path)]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{sum(block.count('async def test_') for block in blocks)} passed" in ended.stdout

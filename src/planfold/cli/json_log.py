@@ -32,10 +32,14 @@ def logs_json() -> bool:
 
 def _begin(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     global _active
-    if not wanted:
-        return
     import logging
     import sys
+
+    if not wanted:  # the command prints these facts itself; Python would print its warnings too
+        plans, nothing = logging.getLogger("planfold.plans"), logging.NullHandler()
+        plans.addHandler(nothing)
+        context.call_on_close(lambda: plans.removeHandler(nothing))
+        return
 
     class JsonLines(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

@@ -130,7 +130,9 @@ class Lists:
             self._note(text, blocks, context)
             return found.then, found.beside, None
         above = _above(blocks, text)
-        if lists and (are_remarks(lists) or any(_belongs(text, above, b) for b in lists)):
+        offers = not more and _ends_as_question(text) and are_choices(lists)
+        belong = not offers and any(_belongs(text, above, block) for block in lists)
+        if lists and (are_remarks(lists) or belong):
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
         reading.done = None if context.guarded else done
@@ -194,6 +196,11 @@ def _belongs(text: Inline, above: Inline, block: ItemList) -> bool:
         or is_glossary(block)
         or leads_examples(last[0].mask if last else "")
     )
+
+
+def _ends_as_question(text: Inline) -> bool:
+    """Whether the items below it are its choices: "Ship the backup tonight?"."""
+    return take_directives(text)[0].mask.rstrip().endswith("?")
 
 
 def _is_task(reading: Reading, text: Inline, lists: list[ItemList], more: Sequence[Block]) -> bool:
