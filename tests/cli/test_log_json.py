@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from command_line import call, called, ended, sh, shown, start, wait_until, write_plan
@@ -47,3 +50,10 @@ def test_a_worker_logs_json() -> None:
     assert code == 0
     assert [line["event"] for line in lines(errors)] == ["TaskStatusUpdated", "PlanningCompleted"]
     assert all(line["time"].endswith("+00:00") for line in lines(errors))
+
+
+def test_without_it_standard_error_has_no_log(tmp_path: Path) -> None:
+    """In a process of its own: pytest gives loggers a handler."""
+    command = [sys.executable, "-m", "planfold", "run", "--yes", "1. Run `false`"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
