@@ -14,7 +14,7 @@ import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.runtime import outbox
 
-MOST = 226  # half of the 453 in the first engine
+MOST = 236  # 453 in the first engine; 218 to 224 alone, some more where OpenTelemetry is imported
 ROOT = str(Path(planfold.__file__).parent)
 
 

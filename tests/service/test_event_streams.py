@@ -218,6 +218,7 @@ def largest_buffer() -> int:
     return max(sizes, default=0)
 
 
+@pytest.mark.soak  # a busy machine is slow to drop it
 @pytest.mark.parametrize("bytes_a_second", [0, 20])
 async def test_a_client_that_hardly_reads_is_dropped_and_the_others_get_theirs(
     database: str, bytes_a_second: int
