@@ -1,4 +1,4 @@
-"""Conditions: what they mean, what they refuse, and that they are bounded whatever is in them."""
+"""Conditions: what they mean, what they refuse, and that they are bounded for any content."""
 
 from __future__ import annotations
 

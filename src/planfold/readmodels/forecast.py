@@ -74,14 +74,15 @@ class PastRuns:
     def forecast(self, title: str, specs: Sequence[TaskSpec]) -> Forecast | None:
         """None where there is no run of a plan with this title, or of the same tools."""
         if title and (plans := self._plans.get(title)):
-            (low, high), (cheap, dear) = _shares(s for s, _ in plans), _shares(c for _, c in plans)
+            low, high = _shares(s for s, _ in plans)
+            cheap, costly = _shares(c for _, c in plans)
             return Forecast(
                 runs=len(plans),
                 by_title=True,
                 seconds_p50=low,
                 seconds_p95=high,
                 cost_p50=cheap,
-                cost_p95=dear,
+                cost_p95=costly,
             )
         return self._by_tools([spec for spec in specs if not spec.done])
 
