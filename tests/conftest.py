@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from testbed.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
 from testbed.replays import check_replays, check_replays_of
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Tests start planfold some thousand times: compiling it takes as long as all that it then does.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MARKERS = (
     "soak: minutes long; left out unless asked for with -m soak",
