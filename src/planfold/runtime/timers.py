@@ -70,7 +70,7 @@ class Timers:
     async def _longest(self, due: Due, now: float) -> float:
         """How many seconds a wait lasts at most from now on."""
         pause = due.at - now
-        if pause > EVERY_S:  # others end soon, whatever the clock did
+        if pause > EVERY_S:  # others end soon in any case
             pause = min(pause, due.at - (await self._since(due, now) or due.since))
         return max(0.0, pause)
 
