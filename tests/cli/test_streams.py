@@ -44,7 +44,8 @@ STREAMS = {
     "full stdout": ">/dev/full",
     "full stderr": "2>/dev/full",
 }
-# `make test` tries those that differ most, and all of them with a command of either kind.
+# `make test` tries those that differ most; all of them with one command that works and one that
+# looks.
 SOME = ["none", "full stdout"]
 ALL = list(STREAMS)
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
