@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from planfold.drafting.files import load_plan
+from planfold.drafting.text.directives import Directives
 from planfold.drafting.text.drafter import parse_text
+from planfold.drafting.text.misspelt import FORMS
 from planfold.errors import InvalidPlan
 
 TOOLS = ["shell", "search"]
@@ -131,6 +135,12 @@ def test_a_call_of_a_tool_that_is_nearly_one_is_a_fault(item: str) -> None:
 @pytest.mark.parametrize("item", ["@ann", "Tell @serach about it", "@search"])
 def test_other_names_behind_an_at_are_none(item: str) -> None:
     assert faults_of(f"1. {item}\n2. Go\n") == []
+
+
+def test_every_directive_has_a_form() -> None:
+    written = {"carry_on": "on_failure"}
+    names = {written.get(f.name, f.name) for f in fields(Directives) if f.name != "wrong"}
+    assert names <= FORMS.keys()
 
 
 def test_the_drafter_of_last_resort_reads_it_as_text() -> None:

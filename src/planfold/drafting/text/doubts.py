@@ -59,7 +59,11 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
     match entry.reading.action:
         case ShellCommand() | ShellScript():
             asked = (task.arguments or {}).get("env", asked)
-            names = [name for name in asked if not name.startswith(ANSWER_PREFIX)]
+            names = [
+                name
+                for name, value in asked.items()
+                if not name.startswith(ANSWER_PREFIX) and value != f"${name}"
+            ]
         case HttpRequest(url, _):
             names = mentioned_in(url)
         case None:
