@@ -111,6 +111,7 @@ def test_a_reference_that_is_nearly_a_label_is_a_fault(item: str) -> None:
     "item",
     [
         *["Run `chekc=1; echo $chekc`", "Run `echo $HOME`", "Run `echo $other`", "Pay $5"],
+        "Put this into it:\n\n  ```php\n  $chekc = 1;\n  ```\n",
         *["Run `echo '$chekc'`", "Read `$chekc`", "Tell $check.stdout to Bob", "Tell $Bob"],
     ],
 )

@@ -102,9 +102,7 @@ def take_trailing(text: str) -> tuple[str, Directives]:
 
 def _with_misspelt(said: Directives, mask: str) -> Directives:
     apart = (
-        m
-        for m in _BRACES.finditer(mask)
-        if mask[m.start() - 1 : m.start()].strip() in ("", "}", ")")
+        m for m in _BRACES.finditer(mask) if mask[m.start() - 1 : m.start()].strip() in ("", "}")
     )
     found = [misspelt(m["options"], lambda text: _options(text) is not None) for m in apart]
     wrong = tuple(one for one in found[:_MOST] if one is not None)

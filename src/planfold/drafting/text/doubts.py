@@ -67,7 +67,7 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
         case HttpRequest(url, _):
             names = mentioned_in(url)
         case None:
-            names = mentioned_in(entry.reading.description)
+            names = mentioned_in(entry.reading.description.partition("\n")[0])  # blocks are below
         case _:
             names = []  # the compiler checks them
     for name in dict.fromkeys(names):
