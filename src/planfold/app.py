@@ -189,7 +189,7 @@ class App(PlanForking):
         """Read a plan from text; ``source`` (a file name) determines its language.
 
         Raises:
-            InvalidPlan: JSON or YAML that is no plan, or a text with something misspelt.
+            InvalidPlan: JSON or YAML that is not a plan, or a text in which a name is misspelt.
         """
         from planfold.drafting.files import load_plan
 
