@@ -12,6 +12,7 @@ from planfold.drafting.draft import Fault, PlanDraft
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
+from planfold.readmodels.forecast import Forecast
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
@@ -222,6 +223,66 @@ class BudgetRaise(Strict, frozen=True):
     budget: Budget
 
 
+class CheckpointName(Strict, frozen=True):
+    """Give the plan's present version this name."""
+
+    name: Name
+
+
+class ForkSource(Strict, frozen=True):
+    """How to continue a plan from one of its versions on: from the version ``at`` (a number, or a
+    task: the version before it began) or from a ``checkpoint``; by default from the latest.
+
+    ``changes`` maps TASK.FIELD to a value, ``answers`` maps tasks to answers, also to questions to
+    come; with ``keep_answers`` later questions get the answers that they got. Tasks in ``repeat``
+    may happen again although their effect is ``once``.
+    """
+
+    at: Annotated[int, Meta(ge=1, le=2**62)] | TaskName | None = None
+    checkpoint: Name | None = None
+    changes: dict[TaskName, Any] = {}
+    answers: dict[TaskName, ShortText] = {}
+    keep_answers: bool = False
+    repeat: tuple[TaskName, ...] = ()
+
+
+class ForkRequest(ForkSource, frozen=True):
+    """A plan to begin that continues another one. With changes it waits for approval unless
+    ``approve``; that, answers, ``keep_answers`` and ``repeat`` need the scope ``approve``."""
+
+    plan_id: PlanId | None = None
+    approve: bool = False
+
+
+class WhatIf(Strict, frozen=True):
+    """Other limits than the plan had, and ``answers``: after how many seconds, by task."""
+
+    max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    route_limits: dict[Name, int] = {}
+    answers: dict[TaskName, float] = {}
+
+
+class ForecastAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a plan may take, by earlier runs; null: there was none like it."""
+
+    forecast: Forecast | None
+
+
+class DiffQuery(Strict, frozen=True):
+    """The ``other`` plan, or the same one, and versions of both; by default the present ones."""
+
+    other: Annotated[str, Meta(min_length=1, max_length=512)]
+    at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    other_at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+
+
+class TraceQuery(Strict, frozen=True):
+    """The ``form`` of a trace; with ``content`` also titles, arguments, results and answers."""
+
+    form: Literal["otlp", "chrome"] = "otlp"
+    content: bool = False
+
+
 class OpenQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """A question with its plan. ``task`` is the label, or the id as text."""
 
@@ -246,9 +307,15 @@ class PageQuery(Strict, frozen=True):
     limit: PageSize = 50
 
 
+class StatisticsQuery(Strict, frozen=True):
+    """Figures for each of these instead of one for all."""
+
+    by: Literal["kind", "tool", "route", "title"] | None = None
+
+
 class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of all plans, as ``planfold stats --json`` prints them. ``position`` is how far the
-    log was counted."""
+    """Figures of all plans, as ``planfold stats --json`` prints them, or by what was asked for.
+    ``position`` is how far the log was counted."""
 
     figures: dict[str, Any]
     unreadable: list[str]
