@@ -177,3 +177,5 @@ async def test_the_service_on_this_machine_is_found(
     write_runtime_file(path, runtime)
     async with planfold.Client() as client:
         assert (await client.me()).name == "read"
+    with pytest.raises(ConfigurationError, match="give a token for https://other"):
+        Client("https://other.example.org")
