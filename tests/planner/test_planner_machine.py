@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import repeat
 from typing import Any
 
 from hypothesis import settings
@@ -25,6 +26,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import Schedule, met
 from planfold.planner.planner import Planner
+from planfold.planner.stored import StoredPlan
 from planfold.planner.tasks import (
     Effect,
     NodeKind,
@@ -414,6 +416,24 @@ class PlannerMachine(RuleBasedStateMachine):
         return self.sensible(rng)
 
     # --- what holds --------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """A stored plan that is advanced from the middle of the history on says the same."""
+        cut = len(self.history) // 2
+        stored = StoredPlan.restore(Planner.fold(self.history[:cut]).snapshot()) if cut else None
+        if stored is None:
+            return
+        stored.take_in(self.history[cut:], repeat(0.0))
+        found, expected = stored.state.schedule, self.planner.state.schedule
+        assert +found.counts == +expected.counts
+        assert +found.running == +expected.running
+        for status in TaskStatus:
+            having = [sorted(t.id for t in s.having([status])) for s in (found, expected)]
+            assert having[0] == having[1]
+        for task_id in self.planner.state.tasks:
+            assert found.unmet(task_id) == expected.unmet(task_id)
+        assert facts_of(found) == facts_of(expected)
+        assert stored.state == self.planner.state
 
     @invariant()
     def the_history_folds_to_the_same(self) -> None:

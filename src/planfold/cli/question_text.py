@@ -13,6 +13,7 @@ from planfold.cli.terminal import (
     clean,
     clean_lines,
     clock,
+    counted,
     date_and_time,
     fit,
     wrapped,
@@ -61,10 +62,13 @@ def is_work(fold: PlanFold, question: Question) -> bool:
     return kind is not NodeKind.Clarification and not decides
 
 
-def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
-    """Open questions, each with the command that answers it."""
+def waiting_lines(
+    fold: PlanFold, db: str | None, width: int, *, most: int | None = None
+) -> list[Line]:
+    """Open questions, at most so many (None: all), each with the command that answers it."""
     lines: list[Line] = []
-    for question in fold.state.questions.values():
+    questions = list(fold.state.questions.values())
+    for question in questions[:most]:
         lines += [[], *question_lines(fold, question, width)]
         text = example_answer(question.choices)
         words = command_line(db, "answer", fold.plan_id, question.task_id)
@@ -81,6 +85,8 @@ def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
             lines.append([(f"  {words} {text}", "busy")])
             continue
         lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
+    if most is not None and (left := len(questions) - most) > 0:
+        lines += [[], [(f"... and {counted(left, 'more question')}", "dim")]]
     return lines
 
 

@@ -66,6 +66,9 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         lines.append([("Nothing holds it up.", "")])
     if found.history:
         lines += [[], [("So far", "bold")], *_history_lines(found.history, found.at)]
+    elif found.task_id is not None:
+        words = command_line(db, "why", found.plan_id, found.task_id, "--history")
+        lines += [[], [("Its log is long. What it waited for so far: ", "dim"), (words, "busy")]]
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -37,6 +37,15 @@ from planfold.readmodels.reasons import waits_for
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
     from planfold.planner.tasks import TaskSpec
+
+SHOWN: Final = 200  # tasks that ``show`` prints of a larger plan
+QUESTIONS: Final = 20  # that it prints then
+_TELLING: Final = (
+    (TaskStatus.Failed, TaskStatus.NeedsClarification, TaskStatus.Running),
+    (TaskStatus.Cancelled, TaskStatus.Planned),
+    (TaskStatus.Skipped,),
+    (TaskStatus.Completed,),
+)
 
 # --- tasks ------------------------------------------------------------------------------------
 
@@ -133,9 +142,10 @@ def _info(
 
 
 def plan_lines(
-    situation: Situation, width: int, *, most: int | None = None, details: bool = True
+    situation: Situation, width: int, *, most: int | None = None, details: bool = True, more: str = ""
 ) -> list[Line]:
-    """Title, status and tasks. With ``most``, tasks that completed are left out first."""
+    """Title, status and tasks. With ``most``, tasks that completed are left out first; ``more`` is
+    the command that prints them."""
     fold = situation.fold
     lines: list[Line] = []
     if fold.state.title:
@@ -146,8 +156,7 @@ def plan_lines(
     lines += lineage_lines(fold)
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
-    tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
-    shown = tasks if most is None else _most_telling(tasks, most)
+    shown = _most_telling(fold, most)
     now, pad = situation.then or time.time(), id_width(fold)
     for task in shown:
         lines.append(
@@ -155,8 +164,9 @@ def plan_lines(
         )
         if details:
             lines += _details(task, width)
-    if len(shown) < len(tasks):
-        lines.append([(f"... and {len(tasks) - len(shown):,} more tasks", "dim")])
+    if left := len(fold.state.tasks) - len(shown):
+        how = f"; {more} prints them" if more else ""
+        lines.append([(f"... and {left:,} more tasks{how}", "dim")])
     summary = fold.summary
     if summary is not None and (summary.skipped or summary.cancelled or summary.unknown):
         lines += [[(part, "")] for part in wrapped(summary_words(summary), width)]
@@ -176,14 +186,15 @@ def counted_specs(fold: PlanFold) -> list[TaskSpec]:
     return [task.spec for task in fold.state.tasks.values() if not task.superseded]
 
 
-def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
-    """In the same order, those that failed or have not ended before those that completed."""
-    if len(tasks) <= most:
-        return list(tasks)
-    rank = {TaskStatus.Failed: 0, TaskStatus.NeedsClarification: 0, TaskStatus.Running: 0}
-    rank |= {TaskStatus.Cancelled: 1, TaskStatus.Planned: 1, TaskStatus.Skipped: 2}
-    chosen = sorted(range(len(tasks)), key=lambda i: rank.get(tasks[i].status, 3))[:most]
-    return [tasks[i] for i in sorted(chosen)]
+def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
+    """In reading order, those that failed or have not ended before those that completed."""
+    state, chosen = fold.state, list[Task]()
+    if most is None or len(state.tasks) <= most:
+        return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
+    for statuses in _TELLING:
+        chosen += state.schedule.having(statuses, most - len(chosen))
+    by_id = {task.id: task for task in chosen}
+    return [by_id[spec.id] for spec in reading_order(by_id[i].spec for i in sorted(by_id))]
 
 
 def _details(task: Task, width: int) -> list[Line]:
@@ -260,8 +271,8 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         else:
             steps.append((resume, "runs it here; no worker does now"))
     elif status is PlanStatus.Failed:
-        tasks = (t for t in fold.state.tasks.values() if not t.superseded)
-        failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
+        tasks = fold.state.schedule.having([TaskStatus.Failed])
+        failed = [t.id for t in tasks if not t.superseded]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
         steps.append((words, "retries the task"))
         words = command_line(db, "revise", fold.plan_id, "PLAN")
@@ -295,16 +306,21 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     return [[], [("What would run", "bold")], *preview_lines(counted_specs(fold), width, most=None)]
 
 
-def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
-    """What ``show`` prints. Of the past there is nothing to do next."""
-    lines = plan_lines(situation, width)
+def whole_report(
+    situation: Situation, db: str | None, width: int, *, everything: bool = False
+) -> list[Line]:
+    """What ``show`` prints; ``everything``: also of a plan with many tasks. Of the past there is
+    nothing to do next."""
+    fold = situation.fold
+    few, asked = (None, None) if everything else (SHOWN, QUESTIONS)
+    more = command_line(db, "show", fold.plan_id, "--all")
+    lines = plan_lines(situation, width, most=few, more=more)
     if situation.then is not None:
-        fold = situation.fold
         when = f"as it was at version {fold.state.version}, {date_and_time(situation.then)}"
-        for question in fold.state.questions.values():
+        for question in [*fold.state.questions.values()][:asked]:
             lines += [[], *question_lines(fold, question, width)]
         return [[(when, "dim")], *lines]
-    lines += waiting_lines(situation.fold, db, width)
+    lines += waiting_lines(situation.fold, db, width, most=asked)
     lines += revision_lines(situation.fold, width)
     lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)

@@ -52,6 +52,7 @@ from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
+_Snapshot = tuple[int, PlannerState, msgspec.Raw]
 FOLD_VERSION = 4  # raise it when folding the same events gives another state
 
 
@@ -119,14 +120,18 @@ class Planner(PlanMemory):
         return None
 
     def snapshot(self) -> bytes:
-        """See :meth:`Handler.snapshot`."""
-        return msgspec.json.encode((FOLD_VERSION, self.state))
+        """See :meth:`Handler.snapshot`. The ids by status are for ``stored.py``."""
+        by_status: dict[TaskStatus, list[int]] = {}
+        for task in self.state.tasks.values():
+            if task.status is not TaskStatus.Completed:
+                by_status.setdefault(task.status, []).append(task.id)
+        return msgspec.json.encode((FOLD_VERSION, self.state, by_status))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         """See :meth:`Handler.restore`."""
         try:
-            version, state = msgspec.json.decode(snapshot, type=tuple[int, PlannerState])
+            version, state, _ = msgspec.json.decode(snapshot, type=_Snapshot)
         except msgspec.DecodeError:
             return None
         return cls(state) if version == FOLD_VERSION else None

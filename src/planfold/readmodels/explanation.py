@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec.structs import replace
 
@@ -12,6 +14,8 @@ from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import Reason, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, queue_reasons
+
+_NOT_COMPLETED: Final = tuple(s for s in TaskStatus if s is not TaskStatus.Completed)
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ def explain(
     only in a timeline."""
     state = timeline.state
     if task_id is None:
-        tasks = [task for task in state.tasks.values() if not task.superseded]
+        tasks = [task for task in state.schedule.having(_NOT_COMPLETED) if not task.superseded]
         tasks = [task for task in tasks if not _waits_for_parents(state, task)]
         found = merged([r for task in tasks for r in _all_reasons(timeline, look, task, now)])
         task = None

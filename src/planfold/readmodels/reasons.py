@@ -187,7 +187,7 @@ def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
         return reason
     task = state.tasks[reason.tasks[0]]
     route = task.spec.queue_route if reason.kind is ReasonKind.RouteLimit else None
-    running = (t for t in state.tasks.values() if t.status is TaskStatus.Running)
+    running = state.schedule.having([TaskStatus.Running])
     holders = tuple(t.id for t in running if route in (None, t.spec.queue_route))
     ahead = ahead_of(state, task, now, route=route) if len(reason.tasks) == 1 else None
     return msgspec.structs.replace(reason, by=holders, ahead=ahead)
