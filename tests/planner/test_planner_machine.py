@@ -26,6 +26,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import Schedule, met
 from planfold.planner.planner import Planner
+from planfold.planner.repeats import may_have_happened
 from planfold.planner.stored import StoredPlan
 from planfold.planner.tasks import (
     Effect,
@@ -315,9 +316,14 @@ class PlannerMachine(RuleBasedStateMachine):
         task = data.draw(st.sampled_from(self.answered()))
         runs = {i: t.run for i, t in self.planner.state.tasks.items()}
         below = set(self.planner.state.schedule.descendants([task.id]))
-        self.send(c.ChangeAnswer(task.id, text))
+        repeat = data.draw(st.sampled_from([(), tuple(self.planner.state.tasks)]))
+        state = self.planner.state
+        once = {i for i in below if state.tasks[i].spec.effect is Effect.Once}
+        once = {i for i in once if may_have_happened(state, state.tasks[i])}
+        self.send(c.ChangeAnswer(task.id, text, repeat=repeat))
         rose = {i for i, t in self.planner.state.tasks.items() if t.run > runs[i]}
         assert rose <= below
+        assert rose & once <= set(repeat)
 
     @precondition(lambda self: len(self.history) > 4 and self.some(*UNFINISHED))
     @rule(data=st.data(), subtree=st.booleans())
@@ -408,7 +414,8 @@ class PlannerMachine(RuleBasedStateMachine):
             case S.Failed | S.Cancelled | S.Skipped if rng.random() < 0.7:
                 return c.RetryTask(task.id)
             case S.Completed if task.kind is NodeKind.Clarification and rng.random() < 0.15:
-                return c.ChangeAnswer(task.id, rng.choice("ab"))
+                repeat = tuple(self.planner.state.tasks)
+                return c.ChangeAnswer(task.id, rng.choice("ab"), repeat=repeat)
         if rng.random() < 0.03:
             return c.CancelPlan()
         if task.status in UNFINISHED and rng.random() < 0.2:

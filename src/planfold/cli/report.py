@@ -142,7 +142,12 @@ def _info(
 
 
 def plan_lines(
-    situation: Situation, width: int, *, most: int | None = None, details: bool = True, more: str = ""
+    situation: Situation,
+    width: int,
+    *,
+    most: int | None = None,
+    details: bool = True,
+    more: str = "",
 ) -> list[Line]:
     """Title, status and tasks. With ``most``, tasks that completed are left out first; ``more`` is
     the command that prints them."""

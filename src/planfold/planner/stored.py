@@ -41,7 +41,10 @@ class StoredTasks(dict[int, Task]):
 
     def get(self, task_id: int, default: Any = None) -> Any:
         """As of a dict."""
-        return self[task_id] if task_id in self else default
+        try:
+            return self[task_id]
+        except KeyError:
+            return default
 
     def pop(self, task_id: int, *default: Any) -> Any:
         """As of a dict."""

@@ -7,6 +7,7 @@ is one list of methods. It needs the extra ``client``.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -166,10 +167,17 @@ class Client:
         return self._write("answer", plan_id, body, version)
 
     def change_answer(
-        self, plan_id: str, task: str | int, text: str, *, version: int | None = None
+        self,
+        plan_id: str,
+        task: str | int,
+        text: str,
+        *,
+        repeat: Iterable[str | int] = (),
+        version: int | None = None,
     ) -> Operation[m.Receipt]:
-        """Change an answer: what depends on it runs again."""
-        body = m.AnswerChanged(task=str(task), answer=text)
+        """Change an answer: see :meth:`App.change_answer`."""
+        names = tuple(map(str, repeat))
+        body = m.AnswerChanged(task=str(task), answer=text, repeat=names)
         return self._write("change_answer", plan_id, body, version)
 
     def cancel(

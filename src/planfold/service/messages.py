@@ -181,10 +181,12 @@ class AnswerGiven(Strict, frozen=True):
 
 
 class AnswerChanged(Strict, frozen=True):
-    """Give another answer to a question that was answered: what depends on it runs again."""
+    """Give another answer to a question that was answered: what depends on it runs again. Tasks of
+    effect ``once`` that have run must be in ``repeat``."""
 
     task: TaskName
     answer: ShortText
+    repeat: tuple[TaskName, ...] = ()
 
 
 class CancelRequest(Strict, frozen=True):

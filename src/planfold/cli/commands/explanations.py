@@ -27,8 +27,8 @@ def why_command(
     """Say why a plan or a task does not run, failed or was skipped, and what helps.
 
     Each reason has the time since when it holds. Of a task, what it waited for so far is printed,
-    too; where the log has more than 5,000 events, only with --history. Without an ID: the latest plan that has not ended, else the latest. So a task of that one
-    needs no ID.
+    too; where the log has more than 5,000 events, only with --history. Without an ID: the latest
+    plan that has not ended, else the latest. So a task of that one needs no ID.
 
     \b
     planfold why
