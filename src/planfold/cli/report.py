@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from planfold.cli.access import command_line
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
+from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.situation import NO_TASKS, Situation
@@ -27,8 +28,9 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
+from planfold.planner.references import rename_references
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-from planfold.readmodels.labels import guard_of
+from planfold.readmodels.labels import guard_of, labelled, labels_of, name_of, with_labels
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import plan_view
@@ -168,7 +170,7 @@ def plan_lines(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
         )
         if details:
-            lines += _details(task, width)
+            lines += _details(fold, task, width)
     if left := len(fold.state.tasks) - len(shown):
         how = f"; {more} prints them" if more else ""
         lines.append([(f"... and {left:,} more tasks{how}", "dim")])
@@ -202,7 +204,7 @@ def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
     return [by_id[spec.id] for spec in reading_order(by_id[i].spec for i in sorted(by_id))]
 
 
-def _details(task: Task, width: int) -> list[Line]:
+def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
     """The outcome of a task, below it: its error, or a shortened result."""
     indent = "    "
     if task.error and task.status in (TaskStatus.Failed, TaskStatus.Cancelled):
@@ -214,9 +216,25 @@ def _details(task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    guard = guard_of(task.spec)
-    said = task.error if task.skip_reason == "condition" else guard and f"runs {guard}"
+    guard, said = _guard(fold, task), _not_needed(fold, task)
+    said = said or (guard and f"runs {guard}")
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
+
+
+def _guard(fold: PlanFold, task: Task) -> str:
+    return guard_of(with_labels(task.spec, _parent_labels(fold, task)))
+
+
+def _not_needed(fold: PlanFold, task: Task) -> str:
+    """Why a task was skipped by its condition; else empty."""
+    if task.skip_reason != "condition":
+        return ""
+    names = {str(task_id): label for task_id, label in _parent_labels(fold, task).items()}
+    return rename_references(task.error or "", names)
+
+
+def _parent_labels(fold: PlanFold, task: Task) -> dict[int, str]:
+    return labels_of(fold.state.tasks[i].spec for i in task.depends_on if i in fold.state.tasks)
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -228,10 +246,10 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
-    if guard := guard_of(task.spec):
+    if guard := _guard(fold, task):
         lines.append([(f"runs {guard}", "dim")])
-    if task.error and task.skip_reason == "condition":
-        lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(task.error))]
+    if said := _not_needed(fold, task):
+        lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
     if task.result is not None:
@@ -256,34 +274,7 @@ def _result_lines(result: Any) -> list[str]:
     return lines
 
 
-# --- what to do next --------------------------------------------------------------------------
-
-
-def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
-    """What a person can do now, as commands to copy; ``more``: options of ``resume``."""
-    fold, status = situation.fold, situation.fold.state.status
-    resume = command_line(db, "resume", fold.plan_id, *more)
-    steps: list[tuple[str, str]] = []
-    if status is PlanStatus.AwaitingApproval:
-        steps.append((command_line(db, "approve", fold.plan_id), "approves it"))
-        steps.append((resume, "then runs it"))
-        steps.append((command_line(db, "reject", fold.plan_id), "or refuses it"))
-    elif status is PlanStatus.AwaitingAnswer:
-        steps.append((resume, "continues after the answer"))
-    elif status in (PlanStatus.Running, PlanStatus.Cancelling):
-        if situation.attended:
-            steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
-        else:
-            steps.append((resume, "runs it here; no worker does now"))
-    elif status is PlanStatus.Failed:
-        tasks = fold.state.schedule.having([TaskStatus.Failed])
-        failed = [t.id for t in tasks if not t.superseded]
-        words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
-        steps.append((words, "retries the task"))
-        words = command_line(db, "revise", fold.plan_id, "PLAN")
-        steps.append((words, "or replaces the task"))
-    pad = max((len(words) for words, _ in steps), default=0)
-    return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
+# --- what is to be approved ---------------------------------------------------------------------
 
 
 def revision_lines(fold: PlanFold, width: int) -> list[Line]:
@@ -308,7 +299,23 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     """Every line of what an approval would let run, where one is waited for."""
     if fold.state.status is not PlanStatus.AwaitingApproval:
         return []
-    return [[], [("What would run", "bold")], *preview_lines(counted_specs(fold), width, most=None)]
+    return [[], [("What would run", "bold")], *runs_lines(fold, width)]
+
+
+def runs_lines(fold: PlanFold, width: int) -> list[Line]:
+    """What an approval would let run: not what has completed, whose results are reused."""
+    tasks = fold.state.tasks
+    specs = labelled(counted_specs(fold))
+    done = [s for s in specs if tasks[s.id].status is TaskStatus.Completed]
+    left = [s for s in specs if tasks[s.id].status is not TaskStatus.Completed]
+    again = [s for s in left if tasks[s.id].status is TaskStatus.Planned and tasks[s.id].attempt]
+    lines = preview_lines(left, width, most=None)
+    for what, which in (("Runs again", again), ("Already done, and reused", done)):
+        if which:
+            more = f", and {len(which) - SHOWN:,} more" if len(which) > SHOWN else ""
+            text = f"{what}: {', '.join(name_of(spec) for spec in which[:SHOWN])}{more}"
+            lines += [[(part, "dim")] for part in wrapped(text, width)]
+    return lines
 
 
 def whole_report(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from planfold.readmodels.graph_picture import graph_elements, status_words
-from planfold.readmodels.labels import clean, counted, duration, fit, name_of
+from planfold.readmodels.labels import clean, counted, duration, fit, labelled, name_of
 from planfold.readmodels.layout import Layout
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.picture_style import STYLE, escaped, words
@@ -29,7 +29,7 @@ class Picture:
         state = timeline.state
         self._timeline, self._now = timeline, now
         self._title = state.title or timeline.fold.plan_id
-        self._layout = Layout([task.spec for task in state.tasks.values()])
+        self._layout = Layout(labelled(task.spec for task in state.tasks.values()))
         self._ledger = ledger_of(timeline, now)
         self._width = max(self._layout.width, _LEAST_W)
         self._times = TimelinePicture(timeline, self._layout, self._ledger, self._width)

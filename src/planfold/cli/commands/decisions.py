@@ -129,7 +129,8 @@ async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> 
 
 async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """Print the plan after a decision, and what can be done next."""
-    from planfold.cli.report import header_line, next_lines, show_json
+    from planfold.cli.next_steps import next_lines
+    from planfold.cli.report import header_line, show_json
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Line, Paper, clean, print_json
 
