@@ -32,7 +32,7 @@ def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"nonsense", b"[]", b"[2]", b"{}", b'[4,{"tasks":7},{}]', b"[4,{}]"),
+        *(b"", b"nonsense", b"[]", b"[2]", b"{}", b'[5,{"tasks":7},{}]', b"[5,{}]"),
         *(b"[1,{},{}]", b"\xff\xfe"),
     ],
 )
