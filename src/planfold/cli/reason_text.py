@@ -22,13 +22,12 @@ from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from planfold.planner.state import PlannerState
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.reasons import Reason
-    from planfold.readmodels.timeline import PhaseSpan
 
 _STYLES = {
     ReasonKind.Failed: "bad",
@@ -68,7 +67,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     if not found.reasons:
         lines.append([("Nothing holds it up.", "")])
     if found.history:
-        lines += [[], [("So far", "bold")], *_history_lines(found.history, found.at)]
+        lines += [[], [("So far", "bold")], *_history_lines(found)]
     elif found.task_id is not None:
         name = found.labels.get(found.task_id, str(found.task_id))
         words = command_line(db, "why", found.plan_id, name, "--history")
@@ -122,15 +121,15 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
         yield f"{worker.owner} {worker.constraint or 'may take it'}"
 
 
-def _history_lines(history: Sequence[PhaseSpan], now: float) -> Iterator[Line]:
-    for span in history:
+def _history_lines(found: Explanation) -> Iterator[Line]:
+    for span in found.history:
         words = phase_words(span.phase)
         if span.by is not None:
-            words += f"; task {span.by} was the last"
+            words += f"; {named([span.by], found.labels)} was the last"
         if span.attempt > 1:
             words += f" (attempt {span.attempt})"
         lasts = "" if span.end is not None else ", and lasts"
-        took = duration(span.seconds(now))
+        took = duration(span.seconds(found.at))
         yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
 
 

@@ -37,7 +37,7 @@ class StoredTasks(dict[int, Task]):
         self.values()
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def get(self, task_id: int, default: Any = None) -> Any:
         """As of a dict."""
@@ -52,13 +52,13 @@ class StoredTasks(dict[int, Task]):
             self[task_id]
         return super().pop(task_id, *default)
 
-    def values(self) -> ValuesView[Task]:
+    def values(self) -> ValuesView[Task]:  # type: ignore[override]
         """As of a dict: decodes every task."""
         for task_id in self:
             self[task_id]
         return super().values()
 
-    def items(self) -> ItemsView[int, Task]:
+    def items(self) -> ItemsView[int, Task]:  # type: ignore[override]
         """As of a dict: decodes every task."""
         self.values()
         return super().items()

@@ -87,6 +87,10 @@ def explain(
         found += merged([r for t in above for r in _all_reasons(timeline, look, t, now)])
     reasons = tuple(with_holders(state, reason, now) for reason in found)
     named = {i for r in reasons for i in (*r.tasks[:SHOWN], *r.by[:SHOWN])}
+    history: tuple[PhaseSpan, ...] = ()
+    if task is not None:
+        history = _history(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
+        named |= {task.id, *(span.by for span in history if span.by is not None)}
     return Explanation(
         plan_id=timeline.fold.plan_id,
         status=state.status,
@@ -94,10 +98,8 @@ def explain(
         task_id=task_id,
         task_status=task.status if task else None,
         reasons=reasons,
-        history=_history(timeline, look, task, now)
-        if task and isinstance(timeline, Timeline)
-        else (),
-        labels=labels_of(state.tasks[i].spec for i in sorted({*named, *([task_id] * bool(task))})),
+        history=history,
+        labels=labels_of(state.tasks[i].spec for i in sorted(named) if i in state.tasks),
     )
 
 
