@@ -81,7 +81,7 @@ def test_another_answer_than_the_choices_is_rejected(text: str) -> None:
 def test_the_same_answer_again_changes_nothing_and_another_one_is_rejected() -> None:
     plan = running(ask(1)).when(answer(1, "yes"))
     plan.when(answer(1, "yes")).then_nothing()
-    plan.when(answer(1, "no")).then_rejected("it is completed; use ChangeAnswer")
+    plan.when(answer(1, "no")).then_rejected("it is completed; change the answer")
 
 
 def test_an_answer_to_what_nobody_asked_is_rejected() -> None:
@@ -106,7 +106,7 @@ def test_the_default_holds_after_the_deadline() -> None:
     plan.when(Continue(59.9)).then_nothing()
     plan.when(Continue(60.0)).then(ClarificationReceived(1, "later", "deadline"))
     assert plan.handler.outlook().due_at is None
-    plan.follow_up(60.0).when(answer(1, "now")).then_rejected("use ChangeAnswer")
+    plan.follow_up(60.0).when(answer(1, "now")).then_rejected("change the answer instead")
 
 
 def test_an_answer_before_the_deadline_counts() -> None:

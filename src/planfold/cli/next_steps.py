@@ -57,7 +57,7 @@ def failure_steps(db: str | None, plan_id: str, task: str) -> list[Step]:
         Step(command_line(db, "revise", plan_id, "PLAN"), "or replaces the task"),
         Step(
             command_line(db, "fork", plan_id, "--set", f"{task}.FIELD=VALUE"),
-            "or goes on with another argument, as another plan",
+            "or forks the plan with another argument",
         ),
     ]
 
@@ -115,7 +115,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             steps = failure_steps(db, plan_id, name)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
-            steps = [Step(fork, "goes on from before a task, as another plan")]
+            steps = [Step(fork, "forks the plan before a task")]
     return step_lines(steps)
 
 

@@ -45,7 +45,7 @@ def receive_answer(
         if _was_given(task, report):
             return
         changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
-        remedy = "; use ChangeAnswer to change it" if changeable else ""
+        remedy = "; change the answer instead" if changeable else ""
         raise CommandRejected(
             f"task {task.id} has no open question; it {in_words(task.status)}{remedy}"
         )

@@ -208,7 +208,9 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
             command.title, command.goal, command.tasks, revision_hash, command.config
         )
     elif revision_hash not in (state.initial_hash, state.revision_hash):
-        raise CommandRejected("this plan was initialized with other tasks; use RevisePlan")
+        raise CommandRejected(
+            "this plan began with other tasks; revise it, or give the new plan another id"
+        )
     elif revision_hash != state.revision_hash or not _awaits_approval(state):
         return
     if command.approved_by is not None:

@@ -25,7 +25,7 @@ def may_have_happened(state: PlannerState, task: Task) -> bool:
 
 def refuse_repeats(tasks: Sequence[Task], by: str) -> None:
     """Raises CommandRejected where there are any: tasks of effect ``once`` that run again because
-    of what ``by`` names, and that nobody allowed to."""
+    of what ``by`` names, without a person's consent."""
     if not tasks:
         return
     names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in tasks[:SHOWN]]

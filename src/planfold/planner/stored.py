@@ -124,14 +124,14 @@ class StoredPlan(Planner):
     """A planner to look at: restored from a snapshot, it decodes what is looked at."""
 
     def outlook(self, events: Sequence[Event] = (), now: float = 0.0) -> Outlook[Command]:
-        """Nothing: whoever looks at a plan does not continue it."""
+        """Nothing: a reader does not continue a plan."""
         return Outlook()
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         """See :meth:`Handler.restore`."""
         try:
-            version, stored, by_status = msgspec.json.decode(snapshot, type=_Snapshot)
+            version, stored, by_status = msgspec.json.decode(snapshot, type=_Stored)
         except msgspec.DecodeError:
             return None
         if version != FOLD_VERSION:
@@ -146,4 +146,4 @@ class _StoredState(PlannerState):
     tasks: dict[int, msgspec.Raw] = {}  # type: ignore[assignment]
 
 
-_Snapshot = tuple[int, _StoredState, dict[TaskStatus, list[int]]]
+_Stored = tuple[int, _StoredState, dict[TaskStatus, list[int]]]
