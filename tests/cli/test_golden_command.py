@@ -98,15 +98,15 @@ def test_two_redactions_differ(plan: str) -> None:
 
 def test_a_redacted_plan_may_have_conditions() -> None:
     made = write_plan(
-        sh("disk", "echo 42"),
-        sh("clean", "true", "disk", when="int($disk.stdout) > 80"),
-        sh("keep", "true", "disk", when="$disk.stdout == '42'"),
+        sh("disk", "echo 4711"),
+        sh("clean", "true", "disk", when="int($disk.stdout) > 8000"),
+        sh("keep", "true", "disk", when="$disk.stdout == '4711'"),
         sh("after", "true", "clean"),
         sh("last", "true", "clean", run_if="ended"),
     )
     called("run", "--yes", "--id", "branches", made)
     called("golden", "branches", "--to", "redacted.jsonl", "--redact")
-    assert "42" not in Path("redacted.jsonl").read_text()
+    assert "4711" not in Path("redacted.jsonl").read_text()
     replay = check_golden("redacted.jsonl")
     assert (replay.checked, replay.difference) == (replay.decisions, None)
     state = Planner.fold([e.event for e in read_golden("redacted.jsonl")]).state

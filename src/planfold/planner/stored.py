@@ -131,7 +131,7 @@ class StoredPlan(Planner):
     def restore(cls, snapshot: bytes) -> Self | None:
         """See :meth:`Handler.restore`."""
         try:
-            version, stored, by_status = msgspec.json.decode(snapshot, type=_Stored)
+            version, stored, by_status = msgspec.json.decode(snapshot, type=_StoredSnapshot)
         except msgspec.DecodeError:
             return None
         if version != FOLD_VERSION:
@@ -146,4 +146,4 @@ class _StoredState(PlannerState):
     tasks: dict[int, msgspec.Raw] = {}  # type: ignore[assignment]
 
 
-_Stored = tuple[int, _StoredState, dict[TaskStatus, list[int]]]
+_StoredSnapshot = tuple[int, _StoredState, dict[TaskStatus, list[int]]]

@@ -30,7 +30,7 @@ class PlanFold:
         self.approved: tuple[TaskSpec, ...] = ()
         self._planner = Planner(base)
         if base is not None and base.approved and not isinstance(base.tasks, StoredTasks):
-            self.approved = self._counted()  # of stored tasks it would be decoded in vain
+            self.approved = self._counted()  # stored tasks stay undecoded
 
     @property
     def state(self) -> PlannerState:
