@@ -61,8 +61,10 @@ async def _cpu_seconds(path: Path, plans: int, address: str | None) -> tuple[flo
 
 
 async def _sent(app: planfold.App, address: str | None) -> None:
-    while address is not None and any(c.behind for c in await consumers_of(app.store)):
+    behind = address is not None
+    while behind:
         await asyncio.sleep(0.1)
+        behind = any(consumer.behind for consumer in await consumers_of(app.store))
 
 
 def _used() -> float:
