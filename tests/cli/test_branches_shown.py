@@ -51,6 +51,8 @@ def test_views_say_what_ran_and_what_was_not_needed(plan: str) -> None:
     assert "(when int($disk.stdout) > 80)" in called("graph")
     assert 'style="rounded,filled,dashed"' in called("graph", "--dot", "-")
     assert "runs if a task before it failed" in called("graph", "--svg", "-")
-    assert "task 2 was not needed: its condition is false" in called("why", view["id"], "2")
+    assert "task clean was not needed: its condition is false: int($disk.stdout)" in called(
+        "why", view["id"], "2"
+    )
     assert "its condition is false" in called("log")
     assert "as recorded" in called("replay")

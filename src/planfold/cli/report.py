@@ -28,9 +28,15 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
-from planfold.planner.references import rename_references
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-from planfold.readmodels.labels import guard_of, labelled, labels_of, name_of, with_labels
+from planfold.readmodels.labels import (
+    error_with_labels,
+    guard_of,
+    labelled,
+    name_of,
+    parent_labels,
+    with_labels,
+)
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import plan_view
@@ -222,19 +228,12 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
 
 
 def _guard(fold: PlanFold, task: Task) -> str:
-    return guard_of(with_labels(task.spec, _parent_labels(fold, task)))
+    return guard_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
 
 
 def _not_needed(fold: PlanFold, task: Task) -> str:
     """Why a task was skipped by its condition; else empty."""
-    if task.skip_reason != "condition":
-        return ""
-    names = {str(task_id): label for task_id, label in _parent_labels(fold, task).items()}
-    return rename_references(task.error or "", names)
-
-
-def _parent_labels(fold: PlanFold, task: Task) -> dict[int, str]:
-    return labels_of(fold.state.tasks[i].spec for i in task.depends_on if i in fold.state.tasks)
+    return error_with_labels(task, fold.state.tasks) if task.skip_reason == "condition" else ""
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:

@@ -14,7 +14,7 @@ from planfold.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from planfold.planner.tasks import TaskSpec
+    from planfold.planner.tasks import Task, TaskSpec
 
 SHOWN: Final = 5  # tasks that a text names
 
@@ -134,3 +134,16 @@ def labelled(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
     tasks = list(specs)
     labels = labels_of(tasks)
     return [with_labels(spec, labels) for spec in tasks] if labels else tasks
+
+
+def parent_labels(task: Task, tasks: Mapping[int, Task]) -> dict[int, str]:
+    """Those of the tasks that references of this one name."""
+    return labels_of(tasks[i].spec for i in task.depends_on if i in tasks)
+
+
+def error_with_labels(task: Task, tasks: Mapping[int, Task]) -> str:
+    """The error of a task; that of a condition names other tasks as its author did."""
+    if task.skip_reason != "condition":
+        return task.error or ""
+    names = {str(task_id): label for task_id, label in parent_labels(task, tasks).items()}
+    return rename_references(task.error or "", names)

@@ -16,7 +16,7 @@ from planfold.planner.dispatch import ahead_of
 from planfold.planner.graph import blocks, met
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
-from planfold.readmodels.labels import SHOWN, labels_of, named
+from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
 
 
@@ -195,7 +195,8 @@ def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
 
 
 def _ended(state: PlannerState, task: Task) -> list[Reason]:
-    error, again = _first_line(task.error), "retry the task, or revise the plan"
+    error = _first_line(error_with_labels(task, state.tasks))
+    again = "retry the task, or revise the plan"
     if task.superseded:
         again = "nothing: a revision superseded it"
     match task.status:
