@@ -50,6 +50,7 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 async def test_counters_of_10_000_plans_are_what_a_count_of_the_events_says(
     each_database: str,
 ) -> None:
