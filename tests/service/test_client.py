@@ -93,6 +93,10 @@ async def test_synchronous(served: Served) -> None:
             assert question.task == "colour"
             client.answer(receipt.plan_id, "colour", "red").run()
             client.change_answer(receipt.plan_id, "colour", "blue").run()
+            client.answer(receipt.plan_id, 2, "used").run()
+            with pytest.raises(CommandRejected, match="another answer would do so: 2"):
+                client.change_answer(receipt.plan_id, "colour", "red").run()
+            client.change_answer(receipt.plan_id, "colour", "red", repeat=[2]).run()
             with pytest.raises(InvalidPlan) as caught:
                 client.revise(receipt.plan_id, PlanDraft(tasks=[])).run()
             assert caught.value.faults

@@ -182,7 +182,9 @@ async def answer(call: ServiceCall) -> ServiceReply:
 
 async def change_answer(call: ServiceCall) -> ServiceReply:
     decide, given = CallDecisions(call), call.body
-    await decide.change_answer(call.plan_id, given.task, given.answer, by=call.holder.name)
+    await decide.change_answer(
+        call.plan_id, given.task, given.answer, by=call.holder.name, repeat=given.repeat
+    )
     return await receipt(call, call.plan_id)
 
 
