@@ -181,6 +181,20 @@ async def test_an_id_that_another_project_uses(site: Served) -> None:
     assert (await site.get("/v1/plans/red-1/log")).json() == before
 
 
+async def test_a_plan_of_another_project_is_not_approved_by_its_repetition(site: Served) -> None:
+    body = {"text": "1. Run `true`", "plan_id": "red-waits"}
+    assert (await site.post("/v1/plans", body, "red")).status_code == 201
+    before = (await site.get("/v1/plans/red-waits/log")).json()
+    told = set()
+    for wanted in (body | {"approve": True}, body, body | {"text": "1. Run `false`"}):
+        answer = await site.post("/v1/plans", wanted, "blue")
+        assert answer.status_code == 409, answer.text
+        told.add(answer.json()["detail"])
+    assert len(told) == 1, told  # nor is it said whether the tasks are the same
+    assert (await site.get("/v1/plans/red-waits/log")).json() == before
+    assert (await site.post("/v1/plans", body | {"approve": True}, "red")).status_code == 201
+
+
 async def test_sessions_and_codes_see_what_their_token_sees(site: Served) -> None:
     made = await site.http.post("/v1/launch-codes", headers=site.headers("blue"))
     begun = await site.http.post("/v1/sessions", json={"code": made.json()["code"]})

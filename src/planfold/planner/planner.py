@@ -213,6 +213,10 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
         yield TasksPlanned(
             command.title, command.goal, command.tasks, revision_hash, command.config
         )
+    elif command.config.project != state.config.project:  # nor is it approved from there
+        raise CommandRejected(
+            "there is a plan with this id in another project; give the new plan another id"
+        )
     elif revision_hash not in (state.initial_hash, state.revision_hash):
         raise CommandRejected(
             "this plan began with other tasks; revise it, or give the new plan another id"
