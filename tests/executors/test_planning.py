@@ -275,6 +275,25 @@ async def history(app: App, *types: type) -> list[Any]:
     return [event for event in events if isinstance(event, types)]
 
 
+async def test_a_draft_that_waits_for_approval_is_told_once(tmp_path: Path, until: Until) -> None:
+    """When the model has written it all; also to those who hear of it later."""
+    found: list[str] = []
+
+    async def hear(notification: Any) -> None:
+        found.append(f"{notification.kind} {notification.plan_id} {notification.id}")
+
+    model = ScriptedModel([text_of(echo("a"), echo("b", "a"))])
+    async with planning_app(tmp_path, model) as app, app.worker(drain_s=0):
+        async with app.log.notify("at-once", hear):
+            await begin(app, approved_by=None)
+            await until(lambda: found)
+        async with app.log.notify("late", hear):
+            await app.submit("1. Run `true`", plan_id="last")
+            await until(lambda: len(found) == 3)
+    assert found[0].startswith("approval p ")
+    assert found == [found[0], found[0], "approval last last#1"]
+
+
 async def test_the_first_task_runs_while_the_model_writes(tmp_path: Path, until: Until) -> None:
     model = HeldModel(text_of(echo("a"))[:-2], ", " + text_of(echo("b", "a"))[11:])
     async with planning_app(tmp_path, model) as app, app.worker(drain_s=0):

@@ -127,3 +127,38 @@ async def test_a_delivery_that_failed_is_tried_again_and_logged(
         assert await inbox.kinds(1) == ["completed"]
     assert inbox.calls == 2
     assert "desk: event p#5 was not delivered: the desk is closed" in caplog.text
+
+
+async def test_a_fork_that_waits_for_its_approval_is_told(database: str) -> None:
+    inbox = Inbox()
+    async with planfold.open_app(database) as app, app.log.notify("desk", inbox.deliver):
+        await app.submit("1. Run `true` {#a}", plan_id=PLAN_ID, approved_by="ada")
+        await app.fork(PLAN_ID, repeat=["a"])  # it runs
+        changed = await app.fork(PLAN_ID, changes={"a.argv": ["false"]}, repeat=["a"])
+        await app.submit("1. Run `true`", plan_id="last")
+        assert await inbox.kinds(2) == ["approval", "approval"]
+    assert [each.plan_id for each in inbox.found] == [changed.plan_id, "last"]
+
+
+async def test_one_approval_is_asked_for_once(database: str) -> None:
+    """However often the tasks were changed before it could be delivered."""
+    inbox = Inbox()
+    async with planfold.open_app(database) as app:
+        await app.submit("1. Run `true` {#a}", plan_id=PLAN_ID)
+        await app.revise(PLAN_ID, "1. Run `false` {#a}")
+        async with app.log.notify("desk", inbox.deliver):
+            await app.submit("1. Run `true`", plan_id="last")
+            await inbox.kinds(2)
+    assert [each.plan_id for each in inbox.found] == [PLAN_ID, "last"]
+
+
+async def test_old_ends_are_no_news(database: str) -> None:
+    """An import brings plans that ended long ago; those that wait still wait."""
+    inbox, clock = Inbox(), ManualClock()
+    async with planfold.open_app(database, tools=[works], clock=clock) as app:
+        async with app.worker():
+            await app.result(await submit(app, task("works")))
+        await app.submit("1. Run `true`", plan_id="waits")
+        clock.advance(8 * 86_400)
+        async with app.log.notify("desk", inbox.deliver):
+            assert await inbox.kinds(1) == ["approval"]

@@ -126,7 +126,7 @@ class Log:
     ) -> Consumer:
         """A consumer that calls ``deliver`` when a plan waits for its approval or an answer, and
         when it ends; ``on`` names the kinds. What was answered or approved before it could be
-        delivered is left out.
+        delivered is left out, and so is an end that is more than 7 days old.
 
         A name that is new begins ``after`` a position: give ``await app.log.last_position()`` to
         leave out what happened before. When ``deliver`` raises, it is called again for about six

@@ -12,6 +12,7 @@ from planfold.eventstore.port import EventStore
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
+from planfold.planner.transitions import ENDED
 from planfold.retries import RetryPolicy
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.mailbox import Mailbox
@@ -21,6 +22,8 @@ from planfold.tools.notifications import Deliver, Notification, NotificationKind
 RETRIES: Final = RetryPolicy(attempts=10, base=5.0, factor=4.0, cap=3_600.0)
 _log = logging.getLogger("planfold.notify")
 
+# Ends of plans that are older are no news: such plans were imported.
+OLDEST_S: Final = 7 * 86_400.0
 LONGEST = 300  # characters of a text
 MOST_ERRORS = 5
 
@@ -29,7 +32,7 @@ Finder = Callable[[Envelope, PlannerState], Notification | None]
 
 class Notifier:
     """Calls ``deliver`` for the kinds of ``on``. A question that was answered, or a plan
-    that was approved, before it could be delivered is left out."""
+    that was approved, before it could be delivered is left out, and so is an old end."""
 
     def __init__(
         self, store: EventStore, name: str, deliver: Deliver, on: Collection[NotificationKind]
@@ -47,13 +50,23 @@ class Notifier:
             Exception: what ``deliver`` raised.
         """
         find = _FINDERS.get(envelope.event_type)
-        if find is None:
+        if find is None or not await self._is_news(envelope):
             return
         try:
             await self._send(envelope, find)
         except Exception as fault:
             _log.warning("%s: event %s was not delivered: %s", self._name, envelope.event_id, fault)
             raise
+
+    async def _is_news(self, envelope: Envelope) -> bool:
+        """What can be said without the state of the plan, which takes longer to read."""
+        if envelope.event_type == "PlanningCompleted":
+            return self._store.clock() - envelope.recorded_at <= OLDEST_S
+        if envelope.event_type == "TaskStatusUpdated":  # most are of plans that were approved
+            head = await self._store.head(envelope.aggregate_id)
+            waiting = PlanStatus.AwaitingApproval.value
+            return head is not None and head.head.get("status") == waiting
+        return True
 
     async def _send(self, envelope: Envelope, find: Finder) -> None:
         planner = await Mailbox(PLAN, envelope.aggregate_id, lambda _: None).load(self._store)
@@ -63,6 +76,21 @@ class Notifier:
         notification = find(envelope, planner.state)
         if notification is not None and notification.kind in self._on:
             await self._deliver(notification)
+
+
+def _planned(envelope: Envelope, state: PlannerState) -> Notification | None:
+    """Of the tasks that wait now; where a model drafts them, see :func:`_drafted`."""
+    event = envelope.event
+    if event.revision_hash != state.revision_hash:
+        return None
+    if any(spec.drafts or spec.proposed for spec in event.tasks):
+        return None
+    return _approval(envelope, state)
+
+
+def _drafted(envelope: Envelope, state: PlannerState) -> Notification | None:
+    ended = envelope.event.status in ENDED and envelope.event.task_id in state.drafting[-1:]
+    return _approval(envelope, state) if ended else None
 
 
 def _approval(envelope: Envelope, state: PlannerState) -> Notification | None:
@@ -127,8 +155,10 @@ def _made(
 
 
 _FINDERS: Final[dict[str, Finder]] = {
-    "TasksPlanned": _approval,
-    "PlanRevised": _approval,
+    "TasksPlanned": _planned,
+    "PlanRevised": _planned,
+    "PlanForked": _planned,
+    "TaskStatusUpdated": _drafted,
     "ClarificationRequested": _question,
     "PlanningCompleted": _ended,
 }
