@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 from pathlib import Path
 
+import pytest
 from command_line import called, ended, sh, start, wait_until, write_plan
+
+from planfold import NotifyTarget, Settings
+from planfold.cli.access import let_tools_be_found
 
 SETTINGS = """
 [notify.desk]
@@ -41,3 +47,12 @@ def test_a_target_that_cannot_work_is_refused() -> None:
     Path("planfold.toml").write_text('[notify.desk]\nurl = "ftp://x"\n', encoding="utf-8")
     shown = called("list", code=2)
     assert "notify.desk.url: it must begin with http:// or https://" in shown
+
+
+def test_a_function_may_be_in_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the tools that planfold.toml names."""
+    monkeypatch.setattr(sys, "path", [])
+    let_tools_be_found(Settings(notify={"desk": NotifyTarget(command=("true",))}), [])
+    assert sys.path == []
+    let_tools_be_found(Settings(notify={"desk": NotifyTarget(function="ops:page")}), [])
+    assert sys.path == [os.getcwd()]

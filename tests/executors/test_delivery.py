@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -118,6 +121,33 @@ async def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     hang = (sys.executable, "-c", "import threading; threading.Event().wait()")
     with pytest.raises(Transient, match=r"ran longer than 0\.5 s"):
         await deliver(NotifyTarget(command=hang, timeout=0.5), tmp_path)
+
+
+async def test_what_a_program_that_hangs_has_started_is_ended_too(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    script = "(echo begun; exec sleep 60) > held & wait"
+    with pytest.raises(Transient, match=r"ran longer than 0\.5 s"):
+        await deliver(NotifyTarget(command=("sh", "-c", script), timeout=0.5), tmp_path)
+    assert os.read(held, 100) == b"begun\n"
+    assert select.select([held], [], [], 10) == ([held], [], [])  # it was closed
+    os.close(held)
+
+
+async def wait_for_ever(notification: Notification) -> None:
+    await asyncio.Event().wait()
+
+
+def hang(notification: Notification) -> None:
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize("name", ["wait_for_ever", "hang"])
+async def test_a_function_that_hangs_is_a_fault(name: str, tmp_path: Path) -> None:
+    """It keeps the notifications of other plans from nobody."""
+    with pytest.raises(Transient, match=rf"{name} ran longer than 0\.05 s"):
+        async with asyncio.timeout(10):
+            await deliver(NotifyTarget(function=f"{__name__}:{name}", timeout=0.05), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["remember", "remember_later"])

@@ -102,7 +102,8 @@ def require_database(settings: Settings) -> None:
 
 def let_tools_be_found(settings: Settings, tools: Sequence[str]) -> None:
     """Allow modules named by --tools or planfold.toml to be in the current folder."""
-    if (settings.tools or tools) and os.getcwd() not in sys.path:
+    named = [*settings.tools, *tools, *(to.function for to in settings.notify.values())]
+    if any(named) and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
 
@@ -162,28 +163,21 @@ def _safe_address(server: str) -> str:
     from urllib.parse import urlsplit
 
     from planfold.errors import ConfigurationError
+    from planfold.service.loopback import is_loopback
 
     try:
         parts = urlsplit(server)
         host = parts.hostname or ""
+        fits = parts.port != 0 and server.isprintable() and " " not in server
     except ValueError:
-        host = ""
-    if not host or parts.scheme not in ("http", "https") or parts.path not in ("", "/"):
+        host, fits = "", False
+    if not fits or not host or parts.scheme not in ("http", "https") or parts.path not in ("", "/"):
         raise ConfigurationError(f"--server {server}: write https://HOST or http://127.0.0.1:PORT")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError("--server takes a host and a port; --token-file has the token")
-    if parts.scheme == "http" and not _is_this_machine(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"--server {server}: use https, or others can read the token")
     return server.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def person() -> str:

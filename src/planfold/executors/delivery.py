@@ -5,6 +5,7 @@ Webhooks are signed as the specification of Standard Webhooks 1.0 says (standard
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import functools
@@ -13,11 +14,13 @@ import hmac
 import importlib
 import inspect
 import os
+import signal
 import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,10 +79,16 @@ def _function(name: str, target: NotifyTarget) -> Deliver:
         ) from fault
 
     async def call(notification: Notification) -> None:
-        if inspect.iscoroutinefunction(function):
-            await function(notification)
-        else:
-            await run_in_thread(lambda: function(notification), "planfold-notify")
+        try:
+            async with asyncio.timeout(target.timeout) as limit:
+                if inspect.iscoroutinefunction(function):
+                    await function(notification)
+                else:  # a thread cannot be stopped
+                    await run_in_thread(lambda: function(notification), "planfold-notify")
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Transient(f"{target.function} ran longer than {target.timeout:g} s") from None
 
     return call
 
@@ -93,29 +102,37 @@ async def _run(
         # A file and not a pipe: a grandchild that inherited a pipe would hold it open.
         with tempfile.TemporaryFile() as errors:
             try:
-                done = subprocess.run(
+                process = subprocess.Popen(
                     target.command,
                     cwd=workspace,
                     env=environment,
-                    input=content,
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
-                    timeout=target.timeout,
                     start_new_session=True,
                 )
-            except subprocess.TimeoutExpired:
-                raise Transient(
-                    f"{target.command[0]} ran longer than {target.timeout:g} s"
-                ) from None
             except OSError as fault:
                 why = f"{target.command[0]} cannot be started: {fault.strerror}"
                 raise Permanent(why) from None
+            _wait(target, process, content)
             errors.seek(0)
             said = errors.read(ANSWER_LIMIT).decode("utf-8", "replace").strip()
-        if done.returncode:
-            raise Transient(f"{target.command[0]} ended with status {done.returncode}: {said}")
+        if process.returncode:
+            raise Transient(f"{target.command[0]} ended with status {process.returncode}: {said}")
 
     await run_in_thread(run, "planfold-notify")
+
+
+def _wait(target: NotifyTarget, process: subprocess.Popen[bytes], content: bytes) -> None:
+    """Until the program has ended. Raises Transient after its time; then what it started is
+    stopped as well."""
+    with process:
+        try:
+            process.communicate(content, timeout=target.timeout)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError, PermissionError):  # it has just ended
+                os.killpg(process.pid, signal.SIGKILL)
+            raise Transient(f"{target.command[0]} ran longer than {target.timeout:g} s") from None
 
 
 class _Webhook:

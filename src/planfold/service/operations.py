@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +23,7 @@ from planfold.errors import (
     Transient,
 )
 from planfold.service import messages as m
+from planfold.service.loopback import is_loopback
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -38,11 +40,15 @@ class Connection:
     """To the service at an address. The HTTP clients are made when they are first used."""
 
     def __init__(self, address: str, token: str) -> None:
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigurationError(f"the token for {address} is not the text of a token")
         self.address = address
         self._options = {
             "base_url": address,
             "headers": {"Authorization": f"Bearer {token}"},
             "timeout": PATIENCE_S,
+            # A proxy would read the token, and reach another machine than this one.
+            "trust_env": not is_loopback(_host_of(address)),
         }
         self._async_client: Any = None
         self._sync_client: Any = None
@@ -70,12 +76,31 @@ class Connection:
             await self._async_client.aclose()
         self.close()
 
+    def not_understood(self, why: str) -> str:
+        """What is said of an answer that is none of a service."""
+        return (
+            f"what {self.address} answered is not from a service of this version ({why}); check "
+            "the address, and upgrade the older of both"
+        )
+
     def check(self, fault: Exception, *, last: bool) -> None:
         """Raise what is not a passing fault of the connection, or was the last attempt."""
-        if not isinstance(fault, _http().TransportError):
+        http = _http()
+        if isinstance(fault, http.InvalidURL):
+            raise ConfigurationError(f"{self.address} is no address: {fault}") from None
+        if isinstance(fault, http.DecodingError):
+            raise Permanent(self.not_understood(str(fault))) from None
+        if not isinstance(fault, http.TransportError):
             raise fault
         if last:
             raise Transient(f"{self.address} cannot be reached: {fault}") from None
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _http() -> Any:
@@ -134,7 +159,10 @@ class Operation(Generic[T]):
     def _read(self, response: Response) -> T:
         if response.status_code >= 300:
             raise error_of(response.status_code, response.content)
-        found: T = msgspec.json.decode(response.content, type=self._type)
+        try:
+            found: T = msgspec.json.decode(response.content, type=self._type)
+        except msgspec.DecodeError as fault:
+            raise Permanent(self._connection.not_understood(str(fault))) from None
         return found
 
 
@@ -223,7 +251,10 @@ class EventFeed:
         name, _, value = line.partition(": ")
         if name != "data":
             return None
-        event = msgspec.json.decode(value, type=m.EventRecord)
+        try:
+            event = msgspec.json.decode(value, type=m.EventRecord)
+        except msgspec.DecodeError as fault:
+            raise Permanent(self._connection.not_understood(str(fault))) from None
         self._after = event.position
         return event
 

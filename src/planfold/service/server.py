@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 import ssl
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from planfold.app import App
 from planfold.errors import ConfigurationError
 from planfold.runtime.worker import Worker
+from planfold.service.loopback import is_loopback
 from planfold.service.perimeter import names_of
 from planfold.service.service import USUAL, Service, ServiceLimits
 
@@ -65,16 +65,6 @@ def check_binding(binding: Binding) -> None:
             "say at which address clients reach the service, such as https://plans.example.org"
         )
     names_of(binding.addresses)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Listening(msgspec.Struct, frozen=True):
