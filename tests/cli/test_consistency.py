@@ -9,11 +9,15 @@ from typing import Any
 
 import apsw
 import asyncpg
+import msgspec
 import pytest
 from command_line import call, called, question, sh, write_plan
 
 import planfold
+from planfold import PlanDraft, TaskDraft
 from planfold.cli.consistency import clock_faults, lease_notes, plan_faults
+from planfold.cli.repair import repair
+from planfold.retries import RetryPolicy
 from planfold.testing import ManualClock
 
 PLANS = ("--db", "sqlite:///plans.db")
@@ -77,6 +81,16 @@ DAMAGES = {
         """UPDATE {0}streams SET head = replace(head, '"total":2', '"total":7')""",
         "its line in lists is wrong (total)",
     ),
+    "a head that is none": ("UPDATE {0}streams SET head = 'x'", "its line in lists is wrong (status"),
+    "an empty head": ("UPDATE {0}streams SET head = '{{}}'", "its line in lists is wrong (status"),
+    "another project": (
+        """UPDATE {0}streams SET head = replace(head, '"total"', '"project":"red","total"')""",
+        "its line in lists is wrong (project)",
+    ),
+    "a time that is not": (
+        "UPDATE {0}streams SET due_at = 4000000000",
+        "its line in lists is wrong (due_at)",
+    ),
     "a row of no plan": (
         "UPDATE {0}task_queue SET aggregate_id = 'gone'",
         "tasks of gone are queued, and there is no such plan",
@@ -120,6 +134,30 @@ def test_a_wrong_snapshot_is_made_again(address: str) -> None:
     assert fault.endswith(f"so its snapshot is wrong; {REPAIR}")
     assert len(doctor(address, "--repair")["repaired"]) == 1
     assert doctor(address)["faults"] == []
+
+
+async def test_a_time_that_was_lost_is_found(address: str) -> None:
+    """Without it a wait for a retry never ends."""
+    clock = ManualClock()
+    fails = TaskDraft(label="a", description="a", tool="shell", arguments={"argv": ["false"]})
+    fails = msgspec.structs.replace(fails, retry=RetryPolicy(attempts=3, base=60.0))
+    async with planfold.open_app(address, clock=clock) as app:
+        plan = PlanDraft(title="t", tasks=[fails])
+        plan_id = await app.submit(plan, approved_by="me")
+        async with app.worker():
+            async for envelope in app.watch(plan_id):
+                if envelope.event_type == "RetryScheduled":
+                    break
+        due = (await app.plans())[0].due_at
+    assert due is not None
+    await asyncio.to_thread(change, address, "UPDATE {0}streams SET due_at = NULL")
+    async with planfold.open_app(address) as app:
+        (fault,) = await plan_faults(app, await app.plans())
+        assert "its line in lists is wrong (due_at)" in fault
+    assert len(await repair(address)) == 1
+    async with planfold.open_app(address) as app:
+        assert [plan.due_at for plan in await app.plans()] == [due]
+        assert await plan_faults(app, await app.plans()) == []
 
 
 def test_doctor_says_what_it_repaired() -> None:

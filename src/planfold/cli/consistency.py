@@ -17,14 +17,18 @@ from planfold.errors import NotFound, PlanfoldError
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.projects import DEFAULT
 
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.eventstore.port import StreamHead
+    from planfold.handler import Outlook
 
 SAMPLE: Final = 100  # plans that are folded again
 MOST_SKEW_S: Final = 2.0
 _TRIES: Final = 3
+_ALWAYS: Final = {"title", "status", "total"}
+_USUAL: Final = {"priority": 0, "project": DEFAULT}  # where a head has none
 _REPAIR: Final = "`planfold doctor --repair` puts that right"
 
 
@@ -125,23 +129,29 @@ async def _difference(app: App, plan_id: str) -> Difference | None:
                 fold.apply(envelope)
         if page[-1].version >= version:
             break
-    expected = Planner(fold.state).outlook().head
+    outlook = Planner(fold.state).outlook()
     tasks = fold.state.tasks
     running = {(t.id, t.attempt) for t in tasks.values() if t.status is TaskStatus.Running}
     found = Difference(
         version=version,
         state=fold.state,
         snapshot=snapshot != msgspec.json.encode(fold.state),
-        head=() if head is None else tuple(_wrong_keys(head.head, expected)),
+        head=() if head is None else tuple(_wrong_keys(head, outlook)),
         lost=tuple(tasks[task_id] for task_id, _ in sorted(running - rows)),
         extra=tuple(sorted(task_id for task_id, _ in rows - running)),
     )
     return found if found.snapshot or found.head or found.lost or found.extra else None
 
 
-def _wrong_keys(stored: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Older versions stored fewer keys."""
-    return sorted(k for k in stored.keys() & expected.keys() if stored[k] != expected[k])
+def _wrong_keys(found: StreamHead, expected: Outlook[Any]) -> list[str]:
+    """Also the time at which the plan continues by itself, as ``due_at``. Older versions stored
+    fewer keys."""
+    if expected.command is not None:
+        return []
+    stored, named = _USUAL | found.head, _USUAL | expected.head
+    wrong = {k for k in stored.keys() & named.keys() if stored[k] != named[k]}
+    wrong |= _ALWAYS - found.head.keys()
+    return sorted(wrong | ({"due_at"} if found.due_at != expected.due_at else set()))
 
 
 def _tasks(ids: Sequence[int]) -> str:

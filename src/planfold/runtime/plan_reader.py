@@ -38,6 +38,7 @@ from planfold.runtime.origins import base_of, history_of, state_at
 
 STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
+STATUSES: Final = frozenset(status.value for status in PlanStatus)
 LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is read
 PAGE: Final = 256  # events that are read at a time
 TITLES: Final = 1_000  # heads that are read at a time to look for a title
@@ -300,6 +301,8 @@ class PlanReader:
         stream = await self.store.head(plan_id)
         if stream is None or stream.stream_id != PLAN.stream_id:
             raise await self._missing(plan_id)
+        if stream.head.get("status") not in STATUSES:  # the head was damaged
+            return (await self.planner(plan_id)).state.status
         return PlanStatus(stream.head["status"])
 
     async def project(self, plan_id: str) -> str:
@@ -310,6 +313,8 @@ class PlanReader:
         stream = await self.store.head(plan_id)
         if stream is None or stream.stream_id != PLAN.stream_id:
             raise await self._missing(plan_id)
+        if "status" not in stream.head:  # the head was damaged
+            return (await self.planner(plan_id)).state.config.project
         return str(stream.head.get("project", DEFAULT))
 
     async def _missing(self, plan_id: str) -> NotFound:
