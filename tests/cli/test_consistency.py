@@ -81,7 +81,10 @@ DAMAGES = {
         """UPDATE {0}streams SET head = replace(head, '"total":2', '"total":7')""",
         "its line in lists is wrong (total)",
     ),
-    "a head that is none": ("UPDATE {0}streams SET head = 'x'", "its line in lists is wrong (status"),
+    "a head that is none": (
+        "UPDATE {0}streams SET head = 'x'",
+        "its line in lists is wrong (status",
+    ),
     "an empty head": ("UPDATE {0}streams SET head = '{{}}'", "its line in lists is wrong (status"),
     "another project": (
         """UPDATE {0}streams SET head = replace(head, '"total"', '"project":"red","total"')""",

@@ -82,11 +82,11 @@ def test_an_answer_that_is_not_of_a_service_is_said_to_be_none(other: Other, kin
 
 async def test_a_stream_that_is_not_of_a_service_is_said_to_be_none(other: Other) -> None:
     other.answer = NOT_OURS["a stream"]
-    with Client(other.address, "t") as client:
-        with pytest.raises(Permanent, match="is not from a service"):
-            next(iter(client.events()))
+    said = pytest.raises(Permanent, match="is not from a service")
+    with Client(other.address, "t") as client, said:
+        next(iter(client.events()))
     async with Client(other.address, "t") as client:
-        with pytest.raises(Permanent, match="is not from a service"):
+        with said:
             await anext(aiter(client.events()))
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from served import Served
 from threads import served_in_thread
 
+from planfold.cli import next_steps
 from planfold.cli.main import cli
 from planfold.service.runtime_file import RuntimeFile, runtime_path, write_runtime_file
 
@@ -128,6 +129,18 @@ def test_decisions(there: Call) -> None:
     assert "was cancelled already" in there("cancel", "three")
     statuses = {each["id"]: each["status"] for each in json.loads(there("list", "--json"))}
     assert (statuses["one"], statuses["three"]) == ("cancelled", "cancelled")
+
+
+def test_what_is_advised_can_be_done(there: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a plan needs tools that only the service has."""
+    monkeypatch.setattr(next_steps, "BUILT_IN", frozenset())
+    shown = there("run", "deploy.json", "--yes", "--detach", "--id", "p1")
+    shown += there("show", "p1") + there("why", "p1")
+    shown += there("run", "deploy.json", "--id", "p2", code=3) + there("show", "p2")
+    assert "approve p2" in shown
+    for verb in ("resume", "watch", "worker", "revise"):
+        assert f" {verb} " not in shown, shown
+    assert "`planfold token list` works on a database" in there("token", "list", code=2)
 
 
 def test_projects(site: Served, there: Call) -> None:

@@ -43,7 +43,7 @@ def settings_for(db: str | None, **overrides: Any) -> Settings:
     if server_given(db) is not None:
         context = click.get_current_context()
         raise ConfigurationError(
-            f"`planfold {context.info_name}` works on a database, not through a service: run it "
+            f"`{context.command_path}` works on a database, not through a service: run it "
             "where the database is, with --db instead of --server"
         )
     settings = load_settings(database=_given(db), **overrides)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from planfold.cli.access import command_line, settings_for
+from planfold.cli.access import command_line, server_given, settings_for
 from planfold.planner.answers import STOP
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.readmodels.reasons import ReasonKind
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 BUILT_IN: Final = frozenset(
     ("edit_file", "http", "list_files", "read_file", "shell", "write_file")
 )  # tools that every worker has
+_ON_A_DATABASE: Final = frozenset(("resume", "revise", "watch", "worker"))
 _LOOKED_AT: Final = 200  # tasks of which the tools are looked up
 _OPEN: Final = (TaskStatus.Running, TaskStatus.Planned)
 
@@ -87,7 +89,7 @@ def resume_step(
 ) -> Step:
     """``tools`` are those that the tasks need: where one has to be found in a module, the command
     says so. ``more`` are options that it has in any case."""
-    if not more and not BUILT_IN.issuperset(tools):
+    if server_given(db) is None and not more and not BUILT_IN.issuperset(tools):
         settings = settings_for(db)
         more = () if settings.tools or settings.mcp else ("--tools", "MODULE")
     return Step(command_line(db, "resume", plan_id, *more), comment)
@@ -116,11 +118,24 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
             steps = [Step(fork, "forks the plan before a task")]
-    return step_lines(steps)
+    return step_lines(_usable(db, steps))
+
+
+def _usable(db: str | None, steps: list[Step]) -> list[Step]:
+    """Those that can be done from here: a service takes only some commands."""
+    if server_given(db) is None:
+        return steps
+    *options, _ = shlex.split(command_line(db, "x"))
+    verbs = [shlex.split(step.command)[len(options)] for step in steps]
+    return [step for step, verb in zip(steps, verbs, strict=True) if verb not in _ON_A_DATABASE]
 
 
 def reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Step]:
     """What helps against a reason."""
+    return _usable(db, _reason_steps(reason, found, db))
+
+
+def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Step]:
     plan, (task, *_) = found.plan_id, reason.tasks
     if reason.remedy.startswith("nothing"):
         return []
