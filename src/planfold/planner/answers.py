@@ -13,6 +13,7 @@ from planfold.planner.cancellation import (
     run_again,
     skip,
     skip_dependents,
+    with_active_items,
 )
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
 from planfold.planner.conditions import references_of
@@ -24,6 +25,7 @@ from planfold.planner.events import (
     TasksReset,
 )
 from planfold.planner.graph import blocks
+from planfold.planner.items import map_of
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
@@ -140,8 +142,8 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     except where another parent, which is not a descendant, keeps them from running. Those that may
     be running are asked to stop, and planned again when their attempt has ended."""
     task = find_task(state, command.task_id)
-    if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
-        asks = task.kind is NodeKind.Clarification
+    asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
+    if not asks or task.status is not TaskStatus.Completed:
         why = f"it {in_words(task.status)}" if asks else "it asks nothing"
         raise CommandRejected(
             f"task {task.id} is not an answered question ({why}); there is no answer to change"
@@ -151,8 +153,9 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     if answer == task.result:
         return
     yield ClarificationReceived(task.id, answer, command.by)
-    below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
-    below = [t for t in below if not t.superseded]
+    root = map_of(task.id) or task.id
+    below = [state.tasks[i] for i in state.schedule.descendants([root])]
+    below = with_active_items(state, [t for t in below if not t.superseded])
     busy = {t.id for t in below if _may_be_running(state, t)}
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:

@@ -27,6 +27,7 @@ from planfold.planner.events import (
     ClarificationRequested,
     ContextCompacted,
     Event,
+    MapExpanded,
     PlanApproved,
     PlanCancelled,
     PlanForked,
@@ -41,6 +42,8 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.items import STRIDE, map_of
+from planfold.planner.maps import drop_items, end_items, expand, item_ended, items_of, results_in_order
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle, settle_all
@@ -143,7 +146,10 @@ def _revised(state: PlannerState, event: PlanRevised) -> None:
         remember_plan(state, state.tasks.pop(task_id).spec, -1)
     state.drafting = [i for i in state.drafting if i in state.tasks]
     for task_id in event.superseded:
-        state.tasks[task_id].superseded = True
+        task = state.tasks[task_id]
+        task.superseded = True
+        for item in items_of(state, task):
+            item.superseded = True
     state.revision_hash, state.approved, state.outcome = event.revision_hash, False, None
     _add(state, event.tasks)
     if event.removed:
@@ -196,13 +202,29 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     task.finished_at = state.updated_at
     if state.begun_by_task:
         settle_all(state, event.task_id)
+    if task.elements is not None:
+        end_items(state, task)
     task.error = event.error
     task.cancel_requested = False
     task.outcome_unknown = event.outcome_unknown
     if after is COMPLETED:
         if state.begun_by_task:
             state.begun_by_task.pop(event.task_id, None)
+        if task.elements is not None:
+            _finish(state, task, results_in_order(state, task))
+            task.error = event.error
+            return
         _finish(state, task, event.result)
+    elif event.task_id >= STRIDE:
+        item_ended(state, task)
+
+
+def _expanded(state: PlannerState, event: MapExpanded) -> None:
+    task = state.tasks[event.task_id]
+    _change(state, task, t.EXPANDED)
+    task.started_at = task.started_at or state.updated_at
+    task.attempt += 1
+    expand(state, event)
 
 
 def _finish(state: PlannerState, task: Task, result: Any) -> None:
@@ -250,12 +272,23 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     if after is COMPLETED:
         task.confirmed = event.result is not msgspec.UNSET
         _finish(state, task, event.result if task.confirmed else event.answer)
+        if event.task_id >= STRIDE:
+            _answer_of_item_changed(state, event.task_id)
     elif after is TaskStatus.Failed:
         task.error = _why_failed(question, event.answer)
+        if event.task_id >= STRIDE:
+            item_ended(state, task)
     elif question is not None and question.then == "resume":
         remember_answer(state, task, question.question, event.answer)
         if question.key:
             state.steps_by_task.setdefault(event.task_id, {})[question.key] = event.answer
+
+
+def _answer_of_item_changed(state: PlannerState, item_id: int) -> None:
+    """The result of a map that has completed holds the answers to its questions."""
+    task = state.tasks[map_of(item_id)]
+    if task.status is COMPLETED:
+        task.result = results_in_order(state, task)
 
 
 def _reset(state: PlannerState, event: TasksReset) -> None:
@@ -276,6 +309,9 @@ def _plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool)
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
         task.skip_reason = None
+        task.halted = False
+        if afresh and task.elements is not None:
+            drop_items(state, task)
         if afresh:
             task.run += 1
             state.steps_by_task.pop(task_id, None)
@@ -341,6 +377,8 @@ def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
         _change(state, task, t.CANCEL_REQUESTED)
         task.cancel_requested = not event.restart
         task.outdated = task.outdated or event.restart
+        if task.elements is not None and (schedule := state.__dict__.get("schedule")):
+            schedule.gate(task)
     if event.restart:
         state.cancelled = False
 
@@ -375,6 +413,7 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanApproved: _approved,
     PlanRevised: _revised,
     TaskDispatched: _dispatched,
+    MapExpanded: _expanded,
     TaskStatusUpdated: _status_updated,
     RetryScheduled: _retry_scheduled,
     ClarificationRequested: _asked,

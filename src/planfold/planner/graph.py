@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from planfold.planner.due_times import DueTimes
+from planfold.planner.items import STRIDE, item_id, map_of
 from planfold.planner.lanes import Lane
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -49,9 +50,22 @@ def blocks(parent: Task) -> bool:
     return parent.status in ENDED and not satisfies(parent)
 
 
+OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a map
+
+
 def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions need no slot, so they do not queue behind tasks that do."""
-    return "" if spec.kind is QUESTION else spec.queue_route
+    """What a task waits in: questions and maps need no slot, so they do not queue behind tasks that
+    do. The items of a map have a lane of their own, which takes turns with the others."""
+    if spec.kind is QUESTION or spec.for_each is not None:
+        return ""
+    if spec.id < STRIDE:
+        return spec.queue_route
+    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id)}"
+
+
+def is_open(task: Task) -> bool:
+    """Whether items of this map may start."""
+    return task.status is RUNNING and not (task.halted or task.stopping)
 
 
 class Schedule:
@@ -71,6 +85,10 @@ class Schedule:
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
+        self._left: Counter[int] = Counter()  # items that have not ended, by map,
+        self._busy: Counter[int] = Counter()  # and those of them that run or ask
+        self.over: set[int] = set()  # running maps of which no item runs or will start
+        self.bounded: set[int] = set()  # running maps with a concurrency of their own
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id, task in tasks.items():
@@ -92,19 +110,77 @@ class Schedule:
                 unmet += parent in unsatisfied
             if spec.id in self._late:
                 unmet = sum(parent not in over for parent in spec.depends_on)
+            if spec.id >= STRIDE:
+                unmet = not is_open(self._tasks[map_of(spec.id)])
+                self._count_item(task, 1)
             self._unmet[spec.id] = unmet
             self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
                 self._place(task, spec)
+        for task in tasks:
+            if task.spec.for_each is not None:
+                self._look_at_map(task)
+
+    def add_item(self, item: Task) -> None:
+        """An item joined the plan; it starts once its map is open."""
+        spec = item.spec
+        self.children[spec.id], self._unmet[spec.id] = [], 1
+        self._lanes[spec.id] = lane_of(spec)
+        self._count_item(item, 1)
+        self._enter(item, spec)
+
+    def remove_item(self, item: Task) -> None:
+        """An item leaves the plan with the others of its map."""
+        spec = item.spec
+        self._leave(item, spec)
+        self._count_item(item, -1)
+        del self.children[spec.id], self._unmet[spec.id], self._lanes[spec.id]
+
+    def gate(self, task: Task) -> None:
+        """A map opened or closed: its items may start, or may not any more."""
+        shut = 0 if is_open(task) else 1
+        first = item_id(task.spec.id, 0)
+        for key in range(first, first + len(task.elements or ())):
+            if self._unmet[key] != shut:
+                self._parent_changed(self._tasks[key], not shut)
+        self._look_at_map(task)
+
+    def _count_item(self, item: Task, by: int) -> None:
+        if item.status not in ENDED:
+            self._left[map_of(item.spec.id)] += by
+        if item.status is RUNNING or item.status is ASKING:
+            self._busy[map_of(item.spec.id)] += by
+
+    def _look_at_map(self, task: Task) -> None:
+        key, for_each = task.spec.id, task.spec.for_each
+        runs = task.status is RUNNING
+        left = self._left[key] if is_open(task) else self._busy[key]
+        (self.over.add if runs and not left else self.over.discard)(key)
+        bound = runs and for_each is not None and for_each.concurrency is not None
+        (self.bounded.add if bound else self.bounded.discard)(key)
+
+    def running_on(self, route: str) -> int:
+        """How many slots of a route are taken."""
+        items = f"{route}{OF_MAP}"
+        return sum(n for lane, n in self.running.items() if lane == route or lane.startswith(items))
+
+    def slots(self) -> int:
+        """How many tasks run. A map is none of them; its items are."""
+        return self.running.total() - self.running[""]
 
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
         before, was_satisfied = task.status, satisfies(task)
+        if spec.id >= STRIDE:
+            self._move_item(task, status, not_before)
+            return
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
         self._enter(task, spec)
+        if spec.for_each is not None:
+            self.gate(task)
         now_satisfied = satisfies(task)
         if self._late:
             satisfied = (was_satisfied, now_satisfied)
@@ -112,6 +188,14 @@ class Schedule:
         elif was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
+
+    def _move_item(self, item: Task, status: TaskStatus, not_before: float | None) -> None:
+        self._count_item(item, -1)
+        self._leave(item, item.spec)
+        item.status, item.not_before = status, not_before
+        self._enter(item, item.spec)
+        self._count_item(item, 1)
+        self._look_at_map(self._tasks[map_of(item.spec.id)])
 
     def _tell_each(
         self, task_id: int, satisfied: tuple[bool, bool], over: tuple[bool, bool]

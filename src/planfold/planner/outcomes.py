@@ -62,6 +62,10 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
     if isinstance(report, ClarificationProvided):
         yield from receive_answer(state, task, report)
         return
+    if task.spec.for_each is not None:
+        raise CommandRejected(
+            f"task {task.id} is a map; what runs are its items: report on {task.id}[0]"
+        )
     if task.status is not TaskStatus.Running:
         return
     match report:

@@ -43,6 +43,8 @@ from planfold.planner.events import (
 )
 from planfold.planner.fold import PlanMemory
 from planfold.planner.forks import fork_plan
+from planfold.planner.items import STRIDE
+from planfold.planner.maps import results_in_order
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
@@ -120,7 +122,12 @@ class Planner(PlanMemory):
 
     def snapshot(self) -> bytes:
         """See :meth:`Handler.snapshot`."""
-        return msgspec.json.encode((FOLD_VERSION, self.state))
+        maps = {i: t for i, t in self.state.tasks.items() if t.elements is not None}
+        state = self.state
+        if maps:  # their results are those of their items, which are in it
+            bare = {i: msgspec.structs.replace(t, result=None) for i, t in maps.items()}
+            state = msgspec.structs.replace(state, tasks=state.tasks | bare)
+        return msgspec.json.encode((FOLD_VERSION, state))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
@@ -129,7 +136,12 @@ class Planner(PlanMemory):
             version, state = msgspec.json.decode(snapshot, type=tuple[int, PlannerState])
         except msgspec.DecodeError:
             return None
-        return cls(state) if version == FOLD_VERSION else None
+        if version != FOLD_VERSION:
+            return None
+        for task in state.tasks.values():
+            if task.elements is not None and task.status is TaskStatus.Completed:
+                task.result = results_in_order(state, task)
+        return cls(state)
 
 
 def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[int, QueueChange]]:
@@ -156,13 +168,18 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
 
 
 def _was_dispatched(state: PlannerState, task_id: int) -> bool:
+    """Of an item that is gone with its map it is not known."""
     task = state.tasks.get(task_id)
-    return task is not None and task.attempt > 0
+    if task is None:
+        return task_id >= STRIDE
+    return task.attempt > 0 and task.spec.for_each is None
 
 
 def _runs(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
-    return task is not None and task.status is TaskStatus.Running
+    if task is None or task.spec.for_each is not None:
+        return False
+    return task.status is TaskStatus.Running
 
 
 def _head(state: PlannerState) -> dict[str, Any]:

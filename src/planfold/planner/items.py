@@ -1,0 +1,112 @@
+"""Items: the tasks that a map (``for_each``) expands to, one for each element of its list.
+
+An item is a task with an id of its own, made of the id of its map and its place in the list. Such
+an id is larger than that of any task that is written in a plan, so the two are never confused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from planfold.planner.references import (
+    ITEM,
+    Reference,
+    ReferenceFault,
+    find_references,
+    references_in,
+    value_of,
+    written_out,
+)
+from planfold.planner.tasks import NodeKind, TaskSpec
+
+STRIDE: Final = 10**10  # above every id that a draft may give
+MAX_MAP: Final = 900_000  # the largest id of a map: those of its items stay exact as JSON numbers
+MAX_ITEMS: Final = 100_000  # of one map
+_LABEL: Final = 60  # characters
+_DESCRIPTION: Final = 2_000  # characters
+_NAME: Final = re.compile(r"(?P<map>[0-9]{1,6})\[(?P<index>[0-9]{1,6})\]")
+
+
+def item_id(map_id: int, index: int) -> int:
+    """The id of the item at ``index`` (from 0) of a map's list."""
+    return map_id * STRIDE + index
+
+
+def map_of(task_id: int) -> int:
+    """The id of the map that an item belongs to; 0 for every other task."""
+    return task_id // STRIDE
+
+
+def index_of(task_id: int) -> int:
+    """The place of an item in its list, from 0."""
+    return task_id % STRIDE
+
+
+def id_text(task_id: int) -> str:
+    """A task's id as people write it: ``3``, and ``3[0]`` for the first item of map 3."""
+    return f"{map_of(task_id)}[{index_of(task_id)}]" if task_id >= STRIDE else str(task_id)
+
+
+def read_id(text: str) -> int | None:
+    """The id of the item that ``text`` (``3[0]``) names, or None where it is something else."""
+    match = _NAME.fullmatch(text)
+    return item_id(int(match["map"]), int(match["index"])) if match else None
+
+
+def of_item(references: Iterable[Reference]) -> bool:
+    """Whether one of them is about the element: ``$item`` or ``$index``."""
+    return any(reference.target in ITEM for reference in references)
+
+
+def item_spec(spec: TaskSpec, index: int, element: Any, *, when: bool) -> TaskSpec:
+    """The task for one element. ``when``: the condition of the map is about the element. What
+    follows the map waits for the map, and its failures are the map's: an item stops nothing."""
+    label = spec.for_each.label if spec.for_each is not None else None
+    description = spec.description
+    if "$" in description and of_item([r for r, _, _ in references_in(description)]):
+        description = _written(description, index, element, _DESCRIPTION)
+    return msgspec.structs.replace(
+        spec,
+        id=item_id(spec.id, index),
+        description=description,
+        label=_written(label, index, element, _LABEL) if label else None,
+        depends_on=(),
+        on_failure="continue",
+        when=spec.when if when else None,
+        run_if="completed",
+        for_each=None,
+    )
+
+
+def uses_element(spec: TaskSpec) -> bool:
+    """Whether a map's task says anything of the element, so that its items differ."""
+    found = [r for r, _, _ in references_in(spec.description)]
+    if spec.kind is NodeKind.ToolCall and spec.tool is not None:
+        found = find_references(spec.tool.arguments, literal=spec.tool.literal)
+    return of_item(found)
+
+
+def _written(text: str, index: int, element: Any, limit: int) -> str:
+    """``text`` with the element in it. All other references stay as they are."""
+
+    def result(target: int | str) -> Any:
+        if isinstance(target, int):
+            raise LookupError(target)
+        return index if target == "index" else element
+
+    found: list[str] = []
+    end = 0
+    for reference, start, stop in references_in(text):
+        if reference.target not in ITEM:
+            continue
+        try:
+            value = value_of(reference, result)
+        except ReferenceFault:
+            continue
+        found += [text[end:start], written_out(value)]
+        end = stop
+    return "".join((*found, text[end:])).strip()[:limit]
