@@ -21,6 +21,7 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.graph import OF_MAP, lane_of
+from planfold.planner.items import STRIDE
 from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
@@ -234,7 +235,7 @@ def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:
 def _conclusion(state: PlannerState) -> PlanningCompleted:
     summary = summary_of(state)
     outcome: PlanOutcome = "completed"
-    if state.cancelled or summary.cancelled:
+    if state.cancelled or any(i < STRIDE for i in summary.cancelled):
         outcome = "cancelled"
     stops = any(state.tasks[i].spec.on_failure == "stop" for i in summary.failed)
     if stops and not state.cancelled:
@@ -243,7 +244,7 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 
 
 def summary_of(state: PlannerState) -> PlanSummary:
-    """How the tasks have ended, without those that a revision superseded."""
+    """How the tasks and items have ended, without those that a revision superseded."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     for task in state.tasks.values():
         if not task.superseded:

@@ -38,6 +38,7 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskStatusUpdated,
 )
+from planfold.planner.items import map_of
 from planfold.planner.revisions import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import abandon_step, begin_step, complete_step
@@ -50,8 +51,11 @@ _ARGUMENTS = 400  # characters of a call's arguments in a question
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
     that has ended, change nothing: delivery may be at-least-once."""
-    task = state.tasks.get(command.task_id) or find_task(state, command.task_id)
-    report = command.event
+    task, report = state.tasks.get(command.task_id), command.event
+    if task is None:
+        if command.attempt is not None and map_of(command.task_id) in state.tasks:
+            return  # the item is gone, because its map was planned again
+        task = find_task(state, command.task_id)
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
             f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never "
