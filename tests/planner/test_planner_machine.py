@@ -439,6 +439,8 @@ class PlannerMachine(RuleBasedStateMachine):
         match task.status:
             case S.Running if rng.random() < 0.9:
                 event = rng.choice(WANDERING)
+                if any(state.tasks[i].spec.for_each for i in state.schedule.children[task.id]):
+                    event = rng.choice([event, c.TaskCompleted([1, 2, 3])])
                 return c.HandleExecutorEvent(
                     task.id, event, task.attempt, self.now, rng.choice([0.0, 0.9])
                 )
@@ -569,7 +571,45 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
     }
 
 
+@st.composite
+def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
+    """A question, a list, a map of it, a map of its result, and what follows."""
+    made = [TaskSpec(id=1, description="Which?", kind=NodeKind.Clarification)]
+    made.append(TaskSpec(id=2, description="list", depends_on=(1,)))
+    for task_id in (3, 4):
+        kind = draw(st.sampled_from([NodeKind.ToolCall, NodeKind.ToolCall, NodeKind.Clarification]))
+        for_each = msgspec.structs.replace(draw(maps), items=f"${task_id - 1} ?? []")
+        made.append(
+            TaskSpec(
+                id=task_id,
+                description="do $item",
+                kind=kind,
+                tool=ToolCall("echo", {"it": "$item"}) if kind is NodeKind.ToolCall else None,
+                depends_on=(task_id - 1,),
+                for_each=for_each,
+                retry=draw(policies),
+                effect=draw(st.sampled_from(Effect)),
+                on_failure=draw(st.sampled_from(["stop", "continue"])),
+                when=draw(st.sampled_from([None, None, "$index > 0", "false"])),
+            )
+        )
+    made.append(TaskSpec(id=5, description="sum", depends_on=(3, 4), run_if="ended"))
+    return tuple(made)
+
+
+class MapMachine(PlannerMachine):
+    """The same for plans that are mostly maps."""
+
+    @initialize(tasks=plans_with_maps(), config=configs)
+    def begin(self, tasks: tuple[TaskSpec, ...], config: c.PlannerConfig) -> None:
+        self.first = c.Initialize("plan", tasks, "goal", config, "me")
+        self.send(self.first)
+        self.send(c.HandleExecutorEvent(1, c.ClarificationProvided("a")))
+
+
 TestPlannerMachine = PlannerMachine.TestCase
 TestPlannerMachine.settings = settings(
     stateful_step_count=20, max_examples=2 * settings.default.max_examples
 )
+TestMapMachine = MapMachine.TestCase
+TestMapMachine.settings = TestPlannerMachine.settings

@@ -68,7 +68,9 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
     if all(t.status in ENDED or t.cancel_requested for t in doomed):
         if task.status is TaskStatus.Cancelled or task.cancel_requested:
             return
-        raise CommandRejected(f"task {id_text(task.id)} {in_words(task.status)}; there is nothing to cancel")
+        raise CommandRejected(
+            f"task {id_text(task.id)} {in_words(task.status)}; there is nothing to cancel"
+        )
     yield from _cancel(state, doomed, command.reason)
     if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
         yield from skip_dependents(state, [task.id], set(below))

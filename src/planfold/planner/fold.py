@@ -43,7 +43,15 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.items import STRIDE, map_of
-from planfold.planner.maps import drop_items, end_items, expand, item_ended, items_of, results_in_order
+from planfold.planner.maps import (
+    drop_items,
+    end_items,
+    expand,
+    item_ended,
+    item_reset,
+    items_of,
+    results_in_order,
+)
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle, settle_all
@@ -310,6 +318,8 @@ def _plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool)
         task.outdated = task.confirmed = False
         task.skip_reason = None
         task.halted = False
+        if task_id >= STRIDE:
+            item_reset(state, task)
         if afresh and task.elements is not None:
             drop_items(state, task)
         if afresh:

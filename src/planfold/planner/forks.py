@@ -51,8 +51,11 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     _check_consent(state, command, runs - kept_off.keys())
     revision_hash = state.revision_hash
     if change.specs:
-        counted = (change.specs.get(i, t.spec) for i, t in state.tasks.items()
-            if i < STRIDE and not t.superseded)
+        counted = (
+            change.specs.get(i, t.spec)
+            for i, t in state.tasks.items()
+            if i < STRIDE and not t.superseded
+        )
         revision_hash = hash_revision(counted)
     yield PlanForked(
         origin=command.origin,

@@ -76,6 +76,16 @@ def item_ended(state: PlannerState, item: Task) -> None:
         schedule.gate(task)
 
 
+def item_reset(state: PlannerState, item: Task) -> None:
+    """Fold a retry of an item: it may have been all that kept the others from starting."""
+    task = state.tasks.get(map_of(item.spec.id))
+    if task is None or not task.halted or task.status is not TaskStatus.Running:
+        return
+    task.halted = any(_halts(task, other) for other in items_of(state, task))
+    if (schedule := state.__dict__.get("schedule")) is not None:
+        schedule.gate(task)
+
+
 def _halts(task: Task, item: Task) -> bool:
     for_each = task.spec.for_each
     stops = for_each is not None and for_each.on_item_failure == "stop"

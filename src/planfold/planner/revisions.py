@@ -139,7 +139,8 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     started = {
         i: task.spec
         for i, task in state.tasks.items()
-        if i < STRIDE and not (_has_not_started(task) or (i in given and may_be_planned_again(task)))
+        if i < STRIDE
+        and not (_has_not_started(task) or (i in given and may_be_planned_again(task)))
     }
     over = _superseded(state, command, started)
     counted = {i: spec for i, spec in started.items() if i not in over}
@@ -304,8 +305,9 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
                 frontier.append(child)
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
-        yield TasksReset(outdated, "answer_changed")
-    if rest := tuple(i for i in reset if i not in outdated):
+        yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
+    gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
+    if rest := tuple(i for i in reset if i not in gone):
         yield TasksReset(rest, "retry")
 
 
