@@ -462,6 +462,7 @@ def test_a_fork_of_any_log_comes_to_an_end_and_is_decided_again(
     fork.planner, fork.now = origin_of(base), log.now
     tasks = base.state.tasks.values()
     questions = [t for t in tasks if t.kind is NodeKind.Clarification and not t.superseded]
+    questions = [t for t in questions if t.spec.for_each is None]
     answers = {t.id: rng.choice("ab") for t in questions if rng.random() < 0.3}
     command = ForkPlan(
         origin="p",

@@ -95,7 +95,7 @@ maps = st.builds(
     ForEach,
     items=st.sampled_from(["$", "$?", "$ ?? []"]),
     max_items=st.sampled_from([1, 2, 10, 10]),
-    concurrency=st.sampled_from([None, 1, 2]),
+    concurrency=st.sampled_from([1, 2, 100]),
     on_item_failure=st.sampled_from(["stop", "continue"]),
     label=st.sampled_from([None, "item $index"]),
 )
@@ -261,8 +261,8 @@ class PlannerMachine(RuleBasedStateMachine):
         running = Counter(t.spec.queue_route for t in busy)
         for map_id, count in Counter(map_of(t.id) for t in busy if t.id >= STRIDE).items():
             for_each = self.planner.state.tasks[map_id].spec.for_each
-            most = for_each.concurrency if for_each is not None else None
-            assert most is None or count <= most
+            assert for_each is not None
+            assert count <= for_each.concurrency
         assert config.max_parallel is None or sum(running.values()) <= config.max_parallel
         assert all(running[route] <= limit for route, limit in config.route_limits.items())
 
@@ -378,7 +378,7 @@ class PlannerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.history) > 8 and len(self.planner.state.tasks) < 20)
     @rule(data=st.data(), approved_by=st.sampled_from([None, "me", "me"]))
     def revise(self, data: st.DataObject, approved_by: str | None) -> None:
-        tasks = {t.id: t for t in self.planner.state.written()}
+        tasks = self.planner.state.written()
         fresh = [t.spec for t in tasks.values() if t.status is S.Planned and not t.attempt]
         kept = [s for s in fresh if data.draw(st.booleans())]
         known = [i for i, t in tasks.items() if t.spec not in fresh or t.spec in kept]
@@ -566,7 +566,7 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
         "counts": {s: n for s, n in schedule.counts.items() if n},
         "children": {i: sorted(children) for i, children in schedule.children.items()},
         "over": schedule.over,
-        "bounded": schedule.bounded,
+        "maps": schedule.maps,
         "free": {i for i in schedule.children if schedule._unmet[i] == 0},
     }
 

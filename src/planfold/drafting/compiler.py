@@ -16,7 +16,8 @@ from planfold.drafting.arguments import ArgumentChecks
 from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
-from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
+from planfold.drafting.fields import check_fields, check_plan_texts
+from planfold.drafting.maps import for_each_of, kind_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.conditions import rename_in_condition
@@ -92,6 +93,8 @@ def _check_task(
         if argument_bytes is not None:
             size += argument_bytes
             links.add_references(place, arguments, tool)
+    if task.for_each is not None:
+        links.add_list(place, task.for_each.strip(), tools)
     if task.when is not None:
         links.add_conditions(place, task.when, tools)
     return size
@@ -151,6 +154,7 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         on_failure=task.on_failure,
         when=None if task.when is None else rename_in_condition(task.when, numbered.labels),
         run_if=task.run_if,
+        for_each=for_each_of(task, numbered.labels),
         prompt=prompt,
         done=task.done,
     )

@@ -8,20 +8,12 @@ from typing import Final
 
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
+from planfold.drafting.maps import check_map, kind_of
 from planfold.planner.references import LABEL
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 MAX_ID: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9  # about 31 years: beyond it dates leave what databases can store
-
-
-def kind_of(task: TaskDraft) -> NodeKind:
-    """The task's kind, or the one that its fields imply (see TaskDraft)."""
-    if task.kind is not None:
-        return task.kind
-    if task.tool is not None:
-        return NodeKind.ToolCall
-    return NodeKind.Clarification if task.choices else NodeKind.Processing
 
 
 def unicode_fault(text: str, *, nul: bool = True) -> str:
@@ -51,6 +43,7 @@ def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
     _check_numbers(task, name, faults)
     _check_combination(task, name, faults)
     _check_order(task, name, faults)
+    check_map(task, name, faults)
     if kind_of(task) is NodeKind.Clarification:
         _check_question(task, name, faults)
 
@@ -73,13 +66,13 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
         faults.add(message, task=name, field="label", fix=fix)
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
-    for field in ("label", "route", "tool"):
+    for field in ("label", "route", "tool", "for_each", "item_label"):
         _check_length(field, getattr(task, field), name, "name_chars", limits.name_chars, faults)
 
 
 def _texts(task: TaskDraft) -> Iterator[tuple[str, str]]:
     yield "description", task.description
-    for field in ("label", "route", "tool", "default", "when"):
+    for field in ("label", "route", "tool", "default", "when", "for_each", "item_label"):
         if (text := getattr(task, field)) is not None:
             yield field, text
     for index, choice in enumerate(task.choices):

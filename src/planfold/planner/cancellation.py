@@ -84,7 +84,7 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     if state.outcome is not None:
         raise CommandRejected(f"the plan {in_words(state.status)}; there is nothing to cancel")
     yield PlanCancelled(command.reason)
-    yield from _cancel(state, with_active_items(state, state.written()), command.reason)
+    yield from _cancel(state, with_active_items(state, state.written().values()), command.reason)
 
 
 def with_active_items(state: PlannerState, tasks: Iterable[Task]) -> list[Task]:
@@ -140,6 +140,6 @@ def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator
 
 
 def _ids(state: PlannerState) -> str:
-    ids = sorted(task.spec.id for task in state.written())
+    ids = sorted(state.written())
     shown = ", ".join(map(str, ids[:10]))
     return shown if len(ids) <= 10 else f"{shown}, ... {ids[-1]}"

@@ -54,7 +54,7 @@ def has_work(state: PlannerState, now: float) -> bool:
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
-    if limited or state.schedule.bounded or not state.approved or state.cancelled:
+    if limited or state.schedule.maps or not state.approved or state.cancelled:
         return False
     return state.schedule.startable > 0
 
@@ -87,7 +87,7 @@ class _Room:
 
     def __init__(self, state: PlannerState) -> None:
         limit, self._state = state.config.max_parallel, state
-        self._limits, self._bounded = state.config.route_limits, state.schedule.bounded
+        self._limits = state.config.route_limits
         self.total = len(state.tasks) if limit is None else limit
         self.total -= state.schedule.slots()
         self._free: dict[str, int] = {}
@@ -108,7 +108,7 @@ class _Room:
         route, _, of = lane.partition(OF_MAP)
         if route in self._limits:
             yield route
-        if of and int(of) in self._bounded:
+        if of:
             yield lane
 
     def _slots(self, name: str) -> int:
@@ -121,8 +121,7 @@ class _Room:
         if not of:
             return self._limits[name] - schedule.running_on(name)
         for_each = self._state.tasks[int(of)].spec.for_each
-        most = for_each.concurrency if for_each is not None else None
-        return self.total if most is None else most - schedule.running[name]
+        return (for_each.concurrency if for_each is not None else 1) - schedule.running[name]
 
 
 def next_due(state: PlannerState) -> float | None:

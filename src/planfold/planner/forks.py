@@ -52,9 +52,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     revision_hash = state.revision_hash
     if change.specs:
         counted = (
-            change.specs.get(i, t.spec)
-            for i, t in state.tasks.items()
-            if i < STRIDE and not t.superseded
+            change.specs.get(i, t.spec) for i, t in state.written().items() if not t.superseded
         )
         revision_hash = hash_revision(counted)
     yield PlanForked(
@@ -174,7 +172,7 @@ def _changed_specs(state: PlannerState, tasks: Collection[TaskSpec]) -> dict[int
                 f"task {task_id} is a {task.kind.value}; a fork cannot change that"
             )
     if changed:
-        others = {t.spec.id: t.spec for t in state.written() if t.spec.id not in changed}
+        others = {i: t.spec for i, t in state.written().items() if i not in changed}
         check_structure(changed.values(), others)
     return changed
 

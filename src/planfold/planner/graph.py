@@ -88,7 +88,7 @@ class Schedule:
         self._left: Counter[int] = Counter()  # items that have not ended, by map,
         self._busy: Counter[int] = Counter()  # and those of them that run or ask
         self.over: set[int] = set()  # running maps of which no item runs or will start
-        self.bounded: set[int] = set()  # running maps with a concurrency of their own
+        self.maps: set[int] = set()  # those that run
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id, task in tasks.items():
@@ -152,12 +152,10 @@ class Schedule:
             self._busy[map_of(item.spec.id)] += by
 
     def _look_at_map(self, task: Task) -> None:
-        key, for_each = task.spec.id, task.spec.for_each
-        runs = task.status is RUNNING
+        key, runs = task.spec.id, task.status is RUNNING
         left = self._left[key] if is_open(task) else self._busy[key]
         (self.over.add if runs and not left else self.over.discard)(key)
-        bound = runs and for_each is not None and for_each.concurrency is not None
-        (self.bounded.add if bound else self.bounded.discard)(key)
+        (self.maps.add if runs else self.maps.discard)(key)
 
     def running_on(self, route: str) -> int:
         """How many slots of a route are taken."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from planfold.errors import CorruptLog
-from planfold.planner.budget import Spend
 from planfold.planner.branches import facts_of, results_of
+from planfold.planner.budget import Spend
 from planfold.planner.conditions import about_element
 from planfold.planner.events import MapExpanded
 from planfold.planner.items import STRIDE, item_id, item_spec, map_of
@@ -121,7 +121,7 @@ def drop_items(state: PlannerState, task: Task) -> None:
         task.item_attempts = max(task.item_attempts, item.attempt)
         settle_all(state, key)
         for kept in (state.questions, state.steps_by_task, state.begun_by_task, state.prepared):
-            kept.pop(key, None)  # type: ignore[attr-defined]
+            kept.pop(key, None)
         if schedule is not None:
             schedule.remove_item(item)
         del state.tasks[key]

@@ -18,7 +18,7 @@ _ENDED_WELL = (TaskStatus.Completed, TaskStatus.Skipped, TaskStatus.Cancelled)
 def plan_overview(state: PlannerState, room: int) -> str:
     """One line for each task; with less room for each that is not done yet; else numbers of tasks,
     by status; else how many there are, which is given however little room there is."""
-    tasks = list(state.written())
+    tasks = list(state.written().values())
     head = f"The plan has {len(tasks)} tasks:"
     for level in _LEVELS:
         if room < len(head) * 2:

@@ -159,6 +159,13 @@ def rename_references(
     return renamed
 
 
+def rename_whole(text: str, ids: Mapping[str, int]) -> str:
+    """A text that is one reference, perhaps a partial one, with its label replaced by the id."""
+    whole = whole_reference(text)
+    new = None if whole is None else ids.get(whole.target)
+    return text if whole is None or new is None else f"${new}{text[1 + len(whole.target) :]}"
+
+
 def resolve(
     arguments: dict[str, Any],
     results: Callable[[int | str], Any],

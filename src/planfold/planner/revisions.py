@@ -72,12 +72,10 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
 
 
 def _check_map(spec: TaskSpec, for_each: ForEach) -> None:
-    bounds = {"max_items": (for_each.max_items, MAX_ITEMS)}
-    if for_each.concurrency is not None:
-        bounds["concurrency"] = (for_each.concurrency, MAX_ITEMS)
-    for name, (value, most) in bounds.items():
-        if type(value) is not int or not 1 <= value <= most:
-            raise CommandRejected(f"{name} of task {spec.id} must be from 1 to {most:,}")
+    for name in ("max_items", "concurrency"):
+        value = getattr(for_each, name)
+        if type(value) is not int or not 1 <= value <= MAX_ITEMS:
+            raise CommandRejected(f"{name} of task {spec.id} must be from 1 to {MAX_ITEMS:,}")
     if spec.id > MAX_MAP or whole_reference(for_each.items) is None:
         raise CommandRejected(
             f"task {spec.id}: for_each must be a reference to a list, and the id of a map at most "
@@ -153,7 +151,7 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     revised = again or revision_hash != state.revision_hash
     if revised:
         kept = started.keys() | given
-        removed = tuple(task.spec.id for task in state.written() if task.spec.id not in kept)
+        removed = tuple(i for i in state.written() if i not in kept)
         yield PlanRevised(removed, command.tasks, revision_hash, command.superseded)
     if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
@@ -214,7 +212,7 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     if any(state.tasks[i].status not in ENDED for i in state.drafting):
         raise CommandRejected("the plan is being planned already")
-    above = max(task.spec.id for task in state.written()) + 1
+    above = max(state.written()) + 1
     spec = planning_task(above, f"{REPLANNING}{command.reason or 'as asked'}")
     yield _added(state, (spec,))
 
@@ -228,7 +226,7 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
         raise CommandRejected(f"task {task.id} is not a drafting task, so it cannot propose tasks")
     if task.outdated:
         return  # its proposals depend on an answer that was changed
-    first, known = task.id == min(state.tasks), {t.spec.id: t for t in state.written()}
+    first, known = task.id == min(state.tasks), state.written()
     approved_by = state.config.approve_as if first else None
     new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
     if not (new or report.replace):
@@ -254,7 +252,7 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
 
 
 def _added(state: PlannerState, new: tuple[TaskSpec, ...]) -> PlanRevised:
-    counted = (task.spec for task in state.written() if not task.superseded)
+    counted = (task.spec for task in state.written().values() if not task.superseded)
     return PlanRevised((), new, hash_revision((*counted, *new)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -61,9 +60,9 @@ class PlannerState(msgspec.Struct, dict=True):
         kept up to date from then on."""
         return Schedule(self.tasks, self.deadline_of)
 
-    def written(self) -> Iterator[Task]:
-        """The tasks as they are written in the plan: without the items of its maps."""
-        return (task for task in self.tasks.values() if task.spec.id < STRIDE)
+    def written(self) -> dict[int, Task]:
+        """The tasks as they are written in the plan, by id: without the items of its maps."""
+        return {i: task for i, task in self.tasks.items() if i < STRIDE}
 
     def deadline_of(self, task_id: int) -> float | None:
         """When a task's open question will be answered by its default, if it will be."""

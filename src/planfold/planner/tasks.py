@@ -96,13 +96,13 @@ class ForEach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     """Makes a task a map: it is done once for each element of a list that is known when it starts.
 
     ``items`` is a reference to the list (``$3.items``). Where the list has more than ``max_items``,
-    a person is asked first. At most ``concurrency`` items run at once (None: no bound). After an
+    a person is asked first. At most ``concurrency`` items run at once. After an
     item that did not complete, ``on_item_failure`` says whether the others still start. ``label``
     is that of each item (``$item.name``)."""
 
     items: str
     max_items: int = 1_000
-    concurrency: int | None = 100
+    concurrency: int = 100
     on_item_failure: Literal["stop", "continue"] = "stop"
     label: str | None = None
 
