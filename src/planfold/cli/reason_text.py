@@ -16,6 +16,7 @@ from planfold.cli.terminal import (
     fit,
     wrapped,
 )
+from planfold.planner.items import id_text
 from planfold.planner.tasks import in_words
 from planfold.readmodels.labels import name_of
 from planfold.readmodels.reasons import ReasonKind, named
@@ -36,6 +37,7 @@ _STYLES = {
     ReasonKind.Skipped: "dim",
     ReasonKind.Running: "busy",
     ReasonKind.Stopping: "busy",
+    ReasonKind.Items: "busy",
 }
 _AWAITED = {
     Phase.Approval: "approval",
@@ -46,6 +48,7 @@ _AWAITED = {
     Phase.Answer: "an answer",
     Phase.Budget: "more budget",
     Phase.Worker: "a worker",
+    Phase.Items: "its items",
 }
 
 
@@ -59,7 +62,10 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         ]
     ]
     if found.task_status is not None:
-        lines[0] += [(f"; task {found.task_id} ", ""), (in_words(found.task_status), "bold")]
+        lines[0] += [
+            (f"; task {id_text(found.task_id or 0)} ", ""),
+            (in_words(found.task_status), "bold"),
+        ]
     for reason in found.reasons:
         lines += [[], *_reason_lines(reason, found, db, width)]
     if not found.reasons:
@@ -152,7 +158,7 @@ def ledger_lines(ledger: Ledger, state: PlannerState, width: int) -> list[Line]:
     lines: list[Line] = [[(part, "bold")] for part in wrapped(text, width)]
     for entry in ledger.entries:
         when, seconds = date_and_time(entry.start), duration(entry.seconds(0.0))
-        name = names.get(entry.task_id, str(entry.task_id))
+        name = names.get(entry.task_id, id_text(entry.task_id))
         words = f"{seconds:<12} {name}: {phase_words(entry.phase)}"
         lines.append([(f"  {when}  ", "dim"), (words, "")])
     if ledger.longest is not None:

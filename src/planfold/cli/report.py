@@ -27,7 +27,10 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
+from planfold.planner.items import id_text
+from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import guard_of
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
@@ -37,6 +40,12 @@ from planfold.readmodels.reasons import waits_for
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
     from planfold.planner.tasks import TaskSpec
+
+MOST_ITEMS = 10  # of a map that are listed below it
+_TELLING = (
+    *(TaskStatus.Failed, TaskStatus.Cancelled),
+    *(TaskStatus.NeedsClarification, TaskStatus.Running),
+)
 
 # --- tasks ------------------------------------------------------------------------------------
 
@@ -49,7 +58,7 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
     spans.append((f", {done}", ""))
-    running = counts[TaskStatus.Running] - len(unclaimed)
+    running = state.schedule.slots() - len(unclaimed)
     for count, what in (
         (running, "running"),
         (len(unclaimed), "waiting for a worker"),
@@ -89,7 +98,7 @@ def task_line(
     status = task.status.value
     style = STATUS_STYLES[status]
     label = f"{clean(task.spec.label)}: " if task.spec.label else ""
-    prefix = f"{MARKS[status]} {task.id:>{pad}} "
+    prefix = f"{MARKS[status]} {id_text(task.id):>{pad}} "
     info = _info(fold, task, now, since, unclaimed)
     room = width - len(prefix)
     text = label + clean(task.description)
@@ -110,6 +119,9 @@ def _info(
             again = f"attempt {task.attempt}, " if task.attempt > 1 else ""
             if task.stopping:
                 return "stopping"
+            if task.elements is not None:
+                ended = sum(item.status in ENDED for item in items_of(fold.state, task))
+                return f"{ended:,} of {len(task.elements):,} items"
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
@@ -155,6 +167,8 @@ def plan_lines(
         )
         if details:
             lines += _details(task, width)
+        if task.elements is not None:
+            lines += _item_lines(situation, task, width, now)
     if len(shown) < len(tasks):
         lines.append([(f"... and {len(tasks) - len(shown):,} more tasks", "dim")])
     summary = fold.summary
@@ -163,17 +177,33 @@ def plan_lines(
     return lines
 
 
+def _item_lines(situation: Situation, task: Task, width: int, now: float) -> list[Line]:
+    """The items of a map that say most: those that failed, ask or run."""
+    fold, unclaimed = situation.fold, situation.unclaimed
+    items = list(items_of(fold.state, task))
+    telling = [item for item in items if item.status in _TELLING]
+    shown = _most_telling(telling, MOST_ITEMS)
+    pad = max((len(id_text(item.id)) for item in shown), default=0)
+    lines: list[Line] = []
+    for item in shown:
+        line = task_line(fold, item, width=width - 2, pad=pad, now=now, unclaimed=unclaimed)
+        lines += [[("  ", ""), *line], *_details(item, width)]
+    more = len(telling) - len(shown)
+    return [*lines, [(f"  ... and {more:,} more items", "dim")]] if more else lines
+
+
 def id_width(fold: PlanFold) -> int:
-    return len(str(max(fold.state.tasks, default=0)))
+    return len(str(max(fold.state.written(), default=0)))
 
 
 def specs_of(fold: PlanFold) -> list[Any]:
-    return [task.spec for task in fold.state.tasks.values()]
+    """The tasks as written, without the items of maps."""
+    return [task.spec for task in fold.state.written().values()]
 
 
 def counted_specs(fold: PlanFold) -> list[TaskSpec]:
     """Without those that a revision superseded."""
-    return [task.spec for task in fold.state.tasks.values() if not task.superseded]
+    return [task.spec for task in fold.state.written().values() if not task.superseded]
 
 
 def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
@@ -261,7 +291,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             steps.append((resume, "runs it here; no worker does now"))
     elif status is PlanStatus.Failed:
         tasks = (t for t in fold.state.tasks.values() if not t.superseded)
-        failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
+        failed = [id_text(t.id) for t in tasks if t.status is TaskStatus.Failed]
         words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
         steps.append((words, "retries the task"))
         words = command_line(db, "revise", fold.plan_id, "PLAN")
@@ -321,7 +351,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
         if task.id in situation.unclaimed and task.status is TaskStatus.Running:
             task.waits_for = situation.unclaimed[task.id]
     found: dict[str, Any] = msgspec.to_builtins(view)
-    labels = {task.id: task.label for task in view.tasks}
+    labels = {i: task.spec.label for i, task in situation.fold.state.tasks.items()}
     found["questions"] = [
         {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
     ]
@@ -332,6 +362,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
 def task_json(situation: Situation, task_id: int) -> dict[str, Any]:
     """What ``show --task --json`` prints."""
     tasks: list[dict[str, Any]] = show_json(situation)["tasks"]
+    tasks += [item for task in tasks for item in task["items"]]
     return next(task for task in tasks if task["id"] == task_id)
 
 

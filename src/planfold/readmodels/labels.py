@@ -71,17 +71,35 @@ def counted(count: int, what: str) -> str:
 
 
 def name_of(spec: TaskSpec) -> str:
-    """Id and label: "3 build"."""
-    return f"{spec.id} {clean(spec.label)}" if spec.label else str(spec.id)
+    """Id and label: "3 build", "3[0] an invoice"."""
+    return f"{_id_text(spec.id)} {clean(spec.label)}" if spec.label else _id_text(spec.id)
+
+
+def _id_text(task_id: int) -> str:
+    from planfold.planner.items import id_text
+
+    return id_text(task_id)
+
+
+def map_words(spec: TaskSpec) -> str:
+    """Of a map: "for each of $1.invoices, 5 at once"; else empty."""
+    of = spec.for_each
+    if of is None:
+        return ""
+    also = ", the others run if one fails" if of.on_item_failure == "continue" else ""
+    at_once = f"at most {of.max_items:,}, {of.concurrency:,} at once"
+    return f"for each of {clean(of.items)} ({at_once}{also})"
 
 
 def guard_of(spec: TaskSpec) -> str:
-    """When a task runs, where that is not as usual: "if a task before it failed, when ..."."""
+    """When a task runs, where that is not as usual: "if a task before it failed, when ...", and
+    how often."""
     words = {
         "failed": ["if a task before it failed"],
         "ended": ["however the tasks before it end"],
     }.get(spec.run_if, [])
-    return ", ".join([*words, f"when {clean(spec.when)}"] if spec.when else words)
+    words += [f"when {clean(spec.when)}"] if spec.when else []
+    return ", ".join([*words, map_words(spec)] if spec.for_each else words)
 
 
 def kind_of(spec: TaskSpec) -> str:

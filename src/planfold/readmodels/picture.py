@@ -29,7 +29,7 @@ class Picture:
         state = timeline.state
         self._timeline, self._now = timeline, now
         self._title = state.title or timeline.fold.plan_id
-        self._layout = Layout([task.spec for task in state.tasks.values()])
+        self._layout = Layout([task.spec for task in state.written().values()])
         self._ledger = ledger_of(timeline, now)
         self._width = max(self._layout.width, _LEAST_W)
         self._times = TimelinePicture(timeline, self._layout, self._ledger, self._width)
@@ -85,7 +85,7 @@ class Picture:
         began = datetime.fromtimestamp(state.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         status = state.status.value.replace("_", " ")
         took = duration(self._ledger.seconds)
-        return f"{status} · {counted(len(state.tasks), 'task')} · {took} since {began}"
+        return f"{status} · {counted(len(state.written()), 'task')} · {took} since {began}"
 
     def _statuses(self) -> dict[int, str]:
         return {i: task.status.value for i, task in self._timeline.state.tasks.items()}

@@ -297,7 +297,8 @@ def _named_answers(
 
 def _prepared_in(base: PlannerState) -> dict[int, str]:
     """Answers that a fork that is forked was given to questions to come."""
-    return {i: text for i, text in base.prepared.items() if not base.tasks[i].superseded}
+    tasks = base.tasks
+    return {i: t for i, t in base.prepared.items() if i not in tasks or not tasks[i].superseded}
 
 
 def _answers_of(present: PlannerState, base: PlannerState) -> dict[int, str]:
