@@ -8,7 +8,7 @@ a retry has to wait.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from planfold.planner.due_times import DueTimes
@@ -121,13 +121,18 @@ class Schedule:
             if task.spec.for_each is not None:
                 self._look_at_map(task)
 
-    def add_item(self, item: Task) -> None:
-        """An item joined the plan; it starts once its map is open."""
-        spec = item.spec
-        self.children[spec.id], self._unmet[spec.id] = [], 1
-        self._lanes[spec.id] = lane_of(spec)
-        self._count_item(item, 1)
-        self._enter(item, spec)
+    def add_items(self, task: Task, items: Sequence[Task]) -> None:
+        """New items of a map joined the plan, in order. All at once, because they may be many."""
+        if items:
+            name, ids = lane_of(items[0].spec), [item.spec.id for item in items]
+            self.children.update((key, []) for key in ids)  # no task depends on an item
+            self._unmet.update(dict.fromkeys(ids, 0 if is_open(task) else 1))
+            self._lanes.update(dict.fromkeys(ids, name))
+            self.counts[PLANNED] += len(ids)
+            self._left[task.spec.id] += len(ids)
+            if is_open(task):
+                self.startable += self.ready.setdefault(name, Lane()).extend(ids)
+        self.gate(task)
 
     def remove_item(self, item: Task) -> None:
         """An item leaves the plan with the others of its map."""
@@ -139,9 +144,9 @@ class Schedule:
     def gate(self, task: Task) -> None:
         """A map opened or closed: its items may start, or may not any more."""
         shut = 0 if is_open(task) else 1
-        first = item_id(task.spec.id, 0)
+        first, unmet = item_id(task.spec.id, 0), self._unmet
         for key in range(first, first + len(task.elements or ())):
-            if self._unmet[key] != shut:
+            if unmet[key] != shut:
                 self._parent_changed(self._tasks[key], not shut)
         self._look_at_map(task)
 

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
-
 from planfold.planner.references import (
     ITEM,
     Reference,
@@ -62,23 +60,30 @@ def of_item(references: Iterable[Reference]) -> bool:
     return any(reference.target in ITEM for reference in references)
 
 
-def item_spec(spec: TaskSpec, index: int, element: Any, *, when: bool) -> TaskSpec:
-    """The task for one element. ``when``: the condition of the map is about the element. What
-    follows the map waits for the map, and its failures are the map's: an item stops nothing."""
+def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec:
+    """The task with the id ``key`` for one element. ``when``: the condition of the map is about the
+    element. What follows the map waits for the map, and its failures are the map's: an item stops
+    nothing."""
     label = spec.for_each.label if spec.for_each is not None else None
     description = spec.description
-    if "$" in description and of_item([r for r, _, _ in references_in(description)]):
-        description = _written(description, index, element, _DESCRIPTION)
-    return msgspec.structs.replace(
-        spec,
-        id=item_id(spec.id, index),
-        description=description,
-        label=_written(label, index, element, _LABEL) if label else None,
-        depends_on=(),
+    return TaskSpec(
+        id=key,
+        description=_written(description, key, element, _DESCRIPTION)
+        if "$" in description
+        else description,
+        kind=spec.kind,
+        label=_written(label, key, element, _LABEL) if label else None,
+        tool=spec.tool,
+        attachments=spec.attachments,
+        effect=spec.effect,
+        retry=spec.retry,
+        timeout=spec.timeout,
+        route=spec.route,
         on_failure="continue",
         when=spec.when if when else None,
-        run_if="completed",
-        for_each=None,
+        prompt=spec.prompt,
+        proposed=spec.proposed,
+        tainted=spec.tainted,
     )
 
 
@@ -90,13 +95,13 @@ def uses_element(spec: TaskSpec) -> bool:
     return of_item(found)
 
 
-def _written(text: str, index: int, element: Any, limit: int) -> str:
+def _written(text: str, key: int, element: Any, limit: int) -> str:
     """``text`` with the element in it. All other references stay as they are."""
 
     def result(target: int | str) -> Any:
         if isinstance(target, int):
             raise LookupError(target)
-        return index if target == "index" else element
+        return index_of(key) if target == "index" else element
 
     found: list[str] = []
     end = 0

@@ -50,20 +50,20 @@ def expand(state: PlannerState, event: MapExpanded) -> None:
     elements = list_of(state, task) if task.spec.for_each is not None else None
     if not isinstance(elements, (list, tuple)) or len(elements) != event.count:
         raise CorruptLog(f"task {task.spec.id} has no list of {event.count:,} elements")
-    schedule = state.__dict__.get("schedule")
     when = task.spec.when is not None and about_element(task.spec.when)
     if task.elements is None and task.spec.proposed:
         state.spent += Spend(tasks=event.count)
     task.elements = list(elements)
-    for place, element in enumerate(elements):
-        if (key := item_id(task.spec.id, place)) not in state.tasks:
-            spec = item_spec(task.spec, place, element, when=when)
+    new: list[Task] = []
+    for key, element in enumerate(elements, item_id(task.spec.id, 0)):
+        if key not in state.tasks:
+            spec = item_spec(task.spec, key, element, when=when)
             item = state.tasks[key] = Task(spec, attempt=task.item_attempts, run=task.run)
-            if schedule is not None:
-                schedule.add_item(item)
-    task.halted = any(_halts(task, item) for item in items_of(state, task))
-    if schedule is not None:
-        schedule.gate(task)
+            new.append(item)
+    if len(new) < len(elements):  # it had expanded before
+        task.halted = any(_halts(task, item) for item in items_of(state, task))
+    if (schedule := state.__dict__.get("schedule")) is not None:
+        schedule.add_items(task, new)
 
 
 def item_ended(state: PlannerState, item: Task) -> None:
