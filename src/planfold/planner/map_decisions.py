@@ -48,7 +48,7 @@ def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Ev
 
 
 def _why_asked(state: PlannerState, task: Task, for_each: ForEach, count: int) -> str:
-    """Why a person has to see the count first; empty where nobody has to."""
+    """Why a person has to see the count first; empty where that is not needed."""
     if task.elements is not None:
         return ""  # it has expanded before: only what did not complete runs again
     if count > for_each.max_items:

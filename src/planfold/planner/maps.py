@@ -1,4 +1,4 @@
-"""Maps in the state of a plan: how one expands, what its end means, and how it is planned anew.
+"""Maps in the state of a plan: how one expands, what its end means, and how it is planned again.
 
 The list of a map is a result that is in the log already, so ``MapExpanded`` holds only how many
 elements it has. They are read when that event is folded, and kept with the map until it is

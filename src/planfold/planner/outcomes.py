@@ -51,11 +51,10 @@ _ARGUMENTS = 400  # characters of a call's arguments in a question
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
     that has ended, change nothing: delivery may be at-least-once."""
-    task, report = state.tasks.get(command.task_id), command.event
-    if task is None:
-        if command.attempt is not None and map_of(command.task_id) in state.tasks:
-            return  # the item is gone, because its map was planned again
-        task = find_task(state, command.task_id)
+    gone = command.task_id not in state.tasks and map_of(command.task_id) in state.tasks
+    if gone and command.attempt is not None:
+        return  # the map of the item was planned again
+    task, report = find_task(state, command.task_id), command.event
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
             f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never "
@@ -65,13 +64,16 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
         return
     if isinstance(report, ClarificationProvided):
         yield from receive_answer(state, task, report)
-        return
-    if task.spec.for_each is not None:
+    elif task.spec.for_each is not None:
         raise CommandRejected(
             f"task {task.id} is a map; what runs are its items: report on {task.id}[0]"
         )
-    if task.status is not TaskStatus.Running:
-        return
+    elif task.status is TaskStatus.Running:
+        yield from _reported(state, task, command)
+
+
+def _reported(state: PlannerState, task: Task, command: HandleExecutorEvent) -> Iterator[Event]:
+    report = command.event
     match report:
         case TaskCompleted(result):
             yield from _completed(state, task, result)

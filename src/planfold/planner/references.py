@@ -47,7 +47,7 @@ _FIELDS: Final = _PATH.replace("]+|", r"]+(?![A-Za-z0-9_]|\s*\()|", 1)
 IN_EXPRESSION: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_FIELDS}){_ELSE}")
 _STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-ITEM: Final = ("item", "index")  # targets that are no task: of the element that an item is for
+ITEM: Final = ("item", "index")  # targets that name the element that an item is for
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
 
