@@ -26,8 +26,8 @@ PUBLIC = {
     planfold: """
         App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
         EventFeed Explanation Fault Figures Fork Histogram InvalidPlan Ledger McpServer
-        ModelEndpoint NodeKind NotFound Observer Operation Permanent Phase PhaseSpan PlanDraft
-        PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
+        ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Permanent Phase PhaseSpan
+        PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
         PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
         TaskView Transient Worker WorkerFit messages open_app tool
@@ -46,7 +46,7 @@ PUBLIC = {
     """,
     planfold.log: """
         Aggregate Checkpoint Consumer Divergence Envelope Handler Log Metadata
-        Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
+        Notification Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
         TaskDifference Undecoded events
     """,
     planfold.testing: """
@@ -72,6 +72,13 @@ def test_the_public_names_are_these(face: ModuleType) -> None:
 def test_help_shows_every_name(face: ModuleType) -> None:
     shown = pydoc.plain(pydoc.render_doc(face))
     assert [name for name in face.__all__ if not re.search(rf"\b{name}\b", shown)] == []
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+def test_a_face_speaks_only_of_names_that_it_has(face: ModuleType) -> None:
+    said = set(re.findall(r"``([A-Za-z_]+)``", face.__doc__ or ""))
+    known = {name for each in FACES for name in each.__all__} | set(dir(planfold.App))
+    assert said - known <= {"planfold"}
 
 
 def test_a_name_is_exported_once() -> None:

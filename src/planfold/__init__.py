@@ -14,6 +14,14 @@ The public interface is five modules; every other module is internal and may cha
 - ``planfold.log``: read the event log; consumers, projections and aggregates of your own.
 - ``planfold.testing``: test tools, handlers and plans without a network, a model or waiting.
 
+Most programs need these names of ``planfold``; others are what methods return, and parts of it:
+
+- plans: ``open_app``, ``App``, ``PlanDraft``, ``TaskDraft``, ``PlanStatus``, ``TaskStatus``
+- tools: ``tool``, ``TaskContext``, ``Effect``, ``RetryPolicy``, ``Permanent``
+- settings: ``Settings``, ``PlannerConfig``, ``Budget``
+- errors: ``PlanfoldError``, which is above all others, ``InvalidPlan``, ``CommandRejected``
+- programs in another process than the workers: ``Client``
+
 Names are imported on first use, so ``import planfold`` costs next to nothing.
 """
 
@@ -78,6 +86,7 @@ if TYPE_CHECKING:
     from planfold.service.operations import EventFeed as EventFeed
     from planfold.service.operations import Operation as Operation
     from planfold.tools.mcp_servers import McpServer as McpServer
+    from planfold.tools.notifications import NotifyTarget as NotifyTarget
     from planfold.tools.policy.rules import PolicySettings as PolicySettings
     from planfold.tools.policy.rules import Rule as Rule
     from planfold.tools.secrets import SecretSource as SecretSource
@@ -125,6 +134,7 @@ _HOMES = {
     "planfold.service.client": ("Client",),
     "planfold.service.operations": ("EventFeed", "Operation"),
     "planfold.tools.mcp_servers": ("McpServer",),
+    "planfold.tools.notifications": ("NotifyTarget",),
     "planfold.tools.policy.rules": ("PolicySettings", "Rule"),
     "planfold.tools.secrets": ("SecretSource",),
     "planfold.transfer.archive": ("Archived",),

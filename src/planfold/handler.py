@@ -89,7 +89,9 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     without, which exports and archives keep together. ``size`` estimates the memory that the state
     takes, in bytes (0: unknown). ``phase`` says whether a snapshot is worth its writing: while the
     stream is ``waiting`` for a person more than while it is ``active``, once it has ``ended`` no
-    more. While there is a ``command``, only ``queue`` is read beside it.
+    more. ``due_since`` is when the wait for ``due_at`` began (0.0: not known): the wait is never
+    longer than that, even where the clock is set back. While there is a ``command``, only
+    ``queue`` is read beside it.
     """
 
     command: C | None = None
@@ -98,6 +100,7 @@ class Outlook(msgspec.Struct, Generic[C], frozen=True, gc=False):
     head: dict[str, Any] = {}
     size: int = 0
     phase: StreamPhase = "active"
+    due_since: float = 0.0
 
 
 _NOTHING: Outlook[Any] = Outlook()

@@ -84,7 +84,7 @@ def test_alarms_that_mean_nothing_any_more_are_dropped() -> None:
     for task_id in range(1_000):
         due_times.set(float(task_id), task_id)
         due_times.set(float(task_id), task_id)
-    assert due_times.next() == 500.0
+    assert due_times.next() == (500.0, 500)
     assert [i for _, i in due_times.due(502.0)] == [500, 501, 502]
     assert [i for _, i in due_times.due(502.0)] == [500, 501, 502]
     alive.clear()

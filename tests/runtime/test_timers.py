@@ -73,3 +73,31 @@ async def test_streams_that_cannot_be_continued_do_not_hide_the_others(
         assert len(await events(app, "TaskDispatched", "plan-4")) == 2
     assert sorted(looks) == [f"plan-{number}" for number in range(5)]  # each of them once
     assert len(faults) == 4
+
+
+async def test_each_wait_of_a_plan_is_bounded_by_its_own_length(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    loop = asyncio.get_running_loop()
+    time, passed = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: time() + passed)
+    question = planfold.TaskDraft(
+        description="Deploy?", kind="clarification", default="no", deadline=600.0
+    )
+    async with planfold.open_app(database, tools=[flaky], clock=clock) as app:
+        await submit(app, task("flaky"), question)
+        await app.send(PLAN_ID, HandleExecutorEvent(1, TaskFailed("no"), 1, clock(), jitter=0.9))
+        timers = Timers(app.store, app.dispatcher, (PLAN,), None, pytest.fail)
+        await timers.round()
+        clock.advance(-24 * HOUR_S)
+        passed = 2.0
+        await timers.round()
+        assert len(await events(app, "TaskDispatched")) == 2  # the retry: the first wait
+        assert await timers.round() <= 1.0
+        passed = 590.0
+        await timers.round()
+        assert not await events(app, "ClarificationReceived")
+        passed = 603.0
+        await timers.round()
+        assert [e.by for e in await events(app, "ClarificationReceived")] == ["deadline"]

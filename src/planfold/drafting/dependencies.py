@@ -17,6 +17,7 @@ from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Tool, Toolbox
 
+_BARE: Final = ("when", "for_each")  # where a dollar sign is never text
 _INT_DIGITS: Final = len(str(MAX_ID))
 
 
@@ -157,7 +158,7 @@ class Links:
         name = self._numbered.names[place]
         parent = self._numbered.find(target)
         if parent is None:
-            fix = self._suggest(target, is_reference=by is not None and field != "when")
+            fix = self._suggest(target, is_reference=by is not None and field not in _BARE)
             self._faults.add(missing, task=name, field=field, fix=fix)
         elif parent == self._numbered.ids[place]:
             message = f"{excerpt(by.text)} is the task's own result" if by else "it is the task"

@@ -25,7 +25,7 @@ from planfold.planner.events import (
     TasksReset,
 )
 from planfold.planner.graph import blocks
-from planfold.planner.items import map_of
+from planfold.planner.items import id_text, map_of
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
@@ -48,7 +48,7 @@ def receive_answer(
         changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
         remedy = "; use ChangeAnswer to change it" if changeable else ""
         raise CommandRejected(
-            f"task {task.id} has no open question; it {in_words(task.status)}{remedy}"
+            f"task {id_text(task.id)} has no open question; it {in_words(task.status)}{remedy}"
         )
     leads_to: AnswerLeadsTo = "fail"
     answer = report.answer
@@ -77,11 +77,12 @@ def use_of_result(state: PlannerState, question: Question) -> str:
     task = state.tasks[question.task_id]
     if question.then != "outcome" or DONE not in question.choices or task.outdated:
         return ""
-    for child in state.schedule.children[task.id]:
+    source = map_of(task.id) or task.id  # the result of an item is in that of its map
+    for child in state.schedule.children[source]:
         if state.tasks[child].status is not TaskStatus.Planned:
             continue
         for reference in references_of(state.tasks[child].spec):
-            if reference.target == str(task.id) and reference.needs_result:
+            if reference.target == str(source) and reference.needs_result:
                 return f"task {child} uses {reference.text}"
     return ""
 
@@ -97,13 +98,13 @@ def _result(
     if question.then == "outcome" and leads_to == "complete":
         if not given and (use := use_of_result(state, question)):
             raise CommandRejected(
-                f"{use}: the answer {DONE!r} needs the result of task {question.task_id}; give it "
-                "with result=... (null where there is none)"
+                f"{use}: the answer {DONE!r} needs the result of task "
+                f"{id_text(question.task_id)}; give it with result=... (null where there is none)"
             ).about("result")
         return report.result if given else None
     if given:
         raise CommandRejected(
-            f"task {question.task_id} takes a result only with the answer {DONE!r} to the "
+            f"task {id_text(question.task_id)} takes a result only with the answer {DONE!r} to the "
             "question whether it was done"
         )
     return msgspec.UNSET
@@ -146,7 +147,8 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     if not asks or task.status is not TaskStatus.Completed:
         why = f"it {in_words(task.status)}" if asks else "it asks nothing"
         raise CommandRejected(
-            f"task {task.id} is not an answered question ({why}); there is no answer to change"
+            f"task {id_text(task.id)} is not an answered question ({why}); there is no "
+            "answer to change"
         )
     prompt = task.spec.prompt
     answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)
@@ -159,7 +161,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     busy = {t.id for t in below if _may_be_running(state, t)}
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:
-        reason = f"the answer to task {task.id} was changed"
+        reason = f"the answer to task {id_text(task.id)} was changed"
         yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
     kept_off = kept_off_tasks(state, below, busy)
     over = (TaskStatus.Skipped, TaskStatus.Cancelled)
@@ -220,7 +222,7 @@ def chosen_answer(task_id: int, choices: tuple[str, ...], answer: str) -> str:
     if choice is not None:
         return choice
     listed = ", ".join(f"{n}. {choice}" for n, choice in enumerate(choices, 1))
-    raise CommandRejected(f"task {task_id} takes one of: {listed}; not {answer!r}")
+    raise CommandRejected(f"task {id_text(task_id)} takes one of: {listed}; not {answer!r}")
 
 
 def _find_choice(choices: tuple[str, ...], answer: str) -> str | None:

@@ -124,14 +124,18 @@ class _Room:
         return (for_each.concurrency if for_each is not None else 1) - schedule.running[name]
 
 
-def next_due(state: PlannerState) -> float | None:
-    """When the next question's default applies, or the next retry that has a slot is due. A
-    retry without a slot starts when a task ends, not when time passes."""
-    times = [state.schedule.deadlines.next()]
+def next_due(state: PlannerState) -> tuple[float, float] | None:
+    """When the next question's default applies, or the next retry that has a slot is due; and
+    when that wait began. A retry without a slot starts when a task ends, not when time passes."""
+    waits = [state.schedule.deadlines.next()]
     if state.schedule.waits and state.approved and not state.cancelled:
         room = _Room(state)
-        times += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
-    return min((at for at in times if at is not None), default=None)
+        waits += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
+    first = min((wait for wait in waits if wait is not None), default=None)
+    if first is None:
+        return None
+    at, task_id = first
+    return at, state.tasks[task_id].waiting_since
 
 
 def _startable(state: PlannerState, now: float) -> Iterator[Task]:

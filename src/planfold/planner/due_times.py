@@ -21,11 +21,11 @@ class DueTimes:
     def set(self, at: float, task_id: int) -> None:
         heapq.heappush(self._heap, (at, task_id))
 
-    def next(self) -> float | None:
-        """When the earliest one is due."""
+    def next(self) -> tuple[float, int] | None:
+        """The earliest one: when it is due, and its task."""
         while self._heap:
             if self._holds(*self._heap[0]):
-                return self._heap[0][0]
+                return self._heap[0]
             heapq.heappop(self._heap)
         return None
 

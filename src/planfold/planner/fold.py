@@ -220,12 +220,14 @@ def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
     change(state, task, t.RETRY_SCHEDULED, event.at)
     task.failures += 1
     task.error = event.error
+    task.waiting_since = state.updated_at
 
 
 def _asked(state: PlannerState, event: ClarificationRequested) -> None:
     task = state.tasks[event.task_id]
     change(state, task, t.ASKED)
     task.started_at = task.started_at or state.updated_at
+    task.waiting_since = state.updated_at
     state.questions[event.task_id] = Question(
         event.task_id,
         event.question,

@@ -38,7 +38,7 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskStatusUpdated,
 )
-from planfold.planner.items import map_of
+from planfold.planner.items import id_text, map_of
 from planfold.planner.revisions import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import abandon_step, begin_step, complete_step
@@ -57,8 +57,8 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
     task, report = find_task(state, command.task_id), command.event
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
-            f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never "
-            "dispatched"
+            f"task {id_text(task.id)} is at attempt {task.attempt}; attempt {command.attempt} was "
+            "never dispatched"
         )
     if command.attempt is not None and command.attempt < task.attempt:
         return

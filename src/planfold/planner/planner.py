@@ -54,7 +54,7 @@ from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
-FOLD_VERSION = 4  # raise it when folding the same events gives another state
+FOLD_VERSION = 5  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):
@@ -104,9 +104,11 @@ class Planner(PlanMemory):
         if command is not None:
             return Outlook(command, queue=queue)
         timed = self.state.schedule.delayed or self.state.schedule.deadlines.pending
-        due_at = next_due(self.state) if timed else None
+        due = next_due(self.state) if timed else None
+        due_at, due_since = due or (None, 0.0)
         head, size = _head(self.state), _size(self.state)
-        return Outlook(None, due_at, queue, head, size, _phase(self.state, head["status"]))
+        phase = _phase(self.state, head["status"])
+        return Outlook(None, due_at, queue, head, size, phase, due_since)
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state

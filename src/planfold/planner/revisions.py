@@ -174,12 +174,13 @@ def _superseded(
         task = find_task(state, task_id)
         if not _has_ended(task) or task.status is TaskStatus.Completed:
             raise CommandRejected(
-                f"task {task_id} {in_words(task.status)}; a revision supersedes only tasks that "
-                "failed, were skipped or cancelled"
+                f"task {id_text(task_id)} {in_words(task.status)}; a revision supersedes only "
+                "tasks that failed, were skipped or cancelled"
             )
         if task_id not in started:
             raise CommandRejected(
-                f"task {task_id} is in the revision and superseded by it; leave one of them out"
+                f"task {id_text(task_id)} is in the revision and superseded by it; leave one of "
+                "them out"
             )
     return {*command.superseded, *(i for i in started if state.tasks[i].superseded)}
 
@@ -279,14 +280,14 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
         )
     if task.skip_reason == "condition":
         raise CommandRejected(
-            f"task {task.id} was skipped: {task.error}; retry a task that it depends on, or revise "
-            "the plan"
+            f"task {id_text(task.id)} was skipped: {task.error}; retry a task that it depends on, "
+            "or revise the plan"
         )
     cause = blocking_parent(state, state.tasks[map_of(task.id) or task.id])
     if cause is not None:
         cause = _root_cause(state, cause)
         raise CommandRejected(
-            f"task {task.id} needs task {cause}, which "
+            f"task {id_text(task.id)} needs task {cause}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
     frontier = retried_with(state, task)

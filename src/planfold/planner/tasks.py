@@ -200,6 +200,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     answers: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()  # what ``answers`` answer
     not_before: float | None = None  # a retry waits until then
+    waiting_since: float = 0.0  # when its last retry's wait or question began (as started_at)
     cancel_requested: bool = False
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress

@@ -174,7 +174,7 @@ def _asked(state: PlannerState, task: Task) -> Reason:
         remedy = 'add to the budget of the plan, or answer "stop"'
         text = f"waits for a decision: {question.question}"
         return _reason(ReasonKind.Budget, task, text, remedy)
-    until, remedy = question.deadline, f"answer the question of task {task.id}"
+    until, remedy = question.deadline, f"answer the question of task {id_text(task.id)}"
     if until is not None:
         remedy += f"; without an answer {question.default!r} holds from the deadline on"
     text = f"waits for an answer: {_first_line(question.question)}"

@@ -13,11 +13,13 @@ from planfold.planner.commands import ForkPlan, NameCheckpoint
 from planfold.planner.events import (
     ClarificationRequested,
     Event,
+    MapExpanded,
     PlanForked,
     TaskDispatched,
     TasksReset,
 )
 from planfold.planner.forks import SHOWN, effects_again, may_have_happened, tasks_to_run
+from planfold.planner.items import id_text
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
@@ -260,7 +262,9 @@ class PlanForking(PlanDecisions):
         began = 0
         async for version, event in self._own_events(plan_id, present.version):
             match event:
-                case TaskDispatched() | ClarificationRequested() if event.task_id == task_id:
+                case TaskDispatched() | MapExpanded() | ClarificationRequested() if (
+                    event.task_id == task_id
+                ):
                     began = began or version
                 case TasksReset(task_ids) if task_id in task_ids:
                     began = 0
@@ -270,11 +274,12 @@ class PlanForking(PlanDecisions):
         if present.origins and (task.attempt or task.status in ENDED):
             origin, _ = present.origins[0]
             raise CommandRejected(
-                f"task {task_id} began before plan {plan_id} was forked; fork {origin} instead"
+                f"task {id_text(task_id)} began before plan {plan_id} was forked; fork {origin} "
+                "instead"
             )
         raise CommandRejected(
-            f"task {task_id} has not begun (it {in_words(task.status)}); name a version, or fork "
-            "the latest one"
+            f"task {id_text(task_id)} has not begun (it {in_words(task.status)}); name a version, "
+            "or fork the latest one"
         )
 
     async def _own_events(self, plan_id: str, last: int) -> AsyncIterator[tuple[int, Any]]:

@@ -1,13 +1,15 @@
 """``Timers``: continues streams when they are due.
 
 A clock may be set back or forward while a stream waits. So a wait ends when the clock has reached
-its time, and at the latest when as many seconds have passed here as the wait was long.
+its time, and at the latest when as many seconds have passed here as the wait was long. How long
+it was is in the state of the stream: the store only knows when the stream was last written.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
@@ -51,12 +53,10 @@ class Timers:
         now, passed = self._store.clock(), asyncio.get_running_loop().time()
         self._stuck = {due: self._stuck[due] for due in found if self._stuck.get(due, 0) > passed}
         waiting = [due for due in found if due not in self._stuck]
-        self._ends = {
-            _wait(due): self._ends.get(
-                _wait(due), passed + max(0.0, min(due.at - now, due.at - due.since))
-            )
-            for due in waiting
-        }
+        known, self._ends = self._ends, {}
+        for due in waiting:
+            end = known.get(_wait(due))
+            self._ends[_wait(due)] = passed + await self._longest(due, now) if end is None else end
         pause = EVERY_S
         for due in waiting:
             end = self._ends[_wait(due)]
@@ -66,6 +66,20 @@ class Timers:
             else:
                 pause = min(pause, max(min(due.at - now, end - passed), SHORTEST_PAUSE_S))
         return pause
+
+    async def _longest(self, due: Due, now: float) -> float:
+        """How many seconds a wait lasts at most from now on."""
+        pause = due.at - now
+        if pause > EVERY_S:  # others end soon in any case
+            pause = min(pause, due.at - (await self._since(due, now) or due.since))
+        return max(0.0, pause)
+
+    async def _since(self, due: Due, now: float) -> float:
+        with suppress(PlanfoldError):  # reported when it is due
+            handler = await self._dispatcher.view(self._aggregates[due.stream_id], due.aggregate_id)
+            outlook = handler.outlook((), now)
+            return outlook.due_since if outlook.due_at == due.at else 0.0
+        return 0.0
 
     async def _continue(self, due: Due, now: float) -> None:
         aggregate = self._aggregates[due.stream_id]
