@@ -87,41 +87,40 @@ class _Room:
 
     def __init__(self, state: PlannerState) -> None:
         limit, self._state = state.config.max_parallel, state
-        self._limits = state.config.route_limits
         self.total = len(state.tasks) if limit is None else limit
         self.total -= state.schedule.slots()
         self._free: dict[str, int] = {}
+        self._bounds: dict[str, tuple[str, ...]] = {}  # the limits that a lane is under
 
     def has(self, lane: str) -> bool:
-        return self.total > 0 and all(self._slots(name) > 0 for name in self._bounds(lane))
+        if self.total <= 0:
+            return False
+        names = self._bounds.get(lane)
+        if names is None:
+            names = self._bounds_of(lane)
+        return not names or all(self._free[name] > 0 for name in names)
 
     def take(self, lane: str) -> bool:
         if not self.has(lane):
             return False
         self.total -= 1
-        for name in self._bounds(lane):
+        for name in self._bounds[lane]:
             self._free[name] -= 1
         return True
 
-    def _bounds(self, lane: str) -> Iterator[str]:
-        """The limits that a lane is under."""
+    def _bounds_of(self, lane: str) -> tuple[str, ...]:
+        state = self._state
         route, _, of = lane.partition(OF_MAP)
-        if route in self._limits:
-            yield route
-        if of:
-            yield lane
-
-    def _slots(self, name: str) -> int:
-        if name not in self._free:
-            self._free[name] = self._counted(name)
-        return self._free[name]
-
-    def _counted(self, name: str) -> int:
-        schedule, (_, _, of) = self._state.schedule, name.partition(OF_MAP)
-        if not of:
-            return self._limits[name] - schedule.running_on(name)
-        for_each = self._state.tasks[int(of)].spec.for_each
-        return (for_each.concurrency if for_each is not None else 1) - schedule.running[name]
+        names: list[str] = []
+        if route in state.config.route_limits:
+            names.append(route)
+            free = state.config.route_limits[route] - state.schedule.running_on(route)
+            self._free.setdefault(route, free)
+        if of and (for_each := state.tasks[int(of)].spec.for_each) is not None:
+            names.append(lane)
+            self._free[lane] = for_each.concurrency - state.schedule.running[lane]
+        self._bounds[lane] = tuple(names)
+        return self._bounds[lane]
 
 
 def next_due(state: PlannerState) -> tuple[float, float] | None:
