@@ -58,7 +58,7 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
     spans.append((f", {done}", ""))
-    running = state.schedule.slots() - len(unclaimed)
+    running = state.schedule.slots - len(unclaimed)
     for count, what in (
         (running, "running"),
         (len(unclaimed), "waiting for a worker"),

@@ -88,7 +88,7 @@ class _Room:
     def __init__(self, state: PlannerState) -> None:
         limit, self._state = state.config.max_parallel, state
         self.total = len(state.tasks) if limit is None else limit
-        self.total -= state.schedule.slots()
+        self.total -= state.schedule.slots
         self._free: dict[str, int] = {}
         self._bounds: dict[str, tuple[str, ...]] = {}  # the limits that a lane is under
 

@@ -10,8 +10,8 @@ import msgspec
 from planfold.errors import CorruptLog
 from planfold.handler import Handler
 from planfold.planner import transitions as t
+from planfold.planner.again import plan_again
 from planfold.planner.budget import Spend
-from planfold.planner.changes import change, plan_again
 from planfold.planner.commands import Command
 from planfold.planner.context_size import (
     remember_answer,
@@ -42,6 +42,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.graph import change
 from planfold.planner.items import STRIDE, map_of
 from planfold.planner.maps import (
     end_items,

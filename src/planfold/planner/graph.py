@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from planfold.errors import CorruptLog
 from planfold.planner.due_times import DueTimes
 from planfold.planner.items import STRIDE, item_id, map_of
 from planfold.planner.lanes import Lane
-from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
-from planfold.planner.transitions import ENDED
+from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus, in_words
+from planfold.planner.transitions import ENDED, RESET, TRANSITIONS
 
+if TYPE_CHECKING:
+    from planfold.planner.state import PlannerState
+
+_next_status: Final = TRANSITIONS.get
 PLANNED: Final = TaskStatus.Planned  # looking up a member takes longer than what is done with it
 RUNNING: Final = TaskStatus.Running
 ASKING: Final = TaskStatus.NeedsClarification
@@ -82,6 +87,7 @@ class Schedule:
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
+        self.slots = 0  # tasks that run: items, and no maps
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
@@ -167,10 +173,6 @@ class Schedule:
         items = f"{route}{OF_MAP}"
         return sum(n for lane, n in self.running.items() if lane == route or lane.startswith(items))
 
-    def slots(self) -> int:
-        """How many tasks run. A map is none of them; its items are."""
-        return self.running.total() - self.running[""]
-
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
@@ -242,7 +244,8 @@ class Schedule:
     def _place(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         if status is RUNNING:
-            self.running[self._lanes[spec.id]] += 1
+            self.running[lane := self._lanes[spec.id]] += 1
+            self.slots += lane != ""
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
@@ -250,7 +253,8 @@ class Schedule:
         status = task.status
         self.counts[status] -= 1
         if status is RUNNING:
-            self.running[self._lanes[spec.id]] -= 1
+            self.running[lane := self._lanes[spec.id]] -= 1
+            self.slots -= lane != ""
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._unready(spec)
 
@@ -275,3 +279,24 @@ class Schedule:
         lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
             self.startable -= lane.discard(spec.id)
+
+
+def change(
+    state: PlannerState, task: Task, trigger: str, not_before: float | None = None
+) -> TaskStatus:
+    """Give ``task`` the status that the trigger leads to; returns it."""
+    before = task.status
+    after = _next_status((before, trigger))
+    if after is None:
+        raise CorruptLog(
+            f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
+        )
+    if after is not before or trigger is RESET:
+        if (schedule := state.__dict__.get("schedule")) is not None:
+            schedule.move(task, after, not_before)
+        else:
+            task.status = after
+            task.not_before = not_before
+        if before is ASKING:
+            state.questions.pop(task.spec.id, None)
+    return after

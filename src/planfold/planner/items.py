@@ -6,27 +6,25 @@ an id is larger than that of any task that is written in a plan, so the two are 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from planfold.compaction.truncation import truncate_middle
 from planfold.planner.references import (
     ITEM,
     Reference,
     ReferenceFault,
-    find_references,
     references_in,
     value_of,
     written_out,
 )
-from planfold.planner.tasks import NodeKind, TaskSpec
+from planfold.planner.tasks import TaskSpec
 
 STRIDE: Final = 10**10  # above every id that a draft may give
 MAX_MAP: Final = 900_000  # the largest id of a map: those of its items stay exact as JSON numbers
 MAX_ITEMS: Final = 100_000  # of one map
 _LABEL: Final = 60  # characters
-_DESCRIPTION: Final = 2_000  # characters
-_NAME: Final = re.compile(r"(?P<map>[0-9]{1,6})\[(?P<index>[0-9]{1,6})\]")
+_DESCRIPTION: Final = 20_000  # characters
 
 
 def item_id(map_id: int, index: int) -> int:
@@ -47,12 +45,6 @@ def index_of(task_id: int) -> int:
 def id_text(task_id: int) -> str:
     """A task's id as people write it: ``3``, and ``3[0]`` for the first item of map 3."""
     return f"{map_of(task_id)}[{index_of(task_id)}]" if task_id >= STRIDE else str(task_id)
-
-
-def read_id(text: str) -> int | None:
-    """The id of the item that ``text`` (``3[0]``) names, or None where it is something else."""
-    match = _NAME.fullmatch(text)
-    return item_id(int(match["map"]), int(match["index"])) if match else None
 
 
 def of_item(references: Iterable[Reference]) -> bool:
@@ -87,14 +79,6 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
     )
 
 
-def uses_element(spec: TaskSpec) -> bool:
-    """Whether a map's task says anything of the element, so that its items differ."""
-    found = [r for r, _, _ in references_in(spec.description)]
-    if spec.kind is NodeKind.ToolCall and spec.tool is not None:
-        found = find_references(spec.tool.arguments, literal=spec.tool.literal)
-    return of_item(found)
-
-
 def _written(text: str, key: int, element: Any, limit: int) -> str:
     """``text`` with the element in it. All other references stay as they are."""
 
@@ -114,4 +98,4 @@ def _written(text: str, key: int, element: Any, limit: int) -> str:
             continue
         found += [text[end:start], written_out(value)]
         end = stop
-    return "".join((*found, text[end:])).strip()[:limit]
+    return truncate_middle("".join((*found, text[end:])), limit)

@@ -51,10 +51,10 @@ _ARGUMENTS = 400  # characters of a call's arguments in a question
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
     that has ended, change nothing: delivery may be at-least-once."""
-    gone = command.task_id not in state.tasks and map_of(command.task_id) in state.tasks
-    if gone and command.attempt is not None:
+    task, report = state.tasks.get(command.task_id), command.event
+    if task is None and command.attempt is not None and map_of(command.task_id) in state.tasks:
         return  # the map of the item was planned again
-    task, report = find_task(state, command.task_id), command.event
+    task = task or find_task(state, command.task_id)
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
             f"task {id_text(task.id)} is at attempt {task.attempt}; attempt {command.attempt} was "

@@ -83,7 +83,7 @@ class PlannerState(msgspec.Struct, dict=True):
             return PlanStatus.Cancelling
         if not self.approved:
             return self._before_approval()
-        waits = self.questions and not self.schedule.slots()
+        waits = self.questions and not self.schedule.slots
         if waits and not self.schedule.startable and not self.schedule.delayed:
             return PlanStatus.AwaitingAnswer
         return PlanStatus.Running

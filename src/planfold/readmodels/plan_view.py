@@ -149,5 +149,5 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         run_if=spec.run_if,
         skip_reason=task.skip_reason,
         for_each=None if spec.for_each is None else spec.for_each.items,
-        items=[_task_view(item, state) for item in items_of(state, task)],
+        items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

@@ -187,7 +187,7 @@ def _limits(state: PlannerState, task: Task) -> list[Reason]:
     decision about the plan."""
     config, schedule = state.config, state.schedule
     route, found = task.spec.queue_route, []
-    limits = [(ReasonKind.PlanLimit, config.max_parallel, schedule.slots(), "")]
+    limits = [(ReasonKind.PlanLimit, config.max_parallel, schedule.slots, "")]
     of_route = f" of the route {route!r}"
     limit, taken = config.route_limits.get(route), schedule.running_on(route)
     limits += [(ReasonKind.RouteLimit, limit, taken, of_route)]

@@ -205,7 +205,7 @@ class Timeline:
     def _note_limits(self) -> None:
         config, schedule = self.state.config, self.state.schedule
         if config.max_parallel is not None:
-            self._full.set(schedule.slots() >= config.max_parallel, self.now)
+            self._full.set(schedule.slots >= config.max_parallel, self.now)
         for route, limit in config.route_limits.items():
             intervals = self._full_routes.setdefault(route, _Intervals())
             intervals.set(schedule.running_on(route) >= limit, self.now)

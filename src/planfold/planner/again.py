@@ -1,41 +1,14 @@
-"""A change of a task's status during folding, and tasks that are planned again."""
+"""Tasks that are planned again, during folding."""
 
 from __future__ import annotations
 
-from typing import Final
-
-from planfold.errors import CorruptLog
 from planfold.planner import transitions as t
 from planfold.planner.context_size import forget
+from planfold.planner.graph import change
 from planfold.planner.items import STRIDE
 from planfold.planner.maps import drop_items, item_reset
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
-from planfold.planner.tasks import Task, TaskStatus, in_words
-
-_next_status: Final = t.TRANSITIONS.get
-ASKING: Final = TaskStatus.NeedsClarification  # looking up a member takes time
-
-
-def change(
-    state: PlannerState, task: Task, trigger: str, not_before: float | None = None
-) -> TaskStatus:
-    """Give ``task`` the status that the trigger leads to; returns it."""
-    before = task.status
-    after = _next_status((before, trigger))
-    if after is None:
-        raise CorruptLog(
-            f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
-        )
-    if after is not before or trigger is t.RESET:
-        if (schedule := state.__dict__.get("schedule")) is not None:
-            schedule.move(task, after, not_before)
-        else:
-            task.status = after
-            task.not_before = not_before
-        if before is ASKING:
-            state.questions.pop(task.spec.id, None)
-    return after
 
 
 def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
