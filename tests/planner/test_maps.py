@@ -445,9 +445,13 @@ def test_a_log_whose_expansion_does_not_fit_the_list_is_corrupt() -> None:
     begun = TasksPlanned("t", "", (work(1), each(2), work(3)), "hash")
     history = [begun, TaskDispatched(1, 1), TaskStatusUpdated(1, TaskStatus.Completed, LIST)]
     assert len(Planner.fold([*history, MapExpanded(2, 3)]).state.tasks) == 6
-    for event in (MapExpanded(2, 2), MapExpanded(3, 3)):
+    no_list = [*history[:2], TaskStatusUpdated(1, TaskStatus.Failed)]
+    for before, event in (
+        *((history, MapExpanded(2, 2)), (history, MapExpanded(3, 3))),
+        (no_list, MapExpanded(2, 3)),
+    ):
         with pytest.raises(CorruptLog, match=f"task {event.task_id} has no list of {event.count}"):
-            Planner.fold([*history, event])
+            Planner.fold([*before, event])
 
 
 def test_a_snapshot_holds_the_results_of_items_once() -> None:

@@ -16,7 +16,7 @@ from planfold.drafting.attachments import extract_attachments
 from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.faults import Faults
-from planfold.drafting.maps import kind_of
+from planfold.drafting.fields import kind_of
 from planfold.drafting.text.drafter import parse_text
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, Task, TaskSpec

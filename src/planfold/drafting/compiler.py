@@ -16,8 +16,8 @@ from planfold.drafting.arguments import ArgumentChecks
 from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
-from planfold.drafting.fields import check_fields, check_plan_texts
-from planfold.drafting.maps import for_each_of, kind_of
+from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
+from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.conditions import rename_in_condition
@@ -85,6 +85,7 @@ def _check_task(
     """Check a single task, link its references, and return its size in bytes."""
     task, name = numbered.tasks[place], numbered.names[place]
     check_fields(task, name, limits, faults)
+    check_map(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
     arguments = {} if task.arguments is None and tool is not None else task.arguments

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from planfold.drafting.faults import Faults, excerpt, listed
-from planfold.drafting.maps import kind_of
+from planfold.drafting.fields import kind_of
 from planfold.errors import ConfigurationError
 from planfold.planner.cel import Type
 from planfold.planner.conditions import (

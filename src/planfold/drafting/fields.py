@@ -8,12 +8,20 @@ from typing import Final
 
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
-from planfold.drafting.maps import check_map, kind_of
 from planfold.planner.references import LABEL
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 MAX_ID: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9  # about 31 years: beyond it dates leave what databases can store
+
+
+def kind_of(task: TaskDraft) -> NodeKind:
+    """The task's kind, or the one that its fields imply (see TaskDraft)."""
+    if task.kind is not None:
+        return task.kind
+    if task.tool is not None:
+        return NodeKind.ToolCall
+    return NodeKind.Clarification if task.choices else NodeKind.Processing
 
 
 def unicode_fault(text: str, *, nul: bool = True) -> str:
@@ -43,7 +51,6 @@ def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
     _check_numbers(task, name, faults)
     _check_combination(task, name, faults)
     _check_order(task, name, faults)
-    check_map(task, name, faults)
     if kind_of(task) is NodeKind.Clarification:
         _check_question(task, name, faults)
 

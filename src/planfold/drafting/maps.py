@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
+from planfold.drafting.fields import kind_of
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item
 from planfold.planner.references import (
     ITEM,
@@ -18,15 +19,6 @@ from planfold.planner.references import (
 from planfold.planner.tasks import ForEach, NodeKind
 
 _ONLY_OF_MAPS: Final = ("max_items", "concurrency", "on_item_failure", "item_label")
-
-
-def kind_of(task: TaskDraft) -> NodeKind:
-    """The task's kind, or the one that its fields imply (see TaskDraft)."""
-    if task.kind is not None:
-        return task.kind
-    if task.tool is not None:
-        return NodeKind.ToolCall
-    return NodeKind.Clarification if task.choices else NodeKind.Processing
 
 
 def check_map(task: TaskDraft, name: str, faults: Faults) -> None:

@@ -44,13 +44,7 @@ _WANTED: Final = {
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }
-_CLOSED: Final = (
-    "kind",
-    "effect",
-    "on_failure",
-    "run_if",
-    "on_item_failure",
-)  # a text, but one of a few
+_CLOSED: Final = ("kind", "effect", "on_failure", "run_if", "on_item_failure")  # one of a few texts
 
 
 def task_name(task_id: object, label: object, place: int) -> str:

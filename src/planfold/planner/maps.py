@@ -8,6 +8,7 @@ planned again from the beginning.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from planfold.errors import CorruptLog
@@ -47,7 +48,10 @@ def list_of(state: PlannerState, task: Task) -> Any:
 def expand(state: PlannerState, event: MapExpanded) -> None:
     """Fold the expansion, after the map's own status has changed."""
     task = state.tasks[event.task_id]
-    elements = list_of(state, task) if task.spec.for_each is not None else None
+    elements = None
+    if task.spec.for_each is not None:
+        with suppress(ReferenceFault):
+            elements = list_of(state, task)
     if not isinstance(elements, (list, tuple)) or len(elements) != event.count:
         raise CorruptLog(f"task {task.spec.id} has no list of {event.count:,} elements")
     when = task.spec.when is not None and about_element(task.spec.when)
