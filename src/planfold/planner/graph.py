@@ -155,6 +155,10 @@ class Schedule:
             if unmet[key] != shut:
                 self._parent_changed(self._tasks[key], not shut)
         self._look_at_map(task)
+        if task.status in ENDED:
+            name = f"{task.spec.queue_route}{OF_MAP}{task.spec.id}"
+            for lanes in (self.ready, self.waits, self.running):
+                lanes.pop(name, None)  # a plan of many maps looks at those that run
 
     def _count_item(self, item: Task, by: int) -> None:
         if item.status not in ENDED:
