@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Task as Task
     from planfold.planner.tasks import TaskStatus as TaskStatus
     from planfold.readmodels.explanation import Explanation as Explanation
+    from planfold.readmodels.forecast import Forecast as Forecast
     from planfold.readmodels.histogram import Histogram as Histogram
     from planfold.readmodels.ledger import Ledger as Ledger
     from planfold.readmodels.plan_view import PlanView as PlanView
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from planfold.readmodels.statistics import Statistics as Statistics
     from planfold.readmodels.timeline import Phase as Phase
     from planfold.readmodels.timeline import PhaseSpan as PhaseSpan
+    from planfold.readmodels.workers import Unclaimed as Unclaimed
     from planfold.retries import RetryPolicy as RetryPolicy
     from planfold.runtime.forking import Fork as Fork
     from planfold.runtime.forking import RepeatedEffect as RepeatedEffect
@@ -119,12 +121,14 @@ _HOMES = {
     "planfold.planner.tasks": ("Effect", "NodeKind", "PlanStatus", "Task", "TaskStatus"),
     "planfold.readmodels.plan_view": ("PlanView", "TaskView"),
     "planfold.readmodels.explanation": ("Explanation",),
+    "planfold.readmodels.forecast": ("Forecast",),
     "planfold.readmodels.histogram": ("Histogram",),
     "planfold.readmodels.ledger": ("Ledger",),
     "planfold.readmodels.reasons": ("Reason", "ReasonKind", "WorkerFit"),
     "planfold.readmodels.simulation": ("Simulation",),
     "planfold.readmodels.statistics": ("Figures", "Statistics"),
     "planfold.readmodels.timeline": ("Phase", "PhaseSpan"),
+    "planfold.readmodels.workers": ("Unclaimed",),
     "planfold.retries": ("RetryPolicy",),
     "planfold.runtime.forking": ("Fork", "RepeatedEffect"),
     "planfold.runtime.reporter": ("Observer",),

@@ -80,7 +80,7 @@ async def test_what_prometheus_reads(each_database: str, until: Until) -> None:
     assert value(text, "planfold_task_queued_seconds_bucket", le="+Inf", **group) == 3
     assert value(text, "planfold_plans_begun_total") == 1
     assert value(text, "planfold_worker_report_seconds_count") == 3
-    assert value(text, "planfold_append_seconds_count") >= 3
+    assert value(text, "planfold_append_seconds_count") >= 2  # commits share
     assert 0 < value(text, "planfold_append_seconds_sum") < 20
     assert value(text, "planfold_workers") == 1
     answered = {"kind": "clarification", "tool": "", "route": "clarification"}

@@ -122,7 +122,7 @@ async def test_a_map_and_its_items(each_database: str, until: Until) -> None:
     each.concurrency = 1
     async with planfold.open_app(each_database, tools=[find, look]) as app, app.worker():
         await plan_of(app, task("find"), each)
-        await until(lambda: running(app, item_id(2, 0)))
+        await until(lambda: _runs_an_item(app))
         items = only(await app.why(PLAN_ID, 2))
         assert (items.kind, items.text) == ("items", "runs its items: 0 of 3 have ended")
         limit = only(await app.why(PLAN_ID, item_id(2, 2)))
@@ -211,6 +211,11 @@ async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) 
         (reason,) = (await app.why(PLAN_ID)).reasons
         assert (reason.kind, reason.text) == ("no_worker", "waits for a worker to start it")
         assert "start a worker" in reason.remedy
+
+
+async def _runs_an_item(app: planfold.App) -> bool:
+    items = (await app.view(PLAN_ID)).task(2).items
+    return bool(items) and items[0].status == "running"
 
 
 async def _has_failed(app: planfold.App) -> bool:

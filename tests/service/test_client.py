@@ -25,6 +25,7 @@ from planfold import (
     Scope,
     TaskDraft,
     Transient,
+    Unclaimed,
     messages,
 )
 from planfold.service.routes import ROUTES
@@ -36,6 +37,7 @@ WITHOUT_METHOD = {
     "ready",
     "metrics",
     "openapi",
+    "picture",
     "schema",
     "launch",
     "begin_session",
@@ -76,6 +78,7 @@ async def test_asynchronous(served: Served) -> None:
         assert [each.id for each in (await client.plans()).plans] == [receipt.plan_id]
         assert (await client.log(receipt.plan_id, limit=2)).next == events[1].position
         assert (await client.why(receipt.plan_id, "first")).task_id == 1
+        assert await client.queue(receipt.plan_id) == Unclaimed({}, attended=False)
         assert (await client.time(receipt.plan_id)).plan_id == receipt.plan_id
         assert (await client.stats()).unreadable == []
 
@@ -174,3 +177,5 @@ async def test_the_service_on_this_machine_is_found(
     write_runtime_file(path, runtime)
     async with planfold.Client() as client:
         assert (await client.me()).name == "read"
+    with pytest.raises(ConfigurationError, match="give a token for https://other"):
+        Client("https://other.example.org")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from serve_process import serving
+from served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/howto/http-api.md").read_text(encoding="utf-8")
@@ -39,8 +41,23 @@ def test_the_examples_with_curl(tmp_path: Path) -> None:
     assert '"id":"release-1","title":"Release","status":"completed"' in out
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_the_client_in_javascript(served: Served) -> None:
+    environment = {"PLANFOLD_URL": served.address, "PLANFOLD_TOKEN": served.tokens["all"]}
+    process = await asyncio.create_subprocess_exec(
+        shutil.which("node") or "",
+        str(ROOT / "examples" / "client.mjs"),
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, errors = await process.communicate()
+    assert (out.decode(), errors.decode()) == ("completed blue\n", "")
+
+
 def test_the_page_has_examples() -> None:
-    assert SCRIPT.count("write /v1") == 4
+    assert SCRIPT.count("write /v1") == 6
 
 
 def test_the_page_names_every_status() -> None:
@@ -66,3 +83,17 @@ def test_the_page_says_the_limits() -> None:
         f"{HEAD_BYTES // 1024} KiB, 64 headers, in {HEAD_S:g} s",
     ):
         assert said in page, said
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="apt-get install systemd")
+def test_the_unit_of_systemd(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/service.md").read_text(encoding="utf-8")
+    found = re.search(r"```ini\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    program = str(Path(sys.executable).parent / "planfold")
+    unit = tmp_path / "planfold.service"
+    unit.write_text(found[1].replace("/srv/planfold/.venv/bin/planfold", program))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

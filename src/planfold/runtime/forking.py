@@ -27,7 +27,7 @@ from planfold.planner.transitions import ENDED
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.inputs import check_id, check_new_id, check_text
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
-from planfold.runtime.plan_reader import task_id_in
+from planfold.runtime.task_names import task_id_in
 
 
 class RepeatedEffect(msgspec.Struct, frozen=True):
@@ -121,14 +121,9 @@ class PlanForking(PlanDecisions):
         Raises:
             NotFound: the plan has no such checkpoint.
         """
-        checkpoints = (await self.planner(plan_id)).state.checkpoints
-        if name not in checkpoints:
-            known = ", ".join(checkpoints) or "none"
-            raise NotFound(f"plan {plan_id} has no checkpoint {name!r}; its checkpoints: {known}")
-        at = checkpoints[name]
         return await self.fork(
             plan_id,
-            at=at,
+            at=checkpoint_in(plan_id, (await self.planner(plan_id)).state, name),
             keep_answers=keep_answers,
             repeat=repeat,
             dry_run=dry_run,
@@ -285,6 +280,14 @@ class PlanForking(PlanDecisions):
     async def _own_events(self, plan_id: str, last: int) -> AsyncIterator[tuple[int, Any]]:
         async for envelope in events_up_to(self.store, plan_id, last):
             yield envelope.version, envelope.event
+
+
+def checkpoint_in(plan_id: str, state: PlannerState, name: str) -> int:
+    """The version of a plan that has this name. Raises NotFound."""
+    if name not in state.checkpoints:
+        known = ", ".join(state.checkpoints) or "none"
+        raise NotFound(f"plan {plan_id} has no checkpoint {name!r}; its checkpoints: {known}")
+    return state.checkpoints[name]
 
 
 def new_plan_id() -> str:

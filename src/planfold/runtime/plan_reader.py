@@ -8,6 +8,8 @@ from functools import partial
 from math import inf
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
 from planfold.eventstore.checkpoint import Checkpoint
@@ -15,10 +17,9 @@ from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
-from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
-from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
+from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation, Present, explain
 from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
@@ -28,16 +29,16 @@ from planfold.readmodels.replay import Replay, Replayer
 from planfold.readmodels.simulation import Simulation, simulate
 from planfold.readmodels.statistics import Statistics
 from planfold.readmodels.timeline import Timeline
-from planfold.readmodels.workers import look_at_queue
+from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.origins import base_of, history_of, state_at
+from planfold.runtime.task_names import task_id_in
 
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is read
 PAGE: Final = 256  # events that are read at a time
 TITLES: Final = 1_000  # heads that are read at a time to look for a title
-SHOWN: Final = 20  # tasks that a message names
 
 
 class PlanReader:
@@ -179,6 +180,11 @@ class PlanReader:
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
+    async def unclaimed(self, plan_id: str) -> Unclaimed:
+        """Which dispatched tasks of a plan no worker holds. Raises NotFound."""
+        tasks = (await self.planner(plan_id)).state.tasks
+        return unclaimed(await look_at_queue(self.store.queue, plan_id), tasks)
+
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
         return ledger_of(await self._timeline(plan_id), self.store.clock())
@@ -256,14 +262,15 @@ class PlanReader:
         title: str = "",
         since: float | None = None,
         before: float | None = None,
+        projects: Iterable[str] = (),
     ) -> list[StreamHead]:
         """Plans, the newest first, with title, status and counts in ``head``: at most ``limit``
         (None: all), those that come ``after`` the plan with this id, for the next page.
 
-        ``statuses``: plans with one of these. ``title``: those that have this text in their title,
-        in capitals or not. ``since`` and ``before``: those that began then or later, and earlier
-        (seconds since the epoch). A page costs what is on it; a title is looked for in the heads,
-        one after the other. Raises NotFound where there is no plan ``after``.
+        ``statuses`` and ``projects``: plans with one of these. ``title``: those that have this text
+        in their title, in capitals or not. ``since`` and ``before``: those that began then or
+        later, and earlier (seconds since the epoch). A page costs what is on it; a title is looked
+        for in the heads, one after the other. Raises NotFound where there is no plan ``after``.
         """
         below = (inf, "") if before is None else (before, "")
         if after is not None:
@@ -272,16 +279,8 @@ class PlanReader:
                 raise await self._missing(after)
             below = min(below, key_of(head))
         wanted = tuple(sorted({PlanStatus(status).value for status in statuses}))
-        words, found = title.casefold(), list[StreamHead]()
-        while limit is None or len(found) < limit:
-            choice = HeadChoice(wanted, -inf if since is None else since, below)
-            most = limit if limit is None or not words else max(limit, TITLES)
-            page = await self.store.heads(PLAN.stream_id, choice, limit=most)
-            found += [h for h in page if words in str(h.head.get("title", "")).casefold()]
-            if most is None or len(page) < most:
-                break
-            below = key_of(page[-1])
-        return found[:limit]
+        choice = HeadChoice(wanted, -inf if since is None else since, below, tuple(projects))
+        return await plans_of(self.store, choice, title=title, limit=limit)
 
     async def find_plans(self, beginning: str, *, limit: int = 10) -> list[StreamHead]:
         """Plans whose ids begin so, by id, at most ``limit``."""
@@ -296,6 +295,16 @@ class PlanReader:
         if stream is None or stream.stream_id != PLAN.stream_id:
             raise await self._missing(plan_id)
         return PlanStatus(stream.head["status"])
+
+    async def project(self, plan_id: str) -> str:
+        """The project of a plan. Raises NotFound."""
+        planner = self.dispatcher.settled(PLAN, plan_id)
+        if isinstance(planner, Planner):
+            return planner.state.config.project
+        stream = await self.store.head(plan_id)
+        if stream is None or stream.stream_id != PLAN.stream_id:
+            raise await self._missing(plan_id)
+        return str(stream.head.get("project", DEFAULT))
 
     async def _missing(self, plan_id: str) -> NotFound:
         archived = await self.store.transfer.tombstones([plan_id])
@@ -343,33 +352,19 @@ class PlanReader:
             await ticket.wait()
 
 
-def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
-    """The id of a task named by id or label in this state of the plan. Raises NotFound."""
-    ordered = sorted(state.written().values(), key=lambda task: task.superseded)
-    for task in (*ordered, *state.tasks.values()):
-        if key in (task.id, task.spec.label, str(task.id)):
-            return task.id
-    if (item := _item_in(state, key)) is not None:
-        return item
-    raise NotFound(f"plan {plan_id} has no task {key!r}; its tasks: {_listed(state)}")
-
-
-def _item_in(state: PlannerState, key: int | str) -> int | None:
-    """The item that ``3[0]`` or ``label[0]`` names."""
-    name, bracket, index = str(key).partition("[")
-    tasks = [t for t in state.written().values() if name in (str(t.id), t.spec.label)]
-    if not bracket or not tasks or not index[:-1].isdecimal() or index[-1:] != "]":
-        return None
-    found = item_id(tasks[0].id, int(index[:-1]))
-    return found if found in state.tasks else None
-
-
-def _listed(state: PlannerState) -> str:
-    """The ids and labels of a plan's tasks, the first of them: "1 (build), 2, 3"."""
-    specs = [task.spec for task in state.written().values() if not task.superseded]
-    names = [f"{spec.id} ({spec.label})" if spec.label else str(spec.id) for spec in specs]
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more if names else "none"
+async def plans_of(
+    store: EventStore, choice: HeadChoice, *, title: str = "", limit: int | None = None
+) -> list[StreamHead]:
+    """Plans of a choice with this text in their title, the newest first."""
+    words, found = title.casefold(), list[StreamHead]()
+    while limit is None or len(found) < limit:
+        most = limit if limit is None or not words else max(limit, TITLES)
+        page = await store.heads(PLAN.stream_id, choice, limit=most)
+        found += [h for h in page if words in str(h.head.get("title", "")).casefold()]
+        if most is None or len(page) < most:
+            break
+        choice = replace(choice, below=key_of(page[-1]))
+    return found[:limit]
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:

@@ -12,14 +12,20 @@ from planfold.drafting.draft import Fault, PlanDraft
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
+from planfold.projects import DEFAULT
+from planfold.projects import PATTERN as PROJECT
+from planfold.readmodels.forecast import Forecast
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
+_STATUS: Final = "|".join(status.value for status in PlanStatus)
+STATUSES: Final = rf"^({_STATUS})(,({_STATUS}))*$"
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 ShortText = Annotated[str, Meta(max_length=20_000)]
 PlanText = Annotated[str, Meta(max_length=1_000_000)]
 PlanId = Annotated[str, Meta(pattern=PLAN_ID)]
+Project = Annotated[str, Meta(pattern=PROJECT)]
 TaskName = Annotated[str, Meta(min_length=1, max_length=200)]
 PageSize = Annotated[int, Meta(ge=1, le=LONGEST_PAGE)]
 Position = Annotated[int, Meta(ge=0, le=2**62)]
@@ -34,7 +40,8 @@ class Submission(Strict, frozen=True):
     request that the configured model makes a plan of).
 
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
-    ``plan_id`` is chosen by the server unless it is given.
+    ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
+    one of the token.
     """
 
     text: PlanText | None = None
@@ -44,6 +51,7 @@ class Submission(Strict, frozen=True):
     approve: bool = False
     max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
+    project: Project | None = None
 
 
 class PlanSource(Strict, frozen=True):
@@ -77,7 +85,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A plan in a list. ``total`` and ``completed`` count tasks; times are seconds since the
-    epoch."""
+    epoch. A fork has its ``origins``."""
 
     id: str
     title: str
@@ -89,6 +97,8 @@ class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     created_at: float
     updated_at: float
+    origins: tuple[str, ...] = ()
+    project: str = DEFAULT
 
 
 class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +110,18 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListQuery(Strict, frozen=True):
-    """Which plans: those with this ``status``, at most ``limit``, after the page that gave
-    ``before``."""
+    """Which plans: those with one of these statuses (``status``, with commas between), with
+    ``title`` in their title, of a ``project``, that began at ``since`` or later and before
+    ``until`` (seconds since the epoch); at most ``limit``, after the page that gave ``before``.
+    With ``id`` instead those whose ids begin so, by id."""
 
-    status: PlanStatus | None = None
-    before: Annotated[str, Meta(max_length=200)] | None = None
+    status: Annotated[str, Meta(pattern=STATUSES)] | None = None
+    title: Annotated[str, Meta(max_length=200)] = ""
+    since: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
+    until: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
+    project: Project | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    before: Annotated[str, Meta(max_length=700)] | None = None
     limit: PageSize = 50
 
 
@@ -115,9 +132,10 @@ class VersionQuery(Strict, frozen=True):
 
 
 class LogQuery(Strict, frozen=True):
-    """Events after this position, at most ``limit``."""
+    """Events after this position, or after a version of the plan, at most ``limit``."""
 
     after: Position = 0
+    after_version: Position | None = None
     limit: PageSize = 100
 
 
@@ -222,6 +240,67 @@ class BudgetRaise(Strict, frozen=True):
     budget: Budget
 
 
+class CheckpointName(Strict, frozen=True):
+    """Give the plan's present version this name."""
+
+    name: Name
+
+
+class ForkSource(Strict, frozen=True):
+    """How to continue a plan from one of its versions on: from the version ``at`` (a number, or a
+    task: the version before it began) or from a ``checkpoint``; by default from the latest.
+
+    ``changes`` maps TASK.FIELD to a value, ``answers`` maps tasks to answers, also to questions to
+    come; with ``keep_answers`` later questions get the answers that they got. Tasks in ``repeat``
+    may happen again although their effect is ``once``.
+    """
+
+    at: Annotated[int, Meta(ge=1, le=2**62)] | TaskName | None = None
+    checkpoint: Name | None = None
+    changes: dict[TaskName, Any] = {}
+    answers: dict[TaskName, ShortText] = {}
+    keep_answers: bool = False
+    repeat: tuple[TaskName, ...] = ()
+
+
+class ForkRequest(ForkSource, frozen=True):
+    """A plan to begin that continues another one. With changes it waits for approval unless
+    ``approve``. That needs the scope ``approve``, as do answers, ``keep_answers``, ``repeat``, and
+    any effect that would happen again without an approval."""
+
+    plan_id: PlanId | None = None
+    approve: bool = False
+
+
+class WhatIf(Strict, frozen=True):
+    """Other limits than the plan had, and ``answers``: after how many seconds, by task."""
+
+    max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    route_limits: dict[Name, int] = {}
+    answers: dict[TaskName, float] = {}
+
+
+class ForecastAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a plan may take, by earlier runs; null: there was none like it."""
+
+    forecast: Forecast | None
+
+
+class DiffQuery(Strict, frozen=True):
+    """The ``other`` plan, or the same one, and versions of both; by default the present ones."""
+
+    other: Annotated[str, Meta(min_length=1, max_length=512)]
+    at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    other_at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+
+
+class TraceQuery(Strict, frozen=True):
+    """The ``form`` of a trace; with ``content`` also titles, arguments, results and answers."""
+
+    form: Literal["otlp", "chrome"] = "otlp"
+    content: bool = False
+
+
 class OpenQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """A question with its plan. ``task`` is the label, or the id as text."""
 
@@ -246,9 +325,15 @@ class PageQuery(Strict, frozen=True):
     limit: PageSize = 50
 
 
+class StatisticsQuery(Strict, frozen=True):
+    """Figures for each of these instead of one for all."""
+
+    by: Literal["kind", "tool", "route", "title"] | None = None
+
+
 class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of all plans, as ``planfold stats --json`` prints them. ``position`` is how far the
-    log was counted."""
+    """Figures of all plans, as ``planfold stats --json`` prints them, or by what was asked for.
+    ``position`` is how far the log was counted."""
 
     figures: dict[str, Any]
     unreadable: list[str]
@@ -256,58 +341,14 @@ class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose request this is, and what it may do."""
+    """Whose request this is, and what it may do. It sees the plans of its ``projects`` (none given:
+    of all)."""
 
     name: str
     kind: Literal["token", "session", "launch_code"]
     scopes: tuple[Scope, ...]
     expires_at: float
-
-
-class TokenRequest(Strict, frozen=True):
-    """A token to create, with these ``scopes``, valid for ``days``."""
-
-    name: Name
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=4)]
-    days: Annotated[float, Meta(gt=0, le=3_660)] = 90.0
-
-
-class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token. ``secret`` is shown only here."""
-
-    id: str
-    secret: str
-    expires_at: float
-
-
-class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A token in a list; ``status`` is valid, revoked or expired."""
-
-    id: str
-    name: str
-    scopes: tuple[Scope, ...]
-    status: str
-    created_at: float
-    expires_at: float
-
-
-class TokenPage(msgspec.Struct, frozen=True, kw_only=True):
-    """All tokens, oldest first."""
-
-    tokens: list[TokenEntry]
-
-
-class LaunchCode(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that a browser exchanges for a session, once, within 60 s."""
-
-    code: str
-    expires_at: float
-
-
-class LaunchRequest(Strict, frozen=True):
-    """The launch code to exchange."""
-
-    code: Annotated[str, Meta(max_length=200)]
+    projects: tuple[str, ...] = ()
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

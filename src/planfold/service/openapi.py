@@ -114,7 +114,7 @@ def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
             content["example"] = route.example_answer
         answer["content"] = {"application/json": content}
     elif route.media == "text":
-        answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        answer["content"] = {route.text_type: {"schema": {"type": "string"}}}
     elif route.media == "events":
         answer["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         answer["description"] += "; the data of each is an EventRecord"

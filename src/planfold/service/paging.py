@@ -7,6 +7,7 @@ from math import inf, isfinite
 
 from planfold.eventstore.heads import StreamHead
 from planfold.planner.tasks import PlanStatus
+from planfold.projects import DEFAULT
 from planfold.service.messages import PlanEntry
 from planfold.service.problems import refusal
 
@@ -46,4 +47,6 @@ def entry_of(plan: StreamHead) -> PlanEntry:
         priority=head.get("priority", 0),
         created_at=plan.created_at,
         updated_at=plan.updated_at,
+        origins=tuple(head.get("origins", ())),
+        project=head.get("project", DEFAULT),
     )

@@ -12,7 +12,13 @@ import msgspec
 from planfold.access.credential import Scope
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
+from planfold.readmodels.plan_difference import PlanDifference
 from planfold.readmodels.plan_view import PlanView
+from planfold.readmodels.replay import Replay
+from planfold.readmodels.simulation import Simulation
+from planfold.readmodels.workers import Unclaimed
+from planfold.runtime.forking import Fork
+from planfold.service import access_messages as a
 from planfold.service import messages as m
 
 KIB: Final = 1024
@@ -27,7 +33,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ``scope`` is what a credential needs (None: any credential will do), ``public`` that it needs
     none. ``keyed``: it writes, so it needs the header ``Idempotency-Key``. ``errors`` are the
     statuses that it may answer with beside those of every route. ``body_bytes`` bounds its body.
-    ``plan``: its path names a plan. ``examples`` are a request and an answer.
+    ``plan``: its path names a plan. ``text_type`` is the type of the medium ``text``. ``example``
+    and ``example_answer`` are a request and an answer.
     """
 
     name: str
@@ -42,6 +49,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     response: Any = None
     status: int = 200
     media: Media = "json"
+    text_type: str = "text/plain"
     errors: tuple[int, ...] = ()
     body_bytes: int = 256 * KIB
     example: Any = None
@@ -147,7 +155,61 @@ PLANS: Final = (
     _looking(
         "why", f"{_PLAN}/why", "Why it does not run, or failed", Explanation, query=m.WhyQuery
     ),
+    _looking("queue", f"{_PLAN}/queue", "Tasks that wait for a worker", Unclaimed),
     _looking("time", f"{_PLAN}/stats", "Where the time of a plan went", Ledger),
+    _looking(
+        "diff", f"{_PLAN}/diff", "How another plan differs", PlanDifference, query=m.DiffQuery
+    ),
+    _looking("replay", f"{_PLAN}/replay", "Whether its decisions come out again", Replay),
+    _looking(
+        "trace",
+        f"{_PLAN}/trace",
+        "A plan that has ended, as spans",
+        dict[str, Any],
+        query=m.TraceQuery,
+        errors=(409,),
+    ),
+    _looking(
+        "picture",
+        f"{_PLAN}/picture",
+        "The graph and the timeline of a plan",
+        None,
+        media="text",
+        text_type="image/svg+xml",
+    ),
+)
+
+TRIALS: Final = (
+    Route(
+        name="what_if",
+        method="POST",
+        path=f"{_PLAN}/what-if",
+        summary="How long it would have taken under other limits",
+        request=m.WhatIf,
+        response=Simulation,
+        errors=(404, 409),
+        example={"max_parallel": 8, "answers": {"approve": 300.0}},
+    ),
+    Route(
+        name="fork_preview",
+        method="POST",
+        path=f"{_PLAN}/fork/preview",
+        summary="What a fork would run, and which effects would happen again",
+        request=m.ForkSource,
+        response=Fork,
+        errors=(404, 409),
+        example={"at": "deploy", "changes": {"deploy.region": "eu"}},
+    ),
+    Route(
+        name="forecast",
+        method="POST",
+        path="/v1/plans/forecast",
+        summary="How long a plan may take, by earlier runs",
+        request=m.PlanSource,
+        response=m.ForecastAnswer,
+        body_bytes=PLAN_BYTES,
+        example=_SHELL,
+    ),
 )
 
 DECISIONS: Final = (
@@ -207,8 +269,21 @@ DECISIONS: Final = (
         Scope.Approve,
         {"budget": {"cost": 1.5}},
     ),
-    # Further commands (fork, checkpoint) are one `_deciding` each, with a function in
-    # resources/decisions.py.
+    _deciding(
+        "checkpoint",
+        m.CheckpointName,
+        "Name the present version, to fork it later",
+        Scope.Write,
+        {"name": "before-deploy"},
+    ),
+    _deciding(
+        "fork",
+        m.ForkRequest,
+        "Begin a plan that continues this one from a version on",
+        Scope.Write,
+        {"checkpoint": "before-deploy", "changes": {"deploy.region": "eu"}},
+        status=201,
+    ),
 )
 
 OVERVIEWS: Final = (
@@ -219,7 +294,13 @@ OVERVIEWS: Final = (
         m.QuestionPage,
         query=m.PageQuery,
     ),
-    _looking("stats", "/v1/stats", "Figures of all plans", m.StatisticsAnswer),
+    _looking(
+        "stats",
+        "/v1/stats",
+        "Figures of all plans",
+        m.StatisticsAnswer,
+        query=m.StatisticsQuery,
+    ),
     _looking("schema", "/v1/schema", "The JSON schema of a draft", dict[str, Any]),
     _looking(
         "events",
@@ -239,7 +320,7 @@ ACCESS: Final = (
         path="/v1/launch-codes",
         summary="Make a code with which a browser begins a session",
         scope=None,
-        response=m.LaunchCode,
+        response=a.LaunchCode,
         status=201,
     ),
     Route(
@@ -249,7 +330,7 @@ ACCESS: Final = (
         summary="Exchange a launch code for the cookie of a session",
         scope=None,
         public=True,
-        request=m.LaunchRequest,
+        request=a.LaunchRequest,
         response=m.Me,
         status=201,
         body_bytes=4 * KIB,
@@ -264,15 +345,15 @@ ACCESS: Final = (
         status=204,
         media="none",
     ),
-    _looking("tokens", "/v1/tokens", "All tokens", m.TokenPage, scope=Scope.Admin),
+    _looking("tokens", "/v1/tokens", "All tokens", a.TokenPage, scope=Scope.Admin),
     Route(
         name="create_token",
         method="POST",
         path="/v1/tokens",
         summary="Create a token",
         scope=Scope.Admin,
-        request=m.TokenRequest,
-        response=m.TokenCreated,
+        request=a.TokenRequest,
+        response=a.TokenCreated,
         status=201,
         errors=(409,),
         example={"name": "ci", "scopes": ["read", "write"], "days": 30},
@@ -289,4 +370,4 @@ ACCESS: Final = (
     ),
 )
 
-ROUTES: Final = (*HEALTH, *PLANS, *DECISIONS, *OVERVIEWS, *ACCESS)
+ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *OVERVIEWS, *ACCESS)

@@ -22,7 +22,6 @@ from planfold.app import App
 from planfold.errors import PlanfoldError
 from planfold.readmodels.statistics import Statistics
 from planfold.runtime.metrics import follow_statistics
-from planfold.runtime.plan_reader import statistics_of
 from planfold.runtime.worker import Worker
 from planfold.service import resources
 from planfold.service.answers import ServiceReply, send_problem
@@ -33,6 +32,7 @@ from planfold.service.perimeter import SAFE_METHODS, Names, Perimeter
 from planfold.service.problems import TITLES, Refused, refusal, refusal_of
 from planfold.service.requests import ServiceCall, read_call
 from planfold.service.routes import ROUTES, Route
+from planfold.service.visibility import ProjectsOfPlans, ProjectStatistics
 
 _log = logging.getLogger("planfold")
 Function = Callable[[ServiceCall], Awaitable[ServiceReply | EventStream]]
@@ -74,8 +74,9 @@ class Service:
         self.worker = worker
         self.limits = limits
         self.credentials = Credentials(app.store, app.dispatcher)
-        self._statistics = statistics_of(app.store)
-        self._counting: asyncio.Task[None] | None = None
+        self.of_plans = ProjectsOfPlans(app)
+        self._counted: dict[tuple[str, ...], ProjectStatistics] = {}
+        self._counting: list[asyncio.Task[None]] = []
         self.stopping = asyncio.Event()
         self.streams = Places(limits.streams, limits.streams_per_token)
         self.dropped = 0
@@ -95,18 +96,21 @@ class Service:
             ],
         )
 
-    def statistics(self) -> Statistics:
-        """Figures of the log, which is counted from the first time that they are asked for."""
-        if self._counting is None:
-            follow = follow_statistics(self.app.store, self._statistics, _log_fault)
-            self._counting = asyncio.create_task(follow)
-        return self._statistics
+    def statistics(self, projects: tuple[str, ...] = ()) -> Statistics:
+        """Figures of these projects (none given: of all), counted from the first time that they are
+        asked for."""
+        known = self._counted.get(projects)
+        if known is None:
+            known = self._counted[projects] = ProjectStatistics(self.app, self.of_plans, projects)
+            follow = follow_statistics(self.app.store, known, _log_fault)
+            self._counting.append(asyncio.create_task(follow))
+        return known.found
 
     async def close(self) -> None:
         """End what was begun in the background."""
-        if self._counting is not None:
-            self._counting.cancel()
-            await asyncio.gather(self._counting, return_exceptions=True)
+        for counting in self._counting:
+            counting.cancel()
+        await asyncio.gather(*self._counting, return_exceptions=True)
 
     async def principal(self, request: Request) -> Principal | None:
         """Whose request it is; None where it has no credential that is valid."""
@@ -174,7 +178,7 @@ class _Endpoint:
             await send_problem(refused, scope, receive, send)
         except PlanfoldError as fault:
             found = refusal_of(fault)
-            if found.problem.status == 500:
+            if found.problem.status >= 500:
                 _log.error("%s: %s", self._route.name, fault)
             await send_problem(found, scope, receive, send)
 
@@ -195,7 +199,7 @@ class _Endpoint:
         if not route.public and route.scope is not None:
             call.require(route.scope)
         if route.plan:
-            await _check_plan(call)
+            await call.check_plan(call.plan_id)
         call = await read_call(service, route, request, principal)
         if not route.keyed:
             return await self._function(call)
@@ -219,14 +223,6 @@ class _Endpoint:
             return await resources.receipt(call, plan_id)
         finally:
             service.in_progress.discard(call.key)
-
-
-async def _check_plan(call: ServiceCall) -> None:
-    """Raises Refused or NotFound where the path names no plan."""
-    plan_id = call.plan_id
-    if "\0" in plan_id or not plan_id.isprintable():
-        raise refusal(404, "not-found", "there is no such plan")
-    await call.service.app.status(plan_id)
 
 
 async def _not_routed(request: Request, fault: Exception) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -55,6 +55,11 @@ priority_option = click.option(
 )
 
 
+project_option = click.option(
+    "--project", metavar="NAME", help='What tokens of the service may be limited to ("default").'
+)
+
+
 @command("run")
 @click.argument("source", metavar="PLAN")
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
@@ -70,6 +75,7 @@ priority_option = click.option(
 )
 @parallel_option
 @priority_option
+@project_option
 @tools_option
 @log_json_option
 @json_option("the plan when it ends")
@@ -83,6 +89,7 @@ def run_command(
     budget: tuple[str, ...],
     max_parallel: int | None,
     priority: int,
+    project: str | None,
     tools: tuple[str, ...],
     as_json: bool,
     db: str | None,
@@ -100,14 +107,25 @@ def run_command(
     planfold run --yes "Run `make`, then run `make test`"
     planfold run --model openai:gpt-5 "Find out why the tests fail, and fix it"
     """
-    from planfold.cli.access import run_async, settings_for
+    from planfold.cli.access import run_async, server_given, settings_for
 
+    if (server := server_given(db)) is not None:
+        from planfold.cli.remote_run import RemoteRun
+
+        if model or as_written or budget or tools:
+            raise click.UsageError(
+                "the service has its own models, budgets and tools: leave out --model, "
+                "--as-written, --budget and --tools"
+            )
+        wanted = RemoteRun(server, plan_id, max_parallel, priority, project)
+        return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
         from planfold.cli.commands.models import read_budget
 
         settings = _with(settings, budget=read_budget(budget))
-    about = (settings, as_written, priority)
+    of_config = {"priority": priority} | ({"project": project} if project else {})
+    about = (settings, as_written, of_config)
     return run_async(_run(source, yes, detach, plan_id, *about, tools, as_json=as_json, db=db))
 
 
@@ -118,7 +136,7 @@ async def _run(
     plan_id: str | None,
     settings: Settings,
     as_written: bool,
-    priority: int,
+    of_config: dict[str, Any],
     tools: tuple[str, ...],
     *,
     as_json: bool,
@@ -138,7 +156,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
         begin = _begun(source, settings, executors.toolbox, as_written, approver)
-        begin = _with(begin, config=_with(begin.config, priority=priority))
+        begin = _with(begin, config=_with(begin.config, **of_config))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         # Only now: an invalid plan must not create a database.
@@ -210,23 +228,12 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     \b
     planfold plan release.md
     """
-    from planfold.assembly import assembled
-    from planfold.cli.access import let_tools_be_found, run_async, settings_for
     from planfold.cli.forecast_text import forecast_json, forecast_lines
     from planfold.cli.preview import note_lines, preview_lines, shape_json, shape_lines
     from planfold.cli.terminal import Paper, clean, print_json
     from planfold.planner.revisions import hash_revision
 
-    settings = settings_for(db)
-    let_tools_be_found(settings, tools)
-
-    async def compiled() -> tuple[Initialize, list[str]]:
-        async with assembled(settings, tools) as executors:
-            return _compiled(source, executors.toolbox)
-
-    plan, notes = run_async(compiled())
-    missing = _missing(plan, settings)
-    forecast = run_async(_forecast(db, settings, plan))
+    plan, notes, missing, forecast = _checked(source, tools, db)
     if as_json:
         files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
         print_json(
@@ -251,12 +258,45 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     return COMPLETED
 
 
+class _Checked(NamedTuple):
+    """A checked plan, what its text says beside the tasks, files that are not in the workspace,
+    and the forecast."""
+
+    plan: Initialize
+    notes: list[str]
+    missing: list[tuple[int, str]]
+    forecast: Forecast | None
+
+
+def _checked(source: str, tools: tuple[str, ...], db: str | None) -> _Checked:
+    from planfold.assembly import assembled
+    from planfold.cli.access import let_tools_be_found, run_async, server_given, settings_for
+
+    if (server := server_given(db)) is not None:
+        from planfold.cli.remote_run import previewed
+
+        if tools:
+            raise click.UsageError("the service has its own tools: leave out --tools")
+        plan, notes, forecast = run_async(previewed(server, source))
+        return _Checked(plan, notes, [], forecast)
+    settings = settings_for(db)
+    let_tools_be_found(settings, tools)
+
+    async def compiled() -> tuple[Initialize, list[str]]:
+        async with assembled(settings, tools) as executors:
+            return _compiled(source, executors.toolbox)
+
+    plan, notes = run_async(compiled())
+    missing = _missing(plan, settings)
+    return _Checked(plan, notes, missing, run_async(_forecast(db, settings, plan)))
+
+
 async def _forecast(db: str | None, settings: Settings, plan: Initialize) -> Forecast | None:
     """None where there is no database yet, or it cannot be read without migrating it."""
     from planfold.cli.access import database_file, existing_app
-    from planfold.cli.forecast_text import forecast_of
     from planfold.databases import is_postgres, schemas_of
     from planfold.errors import PlanfoldError
+    from planfold.runtime.forecasts import forecast_of
 
     path = database_file(settings)
     if not is_postgres(settings.database) and (path is None or not path.exists()):

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from planfold.app import App
     from planfold.cli.log_printer import LogPrinter
     from planfold.cli.situation import Situation
     from planfold.cli.terminal import Line
     from planfold.eventstore.port import StreamHead
     from planfold.planner.tasks import PlanStatus
+    from planfold.runtime.forking import PlanForking
 
 NARROW = 70  # columns
 
@@ -39,6 +39,7 @@ NARROW = 70  # columns
     "--status", "statuses", metavar="STATUS", multiple=True, help="Only these; may be repeated."
 )
 @click.option("--title", metavar="TEXT", default="", help="Only plans with this in their title.")
+@click.option("--project", metavar="NAME", help="Only plans of this project.")
 @click.option("--since", metavar="AGE", type=Age(), help="Begun in the last 12h, 90d or 2w.")
 @click.option("--older-than", metavar="AGE", type=Age(), help="Begun before that.")
 @json_option("the plans")
@@ -47,6 +48,7 @@ def list_command(
     after: str | None,
     statuses: tuple[str, ...],
     title: str,
+    project: str | None,
     since: float | None,
     older_than: float | None,
     as_json: bool,
@@ -61,19 +63,20 @@ def list_command(
     planfold list --status failed --since 7d
     planfold list --title release --json
     """
-    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.access import find_plan, plans_at, run_async
     from planfold.cli.terminal import clean, print_json
 
     wanted = _statuses(statuses)
 
     async def plans() -> list[StreamHead]:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             now = app.store.clock()
             return await app.plans(
                 limit=limit + 1,
                 after=None if after is None else await find_plan(app, after),
                 statuses=wanted,
                 title=title,
+                projects=() if project is None else [project],
                 since=None if since is None else now - since,
                 before=None if older_than is None else now - older_than,
             )
@@ -82,7 +85,9 @@ def list_command(
     if as_json:
         print_json([_plan_json(plan) for plan in found[:limit]])
         return COMPLETED
-    _print_plans(found[:limit], filtered=bool(after or statuses or title or since or older_than))
+    _print_plans(
+        found[:limit], filtered=bool(after or statuses or title or project or since or older_than)
+    )
     if len(found) > limit:
         say(f"Older plans: planfold list --after {clean(found[limit - 1].aggregate_id)}")
     return COMPLETED
@@ -164,18 +169,18 @@ def show_command(
     planfold show plan-3f9a --task build
     planfold show plan-3f9a --at 7
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
     from planfold.cli.report import show_json, task_json, task_lines, whole_report
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
     from planfold.planner.context import render_context
-    from planfold.runtime.plan_reader import task_id_in
+    from planfold.runtime.task_names import task_id_in
 
     if context and (task is not None or as_json):
         raise click.UsageError("--context cannot be combined with --task or --json")
 
     async def situation() -> Situation:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             return await situation_of(app, await latest_plan(app, plan_id), at)
 
     found, paper = run_async(situation()), Paper()
@@ -258,7 +263,7 @@ def log_command(
     planfold log plan-3f9a --json
     planfold log plan-3f9a --from 5 --to 2026-11-30T12:05
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
     from planfold.cli.log_printer import LogPrinter
 
     if everything and plan_id is not None:
@@ -271,7 +276,7 @@ def log_command(
         raise click.UsageError(f"--from {first} is after --to {last}; exchange them")
 
     async def log() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = None if everything else await latest_plan(app, plan_id)
             printer = LogPrinter(as_json, everything, first, last)
             if found is not None:
@@ -293,7 +298,7 @@ def _is_after(first: int | datetime | None, last: int | datetime | None) -> bool
 
 
 async def _print(
-    app: App,
+    app: PlanForking,
     plan_id: str | None,
     printer: LogPrinter,
     first: int | datetime | None,
@@ -325,7 +330,7 @@ async def _print(
     return COMPLETED
 
 
-async def _follow(app: App, plan_id: str | None, printer: LogPrinter) -> int:
+async def _follow(app: PlanForking, plan_id: str | None, printer: LogPrinter) -> int:
     import asyncio
 
     from planfold.cli.session import Stop
@@ -356,7 +361,7 @@ async def _follow(app: App, plan_id: str | None, printer: LogPrinter) -> int:
         return INTERRUPTED
 
 
-async def _has_ended(app: App, plan_id: str) -> bool:
+async def _has_ended(app: PlanForking, plan_id: str) -> bool:
     from planfold.cli.access import ENDED
 
     return (await app.status(plan_id)).value in ENDED

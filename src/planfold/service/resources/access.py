@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planfold.access.credential import Scope
 from planfold.errors import NotFound
+from planfold.service import access_messages as a
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.credentials import DAY_S, Principal
@@ -21,6 +22,7 @@ def _me(principal: Principal) -> m.Me:
         kind=principal.kind,
         scopes=principal.scopes,
         expires_at=principal.expires_at,
+        projects=principal.projects,
     )
 
 
@@ -30,7 +32,7 @@ async def me(call: ServiceCall) -> ServiceReply:
 
 async def launch(call: ServiceCall) -> ServiceReply:
     issued = await call.service.credentials.launch(call.holder)
-    return ServiceReply(value=m.LaunchCode(code=issued.secret, expires_at=issued.expires_at))
+    return ServiceReply(value=a.LaunchCode(code=issued.secret, expires_at=issued.expires_at))
 
 
 async def begin_session(call: ServiceCall) -> ServiceReply:
@@ -59,25 +61,30 @@ def _cookie(call: ServiceCall, value: str, lasts: int) -> str:
 
 async def tokens(call: ServiceCall) -> ServiceReply:
     found = [
-        m.TokenEntry(
+        a.TokenEntry(
             id=token_id,
             name=head.head["name"],
             scopes=tuple(Scope(scope) for scope in head.head["scopes"]),
             status=status,
             created_at=head.created_at,
             expires_at=head.head["expires_at"],
+            projects=tuple(head.head.get("projects", ())),
         )
         for token_id, head, status in await call.service.credentials.tokens()
     ]
-    return ServiceReply(value=m.TokenPage(tokens=found))
+    return ServiceReply(value=a.TokenPage(tokens=found))
 
 
 async def create_token(call: ServiceCall) -> ServiceReply:
     wanted, credentials = call.body, call.service.credentials
     issued = await credentials.issue(
-        wanted.name, wanted.scopes, lasts_s=wanted.days * DAY_S, by=call.holder.name
+        wanted.name,
+        wanted.scopes,
+        lasts_s=wanted.days * DAY_S,
+        by=call.holder.name,
+        projects=wanted.projects,
     )
-    answer = m.TokenCreated(id=issued.id, secret=issued.secret, expires_at=issued.expires_at)
+    answer = a.TokenCreated(id=issued.id, secret=issued.secret, expires_at=issued.expires_at)
     return ServiceReply(value=answer)
 
 

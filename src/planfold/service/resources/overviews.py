@@ -26,7 +26,7 @@ PAGE: Final = 500  # heads that are read at a time
 
 async def questions(call: ServiceCall) -> ServiceReply:
     app, query = call.service.app, call.query
-    heads = await _asking(app, read_cursor(query.before), query.limit)
+    heads = await _asking(app, read_cursor(query.before), query.limit, call.projects)
     found: list[m.OpenQuestion] = []
     for head in heads:
         try:
@@ -47,11 +47,15 @@ async def questions(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=m.QuestionPage(questions=found, next=cursor_of(heads, query.limit)))
 
 
-async def _asking(app: App, below: tuple[float, str], limit: int) -> list[StreamHead]:
+async def _asking(
+    app: App, below: tuple[float, str], limit: int, projects: tuple[str, ...]
+) -> list[StreamHead]:
     """Plans with open questions, the newest first."""
     found: list[StreamHead] = []
     while len(found) < limit:
-        page = await app.store.heads("plan", HeadChoice(OPEN, below=below), limit=PAGE)
+        page = await app.store.heads(
+            "plan", HeadChoice(OPEN, below=below, projects=projects), limit=PAGE
+        )
         found += [head for head in page if head.head.get("questions")]
         if len(page) < PAGE:
             break
@@ -60,11 +64,11 @@ async def _asking(app: App, below: tuple[float, str], limit: int) -> list[Stream
 
 
 async def stats(call: ServiceCall) -> ServiceReply:
-    statistics = call.service.statistics()
+    statistics = call.service.statistics(call.projects)
     checkpoint = await statistics.load()
-    figures = statistics.figures().get("", Figures())
+    found = {name: figures_json(each) for name, each in statistics.figures(call.query.by).items()}
     answer = m.StatisticsAnswer(
-        figures=figures_json(figures),
+        figures=found if call.query.by else found.get("", figures_json(Figures())),
         unreadable=sorted(statistics.unreadable),
         position=checkpoint.position if checkpoint else 0,
     )
