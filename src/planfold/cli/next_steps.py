@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.access import command_line, settings_for
 from planfold.planner.answers import STOP
+from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.readmodels.reasons import ReasonKind
 
@@ -111,7 +112,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             steps = [resume_step(db, plan_id, comment, tools=tools, more=more)]
         case PlanStatus.Failed:
             failed = [t for t in having((TaskStatus.Failed,)) if not t.superseded]
-            name = failed[0].spec.label or str(failed[0].id) if failed else "TASK"
+            name = failed[0].spec.label or id_text(failed[0].id) if failed else "TASK"
             steps = failure_steps(db, plan_id, name)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")

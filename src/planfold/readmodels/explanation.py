@@ -137,7 +137,7 @@ def _all_reasons(
 ) -> list[Reason]:
     state = timeline.state
     found = reasons_of(state, task, now)
-    if task.status is TaskStatus.Running and not task.stopping:
+    if task.status is TaskStatus.Running and not task.stopping and task.spec.for_each is None:
         found = queue_reasons(look, task)
     since = timeline.ended_at(task.id)
     if since is None:

@@ -208,7 +208,7 @@ class PlanDecisions(PlanReader):
             if command.tasks:
                 changed = {spec.id for spec in command.tasks}
                 origin = await state_at(self.store, command.origin, command.version)
-                others = {i: t.spec for i, t in origin.tasks.items() if i not in changed}
+                others = {i: t.spec for i, t in origin.written().items() if i not in changed}
                 check_tasks(command.tasks, self._toolbox(), others)
         else:
             plan = (await self.planner(plan_id)).state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -18,8 +19,10 @@ from planfold.drafting.text.placeholders import (
     placeholders,
 )
 from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
+from planfold.planner.references import ITEM
 from planfold.planner.tasks import NodeKind
 
+_FIELD_OF_ITEM: Final = re.compile(r"\$(?:item|index)[.\[]")
 _MARK: Final = "\ue000"  # a private character: replaces an answer while a command is read
 ANSWER_PREFIX: Final = "ANSWER_"
 
@@ -68,8 +71,10 @@ class Answers:
 def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
     """The tool to call and its arguments; none where a placeholder cannot be filled in safely."""
 
+    maps = entry.reading.directives.for_each is not None
+
     def rename(target: str) -> str | None:
-        return order.rename(entry, target)
+        return target if maps and target in ITEM else order.rename(entry, target)
 
     match entry.reading.action:
         case ShellCommand(line, cwd):
@@ -89,6 +94,7 @@ def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
 def _run(
     text: str, shell: str, cwd: str, rename: Rename, answers: Answers, *, single: bool
 ) -> Result:
+    """``rename`` knows "item" where the text is that of a map."""
     found = placeholders(text, answers.examples)
     if is_incomplete(text) or (found and _MARK in text):
         return None, None
@@ -96,7 +102,10 @@ def _run(
     if single and not shell:
         arguments = _argv(text, found, rename, answers)
     if arguments is None:
-        arguments = _script(text, found, shell, answers)
+        of_map = rename(ITEM[0]) == ITEM[0]
+        if of_map and _FIELD_OF_ITEM.search(text):
+            return None, None  # to a shell it is a variable with a full stop behind it
+        arguments = _script(text, found, shell, answers, of_map=of_map)
     if arguments is None:
         return None, None
     return "shell", arguments | ({"cwd": cwd} if cwd else {})
@@ -123,9 +132,10 @@ def _followed(words: list[str]) -> bool:
 
 
 def _script(
-    text: str, found: list[Placeholder], shell: str, answers: Answers
+    text: str, found: list[Placeholder], shell: str, answers: Answers, *, of_map: bool
 ) -> dict[str, Any] | None:
-    """The script with a variable in place of each placeholder; the answers are in ``env``."""
+    """The script with a variable in place of each placeholder; the answers are in ``env``, as is
+    the element of a map."""
     env: dict[str, str] = {}
     names: dict[int, str] = {}
     for placeholder in found:
@@ -133,7 +143,9 @@ def _script(
         names[placeholder.start] = f"{ANSWER_PREFIX}{task}"
         env[f"{ANSWER_PREFIX}{task}"] = f"${task}"
     for name in variables_used(text):
-        if name not in answers.set_somewhere:
+        if of_map and name in ITEM:
+            env[name] = f"${name}"
+        elif name not in answers.set_somewhere:
             env[name] = f"${answers.ask(f'${name}', f'${name}')}"
     script = _quoted(text, found, names) if found else text
     if script is None or (shell == "fish" and found):

@@ -14,6 +14,7 @@ from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScri
 from planfold.drafting.text.misspelt import FORMS
 from planfold.drafting.text.order import Order, mentioned_in
 from planfold.drafting.text.parts import Entry, Group, Part
+from planfold.planner.references import ITEM
 
 _ALONE: Final = re.compile(r"(?:^|: )@([A-Za-z_][\w.-]{0,200})$")
 _NEAR: Final = 0.75  # one wrong letter of four, or two that changed places in a name of five
@@ -70,7 +71,10 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
             names = mentioned_in(entry.reading.description.partition("\n")[0])  # blocks are below
         case _:
             names = []  # the compiler checks them
+    of_map = entry.reading.directives.for_each is not None
     for name in dict.fromkeys(names):
+        if of_map and name in ITEM:
+            continue
         if order.rename(entry, name) is not None:
             if asked:
                 fix = f'write @shell {{"script": "...", "env": {{"{name}": "${name}"}}}}'
