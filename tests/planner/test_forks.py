@@ -351,8 +351,7 @@ def drive(plan: Plan, rng: random.Random, failures: float, steps: int) -> list[i
     begun: list[int] = []
     for _ in range(steps):
         state = plan.handler.state
-        running_tasks = state.schedule.having([TaskStatus.Running])
-    busy = [t for t in running_tasks if t.spec.for_each is None]  # a map ends with its items
+        busy = [t for t in state.tasks.values() if t.status is TaskStatus.Running]
         busy += [state.tasks[i] for i in state.questions]
         if not busy:
             break
