@@ -85,15 +85,15 @@ def explain(
         task_id=task_id,
         task_status=task.status if task else None,
         reasons=tuple(with_holders(state, reason, now) for reason in found),
-        history=_history(timeline, look, task, now)
+        history=history_of(timeline, look, task, now)
         if task and isinstance(timeline, Timeline)
         else (),
     )
 
 
-def _history(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[PhaseSpan, ...]:
-    """An attempt that lasts waited for a worker until one claimed it, which the log does not say
-    yet."""
+def history_of(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[PhaseSpan, ...]:
+    """What a task waited for and ran. An attempt that lasts waited for a worker until one claimed
+    it, which the log does not say yet."""
     spans = timeline.spans(task.id, now)
     if not spans:
         return ()

@@ -8,10 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from planfold.access.credential import Scope
+from planfold.drafting.changes import PlanDiff
 from planfold.drafting.draft import Fault, PlanDraft
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
+from planfold.readmodels.plan_view import TaskView
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
@@ -108,10 +110,20 @@ class ListQuery(Strict, frozen=True):
     limit: PageSize = 50
 
 
-class VersionQuery(Strict, frozen=True):
-    """The plan as it was at this ``version``."""
+Version = Annotated[int, Meta(ge=1, le=2**62)]
 
-    version: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+
+class VersionQuery(Strict, frozen=True):
+    """As it was at this ``version`` of the plan."""
+
+    version: Version | None = None
+
+
+class PlanQuery(Strict, frozen=True):
+    """The plan as it was at this ``version``. ``results`` false: without the results of tasks."""
+
+    version: Version | None = None
+    results: bool = True
 
 
 class LogQuery(Strict, frozen=True):
@@ -122,15 +134,39 @@ class LogQuery(Strict, frozen=True):
 
 
 class EventsQuery(Strict, frozen=True):
-    """Events after this position. The header ``Last-Event-ID`` counts more."""
+    """Events after this position, or (``new``) those that are recorded from now on. The header
+    ``Last-Event-ID`` counts more."""
 
     after: Position = 0
+    new: bool = False
 
 
 class WhyQuery(Strict, frozen=True):
     """Of this task (id or label) instead of the plan."""
 
     task: TaskName | None = None
+
+
+class TaskDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A task at one ``version`` of the plan: its state, how it was planned, the ``arguments`` with
+    references resolved (None: not yet), and what people answered to what it ``asked``."""
+
+    version: int
+    task: TaskView
+    spec: TaskSpec
+    arguments: dict[str, Any] | None
+    asked: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+class RevisionDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approval of ``revision_hash`` approves: the ``tasks``, and what ``changes`` since
+    the revision that was approved last (None: none was)."""
+
+    revision_hash: str
+    approved: bool
+    tasks: tuple[TaskSpec, ...]
+    changes: PlanDiff | None
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):

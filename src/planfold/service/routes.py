@@ -12,6 +12,7 @@ import msgspec
 from planfold.access.credential import Scope
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
+from planfold.readmodels.plan_drawing import GraphDrawing, TimelineDrawing
 from planfold.readmodels.plan_view import PlanView
 from planfold.service import messages as m
 
@@ -132,7 +133,7 @@ PLANS: Final = (
     ),
     _looking("plans", "/v1/plans", "Plans, newest first", m.PlanPage, query=m.ListQuery),
     _looking(
-        "plan", _PLAN, "A plan, now or at a version", PlanView, query=m.VersionQuery, errors=(304,)
+        "plan", _PLAN, "A plan, now or at a version", PlanView, query=m.PlanQuery, errors=(304,)
     ),
     _looking("log", f"{_PLAN}/log", "Events of a plan, a page", m.LogPage, query=m.LogQuery),
     _looking(
@@ -210,6 +211,45 @@ DECISIONS: Final = (
     # Further commands (fork, checkpoint) are one `_deciding` each, with a function in
     # resources/decisions.py.
 )
+
+DRAWINGS: Final = (
+    _looking(
+        "graph",
+        f"{_PLAN}/graph",
+        "Where the nodes of a plan's graph are",
+        GraphDrawing,
+        query=m.VersionQuery,
+    ),
+    _looking(
+        "timeline",
+        f"{_PLAN}/timeline",
+        "What each task waited for and ran",
+        TimelineDrawing,
+        query=m.VersionQuery,
+    ),
+    _looking(
+        "task",
+        f"{_PLAN}/tasks/{{task}}",
+        "A task (id or label) with its arguments and result",
+        m.TaskDetails,
+        query=m.VersionQuery,
+    ),
+    _looking(
+        "revision", f"{_PLAN}/revision", "What an approval would approve", m.RevisionDetails
+    ),
+    Route(
+        name="sketch",
+        method="POST",
+        path="/v1/plans/graph",
+        summary="Where the nodes of a plan's graph would be, without recording it",
+        request=m.PlanSource,
+        response=GraphDrawing,
+        errors=(422,),
+        body_bytes=PLAN_BYTES,
+        example=_SHELL,
+    ),
+)
+"""What the page shows beside the plans themselves."""
 
 OVERVIEWS: Final = (
     _looking(
@@ -289,4 +329,4 @@ ACCESS: Final = (
     ),
 )
 
-ROUTES: Final = (*HEALTH, *PLANS, *DECISIONS, *OVERVIEWS, *ACCESS)
+ROUTES: Final = (*HEALTH, *PLANS, *DECISIONS, *DRAWINGS, *OVERVIEWS, *ACCESS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.heads import HeadChoice
 from planfold.planner.structure import critical_path, waves
@@ -49,6 +51,8 @@ async def plan(call: ServiceCall) -> ServiceReply:
     known = call.request.headers.get("if-none-match", "")
     if f'"{view.version}"' in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
         return ServiceReply(status=304, version=view.version)
+    if not call.query.results:
+        view.tasks = [msgspec.structs.replace(task, result=None) for task in view.tasks]
     return ServiceReply(value=view, version=view.version)
 
 

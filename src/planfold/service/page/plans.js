@@ -1,0 +1,113 @@
+// The list of plans, newest first, as they are now.
+
+import { html, useEffect, useSignal } from "./html.js";
+import { address, ask, go, planPath } from "./address.js";
+import { onKeys } from "./keyboard.js";
+import { get } from "./requests.js";
+import { listen } from "./stream.js";
+import { Status, clock, plain, wordOf } from "./words.js";
+
+const FILTERS = ["running", "awaiting_approval", "awaiting_answer", "completed", "failed", "cancelled"];
+const REREAD_MS = 250;
+
+/**
+ * Read again when something has happened, but not for each event.
+ * @param {() => Promise<void>} read @param {any[]} inputs
+ */
+export function useReread(read, inputs) {
+  useEffect(() => {
+    let timer = 0;
+    let ended = false;
+    const again = (ms = REREAD_MS) => {
+      if (timer || ended) return;
+      timer = setTimeout(async () => {
+        await read().catch(() => {});
+        timer = 0;
+      }, ms);
+    };
+    again(0);
+    const stop = listen(() => again(), () => again(0));
+    return () => {
+      ended = true;
+      clearTimeout(timer);
+      stop();
+    };
+  }, inputs);
+}
+
+/** Choose one of several things by j, k and Enter. @param {number} count @param {(index: number) => void} open */
+export function useChosen(count, open) {
+  const chosen = useSignal(-1);
+  const to = (index) => {
+    chosen.value = Math.min(Math.max(index, 0), count - 1);
+    document.querySelectorAll("[data-item]")[chosen.value]?.scrollIntoView({ block: "nearest" });
+  };
+  useEffect(() => onKeys({
+    j: () => to(chosen.value + 1),
+    k: () => to(chosen.value - 1),
+    Enter: () => chosen.value >= 0 && open(chosen.value),
+    Escape: () => (chosen.value = -1),
+  }), [count, open]);
+  return chosen;
+}
+
+export function Plans() {
+  const page = useSignal(/** @type {any} */ (null));
+  const more = useSignal(/** @type {any[]} */ ([]));
+  const status = address.value.query.get("status") || "";
+  const words = address.value.query.get("q") || "";
+  const path = `/v1/plans?limit=50${FILTERS.includes(status) ? `&status=${status}` : ""}`;
+  useEffect(() => {
+    document.title = "Plans · planfold";
+    more.value = [];
+  }, [status]);
+  useReread(async () => {
+    page.value = await get(path);
+  }, [path]);
+
+  const pages = page.value ? [page.value, ...more.value] : [];
+  const known = new Map(pages.flatMap((each) => each.plans).map((plan) => [plan.id, plan]));
+  const wanted = words.toLowerCase();
+  const found = [...known.values()].filter((plan) => `${plan.title} ${plan.id}`.toLowerCase().includes(wanted));
+  const next = pages.length ? pages[pages.length - 1].next : null;
+  const chosen = useChosen(found.length, (index) => go(planPath(found[index].id)));
+  const older = async () => {
+    more.value = [...more.value, await get(`${path}&before=${encodeURIComponent(next)}`)];
+  };
+  return html`
+    <main class="list">
+      <header class="list-head">
+        <h1>Plans</h1>
+        <div class="choice filters" role="group" aria-label="Status">
+          ${["", ...FILTERS].map((each) => html`
+            <button type="button" key=${each} aria-pressed=${each === status}
+              onClick=${() => ask({ status: each })}>${each ? wordOf(each) : "all"}</button>`)}
+        </div>
+        <input type="search" data-search aria-label="Filter by title or id" placeholder="Title or id" value=${words}
+          onInput=${(event) => ask({ q: event.currentTarget.value }, true)} />
+      </header>
+      ${page.value && !found.length && html`<p class="empty">${
+        status || words ? "No plan fits." : html`No plans yet. <a href="/new">Write the first one</a>.`}</p>`}
+      <ul class="plans">
+        ${found.map((plan, index) => html`<${Entry} key=${plan.id} plan=${plan} chosen=${index === chosen.value} />`)}
+      </ul>
+      ${next && html`<p class="more"><button type="button" onClick=${older}>Older plans</button></p>`}
+    </main>`;
+}
+
+function Entry({ plan, chosen }) {
+  const share = plan.total ? plan.completed / plan.total : 0;
+  return html`
+    <li class=${chosen ? "entry is-chosen" : "entry"} data-item=${plan.id}>
+      <a href=${planPath(plan.id)}>
+        <${Status} of=${plan.status} />
+        <span class="entry-title">${plain(plan.title) || plain(plan.id)}</span>
+        <span class="entry-id dim">${plain(plan.id)}</span>
+        <span class="entry-progress">
+          <span class="meter is-${plan.status}" aria-hidden="true"><span style=${{ width: `${100 * share}%` }}></span></span>
+          <span class="numbers">${plan.completed}/${plan.total}</span>
+        </span>
+        <time class="dim">${clock(plan.updated_at)}</time>
+      </a>
+    </li>`;
+}

@@ -1,0 +1,87 @@
+"""What the page shows beside the plans themselves: graph, timeline, details, revisions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from planfold.drafting.changes import plan_diff
+from planfold.readmodels.plan_drawing import graph_drawing, timeline_drawing
+from planfold.readmodels.plan_view import plan_view
+from planfold.readmodels.workers import look_at_queue
+from planfold.runtime.plan_reader import task_id_in
+from planfold.service import messages as m
+from planfold.service.answers import ServiceReply
+from planfold.service.resources.decisions import compiled, drafted
+
+if TYPE_CHECKING:
+    from planfold.planner.state import PlannerState
+    from planfold.service.requests import ServiceCall
+
+
+async def _state(call: ServiceCall) -> PlannerState:
+    """The plan now, or at the version that is asked for. Raises NotFound."""
+    app, at = call.service.app, call.query.version
+    if at is None:
+        return (await app.planner(call.plan_id)).state
+    return (await app.fold(call.plan_id, at)).state
+
+
+async def graph(call: ServiceCall) -> ServiceReply:
+    state = await _state(call)
+    specs = [task.spec for task in state.tasks.values()]
+    drawing = await asyncio.to_thread(graph_drawing, specs, state.revision_hash)
+    return ServiceReply(value=drawing)
+
+
+async def sketch(call: ServiceCall) -> ServiceReply:
+    tasks = await compiled(call, await drafted(call, call.body.text, call.body.draft))
+    return ServiceReply(value=await asyncio.to_thread(graph_drawing, tasks))
+
+
+async def timeline(call: ServiceCall) -> ServiceReply:
+    app, plan_id, at = call.service.app, call.plan_id, call.query.version
+    if at is not None:
+        found = await call.service.timelines.at(plan_id, at)
+        return ServiceReply(value=timeline_drawing(found, None, found.now), version=at)
+    look = await look_at_queue(app.store.queue, plan_id)
+    found = await call.service.timelines.now(plan_id)
+    drawing = timeline_drawing(found, look, app.store.clock())
+    return ServiceReply(value=drawing, version=drawing.version)
+
+
+async def task(call: ServiceCall) -> ServiceReply:
+    state = await _state(call)
+    key = str(call.request.path_params["task"])
+    found = state.tasks[task_id_in(call.plan_id, state, key)]
+    details = m.TaskDetails(
+        version=state.version,
+        task=plan_view(call.plan_id, state).task(found.id),
+        spec=found.spec,
+        arguments=found.arguments,
+        asked=found.asked,
+        answers=found.answers,
+    )
+    return ServiceReply(value=details, version=state.version)
+
+
+async def revision(call: ServiceCall) -> ServiceReply:
+    fold = await call.service.app.fold(call.plan_id)
+    state = fold.state
+    tasks = tuple(task.spec for task in state.tasks.values() if not task.superseded)
+    answer = m.RevisionDetails(
+        revision_hash=state.revision_hash,
+        approved=state.approved,
+        tasks=tasks,
+        changes=plan_diff(fold.approved, tasks) if fold.approved else None,
+    )
+    return ServiceReply(value=answer)
+
+
+FUNCTIONS: Final[dict[str, Any]] = {
+    "graph": graph,
+    "sketch": sketch,
+    "timeline": timeline,
+    "task": task,
+    "revision": revision,
+}

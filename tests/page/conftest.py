@@ -1,0 +1,48 @@
+"""One browser for all tests of the page, one service for each module, one session for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from browsing import PATIENCE_MS, Site, Watched, chromium
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    found = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def watched(site: Site) -> Iterator[Watched]:
+    found = Watched(site.address)
+    yield found
+    assert found.unexpected() == []
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    found = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB")
+    found.set_default_timeout(PATIENCE_MS)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(site: Site, context: Any, watched: Watched) -> Any:
+    """A tab that is signed in, at the list of plans."""
+    tab = watched.watch(context.new_page())
+    tab.goto(site.launch_url())
+    tab.get_by_role("heading", name="Plans").wait_for()
+    return tab
