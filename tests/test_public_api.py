@@ -25,7 +25,7 @@ from planfold.log import events
 PUBLIC = {
     planfold: """
         App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
-        EventFeed Explanation Fault Figures Fork Histogram InvalidPlan Ledger McpServer
+        EventFeed Explanation Fault Figures Forecast Fork Histogram InvalidPlan Ledger McpServer
         ModelEndpoint NodeKind NotFound Observer Operation Permanent Phase PhaseSpan PlanDraft
         PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
         PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope

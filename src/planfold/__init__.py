@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Task as Task
     from planfold.planner.tasks import TaskStatus as TaskStatus
     from planfold.readmodels.explanation import Explanation as Explanation
+    from planfold.readmodels.forecast import Forecast as Forecast
     from planfold.readmodels.histogram import Histogram as Histogram
     from planfold.readmodels.ledger import Ledger as Ledger
     from planfold.readmodels.plan_view import PlanView as PlanView
@@ -110,6 +111,7 @@ _HOMES = {
     "planfold.planner.tasks": ("Effect", "NodeKind", "PlanStatus", "Task", "TaskStatus"),
     "planfold.readmodels.plan_view": ("PlanView", "TaskView"),
     "planfold.readmodels.explanation": ("Explanation",),
+    "planfold.readmodels.forecast": ("Forecast",),
     "planfold.readmodels.histogram": ("Histogram",),
     "planfold.readmodels.ledger": ("Ledger",),
     "planfold.readmodels.reasons": ("Reason", "ReasonKind", "WorkerFit"),

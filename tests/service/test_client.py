@@ -36,6 +36,7 @@ WITHOUT_METHOD = {
     "ready",
     "metrics",
     "openapi",
+    "picture",
     "schema",
     "graph",
     "timeline",

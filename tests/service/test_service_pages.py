@@ -40,7 +40,7 @@ def test_the_examples_with_curl(tmp_path: Path) -> None:
 
 
 def test_the_page_has_examples() -> None:
-    assert SCRIPT.count("write /v1") == 4
+    assert SCRIPT.count("write /v1") == 6
 
 
 def test_the_page_names_every_status() -> None:

@@ -1,45 +1,14 @@
-"""The forecast of a plan, before it runs: from the newest plans that have ended."""
+"""The forecast of a plan, as text and as JSON."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from planfold.cli.preview import fact_lines
 from planfold.cli.terminal import Line, counted, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planfold.app import App
-    from planfold.planner.tasks import TaskSpec
     from planfold.readmodels.forecast import Forecast
-
-PLANS: Final = 100  # that are looked at,
-EVENTS: Final = 3_000  # and that are read of them: people wait for it
-
-
-async def forecast_of(app: App, title: str, specs: Sequence[TaskSpec]) -> Forecast | None:
-    """None where no run is like it. Plans with this title are read first, then the newest."""
-    from planfold.errors import PlanfoldError
-    from planfold.planner.tasks import PlanStatus
-    from planfold.readmodels.forecast import PastRuns
-    from planfold.readmodels.timeline import Timeline
-
-    runs, left = PastRuns(), EVENTS
-    with suppress(PlanfoldError):  # a plan is shown without it
-        ended = await app.plans(limit=PLANS, statuses=[PlanStatus.Completed, PlanStatus.Failed])
-        for head in sorted(ended, key=lambda head: head.head.get("title") != title):
-            if head.version > left:
-                continue
-            left -= head.version
-            with suppress(PlanfoldError):
-                timeline, events = Timeline(head.aggregate_id), []
-                async for envelope in app.history(head.aggregate_id):
-                    timeline.apply(envelope)
-                    events.append(envelope.event)
-                runs.add(timeline, events)
-    return runs.forecast(title, specs)
 
 
 def forecast_lines(found: Forecast | None, width: int) -> list[Line]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
-from planfold.cli.forecast_text import forecast_lines, forecast_of
+from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
 from planfold.cli.preview import preview_lines
 from planfold.cli.progress import display_for
@@ -35,6 +35,7 @@ from planfold.cli.terminal import Line, Paper, can_ask, clean, counted, duration
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.blockers import waits_for_person, waits_for_worker
+from planfold.runtime.forecasts import forecast_of
 from planfold.runtime.reporter import Unobserved
 
 if TYPE_CHECKING:

@@ -91,7 +91,9 @@ def explain(
     )
 
 
-def history_of(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[PhaseSpan, ...]:
+def history_of(
+    timeline: Timeline, look: QueueLook, task: Task, now: float
+) -> tuple[PhaseSpan, ...]:
     """What a task waited for and ran. An attempt that lasts waited for a worker until one claimed
     it, which the log does not say yet."""
     spans = timeline.spans(task.id, now)

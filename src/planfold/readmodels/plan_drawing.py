@@ -9,6 +9,7 @@ import msgspec
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskSpec
 from planfold.readmodels.explanation import history_of
+from planfold.readmodels.labels import kind_of
 from planfold.readmodels.layout import BOX_W, Layout, graph_of
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.timeline import Phase, Timeline
@@ -18,12 +19,14 @@ _UNDRAWN = (Phase.Parents, Phase.Ended)
 
 
 class DrawnNode(msgspec.Struct, frozen=True, array_like=True):
-    """The box of a task, or of a fan-out: its tasks, the upper left corner and the height."""
+    """The box of a task, or of a fan-out: its tasks, the upper left corner, the height, and what
+    the tasks are (a tool's name, "question", ...)."""
 
     tasks: tuple[int, ...]
     x: float
     y: float
     height: float
+    kind: str
 
 
 class DrawnEdge(msgspec.Struct, frozen=True, array_like=True):
@@ -78,7 +81,12 @@ def graph_drawing(specs: Sequence[TaskSpec], revision_hash: str = "") -> GraphDr
         width=layout.width,
         height=layout.height,
         nodes=[
-            DrawnNode(tuple(spec.id for spec in node.tasks), *layout.corner(number), node.height)
+            DrawnNode(
+                tuple(spec.id for spec in node.tasks),
+                *layout.corner(number),
+                node.height,
+                kind_of(node.tasks[0]),
+            )
             for number, node in enumerate(layout.nodes)
         ],
         edges=[

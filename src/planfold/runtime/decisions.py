@@ -217,31 +217,32 @@ class PlanDecisions(PlanReader):
             await check_new_id("plan_id", plan_id, self.store)
         else:
             check_id("plan_id", plan_id)
-        if command_id is None:
-            command_id, idempotent = f"command-{secrets.token_hex(8)}", False
-        else:
+        if command_id is not None:
             check_id("command_id", command_id)
             check_length("command_id", command_id)
-            idempotent = True
         command = recordable_command(command)
         if isinstance(command, ForkPlan) and not command.checksum:
             checksum = await checksum_at(self.store, command.origin, command.version)
             command = replace(command, checksum=checksum)
         try:
-            events = await self.dispatcher.send(
-                PLAN,
-                plan_id,
-                command,
-                command_id=command_id,
-                correlation_id=plan_id if begins else "",
-                idempotent=idempotent,
-            )
+            return await self._decide(plan_id, command, command_id)
         except NotFound:
             if isinstance(command, ForkPlan):
                 raise  # of what it names: the plan itself is to begin
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
-        return events
+
+    async def _decide(self, plan_id: str, command: Command, command_id: str | None) -> list[Event]:
+        """Give a command that was checked to the dispatcher."""
+        begins = isinstance(command, Initialize | ForkPlan)
+        return await self.dispatcher.send(
+            PLAN,
+            plan_id,
+            command,
+            command_id=command_id or f"command-{secrets.token_hex(8)}",
+            correlation_id=plan_id if begins else "",
+            idempotent=command_id is not None,
+        )
 
 
 def _recorded(result: Any) -> Any:

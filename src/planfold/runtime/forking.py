@@ -119,14 +119,9 @@ class PlanForking(PlanDecisions):
         Raises:
             NotFound: the plan has no such checkpoint.
         """
-        checkpoints = (await self.planner(plan_id)).state.checkpoints
-        if name not in checkpoints:
-            known = ", ".join(checkpoints) or "none"
-            raise NotFound(f"plan {plan_id} has no checkpoint {name!r}; its checkpoints: {known}")
-        at = checkpoints[name]
         return await self.fork(
             plan_id,
-            at=at,
+            at=checkpoint_in(plan_id, (await self.planner(plan_id)).state, name),
             keep_answers=keep_answers,
             repeat=repeat,
             dry_run=dry_run,
@@ -280,6 +275,14 @@ class PlanForking(PlanDecisions):
     async def _own_events(self, plan_id: str, last: int) -> AsyncIterator[tuple[int, Any]]:
         async for envelope in events_up_to(self.store, plan_id, last):
             yield envelope.version, envelope.event
+
+
+def checkpoint_in(plan_id: str, state: PlannerState, name: str) -> int:
+    """The version of a plan that has this name. Raises NotFound."""
+    if name not in state.checkpoints:
+        known = ", ".join(state.checkpoints) or "none"
+        raise NotFound(f"plan {plan_id} has no checkpoint {name!r}; its checkpoints: {known}")
+    return state.checkpoints[name]
 
 
 def new_plan_id() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
@@ -18,7 +18,11 @@ from planfold.planner.budget import Budget
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
+from planfold.readmodels.plan_difference import PlanDifference
 from planfold.readmodels.plan_view import PlanView
+from planfold.readmodels.replay import Replay
+from planfold.readmodels.simulation import Simulation
+from planfold.runtime.forking import Fork
 from planfold.service import messages as m
 from planfold.service.operations import Connection, EventFeed, Operation
 from planfold.service.routes import ROUTES, Route
@@ -128,9 +132,41 @@ class Client:
         query = m.PageQuery(before=before, limit=limit)
         return self._make("questions", m.QuestionPage, query=query)
 
-    def stats(self) -> Operation[m.StatisticsAnswer]:
-        """Figures of all plans."""
-        return self._make("stats", m.StatisticsAnswer)
+    def stats(
+        self, *, by: Literal["kind", "tool", "route", "title"] | None = None
+    ) -> Operation[m.StatisticsAnswer]:
+        """Figures of all plans, or for each of these."""
+        return self._make("stats", m.StatisticsAnswer, query=m.StatisticsQuery(by=by))
+
+    def diff(
+        self, plan_id: str, other: str, *, at: int | None = None, other_at: int | None = None
+    ) -> Operation[PlanDifference]:
+        """How another plan, or the same one at another version, differs."""
+        query = m.DiffQuery(other=other, at=at, other_at=other_at)
+        return self._make("diff", PlanDifference, plan_id, query=query)
+
+    def replay(self, plan_id: str) -> Operation[Replay]:
+        """Whether the plan's decisions come out again: see :meth:`App.replay`."""
+        return self._make("replay", Replay, plan_id)
+
+    def trace(
+        self, plan_id: str, form: Literal["otlp", "chrome"] = "otlp", *, content: bool = False
+    ) -> Operation[dict[str, Any]]:
+        """A plan that has ended, as a trace: see :meth:`App.trace`."""
+        query = m.TraceQuery(form=form, content=content)
+        return self._make("trace", dict[str, Any], plan_id, query=query)
+
+    def what_if(self, plan_id: str, changes: m.WhatIf) -> Operation[Simulation]:
+        """How long the plan would have taken under other limits."""
+        return self._make("what_if", Simulation, plan_id, body=changes)
+
+    def forecast(self, plan: PlanDraft | str) -> Operation[m.ForecastAnswer]:
+        """How long a plan may take, by earlier runs."""
+        return self._make("forecast", m.ForecastAnswer, body=m.PlanSource(**_source(plan)))
+
+    def fork_preview(self, plan_id: str, source: m.ForkSource) -> Operation[Fork]:
+        """What a fork would run, and which effects would happen again."""
+        return self._make("fork_preview", Fork, plan_id, body=source)
 
     def me(self) -> Operation[m.Me]:
         """Whose token this is, and what it allows."""
@@ -215,6 +251,24 @@ class Client:
     ) -> Operation[m.Receipt]:
         """Raise the plan's budget."""
         return self._write("budget", plan_id, m.BudgetRaise(budget=budget), version)
+
+    def checkpoint(
+        self, plan_id: str, name: str, *, version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Name the plan's present version."""
+        return self._write("checkpoint", plan_id, m.CheckpointName(name=name), version)
+
+    def fork(
+        self,
+        plan_id: str,
+        request: m.ForkRequest,
+        *,
+        version: int | None = None,
+        key: str | None = None,
+    ) -> Operation[m.Receipt]:
+        """Begin a plan that continues this one; the receipt is the new plan's. ``version`` is that
+        of this one, ``key`` as for :meth:`submit`."""
+        return self._write("fork", plan_id, request, version, key)
 
     # --- connections --------------------------------------------------------------------------
 

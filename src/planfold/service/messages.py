@@ -8,12 +8,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from planfold.access.credential import Scope
-from planfold.drafting.changes import PlanDiff
 from planfold.drafting.draft import Fault, PlanDraft
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
-from planfold.readmodels.plan_view import TaskView
+from planfold.readmodels.forecast import Forecast
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
@@ -102,27 +101,22 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListQuery(Strict, frozen=True):
-    """Which plans: those with this ``status``, at most ``limit``, after the page that gave
-    ``before``."""
+    """At most ``limit`` plans with this ``status``, after the page that gave ``before``."""
 
     status: PlanStatus | None = None
     before: Annotated[str, Meta(max_length=200)] | None = None
     limit: PageSize = 50
 
 
-Version = Annotated[int, Meta(ge=1, le=2**62)]
-
-
 class VersionQuery(Strict, frozen=True):
     """As it was at this ``version`` of the plan."""
 
-    version: Version | None = None
+    version: Annotated[int, Meta(ge=1, le=2**62)] | None = None
 
 
-class PlanQuery(Strict, frozen=True):
-    """The plan as it was at this ``version``. ``results`` false: without the results of tasks."""
+class PlanQuery(VersionQuery, frozen=True):
+    """``results`` false: without the results of tasks."""
 
-    version: Version | None = None
     results: bool = True
 
 
@@ -134,8 +128,7 @@ class LogQuery(Strict, frozen=True):
 
 
 class EventsQuery(Strict, frozen=True):
-    """Events after this position, or (``new``) those that are recorded from now on. The header
-    ``Last-Event-ID`` counts more."""
+    """Events after this position, or only ``new`` ones. ``Last-Event-ID`` counts more."""
 
     after: Position = 0
     new: bool = False
@@ -145,28 +138,6 @@ class WhyQuery(Strict, frozen=True):
     """Of this task (id or label) instead of the plan."""
 
     task: TaskName | None = None
-
-
-class TaskDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """A task at one ``version`` of the plan: its state, how it was planned, the ``arguments`` with
-    references resolved (None: not yet), and what people answered to what it ``asked``."""
-
-    version: int
-    task: TaskView
-    spec: TaskSpec
-    arguments: dict[str, Any] | None
-    asked: tuple[str, ...]
-    answers: tuple[str, ...]
-
-
-class RevisionDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What an approval of ``revision_hash`` approves: the ``tasks``, and what ``changes`` since
-    the revision that was approved last (None: none was)."""
-
-    revision_hash: str
-    approved: bool
-    tasks: tuple[TaskSpec, ...]
-    changes: PlanDiff | None
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +229,66 @@ class BudgetRaise(Strict, frozen=True):
     budget: Budget
 
 
+class CheckpointName(Strict, frozen=True):
+    """Give the plan's present version this name."""
+
+    name: Name
+
+
+class ForkSource(Strict, frozen=True):
+    """How to continue a plan from one of its versions on: from the version ``at`` (a number, or a
+    task: the version before it began) or from a ``checkpoint``; by default from the latest.
+
+    ``changes`` maps TASK.FIELD to a value, ``answers`` maps tasks to answers, also to questions to
+    come; with ``keep_answers`` later questions get the answers that they got. Tasks in ``repeat``
+    may happen again although their effect is ``once``.
+    """
+
+    at: Annotated[int, Meta(ge=1, le=2**62)] | TaskName | None = None
+    checkpoint: Name | None = None
+    changes: dict[TaskName, Any] = {}
+    answers: dict[TaskName, ShortText] = {}
+    keep_answers: bool = False
+    repeat: tuple[TaskName, ...] = ()
+
+
+class ForkRequest(ForkSource, frozen=True):
+    """A plan to begin that continues another one. With changes it waits for approval unless
+    ``approve``; that, answers, ``keep_answers`` and ``repeat`` need the scope ``approve``."""
+
+    plan_id: PlanId | None = None
+    approve: bool = False
+
+
+class WhatIf(Strict, frozen=True):
+    """Other limits than the plan had, and ``answers``: after how many seconds, by task."""
+
+    max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    route_limits: dict[Name, int] = {}
+    answers: dict[TaskName, float] = {}
+
+
+class ForecastAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a plan may take, by earlier runs; null: there was none like it."""
+
+    forecast: Forecast | None
+
+
+class DiffQuery(Strict, frozen=True):
+    """The ``other`` plan, or the same one, and versions of both; by default the present ones."""
+
+    other: Annotated[str, Meta(min_length=1, max_length=512)]
+    at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    other_at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+
+
+class TraceQuery(Strict, frozen=True):
+    """The ``form`` of a trace; with ``content`` also titles, arguments, results and answers."""
+
+    form: Literal["otlp", "chrome"] = "otlp"
+    content: bool = False
+
+
 class OpenQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """A question with its plan. ``task`` is the label, or the id as text."""
 
@@ -282,9 +313,15 @@ class PageQuery(Strict, frozen=True):
     limit: PageSize = 50
 
 
+class StatisticsQuery(Strict, frozen=True):
+    """Figures for each of these instead of one for all."""
+
+    by: Literal["kind", "tool", "route", "title"] | None = None
+
+
 class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of all plans, as ``planfold stats --json`` prints them. ``position`` is how far the
-    log was counted."""
+    """Figures of all plans, as ``planfold stats --json`` prints them, or by what was asked for.
+    ``position`` is how far the log was counted."""
 
     figures: dict[str, Any]
     unreadable: list[str]

@@ -14,7 +14,13 @@ from planfold.service.problems import EVERYWHERE, TITLES, WITH_BODY
 from planfold.service.routes import ROUTES, Route
 
 _REF: Final = "#/components/schemas/{name}"
-_TEXTS: Final = {"path": {"plan_id": "The id of a plan", "token_id": "The id of a token"}}
+_TEXTS: Final = {
+    "path": {
+        "plan_id": "The id of a plan",
+        "task": "The id or label of a task",
+        "token_id": "The id of a token",
+    }
+}
 _DESCRIPTION: Final = (
     "Plans over HTTP. Every write needs the header `Idempotency-Key`: repeat a request with its "
     "key, and it is carried out once. `ETag` is the plan's version; with `If-Match` a command is "
@@ -114,7 +120,7 @@ def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
             content["example"] = route.example_answer
         answer["content"] = {"application/json": content}
     elif route.media == "text":
-        answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        answer["content"] = {route.text_type: {"schema": {"type": "string"}}}
     elif route.media == "events":
         answer["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         answer["description"] += "; the data of each is an EventRecord"

@@ -54,6 +54,12 @@ class ServiceCall(msgspec.Struct, kw_only=True):
         assert self.principal is not None
         return self.principal
 
+    async def check_plan(self, plan_id: str) -> None:
+        """Raises Refused or NotFound where there is no such plan."""
+        if "\0" in plan_id or not plan_id.isprintable():
+            raise refusal(404, "not-found", "there is no such plan")
+        await self.service.app.status(plan_id)
+
     def require(self, scope: Scope) -> None:
         """Raises Refused where the sender lacks this scope."""
         if not self.holder.may(scope):

@@ -12,8 +12,13 @@ import msgspec
 from planfold.access.credential import Scope
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
+from planfold.readmodels.plan_difference import PlanDifference
 from planfold.readmodels.plan_drawing import GraphDrawing, TimelineDrawing
 from planfold.readmodels.plan_view import PlanView
+from planfold.readmodels.replay import Replay
+from planfold.readmodels.simulation import Simulation
+from planfold.readmodels.task_details import RevisionDetails, TaskDetails
+from planfold.runtime.forking import Fork
 from planfold.service import messages as m
 
 KIB: Final = 1024
@@ -28,7 +33,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ``scope`` is what a credential needs (None: any credential will do), ``public`` that it needs
     none. ``keyed``: it writes, so it needs the header ``Idempotency-Key``. ``errors`` are the
     statuses that it may answer with beside those of every route. ``body_bytes`` bounds its body.
-    ``plan``: its path names a plan. ``examples`` are a request and an answer.
+    ``plan``: its path names a plan. ``text_type`` is the type of the medium ``text``. ``example``
+    and ``example_answer`` are a request and an answer.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     response: Any = None
     status: int = 200
     media: Media = "json"
+    text_type: str = "text/plain"
     errors: tuple[int, ...] = ()
     body_bytes: int = 256 * KIB
     example: Any = None
@@ -149,6 +156,59 @@ PLANS: Final = (
         "why", f"{_PLAN}/why", "Why it does not run, or failed", Explanation, query=m.WhyQuery
     ),
     _looking("time", f"{_PLAN}/stats", "Where the time of a plan went", Ledger),
+    _looking(
+        "diff", f"{_PLAN}/diff", "How another plan differs", PlanDifference, query=m.DiffQuery
+    ),
+    _looking("replay", f"{_PLAN}/replay", "Whether its decisions come out again", Replay),
+    _looking(
+        "trace",
+        f"{_PLAN}/trace",
+        "A plan that has ended, as spans",
+        dict[str, Any],
+        query=m.TraceQuery,
+        errors=(409,),
+    ),
+    _looking(
+        "picture",
+        f"{_PLAN}/picture",
+        "The graph and the timeline of a plan",
+        None,
+        media="text",
+        text_type="image/svg+xml",
+    ),
+)
+
+TRIALS: Final = (
+    Route(
+        name="what_if",
+        method="POST",
+        path=f"{_PLAN}/what-if",
+        summary="How long it would have taken under other limits",
+        request=m.WhatIf,
+        response=Simulation,
+        errors=(404, 409),
+        example={"max_parallel": 8, "answers": {"approve": 300.0}},
+    ),
+    Route(
+        name="fork_preview",
+        method="POST",
+        path=f"{_PLAN}/fork/preview",
+        summary="What a fork would run, and which effects would happen again",
+        request=m.ForkSource,
+        response=Fork,
+        errors=(404, 409),
+        example={"at": "deploy", "changes": {"deploy.region": "eu"}},
+    ),
+    Route(
+        name="forecast",
+        method="POST",
+        path="/v1/plans/forecast",
+        summary="How long a plan may take, by earlier runs",
+        request=m.PlanSource,
+        response=m.ForecastAnswer,
+        body_bytes=PLAN_BYTES,
+        example=_SHELL,
+    ),
 )
 
 DECISIONS: Final = (
@@ -208,40 +268,35 @@ DECISIONS: Final = (
         Scope.Approve,
         {"budget": {"cost": 1.5}},
     ),
-    # Further commands (fork, checkpoint) are one `_deciding` each, with a function in
-    # resources/decisions.py.
+    _deciding(
+        "checkpoint",
+        m.CheckpointName,
+        "Name the present version, to fork it later",
+        Scope.Write,
+        {"name": "before-deploy"},
+    ),
+    _deciding(
+        "fork",
+        m.ForkRequest,
+        "Begin a plan that continues this one from a version on",
+        Scope.Write,
+        {"checkpoint": "before-deploy", "changes": {"deploy.region": "eu"}},
+        status=201,
+    ),
 )
 
+_AT: Final = {"query": m.VersionQuery}
+# What the page shows beside the plans themselves.
 DRAWINGS: Final = (
-    _looking(
-        "graph",
-        f"{_PLAN}/graph",
-        "Where the nodes of a plan's graph are",
-        GraphDrawing,
-        query=m.VersionQuery,
-    ),
-    _looking(
-        "timeline",
-        f"{_PLAN}/timeline",
-        "What each task waited for and ran",
-        TimelineDrawing,
-        query=m.VersionQuery,
-    ),
-    _looking(
-        "task",
-        f"{_PLAN}/tasks/{{task}}",
-        "A task (id or label) with its arguments and result",
-        m.TaskDetails,
-        query=m.VersionQuery,
-    ),
-    _looking(
-        "revision", f"{_PLAN}/revision", "What an approval would approve", m.RevisionDetails
-    ),
+    _looking("graph", f"{_PLAN}/graph", "Where the nodes of its graph are", GraphDrawing, **_AT),
+    _looking("timeline", f"{_PLAN}/timeline", "What tasks waited for", TimelineDrawing, **_AT),
+    _looking("task", f"{_PLAN}/tasks/{{task}}", "A task (id or label)", TaskDetails, **_AT),
+    _looking("revision", f"{_PLAN}/revision", "What an approval approves", RevisionDetails),
     Route(
         name="sketch",
         method="POST",
         path="/v1/plans/graph",
-        summary="Where the nodes of a plan's graph would be, without recording it",
+        summary="Where the nodes of the graph of a plan would be, without recording it",
         request=m.PlanSource,
         response=GraphDrawing,
         errors=(422,),
@@ -249,7 +304,6 @@ DRAWINGS: Final = (
         example=_SHELL,
     ),
 )
-"""What the page shows beside the plans themselves."""
 
 OVERVIEWS: Final = (
     _looking(
@@ -259,7 +313,13 @@ OVERVIEWS: Final = (
         m.QuestionPage,
         query=m.PageQuery,
     ),
-    _looking("stats", "/v1/stats", "Figures of all plans", m.StatisticsAnswer),
+    _looking(
+        "stats",
+        "/v1/stats",
+        "Figures of all plans",
+        m.StatisticsAnswer,
+        query=m.StatisticsQuery,
+    ),
     _looking("schema", "/v1/schema", "The JSON schema of a draft", dict[str, Any]),
     _looking(
         "events",
@@ -329,4 +389,4 @@ ACCESS: Final = (
     ),
 )
 
-ROUTES: Final = (*HEALTH, *PLANS, *DECISIONS, *DRAWINGS, *OVERVIEWS, *ACCESS)
+ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *DRAWINGS, *OVERVIEWS, *ACCESS)

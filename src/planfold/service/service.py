@@ -217,7 +217,7 @@ class _Endpoint:
         if not route.public and route.scope is not None:
             call.require(route.scope)
         if route.plan:
-            await _check_plan(call)
+            await call.check_plan(call.plan_id)
         call = await read_call(service, route, request, principal)
         if not route.keyed:
             return await self._function(call)
@@ -241,14 +241,6 @@ class _Endpoint:
             return await resources.receipt(call, plan_id)
         finally:
             service.in_progress.discard(call.key)
-
-
-async def _check_plan(call: ServiceCall) -> None:
-    """Raises Refused or NotFound where the path names no plan."""
-    plan_id = call.plan_id
-    if "\0" in plan_id or not plan_id.isprintable():
-        raise refusal(404, "not-found", "there is no such plan")
-    await call.service.app.status(plan_id)
 
 
 async def _not_routed(request: Request, fault: Exception) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from planfold.app import App
     from planfold.runtime.settings import Settings
+    from planfold.service.credentials import Credentials
     from planfold.service.runtime_file import RuntimeFile
 
 PORT = 7433
@@ -107,11 +108,18 @@ async def _signed_in(
     try:
         if not await asyncio.to_thread(browser.open, path.as_uri()):
             return False
-        while await credentials.find(code, ["launch_code"]) is not None:
-            await asyncio.sleep(0.1)
-        return await credentials.was_redeemed(code)
+        return await _was_used(credentials, code)
     finally:
         path.unlink(missing_ok=True)
+
+
+async def _was_used(credentials: Credentials, code: str) -> bool:
+    """Wait until the code was used or has ended: another process writes that."""
+    import asyncio
+
+    while await credentials.find(code, ["launch_code"]) is not None:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    return await credentials.was_redeemed(code)
 
 
 def _browser() -> webbrowser.BaseBrowser | None:

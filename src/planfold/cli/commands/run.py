@@ -254,9 +254,9 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
 async def _forecast(db: str | None, settings: Settings, plan: Initialize) -> Forecast | None:
     """None where there is no database yet, or it cannot be read without migrating it."""
     from planfold.cli.access import database_file, existing_app
-    from planfold.cli.forecast_text import forecast_of
     from planfold.databases import is_postgres, schemas_of
     from planfold.errors import PlanfoldError
+    from planfold.runtime.forecasts import forecast_of
 
     path = database_file(settings)
     if not is_postgres(settings.database) and (path is None or not path.exists()):

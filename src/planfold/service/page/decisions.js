@@ -40,6 +40,7 @@ export function Question({ plan, task, question, title, heading = "h3" }) {
   const text = useSignal("");
   const { busy, fault, run } = useCommand((body) => write(commandPath(plan, "answer"), { task, ...body }));
   const choices = question.choices || [];
+  const fails = question.question.includes("report it as failed"); // work for a person
   const waits = question.deadline ? Math.max(question.deadline - Date.now() / 1000, 0) : null;
   const submit = (event) => {
     event.preventDefault();
@@ -61,6 +62,8 @@ export function Question({ plan, task, question, title, heading = "h3" }) {
             <input aria-label="Answer" value=${text.value} required
               onInput=${(event) => (text.value = event.currentTarget.value)} />
             <button class="primary" disabled=${busy.value}>Answer</button>
+            ${fails && html`<button type="button" disabled=${busy.value || !text.value}
+              onClick=${() => run({ answer: text.value, failed: true })}>It failed</button>`}
           </form>`}`
         : html`<p class="dim">An answer needs the scope approve.</p>`}
       ${question.default !== undefined && question.default !== null && html`

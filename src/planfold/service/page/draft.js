@@ -5,7 +5,7 @@ import { go, planPath } from "./address.js";
 import { Fault, Specs, useCommand } from "./decisions.js";
 import { Graph } from "./graph.js";
 import { may, post, write } from "./requests.js";
-import { counted, kindOf, plain } from "./words.js";
+import { counted, plain } from "./words.js";
 
 const PAUSE_MS = 250; // after the last key
 const KEPT = "planfold-draft";
@@ -99,12 +99,11 @@ async function check(text, wish, found, faults, abort) {
 function Preview({ found: { preview, drawing } }) {
   const selected = useSignal(/** @type {number | null} */ (null));
   const tasks = useMemo(() => new Map(preview.tasks.map((spec) => [spec.id, { ...spec, depends_on: spec.depends_on || [], status: "planned" }])), [preview]);
-  const kinds = useMemo(() => new Map(preview.tasks.map((spec) => [spec.id, kindOf(spec)])), [preview]);
   const known = drawing.nodes.every(([ids]) => ids.every((id) => tasks.has(id)));
   return html`
     <p class="draft-facts"><strong>${plain(preview.title)}</strong>
       <span class="dim"> ${counted(preview.tasks.length, "task")}, at most ${counted(preview.critical_path.length, "task")} one after the other</span></p>
-    ${known && html`<div class="draft-graph"><${Graph} ...${{ drawing, tasks, kinds, critical: new Set(drawing.critical),
+    ${known && html`<div class="draft-graph"><${Graph} ...${{ drawing, tasks, critical: new Set(drawing.critical),
       selected: selected.value, onSelect: (id) => (selected.value = id === selected.value ? null : id) }} /></div>`}
     <${Specs} specs=${preview.tasks} />
     ${preview.notes.length > 0 && html`<h2>Not converted to tasks</h2>

@@ -5,17 +5,17 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./h
 import { FIRST_SEEN, Status, counted, markOf, nameOf, plain, wordOf } from "./words.js";
 
 const SCALES = [0.35, 0.5, 0.7, 0.85, 1];
-const LEAST = 0.85; // below it, texts are too small to read at a glance
+const LEAST = 0.8; // below it, texts are too small to read at a glance
 const EXTRA = 300; // pixels around what is in sight
 const SHADOW = 6;
 
 /**
  * @param {{
  *   drawing: any, tasks: Map<number, any>, critical: Set<number>, selected: number | null,
- *   onSelect: (id: number) => void, kinds?: Map<number, string>,
+ *   onSelect: (id: number) => void,
  * }} props
  */
-export function Graph({ drawing, tasks, critical, selected, onSelect, kinds }) {
+export function Graph({ drawing, tasks, critical, selected, onSelect }) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   const [scale, setScale] = useState(0);
   const [sight, setSight] = useState({ left: 0, top: 0, right: 2000, bottom: 1500 });
@@ -86,7 +86,7 @@ export function Graph({ drawing, tasks, critical, selected, onSelect, kinds }) {
           <div class="graph-sheet" style=${{ transform: `scale(${shown})` }}>
             <${Edges} ...${{ drawing, sight, critical, near }} />
             ${numbers.map((number) => html`<${Node} key=${number} ...${{
-              node: drawing.nodes[number], width: drawing.node_width, tasks, critical, kinds, onSelect,
+              node: drawing.nodes[number], width: drawing.node_width, tasks, critical, onSelect,
               chosen: near?.own === number, dim: near !== null && !near.nodes.has(number),
               entry: number === entry,
             }} />`)}
@@ -169,8 +169,8 @@ function Edges({ drawing, sight, critical, near }) {
     </svg>`;
 }
 
-function Node({ node, width, tasks, critical, kinds, onSelect, chosen, dim, entry }) {
-  const [ids, x, y, height] = node;
+function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
+  const [ids, x, y, height, what] = node;
   const place = { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height - (ids.length > 1 ? SHADOW : 0)}px` };
   const own = ids.map((id) => tasks.get(id)).filter(Boolean);
   if (!own.length) return null;
@@ -189,7 +189,7 @@ function Node({ node, width, tasks, critical, kinds, onSelect, chosen, dim, entr
     <button type="button" class=${kind} style=${place} tabindex=${entry ? 0 : -1}
         aria-pressed=${chosen} data-task=${task.id} title=${plain(task.description)} onClick=${() => onSelect(task.id)}>
       ${ids.length > 1
-        ? html`<${Fan} ...${{ own, counts, kind: kinds?.get(task.id) }} />`
+        ? html`<${Fan} ...${{ own, counts, what }} />`
         : html`
           <span class="node-head">
             <span class="node-name">${plain(nameOf(task))}</span>
@@ -199,12 +199,12 @@ function Node({ node, width, tasks, critical, kinds, onSelect, chosen, dim, entr
     </button>`;
 }
 
-function Fan({ own, counts, kind }) {
+function Fan({ own, counts, what }) {
   const [task] = own;
   const present = FIRST_SEEN.filter((each) => counts.get(each));
   return html`
     <span class="node-head">
-      <span class="node-name">${own.length.toLocaleString("en")} × ${plain(kind || task.label || "task")}</span>
+      <span class="node-name">${own.length.toLocaleString("en")} × ${plain(what)}</span>
       <span class="node-range">${task.id} … ${own[own.length - 1].id}</span>
     </span>
     <span class="node-text">${plain(task.description)}</span>

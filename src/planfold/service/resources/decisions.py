@@ -11,22 +11,22 @@ from msgspec.structs import replace
 
 from planfold.access.credential import Scope
 from planfold.drafting.draft import PlanDraft
-from planfold.errors import ConfigurationError
-from planfold.planner.commands import Command, Initialize
+from planfold.errors import ConfigurationError, Conflict
+from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.decisions import PlanDecisions
-from planfold.runtime.inputs import recordable_command
+from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal
+from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
     from planfold.service.requests import ServiceCall
 
 
-class CallDecisions(PlanDecisions):
+class CallDecisions(PlanForking):
     """Decisions under the key of a request. The events say whose token it was: ``by`` and
     ``token`` in their metadata."""
 
@@ -34,20 +34,21 @@ class CallDecisions(PlanDecisions):
         super().__init__(call.service.app.store, call.service.app.dispatcher)
         self._call = call
 
-    async def _send(
-        self, plan_id: str, command: Command, *, command_id: str | None = None
-    ) -> list[Event]:
-        call = self._call
+    def _toolbox(self) -> Toolbox:
+        return self._call.service.app.executors.toolbox
+
+    async def _decide(self, plan_id: str, command: Command, command_id: str | None) -> list[Event]:
+        call, forks = self._call, isinstance(command, ForkPlan)
         return await self.dispatcher.send(
             PLAN,
             plan_id,
-            recordable_command(command),
+            command,
             command_id=call.key,
-            correlation_id=plan_id if isinstance(command, Initialize) else "",
+            correlation_id=plan_id if forks or isinstance(command, Initialize) else "",
             extra={"by": call.holder.name, "token": call.holder.token_id},
             idempotent=True,
             request_hash=call.digest,
-            expected_version=call.expected_version,
+            expected_version=None if forks else call.expected_version,  # that of the origin
         )
 
     async def begin(self, plan_id: str, command: Command) -> None:
@@ -90,14 +91,18 @@ def _approver(call: ServiceCall) -> str | None:
     return call.holder.name
 
 
-async def submit(call: ServiceCall) -> ServiceReply:
-    """Begin a plan. Without an id of its own, its id is made from the key, so that a repetition
-    names the same plan."""
-    body, approver = call.body, _approver(call)
-    if body.plan_id is not None and body.plan_id.endswith("\n"):  # $ allows it
+def _new_id(call: ServiceCall) -> str:
+    """The id of a plan that begins: that of the request, else one made from the key, so that a
+    repetition names the same plan. Raises Refused."""
+    given: str | None = call.body.plan_id
+    if given is not None and given.endswith("\n"):  # $ allows it
         raise refusal(422, "plan-id", "plan_id holds a line break; remove it")
     made = hashlib.blake2b(call.key.encode(), digest_size=8).hexdigest()
-    plan_id = body.plan_id or f"plan-{made}"
+    return given or f"plan-{made}"
+
+
+async def submit(call: ServiceCall) -> ServiceReply:
+    body, approver, plan_id = call.body, _approver(call), _new_id(call)
     config = call.service.app.planner_config(max_parallel=body.max_parallel)
     if body.priority is not None:
         config = replace(config, priority=body.priority)
@@ -183,7 +188,55 @@ async def budget(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def checkpoint(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).checkpoint(call.plan_id, call.body.name)
+    return await receipt(call, call.plan_id)
+
+
+async def fork(call: ServiceCall) -> ServiceReply:
+    """Answers and effects that happen again are a person's word."""
+    wanted = call.body
+    if wanted.answers or wanted.keep_answers or wanted.repeat:
+        call.require(Scope.Approve)
+    begun = await _forked(call, by=_approver(call), fork_id=_new_id(call))
+    return await receipt(call, begun.plan_id)
+
+
+async def fork_preview(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await _forked(call, by=None, dry_run=True))
+
+
+async def _forked(call: ServiceCall, *, by: str | None, **more: Any) -> Fork:
+    wanted, at = call.body, call.body.at
+    state = (await call.service.app.planner(call.plan_id)).state
+    version = state.version
+    if call.expected_version is not None:
+        if version != call.expected_version:
+            raise Conflict(
+                f"plan {call.plan_id} is at version {version}, not {call.expected_version}"
+            ).about("version")
+        at = at or version
+    if wanted.checkpoint is not None:
+        if wanted.at is not None:
+            raise refusal(422, "at", "give one of at and checkpoint")
+        at = checkpoint_in(call.plan_id, state, wanted.checkpoint)
+    return await CallDecisions(call).fork(
+        call.plan_id,
+        at=at,
+        changes=wanted.changes,
+        answers=wanted.answers,
+        keep_answers=wanted.keep_answers,
+        repeat=wanted.repeat,
+        by=call.holder.name,
+        approved_by=by,
+        **more,
+    )
+
+
 FUNCTIONS: Final[dict[str, Any]] = {
+    "checkpoint": checkpoint,
+    "fork": fork,
+    "fork_preview": fork_preview,
     "submit": submit,
     "revise": revise,
     "approve": approve,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from planfold.drafting.changes import plan_diff
 from planfold.readmodels.plan_drawing import graph_drawing, timeline_drawing
-from planfold.readmodels.plan_view import plan_view
+from planfold.readmodels.task_details import revision_details, task_details
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.plan_reader import task_id_in
-from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.resources.decisions import compiled, drafted
 
@@ -53,29 +51,12 @@ async def timeline(call: ServiceCall) -> ServiceReply:
 async def task(call: ServiceCall) -> ServiceReply:
     state = await _state(call)
     key = str(call.request.path_params["task"])
-    found = state.tasks[task_id_in(call.plan_id, state, key)]
-    details = m.TaskDetails(
-        version=state.version,
-        task=plan_view(call.plan_id, state).task(found.id),
-        spec=found.spec,
-        arguments=found.arguments,
-        asked=found.asked,
-        answers=found.answers,
-    )
-    return ServiceReply(value=details, version=state.version)
+    found = task_details(call.plan_id, state, task_id_in(call.plan_id, state, key))
+    return ServiceReply(value=found, version=state.version)
 
 
 async def revision(call: ServiceCall) -> ServiceReply:
-    fold = await call.service.app.fold(call.plan_id)
-    state = fold.state
-    tasks = tuple(task.spec for task in state.tasks.values() if not task.superseded)
-    answer = m.RevisionDetails(
-        revision_hash=state.revision_hash,
-        approved=state.approved,
-        tasks=tasks,
-        changes=plan_diff(fold.approved, tasks) if fold.approved else None,
-    )
-    return ServiceReply(value=answer)
+    return ServiceReply(value=revision_details(await call.service.app.fold(call.plan_id)))
 
 
 FUNCTIONS: Final[dict[str, Any]] = {

@@ -60,9 +60,9 @@ async def _asking(app: App, below: tuple[float, str], limit: int) -> list[Stream
 async def stats(call: ServiceCall) -> ServiceReply:
     statistics = call.service.statistics()
     checkpoint = await statistics.load()
-    figures = statistics.figures().get("", Figures())
+    found = {name: figures_json(each) for name, each in statistics.figures(call.query.by).items()}
     answer = m.StatisticsAnswer(
-        figures=figures_json(figures),
+        figures=found if call.query.by else found.get("", figures_json(Figures())),
         unreadable=sorted(statistics.unreadable),
         position=checkpoint.position if checkpoint else 0,
     )

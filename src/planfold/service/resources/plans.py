@@ -11,6 +11,7 @@ from planfold.eventstore.heads import HeadChoice
 from planfold.planner.structure import critical_path, waves
 from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
+from planfold.runtime.forecasts import forecast_of
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.events import EventStream, begin_stream
@@ -79,7 +80,55 @@ async def time(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=await call.service.app.ledger(call.plan_id))
 
 
+async def diff(call: ServiceCall) -> ServiceReply:
+    query = call.query
+    await call.check_plan(query.other)
+    found = await call.service.app.diff(
+        call.plan_id, query.other, at=query.at, other_at=query.other_at
+    )
+    return ServiceReply(value=found)
+
+
+async def replay(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await call.service.app.replay(call.plan_id))
+
+
+async def trace(call: ServiceCall) -> ServiceReply:
+    query = call.query
+    found = await call.service.app.trace(call.plan_id, query.form, content=query.content)
+    return ServiceReply(value=found)
+
+
+async def picture(call: ServiceCall) -> ServiceReply:
+    svg = await call.service.app.picture(call.plan_id)
+    return ServiceReply(text=svg, media_type=call.route.text_type)
+
+
+async def what_if(call: ServiceCall) -> ServiceReply:
+    changed = call.body
+    found = await call.service.app.what_if(
+        call.plan_id,
+        max_parallel=changed.max_parallel,
+        route_limits=changed.route_limits,
+        answers=changed.answers,
+    )
+    return ServiceReply(value=found)
+
+
+async def forecast(call: ServiceCall) -> ServiceReply:
+    draft = await drafted(call, call.body.text, call.body.draft)
+    tasks = await compiled(call, draft)
+    found = await forecast_of(call.service.app, draft.title, tasks)
+    return ServiceReply(value=m.ForecastAnswer(forecast=found))
+
+
 FUNCTIONS: Final[dict[str, Any]] = {
+    "diff": diff,
+    "replay": replay,
+    "trace": trace,
+    "picture": picture,
+    "what_if": what_if,
+    "forecast": forecast,
     "preview": preview,
     "plans": plans,
     "plan": plan,
