@@ -1,5 +1,5 @@
-"""Write requirements/runtime.txt and dev.txt from pyproject.toml and llm.txt from llm.in, or check
-that they are fresh.
+"""Write requirements/runtime.txt and dev.txt from pyproject.toml and the other locks from their
+``.in`` files, or check that they are fresh.
 
 ``make lock`` writes them with uv and keeps the present pins where it can; ``make lock UPGRADE=1``
 takes the newest versions. ``--check`` needs no network: each lock's header holds a hash of what it
@@ -25,6 +25,10 @@ LOCKS = {  # what each is made from, and what it holds besides that
         ["pyproject.toml", "--group", "build", "--constraint", "requirements/dev.txt"],
     ),
     "llm": ("requirements/llm.in", ["requirements/llm.in", "--no-deps"]),
+    **{
+        f"peers-{name}": (f"requirements/peers-{name}.in", [f"requirements/peers-{name}.in"])
+        for name in ("langgraph", "dbos", "burr")
+    },
 }
 HEADER = """\
 # Python 3.11 to 3.14, Linux and macOS. Written by `make lock`: do not edit.

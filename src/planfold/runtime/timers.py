@@ -2,7 +2,7 @@
 
 A clock may be set back or forward while a stream waits. So a wait ends when the clock has reached
 its time, and at the latest when as many seconds have passed here as the wait was long. How long
-it was, the state of the stream tells: the store only knows when the stream was last written.
+it was is in the state of the stream: the store only knows when the stream was last written.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class Timers:
     async def _longest(self, due: Due, now: float) -> float:
         """How many seconds a wait lasts at most from now on."""
         pause = due.at - now
-        if pause > EVERY_S:  # others end soon, whatever the clock did
+        if pause > EVERY_S:  # others end soon in any case
             pause = min(pause, due.at - (await self._since(due, now) or due.since))
         return max(0.0, pause)
 
     async def _since(self, due: Due, now: float) -> float:
-        with suppress(PlanfoldError):  # told when it is due
+        with suppress(PlanfoldError):  # reported when it is due
             handler = await self._dispatcher.view(self._aggregates[due.stream_id], due.aggregate_id)
             outlook = handler.outlook((), now)
             return outlook.due_since if outlook.due_at == due.at else 0.0

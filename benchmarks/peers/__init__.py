@@ -1,0 +1,1 @@
+"""The same work on planfold and on other libraries, each in an environment of its own."""
