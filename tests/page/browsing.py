@@ -80,11 +80,6 @@ class Site:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=PATIENCE_S)
-
     def ask(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
         headers = {
             "Authorization": f"Bearer {token or self.runtime.token}",
@@ -152,8 +147,9 @@ class Watched:
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser. Chromium's sandbox does not work for root, as which CI runs in a container."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     assert CHROMIUM is not None
     options = ["--disable-gpu"] + ["--no-sandbox"] * (os.geteuid() == 0)
     with sync_playwright() as driver:

@@ -21,7 +21,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     try:
         yield found
     finally:
-        found.close()
+        found.kill()
 
 
 @pytest.fixture

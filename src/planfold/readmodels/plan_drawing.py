@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from planfold.drafting.draft import Fault
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskSpec
 from planfold.readmodels.explanation import history_of
@@ -71,6 +72,17 @@ class TimelineDrawing(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool
     spans: list[DrawnSpan]
     critical: list[DrawnSpan]
+
+
+class Sketch(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that is still being written: its ``faults``, or its tasks and where they are drawn.
+    ``notes`` are what the text says beside the tasks."""
+
+    faults: tuple[Fault, ...] = ()
+    title: str = ""
+    tasks: tuple[TaskSpec, ...] = ()
+    notes: tuple[str, ...] = ()
+    graph: GraphDrawing | None = None
 
 
 def graph_drawing(specs: Sequence[TaskSpec], revision_hash: str = "") -> GraphDrawing:

@@ -13,7 +13,7 @@ from planfold.access.credential import Scope
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
 from planfold.readmodels.plan_difference import PlanDifference
-from planfold.readmodels.plan_drawing import GraphDrawing, TimelineDrawing
+from planfold.readmodels.plan_drawing import GraphDrawing, Sketch, TimelineDrawing
 from planfold.readmodels.plan_view import PlanView
 from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
@@ -295,10 +295,10 @@ DRAWINGS: Final = (
     Route(
         name="sketch",
         method="POST",
-        path="/v1/plans/graph",
-        summary="Where the nodes of the graph of a plan would be, without recording it",
+        path="/v1/plans/sketch",
+        summary="The faults of a plan that is being written, or where its nodes would be",
         request=m.PlanSource,
-        response=GraphDrawing,
+        response=Sketch,
         errors=(422,),
         body_bytes=PLAN_BYTES,
         example=_SHELL,

@@ -3,6 +3,7 @@
 import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { tasksOf } from "./event_words.js";
 import { Deed, Fault, useCommand } from "./decisions.js";
+import { ForkButton } from "./fork.js";
 import { get, may, write } from "./requests.js";
 import { Status, clock, commandOf, duration, kindOf, nameOf, phaseWord, plain } from "./words.js";
 
@@ -54,6 +55,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
       ${task.note && html`<p class="note">${plain(task.note)}</p>`}
       ${at === null && html`<div class="buttons">
         ${OPEN.has(task.status) && html`<${Deed} key="cancel" word="Cancel the task" sure="Cancel it" plan=${plan} name="cancel" body=${{ task: String(id) }} />`}
+        ${spec && !spec.drafts && task.status !== "planned" && html`<${ForkButton} key="fork" plan=${plan} spec=${spec} at=${String(id)} />`}
         ${AGAIN.has(task.status) && html`<${Deed} key="retry" word="Retry" sure="Run it again" plan=${plan} name="retry" body=${{ task: String(id) }} />`}
       </div>`}
       ${spec && html`

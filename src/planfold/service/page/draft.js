@@ -84,28 +84,23 @@ async function check(text, wish, found, faults, abort) {
     return;
   }
   try {
-    const [preview, drawing] = await Promise.all([
-      post("/v1/plans/preview", { text }, abort),
-      post("/v1/plans/graph", { text }, abort),
-    ]);
-    found.value = { preview, drawing };
-    faults.value = [];
+    const sketch = await post("/v1/plans/sketch", { text }, abort);
+    faults.value = sketch.faults;
+    if (!sketch.faults.length) found.value = sketch;
   } catch (fault) {
-    if (abort.aborted) return;
-    faults.value = fault.faults?.length ? fault.faults : [{ message: fault.message }];
+    if (!abort.aborted) faults.value = [{ message: fault.message }];
   }
 }
 
-function Preview({ found: { preview, drawing } }) {
+function Preview({ found: { title, tasks: specs, notes, graph: drawing } }) {
   const selected = useSignal(/** @type {number | null} */ (null));
-  const tasks = useMemo(() => new Map(preview.tasks.map((spec) => [spec.id, { ...spec, depends_on: spec.depends_on || [], status: "planned" }])), [preview]);
-  const known = drawing.nodes.every(([ids]) => ids.every((id) => tasks.has(id)));
+  const tasks = useMemo(() => new Map(specs.map((spec) => [spec.id, { ...spec, depends_on: spec.depends_on || [], status: "planned" }])), [specs]);
   return html`
-    <p class="draft-facts"><strong>${plain(preview.title)}</strong>
-      <span class="dim"> ${counted(preview.tasks.length, "task")}, at most ${counted(preview.critical_path.length, "task")} one after the other</span></p>
-    ${known && html`<div class="draft-graph"><${Graph} ...${{ drawing, tasks, critical: new Set(drawing.critical),
-      selected: selected.value, onSelect: (id) => (selected.value = id === selected.value ? null : id) }} /></div>`}
-    <${Specs} specs=${preview.tasks} />
-    ${preview.notes.length > 0 && html`<h2>Not converted to tasks</h2>
-      <ul class="notes">${preview.notes.map((note, index) => html`<li key=${index}>${plain(note)}</li>`)}</ul>`}`;
+    <p class="draft-facts"><strong>${plain(title)}</strong>
+      <span class="dim"> ${counted(specs.length, "task")}, at most ${counted(drawing.critical.length, "task")} one after the other</span></p>
+    <div class="draft-graph"><${Graph} ...${{ drawing, tasks, critical: new Set(drawing.critical),
+      selected: selected.value, onSelect: (id) => (selected.value = id === selected.value ? null : id) }} /></div>
+    <${Specs} specs=${specs} />
+    ${notes.length > 0 && html`<h2>Not converted to tasks</h2>
+      <ul class="notes">${notes.map((note, index) => html`<li key=${index}>${plain(note)}</li>`)}</ul>`}`;
 }

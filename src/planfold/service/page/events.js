@@ -56,7 +56,7 @@ export function Events({ events, tasks, selected, at, onSelect, onTravel }) {
         <input type="search" aria-label="Search events" placeholder="Search" data-search
           value=${search.value} onInput=${(input) => (search.value = input.currentTarget.value)} />
       </div>
-      <${Rows} count=${found.length} height=${ROW} label=${LABEL} shown=${shown} onMove=${move}
+      <${Rows} key=${mode.value} count=${found.length} height=${ROW} label=${LABEL} shown=${shown} onMove=${move}
         tail=${mode.value !== "compact" && !wanted}
         row=${(index) => html`<${Line} key=${found[index].key} ...${{
           line: found[index], index, chosen: index === shown, choose,

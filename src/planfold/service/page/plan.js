@@ -63,7 +63,7 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
     <main class=${`plan shows-${pane.value}${present ? "" : " is-past"}`} data-version=${view.version}
         style=${{ "--graph-height": `${graph ? graph.height + 8 : 120}px` }}>
       <${Head} ...${{ id, view, present }} />
-      <${Scrubber} ...${{ at, latest: state.latest.value, events, onTravel: travel }} />
+      <${Scrubber} ...${{ plan: id, at, latest: state.latest.value, events, onTravel: travel }} />
       ${state.fault.value && html`<p class="fault" role="alert">${plain(state.fault.value)}</p>`}
       <aside class="side" aria-label="Decisions and details">
         ${present && view.status === "awaiting_approval" && html`<${Approval} plan=${id} revision=${view.revision_hash} />`}

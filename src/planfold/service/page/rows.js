@@ -19,17 +19,18 @@ export function Rows({ count, height, label, row, shown = -1, tail = false, onMo
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
-    const look = () => {
+    const look = () => setPlace({ top: element.scrollTop, room: element.clientHeight });
+    const scrolled = () => {
       atEnd.current = element.scrollTop + element.clientHeight > element.scrollHeight - height;
-      setPlace({ top: element.scrollTop, room: element.clientHeight });
+      look();
     };
     const sizes = new ResizeObserver(look);
     sizes.observe(element);
-    element.addEventListener("scroll", look, { passive: true });
+    element.addEventListener("scroll", scrolled, { passive: true });
     look();
     return () => {
       sizes.disconnect();
-      element.removeEventListener("scroll", look);
+      element.removeEventListener("scroll", scrolled);
     };
   }, [height]);
 

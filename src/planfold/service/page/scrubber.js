@@ -2,14 +2,15 @@
 
 import { html } from "./html.js";
 import { wordsFor } from "./event_words.js";
+import { ForkButton } from "./fork.js";
 import { clock } from "./words.js";
 
 /**
  * @param {{
- *   at: number | null, latest: number, events: any[], onTravel: (version: number | null) => void,
+ *   plan: string, at: number | null, latest: number, events: any[], onTravel: (version: number | null) => void,
  * }} props
  */
-export function Scrubber({ at, latest, events, onTravel }) {
+export function Scrubber({ plan, at, latest, events, onTravel }) {
   const shown = at ?? latest;
   const event = events[shown - 1]?.version === shown ? events[shown - 1] : null;
   const words = event && wordsFor(event);
@@ -25,6 +26,7 @@ export function Scrubber({ at, latest, events, onTravel }) {
       </span>
       ${at === null
         ? html`<span class="dim">present</span>`
-        : html`<button type="button" class="primary" onClick=${() => onTravel(null)}>Back to the present</button>`}
+        : html`<${ForkButton} key=${at} plan=${plan} at=${at} />
+          <button type="button" class="primary" onClick=${() => onTravel(null)}>Back to the present</button>`}
     </div>`;
 }

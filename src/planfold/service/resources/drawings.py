@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from planfold.readmodels.plan_drawing import graph_drawing, timeline_drawing
+from planfold.errors import InvalidPlan
+from planfold.readmodels.plan_drawing import Sketch, graph_drawing, timeline_drawing
 from planfold.readmodels.task_details import revision_details, task_details
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.plan_reader import task_id_in
@@ -33,8 +34,15 @@ async def graph(call: ServiceCall) -> ServiceReply:
 
 
 async def sketch(call: ServiceCall) -> ServiceReply:
-    tasks = await compiled(call, await drafted(call, call.body.text, call.body.draft))
-    return ServiceReply(value=await asyncio.to_thread(graph_drawing, tasks))
+    """Faults are what the page asks for here, and no refusal."""
+    try:
+        draft = await drafted(call, call.body.text, call.body.draft)
+        tasks = await compiled(call, draft)
+    except InvalidPlan as fault:
+        return ServiceReply(value=Sketch(faults=tuple(fault.faults)))
+    graph = await asyncio.to_thread(graph_drawing, tasks)
+    found = Sketch(title=draft.title, tasks=tasks, notes=tuple(draft.notes), graph=graph)
+    return ServiceReply(value=found)
 
 
 async def timeline(call: ServiceCall) -> ServiceReply:
