@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Site, needs_browser
 from playwright.sync_api import expect
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("page")]
+from testbed.site import Site
+
+pytestmark = pytest.mark.xdist_group("page")
 COMMAND = {"tool": "shell", "arguments": {"argv": ["true"]}}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 ELSEWHERE = "//attacker.example/x"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from browsing import Site, Watched, needs_browser
 from playwright.sync_api import expect
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("page")]
+from testbed.browser import Watched
+from testbed.site import Site
+
+pytestmark = pytest.mark.xdist_group("page")
 
 
 def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watched: Watched) -> None:

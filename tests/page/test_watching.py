@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Site, needs_browser
 from playwright.sync_api import expect
 
-pytestmark = [needs_browser, pytest.mark.xdist_group("page")]
+from testbed.site import Site
+
+pytestmark = pytest.mark.xdist_group("page")
 STEP: dict[str, Any] = {"tool": "shell", "effect": "safe", "arguments": {"argv": ["true"]}}
 
 

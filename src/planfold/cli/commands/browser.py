@@ -11,7 +11,6 @@ from planfold.cli.options import command, tools_option
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
-    import subprocess
     import webbrowser
     from pathlib import Path
 
@@ -162,19 +161,32 @@ def _answers(address: str) -> bool:
 
 
 def _started(settings: Settings, tools: tuple[str, ...]) -> RuntimeFile:
-    """Start the service, in a session of its own, and wait until it answers."""
+    """Start the service, at the usual port or, where that is taken, at another one. Raises
+    ConfigurationError."""
+    from planfold.errors import ConfigurationError
+    from planfold.service.runtime_file import runtime_path
+
+    path = runtime_path(settings.database)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = path.with_name(f"{path.name}.log")
+    found = _start(settings, tools, log, PORT) or _start(settings, tools, log, 0)
+    if found is None:
+        said = log.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
+        raise ConfigurationError(f"the service did not start: {said or f'see {log}'}")
+    click.echo(f"started planfold serve as process {found.pid}; its log is {log}", err=True)
+    return found
+
+
+def _start(settings: Settings, tools: tuple[str, ...], log: Path, port: int) -> RuntimeFile | None:
+    """Start a process in a session of its own, and wait until it answers; None where it ends."""
     import os
     import subprocess
     import sys
     import time
 
-    from planfold.errors import ConfigurationError
     from planfold.service.runtime_file import read_runtime_file, runtime_path
 
-    path = runtime_path(settings.database)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = path.with_name(f"{path.name}.log")
-    words = [sys.executable, "-m", "planfold", "serve", "--port", str(_free_port())]
+    words = [sys.executable, "-m", "planfold", "serve", "--port", str(port)]
     for module in tools:
         words += ["--tools", module]
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
@@ -188,28 +200,9 @@ def _started(settings: Settings, tools: tuple[str, ...]) -> RuntimeFile:
         )
     deadline = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:
-        found = read_runtime_file(path)
+        found = read_runtime_file(runtime_path(settings.database))
         if found is not None and found.pid == process.pid and _answers(found.address):
-            click.echo(_said(process, log), err=True)
             return found
         time.sleep(0.05)
     process.kill()
-    said = log.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
-    raise ConfigurationError(f"the service did not start: {said or f'see {log}'}")
-
-
-def _said(process: subprocess.Popen[bytes], log: Path) -> str:
-    return f"started planfold serve as process {process.pid}; its log is {log}"
-
-
-def _free_port() -> int:
-    """The usual port, or 0 (any) where it is taken."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", PORT))
-        except OSError:
-            return 0
-    return PORT
+    return None

@@ -107,12 +107,14 @@ export class PlanState {
   /** @param {AbortSignal} abort */
   async readView(abort) {
     try {
-      const view = await get(this.path + this.query("results=false"), abort);
-      const graph = this.graph.value;
-      const same = graph && graph.revision_hash === view.revision_hash && graph.count === view.tasks.length;
-      const drawn = same ? graph : await get(`${this.path}/graph${this.query()}`, abort);
+      const known = this.graph.value;
+      const drawing = () => get(`${this.path}/graph${this.query()}`, abort);
+      const reading = get(this.path + this.query("results=false"), abort);
+      const [view, first] = await Promise.all([reading, known ? null : drawing()]);
+      const same = known && known.revision_hash === view.revision_hash && known.count === view.tasks.length;
+      const graph = same ? known : { ...(first || (await drawing())), count: view.tasks.length };
       batch(() => {
-        this.graph.value = same ? graph : { ...drawn, count: view.tasks.length };
+        this.graph.value = graph;
         this.view.value = view;
         this.latest.value = Math.max(this.latest.value, view.version);
         this.fault.value = "";

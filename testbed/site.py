@@ -1,29 +1,22 @@
-"""A service as a process, a browser, and tabs that watch what the page must not do."""
+"""``Site``: a service as a process, to be looked at in a browser, killed and started again."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
 
 PATIENCE_S = 30.0
-PATIENCE_MS = 20_000
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 TOOLS = '''
 import planfold
 
@@ -38,10 +31,6 @@ async def wait_for(file: str) -> str:
         await asyncio.sleep(0.02)
     return "it is there"
 '''
-
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium: install it with `apt-get install -y chromium`"
-)
 
 
 class Site:
@@ -111,50 +100,3 @@ class Site:
     def launch_url(self, path: str = "/", token: str = "") -> str:
         code = self.ask("POST", "/v1/launch-codes", token=token)["code"]
         return f"{self.address}{path}#launch={code}"
-
-
-class Watched:
-    """What a page did that it must not do: faults in the console, dialogs, requests elsewhere."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.faults: list[str] = []
-        self.expected: tuple[str, ...] = ()
-
-    def watch(self, page: Any) -> Any:
-        page.on("console", self._console)
-        page.on("pageerror", lambda fault: self.faults.append(f"error: {fault}"))
-        page.on("dialog", self._dialog)
-        page.on("request", self._request)
-        return page
-
-    def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.faults.append(f"console: {message.text}")
-
-    def _dialog(self, dialog: Any) -> None:
-        self.faults.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def _request(self, request: Any) -> None:
-        if not request.url.startswith((f"{self.address}/", "data:")):
-            self.faults.append(f"request: {request.url}")
-
-    def unexpected(self) -> list[str]:
-        return [f for f in self.faults if not any(part in f for part in self.expected)]
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser. Chromium's sandbox does not work for root, as which CI runs in a container."""
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=PATIENCE_MS)
-    assert CHROMIUM is not None
-    options = ["--disable-gpu"] + ["--no-sandbox"] * (os.geteuid() == 0)
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
-        try:
-            yield browser
-        finally:
-            browser.close()
