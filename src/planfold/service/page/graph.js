@@ -77,6 +77,7 @@ export function Graph({ drawing, tasks, critical, selected, onSelect }) {
     requestAnimationFrame(() => box.current?.querySelector("[tabindex='0'].node")?.focus());
   };
   const numbers = [...drawing.nodes.keys()].filter((number) => inSight(drawing.nodes[number]));
+  const fits = box.current && scale === 0 && shown === 1 && drawing.height <= box.current.clientHeight;
   const entry = near && numbers.includes(near.own) ? near.own : numbers[0];
   return html`
     <div class="graph">
@@ -93,7 +94,7 @@ export function Graph({ drawing, tasks, critical, selected, onSelect }) {
           </div>
         </div>
       </div>
-      <${Zoom} scale=${shown} onScale=${setScale} />
+      ${!fits && html`<${Zoom} scale=${shown} onScale=${setScale} />`}
     </div>`;
 }
 
