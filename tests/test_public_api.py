@@ -26,8 +26,8 @@ PUBLIC = {
     planfold: """
         App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
         EventFeed Explanation Fault Figures Forecast Fork Histogram InvalidPlan Ledger McpServer
-        ModelEndpoint NodeKind NotFound Observer Operation Permanent Phase PhaseSpan PlanDraft
-        PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
+        ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Permanent Phase PhaseSpan
+        PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
         PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
         TaskView Transient Worker WorkerFit messages open_app tool
@@ -46,7 +46,7 @@ PUBLIC = {
     """,
     planfold.log: """
         Aggregate Checkpoint Consumer Divergence Envelope Handler Log Metadata
-        Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
+        Notification Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
         TaskDifference Undecoded events
     """,
     planfold.testing: """

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from planfold.service.operations import EventFeed as EventFeed
     from planfold.service.operations import Operation as Operation
     from planfold.tools.mcp_servers import McpServer as McpServer
+    from planfold.tools.notifications import NotifyTarget as NotifyTarget
     from planfold.tools.policy.rules import PolicySettings as PolicySettings
     from planfold.tools.policy.rules import Rule as Rule
     from planfold.tools.secrets import SecretSource as SecretSource
@@ -127,6 +128,7 @@ _HOMES = {
     "planfold.service.client": ("Client",),
     "planfold.service.operations": ("EventFeed", "Operation"),
     "planfold.tools.mcp_servers": ("McpServer",),
+    "planfold.tools.notifications": ("NotifyTarget",),
     "planfold.tools.policy.rules": ("PolicySettings", "Rule"),
     "planfold.tools.secrets": ("SecretSource",),
     "planfold.transfer.archive": ("Archived",),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from planfold.runtime.log import Log as Log
     from planfold.subscriptions.consumer import Consumer as Consumer
     from planfold.subscriptions.projection import Projection as Projection
+    from planfold.tools.notifications import Notification as Notification
 
 _HOMES = {
     "planfold.eventstore.checkpoint": ("Checkpoint",),
@@ -44,6 +45,7 @@ _HOMES = {
     "planfold.runtime.log": ("Log",),
     "planfold.subscriptions.consumer": ("Consumer",),
     "planfold.subscriptions.projection": ("Projection",),
+    "planfold.tools.notifications": ("Notification",),
 }
 
 __all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -13,7 +13,7 @@ from postgres_stores import INSERT, ask, opened
 import planfold
 from planfold.backends.postgres import wakeup
 from planfold.backends.postgres.store import PostgresStore
-from planfold.backends.postgres.wakeup import PAYLOAD_BYTES, Generations, Notification, payload
+from planfold.backends.postgres.wakeup import PAYLOAD_BYTES, Generations, WakeupMessage, payload
 from planfold.errors import Permanent
 from planfold.eventstore.wakeup import WORK
 from planfold.planner.commands import CancelTask
@@ -121,11 +121,11 @@ async def test_a_listener_that_is_killed_comes_back(postgres_database: str) -> N
 
 def test_a_message_fits_into_a_notification() -> None:
     streams = {f"{n}": n for n in range(400)}
-    assert payload(Notification("me", streams, True)).count(":") > 400
+    assert payload(WakeupMessage("me", streams, True)).count(":") > 400
     streams = {f"plan-{n}": n for n in range(1_000)}
-    short = payload(Notification("me", streams, True))
+    short = payload(WakeupMessage("me", streams, True))
     assert short == '{"sender":"me","work":true}'
-    assert len(payload(Notification("me", {"é" * 3_940: 1})).encode()) <= PAYLOAD_BYTES
+    assert len(payload(WakeupMessage("me", {"é" * 3_940: 1})).encode()) <= PAYLOAD_BYTES
 
 
 def test_generations_are_few_and_never_fall() -> None:

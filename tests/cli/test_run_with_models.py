@@ -31,7 +31,7 @@ ANEW = [task("list", "tool_call", tool="list_files", arguments={}, depends_on=["
 @pytest.fixture(autouse=True)
 def model(folder: Path) -> None:
     conversations = [
-        {"when": "has to be planned anew", "replies": [{"json": {"tasks": ANEW}}]},
+        {"when": "has to be planned again", "replies": [{"json": {"tasks": ANEW}}]},
         {"when": "You turn a request into a plan", "replies": [{"json": {"tasks": PLANNED}}]},
         {"when": "judge it", "replies": ["It is good."]},
     ]

@@ -538,7 +538,7 @@ async def test_planning_anew_keeps_what_is_finished(tmp_path: Path) -> None:
     assert view.task("other").result["stdout"] == "a"
     assert [(s.id, s.tainted) for s in revised.tasks] == [(6, True), (7, True)]
     told = model.requests[1].messages[1].text
-    assert "has to be planned anew: bad does not work" in told
+    assert "has to be planned again: bad does not work" in told
     assert "make it work" in told
     assert '"label":"a","status":"completed"' in told
     assert '"status":"failed"' in told

@@ -77,10 +77,13 @@ class Fetch:
                 # Not SSLSocket.shutdown: that takes the TLS state from under the reading thread.
                 socket.socket.shutdown(used, socket.SHUT_RDWR)
 
-    def run(self, method: str, url: str, headers: Mapping[str, str]) -> Response:
-        """The response to ``url``, or to where it redirects to; the body goes to ``body``."""
+    def run(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
+    ) -> Response:
+        """The response to ``url``, or to where it redirects to; the body goes to ``body``. A
+        request with ``content`` follows no redirect."""
         try:
-            return self._follow(method, parse_url(url), dict(headers))
+            return self._follow(method, parse_url(url), dict(headers), content)
         except ssl.SSLCertVerificationError as error:
             raise Permanent(f"the certificate is not valid: {error.verify_message}") from None
         except socket.gaierror as error:
@@ -96,12 +99,14 @@ class Fetch:
             self._close()
             self._body.close()
 
-    def _follow(self, method: str, target: Target, headers: dict[str, str]) -> Response:
+    def _follow(
+        self, method: str, target: Target, headers: dict[str, str], content: bytes | None
+    ) -> Response:
         whole = True  # all headers are sent
         for _ in range(MAX_REDIRECTS + 1):
-            with contextlib.closing(self._request(method, target, headers)) as response:
+            with contextlib.closing(self._request(method, target, headers, content)) as response:
                 place = response.getheader("location")
-                if response.status not in _REDIRECTS or place is None:
+                if content is not None or response.status not in _REDIRECTS or place is None:
                     self._read_body(response)
                     found = response.status, response.reason, str(target), response.headers
                     return Response(*found)
@@ -119,7 +124,7 @@ class Fetch:
         raise Permanent(f"more than {MAX_REDIRECTS} redirects, the last one to {target}")
 
     def _request(
-        self, method: str, target: Target, headers: Mapping[str, str]
+        self, method: str, target: Target, headers: Mapping[str, str], content: bytes | None
     ) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.auto_open = 0  # it must never resolve and connect on its own
@@ -130,7 +135,9 @@ class Fetch:
         connection.putheader("Accept-Encoding", "identity")  # nothing to unpack, no bombs
         for name, value in headers.items():
             connection.putheader(name, value.encode("latin-1"))
-        connection.endheaders()
+        if content is not None:
+            connection.putheader("Content-Length", str(len(content)))
+        connection.endheaders(content)
         return connection.getresponse()
 
     def _connect(self, target: Target) -> socket.socket:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from typing import get_args
 
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
@@ -10,6 +11,7 @@ from planfold.eventstore.port import EventStore
 from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import RETRIES, Consumer
 from planfold.subscriptions.projection import BATCH, Projection, project
+from planfold.tools.notifications import Notification, NotificationKind
 
 
 class Log:
@@ -113,6 +115,34 @@ class Log:
 
         exporter = TraceExporter(self._store, endpoint, headers=headers, content=content)
         return self.consumer(name, exporter.handle, Query("plan", "PlanningCompleted"))
+
+    def notify(
+        self,
+        name: str,
+        deliver: Callable[[Notification], Awaitable[object]],
+        *,
+        on: Collection[NotificationKind] = get_args(NotificationKind),
+        after: int | Checkpoint = 0,
+    ) -> Consumer:
+        """A consumer that calls ``deliver`` when a plan waits for its approval or an answer, and
+        when it ends; ``on`` names the kinds. What was answered or approved before it could be
+        delivered is left out.
+
+        A name that is new begins ``after`` a position: give ``await app.log.last_position()`` to
+        leave out what happened before. When ``deliver`` raises, it is called again for about six
+        hours; later notifications of the same plan wait. Then the plan is parked: see
+        :class:`Consumer`.
+
+        Raises:
+            ValueError: the name is empty or not printable.
+
+        Example: see :class:`Notification`.
+        """
+        from planfold.runtime.notifications import RETRIES as LONG  # most programs need none
+        from planfold.runtime.notifications import Notifier
+
+        notifier = Notifier(self._store, name, deliver, on)
+        return self.consumer(name, notifier.handle, Query("plan"), after=after, retries=LONG)
 
     async def project(
         self,

@@ -18,6 +18,7 @@ from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.planner.budget import Budget
 from planfold.tools.mcp_servers import McpServer
+from planfold.tools.notifications import NotifyTarget, check_target
 from planfold.tools.policy.policy import PolicySettings
 from planfold.tools.secrets import SecretSource
 
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       networks that ``http`` may reach although they are not public.
     - ``policy`` says what a model may do by default, ``secrets`` where the value of each
       ``secret://NAME`` is.
+    - ``notify`` are the places, by name, where ``planfold worker`` and ``planfold serve`` send
+      notifications; a program of yours calls ``App.log.notify``.
 
     Raises:
         ConfigurationError: a number is out of its range, or a path holds NUL.
@@ -84,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy: PolicySettings = PolicySettings()
     secrets: dict[str, SecretSource] = {}
     mcp: dict[str, McpServer] = {}
+    notify: dict[str, NotifyTarget] = {}
 
     def __post_init__(self) -> None:
         if fault := wrong_choice(self.durability, get_args(Durability)):
@@ -94,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {count}")
+        for name, target in self.notify.items():
+            check_target(name, target)
         for name in ("database", "workspace", "files_dir", "profile"):
             if "\0" in getattr(self, name):
                 raise ConfigurationError(f"{name} holds a NUL character; remove it")
@@ -116,6 +122,7 @@ _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "budget": Budget,
     "mcp": McpServer,
     "models": ModelEndpoint,
+    "notify": NotifyTarget,
     "policy": PolicySettings,
     "secrets": SecretSource,
 }

@@ -10,7 +10,7 @@ CREATE TABLE planfold.migrations (
 );
 
 -- Names compare bytewise (COLLATE "C"): every process sorts them alike, whatever the locale, and
--- no upgrade of the system's locales can break an index. JSON stands in text columns: jsonb has
+-- no upgrade of the system's locales can break an index. JSON is in text columns: jsonb has
 -- no place for \u0000.
 
 CREATE TABLE planfold.meta (
@@ -118,7 +118,7 @@ CREATE TABLE planfold.parked (
     error        text             NOT NULL,
     attempts     integer          NOT NULL,
     parked_at    double precision NOT NULL,
-    retry_at     double precision,  -- NULL: when somebody asks for it
+    retry_at     double precision,  -- NULL: when an operator asks for it
     PRIMARY KEY (consumer, aggregate_id)
 );
 CREATE INDEX parked_retrying ON planfold.parked (consumer) WHERE retry_at IS NOT NULL;
@@ -159,7 +159,7 @@ CREATE TABLE planfold.tombstones (
 -- Any number of decisions in one statement, and so in one transaction. Those that may not be
 -- written are told in "refusals"; the others are written all the same.
 --
--- Everybody takes locks in the same order, so that no two appends can wait for each other: streams
+-- All appends take locks in the same order, so that no two appends can wait for each other: streams
 -- that exist, command ids, rows of the queue, new streams; each group by name. What depends on a
 -- lock comes from the locked row itself or from a later statement: at READ COMMITTED a statement
 -- sees what was committed before it began.

@@ -45,7 +45,7 @@ Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 """Opens a connection of its own, not through a proxy that pools transactions."""
 
 
-class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
+class WakeupMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message between processes. ``streams``: the versions that streams have now; None: too many
     to name. ``work``: workers should look at the queue."""
 
@@ -54,11 +54,11 @@ class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
     work: bool = False
 
 
-def payload(message: Notification) -> str:
+def payload(message: WakeupMessage) -> str:
     """The message as JSON, without its streams when it would be too long."""
     text = msgspec.json.encode(message)
     if len(text) > PAYLOAD_BYTES:
-        text = msgspec.json.encode(Notification(message.sender, None, message.work))
+        text = msgspec.json.encode(WakeupMessage(message.sender, None, message.work))
     return text.decode()
 
 
@@ -93,7 +93,7 @@ class Generations:
         self._streams.clear()
 
 
-class Notifier:
+class WakeupSender:
     """Notifies other processes of this one's commits, at most once per ``interval_s``."""
 
     def __init__(self, fetch: FetchRows, sender: str, interval_s: float) -> None:
@@ -119,7 +119,7 @@ class Notifier:
     async def _send(self) -> None:
         try:
             while self._streams or self._work:
-                message = Notification(self.sender, self._streams, self._work)
+                message = WakeupMessage(self.sender, self._streams, self._work)
                 self._streams, self._work = {}, False
                 with suppress(PlanfoldError):  # those who wait also poll
                     await self._fetch("notify", CHANNEL, payload(message))
@@ -187,7 +187,7 @@ class OtherProcesses:
         notify_s: float = 0.02,
     ) -> None:
         self.listener = None if connect is None else Listener(connect, self._hear, self._look_soon)
-        self.notifier = Notifier(fetch, secrets.token_hex(8), notify_s)
+        self.notifier = WakeupSender(fetch, secrets.token_hex(8), notify_s)
         self.polls = 0
         self.pause_s = POLL_MIN_S
         self._fetch = fetch
@@ -241,9 +241,9 @@ class OtherProcesses:
 
     def _hear(self, text: str) -> None:
         try:
-            message = msgspec.json.decode(text, type=Notification)
+            message = msgspec.json.decode(text, type=WakeupMessage)
         except msgspec.MsgspecError:
-            message = Notification(
+            message = WakeupMessage(
                 ""
             )  # of a newer planfold, with fields that this one does not know
         if message.sender == self.notifier.sender:

@@ -111,7 +111,7 @@ CREATE TABLE parked (
     error        TEXT    NOT NULL,
     attempts     INTEGER NOT NULL,
     parked_at    REAL    NOT NULL,
-    retry_at     REAL,  -- when the stream is tried again; NULL: when somebody asks for it
+    retry_at     REAL,  -- when the stream is tried again; NULL: when an operator asks for it
     PRIMARY KEY (consumer, aggregate_id)
 ) WITHOUT ROWID;
 CREATE INDEX parked_retrying ON parked (consumer) WHERE retry_at IS NOT NULL;

@@ -11,6 +11,7 @@ import click
 from planfold.cli.access import command_line
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option
+from planfold.cli.notifying import notifying
 from planfold.cli.options import DB_HELP, WholeNumber, command, json_option, tools_option
 from planfold.cli.streams import say
 
@@ -111,6 +112,7 @@ async def _serve(
             worker = app.worker() if works else None
             if worker is not None:
                 drain_s = app.settings.drain_s
+                await stack.enter_async_context(notifying(app))
                 await stack.enter_async_context(at_work(worker, stop, drain_s=drain_s))
             served = await stack.enter_async_context(serving(app, binding, worker=worker))
             await _until_stopped(app, served, stop)

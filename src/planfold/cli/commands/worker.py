@@ -10,6 +10,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option, logs_json
+from planfold.cli.notifying import notifying
 from planfold.cli.options import WholeNumber, command, json_option, tools_option
 from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError
@@ -125,6 +126,7 @@ async def _serve(
     async with (
         _metrics(app, worker, metrics) as address,
         app.log.export_traces(otlp) if otlp else nullcontext(),
+        notifying(app),
         teller.telling(),
         at_work(worker, stop, drain_s=drain_s),
     ):

@@ -1,0 +1,134 @@
+"""``Notifier``: turns events of plans into notifications, for the handler of a durable consumer."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from planfold.eventstore.envelope import Envelope
+from planfold.eventstore.port import EventStore
+from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import PlanStatus
+from planfold.retries import RetryPolicy
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.mailbox import Mailbox
+from planfold.tools.notifications import Deliver, Notification, NotificationKind
+
+# For six hours, since receivers are restarted and people fix settings.
+RETRIES: Final = RetryPolicy(attempts=10, base=5.0, factor=4.0, cap=3_600.0)
+_log = logging.getLogger("planfold.notify")
+
+LONGEST = 300  # characters of a text
+MOST_ERRORS = 5
+
+Finder = Callable[[Envelope, PlannerState], Notification | None]
+
+
+class Notifier:
+    """Calls ``deliver`` for the kinds of ``on``. A question that was answered, or a plan
+    that was approved, before it could be delivered is left out."""
+
+    def __init__(
+        self, store: EventStore, name: str, deliver: Deliver, on: Collection[NotificationKind]
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._deliver = deliver
+        self._on = on
+
+    async def handle(self, envelope: Envelope) -> None:
+        """Deliver what this event means to people, if anything.
+
+        Raises:
+            CorruptLog: this version cannot read the plan.
+            Exception: what ``deliver`` raised.
+        """
+        find = _FINDERS.get(envelope.event_type)
+        if find is None:
+            return
+        try:
+            await self._send(envelope, find)
+        except Exception as fault:
+            _log.warning("%s: event %s was not delivered: %s", self._name, envelope.event_id, fault)
+            raise
+
+    async def _send(self, envelope: Envelope, find: Finder) -> None:
+        planner = await Mailbox(PLAN, envelope.aggregate_id, lambda _: None).load(self._store)
+        assert isinstance(planner, Planner)
+        if not planner.state.version:  # it was archived since
+            return
+        notification = find(envelope, planner.state)
+        if notification is not None and notification.kind in self._on:
+            await self._deliver(notification)
+
+
+def _approval(envelope: Envelope, state: PlannerState) -> Notification | None:
+    if state.status is not PlanStatus.AwaitingApproval:
+        return None
+    text = f"waits for approval of {len(state.tasks)} tasks"
+    return _made(envelope, state, "approval", text, ("approve",))
+
+
+def _question(envelope: Envelope, state: PlannerState) -> Notification | None:
+    task_id = envelope.event.task_id
+    question = state.questions.get(task_id)
+    if question is None or question.question != envelope.event.question:
+        return None
+    return _made(
+        envelope,
+        state,
+        "question",
+        f"asks: {question.question}",
+        ("answer", task_id),
+        task_id=task_id,
+        question=question.question,
+        choices=question.choices,
+    )
+
+
+def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
+    kind: NotificationKind = envelope.event.outcome
+    if kind != "failed":
+        return _made(envelope, state, kind, f"is {kind}", ("show",))
+    failed = [state.tasks[i] for i in envelope.event.summary.failed[:MOST_ERRORS]]
+    errors = tuple(f"{t.id}. {t.description}: {_first_line(t.error)}" for t in failed)
+    text = "has failed" + (f": {errors[0]}" if errors else "")
+    return _made(envelope, state, kind, text, ("why",), errors=errors)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _made(
+    envelope: Envelope,
+    state: PlannerState,
+    kind: NotificationKind,
+    text: str,
+    command: tuple[str | int, ...],
+    **rest: Any,
+) -> Notification:
+    verb, *arguments = command
+    words = ["planfold", str(verb), envelope.aggregate_id, *map(str, arguments)]
+    said = " ".join(f"{state.title or envelope.aggregate_id} {text}".split())
+    return Notification(
+        id=envelope.event_id,
+        kind=kind,
+        plan_id=envelope.aggregate_id,
+        title=state.title,
+        at=envelope.recorded_at,
+        text=said if len(said) <= LONGEST else said[: LONGEST - 4] + " ...",
+        command=shlex.join(words),
+        **rest,
+    )
+
+
+_FINDERS: Final[dict[str, Finder]] = {
+    "TasksPlanned": _approval,
+    "PlanRevised": _approval,
+    "ClarificationRequested": _question,
+    "PlanningCompleted": _ended,
+}

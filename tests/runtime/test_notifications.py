@@ -1,0 +1,129 @@
+"""Notifications of plans: which events cause one, and that none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import planfold
+from planfold import TaskDraft
+from planfold.log import Notification
+from planfold.testing.clock import ManualClock
+from plans import PLAN_ID, submit, task
+
+
+@planfold.tool(effect="safe")
+def fails() -> None:
+    raise planfold.Permanent("no such host")
+
+
+@planfold.tool(effect="safe")
+def works() -> None:
+    """Does nothing."""
+
+
+class Inbox:
+    """Keeps what is delivered; ``broken`` times it fails first."""
+
+    def __init__(self, broken: int = 0) -> None:
+        self.found: list[Notification] = []
+        self.broken = broken
+        self.calls = 0
+        self.refused = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def deliver(self, notification: Notification) -> None:
+        self.calls += 1
+        if self.calls <= self.broken:
+            self.refused.set()
+            raise OSError("the desk is closed")
+        self.found.append(notification)
+        self._changed.set()
+
+    async def kinds(self, count: int) -> list[str]:
+        """The kinds of the first ``count``, as soon as there are so many."""
+        async with asyncio.timeout(20):
+            while len(self.found) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return [each.kind for each in self.found]
+
+
+QUESTION = TaskDraft(description="Deploy?", kind="clarification", choices=["yes", "no"])
+
+
+async def test_a_person_is_told_when_needed_and_at_the_end(database: str) -> None:
+    inbox = Inbox()
+    async with planfold.open_app(database, tools=[works]) as app:
+        draft = planfold.PlanDraft(title="Release", tasks=[QUESTION, task("works")])
+        async with app.log.notify("desk", inbox.deliver), app.worker():
+            await app.submit(draft, plan_id=PLAN_ID)
+            assert await inbox.kinds(1) == ["approval"]
+            await app.approve(PLAN_ID, by="ada")
+            assert await inbox.kinds(2) == ["approval", "question"]
+            await app.answer(PLAN_ID, 1, "yes", by="ada")
+            assert await inbox.kinds(3) == ["approval", "question", "completed"]
+    approval, question, end = inbox.found
+    assert approval.text == "Release waits for approval of 2 tasks"
+    assert approval.command == "planfold approve p"
+    assert (question.text, question.command) == ("Release asks: Deploy?", "planfold answer p 1")
+    assert (question.task_id, question.choices) == (1, ("yes", "no"))
+    assert (end.text, end.command) == ("Release is completed", "planfold show p")
+    assert len({each.id for each in inbox.found}) == 3
+
+
+async def test_a_failed_plan_says_why(database: str) -> None:
+    inbox = Inbox()
+    async with (
+        planfold.open_app(database, tools=[fails]) as app,
+        app.log.notify("desk", inbox.deliver, on=["failed"]),
+        app.worker(),
+    ):
+        await submit(app, task("fails", description="Copy the backup"))
+        await inbox.kinds(1)
+    (failed,) = inbox.found
+    assert failed.text == "a plan has failed: 1. Copy the backup: Permanent: no such host"
+    assert failed.errors == ("1. Copy the backup: Permanent: no such host",)
+    assert failed.command == "planfold why p"
+
+
+async def test_what_was_answered_or_approved_before_is_left_out(database: str) -> None:
+    inbox = Inbox()
+    async with planfold.open_app(database, tools=[works]) as app:
+        async with app.worker():
+            plan_id = await app.submit(planfold.PlanDraft(title="t", tasks=[QUESTION]))
+            await app.approve(plan_id, by="ada")
+            await app.answer(plan_id, 1, "yes", by="ada")
+            await app.result(plan_id)
+        async with app.log.notify("desk", inbox.deliver):
+            assert await inbox.kinds(1) == ["completed"]
+
+
+async def test_a_new_name_may_begin_at_the_end_of_the_log(database: str) -> None:
+    inbox = Inbox()
+    async with planfold.open_app(database, tools=[works]) as app, app.worker():
+        await app.result(await submit(app, task("works")))
+        end = await app.log.last_position()
+        async with app.log.notify("desk", inbox.deliver, after=end):
+            await submit(app, task("works"), plan_id="later")
+            await inbox.kinds(1)
+    assert [each.plan_id for each in inbox.found] == ["later"]
+
+
+async def test_a_delivery_that_failed_is_tried_again_and_logged(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox, clock = Inbox(broken=1), ManualClock()
+    async with (
+        planfold.open_app(database, tools=[works], clock=clock) as app,
+        app.log.notify("desk", inbox.deliver),
+        app.worker(),
+    ):
+        await submit(app, task("works"))
+        async with asyncio.timeout(20):
+            await inbox.refused.wait()
+        clock.advance(60)
+        assert await inbox.kinds(1) == ["completed"]
+    assert inbox.calls == 2
+    assert "desk: event p#5 was not delivered: the desk is closed" in caplog.text
