@@ -30,7 +30,7 @@ PUBLIC = {
         PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
         PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
-        TaskView Transient Worker WorkerFit messages open_app tool
+        TaskView Transient Unclaimed Worker WorkerFit messages open_app tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command

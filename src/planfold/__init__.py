@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from planfold.readmodels.statistics import Statistics as Statistics
     from planfold.readmodels.timeline import Phase as Phase
     from planfold.readmodels.timeline import PhaseSpan as PhaseSpan
+    from planfold.readmodels.workers import Unclaimed as Unclaimed
     from planfold.retries import RetryPolicy as RetryPolicy
     from planfold.runtime.forking import Fork as Fork
     from planfold.runtime.forking import RepeatedEffect as RepeatedEffect
@@ -119,6 +120,7 @@ _HOMES = {
     "planfold.readmodels.simulation": ("Simulation",),
     "planfold.readmodels.statistics": ("Figures", "Statistics"),
     "planfold.readmodels.timeline": ("Phase", "PhaseSpan"),
+    "planfold.readmodels.workers": ("Unclaimed",),
     "planfold.retries": ("RetryPolicy",),
     "planfold.runtime.forking": ("Fork", "RepeatedEffect"),
     "planfold.runtime.reporter": ("Observer",),

@@ -25,6 +25,7 @@ from planfold import (
     Scope,
     TaskDraft,
     Transient,
+    Unclaimed,
     messages,
 )
 from planfold.service.routes import ROUTES
@@ -82,6 +83,7 @@ async def test_asynchronous(served: Served) -> None:
         assert [each.id for each in (await client.plans()).plans] == [receipt.plan_id]
         assert (await client.log(receipt.plan_id, limit=2)).next == events[1].position
         assert (await client.why(receipt.plan_id, "first")).task_id == 1
+        assert await client.queue(receipt.plan_id) == Unclaimed({}, attended=False)
         assert (await client.time(receipt.plan_id)).plan_id == receipt.plan_id
         assert (await client.stats()).unreadable == []
 

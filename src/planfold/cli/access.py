@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from planfold.cli.options import SERVER, TOKEN_FILE
+
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.eventstore.port import StreamHead
     from planfold.planner.tasks import PlanStatus
+    from planfold.runtime.forking import PlanForking
     from planfold.runtime.settings import Settings
+    from planfold.service.client import Client
 
 T = TypeVar("T")
 ENDED = frozenset({"completed", "failed", "cancelled"})
@@ -33,8 +37,15 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 def settings_for(db: str | None, **overrides: Any) -> Settings:
     """Settings with ``--db`` from after or before the command. Raises ConfigurationError."""
     from planfold.databases import database_path
+    from planfold.errors import ConfigurationError
     from planfold.runtime.settings import load_settings
 
+    if server_given(db) is not None:
+        context = click.get_current_context()
+        raise ConfigurationError(
+            f"`planfold {context.info_name}` works on a database, not through a service: run it "
+            "where the database is, with --db instead of --server"
+        )
     settings = load_settings(database=_given(db), **overrides)
     database_path(settings.database)
     return settings
@@ -46,13 +57,23 @@ def _given(db: str | None) -> str | None:
     return db or before
 
 
+def server_given(db: str | None) -> str | None:
+    """The address after ``--server``. Raises click.UsageError beside ``--db``."""
+    context = click.get_current_context(silent=True)
+    server: str | None = context.meta.get(SERVER) if context is not None else None
+    if server is not None and _given(db) is not None:
+        raise click.UsageError("give one of --server and --db")
+    return server
+
+
 def command_line(db: str | None, *words: str | int) -> str:
     """A command for the user to copy. It names the same database as this one, without the
     password, which must not appear on a screen."""
     from planfold.databases import shown_address
 
-    given = _given(db)
+    given, server = _given(db), server_given(db)
     flags = ["--db", shown_address(given)] if given else []
+    flags += ["--server", server] if server else []
     return shlex.join(["planfold", *flags, *map(str, words)])
 
 
@@ -96,13 +117,73 @@ async def existing_app(db: str | None) -> AsyncIterator[App]:
         yield app
 
 
+@asynccontextmanager
+async def plans_at(db: str | None) -> AsyncIterator[PlanForking]:
+    """The plans of the database, which must exist, or with ``--server`` of the service: to read
+    them and to decide."""
+    server = server_given(db)
+    if server is None:
+        async with existing_app(db) as app:
+            yield app
+        return
+    from planfold.service.remote_plans import RemotePlans
+
+    async with client_of(server) as client:
+        yield RemotePlans(client)
+
+
+def client_of(server: str) -> Client:
+    """A client of the service. Its token is in --token-file, PLANFOLD_TOKEN, or the file of the
+    service of this user's database, if that is the one. Raises ConfigurationError."""
+    from planfold.errors import ConfigurationError
+    from planfold.service.client import Client
+    from planfold.service.runtime_file import local_service
+
+    address = _safe_address(server)
+    file = click.get_current_context().meta.get(TOKEN_FILE)
+    if file is not None:
+        try:
+            token = Path(file).read_text("ascii").strip()
+        except (OSError, ValueError) as fault:
+            raise ConfigurationError(f"--token-file: {file} cannot be read: {fault}") from None
+    else:
+        token = os.environ.get("PLANFOLD_TOKEN", "").strip()
+    if not token and (found := local_service()) is not None and found.address == address:
+        token = found.token
+    if not token:
+        raise ConfigurationError(
+            f"no token for {address}: name its file with --token-file, or set PLANFOLD_TOKEN; "
+            "`planfold token create` makes one"
+        )
+    return Client(address, token)
+
+
+def _safe_address(server: str) -> str:
+    from urllib.parse import urlsplit
+
+    from planfold.errors import ConfigurationError
+
+    try:
+        parts = urlsplit(server)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("http", "https") or parts.path not in ("", "/"):
+        raise ConfigurationError(f"--server {server}: write https://HOST or http://127.0.0.1:PORT")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError("--server takes a host and a port; --token-file has the token")
+    if parts.scheme == "http" and host not in ("localhost", "::1") and host[:4] != "127.":
+        raise ConfigurationError(f"--server {server}: use https, or others can read the token")
+    return server.rstrip("/")
+
+
 def person() -> str:
     """The name that is recorded with an answer or an approval."""
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
     return name.encode(errors="replace").decode()  # bytes of another encoding cannot be recorded
 
 
-async def find_plan(app: App, key: str) -> str:
+async def find_plan(app: PlanForking, key: str) -> str:
     """The id that ``key`` abbreviates: a unique beginning, with or without "plan-".
 
     Raises:
@@ -137,7 +218,7 @@ def status_of(plan: StreamHead) -> str:
     return str(plan.head.get("status", ""))
 
 
-async def latest_plan(app: App, key: str | None) -> str:
+async def latest_plan(app: PlanForking, key: str | None) -> str:
     """The plan to look at: the named one, else the latest that has not ended, else the latest.
     Raises NotFound."""
     from planfold.errors import NotFound
@@ -151,7 +232,12 @@ async def latest_plan(app: App, key: str | None) -> str:
 
 
 async def only_plan(
-    app: App, key: str | None, what: str, *, without: Collection[str] = (), asking: bool = False
+    app: PlanForking,
+    key: str | None,
+    what: str,
+    *,
+    without: Collection[str] = (),
+    asking: bool = False,
 ) -> str:
     """The plan to change: the named one, else the only one whose status is not one of these; with
     ``asking`` the only one of them with open questions. Raises NotFound."""
@@ -169,7 +255,7 @@ async def only_plan(
     raise NotFound(f"there are no plans {what}")
 
 
-async def plan_in(app: App, words: Sequence[str], remedy: str) -> str:
+async def plan_in(app: PlanForking, words: Sequence[str], remedy: str) -> str:
     """The plan named before the last of ``words``, else the only one that is not completed.
     Raises NotFound, and click.UsageError with ``remedy`` where the last word is a plan itself."""
     if len(words) > 1:
@@ -178,7 +264,7 @@ async def plan_in(app: App, words: Sequence[str], remedy: str) -> str:
     return await only_plan(app, None, "that are not completed", without=["completed"])
 
 
-async def plan_or_task(app: App, word: str) -> tuple[str, str | None]:
+async def plan_or_task(app: PlanForking, word: str) -> tuple[str, str | None]:
     """The plan that ``word`` names; else, where it names a task of the latest plan, both. Raises
     NotFound."""
     from planfold.cli.terminal import clean
@@ -200,13 +286,13 @@ async def plan_or_task(app: App, word: str) -> tuple[str, str | None]:
     return latest, word
 
 
-async def refuse_plan(app: App, word: str, remedy: str) -> None:
+async def refuse_plan(app: PlanForking, word: str, remedy: str) -> None:
     """Raises click.UsageError where a plan's id is given instead of something else."""
     if await app.store.head(word) is not None:
         raise click.UsageError(f"{word} is a plan; {remedy.format(word)}")
 
 
-async def unfinished_plans(app: App) -> list[StreamHead]:
+async def unfinished_plans(app: PlanForking) -> list[StreamHead]:
     """The oldest first."""
     return (await app.plans(limit=None, statuses=_statuses(ENDED)))[::-1]
 

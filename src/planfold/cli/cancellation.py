@@ -16,6 +16,7 @@ from planfold.readmodels.labels import name_of
 
 if TYPE_CHECKING:
     from planfold.app import App
+    from planfold.runtime.forking import PlanForking
 
 PATIENCE_S: Final = 12.0  # for other workers: TERM, a grace of 10 s, KILL
 _MANY: Final = 10_000
@@ -42,6 +43,14 @@ class _OnlyCancelled(Executors):
         return None
 
 
+async def settled(plans: PlanForking, plan_id: str) -> list[str]:
+    """The names of the tasks that were asked to stop and still run: of a database after a wait, see
+    :func:`settle`. A service has workers of its own."""
+    if isinstance(plans, Application):
+        return await settle(plans, plan_id)
+    return [name_of(task.spec) for task in await _stopping(plans, plan_id)]
+
+
 async def settle(app: App, plan_id: str) -> list[str]:
     """Wait until the tasks that were asked to stop have stopped; tasks of dead workers, or of no
     worker, are ended here. Returns the names of those that still run after the wait."""
@@ -64,6 +73,6 @@ async def settle(app: App, plan_id: str) -> list[str]:
     return [name_of(task.spec) for task in stopping]
 
 
-async def _stopping(app: App, plan_id: str) -> list[Task]:
+async def _stopping(app: PlanForking, plan_id: str) -> list[Task]:
     tasks = (await app.planner(plan_id)).state.tasks.values()
     return [t for t in tasks if t.status is TaskStatus.Running and t.stopping]

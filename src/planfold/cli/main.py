@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from planfold.cli.exits import FAILED, INTERRUPTED, exit_code
-from planfold.cli.options import DB_HELP
+from planfold.cli.options import DB_HELP, server_options
 from planfold.cli.streams import flush_output, open_streams
 
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
@@ -164,6 +164,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     epilog=EXIT_CODES,
 )
 @click.option("--db", metavar="ADDRESS", help=f"{DB_HELP} Also after the command.")
+@server_options
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version)
 def cli(db: str | None) -> None:
     """Durable plans: a request becomes a graph of tasks that survives any crash.

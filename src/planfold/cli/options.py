@@ -24,6 +24,30 @@ DB_HELP: Final = (
 )
 
 
+SERVER: Final = "planfold.cli.server"  # in the meta of the context
+TOKEN_FILE: Final = "planfold.cli.token_file"
+
+
+def _kept(key: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.meta[key] = value
+
+    return keep
+
+
+def server_options(function: F) -> F:
+    """``--server`` and ``--token-file``, before or after the command."""
+    for name, key, metavar, words in (
+        ("--token-file", TOKEN_FILE, "FILE", "Where the token for the service is."),
+        ("--server", SERVER, "URL", "Ask this service instead of a database."),
+    ):
+        function = click.option(
+            name, metavar=metavar, help=words, expose_value=False, callback=_kept(key)
+        )(function)
+    return function
+
+
 def command(name: str, short_help: str | None = None) -> Callable[[F], click.Command]:
     """A command with ``--db``; what its function returns is the exit code."""
 
@@ -33,7 +57,7 @@ def command(name: str, short_help: str | None = None) -> Callable[[F], click.Com
             with reserved_output():
                 return function(*args, **values)
 
-        decorated = click.option("--db", metavar="ADDRESS", help=DB_HELP)(reserving)
+        decorated = server_options(click.option("--db", metavar="ADDRESS", help=DB_HELP)(reserving))
         declare = click.command(name, short_help=short_help)
         declared: click.Command = declare(decorated)
         return declared

@@ -20,6 +20,7 @@ _REMEDIES: Final = {
     "not awaiting approval": "`planfold cancel` does that",
     "result": "`planfold answer TASK done --result JSON` does that",
     "repeat": "`--repeat TASK` allows one",
+    "all plans": "name a plan, or add --follow",
     "tool specs": "--specs names it",
 }
 

@@ -7,13 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.terminal import clean
-from planfold.readmodels.workers import look_at_queue, missing_worker
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from planfold.app import App
     from planfold.readmodels.plan_fold import PlanFold
+    from planfold.runtime.forking import PlanForking
 
 NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -29,17 +28,15 @@ class Situation(NamedTuple):
     then: float | None = None
 
 
-async def situation_of(app: App, plan_id: str, at: int | datetime | None = None) -> Situation:
+async def situation_of(
+    app: PlanForking, plan_id: str, at: int | datetime | None = None
+) -> Situation:
     """The plan as it is now, or as it was ``at`` a version or a time. Raises NotFound,
     CorruptLog."""
     fold = await app.fold(plan_id, at)
     if at is not None:
         then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
         return Situation(fold, NO_TASKS, False, then)
-    look, tasks = await look_at_queue(app.store.queue, plan_id), fold.state.tasks
-    unclaimed = {
-        row.task_id: clean(missing_worker(look, row, tasks[row.task_id].spec))
-        for row in look.free
-        if row.task_id in tasks
-    }
-    return Situation(fold, unclaimed, look.attended)
+    found = await app.unclaimed(plan_id)
+    words = {task_id: clean(text) for task_id, text in found.tasks.items()}
+    return Situation(fold, words, found.attended)

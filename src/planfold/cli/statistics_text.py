@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
+
+import msgspec
 
 from planfold.cli.event_text import spent_words
 from planfold.cli.terminal import Line, clean, counted, duration
-
-if TYPE_CHECKING:
-    from planfold.readmodels.histogram import Histogram
-    from planfold.readmodels.statistics import Figures
+from planfold.planner.budget import Spend
 
 _TIMES = {"queued": "queued", "running": "ran", "person": "waited for a person", "lasted": "plans"}
 
 
 def statistics_lines(
-    found: Mapping[str, Figures], by: str | None, unreadable: Sequence[str]
+    found: Mapping[str, Mapping[str, Any]], by: str | None, unreadable: Sequence[str]
 ) -> list[Line]:
-    """What ``planfold stats`` prints."""
+    """What ``planfold stats`` prints, of figures as JSON."""
     lines: list[Line] = []
     for name, figures in found.items():
         title = f"{by} {clean(name) or 'none'}" if by else "All plans"
@@ -31,25 +30,24 @@ def statistics_lines(
     return lines
 
 
-def _figure_lines(figures: Figures) -> list[Line]:
+def _figure_lines(figures: Mapping[str, Any]) -> list[Line]:
     rows: list[tuple[str, str]] = []
-    if figures.plans_begun or figures.plans:
-        rows.append(("plans", f"{figures.plans_begun:,} begun" + _ends(figures.plans)))
-    rows.append(("tasks", f"{counted(figures.attempts, 'attempt')}" + _ends(figures.tasks)))
-    if (rate := figures.completion_rate) is not None:
+    begun = figures["plans_begun"]
+    if begun or figures["plans"]:
+        rows.append(("plans", f"{begun:,} begun" + _ends(figures["plans"])))
+    rows.append(("tasks", counted(figures["attempts"], "attempt") + _ends(figures["tasks"])))
+    if (rate := figures["completion_rate"]) is not None:
         rows.append(("completed", f"{rate:.1%}"))
-    rows.append(("retries", f"{figures.retries:,}"))
-    asked = f"{figures.questions:,} asked, {figures.answers:,} answered by a person"
-    asked += f", {figures.defaults:,} by their default"
-    if figures.plans_begun:
-        asked += f"; {figures.questions / figures.plans_begun:.2f} per plan"
+    rows.append(("retries", f"{figures['retries']:,}"))
+    asked = f"{figures['questions']:,} asked, {figures['answers']:,} answered by a person"
+    asked += f", {figures['defaults']:,} by their default"
+    if begun:
+        asked += f"; {figures['questions'] / begun:.2f} per plan"
     rows.append(("questions", asked))
     rows += [
-        (words, _times(histogram))
-        for name, words in _TIMES.items()
-        if (histogram := getattr(figures, name)).count
+        (words, _times(figures[name])) for name, words in _TIMES.items() if figures[name]["count"]
     ]
-    if spent := spent_words(figures.spent):
+    if spent := spent_words(msgspec.convert(figures["spent"], Spend)):
         rows.append(("spent", spent))
     return [[(f"  {name:<20}", "dim"), (value, "")] for name, value in rows]
 
@@ -58,11 +56,8 @@ def _ends(counts: Mapping[str, int]) -> str:
     return "".join(f", {count:,} {status}" for status, count in sorted(counts.items()))
 
 
-def _times(histogram: Histogram) -> str:
-    shares = ((50, "p50"), (95, "p95"), (99, "p99"))
-    parts = [f"mean {_short(histogram.mean)}"]
-    parts += [f"{name} {_short(histogram.quantile(share / 100))}" for share, name in shares]
-    return ", ".join(parts)
+def _times(summary: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {_short(summary[name])}" for name in ("mean", "p50", "p95", "p99"))
 
 
 def _short(seconds: float) -> str:

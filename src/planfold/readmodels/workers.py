@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from planfold.eventstore.queue import Lease, TaskQueue, WorkerRecord
 from planfold.planner.tasks import NodeKind, Task, TaskSpec
 from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
@@ -25,6 +27,7 @@ class QueueLook(NamedTuple):
 
     @property
     def free(self) -> list[Lease]:
+        """The rows that the next claim may take."""
         return [row for row in self.rows.values() if self.is_free(row)]
 
     @property
@@ -41,7 +44,16 @@ class QueueLook(NamedTuple):
         )
 
 
+class Unclaimed(msgspec.Struct, frozen=True):
+    """Dispatched tasks of a plan that no worker holds, each with the worker that it waits for, in
+    words. ``attended``: a worker that may live holds another task of the plan."""
+
+    tasks: dict[int, str]
+    attended: bool
+
+
 async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
+    """Who holds the tasks of a plan now."""
     rows = {row.task_id: row for row in await queue.queued(plan_id)}
     seen = await queue.workers()
     owners = {row.owner for row in rows.values() if row.owner}
@@ -51,6 +63,16 @@ async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
     serving = {w.owner for w in workers if any(w.serves(r.route, r.tool) for r in look.free)}
     held = {owner: len(await queue.owned(owner)) for owner in serving}
     return look._replace(held=held)
+
+
+def unclaimed(look: QueueLook, tasks: Mapping[int, Task]) -> Unclaimed:
+    """Of a plan with these tasks."""
+    waiting = {
+        row.task_id: missing_worker(look, row, tasks[row.task_id].spec)
+        for row in look.free
+        if row.task_id in tasks
+    }
+    return Unclaimed(waiting, look.attended)
 
 
 def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:

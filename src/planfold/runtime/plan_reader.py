@@ -8,6 +8,8 @@ from functools import partial
 from math import inf
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
 from planfold.eventstore.checkpoint import Checkpoint
@@ -27,7 +29,7 @@ from planfold.readmodels.replay import Replay, Replayer
 from planfold.readmodels.simulation import Simulation, simulate
 from planfold.readmodels.statistics import Statistics
 from planfold.readmodels.timeline import Timeline
-from planfold.readmodels.workers import look_at_queue
+from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.origins import base_of, history_of, state_at
@@ -178,6 +180,11 @@ class PlanReader:
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
+    async def unclaimed(self, plan_id: str) -> Unclaimed:
+        """Which dispatched tasks of a plan no worker holds. Raises NotFound."""
+        tasks = (await self.planner(plan_id)).state.tasks
+        return unclaimed(await look_at_queue(self.store.queue, plan_id), tasks)
+
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
         return ledger_of(await self._timeline(plan_id), self.store.clock())
@@ -271,16 +278,8 @@ class PlanReader:
                 raise await self._missing(after)
             below = min(below, key_of(head))
         wanted = tuple(sorted({PlanStatus(status).value for status in statuses}))
-        words, found = title.casefold(), list[StreamHead]()
-        while limit is None or len(found) < limit:
-            choice = HeadChoice(wanted, -inf if since is None else since, below)
-            most = limit if limit is None or not words else max(limit, TITLES)
-            page = await self.store.heads(PLAN.stream_id, choice, limit=most)
-            found += [h for h in page if words in str(h.head.get("title", "")).casefold()]
-            if most is None or len(page) < most:
-                break
-            below = key_of(page[-1])
-        return found[:limit]
+        choice = HeadChoice(wanted, -inf if since is None else since, below)
+        return await plans_of(self.store, choice, title=title, limit=limit)
 
     async def find_plans(self, beginning: str, *, limit: int = 10) -> list[StreamHead]:
         """Plans whose ids begin so, by id, at most ``limit``."""
@@ -340,6 +339,21 @@ class PlanReader:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
+
+
+async def plans_of(
+    store: EventStore, choice: HeadChoice, *, title: str = "", limit: int | None = None
+) -> list[StreamHead]:
+    """Plans of a choice with this text in their title, the newest first."""
+    words, found = title.casefold(), list[StreamHead]()
+    while limit is None or len(found) < limit:
+        most = limit if limit is None or not words else max(limit, TITLES)
+        page = await store.heads(PLAN.stream_id, choice, limit=most)
+        found += [h for h in page if words in str(h.head.get("title", "")).casefold()]
+        if most is None or len(page) < most:
+            break
+        choice = replace(choice, below=key_of(page[-1]))
+    return found[:limit]
 
 
 def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:

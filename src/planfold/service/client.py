@@ -6,14 +6,12 @@ is one list of methods. It needs the extra ``client``.
 
 from __future__ import annotations
 
-import secrets
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import msgspec
 
 from planfold.drafting.draft import PlanDraft
-from planfold.errors import ConfigurationError
 from planfold.planner.budget import Budget
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.explanation import Explanation
@@ -22,16 +20,14 @@ from planfold.readmodels.plan_difference import PlanDifference
 from planfold.readmodels.plan_view import PlanView
 from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
+from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
 from planfold.service import messages as m
-from planfold.service.operations import Connection, EventFeed, Operation
-from planfold.service.routes import ROUTES, Route
-
-T = TypeVar("T")
-_BY_NAME: Final = {route.name: route for route in ROUTES}
+from planfold.service.caller import BY_NAME, Caller, path_of
+from planfold.service.operations import EventFeed, Operation
 
 
-class Client:
+class Client(Caller):
     """A client of a service. Its methods make operations: ``await`` one in asynchronous code, or
     call its ``run`` in synchronous code.
 
@@ -56,12 +52,6 @@ class Client:
             # receipt = submission.run()
             # receipt = await submission, in asynchronous code
     """
-
-    def __init__(self, address: str | None = None, token: str | None = None) -> None:
-        if address is None or token is None:
-            found = _local()
-            address, token = address or found[0], token or found[1]
-        self._connection = Connection(address, token)
 
     # --- plans --------------------------------------------------------------------------------
 
@@ -98,30 +88,56 @@ class Client:
         return self._make("preview", m.Preview, body=m.PlanSource(**_source(plan)))
 
     def plans(
-        self, *, status: PlanStatus | None = None, before: str | None = None, limit: int = 50
+        self,
+        *,
+        status: PlanStatus | Iterable[PlanStatus] = (),
+        title: str = "",
+        since: float | None = None,
+        until: float | None = None,
+        id: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
     ) -> Operation[m.PlanPage]:
-        """A page of plans, newest first."""
-        query = m.ListQuery(status=status, before=before, limit=limit)
+        """A page of plans, newest first: those with one of these statuses, with ``title`` in their
+        title, that began at ``since`` or later and before ``until`` (seconds since the epoch). With
+        ``id`` instead those whose ids begin so."""
+        statuses = [status] if isinstance(status, PlanStatus) else status
+        query = m.ListQuery(
+            status=",".join(each.value for each in statuses) or None,
+            title=title,
+            since=since,
+            until=until,
+            id=id,
+            before=before,
+            limit=limit,
+        )
         return self._make("plans", m.PlanPage, query=query)
 
     def plan(self, plan_id: str, *, version: int | None = None) -> Operation[PlanView]:
         """A plan, now or at a version."""
         return self._make("plan", PlanView, plan_id, query=m.VersionQuery(version=version))
 
-    def log(self, plan_id: str, *, after: int = 0, limit: int = 100) -> Operation[m.LogPage]:
-        """A page of the plan's events: those after a position."""
-        return self._make("log", m.LogPage, plan_id, query=m.LogQuery(after=after, limit=limit))
+    def log(
+        self, plan_id: str, *, after: int = 0, after_version: int | None = None, limit: int = 100
+    ) -> Operation[m.LogPage]:
+        """A page of the plan's events: those after a position, or after a version."""
+        query = m.LogQuery(after=after, after_version=after_version, limit=limit)
+        return self._make("log", m.LogPage, plan_id, query=query)
 
     def events(self, plan_id: str | None = None, *, after: int = 0) -> EventFeed:
         """The events of a plan, or of all plans, after a position, as they happen."""
         name = "events" if plan_id is None else "plan_events"
-        path = _path(_BY_NAME[name], plan_id)
+        path = path_of(BY_NAME[name], plan_id)
         return EventFeed(self._connection, f"{path}?after={after}", 0)
 
     def why(self, plan_id: str, task: str | int | None = None) -> Operation[Explanation]:
         """Why a plan or a task does not run, failed or was skipped."""
         query = m.WhyQuery(task=None if task is None else str(task))
         return self._make("why", Explanation, plan_id, query=query)
+
+    def queue(self, plan_id: str) -> Operation[Unclaimed]:
+        """The tasks that wait for a worker."""
+        return self._make("queue", Unclaimed, plan_id)
 
     def time(self, plan_id: str) -> Operation[Ledger]:
         """Where the plan's time went."""
@@ -270,92 +286,6 @@ class Client:
         of this one, ``key`` as for :meth:`submit`."""
         return self._write("fork", plan_id, request, version, key)
 
-    # --- connections --------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Close the connections of synchronous operations."""
-        self._connection.close()
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._connection.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    def _make(
-        self,
-        name: str,
-        type_: type[T],
-        plan_id: str | None = None,
-        *,
-        query: msgspec.Struct | None = None,
-        body: msgspec.Struct | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Operation[T]:
-        sent: dict[str, Any] = {"headers": headers or {}}
-        if query is not None:
-            values = msgspec.to_builtins(query)
-            sent["params"] = {k: v for k, v in values.items() if v is not None}
-        if body is not None:
-            sent["content"] = msgspec.json.encode(body)
-            sent["headers"]["Content-Type"] = "application/json"
-        route = _BY_NAME[name]
-        path = _path(route, plan_id)
-        return Operation(self._connection, route.method, path, sent, type_)
-
-    def _write(
-        self,
-        name: str,
-        plan_id: str | None,
-        body: msgspec.Struct,
-        version: int | None = None,
-        key: str | None = None,
-    ) -> Operation[m.Receipt]:
-        headers = {"Idempotency-Key": key or f"command-{secrets.token_hex(16)}"}
-        if version is not None:
-            headers["If-Match"] = f'"{version}"'
-        return self._make(name, m.Receipt, plan_id, body=body, headers=headers)
-
 
 def _source(plan: PlanDraft | str) -> dict[str, Any]:
     return {"text": plan} if isinstance(plan, str) else {"draft": plan}
-
-
-def _path(route: Route, plan_id: str | None) -> str:
-    from urllib.parse import quote
-
-    return route.path if plan_id is None else route.path.format(plan_id=quote(plan_id, safe=""))
-
-
-def _local() -> tuple[str, str]:
-    from planfold.runtime.settings import load_settings
-    from planfold.service.runtime_file import read_runtime_file, runtime_path
-
-    path = runtime_path(load_settings().database)
-    found = read_runtime_file(path)
-    if found is None or not found.address:
-        raise ConfigurationError(
-            f"no service runs here for this database ({path}); start one, or give its address and "
-            "a token"
-        )
-    return found.address, found.token

@@ -16,6 +16,8 @@ from planfold.readmodels.forecast import Forecast
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
+_STATUS: Final = "|".join(status.value for status in PlanStatus)
+STATUSES: Final = rf"^({_STATUS})(,({_STATUS}))*$"
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 ShortText = Annotated[str, Meta(max_length=20_000)]
@@ -78,7 +80,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A plan in a list. ``total`` and ``completed`` count tasks; times are seconds since the
-    epoch."""
+    epoch. A fork has its ``origins``."""
 
     id: str
     title: str
@@ -90,6 +92,7 @@ class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     created_at: float
     updated_at: float
+    origins: tuple[str, ...] = ()
 
 
 class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +104,17 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListQuery(Strict, frozen=True):
-    """At most ``limit`` plans with this ``status``, after the page that gave ``before``."""
+    """Which plans: those with one of these statuses (``status``, with commas between), with
+    ``title`` in their title, that began at ``since`` or later and before ``until`` (seconds since
+    the epoch); at most ``limit``, after the page that gave ``before``. With ``id`` instead those
+    whose ids begin so, by id."""
 
-    status: PlanStatus | None = None
-    before: Annotated[str, Meta(max_length=200)] | None = None
+    status: Annotated[str, Meta(pattern=STATUSES)] | None = None
+    title: Annotated[str, Meta(max_length=200)] = ""
+    since: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
+    until: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    before: Annotated[str, Meta(max_length=700)] | None = None
     limit: PageSize = 50
 
 
@@ -121,9 +131,10 @@ class PlanQuery(VersionQuery, frozen=True):
 
 
 class LogQuery(Strict, frozen=True):
-    """Events after this position, at most ``limit``."""
+    """Events after this position, or after a version of the plan, at most ``limit``."""
 
     after: Position = 0
+    after_version: Position | None = None
     limit: PageSize = 100
 
 
@@ -335,52 +346,6 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["token", "session", "launch_code"]
     scopes: tuple[Scope, ...]
     expires_at: float
-
-
-class TokenRequest(Strict, frozen=True):
-    """A token to create, with these ``scopes``, valid for ``days``."""
-
-    name: Name
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=4)]
-    days: Annotated[float, Meta(gt=0, le=3_660)] = 90.0
-
-
-class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token. ``secret`` is shown only here."""
-
-    id: str
-    secret: str
-    expires_at: float
-
-
-class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A token in a list; ``status`` is valid, revoked or expired."""
-
-    id: str
-    name: str
-    scopes: tuple[Scope, ...]
-    status: str
-    created_at: float
-    expires_at: float
-
-
-class TokenPage(msgspec.Struct, frozen=True, kw_only=True):
-    """All tokens, oldest first."""
-
-    tokens: list[TokenEntry]
-
-
-class LaunchCode(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that a browser exchanges for a session, once, within 60 s."""
-
-    code: str
-    expires_at: float
-
-
-class LaunchRequest(Strict, frozen=True):
-    """The launch code to exchange."""
-
-    code: Annotated[str, Meta(max_length=200)]
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

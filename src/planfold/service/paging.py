@@ -46,4 +46,5 @@ def entry_of(plan: StreamHead) -> PlanEntry:
         priority=head.get("priority", 0),
         created_at=plan.created_at,
         updated_at=plan.updated_at,
+        origins=tuple(head.get("origins", ())),
     )

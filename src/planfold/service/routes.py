@@ -18,7 +18,9 @@ from planfold.readmodels.plan_view import PlanView
 from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.task_details import RevisionDetails, TaskDetails
+from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
+from planfold.service import access_messages as a
 from planfold.service import messages as m
 
 KIB: Final = 1024
@@ -155,6 +157,7 @@ PLANS: Final = (
     _looking(
         "why", f"{_PLAN}/why", "Why it does not run, or failed", Explanation, query=m.WhyQuery
     ),
+    _looking("queue", f"{_PLAN}/queue", "Tasks that wait for a worker", Unclaimed),
     _looking("time", f"{_PLAN}/stats", "Where the time of a plan went", Ledger),
     _looking(
         "diff", f"{_PLAN}/diff", "How another plan differs", PlanDifference, query=m.DiffQuery
@@ -339,7 +342,7 @@ ACCESS: Final = (
         path="/v1/launch-codes",
         summary="Make a code with which a browser begins a session",
         scope=None,
-        response=m.LaunchCode,
+        response=a.LaunchCode,
         status=201,
     ),
     Route(
@@ -349,7 +352,7 @@ ACCESS: Final = (
         summary="Exchange a launch code for the cookie of a session",
         scope=None,
         public=True,
-        request=m.LaunchRequest,
+        request=a.LaunchRequest,
         response=m.Me,
         status=201,
         body_bytes=4 * KIB,
@@ -364,15 +367,15 @@ ACCESS: Final = (
         status=204,
         media="none",
     ),
-    _looking("tokens", "/v1/tokens", "All tokens", m.TokenPage, scope=Scope.Admin),
+    _looking("tokens", "/v1/tokens", "All tokens", a.TokenPage, scope=Scope.Admin),
     Route(
         name="create_token",
         method="POST",
         path="/v1/tokens",
         summary="Create a token",
         scope=Scope.Admin,
-        request=m.TokenRequest,
-        response=m.TokenCreated,
+        request=a.TokenRequest,
+        response=a.TokenCreated,
         status=201,
         errors=(409,),
         example={"name": "ci", "scopes": ["read", "write"], "days": 30},

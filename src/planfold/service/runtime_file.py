@@ -44,6 +44,14 @@ def read_runtime_file(path: Path) -> RuntimeFile | None:
         return None
 
 
+def local_service() -> RuntimeFile | None:
+    """The service of the database of the settings, if it runs on this machine."""
+    from planfold.runtime.settings import load_settings
+
+    found = read_runtime_file(runtime_path(load_settings().database))
+    return found if found is not None and found.address else None
+
+
 def write_runtime_file(path: Path, contents: RuntimeFile) -> None:
     """Replace the file; at no time can another user read it.
 

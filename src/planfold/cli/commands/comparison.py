@@ -10,10 +10,10 @@ from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option, plan_argument
 
 if TYPE_CHECKING:
-    from planfold.app import App
     from planfold.cli.terminal import Line
     from planfold.readmodels.plan_difference import PlanDifference
     from planfold.readmodels.replay import Replay, ReplayDifference
+    from planfold.runtime.forking import PlanForking
 
 
 @command("replay")
@@ -30,14 +30,14 @@ def replay_command(plan_id: str | None, everything: bool, as_json: bool, db: str
     planfold replay plan-3f9a
     planfold replay --all
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
     from planfold.cli.terminal import Paper, print_json
 
     if everything and plan_id is not None:
         raise click.UsageError("name a plan, or use --all")
 
     async def replay() -> _Replays:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = _Replays()
             if everything:
                 for plan in await app.plans(limit=None):
@@ -68,12 +68,12 @@ def diff_command(plan: str, other: str, as_json: bool, db: str | None) -> int:
     planfold diff plan-3f9a plan-77b0
     planfold diff plan-3f9a@12 plan-3f9a
     """
-    from planfold.cli.access import existing_app, run_async
+    from planfold.cli.access import plans_at, run_async
     from planfold.cli.differences import difference_json, difference_lines
     from planfold.cli.terminal import Paper, print_json
 
     async def diff() -> PlanDifference:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             one, at = await _plan_and_version(app, plan)
             two, other_at = await _plan_and_version(app, other)
             return await app.diff(one, two, at=at, other_at=other_at)
@@ -87,7 +87,7 @@ def diff_command(plan: str, other: str, as_json: bool, db: str | None) -> int:
     return COMPLETED
 
 
-async def _plan_and_version(app: App, text: str) -> tuple[str, int | None]:
+async def _plan_and_version(app: PlanForking, text: str) -> tuple[str, int | None]:
     from planfold.cli.access import find_plan
 
     key, _, version = text.rpartition("@")
@@ -106,7 +106,7 @@ class _Replays:
         self.different: list[Replay] = []
         self.unreadable: dict[str, str] = {}
 
-    async def add(self, app: App, plan_id: str) -> None:
+    async def add(self, app: PlanForking, plan_id: str) -> None:
         from planfold.errors import CorruptLog
 
         self.total["plans"] += 1

@@ -10,7 +10,7 @@ from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option, plan_argument
 
 if TYPE_CHECKING:
-    from planfold.app import App
+    from planfold.runtime.forking import PlanForking
 
 json_after = json_option("the resulting plan")
 
@@ -42,14 +42,14 @@ def answer_command(
     planfold answer plan-3f9a publish no --change
     planfold answer plan-3f9a deploy done --result '{"id": 3}'
     """
-    from planfold.cli.access import ENDED, existing_app, only_plan, person, refuse_plan, run_async
+    from planfold.cli.access import ENDED, only_plan, person, plans_at, refuse_plan, run_async
 
     given = _given(words, failed=failed, change=change, result=result)
     key = words[0] if len(words) == 3 else None
     task, text = words[-2:]
 
     async def answer() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             if key is None:
                 remedy = "name the task and give the answer: planfold answer {} TASK TEXT"
                 await refuse_plan(app, task, remedy)
@@ -72,7 +72,7 @@ def answer_command(
 
 
 async def _answer(
-    app: App, plan_id: str, task: str, text: str, *, failed: bool, given: dict[str, Any]
+    app: PlanForking, plan_id: str, task: str, text: str, *, failed: bool, given: dict[str, Any]
 ) -> None:
     from planfold.cli.access import person
 
@@ -110,7 +110,7 @@ def _json(text: str) -> Any:
         ) from None
 
 
-async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> None:
+async def _refuse_second_answer(app: PlanForking, plan_id: str, key: str, text: str) -> None:
     """The planner would refuse it as well, but does not know of --change."""
     from planfold.errors import CommandRejected
     from planfold.planner.tasks import NodeKind, TaskStatus
@@ -123,7 +123,7 @@ async def _refuse_second_answer(app: App, plan_id: str, key: str, text: str) -> 
         )
 
 
-async def tell(app: App, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
+async def tell(app: PlanForking, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """Print the plan after a decision, and what can be done next."""
     from planfold.cli.report import header_line, next_lines, show_json
     from planfold.cli.situation import situation_of
@@ -153,10 +153,10 @@ def approve_command(
     \b
     planfold approve plan-3f9a
     """
-    from planfold.cli.access import APPROVED, existing_app, only_plan, person, run_async
+    from planfold.cli.access import APPROVED, only_plan, person, plans_at, run_async
 
     async def approve() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await only_plan(app, plan_id, "that wait for approval", without=APPROVED)
             await app.approve(found, revision, by=person())
             return await tell(app, found, "Approved", as_json=as_json, db=db)
@@ -176,10 +176,10 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
     \b
     planfold reject plan-3f9a --reason "not on a Friday"
     """
-    from planfold.cli.access import APPROVED, existing_app, only_plan, person, run_async
+    from planfold.cli.access import APPROVED, only_plan, person, plans_at, run_async
 
     async def reject() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await only_plan(app, plan_id, "that wait for approval", without=APPROVED)
             await app.reject(found, reason=reason, by=person())
             return await tell(app, found, "Rejected", as_json=as_json, db=db)
@@ -210,19 +210,19 @@ def cancel_command(
     planfold cancel plan-3f9a
     planfold cancel plan-3f9a --task deploy --subtree
     """
-    from planfold.cli.access import ENDED, existing_app, only_plan, run_async
-    from planfold.cli.cancellation import settle
+    from planfold.cli.access import ENDED, only_plan, plans_at, run_async
+    from planfold.cli.cancellation import settled
 
     if subtree and task is None:
         raise click.UsageError("--subtree needs --task")
 
     async def cancel() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await only_plan(app, plan_id, "that have not ended", without=ENDED)
             if said := await _cancelled_already(app, found, task):
                 return await tell(app, found, said, as_json=as_json, db=db)
             await app.cancel(found, task, subtree=subtree, reason=reason)
-            left = await settle(app, found)
+            left = await settled(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
             await tell(app, found, said, as_json=as_json, db=db)
             return FAILED if left else COMPLETED
@@ -230,7 +230,7 @@ def cancel_command(
     return run_async(cancel())
 
 
-async def _cancelled_already(app: App, plan_id: str, task: str | None) -> str:
+async def _cancelled_already(app: PlanForking, plan_id: str, task: str | None) -> str:
     """What is said of a plan or task that has ended by a cancellation; else empty."""
     from planfold.planner.tasks import PlanStatus, TaskStatus
 
@@ -254,13 +254,13 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
     planfold retry plan-3f9a test
     planfold resume plan-3f9a
     """
-    from planfold.cli.access import existing_app, plan_in, run_async
+    from planfold.cli.access import plan_in, plans_at, run_async
 
     if len(words) > 2:
         raise click.UsageError("give a plan and one task")
 
     async def retry() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await plan_in(app, words, "name the task: planfold retry {} TASK")
             task_id = await app.task_id(found, words[-1])
             again = await app.retry(found, task_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,9 +11,9 @@ from planfold.cli.options import Age, Assignment, WholeNumber, command, json_opt
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
-    from planfold.app import App
     from planfold.readmodels.simulation import Simulation
-    from planfold.readmodels.statistics import By, Statistics
+    from planfold.readmodels.statistics import By
+    from planfold.runtime.forking import PlanForking
 
 
 @command("why")
@@ -32,14 +32,14 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
     planfold why deploy
     planfold why plan-3f9a deploy
     """
-    from planfold.cli.access import existing_app, latest_plan, plan_or_task, run_async
+    from planfold.cli.access import latest_plan, plan_or_task, plans_at, run_async
     from planfold.cli.reason_text import explanation_lines
     from planfold.cli.terminal import Paper, print_json
 
     async def why() -> None:
         import msgspec
 
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             if plan_id is None or task is not None:
                 about = await latest_plan(app, plan_id), task
             else:
@@ -74,24 +74,23 @@ def stats_command(
     planfold stats plan-3f9a
     planfold stats --since 7d --by tool
     """
-    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.access import find_plan, plans_at, run_async
 
     if plan_id is not None and (since is not None or by is not None):
         raise click.UsageError("--since and --by are about all plans: leave out the ID")
 
     async def stats() -> None:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             if plan_id is not None:
                 await _print_ledger(app, await find_plan(app, plan_id), as_json)
             else:
-                start = 0.0 if since is None else app.store.clock() - since
-                _print_statistics(await app.statistics(since=start), by, as_json)
+                _print_statistics(*await _figures(app, since, by), by, as_json)
 
     run_async(stats())
     return COMPLETED
 
 
-async def _print_ledger(app: App, plan_id: str, as_json: bool) -> None:
+async def _print_ledger(app: PlanForking, plan_id: str, as_json: bool) -> None:
     import msgspec
 
     from planfold.cli.reason_text import ledger_lines
@@ -105,18 +104,38 @@ async def _print_ledger(app: App, plan_id: str, as_json: bool) -> None:
     paper.lines(ledger_lines(ledger, state, paper.width))
 
 
-def _print_statistics(found: Statistics, by: By | None, as_json: bool) -> None:
+async def _figures(
+    plans: PlanForking, since: float | None, by: By | None
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The figures by name, and the plans that could not be read."""
+    from planfold.app import App
+    from planfold.readmodels.statistics import figures_json
+    from planfold.service.remote_plans import RemotePlans
+
+    if isinstance(plans, App):
+        start = 0.0 if since is None else plans.store.clock() - since
+        found = await plans.statistics(since=start)
+        figures = {name: figures_json(each) for name, each in found.figures(by).items()}
+        return figures, sorted(found.unreadable)
+    if since is not None:
+        raise click.UsageError("a service counts from the beginning: leave out --since")
+    assert isinstance(plans, RemotePlans)
+    answer = await plans.client.stats(by=by)
+    return answer.figures if by else {"": answer.figures}, answer.unreadable
+
+
+def _print_statistics(
+    figures: dict[str, dict[str, Any]], unreadable: list[str], by: By | None, as_json: bool
+) -> None:
     from planfold.cli.statistics_text import statistics_lines
     from planfold.cli.terminal import Paper, print_json
-    from planfold.readmodels.statistics import figures_json
 
-    figures = found.figures(by)
     if as_json:
-        groups = [{by or "all": name, **figures_json(each)} for name, each in figures.items()]
-        print_json({"by": by, "groups": groups, "unreadable": sorted(found.unreadable)})
+        groups = [{by or "all": name, **each} for name, each in figures.items()]
+        print_json({"by": by, "groups": groups, "unreadable": unreadable})
         return
     paper = Paper()
-    paper.lines(statistics_lines(figures, by, sorted(found.unreadable)), width=paper.width)
+    paper.lines(statistics_lines(figures, by, unreadable), width=paper.width)
 
 
 @command("whatif")
@@ -155,11 +174,11 @@ def whatif_command(
     \b
     planfold whatif plan-3f9a --max-parallel 8 --answer approve=300
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
     from planfold.cli.terminal import clean, duration, print_json
 
     async def play() -> Simulation:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             return await app.what_if(
                 await latest_plan(app, plan_id),
                 max_parallel=max_parallel,

@@ -12,9 +12,8 @@ from planfold.cli.exits import COMPLETED, WAITS
 from planfold.cli.options import command, json_option, tools_option
 
 if TYPE_CHECKING:
-    from planfold.app import App
     from planfold.planner.state import PlannerState
-    from planfold.runtime.forking import Fork
+    from planfold.runtime.forking import Fork, PlanForking
 
     Forking = Callable[..., Awaitable[Fork]]
 
@@ -147,12 +146,12 @@ def restore_command(
     \b
     planfold restore plan-3f9a before-deploy
     """
-    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.access import find_plan, plans_at, run_async
 
     way = _Way(repeat, dry_run, yes, as_json, db)
 
     async def restore() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await find_plan(app, plan_id)
 
             async def forking(
@@ -177,12 +176,12 @@ def checkpoint_command(plan_id: str, name: str, as_json: bool, db: str | None) -
     \b
     planfold checkpoint plan-3f9a before-deploy
     """
-    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.access import find_plan, plans_at, run_async
     from planfold.cli.streams import say
     from planfold.cli.terminal import clean, print_json
 
     async def checkpoint() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await find_plan(app, plan_id)
             version = await app.checkpoint(found, name)
         if as_json:
@@ -227,14 +226,15 @@ def _opened(db: str | None, tools: tuple[str, ...], *, with_tools: bool) -> Any:
     """The database; with the tools that changed tasks are checked against."""
     from planfold.app import open_app
     from planfold.cli.access import (
-        existing_app,
         let_tools_be_found,
+        plans_at,
         require_database,
+        server_given,
         settings_for,
     )
 
-    if not with_tools:
-        return existing_app(db)
+    if not with_tools or server_given(db) is not None:
+        return plans_at(db)
     settings = settings_for(db)
     require_database(settings)
     let_tools_be_found(settings, tools)
@@ -248,7 +248,7 @@ def _moment(at: str | None) -> int | str | None:
 
 
 async def _values(
-    app: App, key: str, changes: tuple[tuple[str, str], ...]
+    app: PlanForking, key: str, changes: tuple[tuple[str, str], ...]
 ) -> tuple[str, dict[str, Any]]:
     """The plan's id, and the changed fields with their values."""
     from planfold.cli.access import find_plan
@@ -278,7 +278,7 @@ def _value(state: PlannerState, name: str, text: str) -> Any:
         return text
 
 
-async def _carry_out(app: App, forking: Forking, way: _Way) -> int:
+async def _carry_out(app: PlanForking, forking: Forking, way: _Way) -> int:
     """Show what a fork would do, ask, and begin it."""
     import msgspec
 

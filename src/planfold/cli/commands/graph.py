@@ -13,10 +13,10 @@ from planfold.cli.output_file import output_file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from planfold.app import App
     from planfold.cli.terminal import Line
     from planfold.readmodels.layout import Layout, Node
     from planfold.readmodels.plan_fold import PlanFold
+    from planfold.runtime.forking import PlanForking
 
 Form = Literal["dot", "svg", "html"]
 
@@ -46,7 +46,7 @@ def graph_command(
     planfold graph
     planfold graph plan-3f9a --svg plan.svg
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
 
     forms: dict[Form, str | None] = {"dot": dot, "svg": svg, "html": html}
     files = {form: to for form, to in forms.items() if to is not None}
@@ -54,7 +54,7 @@ def graph_command(
         raise click.UsageError("give one of --dot, --svg, --html and --json")
 
     async def graph() -> None:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await latest_plan(app, plan_id)
             for form, to in files.items():
                 drawing = await _drawn(app, found, form)
@@ -67,7 +67,7 @@ def graph_command(
     return COMPLETED
 
 
-async def _drawn(app: App, plan_id: str, form: Form) -> str:
+async def _drawn(app: PlanForking, plan_id: str, form: Form) -> str:
     from planfold.readmodels.dot import dot
 
     if form != "dot":

@@ -27,14 +27,14 @@ def replan_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int
     planfold replan plan-3f9a "the staging server is gone, use the new one"
     planfold resume plan-3f9a
     """
-    from planfold.cli.access import existing_app, plan_in, run_async
+    from planfold.cli.access import plan_in, plans_at, run_async
     from planfold.cli.commands.decisions import tell
 
     if not words or len(words) > 2:
         raise click.UsageError('say why, in quotes: planfold replan [ID] "REASON"')
 
     async def replan() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await plan_in(app, words, 'say why, in quotes: planfold replan {} "REASON"')
             await app.replan(found, words[-1])
             said = "The model will replan it; nothing new starts until you approve the new plan"
@@ -90,13 +90,13 @@ def budget_command(plan_id: str | None, add: tuple[str, ...], as_json: bool, db:
     planfold budget plan-3f9a
     planfold budget plan-3f9a --add tokens=20000 --add cost=0.50
     """
-    from planfold.cli.access import existing_app, latest_plan, person, run_async
+    from planfold.cli.access import latest_plan, person, plans_at, run_async
     from planfold.cli.terminal import Paper, print_json
 
     more = read_budget(add) if add else None
 
     async def budget() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await latest_plan(app, plan_id)
             if more is not None:
                 await app.add_budget(found, more, by=person())

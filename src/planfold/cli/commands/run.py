@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -100,8 +100,18 @@ def run_command(
     planfold run --yes "Run `make`, then run `make test`"
     planfold run --model openai:gpt-5 "Find out why the tests fail, and fix it"
     """
-    from planfold.cli.access import run_async, settings_for
+    from planfold.cli.access import run_async, server_given, settings_for
 
+    if (server := server_given(db)) is not None:
+        from planfold.cli.remote_run import RemoteRun
+
+        if model or as_written or budget or tools:
+            raise click.UsageError(
+                "the service has its own models, budgets and tools: leave out --model, "
+                "--as-written, --budget and --tools"
+            )
+        wanted = RemoteRun(server, plan_id, max_parallel, priority)
+        return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
         from planfold.cli.commands.models import read_budget
@@ -210,23 +220,12 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     \b
     planfold plan release.md
     """
-    from planfold.assembly import assembled
-    from planfold.cli.access import let_tools_be_found, run_async, settings_for
     from planfold.cli.forecast_text import forecast_json, forecast_lines
     from planfold.cli.preview import note_lines, preview_lines, shape_json, shape_lines
     from planfold.cli.terminal import Paper, clean, print_json
     from planfold.planner.revisions import hash_revision
 
-    settings = settings_for(db)
-    let_tools_be_found(settings, tools)
-
-    async def compiled() -> tuple[Initialize, list[str]]:
-        async with assembled(settings, tools) as executors:
-            return _compiled(source, executors.toolbox)
-
-    plan, notes = run_async(compiled())
-    missing = _missing(plan, settings)
-    forecast = run_async(_forecast(db, settings, plan))
+    plan, notes, missing, forecast = _checked(source, tools, db)
     if as_json:
         files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
         print_json(
@@ -249,6 +248,39 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     paper.lines(forecast_lines(forecast, paper.width))
     paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
     return COMPLETED
+
+
+class _Checked(NamedTuple):
+    """A checked plan, what its text says beside the tasks, files that are not in the workspace,
+    and the forecast."""
+
+    plan: Initialize
+    notes: list[str]
+    missing: list[tuple[int, str]]
+    forecast: Forecast | None
+
+
+def _checked(source: str, tools: tuple[str, ...], db: str | None) -> _Checked:
+    from planfold.assembly import assembled
+    from planfold.cli.access import let_tools_be_found, run_async, server_given, settings_for
+
+    if (server := server_given(db)) is not None:
+        from planfold.cli.remote_run import previewed
+
+        if tools:
+            raise click.UsageError("the service has its own tools: leave out --tools")
+        plan, notes, forecast = run_async(previewed(server, source))
+        return _Checked(plan, notes, [], forecast)
+    settings = settings_for(db)
+    let_tools_be_found(settings, tools)
+
+    async def compiled() -> tuple[Initialize, list[str]]:
+        async with assembled(settings, tools) as executors:
+            return _compiled(source, executors.toolbox)
+
+    plan, notes = run_async(compiled())
+    missing = _missing(plan, settings)
+    return _Checked(plan, notes, missing, run_async(_forecast(db, settings, plan)))
 
 
 async def _forecast(db: str | None, settings: Settings, plan: Initialize) -> Forecast | None:

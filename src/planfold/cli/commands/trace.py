@@ -39,7 +39,7 @@ def trace_command(
     """
     import json
 
-    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.access import find_plan, plans_at, run_async
 
     forms: dict[TraceForm, str | None] = {"otlp": otlp, "chrome": chrome}
     files = [(form, to) for form, to in forms.items() if to is not None]
@@ -48,7 +48,7 @@ def trace_command(
     form, to = files[0]
 
     async def trace() -> None:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = await app.trace(await find_plan(app, plan_id), form, content=content)
             with output_file(to, force) as file:
                 file.write(json.dumps(found, separators=(",", ":")).encode() + b"\n")

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from planfold.app import App
     from planfold.cli.log_printer import LogPrinter
     from planfold.cli.situation import Situation
     from planfold.cli.terminal import Line
     from planfold.eventstore.port import StreamHead
     from planfold.planner.tasks import PlanStatus
+    from planfold.runtime.forking import PlanForking
 
 NARROW = 70  # columns
 
@@ -61,13 +61,13 @@ def list_command(
     planfold list --status failed --since 7d
     planfold list --title release --json
     """
-    from planfold.cli.access import existing_app, find_plan, run_async
+    from planfold.cli.access import find_plan, plans_at, run_async
     from planfold.cli.terminal import clean, print_json
 
     wanted = _statuses(statuses)
 
     async def plans() -> list[StreamHead]:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             now = app.store.clock()
             return await app.plans(
                 limit=limit + 1,
@@ -164,7 +164,7 @@ def show_command(
     planfold show plan-3f9a --task build
     planfold show plan-3f9a --at 7
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
     from planfold.cli.report import show_json, task_json, task_lines, whole_report
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
@@ -175,7 +175,7 @@ def show_command(
         raise click.UsageError("--context cannot be combined with --task or --json")
 
     async def situation() -> Situation:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             return await situation_of(app, await latest_plan(app, plan_id), at)
 
     found, paper = run_async(situation()), Paper()
@@ -258,7 +258,7 @@ def log_command(
     planfold log plan-3f9a --json
     planfold log plan-3f9a --from 5 --to 2026-11-30T12:05
     """
-    from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.access import latest_plan, plans_at, run_async
     from planfold.cli.log_printer import LogPrinter
 
     if everything and plan_id is not None:
@@ -271,7 +271,7 @@ def log_command(
         raise click.UsageError(f"--from {first} is after --to {last}; exchange them")
 
     async def log() -> int:
-        async with existing_app(db) as app:
+        async with plans_at(db) as app:
             found = None if everything else await latest_plan(app, plan_id)
             printer = LogPrinter(as_json, everything, first, last)
             if found is not None:
@@ -293,7 +293,7 @@ def _is_after(first: int | datetime | None, last: int | datetime | None) -> bool
 
 
 async def _print(
-    app: App,
+    app: PlanForking,
     plan_id: str | None,
     printer: LogPrinter,
     first: int | datetime | None,
@@ -325,7 +325,7 @@ async def _print(
     return COMPLETED
 
 
-async def _follow(app: App, plan_id: str | None, printer: LogPrinter) -> int:
+async def _follow(app: PlanForking, plan_id: str | None, printer: LogPrinter) -> int:
     import asyncio
 
     from planfold.cli.session import Stop
@@ -356,7 +356,7 @@ async def _follow(app: App, plan_id: str | None, printer: LogPrinter) -> int:
         return INTERRUPTED
 
 
-async def _has_ended(app: App, plan_id: str) -> bool:
+async def _has_ended(app: PlanForking, plan_id: str) -> bool:
     from planfold.cli.access import ENDED
 
     return (await app.status(plan_id)).value in ENDED

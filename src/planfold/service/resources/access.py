@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planfold.access.credential import Scope
 from planfold.errors import NotFound
+from planfold.service import access_messages as a
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.credentials import DAY_S, Principal
@@ -30,7 +31,7 @@ async def me(call: ServiceCall) -> ServiceReply:
 
 async def launch(call: ServiceCall) -> ServiceReply:
     issued = await call.service.credentials.launch(call.holder)
-    return ServiceReply(value=m.LaunchCode(code=issued.secret, expires_at=issued.expires_at))
+    return ServiceReply(value=a.LaunchCode(code=issued.secret, expires_at=issued.expires_at))
 
 
 async def begin_session(call: ServiceCall) -> ServiceReply:
@@ -59,7 +60,7 @@ def _cookie(call: ServiceCall, value: str, lasts: int) -> str:
 
 async def tokens(call: ServiceCall) -> ServiceReply:
     found = [
-        m.TokenEntry(
+        a.TokenEntry(
             id=token_id,
             name=head.head["name"],
             scopes=tuple(Scope(scope) for scope in head.head["scopes"]),
@@ -69,7 +70,7 @@ async def tokens(call: ServiceCall) -> ServiceReply:
         )
         for token_id, head, status in await call.service.credentials.tokens()
     ]
-    return ServiceReply(value=m.TokenPage(tokens=found))
+    return ServiceReply(value=a.TokenPage(tokens=found))
 
 
 async def create_token(call: ServiceCall) -> ServiceReply:
@@ -77,7 +78,7 @@ async def create_token(call: ServiceCall) -> ServiceReply:
     issued = await credentials.issue(
         wanted.name, wanted.scopes, lasts_s=wanted.days * DAY_S, by=call.holder.name
     )
-    answer = m.TokenCreated(id=issued.id, secret=issued.secret, expires_at=issued.expires_at)
+    answer = a.TokenCreated(id=issued.id, secret=issued.secret, expires_at=issued.expires_at)
     return ServiceReply(value=answer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from planfold.planner.structure import critical_path, waves
 from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
 from planfold.runtime.forecasts import forecast_of
+from planfold.runtime.plan_reader import plans_of
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.events import EventStream, begin_stream
@@ -39,10 +41,14 @@ async def preview(call: ServiceCall) -> ServiceReply:
 
 
 async def plans(call: ServiceCall) -> ServiceReply:
-    query = call.query
-    statuses = (query.status.value,) if query.status else ()
-    choice = HeadChoice(statuses, below=read_cursor(query.before))
-    heads = await call.service.app.store.heads("plan", choice, limit=query.limit)
+    query, app = call.query, call.service.app
+    if query.id is not None:
+        heads = await app.find_plans(query.id, limit=query.limit)
+        return ServiceReply(value=m.PlanPage(plans=[entry_of(head) for head in heads]))
+    below = min(read_cursor(query.before), (inf if query.until is None else query.until, ""))
+    statuses = tuple(sorted(set(query.status.split(",")))) if query.status else ()
+    choice = HeadChoice(statuses, -inf if query.since is None else query.since, below)
+    heads = await plans_of(app.store, choice, title=query.title, limit=query.limit)
     page = m.PlanPage(plans=[entry_of(head) for head in heads], next=cursor_of(heads, query.limit))
     return ServiceReply(value=page)
 
@@ -59,8 +65,11 @@ async def plan(call: ServiceCall) -> ServiceReply:
 
 async def log(call: ServiceCall) -> ServiceReply:
     store, limit = call.service.app.store, call.query.limit
-    query = Query(aggregate_id=call.plan_id)
-    found = await store.read(query, after=call.query.after, limit=limit)
+    if (version := call.query.after_version) is not None:
+        found = await store.read_versions(call.plan_id, after=version, limit=limit)
+    else:
+        query = Query(aggregate_id=call.plan_id)
+        found = await store.read(query, after=call.query.after, limit=limit)
     page = {
         "events": [envelope_json(envelope) for envelope in found],
         "next": found[-1].position if len(found) == limit else None,
@@ -74,6 +83,10 @@ async def plan_events(call: ServiceCall) -> ServiceReply | EventStream:
 
 async def why(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=await call.service.app.why(call.plan_id, call.query.task))
+
+
+async def queue(call: ServiceCall) -> ServiceReply:
+    return ServiceReply(value=await call.service.app.unclaimed(call.plan_id))
 
 
 async def time(call: ServiceCall) -> ServiceReply:
@@ -135,5 +148,6 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "log": log,
     "plan_events": plan_events,
     "why": why,
+    "queue": queue,
     "time": time,
 }

@@ -1,0 +1,103 @@
+"""``RemoteRun``: a plan for a service, whose workers run it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from planfold.cli.access import client_of
+from planfold.cli.commands.decisions import tell
+from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
+from planfold.cli.log_printer import LogPrinter
+from planfold.cli.preview import note_lines, preview_lines
+from planfold.cli.report import header_line, show_json
+from planfold.cli.situation import situation_of
+from planfold.cli.sources import is_data, read_source
+from planfold.cli.terminal import Paper, clean, counted, print_json
+from planfold.drafting.draft import PlanDraft
+from planfold.drafting.files import decoded_plan, load_plan
+from planfold.planner.commands import Initialize
+from planfold.planner.tasks import PlanStatus
+from planfold.service.remote_plans import RemotePlans
+
+if TYPE_CHECKING:
+    from planfold.readmodels.forecast import Forecast
+    from planfold.service.messages import Preview
+
+
+class RemoteRun(NamedTuple):
+    """Where a plan goes, and what is said of it beside its tasks."""
+
+    server: str
+    plan_id: str | None
+    max_parallel: int | None
+    priority: int
+
+    async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
+        """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
+        plan = _source(source)
+        async with client_of(self.server) as client:
+            approve = yes
+            if not as_json:
+                _show(await client.preview(plan))
+                if sys.stdin.isatty() and not yes:
+                    approve = click.confirm("Approve and run this plan?", default=False)
+                    if not approve:
+                        return COMPLETED
+            receipt = await client.submit(
+                plan,
+                plan_id=self.plan_id,
+                approve=approve,
+                max_parallel=self.max_parallel,
+                priority=self.priority,
+            )
+            plans = RemotePlans(client)
+            if detach or receipt.status is PlanStatus.AwaitingApproval:
+                await tell(plans, receipt.plan_id, "Submitted", as_json=as_json, db=None)
+                return COMPLETED if detach else exit_code_of([receipt.status.value])
+            return await _follow(plans, receipt.plan_id, as_json=as_json)
+
+
+async def _follow(plans: RemotePlans, plan_id: str, *, as_json: bool) -> int:
+    """Print events until the plan has ended."""
+    printer = LogPrinter(False, False, None, None)
+    try:
+        async for envelope in plans.watch(plan_id):
+            if not as_json:
+                printer.print(envelope)
+                printer.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    situation = await situation_of(plans, plan_id)
+    if as_json:
+        print_json(show_json(situation))
+    else:
+        Paper().lines([[(clean(plan_id), "bold"), (": ", ""), *header_line(situation.fold)]])
+    return exit_code_of([situation.fold.state.status.value])
+
+
+async def previewed(server: str, source: str) -> tuple[Initialize, list[str], Forecast | None]:
+    """What the service says of a plan: its first command, notes and the forecast."""
+    plan = _source(source)
+    async with client_of(server) as client:
+        found = await client.preview(plan)
+        forecast = (await client.forecast(plan)).forecast
+    return Initialize(found.title, found.tasks, found.goal), found.notes, forecast
+
+
+def _source(source: str) -> PlanDraft | str:
+    """A plan in JSON or YAML as a draft; the service reads texts itself, with its tools."""
+    text, name = read_source(source)
+    return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)
+
+
+def _show(found: Preview) -> None:
+    paper = Paper()
+    title = (clean(found.title) or "Plan", "bold")
+    paper.lines([[title, (f" ({counted(len(found.tasks), 'task')})", "dim")], []])
+    paper.lines(preview_lines(found.tasks, paper.width, most=None))
+    if found.notes:
+        paper.lines([[], *note_lines(found.notes, paper.width)])
+    paper.flush()

@@ -1,0 +1,171 @@
+"""``--server``: the command line asks a service, and says the same as on its database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from served import Served
+from threads import served_in_thread
+
+from planfold.cli.main import cli
+from planfold.service.runtime_file import RuntimeFile, runtime_path, write_runtime_file
+
+DRAFT = {
+    "title": "Deploy",
+    "tasks": [
+        {"label": "build", "description": "Build", "tool": "shell", "effect": "safe"}
+        | {"arguments": {"argv": ["echo", "one"]}},
+        {"label": "go", "description": "Go?", "choices": ["yes", "no"], "depends_on": ["build"]},
+        {"label": "deploy", "description": "Deploy", "tool": "shell", "effect": "once"}
+        | {"arguments": {"argv": ["echo", "$go"]}},
+    ],
+}
+Call = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PLANFOLD_DB", "PLANFOLD_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    Path("deploy.json").write_text(json.dumps(DRAFT))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Served]:
+    with served_in_thread(f"sqlite:///{tmp_path}/plans.db") as served:
+        Path("token").write_text(served.tokens["all"] + "\n")
+        yield served
+
+
+def called(*words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(cli, list(words), prog_name="planfold")
+    assert result.exit_code == code, (result.exit_code, result.output)
+    return result.output
+
+
+@pytest.fixture
+def there(site: Served) -> Call:
+    """Calls a command on the service."""
+
+    def call(*words: str, code: int = 0) -> str:
+        return called(*words, "--server", site.address, "--token-file", "token", code=code)
+
+    return call
+
+
+def asked(there: Call, plan_id: str) -> None:
+    """Wait until the plan asks its question."""
+    while not json.loads(there("show", plan_id, "--json"))["questions"]:
+        pass
+
+
+def test_a_plan_from_its_submission_to_a_fork(site: Served, there: Call) -> None:
+    checked = json.loads(there("plan", "deploy.json", "--json"))
+    assert checked == json.loads(called("plan", "deploy.json", "--json"))
+    out = there("run", "deploy.json", "--id", "deploy", code=3)
+    assert "Submitted. deploy: " in out
+    assert f"planfold --server {site.address} approve deploy" in out
+    there("approve", "dep")  # the beginning of its id
+    asked(there, "deploy")
+    assert "Answered. deploy" in there("answer", "go", "yes")
+    assert "PlanningCompleted" in there("log", "deploy", "--follow", "--json")
+    assert '"completed"' in there("show", "--json")
+    there("checkpoint", "deploy", "done")
+    tried = json.loads(there("fork", "deploy", "--answer", "go=no", "--dry-run", "--json"))
+    assert [effect["label"] for effect in tried["effects"]] == ["deploy"]
+    refused = there("fork", "deploy", "--answer", "go=no", "--yes", code=2)
+    assert "never repeated without a person's word" in refused
+    there("fork", "deploy", "--answer", "go=no", "--repeat", "deploy", "--yes")
+    there("restore", "deploy", "done")
+    assert len(json.loads(there("list", "--json"))) == 3
+
+
+def test_looking_says_what_it_says_on_the_database(site: Served, there: Call) -> None:
+    there("run", "deploy.json", "--id", "deploy", "--yes", "--detach")
+    asked(there, "deploy")
+    there("answer", "deploy", "go", "yes")
+    there("log", "deploy", "--follow")
+    there("fork", "deploy", "--at", "go", "--repeat", "deploy", "--yes")
+    there("run", "Run `true` {#a}", "--id", "other", "--detach")
+    looks = [
+        ["list", "--json"],
+        ["list", "--status", "completed", "--status", "running", "--title", "DEP", "--limit", "1"],
+        ["show", "deploy"],
+        ["show", "deploy", "--at", "5", "--json"],
+        ["show", "deploy", "--task", "build"],
+        ["log", "deploy"],
+        ["log", "deploy", "--json"],
+        ["why", "deploy", "deploy"],
+        ["stats", "deploy", "--json"],
+        ["whatif", "deploy", "--max-parallel", "1", "--json"],
+        ["diff", "deploy", "other"],
+        ["replay", "--all", "--json"],
+        ["graph", "deploy", "--json"],
+        ["budget", "deploy", "--json"],
+    ]
+    database = site.app.settings.database
+    for words in looks:
+        assert there(*words) == called(*words, "--db", database), words
+    missing = called("show", "absent", "--db", database, code=2)
+    assert there("show", "absent", code=2) == missing
+
+
+def test_decisions(there: Call) -> None:
+    there("run", "deploy.json", "--id", "one", "--detach")
+    there("reject", "one", "--reason", "not today")
+    there("run", "Run `false` {#a}", "--id", "two", "--yes", code=1)
+    assert "is planned again" in there("retry", "two", "a")
+    there("run", "deploy.json", "--id", "three", "--detach")
+    assert "Cancelled. three" in there("cancel", "three")
+    assert "was cancelled already" in there("cancel", "three")
+    statuses = {each["id"]: each["status"] for each in json.loads(there("list", "--json"))}
+    assert (statuses["one"], statuses["three"]) == ("cancelled", "cancelled")
+
+
+def test_figures(there: Call) -> None:
+    there("run", "Run `true` {#a}", "--yes")
+    while not json.loads(there("stats", "--json"))["groups"][0]["plans"]:
+        pass
+    assert "1 begun, 1 completed" in there("stats")
+    assert "tool shell" in there("stats", "--by", "tool")
+    assert "leave out --since" in there("stats", "--since", "7d", code=2)
+
+
+@pytest.mark.parametrize(
+    "words", [["resume"], ["worker"], ["export", "--to", "x"], ["watch"]], ids=str
+)
+def test_what_needs_the_database_says_so(there: Call, words: list[str]) -> None:
+    out = there(*words, code=2)
+    assert f"`planfold {words[0]}` works on a database, not through a service" in out
+    assert "--db instead of --server" in out
+
+
+def test_options_of_the_database_are_refused(there: Call) -> None:
+    assert "--server and --db" in there("list", "--db", "sqlite:///x.db", code=2)
+    assert "leave out --model" in there("run", "deploy.json", "--model", "x:y", code=2)
+    assert "add --follow" in there("log", "--all", code=2)
+
+
+def test_the_token_is_found_and_kept_from_others(
+    site: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["list", "--server", site.address]
+    assert "no token for" in called(*words, code=2)
+    monkeypatch.setenv("PLANFOLD_TOKEN", site.tokens["read"])
+    assert "No plans yet" in called(*words)
+    assert "scope write" in called("run", "Run `true`", "--yes", *words[1:], code=2)
+    monkeypatch.delenv("PLANFOLD_TOKEN")
+    monkeypatch.setenv("PLANFOLD_DB", f"sqlite:///{tmp_path}/plans.db")
+    runtime = RuntimeFile(address=site.address, token=site.tokens["all"], pid=1)
+    write_runtime_file(runtime_path(f"sqlite:///{tmp_path}/plans.db"), runtime)
+    assert "No plans yet" in called(*words)
+    # The token of the service here goes to no other one.
+    assert "no token for" in called("list", "--server", "https://plans.example.org", code=2)
+    assert "use https" in called("list", "--server", "http://plans.example.org", code=2)
+    assert "write https://HOST" in called("list", "--server", "plans.example.org", code=2)
+    assert "cannot be read" in called(*words, "--token-file", "absent", code=2)
