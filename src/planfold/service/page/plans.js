@@ -56,19 +56,20 @@ export function Plans() {
   const more = useSignal(/** @type {any[]} */ ([]));
   const status = address.value.query.get("status") || "";
   const words = address.value.query.get("q") || "";
-  const path = `/v1/plans?limit=50${FILTERS.includes(status) ? `&status=${status}` : ""}`;
+  const choice = new URLSearchParams({ limit: "50" });
+  if (FILTERS.includes(status)) choice.set("status", status);
+  if (words) choice.set("title", words);
+  const path = `/v1/plans?${choice}`;
   useEffect(() => {
     document.title = "Plans · planfold";
     more.value = [];
-  }, [status]);
+  }, [path]);
   useReread(async () => {
     page.value = await get(path);
   }, [path]);
 
   const pages = page.value ? [page.value, ...more.value] : [];
-  const known = new Map(pages.flatMap((each) => each.plans).map((plan) => [plan.id, plan]));
-  const wanted = words.toLowerCase();
-  const found = [...known.values()].filter((plan) => `${plan.title} ${plan.id}`.toLowerCase().includes(wanted));
+  const found = [...new Map(pages.flatMap((each) => each.plans).map((plan) => [plan.id, plan])).values()];
   const next = pages.length ? pages[pages.length - 1].next : null;
   const chosen = useChosen(found.length, (index) => go(planPath(found[index].id)));
   const older = async () => {
@@ -83,7 +84,7 @@ export function Plans() {
             <button type="button" key=${each} aria-pressed=${each === status}
               onClick=${() => ask({ status: each })}>${each ? wordOf(each) : "all"}</button>`)}
         </div>
-        <input type="search" data-search aria-label="Filter by title or id" placeholder="Title or id" value=${words}
+        <input type="search" data-search aria-label="Filter by title" placeholder="Title" value=${words}
           onInput=${(event) => ask({ q: event.currentTarget.value }, true)} />
       </header>
       ${page.value && !found.length && html`<p class="empty">${
