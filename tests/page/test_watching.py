@@ -131,9 +131,9 @@ def test_selecting_in_one_pane_selects_in_all(page: Any, site: Site) -> None:
 
 
 def test_cancel_and_retry(page: Any, site: Site) -> None:
-    plan_id = site.submit({"title": "Stop", "tasks": [waiting(site.folder, "never")]})
+    plan_id = site.submit("# Stop\n\n1. Go on? {#ask}\n2. Run `true`")
     opened(page, site, plan_id)
-    expect(node(page, 1)).to_contain_text("running")
+    expect(node(page, 1)).to_contain_text("asks")
     page.get_by_role("button", name="Cancel the plan").click()
     page.get_by_role("button", name="Cancel all of it").click()
     expect(page.locator(".plan-facts .status")).to_contain_text("cancelled")

@@ -3,7 +3,8 @@
 import { html, signal, useEffect } from "./html.js";
 import { go, planPath } from "./address.js";
 import { Question } from "./decisions.js";
-import { useChosen, useReread } from "./plans.js";
+import { useChosen } from "./plans.js";
+import { useReading } from "./reading.js";
 import { get } from "./requests.js";
 import { counted, plain } from "./words.js";
 
@@ -11,19 +12,28 @@ const questions = signal(/** @type {any[] | null} */ (null));
 const approvals = signal(/** @type {any[]} */ ([]));
 const more = signal(false);
 
-async function read() {
+/** @param {AbortSignal} abort */
+async function read(abort) {
   const [asked, waiting] = await Promise.all([
-    get("/v1/questions?limit=100"),
-    get("/v1/plans?status=awaiting_approval&limit=100"),
+    get("/v1/questions?limit=100", abort),
+    get("/v1/plans?status=awaiting_approval&limit=100", abort),
   ]);
   questions.value = asked.questions;
   approvals.value = waiting.plans;
   more.value = Boolean(asked.next || waiting.next);
 }
 
+const UNRELATED = new Set(["TaskDispatched", "StepStarted", "StepRecorded", "StepFailed", "RetryScheduled"]);
+
+/** Whether an event may begin or end a question or a wait for approval. @param {any} event */
+function changesInbox(event) {
+  if (event.event_type === "TaskStatusUpdated") return !["running", "completed"].includes(event.data.status);
+  return !UNRELATED.has(event.event_type);
+}
+
 /** How much waits, beside the link to the inbox. */
 export function InboxCount() {
-  useReread(read, []);
+  useReading(read, [], changesInbox);
   const count = (questions.value?.length || 0) + approvals.value.length;
   return count ? html` <span class="count">${count}${more.value ? "+" : ""}</span>` : null;
 }

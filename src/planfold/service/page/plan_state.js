@@ -3,58 +3,13 @@
 
 import { batch, computed, signal } from "./html.js";
 import { tasksOf } from "./event_words.js";
+import { Reading } from "./reading.js";
 import { get } from "./requests.js";
 import { listen } from "./stream.js";
 
 const PAGE = 500; // events of the log that are read at a time
 const MOST_EVENTS = 50_000;
 const FRAME_MS = 16;
-
-/** Runs `work` again and again, never twice at the same time, and not more often than it can. */
-class Refresh {
-  /** @param {(abort: AbortSignal) => Promise<void>} work @param {number} leastMs */
-  constructor(work, leastMs) {
-    this.work = work;
-    this.leastMs = leastMs;
-    this.pause = 0;
-    this.timer = 0;
-    this.wanted = false;
-    this.abort = new AbortController();
-  }
-
-  ask(ms = this.pause) {
-    if (this.timer) return void (this.wanted = true);
-    this.timer = setTimeout(() => this.run(), ms);
-  }
-
-  async run() {
-    const began = performance.now();
-    this.wanted = false;
-    try {
-      await this.work(this.abort.signal);
-    } catch (fault) {
-      if (this.abort.signal.aborted) return;
-    }
-    // A long plan is read less often: at most a tenth of the time goes into it.
-    this.pause = Math.max(this.leastMs, 9 * (performance.now() - began));
-    this.timer = 0;
-    if (this.wanted) this.ask();
-  }
-
-  now() {
-    clearTimeout(this.timer);
-    this.abort.abort();
-    this.abort = new AbortController();
-    this.timer = 0;
-    this.ask(0);
-  }
-
-  end() {
-    clearTimeout(this.timer);
-    this.timer = -1;
-    this.abort.abort();
-  }
-}
 
 export class PlanState {
   /** @param {string} id */
@@ -71,9 +26,9 @@ export class PlanState {
     this.path = `/v1/plans/${encodeURIComponent(id)}`;
     this.arrived = /** @type {any[]} */ ([]);
     this.timer = 0;
-    this.viewing = new Refresh((abort) => this.readView(abort), 120);
-    this.timing = new Refresh((abort) => this.readTimeline(abort), 400);
-    this.logging = new Refresh((abort) => this.readLog(abort), 50);
+    this.viewing = new Reading((abort) => this.readView(abort), 120);
+    this.timing = new Reading((abort) => this.readTimeline(abort), 400);
+    this.logging = new Reading((abort) => this.readLog(abort), 50);
     this.stop = listen(
       (event) => event.aggregate_id === id && this.take(event),
       () => this.refresh(),
@@ -120,8 +75,8 @@ export class PlanState {
         this.fault.value = "";
       });
     } catch (fault) {
-      if (abort.aborted) throw fault;
-      if (fault.status) this.fault.value = fault.message;
+      if (!abort.aborted && fault.status) this.fault.value = fault.message;
+      throw fault;
     }
   }
 

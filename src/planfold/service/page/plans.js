@@ -3,37 +3,11 @@
 import { html, useEffect, useSignal } from "./html.js";
 import { address, ask, go, planPath } from "./address.js";
 import { onKeys } from "./keyboard.js";
+import { useReading } from "./reading.js";
 import { get } from "./requests.js";
-import { listen } from "./stream.js";
 import { Status, clock, plain, wordOf } from "./words.js";
 
 const FILTERS = ["running", "awaiting_approval", "awaiting_answer", "completed", "failed", "cancelled"];
-const REREAD_MS = 250;
-
-/**
- * Read again when something has happened, but not for each event.
- * @param {() => Promise<void>} read @param {any[]} inputs
- */
-export function useReread(read, inputs) {
-  useEffect(() => {
-    let timer = 0;
-    let ended = false;
-    const again = (ms = REREAD_MS) => {
-      if (timer || ended) return;
-      timer = setTimeout(async () => {
-        await read().catch(() => {});
-        timer = 0;
-      }, ms);
-    };
-    again(0);
-    const stop = listen(() => again(), () => again(0));
-    return () => {
-      ended = true;
-      clearTimeout(timer);
-      stop();
-    };
-  }, inputs);
-}
 
 /** Choose one of several things by j, k and Enter. @param {number} count @param {(index: number) => void} open */
 export function useChosen(count, open) {
@@ -64,8 +38,8 @@ export function Plans() {
     document.title = "Plans · planfold";
     more.value = [];
   }, [path]);
-  useReread(async () => {
-    page.value = await get(path);
+  useReading(async (abort) => {
+    page.value = await get(path, abort);
   }, [path]);
 
   const pages = page.value ? [page.value, ...more.value] : [];
