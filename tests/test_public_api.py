@@ -74,6 +74,13 @@ def test_help_shows_every_name(face: ModuleType) -> None:
     assert [name for name in face.__all__ if not re.search(rf"\b{name}\b", shown)] == []
 
 
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+def test_a_face_speaks_only_of_names_that_it_has(face: ModuleType) -> None:
+    said = set(re.findall(r"``([A-Za-z_]+)``", face.__doc__ or ""))
+    known = {name for each in FACES for name in each.__all__} | set(dir(planfold.App))
+    assert said - known <= {"planfold"}
+
+
 def test_a_name_is_exported_once() -> None:
     names = [name for face in FACES for name in face.__all__]
     assert len(names) == len(set(names))

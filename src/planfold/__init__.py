@@ -14,6 +14,14 @@ The public interface is five modules; every other module is internal and may cha
 - ``planfold.log``: read the event log; consumers, projections and aggregates of your own.
 - ``planfold.testing``: test tools, handlers and plans without a network, a model or waiting.
 
+Most programs need these names of ``planfold``; others are what methods return, and parts of it:
+
+- plans: ``open_app``, ``App``, ``PlanDraft``, ``TaskDraft``, ``PlanStatus``, ``TaskStatus``
+- tools: ``tool``, ``TaskContext``, ``Effect``, ``RetryPolicy``, ``Permanent``
+- settings: ``Settings``, ``PlannerConfig``, ``Budget``
+- errors: ``PlanfoldError``, which is above all others, ``InvalidPlan``, ``CommandRejected``
+- programs in another process than the workers: ``Client``
+
 Names are imported on first use, so ``import planfold`` costs next to nothing.
 """
 

@@ -189,7 +189,7 @@ class App(PlanForking):
         """Read a plan from text; ``source`` (a file name) determines its language.
 
         Raises:
-            InvalidPlan: JSON or YAML that is not a plan, with the place of each fault.
+            InvalidPlan: JSON or YAML that is not a plan, or a text in which a name is misspelt.
         """
         from planfold.drafting.files import load_plan
 

@@ -2,7 +2,8 @@
 
 ``App`` has a method for every decision of a person (``approve``, ``cancel``, ``retry`` ...); it
 sends one of these. Send one yourself with :meth:`App.send`, test the planner with them, or make a
-plan of checked tasks without a draft.
+plan of checked tasks without a draft. Programs that use the methods of ``App`` need none of these
+names.
 
 The executor events are what an executor or a person reports, inside ``HandleExecutorEvent``; those
 that end an attempt are in ``planfold.executor``.

@@ -2,6 +2,9 @@
 
 Most work is a function with ``@planfold.tool``. An ``Executor`` is for what a function cannot do:
 a kind of task, a queue route, a tool that is described at run time.
+
+An executor needs ``Tool`` and an outcome (``TaskCompleted``, ``TaskFailed``, ``OutcomeUnknown``),
+an app with executors of its own ``Executors``, a model of your own ``Model`` with its two errors.
 """
 
 from __future__ import annotations

@@ -69,9 +69,12 @@ def test_the_page_names_every_command_and_option() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
     context = click.Context(cli)
     for name in COMMANDS:
-        assert re.search(rf"^\| `{name}[ `]", page, re.MULTILINE), name
+        row = re.search(rf"^\| `{name}[ `]", page, re.MULTILINE)
+        assert row, f"docs/reference/cli.md has no row for {name}"
         command = cli.get_command(context, name)
         assert command is not None
         for option in command.params:
             for flag in option.opts if isinstance(option, click.Option) else ():
-                assert f"`{flag}" in page or f" {flag}" in page or len(flag) == 2, (name, flag)
+                assert f"`{flag}" in page or f" {flag}" in page or len(flag) == 2, (
+                    f"docs/reference/cli.md does not name {flag} of {name}"
+                )

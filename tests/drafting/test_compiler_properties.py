@@ -187,6 +187,7 @@ BREAKS: dict[str, Break] = {
     "no attempts": one("retry.attempts", retry=RetryPolicy(attempts=0)),
     "101 attempts": one("retry.attempts", retry=RetryPolicy(attempts=101)),
     "negative base": one("retry.base", retry=RetryPolicy(base=-1)),
+    "base above the cap": one("retry.base", retry=RetryPolicy(base=600)),
     "endless cap": one("retry.cap", retry=RetryPolicy(cap=float("inf"))),
     "no factor": one("retry.factor", retry=RetryPolicy(factor=0)),
     "NUL in a link": one("attachments[0].url", attachments=[Link("\0")]),

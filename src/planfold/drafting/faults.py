@@ -32,13 +32,18 @@ class Faults:
         else:
             self._left_out += 1
 
-    def nearest(self, word: str, known: Collection[str]) -> str:
-        """The name that ``word`` was probably meant to be, as "did you mean 'x'?", or ""."""
+    def closest(self, word: str, known: Collection[str], alike: float = 0.6) -> str:
+        """The name that ``word`` was probably meant to be, or "". How much ``alike`` they are at
+        least is between 0 and 1."""
         self._comparisons -= len(known)
         if self._comparisons < 0:
             return ""
-        close = difflib.get_close_matches(word[:100], known, n=1)
-        return f"did you mean {close[0]!r}?" if close else ""
+        return next(iter(difflib.get_close_matches(word[:100], known, 1, alike)), "")
+
+    def nearest(self, word: str, known: Collection[str], alike: float = 0.6) -> str:
+        """The same as "did you mean 'x'?", or ""."""
+        close = self.closest(word, known, alike)
+        return f"did you mean {close!r}?" if close else ""
 
     def raise_any(self) -> None:
         """Raises InvalidPlan when there is a fault."""

@@ -134,6 +134,9 @@ def check_retry(retry: RetryPolicy, name: str, faults: Faults) -> None:
         if not 0 <= seconds <= MAX_SECONDS:
             fix = f"use seconds, 0 to {MAX_SECONDS:,.0f}"
             faults.add(f"{seconds} is out of range", task=name, field=f"retry.{field}", fix=fix)
+    if retry.base > retry.cap and retry.base != RetryPolicy().base:  # a cap alone may be below it
+        message = f"{retry.base} is above the longest wait, retry.cap, which is {retry.cap}"
+        faults.add(message, task=name, field="retry.base", fix="raise retry.cap, or lower this")
     if not (math.isfinite(retry.factor) and retry.factor > 0):
         message = f"{retry.factor} is out of range"
         faults.add(message, task=name, field="retry.factor", fix="use a number above 0, say 2")

@@ -23,7 +23,8 @@ def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) ->
     .json is JSON, .yaml and .yml are YAML, .md, .txt and every other suffix are text. Without a
     suffix ("-" for standard input, or text given inline) a JSON object is JSON, all else text.
     ``tools`` are the names that the text form may use as tools. Raises InvalidPlan: faults of
-    syntax with line and column, else all faults of fields and types at once.
+    syntax with line and column, else all faults of fields and types at once; of a text, what is
+    misspelt.
     """
     text = decoded_plan(text, source)
     suffix = ntpath.splitext(source)[1].lower()  # ntpath knows / and \\
@@ -31,11 +32,9 @@ def load_plan(text: str | bytes, *, source: str, tools: Collection[str] = ()) ->
         return parse_json(text, source=source)
     if suffix in (".yaml", ".yml"):
         return parse_yaml(text, source=source)
-    from planfold.drafting.text.drafter import (
-        parse_text,  # here, because it loads a Markdown parser
-    )
+    from planfold.drafting.text.drafter import load_text  # here: it loads a Markdown parser
 
-    return parse_text(text, known_tools=tools)
+    return load_text(text, known_tools=tools)
 
 
 def parse_json(text: str | bytes, *, source: str = "plan.json") -> PlanDraft:

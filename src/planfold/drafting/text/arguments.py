@@ -21,7 +21,7 @@ from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
 from planfold.planner.tasks import NodeKind
 
 _MARK: Final = "\ue000"  # a private character: replaces an answer while a command is read
-_PREFIX: Final = "ANSWER_"
+ANSWER_PREFIX: Final = "ANSWER_"
 
 Result = tuple[str | None, dict[str, Any] | None]
 
@@ -130,8 +130,8 @@ def _script(
     names: dict[int, str] = {}
     for placeholder in found:
         task = answers.ask(placeholder.name, placeholder.written, placeholder.choices)
-        names[placeholder.start] = f"{_PREFIX}{task}"
-        env[f"{_PREFIX}{task}"] = f"${task}"
+        names[placeholder.start] = f"{ANSWER_PREFIX}{task}"
+        env[f"{ANSWER_PREFIX}{task}"] = f"${task}"
     for name in variables_used(text):
         if name not in answers.set_somewhere:
             env[name] = f"${answers.ask(f'${name}', f'${name}')}"

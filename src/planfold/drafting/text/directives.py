@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, get_args
 
 from planfold.drafting.text.inline import Inline
+from planfold.drafting.text.misspelt import Misspelt, misspelt
 from planfold.planner.tasks import Effect, RetryPolicy, RunIf
 
 _BRACES: Final = re.compile(r"(?<![\w$\\{])\{(?P<options>[^{}\n\0]{1,1200})\}")
@@ -47,6 +48,7 @@ class Directives:
     run_if: RunIf | None = None
     default: str | None = None
     deadline: float | None = None
+    wrong: tuple[Misspelt, ...] = ()  # what was meant as one, and stays in the text
 
     @property
     def has_condition(self) -> bool:
@@ -61,6 +63,7 @@ class Directives:
 
     def __or__(self, other: Directives) -> Directives:
         said = {f.name: getattr(other, f.name) for f in fields(other)}
+        said["wrong"] = tuple(dict.fromkeys(self.wrong + other.wrong))  # a text may be read twice
         return replace(self, **{name: value for name, value in said.items() if value is not None})
 
 
@@ -79,7 +82,7 @@ def take_directives(text: Inline) -> tuple[Inline, Directives]:
         match, one = found
         text = text.without(match.start(), match.end())
         said |= one
-    return text, said
+    return text, _with_misspelt(said, text.mask)
 
 
 def take_trailing(text: str) -> tuple[str, Directives]:
@@ -93,7 +96,17 @@ def take_trailing(text: str) -> tuple[str, Directives]:
             break
         text = text[: match.start()]
         said = found[1] | said
-    return text, said
+    last = _LAST.search(text, max(0, len(text) - 1300))
+    return text, _with_misspelt(said, last[1] if last else "")
+
+
+def _with_misspelt(said: Directives, mask: str) -> Directives:
+    apart = (
+        m for m in _BRACES.finditer(mask) if mask[m.start() - 1 : m.start()].strip() in ("", "}")
+    )
+    found = [misspelt(m["options"], lambda text: _options(text) is not None) for m in apart]
+    wrong = tuple(one for one in found[:_MOST] if one is not None)
+    return replace(said, wrong=said.wrong + wrong) if wrong else said
 
 
 def directive_at(mask: str, place: int) -> int:

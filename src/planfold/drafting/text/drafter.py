@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.faults import Faults
 from planfold.drafting.text.arguments import Answers, arguments_of
 from planfold.drafting.text.commands import ShellCommand, ShellScript
 from planfold.drafting.text.directives import Directives, take_directives
+from planfold.drafting.text.doubts import add_doubts
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import take_box, without_number
 from planfold.drafting.text.markdown import (
@@ -42,6 +44,19 @@ def parse_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
     ``known_tools`` makes ``@name`` without JSON a call of that tool; ``@name {...}`` always is.
     The draft's ``notes`` are what the text says beside its tasks.
     """
+    return _read(text, known_tools, Faults())
+
+
+def load_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
+    """The same for a plan that its author wrote. Raises InvalidPlan: a directive, a reference or a
+    tool is misspelt."""
+    faults = Faults()
+    draft = _read(text, known_tools, faults)
+    faults.raise_any()
+    return draft
+
+
+def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
     blocks = read_blocks(text)
     heading = next((block for block in blocks if isinstance(block, Heading)), None)
     front = next((b for b in blocks[:1] if isinstance(b, Note) and b.title), None)
@@ -51,6 +66,7 @@ def parse_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
     order = Order(root)
     answers = Answers(order.entries, text)
     tasks = [_task(entry, order, answers) for entry in order.entries]
+    add_doubts(root, order, tasks, known_tools, faults)
     for task in tasks:
         known = answers.known(task.description) if task.tool is None else []
         if known:  # the answer is of use there, too

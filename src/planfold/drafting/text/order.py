@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Final, cast
@@ -39,6 +39,11 @@ class Order:
         for entry in self.entries:
             self._add_mentioned(entry)
         keep_joins(self.entries, self._guarded)
+
+    @property
+    def labels(self) -> Collection[str]:
+        """The labels that the text gives."""
+        return self._labels.keys()
 
     def rename(self, entry: Entry, target: str) -> str | None:
         """The id that ``$target`` means in ``entry``, or None when no task is called so."""
@@ -201,7 +206,8 @@ class Order:
         references only in arguments."""
         if entry.reading.action is not None or "$" not in entry.reading.description:
             return
-        mentioned = (self.rename(entry, m[1]) for m in _REFERENCE.finditer(_text_of(entry)))
+        names = mentioned_in(entry.reading.description)
+        mentioned = (self.rename(entry, name) for name in names)
         for name in dict.fromkeys(mentioned):
             task = None if name is None else self._id_of(name)
             if task is not None and task < entry.id and not self._is_implied(entry, task):
@@ -232,8 +238,9 @@ def _has_effect(entry: Entry) -> bool:
     return called and entry.directives.effect is not Effect.Safe and not entry.reading.done
 
 
-def _text_of(entry: Entry) -> str:
-    return re.sub(r"`[^`]*`", "", entry.reading.description)
+def mentioned_in(description: str) -> list[str]:
+    """What a description refers to, outside of code."""
+    return [found[1] for found in _REFERENCE.finditer(re.sub(r"`[^`]*`", "", description))]
 
 
 def _head(part: Part) -> Entry | None:

@@ -1,0 +1,81 @@
+"""Faults of a text that could be read as a plan, but hardly as its author meant it: a directive, a
+reference or a tool that is misspelt would silently be words of a task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from planfold.drafting.draft import TaskDraft
+from planfold.drafting.faults import Faults, excerpt, quoted
+from planfold.drafting.text.arguments import ANSWER_PREFIX
+from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScript
+from planfold.drafting.text.misspelt import FORMS
+from planfold.drafting.text.order import Order, mentioned_in
+from planfold.drafting.text.parts import Entry, Group, Part
+
+_ALONE: Final = re.compile(r"(?:^|: )@([A-Za-z_][\w.-]{0,200})$")
+_NEAR: Final = 0.75  # one wrong letter of four, or two that changed places in a name of five
+
+
+def add_doubts(
+    root: Group,
+    order: Order,
+    tasks: Collection[TaskDraft],
+    known_tools: Collection[str],
+    faults: Faults,
+) -> None:
+    """Add what is misspelt to ``faults``. ``tasks`` are those of the entries of ``order``."""
+    for part in _parts(root):
+        name = _name(part) if isinstance(part, Entry) else None
+        for wrong in part.directives.wrong:
+            near = faults.closest(wrong.unknown, FORMS) if wrong.unknown else ""
+            fix = f"did you mean {near!r}? write {FORMS[near]}" if near else wrong.fix
+            faults.add(f"{excerpt(wrong.written)}: {wrong.fault}", task=name, fix=fix)
+    for entry, task in zip(order.entries, tasks, strict=True):
+        _add_references(entry, task, order, faults)
+        alone = _ALONE.search(task.description) if task.tool is None else None
+        if alone is not None and (near := faults.nearest(alone[1], known_tools, _NEAR)):
+            message = f"there is no tool {quoted(alone[1])}"
+            faults.add(message, task=_name(entry), field="tool", fix=near)
+
+
+def _parts(part: Part) -> Iterator[Part]:
+    yield part
+    if isinstance(part, Group):
+        for inner in part.parts:
+            yield from _parts(inner)
+
+
+def _name(entry: Entry) -> str:
+    return entry.directives.label or str(entry.id)
+
+
+def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults) -> None:
+    """Names behind a dollar that are nearly a label; and labels in a script, which is not given
+    the results of tasks."""
+    asked: dict[str, str] = {}
+    match entry.reading.action:
+        case ShellCommand() | ShellScript():
+            asked = (task.arguments or {}).get("env", asked)
+            names = [
+                name
+                for name, value in asked.items()
+                if not name.startswith(ANSWER_PREFIX) and value != f"${name}"
+            ]
+        case HttpRequest(url, _):
+            names = mentioned_in(url)
+        case None:
+            names = mentioned_in(entry.reading.description.partition("\n")[0])  # blocks are below
+        case _:
+            names = []  # the compiler checks them
+    for name in dict.fromkeys(names):
+        if order.rename(entry, name) is not None:
+            if asked:
+                fix = f'write @shell {{"script": "...", "env": {{"{name}": "${name}"}}}}'
+                message = f"a script does not get the result ${name}"
+                faults.add(message, task=_name(entry), fix=fix)
+        elif not name.isdecimal() and (near := faults.nearest(name, order.labels, _NEAR)):
+            message = f"there is no task {quoted(name)}, which ${excerpt(name)} refers to"
+            faults.add(message, task=_name(entry), fix=near)

@@ -1,0 +1,86 @@
+"""Directives that were meant and cannot be read: ``{retyr=2}``, ``{effect=sfae}``, ``{safe}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+FORMS: Final = {
+    "retry": "{retry=3}, a number of attempts",
+    "timeout": "{timeout=30s}, a time: 500ms, 30s, 5m or 1h",
+    "deadline": "{deadline=1h}, a time: 500ms, 30s, 5m or 1h",
+    "effect": "{effect=safe}, {effect=keyed} or {effect=once}",
+    "route": "{route=gpu}",
+    "on_failure": "{on_failure=continue} or {on_failure=stop}",
+    "when": '{when="$disk.percent > 80"}, with quotes',
+    "run_if": "{run_if=completed}, {run_if=failed} or {run_if=ended}",
+    "default": '{default=yes}, or {default="not yet"} with quotes',
+    "continue": "{continue}",
+    "after": "(after: name)",
+    "depends_on": "(after: name)",  # as in plan files, and so are the next two
+    "label": "{#name}",
+    "choices": "the choices as items below the question, or (yes/no) behind it",
+    "safe": "{effect=safe}",
+    "keyed": "{effect=keyed}",
+    "once": "{effect=once}",
+}
+_LABEL_FORM: Final = "{#name}: letters, digits, _ and -, first a letter"
+_LETTERS: Final = frozenset("continue")
+_BLANKS: Final = "separate directives with blanks, and put values with blanks into quotes"
+_NAME: Final = re.compile(r"(?P<name>[A-Za-z_][\w-]{0,40})(?:\s{0,9}(?P<sign>=(?!=)|:)|(?![\w=-]))")
+_VALUE: Final = re.compile(r"\s{0,9}(?:\"[^\"]*\"|“[^”]*”|'[^']*'|[^\s\"'“]+)(?=\s|$)")
+_LABEL: Final = re.compile(r"#[A-Za-z_][A-Za-z0-9_-]*(?=\s|$)")
+_SITE: Final = re.compile(r"(?:^|\s)[.:][A-Za-z\s]")  # {#top .wide} is for a site generator
+
+
+class Misspelt(NamedTuple):
+    """``written`` is what the text says; then what is wrong with it, and the remedy. There is no
+    directive ``unknown``: the remedy is in ``FORMS``, by the nearest name."""
+
+    written: str
+    fault: str
+    fix: str
+    unknown: str = ""
+
+
+def misspelt(options: str, is_directive: Callable[[str], bool]) -> Misspelt | None:
+    """What is wrong with ``{options}``, which cannot be read; None where they are only text.
+
+    They are meant as directives if they begin with ``#``, with ``name=``, or with the name of one.
+    """
+    said = options.strip()
+    if _SITE.search(said):
+        return None
+    written, place = f"{{{said}}}", 0
+    while place < len(said):
+        label, name = _LABEL.match(said, place), _NAME.match(said, place)
+        if said.startswith("#", place) and label is None:
+            return Misspelt(written, "its label cannot be read", f"write {_LABEL_FORM}")
+        if name is not None and (place or name["sign"] == "=" or _is_known(name["name"])):
+            value = _VALUE.match(said, name.end()) if name["sign"] else name
+            end = value.end() if value else name.end()
+            if said[end - 1] == ",":
+                return Misspelt(written, "it has a comma", _BLANKS)
+            if not is_directive(said[place:end]):
+                return Misspelt(written, *_wrong(name["name"]))
+        elif label is not None:
+            end = label.end()
+        else:
+            return Misspelt(written, "it cannot be read", _BLANKS) if place else None
+        place = end + len(said[end:]) - len(said[end:].lstrip())
+    return None
+
+
+def _is_known(name: str) -> bool:
+    """Whether a lone word is a name; also "contniue", of which only the letters are right."""
+    word = name.lower()
+    return word in FORMS or (len(word) > 5 and _LETTERS.issuperset(word))
+
+
+def _wrong(name: str) -> tuple[str, str, str]:
+    form = FORMS.get(name.lower())
+    if form is not None:
+        return "it cannot be read", f"write {form}", ""
+    text = "if it is text, write it as code, in backticks"
+    return f"there is no directive {name!r}", text, name.lower().replace("-", "_")
