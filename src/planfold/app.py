@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from planfold import projects
 from planfold.assembly import anchored, assembled, files_dir, planner_config, workspace_of
 from planfold.databases import open_store
 from planfold.errors import ConfigurationError
@@ -20,10 +21,7 @@ from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.handler import Handler
 from planfold.llm.model import Model
-from planfold.planner.commands import (
-    Initialize,
-    PlannerConfig,
-)
+from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
@@ -195,12 +193,12 @@ class App(PlanForking):
 
         return load_plan(text, source=source, tools=[t.name for t in self.executors.toolbox])
 
-    def planner_config(self, *, max_parallel: int | None = None) -> PlannerConfig:
+    def planner_config(
+        self, *, max_parallel: int | None = None, project: str = projects.DEFAULT
+    ) -> PlannerConfig:
         """The settings of new plans."""
-        config = planner_config(self.settings)
-        if max_parallel is None:
-            return config
-        return replace(config, max_parallel=max_parallel)
+        config = replace(planner_config(self.settings), project=project)
+        return config if max_parallel is None else replace(config, max_parallel=max_parallel)
 
     def _toolbox(self) -> Toolbox:
         if not self._knows_tools:

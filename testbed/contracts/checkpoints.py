@@ -66,6 +66,36 @@ class CheckpointsContract(Contract):
         assert await store.heads("note", HeadChoice(("open",))) == []
         assert [h.version for h in await store.heads("note", HeadChoice(("done",)))] == [2]
 
+    async def test_heads_of_projects(self, backend: Backend) -> None:
+        clock = ManualClock(100.0)
+        store = await backend.open(clock=clock)
+        projects = ("default", "red", "blue")
+        for number in range(12):
+            project = projects[number % 3]
+            head = {"status": ("open", "done")[number % 2], "title": '"project":"red"'}
+            head |= {"project": project} if project != "default" else {}
+            await store.append(decision(Counted(1), to=f"n{number % 5}-{number}", head=head))
+            clock.advance(number % 2)
+        everything = await store.heads("note")
+        for wanted in (("red",), ("default", "blue"), ("absent",), ("a", "' OR 1", *projects)):
+            for status in ((), ("open",), ("open", "done"), ("absent",)):
+                matching = [
+                    h
+                    for h in everything
+                    if h.head.get("project", "default") in wanted
+                    and (not status or h.head["status"] in status)
+                ]
+                found: list[StreamHead] = []
+                choice = HeadChoice(status, projects=wanted)
+                while page := await store.heads("note", choice, limit=2):
+                    found += page
+                    choice = HeadChoice(status, below=key_of(page[-1]), projects=wanted)
+                assert found == matching, (wanted, status)
+            named = [h for h in everything if h.head.get("project", "default") in wanted]
+            by_id = sorted(h.aggregate_id for h in named if h.aggregate_id.startswith("n1"))
+            heads = await store.find_heads("note", "n1", limit=2, projects=wanted)
+            assert [h.aggregate_id for h in heads] == by_id[:2]
+
     async def test_heads_are_found_by_the_beginning_of_an_id(self, store: EventStore) -> None:
         for name in ("plan-a1", "plan-a2", "plan-b", "plan", "PLAN-a3", "plan-\U0010fffe"):
             await store.append(decision(Counted(1), to=name))

@@ -81,6 +81,12 @@ def test_limits_under_which_nothing_could_run_are_rejected(config: dict) -> None
     given(Planner).when(initialize(work(1), **config)).then_rejected("must be at least 1")
 
 
+@pytest.mark.parametrize("project", ["", "a b", "-a", "a\n", "é", "a" * 101, "a/b", None, 1])
+def test_a_project_has_a_name(project: object) -> None:
+    expected = "a project has up to 100 letters, digits"
+    given(Planner).when(initialize(work(1), project=project)).then_rejected(expected)
+
+
 @pytest.mark.parametrize("priority", [1_001, -1_001, True, 0.5, "high", None])
 def test_a_priority_out_of_range_is_rejected(priority: object) -> None:
     """Also one that could not be read back."""

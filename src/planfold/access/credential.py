@@ -14,6 +14,7 @@ import msgspec
 
 from planfold.errors import CommandRejected
 from planfold.handler import Handler, Outlook
+from planfold.projects import check_project
 
 CredentialKind = Literal["token", "session", "launch_code"]
 STREAM: Final = "credential"  # the kind of these streams; exports leave them out
@@ -36,7 +37,8 @@ class Scope(StrEnum):
 
 class IssueCredential(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Begin a credential. ``digest`` is the SHA-256 of its secret (hexadecimal), ``expires_at`` is
-    in seconds since the epoch. It is void when its ``parent``, another credential, is."""
+    in seconds since the epoch. It is void when its ``parent``, another credential, is. It sees the
+    plans of its ``projects`` (none given: of all)."""
 
     kind: CredentialKind
     name: str
@@ -45,6 +47,7 @@ class IssueCredential(msgspec.Struct, frozen=True, tag=True, omit_defaults=True)
     expires_at: float
     parent: str = ""
     by: str = ""
+    projects: tuple[str, ...] = ()
 
 
 class RevokeCredential(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -69,6 +72,7 @@ class CredentialIssued(msgspec.Struct, frozen=True, tag=True, omit_defaults=True
     expires_at: float
     parent: str = ""
     by: str = ""
+    projects: tuple[str, ...] = ()
 
 
 class CredentialRevoked(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -120,6 +124,10 @@ class Credential(Handler[CredentialCommand, CredentialEvent]):
             raise CommandRejected(f"a name has 1 to {NAME_CHARS} printable characters")
         if not command.scopes:
             raise CommandRejected(f"give at least one scope: {', '.join(Scope)}")
+        for project in command.projects:
+            check_project(project)
+        if command.projects and Scope.Admin in command.scopes:
+            raise CommandRejected("a token that manages tokens sees all projects: name none")
         return CredentialIssued(*msgspec.structs.astuple(command))
 
     def apply(self, event: CredentialEvent) -> None:
@@ -143,11 +151,13 @@ class Credential(Handler[CredentialCommand, CredentialEvent]):
         issued = self.issued
         if issued is None:
             return Outlook()
-        head = {
+        head: dict[str, object] = {
             "kind": issued.kind,
             "name": issued.name,
             "scopes": [scope.value for scope in issued.scopes],
             "expires_at": issued.expires_at,
             "status": self.void or "valid",
         }
+        if issued.projects:
+            head["projects"] = list(issued.projects)
         return Outlook(head=head, phase="ended" if self.void else "active")

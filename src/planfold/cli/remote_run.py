@@ -34,6 +34,7 @@ class RemoteRun(NamedTuple):
     plan_id: str | None
     max_parallel: int | None
     priority: int
+    project: str | None
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
         """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
@@ -52,6 +53,7 @@ class RemoteRun(NamedTuple):
                 approve=approve,
                 max_parallel=self.max_parallel,
                 priority=self.priority,
+                project=self.project,
             )
             plans = RemotePlans(client)
             if detach or receipt.status is PlanStatus.AwaitingApproval:

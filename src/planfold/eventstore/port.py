@@ -217,9 +217,10 @@ class EventStore(Protocol):
         ...
 
     async def find_heads(
-        self, stream_id: str, beginning: str, *, limit: int = 10
+        self, stream_id: str, beginning: str, *, limit: int = 10, projects: tuple[str, ...] = ()
     ) -> list[StreamHead]:
-        """The heads of streams of a kind whose ids begin so, by id, at most ``limit``."""
+        """The heads of streams of a kind whose ids begin so, by id, at most ``limit``; only those
+        of these projects (none given: of any)."""
         ...
 
     async def metadata_of_first(self, aggregate_id: str) -> Metadata | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from planfold import projects
 from planfold.compaction.profiles import Profile
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.tasks import TaskSpec
@@ -26,6 +27,8 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
       ``own_profile`` holds it where it is not built in. ``summarise`` lets the model write the
       summary.
     - Workers take tasks of a higher ``priority`` (-1,000 to 1,000) first.
+    - ``project`` groups plans: a token of the service may see only those of some projects. It has
+      up to 100 letters, digits and ``. _ -``; a fork has that of its origin.
 
     A value out of its range is refused with CommandRejected when the plan is submitted.
 
@@ -55,6 +58,7 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     approve_as: str | None = None
     summarise: bool = False
     priority: int = 0
+    project: str = projects.DEFAULT
 
 
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------

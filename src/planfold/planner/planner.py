@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
+from planfold import projects
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
 from planfold.planner import answers, cancellation, revisions
@@ -168,8 +169,9 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority other than 0, and the origins of a fork."""
-    counts, priority = state.schedule.counts, state.config.priority
+    """Title, status and counts, a priority and a project that are not the default, and the origins
+    of a fork."""
+    counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
         "status": state.status.value,
@@ -179,7 +181,11 @@ def _head(state: PlannerState) -> dict[str, Any]:
     }
     if state.origins:
         head["origins"] = [plan_id for plan_id, _ in state.origins]
-    return head | {"priority": priority} if priority else head
+    if config.priority:
+        head["priority"] = config.priority
+    if config.project != projects.DEFAULT:
+        head["project"] = config.project
+    return head
 
 
 def _phase(state: PlannerState, status: str) -> StreamPhase:

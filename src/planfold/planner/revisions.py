@@ -28,6 +28,7 @@ from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
 from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, in_words, planning_task
 from planfold.planner.transitions import ENDED
+from planfold.projects import check_project
 
 
 def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) -> None:
@@ -71,13 +72,14 @@ def _check_references(spec: TaskSpec) -> None:
 
 
 def check_config(config: PlannerConfig) -> None:
-    """Raises CommandRejected for limits under which no task could ever start, or a priority out of
-    range; ConfigurationError for an unknown profile."""
+    """Raises CommandRejected for limits under which no task could ever start, a priority out of
+    range, or a project without a name; ConfigurationError for an unknown profile."""
     find_profile(config.profile, config.own_profile)
     priority = config.priority
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:  # True cannot be read back
         bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
         raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
+    check_project(config.project)
     limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
     limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
     for name, limit in limits.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from planfold import projects
 from planfold.eventstore.codec import own
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.context import current_summary
@@ -84,6 +85,7 @@ class PlanView(msgspec.Struct):
     origin: str | None = None
     origin_version: int | None = None
     checkpoints: dict[str, int] = {}
+    project: str = projects.DEFAULT
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label. Raises KeyError."""
@@ -116,6 +118,7 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         origin=state.origins[0][0] if state.origins else None,
         origin_version=state.origins[0][1] if state.origins else None,
         checkpoints=dict(state.checkpoints),
+        project=state.config.project,
     )
 
 

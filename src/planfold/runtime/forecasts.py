@@ -14,13 +14,17 @@ from planfold.runtime.plan_reader import PlanReader
 
 PLANS: Final = 100  # that are looked at,
 EVENTS: Final = 3_000  # and that are read of them: people wait for it
+_ENDS: Final = (PlanStatus.Completed, PlanStatus.Failed)
 
 
-async def forecast_of(reader: PlanReader, title: str, specs: Sequence[TaskSpec]) -> Forecast | None:
-    """None where no run is like it. Plans with this title are read first, then the newest."""
+async def forecast_of(
+    reader: PlanReader, title: str, specs: Sequence[TaskSpec], projects: tuple[str, ...] = ()
+) -> Forecast | None:
+    """From plans of these projects (none given: of all). None where no run is like it. Plans with
+    this title are read first, then the newest."""
     runs, left = PastRuns(), EVENTS
     with suppress(PlanfoldError):  # a plan is shown without it
-        ended = await reader.plans(limit=PLANS, statuses=[PlanStatus.Completed, PlanStatus.Failed])
+        ended = await reader.plans(limit=PLANS, statuses=_ENDS, projects=projects)
         for head in sorted(ended, key=lambda head: head.head.get("title") != title):
             if head.version > left:
                 continue

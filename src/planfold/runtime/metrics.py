@@ -29,7 +29,7 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.plan_reader import statistics_of
 from planfold.runtime.worker import Worker
 from planfold.subscriptions.admin import consumers_of
-from planfold.subscriptions.projection import project
+from planfold.subscriptions.projection import Projection, project
 
 BOUNDS = (-10, -7, -5, -3, -1, *range(6), 6, 8, 10, 12, 14, 16)  # powers of two, in seconds
 ANSWER_S = 10.0  # for one scrape
@@ -118,7 +118,7 @@ class _Collected(Collector):
 
 
 async def follow_statistics(
-    store: EventStore, statistics: Statistics, trouble: Callable[[PlanfoldError], None]
+    store: EventStore, statistics: Projection, trouble: Callable[[PlanfoldError], None]
 ) -> None:
     """Keep the statistics up to date, without end."""
     while True:

@@ -20,6 +20,7 @@ from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
+from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation, Present, explain
 from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
@@ -262,14 +263,15 @@ class PlanReader:
         title: str = "",
         since: float | None = None,
         before: float | None = None,
+        projects: Iterable[str] = (),
     ) -> list[StreamHead]:
         """Plans, the newest first, with title, status and counts in ``head``: at most ``limit``
         (None: all), those that come ``after`` the plan with this id, for the next page.
 
-        ``statuses``: plans with one of these. ``title``: those that have this text in their title,
-        in capitals or not. ``since`` and ``before``: those that began then or later, and earlier
-        (seconds since the epoch). A page costs what is on it; a title is looked for in the heads,
-        one after the other. Raises NotFound where there is no plan ``after``.
+        ``statuses`` and ``projects``: plans with one of these. ``title``: those that have this text
+        in their title, in capitals or not. ``since`` and ``before``: those that began then or
+        later, and earlier (seconds since the epoch). A page costs what is on it; a title is looked
+        for in the heads, one after the other. Raises NotFound where there is no plan ``after``.
         """
         below = (inf, "") if before is None else (before, "")
         if after is not None:
@@ -278,7 +280,7 @@ class PlanReader:
                 raise await self._missing(after)
             below = min(below, key_of(head))
         wanted = tuple(sorted({PlanStatus(status).value for status in statuses}))
-        choice = HeadChoice(wanted, -inf if since is None else since, below)
+        choice = HeadChoice(wanted, -inf if since is None else since, below, tuple(projects))
         return await plans_of(self.store, choice, title=title, limit=limit)
 
     async def find_plans(self, beginning: str, *, limit: int = 10) -> list[StreamHead]:
@@ -294,6 +296,16 @@ class PlanReader:
         if stream is None or stream.stream_id != PLAN.stream_id:
             raise await self._missing(plan_id)
         return PlanStatus(stream.head["status"])
+
+    async def project(self, plan_id: str) -> str:
+        """The project of a plan. Raises NotFound."""
+        planner = self.dispatcher.settled(PLAN, plan_id)
+        if isinstance(planner, Planner):
+            return planner.state.config.project
+        stream = await self.store.head(plan_id)
+        if stream is None or stream.stream_id != PLAN.stream_id:
+            raise await self._missing(plan_id)
+        return str(stream.head.get("project", DEFAULT))
 
     async def _missing(self, plan_id: str) -> NotFound:
         archived = await self.store.transfer.tombstones([plan_id])

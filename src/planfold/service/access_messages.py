@@ -8,15 +8,17 @@ import msgspec
 from msgspec import Meta
 
 from planfold.access.credential import Scope
-from planfold.service.messages import Name, Strict
+from planfold.service.messages import Name, Project, Strict
 
 
 class TokenRequest(Strict, frozen=True):
-    """A token to create, with these ``scopes``, valid for ``days``."""
+    """A token to create, with these ``scopes``, valid for ``days``. It sees the plans of its
+    ``projects`` (none given: of all)."""
 
     name: Name
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=4)]
     days: Annotated[float, Meta(gt=0, le=3_660)] = 90.0
+    projects: Annotated[tuple[Project, ...], Meta(max_length=100)] = ()
 
 
 class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,7 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     created_at: float
     expires_at: float
+    projects: tuple[str, ...] = ()
 
 
 class TokenPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ class Client(Caller):
         approve: bool = False,
         max_parallel: int | None = None,
         priority: int | None = None,
+        project: str | None = None,
         key: str | None = None,
     ) -> Operation[m.Receipt]:
         """Check a plan (a draft, or text) and record it. ``key`` is the idempotency key, a new
@@ -73,14 +74,20 @@ class Client(Caller):
             approve=approve,
             max_parallel=max_parallel,
             priority=priority,
+            project=project,
         )
         return self._write("submit", None, body, key=key)
 
     def wish(
-        self, text: str, *, plan_id: str | None = None, approve: bool = False
+        self,
+        text: str,
+        *,
+        plan_id: str | None = None,
+        approve: bool = False,
+        project: str | None = None,
     ) -> Operation[m.Receipt]:
         """Let the service's model make a plan of ``text``."""
-        body = m.Submission(wish=text, plan_id=plan_id, approve=approve)
+        body = m.Submission(wish=text, plan_id=plan_id, approve=approve, project=project)
         return self._write("submit", None, body)
 
     def preview(self, plan: PlanDraft | str) -> Operation[m.Preview]:
@@ -94,19 +101,21 @@ class Client(Caller):
         title: str = "",
         since: float | None = None,
         until: float | None = None,
+        project: str | None = None,
         id: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> Operation[m.PlanPage]:
         """A page of plans, newest first: those with one of these statuses, with ``title`` in their
-        title, that began at ``since`` or later and before ``until`` (seconds since the epoch). With
-        ``id`` instead those whose ids begin so."""
+        title, of a ``project``, that began at ``since`` or later and before ``until`` (seconds
+        since the epoch). With ``id`` instead those whose ids begin so."""
         statuses = [status] if isinstance(status, PlanStatus) else status
         query = m.ListQuery(
             status=",".join(each.value for each in statuses) or None,
             title=title,
             since=since,
             until=until,
+            project=project,
             id=id,
             before=before,
             limit=limit,

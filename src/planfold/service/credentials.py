@@ -21,6 +21,7 @@ from planfold.access.credential import (
 )
 from planfold.errors import CommandRejected, NotFound
 from planfold.eventstore.port import EventStore, StreamHead
+from planfold.projects import sees
 from planfold.runtime.aggregate import CREDENTIAL
 from planfold.runtime.dispatcher import Dispatcher
 
@@ -37,7 +38,8 @@ _SECRET: Final = re.compile(r"(pf[tsl])_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Whose credential was shown: ``token_id`` is that of the token that it comes from."""
+    """Whose credential was shown: ``token_id`` is that of the token that it comes from. It sees
+    the plans of its ``projects`` (none given: of all)."""
 
     id: str
     token_id: str
@@ -45,9 +47,13 @@ class Principal(msgspec.Struct, frozen=True):
     kind: CredentialKind
     scopes: tuple[Scope, ...]
     expires_at: float
+    projects: tuple[str, ...] = ()
 
     def may(self, scope: Scope | None) -> bool:
         return scope is None or scope in self.scopes
+
+    def sees(self, project: str) -> bool:
+        return sees(self.projects, project)
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -75,17 +81,19 @@ class Credentials:
         by: str = "",
         kind: CredentialKind = "token",
         parent: Principal | None = None,
+        projects: Sequence[str] = (),
     ) -> Issued:
-        """Make a credential that is valid for ``lasts_s`` seconds, and no longer than its parent.
+        """Make a credential that is valid for ``lasts_s`` seconds, and no longer than its parent,
+        for the parent's projects.
 
         Raises:
-            CommandRejected: the name or the scopes are not allowed.
+            CommandRejected: the name, the scopes or the projects are not allowed.
         """
         prefix = next(prefix for prefix, each in PREFIXES.items() if each == kind)
         credential_id, random = secrets.token_hex(8), secrets.token_urlsafe(32)
         expires_at = self._store.clock() + lasts_s
         if parent is not None:
-            expires_at = min(expires_at, parent.expires_at)
+            expires_at, projects = min(expires_at, parent.expires_at), parent.projects
         command = IssueCredential(
             kind,
             name,
@@ -94,6 +102,7 @@ class Credentials:
             expires_at,
             parent.token_id if parent is not None else "",
             by,
+            tuple(dict.fromkeys(projects)),
         )
         await self._dispatcher.send(CREDENTIAL, _stream(credential_id), command)
         return Issued(credential_id, f"{prefix}_{credential_id}_{random}", expires_at)
@@ -112,9 +121,8 @@ class Credentials:
         if not await self._holds(credential):
             return None
         token_id = issued.parent or parts[2]
-        return Principal(
-            parts[2], token_id, issued.name, issued.kind, issued.scopes, issued.expires_at
-        )
+        about = (issued.name, issued.kind, issued.scopes, issued.expires_at, issued.projects)
+        return Principal(parts[2], token_id, *about)
 
     async def valid(self, principal: Principal) -> bool:
         """Whether it is still valid."""

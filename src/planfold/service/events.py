@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -109,6 +109,8 @@ class EventStream:
     async def _follow(self, send: Send, *ends: asyncio.Task[Any]) -> None:
         events = self._call.service.app.store.subscribe(self._query, after=self._after)
         assert isinstance(events, AsyncGenerator)
+        if self._call.projects and self._query.aggregate_id is None:
+            events = _seen(events, self._call)
         coming: asyncio.Task[Envelope] = asyncio.create_task(anext(events))
         clock = asyncio.get_running_loop().time
         heartbeat_s = self._call.service.limits.heartbeat_s
@@ -157,6 +159,14 @@ class EventStream:
         """Raises TimeoutError where the client does not read."""
         async with asyncio.timeout(self._call.service.limits.write_s):
             await send(message)
+
+
+async def _seen(events: AsyncGenerator[Envelope], call: ServiceCall) -> AsyncGenerator[Envelope]:
+    """The events of the plans that the sender sees."""
+    async with aclosing(events):
+        async for envelope in events:
+            if await call.service.of_plans.sees(call.projects, envelope.aggregate_id):
+                yield envelope
 
 
 def _frame(envelope: Envelope) -> bytes:

@@ -12,6 +12,8 @@ from planfold.drafting.draft import Fault, PlanDraft
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
+from planfold.projects import DEFAULT
+from planfold.projects import PATTERN as PROJECT
 from planfold.readmodels.forecast import Forecast
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
@@ -23,6 +25,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=100)]
 ShortText = Annotated[str, Meta(max_length=20_000)]
 PlanText = Annotated[str, Meta(max_length=1_000_000)]
 PlanId = Annotated[str, Meta(pattern=PLAN_ID)]
+Project = Annotated[str, Meta(pattern=PROJECT)]
 TaskName = Annotated[str, Meta(min_length=1, max_length=200)]
 PageSize = Annotated[int, Meta(ge=1, le=LONGEST_PAGE)]
 Position = Annotated[int, Meta(ge=0, le=2**62)]
@@ -37,7 +40,8 @@ class Submission(Strict, frozen=True):
     request that the configured model makes a plan of).
 
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
-    ``plan_id`` is chosen by the server unless it is given.
+    ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
+    one of the token.
     """
 
     text: PlanText | None = None
@@ -47,6 +51,7 @@ class Submission(Strict, frozen=True):
     approve: bool = False
     max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
+    project: Project | None = None
 
 
 class PlanSource(Strict, frozen=True):
@@ -93,6 +98,7 @@ class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     updated_at: float
     origins: tuple[str, ...] = ()
+    project: str = DEFAULT
 
 
 class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,14 +111,15 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
 
 class ListQuery(Strict, frozen=True):
     """Which plans: those with one of these statuses (``status``, with commas between), with
-    ``title`` in their title, that began at ``since`` or later and before ``until`` (seconds since
-    the epoch); at most ``limit``, after the page that gave ``before``. With ``id`` instead those
-    whose ids begin so, by id."""
+    ``title`` in their title, of a ``project``, that began at ``since`` or later and before
+    ``until`` (seconds since the epoch); at most ``limit``, after the page that gave ``before``.
+    With ``id`` instead those whose ids begin so, by id."""
 
     status: Annotated[str, Meta(pattern=STATUSES)] | None = None
     title: Annotated[str, Meta(max_length=200)] = ""
     since: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
     until: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
+    project: Project | None = None
     id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
     before: Annotated[str, Meta(max_length=700)] | None = None
     limit: PageSize = 50
@@ -340,12 +347,14 @@ class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose request this is, and what it may do."""
+    """Whose request this is, and what it may do. It sees the plans of its ``projects`` (none given:
+    of all)."""
 
     name: str
     kind: Literal["token", "session", "launch_code"]
     scopes: tuple[Scope, ...]
     expires_at: float
+    projects: tuple[str, ...] = ()
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from math import inf, isfinite
 
 from planfold.eventstore.heads import StreamHead
 from planfold.planner.tasks import PlanStatus
+from planfold.projects import DEFAULT
 from planfold.service.messages import PlanEntry
 from planfold.service.problems import refusal
 
@@ -47,4 +48,5 @@ def entry_of(plan: StreamHead) -> PlanEntry:
         created_at=plan.created_at,
         updated_at=plan.updated_at,
         origins=tuple(head.get("origins", ())),
+        project=head.get("project", DEFAULT),
     )

@@ -21,6 +21,7 @@ from planfold.planner import commands as c
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus
+from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
 from planfold.readmodels.plan_fold import PlanFold
@@ -59,7 +60,7 @@ class RemoteLog:
         return found[0] if found and found[0].aggregate_id == aggregate_id else None
 
     async def find_heads(
-        self, stream_id: str, beginning: str, *, limit: int = 10
+        self, stream_id: str, beginning: str, *, limit: int = 10, projects: tuple[str, ...] = ()
     ) -> list[StreamHead]:
         page = await self._client.plans(id=beginning, limit=limit)
         return [_head_of(entry) for entry in page.plans]
@@ -115,6 +116,7 @@ def _page(limit: int | None) -> int:
 def _head_of(entry: m.PlanEntry) -> StreamHead:
     names = ["title", "status", "total", "completed", "questions"]
     names += [name for name in ("priority", "origins") if getattr(entry, name)]
+    names += ["project"] if entry.project != DEFAULT else []
     values = msgspec.to_builtins(entry)
     return StreamHead(
         stream_id=PLAN.stream_id,
@@ -169,8 +171,11 @@ class RemotePlans(PlanForking):
         title: str = "",
         since: float | None = None,
         before: float | None = None,
+        projects: Iterable[str] = (),
     ) -> list[StreamHead]:
-        cursor = None
+        cursor, wanted = None, [*projects]
+        if len(wanted) > 1:
+            raise ConfigurationError("a service lists the plans of one project, or all")
         if after is not None:
             head = await self.store.head(after)
             if head is None:
@@ -183,6 +188,7 @@ class RemotePlans(PlanForking):
                 title=title,
                 since=since,
                 until=before,
+                project=wanted[0] if wanted else None,
                 before=cursor,
                 limit=_page(limit),
             )

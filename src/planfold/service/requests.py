@@ -16,6 +16,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from planfold.access.credential import Scope
+from planfold.errors import NotFound
 from planfold.eventstore.codec import is_too_deep
 from planfold.service.credentials import Principal
 from planfold.service.problems import refusal
@@ -49,16 +50,29 @@ class ServiceCall(msgspec.Struct, kw_only=True):
         return str(self.request.path_params["plan_id"])
 
     @property
+    def projects(self) -> tuple[str, ...]:
+        """Those whose plans the sender sees; none: all."""
+        return self.holder.projects
+
+    @property
     def holder(self) -> Principal:
         """The sender, on a route that is not public."""
         assert self.principal is not None
         return self.principal
 
     async def check_plan(self, plan_id: str) -> None:
-        """Raises Refused or NotFound where there is no such plan."""
+        """Raises Refused or NotFound where there is no such plan, or the sender does not see it:
+        then it says the same as of none."""
         if "\0" in plan_id or not plan_id.isprintable():
             raise refusal(404, "not-found", "there is no such plan")
-        await self.service.app.status(plan_id)
+        try:
+            seen = self.holder.sees(await self.service.app.project(plan_id))
+        except NotFound:
+            if not self.holder.projects:
+                raise  # it may say where an archived plan is
+            seen = False
+        if not seen:
+            raise NotFound(f"there is no plan {plan_id!r}")
 
     def require(self, scope: Scope) -> None:
         """Raises Refused where the sender lacks this scope."""

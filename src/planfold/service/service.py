@@ -22,7 +22,6 @@ from planfold.app import App
 from planfold.errors import PlanfoldError
 from planfold.readmodels.statistics import Statistics
 from planfold.runtime.metrics import follow_statistics
-from planfold.runtime.plan_reader import statistics_of
 from planfold.runtime.worker import Worker
 from planfold.service import resources
 from planfold.service.answers import ServiceReply, send_problem
@@ -35,6 +34,7 @@ from planfold.service.problems import TITLES, Refused, refusal, refusal_of
 from planfold.service.requests import ServiceCall, read_call
 from planfold.service.routes import ROUTES, Route
 from planfold.service.timelines import Timelines
+from planfold.service.visibility import ProjectsOfPlans, ProjectStatistics
 
 _log = logging.getLogger("planfold")
 Function = Callable[[ServiceCall], Awaitable[ServiceReply | EventStream]]
@@ -77,8 +77,9 @@ class Service:
         self.limits = limits
         self.credentials = Credentials(app.store, app.dispatcher)
         self.timelines = Timelines(app)
-        self._statistics = statistics_of(app.store)
-        self._counting: asyncio.Task[None] | None = None
+        self.of_plans = ProjectsOfPlans(app)
+        self._counted: dict[tuple[str, ...], ProjectStatistics] = {}
+        self._counting: list[asyncio.Task[None]] = []
         self.stopping = asyncio.Event()
         self.streams = Places(limits.streams, limits.streams_per_token)
         self.dropped = 0
@@ -100,18 +101,21 @@ class Service:
             ],
         )
 
-    def statistics(self) -> Statistics:
-        """Figures of the log, which is counted from the first time that they are asked for."""
-        if self._counting is None:
-            follow = follow_statistics(self.app.store, self._statistics, _log_fault)
-            self._counting = asyncio.create_task(follow)
-        return self._statistics
+    def statistics(self, projects: tuple[str, ...] = ()) -> Statistics:
+        """Figures of these projects (none given: of all), counted from the first time that they are
+        asked for."""
+        known = self._counted.get(projects)
+        if known is None:
+            known = self._counted[projects] = ProjectStatistics(self.app, self.of_plans, projects)
+            follow = follow_statistics(self.app.store, known, _log_fault)
+            self._counting.append(asyncio.create_task(follow))
+        return known.found
 
     async def close(self) -> None:
         """End what was begun in the background."""
-        if self._counting is not None:
-            self._counting.cancel()
-            await asyncio.gather(self._counting, return_exceptions=True)
+        for counting in self._counting:
+            counting.cancel()
+        await asyncio.gather(*self._counting, return_exceptions=True)
 
     async def principal(self, request: Request) -> Principal | None:
         """Whose request it is; None where it has no credential that is valid."""

@@ -185,18 +185,21 @@ class PostgresStore:
     ) -> list[StreamHead]:
         """See :meth:`EventStore.heads`."""
         arguments = (stream_id, choice.since, *choice.below, limit)
-        if choice.statuses:
+        if choice.projects:
+            wanted = (choice.projects, choice.statuses or None)
+            rows = await self._readers.rows("heads_of_project", *arguments, *wanted)
+        elif choice.statuses:
             rows = await self._readers.rows("heads_of_status", *arguments, choice.statuses)
         else:
             rows = await self._readers.rows("heads", *arguments)
         return [head_of(row) for row in rows]
 
     async def find_heads(
-        self, stream_id: str, beginning: str, *, limit: int = 10
+        self, stream_id: str, beginning: str, *, limit: int = 10, projects: tuple[str, ...] = ()
     ) -> list[StreamHead]:
         """See :meth:`EventStore.find_heads`."""
         ends = (beginning, beginning + LARGEST_TEXT)
-        rows = await self._readers.rows("find_heads", stream_id, *ends, limit)
+        rows = await self._readers.rows("find_heads", stream_id, *ends, limit, projects or None)
         return [head_of(row) for row in rows]
 
     async def head(self, aggregate_id: str) -> StreamHead | None:

@@ -168,9 +168,15 @@ SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams INDEXED BY streams_by_status WHERE stream_id = ?1 AND created_at >= ?2 AND (created_at, aggregate_id) < (?3, ?4)
   AND status = ?6
 ORDER BY created_at DESC, aggregate_id DESC LIMIT ?5
+-- name: heads_of_project
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM streams INDEXED BY streams_by_project WHERE stream_id = ?1 AND created_at >= ?2 AND (created_at, aggregate_id) < (?3, ?4)
+  AND project = ?6 AND (?7 IS NULL OR status IN (SELECT value FROM json_each(?7)))
+ORDER BY created_at DESC, aggregate_id DESC LIMIT ?5
 -- name: find_heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id >= ?2 AND aggregate_id < ?3 AND +stream_id = ?1
+  AND (?5 IS NULL OR +project IN (SELECT value FROM json_each(?5)))
 ORDER BY aggregate_id LIMIT ?4
 -- name: head
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at

@@ -33,10 +33,12 @@ CREATE TABLE streams (
     created_at   REAL    NOT NULL,
     updated_at   REAL    NOT NULL,
     turn         INTEGER NOT NULL DEFAULT 0,  -- the last one that a row of the queue got, see turns.py
-    status       TEXT    GENERATED ALWAYS AS (iif(json_valid(head), head ->> '$.status', NULL)) VIRTUAL
+    status       TEXT    GENERATED ALWAYS AS (iif(json_valid(head), head ->> '$.status', NULL)) VIRTUAL,
+    project      TEXT    GENERATED ALWAYS AS (ifnull(iif(json_valid(head), head ->> '$.project', NULL), 'default')) VIRTUAL
 );
 CREATE INDEX streams_by_kind ON streams (stream_id, created_at, aggregate_id);
 CREATE INDEX streams_by_status ON streams (stream_id, status, created_at, aggregate_id);
+CREATE INDEX streams_by_project ON streams (stream_id, project, created_at, aggregate_id);
 CREATE INDEX streams_due ON streams (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE task_queue (

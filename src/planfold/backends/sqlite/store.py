@@ -236,6 +236,14 @@ class SqliteStore:
     ) -> list[StreamHead]:
         """See :meth:`EventStore.heads`."""
         bindings = (stream_id, choice.since, *choice.below, -1 if limit is None else limit)
+        if choice.projects:
+            among = json_or_null(choice.statuses)
+            rows = [
+                row
+                for project in choice.projects
+                for row in self._reader.rows("heads_of_project", (*bindings, project, among))
+            ]
+            return newest_first(map(head_of, rows), limit)
         if not choice.statuses:
             return [head_of(row) for row in self._reader.rows("heads", bindings)]
         rows = [
@@ -246,10 +254,11 @@ class SqliteStore:
         return newest_first(map(head_of, rows), limit)
 
     async def find_heads(
-        self, stream_id: str, beginning: str, *, limit: int = 10
+        self, stream_id: str, beginning: str, *, limit: int = 10, projects: tuple[str, ...] = ()
     ) -> list[StreamHead]:
         """See :meth:`EventStore.find_heads`."""
-        bindings = (stream_id, beginning, beginning + "\U0010ffff", limit)
+        ends = (beginning, beginning + "\U0010ffff")
+        bindings = (stream_id, *ends, limit, json_or_null(projects))
         return [head_of(row) for row in self._reader.rows("find_heads", bindings)]
 
     async def head(self, aggregate_id: str) -> StreamHead | None:
@@ -304,3 +313,8 @@ class _SqliteLog:
     async def read(self, query: Query, *, after: int, upto: int, limit: int) -> list[Envelope]:
         page = await self._store.read(query, after=after, limit=limit)
         return [envelope for envelope in page if envelope.position <= upto]
+
+
+def json_or_null(values: tuple[str, ...]) -> str | None:
+    """As a list for SQL; NULL where there are none."""
+    return msgspec.json.encode(values).decode() if values else None

@@ -55,6 +55,11 @@ priority_option = click.option(
 )
 
 
+project_option = click.option(
+    "--project", metavar="NAME", help='What tokens of the service may be limited to ("default").'
+)
+
+
 @command("run")
 @click.argument("source", metavar="PLAN")
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
@@ -70,6 +75,7 @@ priority_option = click.option(
 )
 @parallel_option
 @priority_option
+@project_option
 @tools_option
 @log_json_option
 @json_option("the plan when it ends")
@@ -83,6 +89,7 @@ def run_command(
     budget: tuple[str, ...],
     max_parallel: int | None,
     priority: int,
+    project: str | None,
     tools: tuple[str, ...],
     as_json: bool,
     db: str | None,
@@ -110,14 +117,15 @@ def run_command(
                 "the service has its own models, budgets and tools: leave out --model, "
                 "--as-written, --budget and --tools"
             )
-        wanted = RemoteRun(server, plan_id, max_parallel, priority)
+        wanted = RemoteRun(server, plan_id, max_parallel, priority, project)
         return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
         from planfold.cli.commands.models import read_budget
 
         settings = _with(settings, budget=read_budget(budget))
-    about = (settings, as_written, priority)
+    of_config = {"priority": priority} | ({"project": project} if project else {})
+    about = (settings, as_written, of_config)
     return run_async(_run(source, yes, detach, plan_id, *about, tools, as_json=as_json, db=db))
 
 
@@ -128,7 +136,7 @@ async def _run(
     plan_id: str | None,
     settings: Settings,
     as_written: bool,
-    priority: int,
+    of_config: dict[str, Any],
     tools: tuple[str, ...],
     *,
     as_json: bool,
@@ -148,7 +156,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
         begin = _begun(source, settings, executors.toolbox, as_written, approver)
-        begin = _with(begin, config=_with(begin.config, priority=priority))
+        begin = _with(begin, config=_with(begin.config, **of_config))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         # Only now: an invalid plan must not create a database.

@@ -186,9 +186,21 @@ def token_command(context: click.Context, db: str | None) -> None:
     help="What it allows; may be given several times. Default: read.",
 )
 @click.option("--days", type=WholeNumber(1, 3_660), default=90, metavar="N", help="Default: 90.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="NAME",
+    help="It sees only plans of this project; may be given several times. Default: all.",
+)
 @json_option("the token")
 def create_command(
-    name: str, scopes: tuple[str, ...], days: int, as_json: bool, db: str | None
+    name: str,
+    scopes: tuple[str, ...],
+    days: int,
+    projects: tuple[str, ...],
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Create a token for NAME, who is recorded with answers and approvals.
 
@@ -204,7 +216,9 @@ def create_command(
 
     async def create(credentials: Credentials) -> Issued:
         wanted = [Scope(scope) for scope in scopes]
-        return await credentials.issue(name, wanted, lasts_s=days * DAY_S, by=person())
+        return await credentials.issue(
+            name, wanted, lasts_s=days * DAY_S, by=person(), projects=projects
+        )
 
     issued = _with_credentials(db, create)
     if as_json:
@@ -232,6 +246,7 @@ def list_command(as_json: bool, db: str | None) -> int:
         entries = [
             {"id": i, "name": h.head["name"], "scopes": h.head["scopes"], "status": status}
             | {"created_at": h.created_at, "expires_at": h.head["expires_at"]}
+            | {"projects": h.head.get("projects", [])}
             for i, h, status in found
         ]
         print_json(entries)
@@ -245,6 +260,7 @@ def list_command(as_json: bool, db: str | None) -> int:
         paper.line(
             (token_id, "bold"),
             (f"  {clean(head.head['name'])}  {' '.join(head.head['scopes'])}", ""),
+            ("".join(f"  of {each}" for each in head.head.get("projects", ())), ""),
             (f"  {status}, until {until}", "" if status == "valid" else "dim"),
         )
     paper.flush()

@@ -39,6 +39,7 @@ NARROW = 70  # columns
     "--status", "statuses", metavar="STATUS", multiple=True, help="Only these; may be repeated."
 )
 @click.option("--title", metavar="TEXT", default="", help="Only plans with this in their title.")
+@click.option("--project", metavar="NAME", help="Only plans of this project.")
 @click.option("--since", metavar="AGE", type=Age(), help="Begun in the last 12h, 90d or 2w.")
 @click.option("--older-than", metavar="AGE", type=Age(), help="Begun before that.")
 @json_option("the plans")
@@ -47,6 +48,7 @@ def list_command(
     after: str | None,
     statuses: tuple[str, ...],
     title: str,
+    project: str | None,
     since: float | None,
     older_than: float | None,
     as_json: bool,
@@ -74,6 +76,7 @@ def list_command(
                 after=None if after is None else await find_plan(app, after),
                 statuses=wanted,
                 title=title,
+                projects=() if project is None else [project],
                 since=None if since is None else now - since,
                 before=None if older_than is None else now - older_than,
             )
@@ -82,7 +85,9 @@ def list_command(
     if as_json:
         print_json([_plan_json(plan) for plan in found[:limit]])
         return COMPLETED
-    _print_plans(found[:limit], filtered=bool(after or statuses or title or since or older_than))
+    _print_plans(
+        found[:limit], filtered=bool(after or statuses or title or project or since or older_than)
+    )
     if len(found) > limit:
         say(f"Older plans: planfold list --after {clean(found[limit - 1].aggregate_id)}")
     return COMPLETED

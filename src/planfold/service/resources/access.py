@@ -22,6 +22,7 @@ def _me(principal: Principal) -> m.Me:
         kind=principal.kind,
         scopes=principal.scopes,
         expires_at=principal.expires_at,
+        projects=principal.projects,
     )
 
 
@@ -67,6 +68,7 @@ async def tokens(call: ServiceCall) -> ServiceReply:
             status=status,
             created_at=head.created_at,
             expires_at=head.head["expires_at"],
+            projects=tuple(head.head.get("projects", ())),
         )
         for token_id, head, status in await call.service.credentials.tokens()
     ]
@@ -76,7 +78,11 @@ async def tokens(call: ServiceCall) -> ServiceReply:
 async def create_token(call: ServiceCall) -> ServiceReply:
     wanted, credentials = call.body, call.service.credentials
     issued = await credentials.issue(
-        wanted.name, wanted.scopes, lasts_s=wanted.days * DAY_S, by=call.holder.name
+        wanted.name,
+        wanted.scopes,
+        lasts_s=wanted.days * DAY_S,
+        by=call.holder.name,
+        projects=wanted.projects,
     )
     answer = a.TokenCreated(id=issued.id, secret=issued.secret, expires_at=issued.expires_at)
     return ServiceReply(value=answer)

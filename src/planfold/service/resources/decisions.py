@@ -15,6 +15,7 @@ from planfold.errors import ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
+from planfold.projects import DEFAULT
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
@@ -57,7 +58,9 @@ class CallDecisions(PlanForking):
 
 
 async def receipt(call: ServiceCall, plan_id: str) -> ServiceReply:
-    """The plan as it is now, in short."""
+    """The plan as it is now, in short. Raises NotFound where the sender does not see it: ids are
+    those of all projects, and a command that begins a plan may name one that exists."""
+    await call.check_plan(plan_id)
     state = (await call.service.app.planner(plan_id)).state
     answer = m.Receipt(
         plan_id=plan_id,
@@ -101,9 +104,21 @@ def _new_id(call: ServiceCall) -> str:
     return given or f"plan-{made}"
 
 
+def _project_of(call: ServiceCall) -> str:
+    """The project of a plan that begins. Raises Refused."""
+    given, own = call.body.project, call.projects
+    if given is None:
+        given = own[0] if len(own) == 1 else DEFAULT
+    if not call.holder.sees(given):
+        raise refusal(403, "project", f"give a project of this token: {', '.join(own)}")
+    return str(given)
+
+
 async def submit(call: ServiceCall) -> ServiceReply:
     body, approver, plan_id = call.body, _approver(call), _new_id(call)
-    config = call.service.app.planner_config(max_parallel=body.max_parallel)
+    config = call.service.app.planner_config(
+        max_parallel=body.max_parallel, project=_project_of(call)
+    )
     if body.priority is not None:
         config = replace(config, priority=body.priority)
     if body.wish is None:

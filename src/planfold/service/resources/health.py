@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from planfold.errors import PlanfoldError
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
+from planfold.service.problems import refusal
 
 if TYPE_CHECKING:
     from planfold.service.requests import ServiceCall
@@ -40,6 +41,8 @@ async def metrics(call: ServiceCall) -> ServiceReply:
     from planfold.runtime.metrics import exposition, metrics_of
 
     service = call.service
+    if call.projects:
+        raise refusal(403, "projects", "metrics are of all projects: use a token that sees them")
     found = await metrics_of(service.app.store, service.worker, service.statistics())
     return ServiceReply(
         text=exposition(found), media_type="text/plain; version=0.0.4; charset=utf-8"

@@ -25,7 +25,7 @@ PAGE: Final = 500  # heads that are read at a time
 
 async def questions(call: ServiceCall) -> ServiceReply:
     app, query = call.service.app, call.query
-    heads = await _asking(app, read_cursor(query.before), query.limit)
+    heads = await _asking(app, read_cursor(query.before), query.limit, call.projects)
     found: list[m.OpenQuestion] = []
     for head in heads:
         try:
@@ -45,11 +45,15 @@ async def questions(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=m.QuestionPage(questions=found, next=cursor_of(heads, query.limit)))
 
 
-async def _asking(app: App, below: tuple[float, str], limit: int) -> list[StreamHead]:
+async def _asking(
+    app: App, below: tuple[float, str], limit: int, projects: tuple[str, ...]
+) -> list[StreamHead]:
     """Plans with open questions, the newest first."""
     found: list[StreamHead] = []
     while len(found) < limit:
-        page = await app.store.heads("plan", HeadChoice(OPEN, below=below), limit=PAGE)
+        page = await app.store.heads(
+            "plan", HeadChoice(OPEN, below=below, projects=projects), limit=PAGE
+        )
         found += [head for head in page if head.head.get("questions")]
         if len(page) < PAGE:
             break
@@ -58,7 +62,7 @@ async def _asking(app: App, below: tuple[float, str], limit: int) -> list[Stream
 
 
 async def stats(call: ServiceCall) -> ServiceReply:
-    statistics = call.service.statistics()
+    statistics = call.service.statistics(call.projects)
     checkpoint = await statistics.load()
     found = {name: figures_json(each) for name, each in statistics.figures(call.query.by).items()}
     answer = m.StatisticsAnswer(

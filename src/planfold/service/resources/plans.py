@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.heads import HeadChoice
 from planfold.planner.structure import critical_path, waves
 from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
+from planfold.runtime.aggregate import PLAN
 from planfold.runtime.forecasts import forecast_of
 from planfold.runtime.plan_reader import plans_of
 from planfold.service import messages as m
@@ -41,13 +42,19 @@ async def preview(call: ServiceCall) -> ServiceReply:
 
 
 async def plans(call: ServiceCall) -> ServiceReply:
-    query, app = call.query, call.service.app
+    query, app, projects = call.query, call.service.app, call.projects
+    if query.project is not None:
+        if not call.holder.sees(query.project):
+            return ServiceReply(value=m.PlanPage(plans=[]))
+        projects = (query.project,)
     if query.id is not None:
-        heads = await app.find_plans(query.id, limit=query.limit)
+        heads = await app.store.find_heads(
+            PLAN.stream_id, query.id, limit=query.limit, projects=projects
+        )
         return ServiceReply(value=m.PlanPage(plans=[entry_of(head) for head in heads]))
     below = min(read_cursor(query.before), (inf if query.until is None else query.until, ""))
     statuses = tuple(sorted(set(query.status.split(",")))) if query.status else ()
-    choice = HeadChoice(statuses, -inf if query.since is None else query.since, below)
+    choice = HeadChoice(statuses, -inf if query.since is None else query.since, below, projects)
     heads = await plans_of(app.store, choice, title=query.title, limit=query.limit)
     page = m.PlanPage(plans=[entry_of(head) for head in heads], next=cursor_of(heads, query.limit))
     return ServiceReply(value=page)
@@ -59,7 +66,7 @@ async def plan(call: ServiceCall) -> ServiceReply:
     if f'"{view.version}"' in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
         return ServiceReply(status=304, version=view.version)
     if not call.query.results:
-        view.tasks = [msgspec.structs.replace(task, result=None) for task in view.tasks]
+        view.tasks = [replace(task, result=None) for task in view.tasks]
     return ServiceReply(value=view, version=view.version)
 
 
@@ -82,7 +89,11 @@ async def plan_events(call: ServiceCall) -> ServiceReply | EventStream:
 
 
 async def why(call: ServiceCall) -> ServiceReply:
-    return ServiceReply(value=await call.service.app.why(call.plan_id, call.query.task))
+    found = await call.service.app.why(call.plan_id, call.query.task)
+    if call.projects:  # a worker may name a plan of another project
+        reasons = [replace(reason, workers=()) for reason in found.reasons]
+        found = replace(found, reasons=type(found.reasons)(reasons))
+    return ServiceReply(value=found)
 
 
 async def queue(call: ServiceCall) -> ServiceReply:
@@ -131,7 +142,7 @@ async def what_if(call: ServiceCall) -> ServiceReply:
 async def forecast(call: ServiceCall) -> ServiceReply:
     draft = await drafted(call, call.body.text, call.body.draft)
     tasks = await compiled(call, draft)
-    found = await forecast_of(call.service.app, draft.title, tasks)
+    found = await forecast_of(call.service.app, draft.title, tasks, call.projects)
     return ServiceReply(value=m.ForecastAnswer(forecast=found))
 
 
