@@ -1,4 +1,8 @@
-"""One browser for all tests of the page, one service for each module, one session for each test."""
+"""One browser and one service for each module, one session for each test.
+
+Where playwright is open, its event loop runs in this thread: so it is closed before another module,
+which may have asynchronous tests.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from testbed.site import Site
 collect_ignore_glob = [] if find_spec("playwright") else ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium: install it with `apt-get install -y chromium`")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import tour
 
+from testbed.site import Site
+
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = sorted(tour.FOLDER.glob("*.png"))
 
@@ -21,11 +23,9 @@ def test_the_pictures_are_small_and_all_shown() -> None:
 
 @pytest.mark.soak
 @pytest.mark.xdist_group("page")
-def test_the_tour_can_be_drawn(browser: Any, tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
-    site = tour.Site(tmp_path / "site")
-    try:
-        tour.draw(site, browser, tmp_path)
-    finally:
-        site.kill()
-    assert [path.name for path in sorted(tmp_path.glob("*.png"))] == [p.name for p in PICTURES]
+def test_the_tour_can_be_drawn(
+    browser: Any, site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("pictures")
+    tour.draw(site, browser, folder)
+    assert [path.name for path in sorted(folder.iterdir())] == [path.name for path in PICTURES]

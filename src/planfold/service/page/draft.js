@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { go, planPath } from "./address.js";
 import { Fault, Specs, useCommand } from "./decisions.js";
 import { Graph } from "./graph.js";
-import { may, post, write } from "./requests.js";
+import { may, post, session, write } from "./requests.js";
 import { counted, plain } from "./words.js";
 
 const PAUSE_MS = 250; // after the last key
@@ -27,8 +27,10 @@ export function Draft() {
   const faults = useSignal(/** @type {any[]} */ ([]));
   const approve = useSignal(false);
   const wish = useSignal(false);
+  const projects = session.value?.projects || [];
+  const project = useSignal(projects[0] || "");
   const { busy, fault, run } = useCommand(async () => {
-    const body = { [wish.value ? "wish" : "text"]: text.value, approve: approve.value };
+    const body = { ...(project.value && { project: project.value }), [wish.value ? "wish" : "text"]: text.value, approve: approve.value };
     const receipt = await write("/v1/plans", body);
     sessionStorage.removeItem(KEPT);
     go(planPath(receipt.plan_id));
@@ -60,6 +62,9 @@ export function Draft() {
             onChange=${(event) => (approve.value = event.currentTarget.checked)} /> approve it at once</label>`}
           <label><input type="checkbox" checked=${wish.value}
             onChange=${(event) => (wish.value = event.currentTarget.checked)} /> let the model plan</label>
+          ${projects.length > 1 && html`<label>in the project <select value=${project.value}
+            onChange=${(event) => (project.value = event.currentTarget.value)}>
+            ${projects.map((each) => html`<option key=${each}>${each}</option>`)}</select></label>`}
           ${!text.value && !wish.value && html`<button type="button" onClick=${() => (text.value = EXAMPLE)}>Use the example</button>`}
         </div>
         ${!may("write") && html`<p class="dim">Submitting needs the scope write.</p>`}

@@ -3,7 +3,7 @@
 import { signal } from "./html.js";
 
 /** Whether the browser has a session: null while that is not known. */
-export const session = signal(/** @type {null | false | {name: string, scopes: string[]}} */ (null));
+export const session = signal(/** @type {null | false | {name: string, scopes: string[], projects: string[]}} */ (null));
 
 export class Refusal extends Error {
   /** @param {{status: number, title: string, detail?: string, faults?: any[]}} problem */
