@@ -50,7 +50,11 @@ def hostile_plan() -> dict[str, Any]:
                 {"description": text, "tool": "shell", "effect": "safe"}
                 | {"arguments": {"argv": [*command, text]}}
             )
-    return {"title": "<img src=x onerror=alert(1)>" + FORMS[3], "goal": FORMS[4], "tasks": tasks}
+    return {
+        "title": "<img src=x onerror=alert(1)>\u202e" + FORMS[3],
+        "goal": FORMS[4],
+        "tasks": tasks,
+    }
 
 
 def test_100_hostile_strings_in_every_field(page: Any, site: Site) -> None:
@@ -77,7 +81,7 @@ def test_100_hostile_strings_in_every_field(page: Any, site: Site) -> None:
     )
     expect(page.locator(".draft-preview .spec, .faults li").first).to_be_visible()
     page.get_by_role("link", name="Plans").click()
-    expect(page.locator(".entry").first).to_contain_text("<img src=x onerror=alert(1)>")
+    expect(page.locator(".entry").first).to_contain_text("<img src=x onerror=alert(1)>\\u{202e}")
     assert page.locator("script[src*=attacker], img, iframe, object, embed").count() == 0
     # That nothing was shown, asked for or logged is checked when the test ends.
 

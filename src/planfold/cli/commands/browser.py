@@ -94,11 +94,10 @@ async def _signed_in(
     import os
 
     from planfold.service.credentials import Credentials
-    from planfold.service.runtime_file import runtime_path
+    from planfold.service.runtime_file import launch_path
 
     code = url.partition("#launch=")[2]
-    path = runtime_path(settings.database)
-    path = path.with_name(f"{path.name}.html").absolute()
+    path = launch_path(settings.database).absolute()
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

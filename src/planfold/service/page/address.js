@@ -57,5 +57,6 @@ export function follow() {
     event.preventDefault();
     go(target.pathname + target.search);
     window.scrollTo(0, 0);
+    requestAnimationFrame(() => document.getElementById("main")?.focus());
   });
 }

@@ -115,14 +115,15 @@ export function Approval({ plan, revision }) {
 }
 
 /** Tasks with what they do. @param {{specs: any[]}} props */
-export const Specs = ({ specs }) => html`
-  <ol class="specs">
-    ${specs.slice(0, MOST_SPECS).map((spec) => html`<${Spec} key=${spec.id} spec=${spec} />`)}
-    ${specs.length > MOST_SPECS && html`<li class="dim">and ${counted(specs.length - MOST_SPECS, "more task")};
-      all of them: <code>planfold show</code></li>`}
-  </ol>`;
-
-const MOST_SPECS = 1000;
+export function Specs({ specs }) {
+  const most = useSignal(500);
+  return html`
+    <ol class="specs">
+      ${specs.slice(0, most.value).map((spec) => html`<${Spec} key=${spec.id} spec=${spec} />`)}
+      ${specs.length > most.value && html`<li><button type="button" onClick=${() => (most.value += 2000)}>
+        Show more of ${counted(specs.length, "task")}</button></li>`}
+    </ol>`;
+}
 
 function Spec({ spec, mark = "" }) {
   const command = commandOf(spec);

@@ -29,7 +29,7 @@ function Page() {
   return html`
     <a class="skip" href="#main">Skip to the content</a>
     <${Bar} view=${view} name=${known.name} />
-    <div id="main" class="view view-${view}">
+    <div id="main" tabindex="-1" class="view view-${view}">
       ${view === "plan" ? html`<${Plan} key=${plan} id=${plan} />` : html`<${VIEWS[view]} />`}
     </div>
     <${Help} />`;

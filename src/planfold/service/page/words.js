@@ -111,15 +111,10 @@ export function kindOf(spec) {
   return spec.drafts ? "a model plans" : "to be worked out";
 }
 
-const VISIBLE = { "\u202a": 1, "\u202b": 1, "\u202c": 1, "\u202d": 1, "\u202e": 1, "\u2066": 1, "\u2067": 1, "\u2068": 1, "\u2069": 1, "\u200e": 1, "\u200f": 1 };
+// Control and format characters, among them those that reverse or hide text; not the joiners that
+// are inside of words and emoji, nor line breaks and tabs.
+const HIDDEN = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** Text in which no character can reverse or hide what is around it. @param {unknown} text */
-export function plain(text) {
-  let found = "";
-  for (const each of String(text ?? "")) {
-    const code = each.codePointAt(0) || 0;
-    const control = (code < 32 && each !== "\n" && each !== "\t") || code === 127 || each in VISIBLE;
-    found += control ? `\\u${code.toString(16).padStart(4, "0")}` : each;
-  }
-  return found;
-}
+export const plain = (text) =>
+  String(text ?? "").replace(HIDDEN, (each) => `\\u{${each.codePointAt(0)?.toString(16)}}`);
