@@ -73,7 +73,7 @@ eval: $(VENV)/.dev ## score a planner: make eval EVAL="../shared/data/worfbench_
 	$(BIN)/python -m evals $(or $(EVAL),--help)
 
 soak: $(VENV)/.dev ## run the long tests
-	$(BIN)/pytest -m soak tests
+	$(BIN)/pytest -m soak -n logical --maxprocesses=4 --dist loadgroup $(TESTS)
 
 release: $(VENV)/.dev ## build wheel, sdist and SBOM, try the wheel, say what a release changes (TAG=1: do it)
 	$(BIN)/python .ci/release.py $(if $(TAG),--tag)

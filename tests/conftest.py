@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from testbed.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
 from testbed.replays import check_replays, check_replays_of
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Tests start planfold hundreds of times, and without bytecode each start takes twice as long.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MARKERS = (
     "soak: minutes long; left out unless asked for with -m soak",
@@ -40,6 +46,18 @@ settings.load_profile(
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: else one process works on it when the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector does not look at the ten thousand tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

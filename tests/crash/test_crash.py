@@ -23,7 +23,6 @@ from planfold.eventstore.event_rows import decode_metadata
 
 pytestmark = pytest.mark.crash
 
-SAMPLE = 28  # points of each shape that `make test` tries
 RANDOM_KILLS = 200
 SEED = 20_240_607
 
@@ -91,17 +90,24 @@ def crash_at(zygote: Zygote, shape: str, point: int, folder: Path) -> dict[str, 
     return survived or finish(zygote, shape, folder)
 
 
-def sample(total: int, size: int) -> list[int]:
-    """``size`` points from the first to the last, evenly spread."""
-    return sorted({1 + round(i * (total - 1) / (size - 1)) for i in range(size)})
+def sample(points: list[str]) -> list[int]:
+    """One point of each kind, another one in each run, that comes once the schema is made."""
+    made = points.index("before a command")
+    kinds: dict[str, list[int]] = {}
+    for point, kind in enumerate(points[made:], made + 1):
+        kinds.setdefault(kind, []).append(point)
+    return sorted(map(random.choice, kinds.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_plan_that_is_killed_at_a_point_ends_as_if_it_had_not_been(
     zygote: Zygote, uncrashed: Callable[[str], dict[str, Any]], shape: str, tmp_path: Path
 ) -> None:
     expected = uncrashed(shape)
-    for point in sample(len(expected["points"]), SAMPLE):
+    points = sample(expected["points"])
+    assert len(points) >= 10
+    for point in points:
         result = crash_at(zygote, shape, point, tmp_path / "run")
         check(tmp_path / "run", result, expected)
 
@@ -117,6 +123,7 @@ def test_the_plan_with_branches_takes_the_branches_it_should(
 
 
 @pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_plan_that_is_killed_at_any_point_ends_as_if_it_had_not_been(
@@ -131,6 +138,7 @@ def test_a_plan_that_is_killed_at_any_point_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_plans_that_are_killed_at_random_moments_end_as_if_they_had_not_been(
     zygote: Zygote, uncrashed: Callable[[str], dict[str, Any]], tmp_path: Path

@@ -346,8 +346,8 @@ def test_a_plan_at_its_limits_passes() -> None:
     )
 
 
-def test_100_000_tasks_in_a_chain_or_a_ring() -> None:
-    size = 100_000
+@pytest.mark.parametrize("size", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_many_tasks_in_a_chain_or_a_ring(size: int) -> None:
     chain = [task(depends_on=[place - 1] if place > 1 else []) for place in range(1, size + 1)]
     limits = Limits(tasks=size)
     assert len(compiled(*chain, limits=limits)) == size

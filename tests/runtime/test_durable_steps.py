@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
+from lost_answers import lose_append_of
 
 import planfold
-from planfold.errors import LeaseLost, Transient
-from planfold.eventstore.port import Append
+from planfold.errors import LeaseLost
 from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
@@ -44,20 +43,7 @@ async def test_a_step_whose_record_lost_its_answer_has_its_value(
 
     async with planfold.open_app(address, executors=processing(execute)) as app:
         await submit(app, planfold.TaskDraft(description="work it out"))
-        append, lost = app.store.append, list[Append]()
-
-        def cut(decision: Append) -> Awaitable[int]:
-            if lost or not any(isinstance(event, StepRecorded) for event, _ in decision.events):
-                return append(decision)
-            lost.append(decision)
-
-            async def then_fail() -> int:
-                await append(decision)
-                raise Transient("the connection broke; whether it was written is not known")
-
-            return then_fail()
-
-        monkeypatch.setattr(app.store, "append", cut)
+        lost = lose_append_of(app, monkeypatch, StepRecorded)
         view = await finish(app)
         recorded = await events(app, "StepRecorded")
     assert lost

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import asyncpg
 import pytest
+from lost_answers import lose_append, lose_append_of, lose_claim
 
 import planfold
-from planfold.app import App
 from planfold.errors import PlanfoldError, Transient
-from planfold.eventstore.port import Append
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.planner.budget import Spend
@@ -155,25 +154,6 @@ async def test_a_standstill_is_reported_with_what_ran(
 # --- lost answers -------------------------------------------------------------------------------
 
 
-def lose_the_answer(app: App, monkeypatch: pytest.MonkeyPatch, *, leased: bool) -> list[Append]:
-    """The next commit that leases a task happens, and its answer does not arrive."""
-    append, lost = app.store.append, list[Append]()
-
-    def cut(decision: Append) -> Awaitable[int]:
-        if lost or bool(decision.leased) is not leased:
-            return append(decision)
-        lost.append(decision)
-
-        async def then_fail() -> int:
-            await append(decision)
-            raise Transient("the connection broke; whether it was written is not known")
-
-        return then_fail()
-
-    monkeypatch.setattr(app.store, "append", cut)
-    return lost
-
-
 async def test_a_task_begins_whose_commit_lost_its_answer(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +168,7 @@ async def test_a_task_begins_whose_commit_lost_its_answer(
     second.tool.tool = planfold.tool(name="second", effect="once")(second.tool.function).tool
     async with planfold.open_app(address, tools=[first.tool, second.tool]) as app:
         await submit(app, task("work"), task("second", depends_on=[1]))
-        lost = lose_the_answer(app, monkeypatch, leased=True)
+        lost = lose_append(app, monkeypatch, lambda decision: bool(decision.leased))
         view = await finish(app)
     assert lost, "no commit leased a task"
     assert (view.status, first.runs, second.runs) == (PlanStatus.Completed, 1, 1)
@@ -197,20 +177,11 @@ async def test_a_task_begins_whose_commit_lost_its_answer(
 async def test_a_task_begins_whose_claim_lost_its_answer(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work, lost = Work("once"), []
+    work = Work("once")
     work.gate.set()
     async with planfold.open_app(address, tools=[work.tool]) as app:
         await submit(app, task("work"))
-        claim = app.store.queue.claim
-
-        async def cut(*args: Any, **options: Any) -> Any:
-            leases = await claim(*args, **options)
-            if leases and not lost:
-                lost.extend(leases)
-                raise Transient("the connection broke")
-            return leases
-
-        monkeypatch.setattr(app.store.queue, "claim", cut)
+        lost = lose_claim(app, monkeypatch)
         view = await finish(app)
     assert lost
     assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
@@ -355,20 +326,7 @@ async def test_a_paid_step_whose_begin_lost_its_answer_is_charged_once(
 
     async with planfold.open_app(address, executors=processing(execute)) as app:
         await submit(app, planfold.TaskDraft(description="work it out"))
-        append, lost = app.store.append, list[Append]()
-
-        def cut(decision: Append) -> Awaitable[int]:
-            if lost or not any(isinstance(event, StepStarted) for event, _ in decision.events):
-                return append(decision)
-            lost.append(decision)
-
-            async def then_fail() -> int:
-                await append(decision)
-                raise Transient("the connection broke; whether it was written is not known")
-
-            return then_fail()
-
-        monkeypatch.setattr(app.store, "append", cut)
+        lost = lose_append_of(app, monkeypatch, StepStarted)
         view = await finish(app)
         spent = (await app.planner(PLAN_ID)).state.spent
         started = await events(app, "StepStarted")

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lost_answers import lose_claim
 from suspect_process import tools
 
 import planfold
-from planfold.errors import Transient
-from planfold.eventstore.queue import Lease
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
@@ -179,16 +178,7 @@ async def test_a_suspect_whose_claim_lost_its_answer_runs_alone_too(
     async with planfold.open_app(database, tools=[suspect, other], clock=ManualClock()) as app:
         await submit(app, task("suspect"), plan_id="bad")
         await crashed(app, "bad", 3)
-        claim, lost = app.store.queue.claim, list[Lease]()
-
-        async def cut(*args: Any, **options: Any) -> Any:
-            leases = await claim(*args, **options)
-            if leases and not lost:
-                lost.extend(leases)
-                raise Transient("the connection broke")
-            return leases
-
-        monkeypatch.setattr(app.store.queue, "claim", cut)
+        lost = lose_claim(app, monkeypatch)
         async with app.worker():
             await until(lambda: runs)
             await submit(app, task("other"), plan_id="good")

@@ -108,8 +108,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, s
         thread.join(30)
 
 
+@pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("route", FUZZED, ids=names)
-def test_answers_are_those_of_the_document(route: Route, site: tuple[str, str, str]) -> None:
+def test_answers_are_those_of_the_document(
+    route: Route, examples: int, site: tuple[str, str, str]
+) -> None:
     """Whether a request is right or wrong: no fault of the server, no answer that is not in the
     document."""
     address, token, plan_id = site
@@ -119,7 +122,7 @@ def test_answers_are_those_of_the_document(route: Route, site: tuple[str, str, s
     if operation.body or operation.query or operation.headers or route.plan:
         cases |= operation.as_strategy(GenerationMode.NEGATIVE)
 
-    @settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), deadline=None)
     @given(case=cases)
     def check(case: Any) -> None:
         response = case.call(base_url=address, headers={"Authorization": f"Bearer {token}"})

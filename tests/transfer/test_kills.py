@@ -18,7 +18,8 @@ from planfold.transfer.export_file import ExportFile
 
 pytestmark = pytest.mark.crash
 
-KILLS = [pytest.param(6), pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(3_600)])]
+LONG = [pytest.mark.soak, pytest.mark.slow, pytest.mark.timeout(3_600)]
+KILLS = [pytest.param(6), pytest.param(300, marks=LONG)]
 LONG_S = 60.0
 HISTORY: History = [stream(f"p{number:02}", number % 9 + 1) for number in range(25)]
 HISTORY.append(stream("large", 400, created_at=101.0))

@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 import asyncpg
 import pytest
+from crash_runs import Zygote
 
+from planfold.backends.postgres.store import PostgresStore
 from planfold.backends.sqlite import connection as connection_module
 from planfold.backends.sqlite.connection import connect, migrate, migrations
 from planfold.backends.sqlite.store import SqliteStore
 from testbed.contracts.backend import CODEC, Counted, decision
 
-HERE = Path(__file__).parent
 pytestmark = pytest.mark.crash
 
 
-def migrator(database: str, kill_at: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HERE / "migrators.py"), database, str(kill_at)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+@pytest.fixture(scope="module")
+def migrators() -> Iterator[Zygote]:
+    zygote = Zygote("migrators")
+    yield zygote
+    zygote.stop()
 
 
-def statements(database: str) -> int:
-    done = migrator(database, 0)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+def statements(migrators: Zygote, database: str, folder: Path) -> int:
+    done = migrators.run(program(database), folder, database=database, kill_at=0)
+    assert done is not None
+    count: int = done["statements"]
+    return count
+
+
+def killed_at(migrators: Zygote, database: str, folder: Path, kill_at: int) -> bool:
+    job = {"database": database, "kill_at": kill_at}
+    return migrators.run(program(database), folder, **job) is None
+
+
+def program(database: str) -> str:
+    return "postgres" if "://" in database else "sqlite"
 
 
 def schema(path: Path) -> list[Any]:
@@ -44,7 +55,9 @@ def schema(path: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_on_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+def test_on_sqlite(
+    migrators: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
     """From nothing, and from the oldest schema."""
     old = tmp_path / "old.db"
     if first:
@@ -56,14 +69,14 @@ def test_on_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) 
     before = schema(old)
     whole = tmp_path / "whole.db"
     shutil.copy(old, whole)
-    count = statements(str(whole))
+    count = statements(migrators, str(whole), tmp_path)
     assert count > 12
     killed = tmp_path / "killed.db"
     for kill_at in range(1, count + 1):
         for leftover in tmp_path.glob("killed.db*"):
             leftover.unlink()
         shutil.copy(old, killed)
-        assert migrator(str(killed), kill_at).returncode == -signal.SIGKILL
+        assert killed_at(migrators, str(killed), tmp_path, kill_at)
         assert schema(killed) in (before, schema(whole))
         store = SqliteStore.open(str(killed), CODEC)
         asyncio.run(store.close())
@@ -80,18 +93,16 @@ async def tables(database: str) -> list[str]:
         await connection.close()
 
 
-async def test_on_postgresql(postgres: Any, postgres_database: str) -> None:
-    from planfold.backends.postgres.store import PostgresStore
-
-    loop = asyncio.get_running_loop()
-    count = await loop.run_in_executor(None, statements, postgres_database)
+async def test_on_postgresql(
+    migrators: Zygote, postgres: Any, postgres_database: str, tmp_path: Path
+) -> None:
+    count = await asyncio.to_thread(statements, migrators, postgres_database, tmp_path)
     assert count > 8
     whole = await tables(postgres_database)
     for kill_at in range(1, count + 1):
         name = f"killed_{postgres_database[-12:]}_{kill_at}"
         database = await postgres.create_database(name)
-        done = await loop.run_in_executor(None, migrator, database, kill_at)
-        assert done.returncode == -signal.SIGKILL
+        assert await asyncio.to_thread(killed_at, migrators, database, tmp_path, kill_at)
         assert await tables(database) in ([], whole)
         store = await PostgresStore.open(database, CODEC)
         await store.append(decision(Counted(1)))
