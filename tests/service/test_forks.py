@@ -76,6 +76,22 @@ async def test_what_a_fork_repeats_or_answers_is_a_persons_word(served: Served) 
     assert (await served.post(path, {"changes": CHANGED["changes"]}, "read")).status_code == 403
     proposed = await served.post(path, {"changes": CHANGED["changes"]}, "write")
     assert (proposed.status_code, proposed.json()["status"]) == (201, "awaiting_approval")
+    # An effect under a new key happens again as well.
+    tasks = [DEPLOY["draft"]["tasks"][0] | {"effect": "keyed"}]
+    keyed = {"draft": {"title": "Pay", "tasks": tasks}, "plan_id": "pay"}
+    receipt = (await served.post("/v1/plans", keyed)).json()
+    approval = {"revision_hash": receipt["revision_hash"]}
+    approved = (await served.post("/v1/plans/pay/approve", approval)).json()["version"]
+    await until(lambda: completed(served, "pay"))
+    path = "/v1/plans/pay/fork"
+    for wanted in ({"at": receipt["version"]}, {"at": approved}):
+        tried = (await served.post(f"{path}/preview", wanted)).json()
+        assert [effect["effect"] for effect in tried["effects"]] == ["keyed"]
+        begun = await served.post(path, wanted, "write")
+        waits = tried["origin_waits"]
+        assert begun.status_code == (201 if waits else 403), begun.text
+    assert (await served.post(path, {"at": approved})).status_code == 201
+    assert (await served.post(path, {}, "write")).status_code == 201  # nothing runs again
 
 
 async def test_a_fork_at_a_checkpoint_or_at_the_version_that_was_looked_at(served: Served) -> None:

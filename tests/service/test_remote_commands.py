@@ -91,7 +91,8 @@ def test_looking_says_what_it_says_on_the_database(site: Served, there: Call) ->
     there("answer", "deploy", "go", "yes")
     there("log", "deploy", "--follow")
     there("fork", "deploy", "--at", "go", "--repeat", "deploy", "--yes")
-    there("run", "Run `true` {#a}", "--id", "other", "--detach")
+    there("run", "Run `true` {#a}", "--id", "other", "--yes", "--detach")
+    there("log", "other", "--follow")
     looks = [
         ["list", "--json"],
         ["list", "--status", "completed", "--status", "running", "--title", "DEP", "--limit", "1"],
@@ -116,15 +117,29 @@ def test_looking_says_what_it_says_on_the_database(site: Served, there: Call) ->
 
 
 def test_decisions(there: Call) -> None:
-    there("run", "deploy.json", "--id", "one", "--detach")
+    there("run", "deploy.json", "--id", "one", "--detach", code=3)
     there("reject", "one", "--reason", "not today")
     there("run", "Run `false` {#a}", "--id", "two", "--yes", code=1)
     assert "is planned again" in there("retry", "two", "a")
-    there("run", "deploy.json", "--id", "three", "--detach")
+    there("run", "deploy.json", "--id", "three", "--detach", code=3)
     assert "Cancelled. three" in there("cancel", "three")
     assert "was cancelled already" in there("cancel", "three")
     statuses = {each["id"]: each["status"] for each in json.loads(there("list", "--json"))}
     assert (statuses["one"], statuses["three"]) == ("cancelled", "cancelled")
+
+
+def test_projects(site: Served, there: Call) -> None:
+    there("run", "Run `true`", "--id", "red", "--project", "red", code=3)
+    there("run", "Run `true`", "--id", "other", code=3)
+    database = site.app.settings.database
+    called("run", "Run `true`", "--id", "local", "--project", "red", "--db", database, code=3)
+    for list_of in (there, lambda *words: called(*words, "--db", database)):
+        listed = json.loads(list_of("list", "--project", "red", "--json"))
+        assert [(each["id"], each["project"]) for each in listed] == [
+            ("local", "red"),
+            ("red", "red"),
+        ]
+    assert json.loads(there("show", "red", "--json"))["project"] == "red"
 
 
 def test_figures(there: Call) -> None:

@@ -296,6 +296,10 @@ def test_tokens_on_the_command_line(tmp_path: Path) -> None:
     code, _, errors = planfold("token", "revoke", "0" * 16, *db)
     assert (code, errors) == (2, f"planfold: there is no token {'0' * 16!r}\n")
     assert planfold("token", "create", "x", "--scope", "all", *db)[0] == 2
+    assert planfold("token", "create", "red", "--project", "red", *db)[0] == 0
+    assert "red  read  of red  valid" in planfold("token", "list", *db)[1]
+    code, _, errors = planfold("token", "create", "x", "--project", "a b", *db)
+    assert (code, "a project has up to 100 letters" in errors) == (2, True)
     assert planfold("token", "create", "a\nb", *db)[0] == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from serve_process import serving
+from served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/howto/http-api.md").read_text(encoding="utf-8")
@@ -37,6 +39,21 @@ def test_the_examples_with_curl(tmp_path: Path) -> None:
     assert '"question":{"task_id":2,"question":"Publish it?"' in out
     assert '"event_type":"PlanningCompleted"' in out
     assert '"id":"release-1","title":"Release","status":"completed"' in out
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_the_client_in_javascript(served: Served) -> None:
+    environment = {"PLANFOLD_URL": served.address, "PLANFOLD_TOKEN": served.tokens["all"]}
+    process = await asyncio.create_subprocess_exec(
+        shutil.which("node") or "",
+        str(ROOT / "examples" / "client.mjs"),
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, errors = await process.communicate()
+    assert (out.decode(), errors.decode()) == ("completed blue\n", "")
 
 
 def test_the_page_has_examples() -> None:

@@ -9,7 +9,7 @@ import click
 
 from planfold.cli.access import client_of
 from planfold.cli.commands.decisions import tell
-from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
+from planfold.cli.exits import COMPLETED, INTERRUPTED, WAITS, exit_code_of
 from planfold.cli.log_printer import LogPrinter
 from planfold.cli.preview import note_lines, preview_lines
 from planfold.cli.report import header_line, show_json
@@ -58,7 +58,7 @@ class RemoteRun(NamedTuple):
             plans = RemotePlans(client)
             if detach or receipt.status is PlanStatus.AwaitingApproval:
                 await tell(plans, receipt.plan_id, "Submitted", as_json=as_json, db=None)
-                return COMPLETED if detach else exit_code_of([receipt.status.value])
+                return WAITS if receipt.status is PlanStatus.AwaitingApproval else COMPLETED
             return await _follow(plans, receipt.plan_id, as_json=as_json)
 
 

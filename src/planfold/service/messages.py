@@ -272,7 +272,8 @@ class ForkSource(Strict, frozen=True):
 
 class ForkRequest(ForkSource, frozen=True):
     """A plan to begin that continues another one. With changes it waits for approval unless
-    ``approve``; that, answers, ``keep_answers`` and ``repeat`` need the scope ``approve``."""
+    ``approve``. That needs the scope ``approve``, as do answers, ``keep_answers``, ``repeat``, and
+    any effect that would happen again without an approval."""
 
     plan_id: PlanId | None = None
     approve: bool = False

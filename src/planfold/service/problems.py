@@ -78,7 +78,9 @@ def refusal_of(fault: PlanfoldError) -> Refused:
     for kind, found in _STATUSES.items():
         if isinstance(fault, kind):
             status, name = found
-    refused = refusal(status, name, str(fault) if status != 500 else "")
+    # The others may name the database, and are answered to those without a token too.
+    detail = {500: "", 503: "the database cannot be read or written now; try again"}
+    refused = refusal(status, name, detail.get(status, str(fault)))
     if isinstance(fault, InvalidPlan):
         refused.problem = msgspec.structs.replace(
             refused.problem, detail="the plan has faults", faults=fault.faults

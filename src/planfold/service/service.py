@@ -200,7 +200,7 @@ class _Endpoint:
             await send_problem(refused, scope, receive, send)
         except PlanfoldError as fault:
             found = refusal_of(fault)
-            if found.problem.status == 500:
+            if found.problem.status >= 500:
                 _log.error("%s: %s", self._route.name, fault)
             await send_problem(found, scope, receive, send)
 

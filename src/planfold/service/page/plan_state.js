@@ -66,6 +66,8 @@ export class PlanState {
       const drawing = () => get(`${this.path}/graph${this.query()}`, abort);
       const reading = get(this.path + this.query("results=false"), abort);
       const [view, first] = await Promise.all([reading, known ? null : drawing()]);
+      // What was asked for before the last events is older than what is shown.
+      if (this.at === null && this.view.value?.version > view.version) return;
       const same = known && known.revision_hash === view.revision_hash && known.count === view.tasks.length;
       const graph = same ? known : { ...(first || (await drawing())), count: view.tasks.length };
       batch(() => {
@@ -144,8 +146,10 @@ export class PlanState {
  */
 function changed(view, events) {
   const changes = new Map();
+  const known = view.version;
   for (const event of events) {
-    if (event.version <= view.version) continue;
+    if (event.version <= known) continue;
+    view = { ...view, version: event.version };
     const { data } = event;
     const change = statusAfter(event.event_type, data);
     if (change) for (const id of tasksOf(event)) changes.set(id, { ...changes.get(id), ...change });

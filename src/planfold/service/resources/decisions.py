@@ -209,11 +209,18 @@ async def checkpoint(call: ServiceCall) -> ServiceReply:
 
 
 async def fork(call: ServiceCall) -> ServiceReply:
-    """Answers and effects that happen again are a person's word."""
-    wanted = call.body
+    """Answers are a person's word, and so are effects that happen again: also those under a new
+    key, unless the fork waits for its approval."""
+    wanted, approver = call.body, _approver(call)
     if wanted.answers or wanted.keep_answers or wanted.repeat:
         call.require(Scope.Approve)
-    begun = await _forked(call, by=_approver(call), fork_id=_new_id(call))
+    at = None
+    if not call.holder.may(Scope.Approve):
+        tried = await _forked(call, by=None, dry_run=True)
+        if tried.effects and not (tried.waits_for_approval or tried.origin_waits):
+            call.require(Scope.Approve)
+        at = tried.version  # exactly what was tried
+    begun = await _forked(call, by=approver, fork_id=_new_id(call), at=at)
     return await receipt(call, begun.plan_id)
 
 
@@ -221,8 +228,8 @@ async def fork_preview(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=await _forked(call, by=None, dry_run=True))
 
 
-async def _forked(call: ServiceCall, *, by: str | None, **more: Any) -> Fork:
-    wanted, at = call.body, call.body.at
+async def _forked(call: ServiceCall, *, by: str | None, at: int | None = None, **more: Any) -> Fork:
+    wanted, at = call.body, at or call.body.at
     state = (await call.service.app.planner(call.plan_id)).state
     version = state.version
     if call.expected_version is not None:
@@ -234,7 +241,7 @@ async def _forked(call: ServiceCall, *, by: str | None, **more: Any) -> Fork:
     if wanted.checkpoint is not None:
         if wanted.at is not None:
             raise refusal(422, "at", "give one of at and checkpoint")
-        at = checkpoint_in(call.plan_id, state, wanted.checkpoint)
+        at = at or checkpoint_in(call.plan_id, state, wanted.checkpoint)
     return await CallDecisions(call).fork(
         call.plan_id,
         at=at,
