@@ -62,8 +62,8 @@ function Fork({ plan, at, spec }) {
         found.waits_for_approval || found.origin_waits ? "; it needs an approval" : ""}</p>`}
       ${effects.map((effect) => html`<label key=${keyOf(effect)}><input type="checkbox"
         checked=${repeat.value.includes(keyOf(effect))} disabled=${!may("approve")}
-        onChange=${(event) => tick(effect, event.currentTarget.checked)} /> ${plain(effect.label || `task ${effect.task_id}`)}
-        may happen again (it ${effect.status === "completed" ? "happened" : "may have happened"})</label>`)}
+        onChange=${(event) => tick(effect, event.currentTarget.checked)} /> ${
+        plain(effect.label || `task ${effect.task_id}`)} may happen again (it ${effect.status === "completed" ? "happened" : "may have happened"})</label>`)}
       ${found && may("approve") && (found.waits_for_approval || found.origin_waits) && html`<label><input type="checkbox" checked=${approve.value}
         onChange=${(event) => (approve.value = event.currentTarget.checked)} /> approve it at once</label>`}
       <div class="buttons"><button class="primary" disabled=${busy.value || !found || left.length > 0}>Fork</button></div>
