@@ -60,6 +60,7 @@ def test_submit_approve_answer_out_of_order_and_see_it_end(page: Any, site: Site
     expect(where).to_have_count(0)
     page.get_by_role("link", name=re.compile("Inbox")).click()
     item = page.locator(".item", has_text="Party")
+    expect(item).to_have_count(1)
     item.get_by_label("Answer").fill("ada")
     item.get_by_role("button", name="Answer").click()
     expect(item).to_have_count(0)

@@ -140,7 +140,21 @@ def _running(settings: Settings) -> RuntimeFile | None:
     from planfold.service.runtime_file import read_runtime_file, runtime_path
 
     found = read_runtime_file(runtime_path(settings.database))
-    return found if found is not None and _answers(found.address) else None
+    if found is None or not _is_own_process(found.pid) or not _answers(found.address):
+        return None
+    return found
+
+
+def _is_own_process(pid: int) -> bool:
+    """Whether it runs, and is of this user: after a crash, a program of another user may have
+    taken the port, and must not get a launch code."""
+    import os
+
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _answers(address: str) -> bool:
