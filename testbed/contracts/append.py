@@ -122,6 +122,24 @@ class AppendContract(Contract):
         await store.append(decision(Counted(0), at=2, queue=changes))
         assert [(r.task_id, r.attempt) for r in await store.queue.queued("a")] == [(1, 2)]
 
+    async def test_without_events_the_queue_and_the_head_change(self, store: EventStore) -> None:
+        await store.append(dispatch(1, 2))
+        changes = [(Settle(1), 2), (Settle(2), 2), (Enqueue(2, 3, "r"), 1), (Enqueue(5, 1, "r"), 2)]
+        await store.append(decision(at=2, queue=changes, head={"status": "odd"}))
+        rows = await store.queue.queued("a")
+        assert [(r.task_id, r.attempt, r.cause) for r in rows] == [(2, 3, "a#1"), (5, 1, "a#2")]
+        head = await store.head("a")
+        assert head is not None
+        assert (head.version, head.head) == (2, {"status": "odd"})
+        with pytest.raises(Conflict):
+            await store.append(decision(at=1, head={}))
+
+    async def test_rows_of_no_stream_are_orphans(self, store: EventStore) -> None:
+        await store.append(dispatch(1))
+        assert await store.queue.orphans() == []
+        await store.queue.discard("a")
+        assert len(await store.queue.queued("a")) == 1
+
     async def test_a_signal_marks_the_row(self, store: EventStore) -> None:
         await store.append(dispatch(1, 2))
         await store.append(decision(Counted(0), at=2, queue=[(Signal(2), 3)]))

@@ -21,6 +21,7 @@ MEASURE_INTERNALS = {
     "benchmarks/plans.py": "appends to a store without an app",
     "benchmarks/postgres/latency.py": "appends to a store without a planner",
     "benchmarks/large_store.py": "times what commands do, without their start",
+    "benchmarks/service.py": "makes tokens and finds the service, as the command line does",
     "benchmarks/postgres/scale.py": "writes plans faster than an app does",
     "benchmarks/postgres/throughput.py": "appends to a store without a planner",
     "benchmarks/raw.py": "the database without planfold",

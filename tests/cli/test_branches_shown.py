@@ -29,7 +29,7 @@ def plan() -> str:
 def test_the_preview_says_when_a_task_runs() -> None:
     Path("plan.md").write_text(PLAN)
     printed = called("plan", "plan.md")
-    assert "runs when int($1.stdout) > 80, after 1" in printed
+    assert "runs when int($disk.stdout) > 80, after 1" in printed
     assert "runs if a task before it failed" in printed
     assert "runs however the tasks before it end" in printed
     tasks = json.loads(called("plan", "plan.md", "--json"))["tasks"]
@@ -45,12 +45,14 @@ def test_views_say_what_ran_and_what_was_not_needed(plan: str) -> None:
     assert view["tasks"][3]["result"]["stdout"] == "broken: failed"
     assert not Path("cleaned").exists()
     printed = called("show")
-    assert 'its condition is false: int($1.stdout) > 80 ($1.stdout is "42")' in printed
+    assert 'its condition is false: int($disk.stdout) > 80 ($disk.stdout is "42")' in printed
     assert "failed: 3; skipped: 6; not needed: 2" in printed
     assert "not needed" in called("show", "--task", "clean")
-    assert "(when int($1.stdout) > 80)" in called("graph")
+    assert "(when int($disk.stdout) > 80)" in called("graph")
     assert 'style="rounded,filled,dashed"' in called("graph", "--dot", "-")
     assert "runs if a task before it failed" in called("graph", "--svg", "-")
-    assert "task 2 was not needed: its condition is false" in called("why", view["id"], "2")
+    assert "task clean was not needed: its condition is false: int($disk.stdout)" in called(
+        "why", view["id"], "2"
+    )
     assert "its condition is false" in called("log")
     assert "as recorded" in called("replay")

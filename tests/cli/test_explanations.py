@@ -17,15 +17,15 @@ def test_why_names_each_reason_and_the_command_that_helps() -> None:
     )
     called("run", "--yes", "--id", "plan-a", plan, code=3)
     out = called("why")
-    assert "task 1 failed: exit code 3: no such host" in out
-    assert "task 2 was skipped: task 1 failed" in out
-    assert "planfold retry plan-a 1" in out
-    assert "task 3 waits for an answer: which, please?" in out
-    assert "planfold answer plan-a 3 TEXT" in out
-    assert "task 4" not in out
+    assert "task bad failed: exit code 3: no such host" in out
+    assert "task after was skipped: task bad failed" in out
+    assert "planfold retry plan-a bad " in out
+    assert "task which waits for an answer: which, please?" in out
+    assert "planfold answer plan-a which TEXT" in out
+    assert "task deploy" not in out
     out = called("why", "plan-a", "deploy")
-    assert "task 4 waits for task 3" in out
-    assert "planfold answer plan-a 3 TEXT" in out
+    assert "task deploy waits for task which" in out
+    assert "planfold answer plan-a which TEXT" in out
     assert "waiting for its parents, and lasts" in out
     called("answer", "plan-a", "3", "here")
     called("resume", "plan-a", code=1)
@@ -40,7 +40,7 @@ def test_why_names_each_reason_and_the_command_that_helps() -> None:
 def test_why_of_a_plan_without_approval_and_of_equal_reasons() -> None:
     called("run", "--id", "plan-a", write_plan(sh("a", "true"), sh("b", "true")), code=3)
     out = called("why")
-    assert "tasks 1, 2 wait for approval" in out
+    assert "tasks a, b wait for approval" in out
     assert "planfold approve plan-a" in out
     called("why", "plan-a", "c", code=2)
 
@@ -64,7 +64,7 @@ def test_what_if_plays_a_plan_under_other_limits() -> None:
     assert found["changed"] >= found["replayed"] + 0.3
     assert found["replayed"] >= 0.3
     out = called("whatif", "plan-a", "--max-parallel", "1")
-    assert "plan-a took 0." in out
+    assert out.startswith("plan-a took ")
     assert "Played as it was: 0." in out
     assert "NAME=NUMBER" in called("whatif", "plan-a", "--answer", "a=soon", code=2)
     called("whatif", "plan-a", "--answer", "nothing=5", code=2)
@@ -93,14 +93,14 @@ def test_stats_of_all_plans() -> None:
 def test_why_names_the_first_choice_of_a_question() -> None:
     plan = write_plan(question("which", choices=["blue", "red"]))
     called("run", "--yes", "--id", "plan-a", plan, code=3)
-    assert "planfold answer plan-a 1 blue" in called("why")
-    assert "planfold answer plan-a 1 blue" in called("show")
+    assert "planfold answer plan-a which blue" in called("why")
+    assert "planfold answer plan-a which blue" in called("show")
 
 
 def test_one_word_is_a_task_of_the_latest_plan() -> None:
     called("run", "--yes", "--id", "plan-a", write_plan(sh("train", "exit 3")), code=1)
     out = called("why", "train")
-    assert out.startswith("plan-a  failed; task 1 has failed")
+    assert out.startswith("plan-a  failed; task train has failed")
     assert json.loads(called("why", "1", "--json"))["task_id"] == 1
     assert json.loads(called("why", "plan-a", "--json"))["task_id"] is None
     out = called("why", "tarin", code=2)

@@ -94,3 +94,21 @@ def test_two_redactions_differ(plan: str) -> None:
     assert first != second
     titles = {json.loads(text.splitlines()[0])["data"]["title"] for text in (first, second)}
     assert len(titles) == 2
+
+
+def test_a_redacted_plan_may_have_conditions() -> None:
+    made = write_plan(
+        sh("disk", "echo 4711"),
+        sh("clean", "true", "disk", when="int($disk.stdout) > 8000"),
+        sh("keep", "true", "disk", when="$disk.stdout == '4711'"),
+        sh("after", "true", "clean"),
+        sh("last", "true", "clean", run_if="ended"),
+    )
+    called("run", "--yes", "--id", "branches", made)
+    called("golden", "branches", "--to", "redacted.jsonl", "--redact")
+    assert "4711" not in Path("redacted.jsonl").read_text()
+    replay = check_golden("redacted.jsonl")
+    assert (replay.checked, replay.difference) == (replay.decisions, None)
+    state = Planner.fold([e.event for e in read_golden("redacted.jsonl")]).state
+    found = [task.status.value for task in state.tasks.values()]
+    assert found == ["completed", "skipped", "completed", "skipped", "completed"]

@@ -95,7 +95,7 @@ def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
     ended(process)
     out = called("resume", code=3)
     assert "# task 3 uses $2.id" in out
-    assert "2 done --result JSON" in out
+    assert "b done --result JSON" in out
     refusal = called("answer", "b", "done", code=2)
     assert "task 3 uses $2.id" in refusal
     assert "--result JSON" in refusal

@@ -7,6 +7,7 @@ import json
 import pytest
 from command_line import called, question, sh, write_plan
 
+from planfold.cli import report
 from planfold.runtime import plan_reader
 
 
@@ -64,3 +65,30 @@ def test_a_part_of_a_long_log_has_the_names_of_its_tasks(
     assert called("log", "long", "--from", "4", "--to", "6").splitlines() == part
     assert called("log", "long", "--from", "4").splitlines() == whole[3:]
     assert "1 (first)" in called("show", "long") or "first" in called("show", "long")
+
+
+def test_a_large_plan_is_shown_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "SHOWN", 3)
+    monkeypatch.setattr(report, "QUESTIONS", 1)
+    names = [f"step{number}" for number in range(4)]
+    plan = write_plan(*(sh(name, "true") for name in names), question("one"), question("two"))
+    called("run", "--yes", "--id", "large", plan, code=3)
+    shown = called("show", "large")
+    assert "... and 3 more tasks; planfold show large --all prints them" in shown
+    assert "... and 1 more question" in shown
+    assert [name for name in ("one:", "two:", *names) if name in shown] == ["one:", "two:", "step0"]
+    whole = called("show", "large", "--all")
+    assert "more" not in whole
+    assert all(name in whole for name in names)
+    assert len(json.loads(called("show", "large", "--json"))["tasks"]) == 6
+
+
+def test_the_history_of_a_task_is_read_from_a_long_log_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called("run", "--yes", "--id", "long", write_plan(sh("first", "true")))
+    monkeypatch.setattr(plan_reader, "LONG_LOG", 3)
+    short = called("why", "long", "first")
+    assert "So far" not in short
+    assert "planfold why long first --history" in short
+    assert "So far" in called("why", "long", "first", "--history")

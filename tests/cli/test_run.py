@@ -93,7 +93,7 @@ def test_questions_stay_open_then_answer_then_resume() -> None:
     )
     out = called("run", "--yes", name, code=3)
     plan_id = shown()["id"]
-    assert f"planfold answer {plan_id} 2 yes" in out
+    assert f"planfold answer {plan_id} go yes" in out
     assert "1. yes" in out
     assert "2 takes one of" in called("answer", plan_id, "go", "perhaps", code=2)
     called("answer", "go", "1")

@@ -165,6 +165,22 @@ def test_changing_an_answer_runs_the_rest_again() -> None:
     assert shown()["tasks"][0]["result"] == "two"
 
 
+def test_changing_an_answer_repeats_an_effect_once_only_if_allowed() -> None:
+    once = sh("a", "echo x >> l.txt", "q", effect="once")
+    called("run", "--yes", write_plan(question("q"), once), code=3)
+    called("answer", "q", "one")
+    called("resume")
+    change = ("answer", shown()["id"], "q", "two", "--change")
+    out = called(*change, code=2)
+    assert "another answer would do so: 2 (a); allow each of them to repeat" in out
+    assert "`--repeat TASK` allows one" in out
+    assert shown()["tasks"][0]["result"] == "one"
+    assert "--repeat needs --change" in called("answer", "q", "x", "--repeat", "a", code=2)
+    called(*change, "--repeat", "a")
+    called("resume")
+    assert Path("l.txt").read_text().split() == ["x", "x"]
+
+
 def test_reporting_that_it_could_not_be_done() -> None:
     called("run", "--yes", write_plan({"description": "wash up"}), code=3)
     called("answer", "1", "no water", "--failed")

@@ -193,7 +193,7 @@ class Plans:
                 c.Continue(self.now),
                 c.ApprovePlan(state.revision_hash, "me"),
                 c.RetryTask(task_id),
-                c.ChangeAnswer(task_id, pick.choice(["yes", "no"]), "me"),
+                c.ChangeAnswer(task_id, pick.choice(["yes", "no"]), "me", tuple(state.tasks)),
                 c.CancelTask(task_id, pick.random() < 0.5),
                 c.CancelPlan() if pick.random() < 0.1 else c.Continue(self.now),
             )

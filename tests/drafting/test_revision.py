@@ -135,7 +135,8 @@ def test_what_a_started_task_waits_for_stays_in_the_revision() -> None:
 
     plan.when(HandleExecutorEvent(1, ClarificationProvided("x"))).follow_up()
     plan.when(HandleExecutorEvent(2, TaskCompleted(1))).follow_up()
-    plan.when(ChangeAnswer(1, "y")).follow_up()  # b is running still, and a runs again
+    again = ChangeAnswer(1, "y", repeat=(2, 3))
+    plan.when(again).follow_up()  # b is running still, and a runs again
     specs = revised(plan, TaskDraft(description="c"))
     assert {i: s.description for i, s in specs.items()} == {1: "which?", 2: "a", 3: "b", 4: "c"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from planfold.planner.commands import (
+    ChangeAnswer,
     ClarificationProvided,
     Command,
     ExecutorEvent,
@@ -74,6 +75,11 @@ def failed(
 
 def answer(task_id: int, text: str, *, bad: bool = False, **result: Any) -> HandleExecutorEvent:
     return report(task_id, ClarificationProvided(text, "ada", bad, **result))
+
+
+def change(task_id: int, text: str, by: str = "") -> ChangeAnswer:
+    """Another answer, whatever happens again because of it."""
+    return ChangeAnswer(task_id, text, by, repeat=tuple(range(1, 20)))
 
 
 def play(plan: Plan, *commands: Command, now: float = 0.0) -> Plan:

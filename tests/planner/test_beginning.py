@@ -49,7 +49,7 @@ def test_beginning_again_does_not_revive_a_cancelled_plan() -> None:
 
 def test_beginning_twice_with_other_tasks_is_rejected() -> None:
     plan = given(Planner, initialize(work(1)))
-    plan.when(initialize(work(1), work(2))).then_rejected("other tasks; use RevisePlan")
+    plan.when(initialize(work(1), work(2))).then_rejected("other tasks; revise it")
 
 
 def test_beginning_again_after_a_revision_neither_fails_nor_approves_it() -> None:

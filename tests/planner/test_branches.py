@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planfold.errors import CommandRejected
-from planfold.planner.commands import CancelPlan, ChangeAnswer, RetryTask, RevisePlan
+from planfold.planner.commands import CancelPlan, RetryTask, RevisePlan
 from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanningCompleted, TaskStatusUpdated
 from planfold.planner.planner import Planner
@@ -14,6 +14,7 @@ from planfold.readmodels.reasons import reasons_of
 from tests.planner.plan_builders import (
     answer,
     ask,
+    change,
     done,
     failed,
     initialize,
@@ -48,7 +49,7 @@ def test_a_changed_answer_takes_the_other_branch() -> None:
         work(3, 1, when='$1 == "right"'),
         work(4, 2, 3),
     )
-    play(plan, answer(1, "left"), done(2), done(4), ChangeAnswer(1, "right"))
+    play(plan, answer(1, "left"), done(2), done(4), change(1, "right"))
     assert statuses(plan) == {1: "completed", 2: "skipped", 3: "running", 4: "planned"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
-from plan_builders import answer, ask, done, failed, initialize, play, report, running, work
+from plan_builders import answer, ask, change, done, failed, initialize, play, report, running, work
 
 from planfold.compaction.profiles import Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
@@ -13,7 +13,6 @@ from planfold.errors import ConfigurationError, ContextCannotFit
 from planfold.planner.budget import Budget
 from planfold.planner.commands import (
     CancelPlan,
-    ChangeAnswer,
     CompactContext,
     ContextSummarised,
     Initialize,
@@ -96,7 +95,7 @@ def test_a_summary_that_is_too_long_keeps_its_end() -> None:
 
 def test_a_task_that_ran_again_stands_once_with_its_new_result() -> None:
     plan = play(running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"))
-    plan.when(ChangeAnswer(1, "b"))
+    plan.when(change(1, "b"))
     assert "old" not in render_context(plan.handler.state)
     play(plan.follow_up(), done(2, "new"))
     summary = compact_context(plan.handler.state).summary
@@ -110,7 +109,7 @@ def test_what_a_reset_made_untrue_leaves_the_summary() -> None:
     )
     plan.when(CompactContext())
     assert plan.handler.state.context_summary == "2. work 2: old\n3. work 3: kept"
-    plan.when(ChangeAnswer(1, "b"))
+    plan.when(change(1, "b"))
     state = plan.handler.state
     assert current_summary(state) == "3. work 3: kept"
     assert "old" not in render_context(state)
@@ -122,7 +121,7 @@ def test_a_models_summary_is_marked_where_it_holds_no_longer() -> None:
     plan = play(running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"))
     plan.when(report(3, ContextSummarised("All that was found is old.", (2,))))
     plan.then(ContextCompacted)
-    plan.when(ChangeAnswer(1, "b"))
+    plan.when(change(1, "b"))
     assert current_summary(plan.handler.state).splitlines() == [
         "All that was found is old.",
         "(No longer true: what the summary says of task 2, which was reset.)",
@@ -133,7 +132,7 @@ def test_a_models_summary_that_comes_too_late_is_not_taken() -> None:
     plan = play(running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"))
     basis = summary_basis(plan.handler.state, (2,))
     late = report(3, ContextSummarised("It is old.", (2,), basis))
-    plan.when(ChangeAnswer(1, "b")).when(late).then_nothing()
+    plan.when(change(1, "b")).when(late).then_nothing()
     play(plan.follow_up(), done(2, "new"))
     plan.when(late).then_nothing()
     basis = summary_basis(plan.handler.state, (2,))

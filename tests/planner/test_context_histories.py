@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
-from plan_builders import Plan, answer, ask, done, failed, play, report, work
+from plan_builders import Plan, answer, ask, change, done, failed, play, report, work
 
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens
 from planfold.errors import ContextCannotFit
 from planfold.planner.commands import (
-    ChangeAnswer,
     CompactContext,
     ContextSummarised,
     Initialize,
@@ -62,7 +61,7 @@ class Story:
                 play(self.plan, answer(task.id, f"a{task.id}.{self.chance.randint(0, 9)}"))
             case TaskStatus.Completed if task.kind is NodeKind.Clarification:
                 text = f"a{task.id}.{self.chance.randint(10, 99)}"
-                play(self.plan, ChangeAnswer(task.id, text))
+                play(self.plan, change(task.id, text))
             case TaskStatus.Failed:
                 play(self.plan, RetryTask(task.id))
         if self.chance.random() < 0.1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import repeat
 from typing import Any
 
 from hypothesis import settings
@@ -25,6 +26,8 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import Schedule, met
 from planfold.planner.planner import Planner
+from planfold.planner.repeats import may_have_happened
+from planfold.planner.stored import StoredPlan
 from planfold.planner.tasks import (
     Effect,
     NodeKind,
@@ -313,9 +316,14 @@ class PlannerMachine(RuleBasedStateMachine):
         task = data.draw(st.sampled_from(self.answered()))
         runs = {i: t.run for i, t in self.planner.state.tasks.items()}
         below = set(self.planner.state.schedule.descendants([task.id]))
-        self.send(c.ChangeAnswer(task.id, text))
+        repeat = data.draw(st.sampled_from([(), tuple(self.planner.state.tasks)]))
+        state = self.planner.state
+        once = {i for i in below if state.tasks[i].spec.effect is Effect.Once}
+        once = {i for i in once if may_have_happened(state, state.tasks[i])}
+        self.send(c.ChangeAnswer(task.id, text, repeat=repeat))
         rose = {i for i, t in self.planner.state.tasks.items() if t.run > runs[i]}
         assert rose <= below
+        assert rose & once <= set(repeat)
 
     @precondition(lambda self: len(self.history) > 4 and self.some(*UNFINISHED))
     @rule(data=st.data(), subtree=st.booleans())
@@ -406,7 +414,8 @@ class PlannerMachine(RuleBasedStateMachine):
             case S.Failed | S.Cancelled | S.Skipped if rng.random() < 0.7:
                 return c.RetryTask(task.id)
             case S.Completed if task.kind is NodeKind.Clarification and rng.random() < 0.15:
-                return c.ChangeAnswer(task.id, rng.choice("ab"))
+                repeat = tuple(self.planner.state.tasks)
+                return c.ChangeAnswer(task.id, rng.choice("ab"), repeat=repeat)
         if rng.random() < 0.03:
             return c.CancelPlan()
         if task.status in UNFINISHED and rng.random() < 0.2:
@@ -414,6 +423,24 @@ class PlannerMachine(RuleBasedStateMachine):
         return self.sensible(rng)
 
     # --- what holds --------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """A stored plan that is advanced from the middle of the history on says the same."""
+        cut = len(self.history) // 2
+        stored = StoredPlan.restore(Planner.fold(self.history[:cut]).snapshot()) if cut else None
+        if stored is None:
+            return
+        stored.take_in(self.history[cut:], repeat(0.0))
+        found, expected = stored.state.schedule, self.planner.state.schedule
+        assert +found.counts == +expected.counts
+        assert +found.running == +expected.running
+        for status in TaskStatus:
+            having = [sorted(t.id for t in s.having([status])) for s in (found, expected)]
+            assert having[0] == having[1]
+        for task_id in self.planner.state.tasks:
+            assert found.unmet(task_id) == expected.unmet(task_id)
+        assert facts_of(found) == facts_of(expected)
+        assert stored.state == self.planner.state
 
     @invariant()
     def the_history_folds_to_the_same(self) -> None:

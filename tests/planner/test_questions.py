@@ -7,6 +7,7 @@ import pytest
 from plan_builders import (
     answer,
     ask,
+    change,
     done,
     failed,
     plan_status,
@@ -21,7 +22,6 @@ from plan_builders import (
 from planfold.planner.commands import (
     CancelPlan,
     CancelTask,
-    ChangeAnswer,
     ClarificationProvided,
     Continue,
     NeedsClarification,
@@ -81,7 +81,7 @@ def test_another_answer_than_the_choices_is_rejected(text: str) -> None:
 def test_the_same_answer_again_changes_nothing_and_another_one_is_rejected() -> None:
     plan = running(ask(1)).when(answer(1, "yes"))
     plan.when(answer(1, "yes")).then_nothing()
-    plan.when(answer(1, "no")).then_rejected("it is completed; use ChangeAnswer")
+    plan.when(answer(1, "no")).then_rejected("it is completed; change the answer")
 
 
 def test_an_answer_to_what_nobody_asked_is_rejected() -> None:
@@ -106,7 +106,7 @@ def test_the_default_holds_after_the_deadline() -> None:
     plan.when(Continue(59.9)).then_nothing()
     plan.when(Continue(60.0)).then(ClarificationReceived(1, "later", "deadline"))
     assert plan.handler.outlook().due_at is None
-    plan.follow_up(60.0).when(answer(1, "now")).then_rejected("use ChangeAnswer")
+    plan.follow_up(60.0).when(answer(1, "now")).then_rejected("change the answer instead")
 
 
 def test_an_answer_before_the_deadline_counts() -> None:
@@ -254,7 +254,7 @@ def test_done_needs_the_result_that_a_dependent_uses() -> None:
 def test_done_needs_no_result_where_the_task_runs_again() -> None:
     plan = running(ask(1), work(2, 1), tool(3, 2, to="$2.id"))
     play(plan, answer(1, "a"), report(2, OutcomeUnknown("cut off"), attempt=1))
-    play(plan, ChangeAnswer(1, "b"), answer(2, "done"))
+    play(plan, change(1, "b"), answer(2, "done"))
     assert (statuses(plan)[2], plan.handler.state.tasks[2].attempt) == ("running", 2)
 
 
@@ -320,7 +320,7 @@ def answered() -> object:
 def test_a_changed_answer_runs_exactly_the_descendants_again() -> None:
     plan = play(answered(), done(2), done(3), done(4))  # type: ignore[arg-type]
     assert plan.handler.state.outcome == "completed"
-    plan.when(ChangeAnswer(1, "B", "bob"))
+    plan.when(change(1, "B", "bob"))
     plan.then(ClarificationReceived(1, "b", "bob"), TasksReset((2, 3, 4), "answer_changed"))
     assert plan_status(plan) == "running"
     plan.follow_up().then(ClarificationReceived, TasksReset, TaskDispatched(2, 2, {"x": "b"}))
@@ -332,31 +332,31 @@ def test_a_changed_answer_runs_exactly_the_descendants_again() -> None:
 
 
 def test_the_same_answer_is_no_change() -> None:
-    answered().when(ChangeAnswer(1, "1")).then_nothing()  # type: ignore[attr-defined]
+    answered().when(change(1, "1")).then_nothing()  # type: ignore[attr-defined]
 
 
 def test_a_changed_answer_must_be_a_choice() -> None:
-    answered().when(ChangeAnswer(1, "c")).then_rejected("takes one of")  # type: ignore[attr-defined]
+    answered().when(change(1, "c")).then_rejected("takes one of")  # type: ignore[attr-defined]
 
 
 def test_only_an_answered_question_has_an_answer_to_change() -> None:
     plan = running(ask(1), work(2))
-    plan.when(ChangeAnswer(1, "b")).then_rejected("not an answered question .it waits for an ans")
-    plan.when(ChangeAnswer(2, "b")).then_rejected("it asks nothing")
+    plan.when(change(1, "b")).then_rejected("not an answered question .it waits for an ans")
+    plan.when(change(2, "b")).then_rejected("it asks nothing")
 
 
 def test_a_question_below_is_asked_again() -> None:
     plan = play(running(ask(1), ask(2, 1), work(3, 2)), answer(1, "a"))
-    play(plan, ChangeAnswer(1, "b"))
+    play(plan, change(1, "b"))
     plan.then(ClarificationReceived, TasksReset((2,), "answer_changed"), ClarificationRequested)
-    play(plan, answer(2, "x"), done(3), ChangeAnswer(1, "c"))
+    play(plan, answer(2, "x"), done(3), change(1, "c"))
     assert statuses(plan) == {1: "completed", 2: "needs_clarification", 3: "planned"}
 
 
 def test_a_changed_answer_does_not_run_what_another_failure_blocks() -> None:
     plan = running(ask(1), work(2, 1), work(3), work(4, 2, 3), work(5, 4))
     play(plan, answer(1, "a"), done(2), failed(3))
-    play(plan, ChangeAnswer(1, "b"), done(2))
+    play(plan, change(1, "b"), done(2))
     assert statuses(plan) == {
         1: "completed",
         2: "completed",
@@ -370,7 +370,7 @@ def test_a_changed_answer_does_not_run_what_another_failure_blocks() -> None:
 def test_a_result_that_rests_on_the_old_answer_does_not_stay_when_it_cannot_be_made_again() -> None:
     plan = running(ask(1), work(2, 1, 3), work(3, on_failure="continue"), work(4, 2))
     play(plan, answer(1, "a"), failed(3), done(2, "old"), RetryTask(3), CancelTask(3), failed(3))
-    play(plan, ChangeAnswer(1, "b"))
+    play(plan, change(1, "b"))
     assert statuses(plan) == {1: "completed", 2: "skipped", 3: "cancelled", 4: "running"}
     play(plan, done(4, "old too"))
     assert statuses(plan) == {1: "completed", 2: "skipped", 3: "cancelled", 4: "skipped"}

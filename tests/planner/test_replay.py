@@ -85,7 +85,7 @@ def test_commands_that_are_too_large_to_be_recorded_are_rebuilt() -> None:
     log = begun(work(1, kind=NodeKind.Clarification), work(2, 1), work(3), model="m")
     long = "x" * 300
     log.send(c.HandleExecutorEvent(1, c.ClarificationProvided(long, "ada"), now=log.now), later=1)
-    log.send(c.ChangeAnswer(1, long + "y"), later=1)
+    log.send(c.ChangeAnswer(1, long + "y", repeat=(2,)), later=1)
     log.send(c.Replan(long), later=1)
     log.send(c.RevisePlan((TaskSpec(id=9, description=long, depends_on=(1,)),), "ada"), later=1)
     log.send(c.CompactContext(long), c.CancelPlan(long), later=1)
@@ -231,7 +231,7 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([PLAN_OF_THREE], c.CompactContext("so far so good")),
     (
         [PLAN_OF_THREE, c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))],
-        c.ChangeAnswer(3, "b", "Ada"),
+        c.ChangeAnswer(3, "b", "Ada", (1, 2, 3)),
     ),
 ]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from plan_builders import answer, ask, done, failed, play, report, running, statuses, work
+from plan_builders import answer, ask, change, done, failed, play, report, running, statuses, work
 
 from planfold.errors import NotFound
 from planfold.planner.commands import (
     CancelPlan,
-    ChangeAnswer,
     ClarificationProvided,
     ExecutorEvent,
     NeedsClarification,
@@ -59,7 +58,7 @@ def test_a_report_after_the_end_changes_nothing(event: ExecutorEvent, first: obj
 
 def test_a_report_of_an_attempt_that_was_reset_changes_nothing() -> None:
     plan = play(running(ask(1), work(2, 1), max_parallel=1), answer(1, "a"), done(2))
-    plan.when(ChangeAnswer(1, "b"))  # planned again, not dispatched yet
+    plan.when(change(1, "b"))  # planned again, not dispatched yet
     plan.when(report(2, TaskCompleted(1), attempt=1)).then_nothing()
     plan.follow_up()
     plan.when(report(2, TaskCompleted(1), attempt=1)).then_nothing()

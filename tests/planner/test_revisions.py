@@ -7,6 +7,7 @@ from plan_builders import (
     Plan,
     answer,
     ask,
+    change,
     done,
     failed,
     initialize,
@@ -23,7 +24,6 @@ from planfold.planner.commands import (
     ApprovePlan,
     CancelPlan,
     CancelTask,
-    ChangeAnswer,
     Continue,
     RetryTask,
     RevisePlan,
@@ -126,7 +126,7 @@ def test_a_task_that_started_keeps_the_parents_it_waits_for() -> None:
     not count as started: replacing the question must not lose the dependency."""
     plan = running(ask(1), ask(2, 1), work(3, 2), max_parallel=1)
     play(plan, answer(1, "a"), answer(2, "x"), done(3))
-    plan.when(ChangeAnswer(1, "b"))
+    plan.when(change(1, "b"))
     plan.when(RevisePlan(())).then_rejected("task 3 is not planned any more.* keep that")
     play(plan, RevisePlan((ask(2, 1, choices=("p", "q")),), "me"))
     assert statuses(plan) == {1: "completed", 2: "needs_clarification", 3: "planned"}
@@ -201,7 +201,7 @@ def test_a_superseded_task_does_not_run_again_with_others() -> None:
     plan = running(ask(1), work(2, 1), work(3, 2))
     play(plan, answer(1, "a"), failed(2))
     play(plan, RevisePlan((work(4, 1),), "me", superseded=(2, 3)), done(4))
-    play(plan, ChangeAnswer(1, "b"))
+    play(plan, change(1, "b"))
     assert statuses(plan) == {1: "completed", 2: "failed", 3: "skipped", 4: "running"}
     play(plan, RetryTask(2))
     assert statuses(plan) == {1: "completed", 2: "running", 3: "skipped", 4: "running"}

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 from plan_builders import answer, ask, done, failed, initialize, play, report, running, tool, work
 
+from planfold.handler import Outlook
 from planfold.planner import planner as module
 from planfold.planner.commands import Continue, NeedsClarification, StepCompleted
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import Link, RetryPolicy
+from planfold.planner.stored import StoredPlan, StoredTasks
+from planfold.planner.tasks import Link, RetryPolicy, Task, TaskStatus
 
 
 def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
@@ -29,10 +31,14 @@ def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"nonsense", b"[]", b"[2]", b"{}", b'[2,{"tasks":7}]', b"[1,{}]", b"\xff\xfe"],
+    [
+        *(b"", b"nonsense", b"[]", b"[2]", b"{}", b'[5,{"tasks":7},{}]', b"[5,{}]"),
+        *(b"[1,{},{}]", b"\xff\xfe"),
+    ],
 )
 def test_bytes_of_another_shape_are_no_snapshot(data: bytes) -> None:
     assert Planner.restore(data) is None
+    assert StoredPlan.restore(data) is None
 
 
 def test_a_snapshot_of_another_fold_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +49,10 @@ def test_a_snapshot_of_another_fold_is_not_used(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_snapshot_is_plain_json() -> None:
-    version, facts = msgspec.json.decode(running(work(1)).handler.snapshot())
+    version, facts, by_status = msgspec.json.decode(running(work(1)).handler.snapshot())
     assert version == module.FOLD_VERSION
     assert facts["tasks"]["1"]["status"] == "running"
+    assert by_status == {"running": [1]}
 
 
 def test_a_snapshot_is_worth_most_while_the_plan_waits_for_a_person() -> None:
@@ -60,3 +67,20 @@ def test_a_snapshot_is_worth_most_while_the_plan_waits_for_a_person() -> None:
 def test_a_plan_that_is_not_approved_waits_for_a_person() -> None:
     plan = Planner.fold(Planner().process(initialize(work(1), approved_by=None)))
     assert plan.outlook().phase == "waiting"
+
+
+def test_of_a_stored_plan_only_those_tasks_are_decoded_that_are_looked_at() -> None:
+    plan = running(work(1), work(2), ask(3), work(4, 1, 2))
+    play(plan, done(1))
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    play(plan, done(2))
+    stored.take_in(plan.history[-2:], [0.0, 0.0])
+    state, tasks = stored.state, stored.state.tasks
+    assert isinstance(tasks, StoredTasks)
+    assert state.schedule.counts == plan.handler.state.schedule.counts
+    assert state.schedule.having([TaskStatus.Running])[0].id == 4
+    decoded = [task_id for task_id in tasks if isinstance(dict.__getitem__(tasks, task_id), Task)]
+    assert decoded == [2, 4]
+    assert stored.outlook() == Outlook()
+    assert state == plan.handler.state

@@ -143,3 +143,22 @@ def test_a_ledger_ends_with_a_task_that_took_time() -> None:
     )
     assert timeline.state.outcome == "failed"
     assert {entry.task_id for entry in ledger_of(timeline, 9.0).entries} == {1}
+
+
+def test_a_wait_for_a_task_that_was_retried_since_is_charged_to_that_task() -> None:
+    timeline = played(
+        (1.0, initialize(work(1), work(2, 1), work(3, 2))),
+        (1.0, Continue()),
+        (2.0, CancelTask(2)),
+        (2.0, Continue()),
+        (2.0, failed(1, retryable=False)),
+        (9.0, RetryTask(1)),
+        (9.0, CancelTask(3)),
+        (9.0, Continue()),
+        (9.0, failed(1, attempt=2, retryable=False)),
+        (9.0, Continue()),
+    )
+    assert timeline.state.outcome == "failed"
+    ledger = ledger_of(timeline, 9.0)
+    assert (ledger.entries[0].task_id, ledger.entries[0].phase.value) == (1, "running")
+    assert "parents" not in ledger.by_phase

@@ -163,6 +163,28 @@ def fan_out(count: int, branch: int = 2, until: float = 1e9) -> Played:
     )  # fmt: skip
 
 
+def stages(count: int, width: int) -> Played:
+    """Stages of equal tasks, each after a check of the one before."""
+    specs: list[TaskSpec] = []
+    for stage in range(count):
+        first = len(specs)
+        after = [first] if specs else []
+        verb = ("Fetch", "Read", "Render", "Send", "Index")[stage % 5]
+        name = ("http", "read_file", "shell")[stage % 3]
+        for n in range(width):
+            what = f"{verb} part {n + 1} of stage {stage + 1}"
+            specs.append(tool(len(specs) + 1, what, *after, name=name))
+        ends = range(first + 1, len(specs) + 1)
+        specs.append(tool(len(specs) + 1, f"Check stage {stage + 1}", *ends, label=f"s{stage + 1}"))
+    rng = random.Random(3)
+    lengths = {s.id: rng.lognormvariate(1.5, 0.6) for s in specs}
+    bad = {s.id: 1 for s in specs if rng.random() < 0.01}
+    return Played(
+        specs, lambda s: lengths[s.id], fails=lambda s: bad.get(s.id, 0), slots=16, until=420,
+        title=f"{len(specs)} tasks in {count} stages",
+    )  # fmt: skip
+
+
 def chain(count: int) -> Played:
     specs = [tool(n, f"Step {n}", *([n - 1] if n > 1 else [])) for n in range(1, count + 1)]
     return Played(specs, lambda s: 1.0 + s.id % 7, title=f"A chain of {count}")
@@ -171,6 +193,8 @@ def chain(count: int) -> Played:
 EXAMPLES = {
     "plan-5.svg": release,
     "plan-50.svg": lambda: layered(50, 8, until=70),
+    "plan-500.svg": lambda: stages(10, 49),
+    "plan-5000.svg": lambda: fan_out(1_666, 3, until=400),
     "plan-fan-out.svg": lambda: fan_out(1_000, until=300),
 }
 

@@ -44,6 +44,30 @@ def run(runs: PastRuns, title: str, *tasks: tuple[TaskSpec, float, float]) -> No
     runs.add(timeline, [event for _, event in made])
 
 
+def test_the_time_between_a_failure_and_its_retry_does_not_count() -> None:
+    spec, runs = call(1, "make"), PastRuns()
+    summary = e.PlanSummary(1, 0, failed=(1,))
+    made: list[tuple[float, object]] = [
+        (0.0, e.TasksPlanned("Release", "", (spec,), "h")),
+        (0.0, e.PlanApproved("h")),
+        (0.0, e.TaskDispatched(1, 1)),
+        (5.0, e.TaskStatusUpdated(1, TaskStatus.Failed, error="boom")),
+        (5.0, e.PlanningCompleted("failed", summary)),
+        (7_205.0, e.TasksReset((1,), "retry")),
+        (7_205.0, e.TaskDispatched(1, 2)),
+        (7_212.0, e.TaskStatusUpdated(1, TaskStatus.Completed)),
+        (7_212.0, e.PlanningCompleted("completed", e.PlanSummary(1, 1))),
+    ]
+    timeline = Timeline("p")
+    for version, (when, event) in enumerate(made, 1):
+        name = type(event).__name__
+        timeline.apply(Envelope(version, "plan", "p", version, name, 1, event, Metadata(), when))
+    runs.add(timeline, [event for _, event in made])
+    found = runs.forecast("Release", [spec])
+    assert found is not None
+    assert found.seconds_p50 == 12.0
+
+
 def test_nothing_is_said_without_a_run() -> None:
     runs = PastRuns()
     assert runs.forecast("Release", [call(1, "make")]) is None

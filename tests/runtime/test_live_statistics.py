@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
+
+import pytest
 
 import planfold
 from planfold.eventstore.envelope import Query
 from planfold.planner.commands import CancelPlan
+from planfold.planner.events import PlanningCompleted
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.statistics import Statistics
 from planfold.runtime.plan_reader import statistics_of
@@ -43,6 +47,36 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
     assert total.running.count <= total.attempts == total.queued.count
     assert list(live.figures("tool")) == ["", "shaky"]
     assert not spent
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_counters_of_10_000_plans_are_what_a_count_of_the_events_says(
+    each_database: str,
+) -> None:
+    chance = random.Random(12)
+
+    @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2, base=0.0))
+    async def shaky() -> None:
+        if chance.random() < 0.3:
+            raise planfold.Transient("no luck")
+
+    async with planfold.open_app(each_database, tools=[shaky]) as app, app.worker(concurrency=64):
+        for batch in range(0, 10_000, 200):
+            await asyncio.gather(*[_one_plan(app, batch + n, chance) for n in range(200)])
+        counted, ends = Counter[str](), Counter[str]()
+        after = 0
+        while page := await app.store.read(Query(stream_id="plan"), after=after, limit=5_000):
+            after = page[-1].position
+            counted.update(type(envelope.event).__name__ for envelope in page)
+            ends.update(e.event.outcome for e in page if isinstance(e.event, PlanningCompleted))
+        (total,) = (await app.statistics()).figures().values()
+    assert total.plans_begun == counted["TasksPlanned"] == 10_000
+    assert total.plans == ends
+    assert total.attempts == counted["TaskDispatched"] == total.queued.count
+    assert total.answers == counted["ClarificationReceived"]
+    assert total.questions == counted["ClarificationRequested"]
+    assert total.retries == counted["RetryScheduled"] > 0
 
 
 async def _one_plan(app: planfold.App, number: int, chance: random.Random) -> None:

@@ -69,7 +69,7 @@ async def test_runs_of_a_once_tool_never_overlap(until: Until) -> None:
             if number % 3 == 0:  # else perhaps before the attempt has begun
                 known = len(ledger.places)
                 await until(lambda known=known: ledger.open == 1 and len(ledger.places) >= known)
-            await app.send(PLAN_ID, ChangeAnswer(1, f"place {number}"))
+            await app.send(PLAN_ID, ChangeAnswer(1, f"place {number}", repeat=(2, 3)))
         await until(lambda: ledger.places and ledger.places[-1] == f"place {ROUNDS - 1}")
         assert ledger.overlaps == 0
         view = await app.view(PLAN_ID)
@@ -94,7 +94,7 @@ async def test_a_thread_that_is_still_running_keeps_the_next_attempt_waiting(unt
         await until(lambda: waits(app))
         await app.answer(PLAN_ID, "where", "old")
         await until(lambda: ledger.places == ["old"])
-        await app.send(PLAN_ID, ChangeAnswer(1, "new"))
+        await app.send(PLAN_ID, ChangeAnswer(1, "new", repeat=(2,)))
         assert await running(app, 2)
         let_go.set()
         await until(lambda: completed(app, 3))

@@ -98,6 +98,10 @@ async def test_synchronous(served: Served) -> None:
             assert question.task == "colour"
             client.answer(receipt.plan_id, "colour", "red").run()
             client.change_answer(receipt.plan_id, "colour", "blue").run()
+            client.answer(receipt.plan_id, 2, "used").run()
+            with pytest.raises(CommandRejected, match="another answer would do so: 2"):
+                client.change_answer(receipt.plan_id, "colour", "red").run()
+            client.change_answer(receipt.plan_id, "colour", "red", repeat=[2]).run()
             with pytest.raises(InvalidPlan) as caught:
                 client.revise(receipt.plan_id, PlanDraft(tasks=[])).run()
             assert caught.value.faults
@@ -182,3 +186,5 @@ async def test_the_service_on_this_machine_is_found(
     write_runtime_file(path, runtime)
     async with planfold.Client() as client:
         assert (await client.me()).name == "read"
+    with pytest.raises(ConfigurationError, match="give a token for https://other"):
+        Client("https://other.example.org")

@@ -226,6 +226,12 @@ async def test_an_archived_plan_of_another_project_is_not_found(tmp_path: Path) 
         answer = await served.get("/v1/plans/gone", issued.secret)
         assert (answer.status_code, str(tmp_path) in answer.text) == (404, False)
         assert "archive" in (await served.get("/v1/plans/gone")).text
+        body = {"text": "1. Run `true`", "plan_id": "gone"}
+        answer = await served.post("/v1/plans", body, issued.secret)
+        assert (answer.status_code, str(tmp_path) in answer.text) == (409, False), answer.text
+        # Nor does a mistyped id of its own say more.
+        answer = await served.get("/v1/plans/gon", issued.secret)
+        assert answer.json()["detail"] == "there is no plan 'gon'"
 
 
 @pytest.mark.asyncio(loop_scope="function")

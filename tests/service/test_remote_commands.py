@@ -181,6 +181,7 @@ def test_the_token_is_found_and_kept_from_others(
     assert "No plans yet" in called(*words)
     # The token of the service here goes to no other one.
     assert "no token for" in called("list", "--server", "https://plans.example.org", code=2)
-    assert "use https" in called("list", "--server", "http://plans.example.org", code=2)
+    for other in ("http://plans.example.org", "http://127.example.org", "http://10.0.0.1:80"):
+        assert "use https" in called("list", "--server", other, code=2)
     assert "write https://HOST" in called("list", "--server", "plans.example.org", code=2)
     assert "cannot be read" in called(*words, "--token-file", "absent", code=2)

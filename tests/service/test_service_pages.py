@@ -83,3 +83,17 @@ def test_the_page_says_the_limits() -> None:
         f"{HEAD_BYTES // 1024} KiB, 64 headers, in {HEAD_S:g} s",
     ):
         assert said in page, said
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="apt-get install systemd")
+def test_the_unit_of_systemd(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/service.md").read_text(encoding="utf-8")
+    found = re.search(r"```ini\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    program = str(Path(sys.executable).parent / "planfold")
+    unit = tmp_path / "planfold.service"
+    unit.write_text(found[1].replace("/srv/planfold/.venv/bin/planfold", program))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

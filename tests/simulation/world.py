@@ -367,7 +367,8 @@ class World:
         if kind == "change":
             asked = [t for t in view.tasks if t.kind is NodeKind.Clarification]
             task = random.choice(asked) if asked else task
-            return ChangeAnswer(task.id, random.choice(("yes", "no")), "a person")
+            repeat = tuple(t.id for t in view.tasks)
+            return ChangeAnswer(task.id, random.choice(("yes", "no")), "a person", repeat)
         if kind == "cancel task":
             return CancelTask(task.id, random.random() < 0.5)
         if kind == "retry":

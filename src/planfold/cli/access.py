@@ -172,9 +172,18 @@ def _safe_address(server: str) -> str:
         raise ConfigurationError(f"--server {server}: write https://HOST or http://127.0.0.1:PORT")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError("--server takes a host and a port; --token-file has the token")
-    if parts.scheme == "http" and host not in ("localhost", "::1") and host[:4] != "127.":
+    if parts.scheme == "http" and not _is_this_machine(host):
         raise ConfigurationError(f"--server {server}: use https, or others can read the token")
     return server.rstrip("/")
+
+
+def _is_this_machine(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def person() -> str:

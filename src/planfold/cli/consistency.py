@@ -15,7 +15,8 @@ import msgspec
 from planfold.cli.terminal import counted, duration
 from planfold.errors import NotFound, PlanfoldError
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import TaskStatus
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task, TaskStatus
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -24,7 +25,20 @@ if TYPE_CHECKING:
 SAMPLE: Final = 100  # plans that are folded again
 MOST_SKEW_S: Final = 2.0
 _TRIES: Final = 3
-_RESTORE: Final = "restore the database from a backup"
+_REPAIR: Final = "`planfold doctor --repair` puts that right"
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What is not as the log of a plan says at ``version``, where its ``state`` is this: whether
+    the ``snapshot`` is, keys of the ``head``, running tasks that are ``lost`` from the task queue,
+    and rows of tasks that do not run."""
+
+    version: int
+    state: PlannerState
+    snapshot: bool
+    head: tuple[str, ...]
+    lost: tuple[Task, ...]
+    extra: tuple[int, ...]
 
 
 def clock_faults(app: App, plans: Sequence[StreamHead], host: float | None = None) -> list[str]:
@@ -50,28 +64,56 @@ async def plan_faults(app: App, plans: Sequence[StreamHead]) -> list[str]:
     """Plans whose snapshot, head or rows of the task queue are not what their log says."""
     faults = []
     for plan in plans:
-        try:
-            found = await _settled_differences(app, plan.aggregate_id)
-        except NotFound:  # it was archived
-            continue
-        except PlanfoldError as fault:
-            found = [f"cannot be read: {fault}"]
-        faults += [f"{plan.aggregate_id}: {what}" for what in found]
+        found = await difference_of(app, plan.aggregate_id)
+        words = [found] if isinstance(found, str) else in_words(found)
+        faults += [f"{plan.aggregate_id}: {what}" for what in words]
     return faults
 
 
-async def _settled_differences(app: App, plan_id: str) -> list[str]:
+async def difference_of(app: App, plan_id: str) -> Difference | str | None:
+    """What disagrees with the log of a plan, or why it cannot be read; None: nothing."""
+    try:
+        return await _settled_difference(app, plan_id)
+    except NotFound:  # it was archived
+        return None
+    except PlanfoldError as fault:
+        return f"cannot be read: {fault}"
+
+
+def in_words(found: Difference | None) -> list[str]:
+    """Each with its remedy."""
+    if found is None:
+        return []
+    words = []
+    if found.snapshot:
+        words.append(f"its state is not what its log says, so its snapshot is wrong; {_REPAIR}")
+    if found.head:
+        words.append(f"its line in lists is wrong ({', '.join(found.head)}); {_REPAIR}")
+    if found.lost:
+        ids = [task.id for task in found.lost]
+        words.append(f"{_tasks(ids)} not in the task queue, so no worker runs it; {_REPAIR}")
+    if found.extra:
+        words.append(f"{_tasks(found.extra)} in the task queue and not running; {_REPAIR}")
+    return words
+
+
+async def orphan_faults(app: App) -> list[str]:
+    """Rows of the task queue whose plan is not there."""
+    plans = sorted({row.aggregate_id for row in await app.store.queue.orphans()})
+    return [
+        f"tasks of {plan_id} are queued, and there is no such plan; {_REPAIR}" for plan_id in plans
+    ]
+
+
+async def _settled_difference(app: App, plan_id: str) -> Difference | None:
     for _ in range(_TRIES):
-        found = await _differences(app, plan_id)
-        if found is None:
-            return []
-        if found[0] == await app.store.version(plan_id):
-            return found[1]
-    return []
+        found = await _difference(app, plan_id)
+        if found is None or found.version == await app.store.version(plan_id):
+            return found
+    return None
 
 
-async def _differences(app: App, plan_id: str) -> tuple[int, list[str]] | None:
-    """The plan's version and what disagrees with its log."""
+async def _difference(app: App, plan_id: str) -> Difference | None:
     state = (await app.planner(plan_id)).state
     snapshot, version = msgspec.json.encode(state), state.version
     head = await app.store.head(plan_id)
@@ -83,22 +125,18 @@ async def _differences(app: App, plan_id: str) -> tuple[int, list[str]] | None:
                 fold.apply(envelope)
         if page[-1].version >= version:
             break
-    found = []
-    if snapshot != msgspec.json.encode(fold.state):
-        found.append(
-            "its state is not what its log says, so its snapshot is wrong; delete its row of the "
-            "table snapshots, and report this fault"
-        )
     expected = Planner(fold.state).outlook().head
-    if head is not None and (wrong := _wrong_keys(head.head, expected)):
-        found.append(f"its line in lists is wrong ({', '.join(wrong)}); {_RESTORE}")
-    tasks = fold.state.tasks.values()
-    running = {(task.id, task.attempt) for task in tasks if task.status is TaskStatus.Running}
-    if lost := sorted(task_id for task_id, _ in running - rows):
-        found.append(f"{_tasks(lost)} not in the task queue, so no worker runs it; {_RESTORE}")
-    if extra := sorted(task_id for task_id, _ in rows - running):
-        found.append(f"{_tasks(extra)} in the task queue and not running; {_RESTORE}")
-    return (version, found) if found else None
+    tasks = fold.state.tasks
+    running = {(t.id, t.attempt) for t in tasks.values() if t.status is TaskStatus.Running}
+    found = Difference(
+        version=version,
+        state=fold.state,
+        snapshot=snapshot != msgspec.json.encode(fold.state),
+        head=() if head is None else tuple(_wrong_keys(head.head, expected)),
+        lost=tuple(tasks[task_id] for task_id, _ in sorted(running - rows)),
+        extra=tuple(sorted(task_id for task_id, _ in rows - running)),
+    )
+    return found if found.snapshot or found.head or found.lost or found.extra else None
 
 
 def _wrong_keys(stored: dict[str, Any], expected: dict[str, Any]) -> list[str]:

@@ -21,7 +21,13 @@ from planfold.cli.access import (
     settings_for,
     status_of,
 )
-from planfold.cli.consistency import SAMPLE, clock_faults, lease_notes, plan_faults
+from planfold.cli.consistency import (
+    SAMPLE,
+    clock_faults,
+    lease_notes,
+    orphan_faults,
+    plan_faults,
+)
 from planfold.cli.remedies import explained
 from planfold.cli.terminal import counted
 from planfold.databases import check_writing, inspect_database, is_postgres, sqlite_version
@@ -195,5 +201,6 @@ async def _look_at_plans(found: Diagnosis, db: str | None) -> None:
         found.facts["plans_compared"] = len(sample)
         found.faults += clock_faults(app, plans)
         found.faults += await plan_faults(app, sample)
+        found.faults += await orphan_faults(app)
         if not found.facts["dead_workers"]:
             found.notes += await lease_notes(app)

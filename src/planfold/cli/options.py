@@ -136,6 +136,12 @@ model_option = click.option(
     metavar="NAME",
     help="Language model, such as openai:gpt-5 or anthropic:...; several with commas between.",
 )
+repeat_option = click.option(
+    "--repeat",
+    multiple=True,
+    metavar="TASK",
+    help="Let a task of effect `once` happen again; may be given several times.",
+)
 plan_argument = click.argument("plan_id", metavar="[ID]", required=False)
 
 

@@ -10,7 +10,7 @@ from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, w
 from planfold.planner.references import unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
-from planfold.readmodels.labels import guard_of, kind_of, name_of
+from planfold.readmodels.labels import guard_of, kind_of, labelled, name_of
 from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
@@ -104,7 +104,7 @@ def preview_lines(
     specs: Iterable[TaskSpec], width: int, *, most: int | None = MOST_TASKS
 ) -> list[Line]:
     """The tasks in reading order. Commands are never cut: a person approves them."""
-    ordered = reading_order(specs)
+    ordered = reading_order(labelled(specs))
     pad = len(str(max((spec.id for spec in ordered), default=0)))
     lines: list[Line] = []
     for spec in ordered[:most]:

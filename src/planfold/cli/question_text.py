@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
-from planfold.cli.access import command_line
 from planfold.cli.event_text import short_result
+from planfold.cli.next_steps import answer_step, budget_step, step_lines
 from planfold.cli.terminal import (
     MARKS,
     Line,
     clean,
     clean_lines,
     clock,
+    counted,
     date_and_time,
     fit,
     wrapped,
 )
-from planfold.planner.answers import DONE, use_of_result
+from planfold.planner.answers import DONE, STOP, use_of_result
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind
 from planfold.readmodels.labels import name_of
@@ -61,32 +61,23 @@ def is_work(fold: PlanFold, question: Question) -> bool:
     return kind is not NodeKind.Clarification and not decides
 
 
-def waiting_lines(fold: PlanFold, db: str | None, width: int) -> list[Line]:
-    """Open questions, each with the command that answers it."""
+def waiting_lines(
+    fold: PlanFold, db: str | None, width: int, *, most: int | None = None
+) -> list[Line]:
+    """Open questions, at most so many (None: all), each with the command that answers it."""
     lines: list[Line] = []
-    for question in fold.state.questions.values():
+    questions = list(fold.state.questions.values())
+    for question in questions[:most]:
         lines += [[], *question_lines(fold, question, width)]
-        text = example_answer(question.choices)
-        words = command_line(db, "answer", fold.plan_id, question.task_id)
-        if question.then == "budget":
-            more = command_line(db, "budget", fold.plan_id, "--add", "tokens=20000")
-            others = "   # or calls=, cost=, seconds=, tasks="
-            lines.append([(f"  {more}", "busy"), (others, "dim")])
-            text = "stop"
+        task, needs = fold.state.tasks[question.task_id], use_of_result(fold.state, question)
+        name = task.spec.label or str(task.id)
         if DONE in question.choices and question.then == "outcome":
-            needs = use_of_result(fold.state, question)
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])
-            text = f"{DONE} --result JSON" if needs else DONE
-            lines.append([(f"  {words} {text}", "busy")])
-            continue
-        lines.append([(f"  {words} {text if text.isalnum() else repr(text)}", "busy")])
+        budget = [budget_step(db, fold.plan_id)] if question.then == "budget" else []
+        choices = [STOP] if budget else question.choices
+        answer = answer_step(db, fold.plan_id, name, choices, needs_result=bool(needs))
+        lines += step_lines([*budget, answer])
+    if most is not None and (left := len(questions) - most) > 0:
+        lines += [[], [(f"... and {counted(left, 'more question')}", "dim")]]
     return lines
-
-
-def example_answer(choices: Sequence[str]) -> str:
-    """What to type as an answer: the first choice, or its number where it is hard to type."""
-    if not choices:
-        return "TEXT"
-    first = choices[0]
-    return first if first.isprintable() and "'" not in first and "\\" not in first else "1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import command_line
-from planfold.cli.question_text import example_answer
+from planfold.cli.next_steps import reason_steps, step_lines
 from planfold.cli.terminal import (
     STATUS_STYLES,
     Line,
@@ -16,19 +16,18 @@ from planfold.cli.terminal import (
     fit,
     wrapped,
 )
-from planfold.planner.tasks import in_words
-from planfold.readmodels.labels import name_of
-from planfold.readmodels.reasons import ReasonKind, named
+from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
+from planfold.readmodels.labels import name_of, named
+from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from planfold.planner.state import PlannerState
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.reasons import Reason
-    from planfold.readmodels.timeline import PhaseSpan
 
 _STYLES = {
     ReasonKind.Failed: "bad",
@@ -59,29 +58,46 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         ]
     ]
     if found.task_status is not None:
-        lines[0] += [(f"; task {found.task_id} ", ""), (in_words(found.task_status), "bold")]
+        name = named([found.task_id or 0], found.labels)
+        lines[0] += [(f"; {name} ", ""), (_standing(found), "bold")]
+    elif found.status is PlanStatus.Running and not _runs(found):
+        lines[0].append(("; no task runs now", ""))
     for reason in found.reasons:
         lines += [[], *_reason_lines(reason, found, db, width)]
     if not found.reasons:
         lines.append([("Nothing holds it up.", "")])
     if found.history:
-        lines += [[], [("So far", "bold")], *_history_lines(found.history, found.at)]
+        lines += [[], [("So far", "bold")], *_history_lines(found)]
+    elif found.task_id is not None:
+        name = found.labels.get(found.task_id, str(found.task_id))
+        words = command_line(db, "why", found.plan_id, name, "--history")
+        lines += [[], [("Its log is long. What it waited for so far: ", "dim"), (words, "busy")]]
     return lines
 
 
 def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int) -> Iterator[Line]:
     several = len(reason.tasks) > 1
-    text = f"{named(reason.tasks)} {_plural(reason.text) if several else reason.text}"
+    names = named(reason.tasks, found.labels)
+    text = f"{names} {_plural(reason.text) if several else reason.text}"
     style = _STYLES.get(reason.kind, "ask")
     for part in wrapped(clean(text), width):
         yield [(part, style)]
-    for fact in _facts(reason, found.at):
+    for fact in _facts(reason, found):
         yield [(fit(f"  {clean(fact)}", width), "dim")]
     for part in wrapped(f"Remedy: {clean(reason.remedy)}", width, "  ", "  "):
         yield [(part, "")]
-    words = _command(reason, found)
-    if words:
-        yield [(f"  {command_line(db, *words)}", "busy")]
+    yield from step_lines(reason_steps(reason, found, db))
+
+
+def _runs(found: Explanation) -> bool:
+    return any(r.kind in (ReasonKind.Running, ReasonKind.Stopping) for r in found.reasons)
+
+
+def _standing(found: Explanation) -> str:
+    """A task was dispatched before a worker runs it."""
+    if found.task_status is TaskStatus.Running and not _runs(found):
+        return "is queued"
+    return in_words(found.task_status or TaskStatus.Planned)
 
 
 def _plural(text: str) -> str:
@@ -92,51 +108,28 @@ def _plural(text: str) -> str:
     return text
 
 
-def _facts(reason: Reason, now: float) -> Iterator[str]:
+def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
+    now = found.at
     if reason.since is not None:
         yield f"since {date_and_time(reason.since)}, for {duration(now - reason.since)}"
     if reason.until is not None:
         yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
     if reason.limit is not None:
         ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
-        yield f"{named(reason.by)} run now{ahead}"
+        yield f"{named(reason.by, found.labels)} run now{ahead}"
     for worker in reason.workers:
         yield f"{worker.owner} {worker.constraint or 'may take it'}"
 
 
-def _command(reason: Reason, found: Explanation) -> tuple[str | int, ...]:
-    plan, task = found.plan_id, reason.tasks[0]
-    match reason.kind:
-        case ReasonKind.Approval:
-            return "approve", plan
-        case ReasonKind.Answer:
-            return "answer", plan, task, example_answer(reason.choices)
-        case ReasonKind.Budget:
-            return "budget", plan, "--add", "tokens=20000"
-        case ReasonKind.Parents:
-            return "why", plan, reason.by[0]
-        case ReasonKind.NoWorker if reason.route is not None:
-            return "worker", "--route", reason.route
-        case ReasonKind.NoWorker | ReasonKind.DeadWorker:
-            return "resume", plan
-        case ReasonKind.BusyWorker:
-            return ("worker",)
-        case ReasonKind.Failed | ReasonKind.Cancelled:
-            return "retry", plan, task
-        case ReasonKind.Skipped if reason.by:
-            return "retry", plan, reason.by[0]
-    return ()
-
-
-def _history_lines(history: Sequence[PhaseSpan], now: float) -> Iterator[Line]:
-    for span in history:
+def _history_lines(found: Explanation) -> Iterator[Line]:
+    for span in found.history:
         words = phase_words(span.phase)
         if span.by is not None:
-            words += f"; task {span.by} was the last"
+            words += f"; {named([span.by], found.labels)} was the last"
         if span.attempt > 1:
             words += f" (attempt {span.attempt})"
         lasts = "" if span.end is not None else ", and lasts"
-        took = duration(span.seconds(now))
+        took = duration(span.seconds(found.at))
         yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
 
 

@@ -9,7 +9,7 @@ import click
 
 from planfold.cli.access import client_of
 from planfold.cli.commands.decisions import tell
-from planfold.cli.exits import COMPLETED, INTERRUPTED, WAITS, exit_code_of
+from planfold.cli.exits import COMPLETED, WAITS, exit_code_of
 from planfold.cli.log_printer import LogPrinter
 from planfold.cli.preview import note_lines, preview_lines
 from planfold.cli.report import header_line, show_json
@@ -65,13 +65,10 @@ class RemoteRun(NamedTuple):
 async def _follow(plans: RemotePlans, plan_id: str, *, as_json: bool) -> int:
     """Print events until the plan has ended."""
     printer = LogPrinter(False, False, None, None)
-    try:
-        async for envelope in plans.watch(plan_id):
-            if not as_json:
-                printer.print(envelope)
-                printer.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    async for envelope in plans.watch(plan_id):
+        if not as_json:
+            printer.print(envelope)
+            printer.flush()
     situation = await situation_of(plans, plan_id)
     if as_json:
         print_json(show_json(situation))

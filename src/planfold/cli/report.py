@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
+from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.situation import NO_TASKS, Situation
@@ -28,7 +29,14 @@ from planfold.cli.terminal import (
     wrapped,
 )
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
-from planfold.readmodels.labels import guard_of
+from planfold.readmodels.labels import (
+    error_with_labels,
+    guard_of,
+    labelled,
+    name_of,
+    parent_labels,
+    with_labels,
+)
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import plan_view
@@ -37,6 +45,15 @@ from planfold.readmodels.reasons import waits_for
 if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
     from planfold.planner.tasks import TaskSpec
+
+SHOWN: Final = 200  # tasks that ``show`` prints of a larger plan
+QUESTIONS: Final = 20  # that it prints then
+_TELLING: Final = (
+    (TaskStatus.Failed, TaskStatus.NeedsClarification, TaskStatus.Running),
+    (TaskStatus.Cancelled, TaskStatus.Planned),
+    (TaskStatus.Skipped,),
+    (TaskStatus.Completed,),
+)
 
 # --- tasks ------------------------------------------------------------------------------------
 
@@ -133,9 +150,15 @@ def _info(
 
 
 def plan_lines(
-    situation: Situation, width: int, *, most: int | None = None, details: bool = True
+    situation: Situation,
+    width: int,
+    *,
+    most: int | None = None,
+    details: bool = True,
+    more: str = "",
 ) -> list[Line]:
-    """Title, status and tasks. With ``most``, tasks that completed are left out first."""
+    """Title, status and tasks. With ``most``, tasks that completed are left out first; ``more`` is
+    the command that prints them."""
     fold = situation.fold
     lines: list[Line] = []
     if fold.state.title:
@@ -146,17 +169,17 @@ def plan_lines(
     lines += lineage_lines(fold)
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
-    tasks = [fold.state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
-    shown = tasks if most is None else _most_telling(tasks, most)
+    shown = _most_telling(fold, most)
     now, pad = situation.then or time.time(), id_width(fold)
     for task in shown:
         lines.append(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
         )
         if details:
-            lines += _details(task, width)
-    if len(shown) < len(tasks):
-        lines.append([(f"... and {len(tasks) - len(shown):,} more tasks", "dim")])
+            lines += _details(fold, task, width)
+    if left := len(fold.state.tasks) - len(shown):
+        how = f"; {more} prints them" if more else ""
+        lines.append([(f"... and {left:,} more tasks{how}", "dim")])
     summary = fold.summary
     if summary is not None and (summary.skipped or summary.cancelled or summary.unknown):
         lines += [[(part, "")] for part in wrapped(summary_words(summary), width)]
@@ -176,17 +199,18 @@ def counted_specs(fold: PlanFold) -> list[TaskSpec]:
     return [task.spec for task in fold.state.tasks.values() if not task.superseded]
 
 
-def _most_telling(tasks: Sequence[Task], most: int) -> list[Task]:
-    """In the same order, those that failed or have not ended before those that completed."""
-    if len(tasks) <= most:
-        return list(tasks)
-    rank = {TaskStatus.Failed: 0, TaskStatus.NeedsClarification: 0, TaskStatus.Running: 0}
-    rank |= {TaskStatus.Cancelled: 1, TaskStatus.Planned: 1, TaskStatus.Skipped: 2}
-    chosen = sorted(range(len(tasks)), key=lambda i: rank.get(tasks[i].status, 3))[:most]
-    return [tasks[i] for i in sorted(chosen)]
+def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
+    """In reading order, those that failed or have not ended before those that completed."""
+    state, chosen = fold.state, list[Task]()
+    if most is None or len(state.tasks) <= most:
+        return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
+    for statuses in _TELLING:
+        chosen += state.schedule.having(statuses, most - len(chosen))
+    by_id = {task.id: task for task in chosen}
+    return [by_id[spec.id] for spec in reading_order(by_id[i].spec for i in sorted(by_id))]
 
 
-def _details(task: Task, width: int) -> list[Line]:
+def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
     """The outcome of a task, below it: its error, or a shortened result."""
     indent = "    "
     if task.error and task.status in (TaskStatus.Failed, TaskStatus.Cancelled):
@@ -198,9 +222,18 @@ def _details(task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    guard = guard_of(task.spec)
-    said = task.error if task.skip_reason == "condition" else guard and f"runs {guard}"
+    guard, said = _guard(fold, task), _not_needed(fold, task)
+    said = said or (guard and f"runs {guard}")
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
+
+
+def _guard(fold: PlanFold, task: Task) -> str:
+    return guard_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
+
+
+def _not_needed(fold: PlanFold, task: Task) -> str:
+    """Why a task was skipped by its condition; else empty."""
+    return error_with_labels(task, fold.state.tasks) if task.skip_reason == "condition" else ""
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -212,10 +245,10 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
-    if guard := guard_of(task.spec):
+    if guard := _guard(fold, task):
         lines.append([(f"runs {guard}", "dim")])
-    if task.error and task.skip_reason == "condition":
-        lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(task.error))]
+    if said := _not_needed(fold, task):
+        lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
     if task.result is not None:
@@ -240,34 +273,7 @@ def _result_lines(result: Any) -> list[str]:
     return lines
 
 
-# --- what to do next --------------------------------------------------------------------------
-
-
-def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
-    """What a person can do now, as commands to copy; ``more``: options of ``resume``."""
-    fold, status = situation.fold, situation.fold.state.status
-    resume = command_line(db, "resume", fold.plan_id, *more)
-    steps: list[tuple[str, str]] = []
-    if status is PlanStatus.AwaitingApproval:
-        steps.append((command_line(db, "approve", fold.plan_id), "approves it"))
-        steps.append((resume, "then runs it"))
-        steps.append((command_line(db, "reject", fold.plan_id), "or refuses it"))
-    elif status is PlanStatus.AwaitingAnswer:
-        steps.append((resume, "continues after the answer"))
-    elif status in (PlanStatus.Running, PlanStatus.Cancelling):
-        if situation.attended:
-            steps.append((command_line(db, "watch", fold.plan_id), "follows it"))
-        else:
-            steps.append((resume, "runs it here; no worker does now"))
-    elif status is PlanStatus.Failed:
-        tasks = (t for t in fold.state.tasks.values() if not t.superseded)
-        failed = [t.id for t in tasks if t.status is TaskStatus.Failed]
-        words = command_line(db, "retry", fold.plan_id, failed[0] if failed else "TASK")
-        steps.append((words, "retries the task"))
-        words = command_line(db, "revise", fold.plan_id, "PLAN")
-        steps.append((words, "or replaces the task"))
-    pad = max((len(words) for words, _ in steps), default=0)
-    return [[("  " + words.ljust(pad), "busy"), (f"  # {what}", "dim")] for words, what in steps]
+# --- what is to be approved ---------------------------------------------------------------------
 
 
 def revision_lines(fold: PlanFold, width: int) -> list[Line]:
@@ -292,19 +298,40 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     """Every line of what an approval would let run, where one is waited for."""
     if fold.state.status is not PlanStatus.AwaitingApproval:
         return []
-    return [[], [("What would run", "bold")], *preview_lines(counted_specs(fold), width, most=None)]
+    return [[], [("What would run", "bold")], *runs_lines(fold, width)]
 
 
-def whole_report(situation: Situation, db: str | None, width: int) -> list[Line]:
-    """What ``show`` prints. Of the past there is nothing to do next."""
-    lines = plan_lines(situation, width)
+def runs_lines(fold: PlanFold, width: int) -> list[Line]:
+    """What an approval would let run: not what has completed, whose results are reused."""
+    tasks = fold.state.tasks
+    specs = labelled(counted_specs(fold))
+    done = [s for s in specs if tasks[s.id].status is TaskStatus.Completed]
+    left = [s for s in specs if tasks[s.id].status is not TaskStatus.Completed]
+    again = [s for s in left if tasks[s.id].status is TaskStatus.Planned and tasks[s.id].attempt]
+    lines = preview_lines(left, width, most=None)
+    for what, which in (("Runs again", again), ("Already done, and reused", done)):
+        if which:
+            more = f", and {len(which) - SHOWN:,} more" if len(which) > SHOWN else ""
+            text = f"{what}: {', '.join(name_of(spec) for spec in which[:SHOWN])}{more}"
+            lines += [[(part, "dim")] for part in wrapped(text, width)]
+    return lines
+
+
+def whole_report(
+    situation: Situation, db: str | None, width: int, *, everything: bool = False
+) -> list[Line]:
+    """What ``show`` prints; ``everything``: also of a plan with many tasks. Of the past there is
+    nothing to do next."""
+    fold = situation.fold
+    few, asked = (None, None) if everything else (SHOWN, QUESTIONS)
+    more = command_line(db, "show", fold.plan_id, "--all")
+    lines = plan_lines(situation, width, most=few, more=more)
     if situation.then is not None:
-        fold = situation.fold
         when = f"as it was at version {fold.state.version}, {date_and_time(situation.then)}"
-        for question in fold.state.questions.values():
+        for question in [*fold.state.questions.values()][:asked]:
             lines += [[], *question_lines(fold, question, width)]
         return [[(when, "dim")], *lines]
-    lines += waiting_lines(situation.fold, db, width)
+    lines += waiting_lines(situation.fold, db, width, most=asked)
     lines += revision_lines(situation.fold, width)
     lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)

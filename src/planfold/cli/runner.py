@@ -11,15 +11,15 @@ from planfold.cli.access import ENDED, command_line, person
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
-from planfold.cli.preview import preview_lines
+from planfold.cli.next_steps import next_lines
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
 from planfold.cli.report import (
     counted_specs,
-    next_lines,
     plan_lines,
     revision_lines,
+    runs_lines,
     show_json,
 )
 from planfold.cli.session import (
@@ -111,7 +111,7 @@ class TerminalRunner:
         title = clean(state.title) or clean(plan_id)
         count = counted(len(specs), "task")
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
-        self._paper.lines(preview_lines(specs, self._paper.width, most=None))
+        self._paper.lines(runs_lines(fold, self._paper.width))
         self._paper.lines(revision_lines(fold, self._paper.width))
         if not self._asks:
             return

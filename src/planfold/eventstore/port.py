@@ -53,6 +53,8 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     count from it unless the store's clock is later. None: the store's clock. ``times``: when each
     event is recorded instead, where that differs.
 
+    Without events it changes the queue and the head at that version: a repair does.
+
     ``quiet``: the ``status`` in ``head`` is the one before, so those who wait for another status
     need not look.
     """
@@ -149,6 +151,12 @@ class EventStore(Protocol):
                 message says that this is not known.
             ValueError: an event or its metadata could not be read back, or a name holds NUL.
         """
+        ...
+
+    def connections(self) -> dict[str, int]:
+        """Connections of this process for reading from a database server: ``used``, ``idle``, and
+        ``free``: those that may be opened; and calls ``waiting`` for one. Empty without a
+        server."""
         ...
 
     def flush(self) -> None:

@@ -177,6 +177,14 @@ class TaskQueue(Protocol):
         """The rows of one stream, leased (``owner``) or waiting."""
         ...
 
+    async def orphans(self) -> list[Lease]:
+        """Rows of streams that are not there, which a repair of the database may leave behind."""
+        ...
+
+    async def discard(self, aggregate_id: str) -> None:
+        """Delete the rows of a stream that is not there; of another one, nothing."""
+        ...
+
     async def size(self) -> QueueSize:
         """How many tasks of all streams wait and are leased."""
         ...

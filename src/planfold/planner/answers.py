@@ -25,6 +25,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.graph import blocks
 from planfold.planner.questions import Question
+from planfold.planner.repeats import may_have_happened, refuse_repeats
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
 
@@ -44,7 +45,7 @@ def receive_answer(
         if _was_given(task, report):
             return
         changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
-        remedy = "; use ChangeAnswer to change it" if changeable else ""
+        remedy = "; change the answer instead" if changeable else ""
         raise CommandRejected(
             f"task {task.id} has no open question; it {in_words(task.status)}{remedy}"
         )
@@ -138,7 +139,8 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
 def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
     """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned again,
     except where another parent, which is not a descendant, keeps them from running. Those that may
-    be running are asked to stop, and planned again when their attempt has ended."""
+    be running are asked to stop, and planned again when their attempt has ended. An effect ``once``
+    happens again only where the command allows it."""
     task = find_task(state, command.task_id)
     if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
         asks = task.kind is NodeKind.Clarification
@@ -150,15 +152,18 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)
     if answer == task.result:
         return
-    yield ClarificationReceived(task.id, answer, command.by)
     below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
     below = [t for t in below if not t.superseded]
     busy = {t.id for t in below if _may_be_running(state, t)}
+    kept_off = kept_off_tasks(state, below, busy)
+    once = [t for t in below if t.spec.effect is Effect.Once and t.id not in kept_off]
+    once = [t for t in once if may_have_happened(state, t) and t.id not in command.repeat]
+    refuse_repeats(once, "another answer")
+    yield ClarificationReceived(task.id, answer, command.by)
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:
         reason = f"the answer to task {task.id} was changed"
         yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
-    kept_off = kept_off_tasks(state, below, busy)
     over = (TaskStatus.Skipped, TaskStatus.Cancelled)
     reset = [
         t

@@ -266,11 +266,13 @@ class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Give another answer to a question: exactly the tasks that descend from it run again, each
-    once its present attempt has ended."""
+    once its present attempt has ended. Those of effect ``once`` that may have had their effect must
+    be in ``repeat``."""
 
     task_id: int
     answer: str
     by: str = ""
+    repeat: tuple[int, ...] = ()
 
 
 class NameCheckpoint(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

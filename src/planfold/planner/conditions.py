@@ -172,8 +172,9 @@ def references_of(spec: TaskSpec) -> list[Reference]:
     return found if spec.when is None else [*found, *read_condition(spec.when).references.values()]
 
 
-def rename_in_condition(text: str, ids: Mapping[str, int]) -> str:
-    """``text`` with every label that ``ids`` knows replaced by its id; texts in quotes stay."""
+def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
+    """``text`` with every label that ``ids`` knows replaced by its id, or every id by its label;
+    texts in quotes stay."""
     if not any(of.target in ids for of in read_condition(text).references.values()):
         return text
     renamed: list[str] = []

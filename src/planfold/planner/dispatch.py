@@ -223,17 +223,18 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 def summary_of(state: PlannerState) -> PlanSummary:
     """How the tasks have ended, without those that a revision superseded."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
-    for task in state.tasks.values():
+    others = state.schedule.having([s for s in TaskStatus if s is not TaskStatus.Completed])
+    for task in others:
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
     skipped = by_status[TaskStatus.Skipped]
     return PlanSummary(
         total=len(state.tasks),
-        completed=len(by_status[TaskStatus.Completed]),
+        completed=state.schedule.counts[TaskStatus.Completed],
         failed=tuple(by_status[TaskStatus.Failed]),
         skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
-        unknown=tuple(t.spec.id for t in state.tasks.values() if t.outcome_unknown),
+        unknown=tuple(t.spec.id for t in others if t.outcome_unknown),
         by_condition=tuple(i for i in skipped if state.tasks[i].skip_reason == "condition"),
     )
 

@@ -13,12 +13,12 @@ from planfold.planner.cancellation import find_task, skip
 from planfold.planner.commands import ForkPlan
 from planfold.planner.events import Event, PlanApproved, PlanForked
 from planfold.planner.graph import blocks
+from planfold.planner.repeats import may_have_happened, refuse_repeats
 from planfold.planner.revisions import check_structure, hash_revision
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 
 MAX_DEPTH: Final = 16  # origins that follow each other
-SHOWN: Final = 20  # tasks that a refusal names
 _What = tuple[NodeKind, str | None]  # the kind of a task, and its tool or route
 
 
@@ -69,17 +69,6 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
-
-
-def may_have_happened(state: PlannerState, task: Task) -> bool:
-    """Whether an effect of this task may have happened. One whose failure was reported counts as
-    not done, as it does for a retry."""
-    if task.kind is NodeKind.Clarification or not task.attempt:
-        return False
-    question = state.questions.get(task.id)
-    unknown = task.outcome_unknown or (question is not None and question.then == "outcome")
-    ran = task.status in (TaskStatus.Running, TaskStatus.Completed, TaskStatus.Cancelled)
-    return ran or unknown or task.run > 1
 
 
 def effects_again(
@@ -267,10 +256,4 @@ def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]
             and (i in happened or may_have_happened(state, task))
         )
     ]
-    if refused:
-        names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in refused[:SHOWN]]
-        more = f" and {len(refused) - SHOWN:,} more" if len(refused) > SHOWN else ""
-        raise CommandRejected(
-            "these tasks are never repeated without a person's word, and the fork would do so: "
-            f"{', '.join(names)}{more}; allow each of them to repeat"
-        ).about("repeat")
+    refuse_repeats(refused, "the fork")

@@ -8,7 +8,7 @@ a retry has to wait.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from planfold.planner.due_times import DueTimes
@@ -121,6 +121,10 @@ class Schedule:
             before, after = over if child in self._late else satisfied
             if before is not after:
                 self._parent_changed(self._tasks[child], after)
+
+    def having(self, statuses: Sequence[TaskStatus], most: int | None = None) -> list[Task]:
+        """The tasks with one of these statuses, at most so many (None: all)."""
+        return [task for task in self._tasks.values() if task.status in statuses][:most]
 
     def unmet(self, task_id: int) -> int:
         """How many parents of a task do not satisfy it."""

@@ -53,6 +53,7 @@ from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
+_Snapshot = tuple[int, PlannerState, msgspec.Raw]
 FOLD_VERSION = 5  # raise it when folding the same events gives another state
 
 
@@ -122,14 +123,18 @@ class Planner(PlanMemory):
         return None
 
     def snapshot(self) -> bytes:
-        """See :meth:`Handler.snapshot`."""
-        return msgspec.json.encode((FOLD_VERSION, self.state))
+        """See :meth:`Handler.snapshot`. The ids by status are for ``stored.py``."""
+        by_status: dict[TaskStatus, list[int]] = {}
+        for task in self.state.tasks.values():
+            if task.status is not TaskStatus.Completed:
+                by_status.setdefault(task.status, []).append(task.id)
+        return msgspec.json.encode((FOLD_VERSION, self.state, by_status))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         """See :meth:`Handler.restore`."""
         try:
-            version, state = msgspec.json.decode(snapshot, type=tuple[int, PlannerState])
+            version, state, _ = msgspec.json.decode(snapshot, type=_Snapshot)
         except msgspec.DecodeError:
             return None
         return cls(state) if version == FOLD_VERSION else None
@@ -209,7 +214,9 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
             command.title, command.goal, command.tasks, revision_hash, command.config
         )
     elif revision_hash not in (state.initial_hash, state.revision_hash):
-        raise CommandRejected("this plan was initialized with other tasks; use RevisePlan")
+        raise CommandRejected(
+            "this plan began with other tasks; revise it, or give the new plan another id"
+        )
     elif revision_hash != state.revision_hash or not _awaits_approval(state):
         return
     if command.approved_by is not None:

@@ -45,6 +45,7 @@ _FIELDS: Final = _PATH.replace("]+|", r"]+(?![A-Za-z0-9_]|\s*\()|", 1)
 IN_EXPRESSION: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_FIELDS}){_ELSE}")
 _STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
+_JOINS: Final = re.compile(r"[A-Za-z0-9_-]").match
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
 
@@ -141,16 +142,20 @@ def whole_reference(text: str) -> Reference | None:
 
 
 def rename_references(
-    value: _Value, ids: Mapping[str, int], *, literal: Collection[str] = ()
+    value: _Value, names: Mapping[str, int | str], *, literal: Collection[str] = ()
 ) -> _Value:
-    """``value`` with every label that ``ids`` knows replaced by its id (``$build.x``: ``$3.x``).
+    """``value`` with every target that ``names`` knows replaced by its other name: a label by the
+    id (``$build.x``: ``$3.x``), or an id by the label.
 
-    All else stays as it is, ``$$`` too. Parts without a change are shared, not copied.
+    All else stays as it is, ``$$`` too, and an id that a label would join with what follows it.
+    Parts without a change are shared, not copied.
     """
 
     def rename(match: re.Match[str]) -> str:
-        new = None if match["dollar"] else ids.get(match["target"])
-        return match[0] if new is None else f"${new}{match['about'] or match['path']}"
+        new = None if match["dollar"] else names.get(match["target"])
+        steps = match["about"] or match["path"]
+        joined = not steps and isinstance(new, str) and _JOINS(match.string, match.end())
+        return match[0] if new is None or joined else f"${new}{steps}"
 
     renamed: _Value = _map_strings(value, lambda text: _TOKEN.sub(rename, text), literal)
     return renamed

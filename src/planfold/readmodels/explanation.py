@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec.structs import replace
 
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.readmodels.labels import SHOWN, labels_of
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import Reason, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, queue_reasons
+
+_NOT_COMPLETED: Final = tuple(s for s in TaskStatus if s is not TaskStatus.Completed)
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +25,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     Of a plan, the reasons of every task that does not merely wait for other tasks; those of equal
     reasons are put together. Of a task (``task_id``), its own reasons, then those of the tasks
     above it that hold it up in the end. ``history`` is what the task waited for and ran.
+    ``labels`` are those of the tasks that are named, by id.
     """
 
     plan_id: str
@@ -29,6 +35,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     task_status: TaskStatus | None = None
     reasons: tuple[Reason, ...] = ()
     history: tuple[PhaseSpan, ...] = ()
+    labels: dict[int, str] = {}
 
 
 class Present:
@@ -69,7 +76,7 @@ def explain(
     only in a timeline."""
     state = timeline.state
     if task_id is None:
-        tasks = [task for task in state.tasks.values() if not task.superseded]
+        tasks = [task for task in state.schedule.having(_NOT_COMPLETED) if not task.superseded]
         tasks = [task for task in tasks if not _waits_for_parents(state, task)]
         found = merged([r for task in tasks for r in _all_reasons(timeline, look, task, now)])
         task = None
@@ -78,16 +85,21 @@ def explain(
         found = _all_reasons(timeline, look, task, now)
         above = [state.tasks[i] for i in _holding_up(state, task)]
         found += merged([r for t in above for r in _all_reasons(timeline, look, t, now)])
+    reasons = tuple(with_holders(state, reason, now) for reason in found)
+    named = {i for r in reasons for i in (*r.tasks[:SHOWN], *r.by[:SHOWN])}
+    history: tuple[PhaseSpan, ...] = ()
+    if task is not None:
+        history = history_of(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
+        named |= {task.id, *(span.by for span in history if span.by is not None)}
     return Explanation(
         plan_id=timeline.fold.plan_id,
         status=state.status,
         at=now,
         task_id=task_id,
         task_status=task.status if task else None,
-        reasons=tuple(with_holders(state, reason, now) for reason in found),
-        history=history_of(timeline, look, task, now)
-        if task and isinstance(timeline, Timeline)
-        else (),
+        reasons=reasons,
+        history=history,
+        labels=labels_of(state.tasks[i].spec for i in sorted(named) if i in state.tasks),
     )
 
 

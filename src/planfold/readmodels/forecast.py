@@ -16,7 +16,9 @@ from planfold.planner.tasks import NodeKind, PlanStatus, TaskSpec, TaskStatus
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.timeline import Phase, Timeline
 
-_PEOPLE = frozenset({Phase.Approval.value, Phase.Answer.value, Phase.Budget.value})
+_IDLE = frozenset(  # waits for people, and the time between an end and a retry or a revision
+    phase.value for phase in (Phase.Approval, Phase.Answer, Phase.Budget, Phase.Ended)
+)
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ class PastRuns:
                 self._tasks[key].append(run)
         if state.status is PlanStatus.Completed:
             phases = ledger_of(timeline, timeline.now).by_phase
-            worked = sum(s for phase, s in phases.items() if phase not in _PEOPLE)
+            worked = sum(s for phase, s in phases.items() if phase not in _IDLE)
             self._plans[state.title].append((worked, state.spent.cost))
 
     def forecast(self, title: str, specs: Sequence[TaskSpec]) -> Forecast | None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
+from planfold.planner.conditions import ConditionFault, rename_in_condition
+from planfold.planner.references import rename_references
 from planfold.printable import printable
 
 if TYPE_CHECKING:
-    from planfold.planner.tasks import TaskSpec
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from planfold.planner.tasks import Task, TaskSpec
+
+SHOWN: Final = 5  # tasks that a text names
 
 JOINERS: Final = "\u200c\u200d"  # inside words and emoji; invisible on their own
 STATUS_MARKS: Final = {
@@ -91,3 +100,50 @@ def kind_of(spec: TaskSpec) -> str:
     if spec.tool is not None:
         return clean(spec.tool.name)
     return "a model plans" if spec.drafts else "to be worked out"
+
+
+def named(ids: Sequence[int], labels: Mapping[int, str]) -> str:
+    """ "task build", or "tasks build, 4, ...": by label, or by id where there is none."""
+    words = [clean(labels.get(i, str(i))) for i in ids[:SHOWN]]
+    shown = ", ".join(words) + (", ..." if len(ids) > SHOWN else "")
+    return f"task {shown}" if len(ids) == 1 else f"tasks {shown}"
+
+
+def labels_of(specs: Iterable[TaskSpec]) -> dict[int, str]:
+    """Labels by id; without those that two of the tasks have, because a revision replaced one."""
+    labels = {spec.id: spec.label for spec in specs if spec.label}
+    ids = {label: task_id for task_id, label in labels.items()}
+    twice = {label for task_id, label in labels.items() if ids[label] != task_id}
+    return {task_id: label for task_id, label in labels.items() if label not in twice}
+
+
+def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
+    """A task to show: its references name the other tasks as its author did, by their labels."""
+    names = {str(task_id): label for task_id, label in labels.items()}
+    if spec.tool is not None:
+        arguments = rename_references(spec.tool.arguments, names, literal=spec.tool.literal)
+        spec = replace(spec, tool=replace(spec.tool, arguments=arguments))
+    if spec.when is not None:
+        with suppress(ConditionFault):  # of an older version
+            spec = replace(spec, when=rename_in_condition(spec.when, names))
+    return spec
+
+
+def labelled(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
+    """The tasks of a plan to show: see :func:`with_labels`."""
+    tasks = list(specs)
+    labels = labels_of(tasks)
+    return [with_labels(spec, labels) for spec in tasks] if labels else tasks
+
+
+def parent_labels(task: Task, tasks: Mapping[int, Task]) -> dict[int, str]:
+    """Those of the tasks that references of this one name."""
+    return labels_of(tasks[i].spec for i in task.depends_on if i in tasks)
+
+
+def error_with_labels(task: Task, tasks: Mapping[int, Task]) -> str:
+    """The error of a task; that of a condition names other tasks as its author did."""
+    if task.skip_reason != "condition":
+        return task.error or ""
+    names = {str(task_id): label for task_id, label in parent_labels(task, tasks).items()}
+    return rename_references(task.error or "", names)

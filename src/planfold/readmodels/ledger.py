@@ -119,12 +119,12 @@ def _parent(timeline: Timeline, span: PhaseSpan, cursor: float) -> int | None:
     tasks = timeline.state.tasks
     if span.by in tasks:
         return span.by
-    ends = {
-        parent: max((s.end for s in timeline.spans(parent) if s.end), default=0.0)
-        for parent in tasks[span.task_id].depends_on
-        if parent in tasks
-    }
-    return max((i for i in ends if ends[i] <= cursor), key=ends.__getitem__, default=None)
+    ends = {}
+    for parent in tasks[span.task_id].depends_on:
+        found = [s.end for s in timeline.spans(parent) if s.end is not None and s.end <= cursor]
+        if parent in tasks and found:  # it may have been retried since
+            ends[parent] = max(found)
+    return max(ends, key=ends.__getitem__, default=None)
 
 
 def _planned_by(timeline: Timeline, task_id: int, cursor: float) -> int | None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.graph_picture import graph_elements, status_words
-from planfold.readmodels.labels import clean, counted, duration, fit, name_of
+from planfold.readmodels.labels import clean, counted, duration, fit, labelled, name_of
 from planfold.readmodels.layout import Layout
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.picture_style import STYLE, escaped, words
@@ -18,7 +19,7 @@ from planfold.readmodels.timeline import Phase, Timeline
 from planfold.readmodels.timeline_picture import TimelinePicture
 
 _LEAST_W: Final = 1180
-_TITLE_H: Final = 44
+_TITLE_H: Final = 62
 _NOT_WAITING: Final = (Phase.Running, Phase.Stopping, Phase.Ended)
 
 
@@ -29,7 +30,7 @@ class Picture:
         state = timeline.state
         self._timeline, self._now = timeline, now
         self._title = state.title or timeline.fold.plan_id
-        self._layout = Layout([task.spec for task in state.tasks.values()])
+        self._layout = Layout(labelled(task.spec for task in state.tasks.values()))
         self._ledger = ledger_of(timeline, now)
         self._width = max(self._layout.width, _LEAST_W)
         self._times = TimelinePicture(timeline, self._layout, self._ledger, self._width)
@@ -49,7 +50,7 @@ class Picture:
             '<path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>',
             '<rect class="page" width="100%" height="100%"/>',
             words(16, 28, fit(clean(self._title), 70), "ink", ' font-size="17" font-weight="bold"'),
-            words(self._width - 16, 28, self._facts(), "dim", ' text-anchor="end"'),
+            words(16, 50, self._facts(), "dim"),
             f'<g transform="translate(0 {_TITLE_H})">',
             *graph_elements(self._layout, self._statuses(), self._critical()),
             "</g>",
@@ -85,7 +86,10 @@ class Picture:
         began = datetime.fromtimestamp(state.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         status = state.status.value.replace("_", " ")
         took = duration(self._ledger.seconds)
-        return f"{status} · {counted(len(state.tasks), 'task')} · {took} since {began}"
+        counts = state.schedule.counts
+        parts = (f"{counts[s]:,} {status_words(s.value)}" for s in TaskStatus if counts[s])
+        tasks = f"{counted(len(state.tasks), 'task')}: {', '.join(parts)}"
+        return f"{status} · {tasks} · {took} since {began}"
 
     def _statuses(self) -> dict[int, str]:
         return {i: task.status.value for i, task in self._timeline.state.tasks.items()}

@@ -8,6 +8,7 @@ from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched, TaskStatusUpdated
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
+from planfold.planner.stored import StoredTasks
 from planfold.planner.tasks import TaskSpec
 
 
@@ -28,8 +29,8 @@ class PlanFold:
         self.began_at: dict[int, float] = {}
         self.approved: tuple[TaskSpec, ...] = ()
         self._planner = Planner(base)
-        if base is not None and base.approved:
-            self.approved = self._counted()
+        if base is not None and base.approved and not isinstance(base.tasks, StoredTasks):
+            self.approved = self._counted()  # stored tasks stay undecoded
 
     @property
     def state(self) -> PlannerState:

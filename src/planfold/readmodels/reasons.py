@@ -11,13 +11,13 @@ from enum import StrEnum
 
 import msgspec
 
+from planfold.planner.answers import use_of_result
 from planfold.planner.dispatch import ahead_of
 from planfold.planner.graph import blocks, met
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
-
-SHOWN = 5  # ids in a text
 
 
 class ReasonKind(StrEnum):
@@ -55,7 +55,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     known. ``by`` are tasks of the plan: the parents, the ones that hold all slots, or the one that
     failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
     earlier. ``worker`` holds the task; ``workers`` are those that live.
-    ``choices`` are the answers that a question offers. ``route`` is the one that no worker serves.
+    ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
+    needs the result. ``route`` is the one that no worker serves, ``tool`` the one that none has.
     """
 
     kind: ReasonKind
@@ -71,6 +72,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerFit, ...] = ()
     choices: tuple[str, ...] = ()
     route: str | None = None
+    needs_result: bool = False
+    tool: str | None = None
 
 
 def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
@@ -108,10 +111,8 @@ def waits_for(task: Task, state: PlannerState) -> str | None:
     return None
 
 
-def named(ids: Sequence[int], prefix: str = "task") -> str:
-    """ "task 3" or "tasks 3, 4, ..."."""
-    shown = ", ".join(map(str, ids[:SHOWN])) + (", ..." if len(ids) > SHOWN else "")
-    return f"{prefix} {shown}" if len(ids) == 1 else f"{prefix}s {shown}"
+def _named(state: PlannerState, ids: Sequence[int]) -> str:
+    return named(ids, labels_of(state.tasks[i].spec for i in ids[:SHOWN]))
 
 
 def _reason(
@@ -142,9 +143,8 @@ def _approval(state: PlannerState, task: Task) -> Reason:
 
 def _parents(state: PlannerState, task: Task) -> Reason:
     open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
-    text, remedy = f"waits for {named(open_)}", f"see what {named(open_)} waits for"
-    if len(open_) > 1:
-        remedy = f"see what {named(open_)} wait for"
+    names = _named(state, open_)
+    text, remedy = f"waits for {names}", f"see what {names} wait{'s' * (len(open_) == 1)} for"
     return _reason(ReasonKind.Parents, task, text, remedy, by=open_)
 
 
@@ -154,12 +154,13 @@ def _asked(state: PlannerState, task: Task) -> Reason:
         remedy = 'add to the budget of the plan, or answer "stop"'
         text = f"waits for a decision: {question.question}"
         return _reason(ReasonKind.Budget, task, text, remedy)
-    until, remedy = question.deadline, f"answer the question of task {task.id}"
+    until, remedy = question.deadline, f"answer the question of {_named(state, [task.id])}"
     if until is not None:
         remedy += f"; without an answer {question.default!r} holds from the deadline on"
     text = f"waits for an answer: {_first_line(question.question)}"
     reason = _reason(ReasonKind.Answer, task, text, remedy, until=until)
-    return msgspec.structs.replace(reason, choices=question.choices)
+    needs = bool(use_of_result(state, question))
+    return msgspec.structs.replace(reason, choices=question.choices, needs_result=needs)
 
 
 def _limits(state: PlannerState, task: Task) -> list[Reason]:
@@ -187,14 +188,15 @@ def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
         return reason
     task = state.tasks[reason.tasks[0]]
     route = task.spec.queue_route if reason.kind is ReasonKind.RouteLimit else None
-    running = (t for t in state.tasks.values() if t.status is TaskStatus.Running)
+    running = state.schedule.having([TaskStatus.Running])
     holders = tuple(t.id for t in running if route in (None, t.spec.queue_route))
     ahead = ahead_of(state, task, now, route=route) if len(reason.tasks) == 1 else None
     return msgspec.structs.replace(reason, by=holders, ahead=ahead)
 
 
 def _ended(state: PlannerState, task: Task) -> list[Reason]:
-    error, again = _first_line(task.error), "retry the task, or revise the plan"
+    error = _first_line(error_with_labels(task, state.tasks))
+    again = "retry the task, or revise the plan"
     if task.superseded:
         again = "nothing: a revision superseded it"
     match task.status:
@@ -209,10 +211,11 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
             if root is None:
                 return [_reason(ReasonKind.Skipped, task, f"was skipped: {error}", again)]
             became = "failed" if root.status is TaskStatus.Failed else "was cancelled"
-            text = f"was skipped: task {root.id} {became}" + (
+            name = _named(state, [root.id])
+            text = f"was skipped: {name} {became}" + (
                 f": {_first_line(root.error)}" * bool(root.error)
             )
-            remedy = again if task.superseded else f"retry task {root.id}, or revise the plan"
+            remedy = again if task.superseded else f"retry {name}, or revise the plan"
             return [_reason(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
         case TaskStatus.Cancelled:
             unknown = ", and whether it was done is not known" if task.outcome_unknown else ""

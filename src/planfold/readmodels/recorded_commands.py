@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from planfold.compaction.errors import compact_error_message
 from planfold.eventstore.envelope import Envelope
@@ -62,7 +63,10 @@ def recorded_command(
     ``state`` is the plan before it. None where the log does not say it exactly."""
     first = events[0]
     if first.metadata.command is not None:
-        return _read(first.metadata.command)
+        read = _read(first.metadata.command)
+        if isinstance(read, c.ChangeAnswer) and not read.repeat:  # older logs do not say it
+            read = replace(read, repeat=tuple(state.tasks))
+        return read
     cause = cause_of(first)
     if cause.name == "Continue":
         return c.Continue(decided_at(first))
@@ -265,7 +269,7 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
             return c.CompactContext(summary)
         case e.ClarificationReceived(task_id, answer, by):
             if task_id not in state.questions:
-                return c.ChangeAnswer(task_id, answer, by)
+                return c.ChangeAnswer(task_id, answer, by, tuple(state.tasks))  # all were allowed
             failed = first.event.leads_to == "fail"
             answered = c.ClarificationProvided(answer, by, failed, first.event.result)
             return c.HandleExecutorEvent(task_id, answered, now=decided_at(first))

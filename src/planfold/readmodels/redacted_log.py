@@ -45,10 +45,11 @@ _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
 
 class Exchange:
     """Exchanges texts, each for the same other text. ``hash_of`` are revisions by their old
-    hashes."""
+    hashes; ``not_needed`` are tasks that their condition skipped."""
 
-    def __init__(self) -> None:
+    def __init__(self, not_needed: frozenset[int]) -> None:
         self.hash_of: dict[str, str] = {}
+        self._not_needed = not_needed
         self._salt = secrets.token_bytes(16)
         self._given: dict[str, str] = {}
         self._taken: set[str] = set()
@@ -120,6 +121,8 @@ class Exchange:
             return self.hash_of.get(value) or self.text(value)
         if name == "own_profile":
             return None
+        if name == "when" and value is not None:  # of other values it would be another one
+            return "false" if struct.id in self._not_needed else "true"
         if name == "arguments" and isinstance(struct, ToolCall):
             return {
                 key: self.value(item, references=key not in struct.literal)
@@ -148,12 +151,12 @@ def _cased(original: str, letter: str) -> str:
 class _SideBySide:
     """Both plans, the recorded one and the redacted one, decided side by side."""
 
-    def __init__(self, plan_id: str) -> None:
+    def __init__(self, plan_id: str, not_needed: frozenset[int]) -> None:
         self.envelopes: list[Envelope] = []
         self._plan_id = plan_id
         self._recorded, self._redacted = Planner(), Planner()
         self._attempts: dict[int, tuple[int, int]] = {}
-        self._exchange = Exchange()
+        self._exchange = Exchange(not_needed)
 
     def take(self, group: Sequence[Envelope]) -> None:
         """Events with one cause."""
@@ -226,7 +229,12 @@ def redacted(envelopes: Sequence[Envelope]) -> list[Envelope]:
         CommandRejected: the plan depends on a text in a way that redaction would change.
         CorruptLog: this version cannot fold it.
     """
-    redactor, group = _SideBySide(envelopes[0].aggregate_id), list[Envelope]()
+    not_needed = frozenset(
+        env.event.task_id
+        for env in envelopes
+        if isinstance(env.event, e.TaskStatusUpdated) and env.event.skip_reason == "condition"
+    )
+    redactor, group = _SideBySide(envelopes[0].aggregate_id, not_needed), list[Envelope]()
     for envelope in envelopes:
         if group and not continues(group[-1], envelope):
             redactor.take(group)

@@ -153,8 +153,15 @@ def _unclaimed(look: QueueLook, row: Lease, spec: TaskSpec) -> Reason:
     if row.suspect:
         text += f"; {row.crashes} workers ended while they ran it, so one has to run it alone"
     route = spec.route if kind is ReasonKind.NoWorker and not _is_on_route(look, row) else None
+    tool = spec.tool.name if spec.tool is not None and kind is ReasonKind.NoWorker else None
     return Reason(
-        kind=kind, tasks=(row.task_id,), text=text, remedy=remedy, workers=fits, route=route
+        kind=kind,
+        tasks=(row.task_id,),
+        text=text,
+        remedy=remedy,
+        workers=fits,
+        route=route,
+        tool=tool,
     )
 
 

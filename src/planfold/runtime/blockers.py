@@ -6,7 +6,7 @@ from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus, Task, TaskSpec
-from planfold.readmodels.reasons import named
+from planfold.readmodels.labels import labels_of, named
 from planfold.readmodels.workers import look_at_queue, needed_worker
 from planfold.runtime.plan_reader import PlanReader
 
@@ -21,7 +21,8 @@ def waits_for_person(state: PlannerState) -> str | None:
     if state.status is not PlanStatus.AwaitingAnswer or has_deadline(state):
         return None
     tasks = sorted(state.questions)
-    return named(tasks) + (" waits for an answer" if len(tasks) == 1 else " wait for answers")
+    names = named(tasks, labels_of(state.tasks[i].spec for i in tasks))
+    return names + (" waits for an answer" if len(tasks) == 1 else " wait for answers")
 
 
 def has_deadline(state: PlannerState) -> bool:

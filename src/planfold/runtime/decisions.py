@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import UNSET
@@ -104,16 +105,25 @@ class PlanDecisions(PlanReader):
         await self.send(plan_id, HandleExecutorEvent(task_id, report, now=self.store.clock()))
 
     async def change_answer(
-        self, plan_id: str, task: int | str, text: str, *, by: str = ""
+        self,
+        plan_id: str,
+        task: int | str,
+        text: str,
+        *,
+        by: str = "",
+        repeat: Iterable[int | str] = (),
     ) -> bool:
         """Give another answer to a question that was answered: the tasks that depend on it run
-        again. False: that was the answer already, and nothing changes.
+        again. False: that was the answer already, and nothing changes. ``repeat`` names tasks of
+        effect ``once`` that may happen again.
 
         Raises:
-            CommandRejected: the task was not answered, or does not take this answer.
+            CommandRejected: the task was not answered, does not take this answer, or an effect
+                ``once`` would happen again that is not in ``repeat``.
         """
         check_text("text", text, nul=False)
-        command = ChangeAnswer(await self.task_id(plan_id, task), text, by)
+        allowed = tuple(dict.fromkeys([await self.task_id(plan_id, key) for key in repeat]))
+        command = ChangeAnswer(await self.task_id(plan_id, task), text, by, allowed)
         return bool(await self.send(plan_id, command))
 
     async def cancel(

@@ -17,8 +17,9 @@ from planfold.planner.events import (
     TaskDispatched,
     TasksReset,
 )
-from planfold.planner.forks import SHOWN, effects_again, may_have_happened, tasks_to_run
+from planfold.planner.forks import effects_again, tasks_to_run
 from planfold.planner.planner import Planner
+from planfold.planner.repeats import SHOWN, may_have_happened
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED

@@ -189,7 +189,11 @@ async def _store_metrics(store: EventStore, statistics: Statistics) -> Iterator[
         "planfold_workers": ("Workers that live", len(await store.queue.workers())),
     }
     found = [GaugeMetricFamily(name, *about) for name, about in gauges.items()]
-    return iter([tasks, *found])
+    about = "Connections of this process for reading from a server, and calls that wait for one"
+    pool = GaugeMetricFamily("planfold_database_connections", about, labels=["status"])
+    for status, count in store.connections().items():
+        pool.add_metric([status], count)
+    return iter([tasks, *found, pool])
 
 
 def _worker_metrics(worker: Worker) -> Iterator[Metric]:

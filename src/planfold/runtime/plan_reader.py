@@ -19,6 +19,7 @@ from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
+from planfold.planner.stored import StoredPlan
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation, Present, explain
@@ -35,6 +36,7 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.origins import base_of, history_of, state_at
 
+STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is read
 PAGE: Final = 256  # events that are read at a time
@@ -103,7 +105,7 @@ class PlanReader:
         head = await self.store.head(plan_id)
         if head is None or head.stream_id != PLAN.stream_id or head.version <= LONG_LOG:
             return None
-        planner = await self.dispatcher.fold(PLAN, plan_id)
+        planner = await self.dispatcher.fold(STORED_PLAN, plan_id)
         assert isinstance(planner, Planner)
         if planner.state.status is PlanStatus.AwaitingApproval:
             return None
@@ -166,18 +168,21 @@ class PlanReader:
             timeline.apply(envelope)
         return timeline
 
-    async def why(self, plan_id: str, task: int | str | None = None) -> Explanation:
+    async def why(
+        self, plan_id: str, task: int | str | None = None, *, history: bool = False
+    ) -> Explanation:
         """Why a plan, or one of its tasks (id or label), does not run, failed or was skipped; and
-        of a task what it waited for so far. Of a plan with more than 5,000 events the log is not
-        read for its own reasons, so that since when they hold may be unknown.
+        of a task what it waited for so far. The log of a plan with more than 5,000 events is read
+        only for a ``history``: without it, that is empty, and since when a reason holds may be
+        unknown.
 
         Raises NotFound, CorruptLog.
         """
-        task_id = None if task is None else await self.task_id(plan_id, task)
         timeline: Timeline | Present | None = None
-        if task_id is None and (fold := await self._long(plan_id)) is not None:
+        if not history and (fold := await self._long(plan_id)) is not None:
             timeline = Present(fold)
         timeline = timeline or await self._timeline(plan_id)
+        task_id = None if task is None else task_id_in(plan_id, timeline.state, task)
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
@@ -370,6 +375,8 @@ async def plans_of(
 
 def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
     """The id of a task named by id or label in this state of the plan. Raises NotFound."""
+    if str(key).isdecimal() and len(str(key)) <= 18 and int(key) in state.tasks:
+        return int(key)  # no label is a number
     for task in sorted(state.tasks.values(), key=lambda task: task.superseded):
         if key in (task.id, task.spec.label, str(task.id)):
             return task.id

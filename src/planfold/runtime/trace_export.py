@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -28,6 +29,11 @@ PAGE = 1_000  # events that are read at a time
 PAUSE_S = 0.02
 BUSY = 0.5  # share of its time that a busy event loop works
 TRACES_PATH = "/v1/traces"
+
+
+@cache
+def _version() -> str:
+    return version("planfold")  # it reads files each time
 
 
 async def _give_way(seconds: float) -> None:
@@ -90,7 +96,7 @@ class TraceExporter:
                 return
             log += page
         trace = trace_of(plan_id, log, content=self._content)
-        body = msgspec.json.encode(otlp(trace, version("planfold")))
+        body = msgspec.json.encode(otlp(trace, _version()))
         spent = time.thread_time() - begun
         await run_in_thread(lambda: self._send(body), "planfold-traces")
         await _give_way(19 * spent)

@@ -139,9 +139,11 @@ class Client(Caller):
         path = path_of(BY_NAME[name], plan_id)
         return EventFeed(self._connection, f"{path}?after={after}", 0)
 
-    def why(self, plan_id: str, task: str | int | None = None) -> Operation[Explanation]:
-        """Why a plan or a task does not run, failed or was skipped."""
-        query = m.WhyQuery(task=None if task is None else str(task))
+    def why(
+        self, plan_id: str, task: str | int | None = None, *, history: bool = False
+    ) -> Operation[Explanation]:
+        """Why a plan or a task does not run, failed or was skipped: see :meth:`App.why`."""
+        query = m.WhyQuery(task=None if task is None else str(task), history=history)
         return self._make("why", Explanation, plan_id, query=query)
 
     def queue(self, plan_id: str) -> Operation[Unclaimed]:
@@ -227,10 +229,17 @@ class Client(Caller):
         return self._write("answer", plan_id, body, version)
 
     def change_answer(
-        self, plan_id: str, task: str | int, text: str, *, version: int | None = None
+        self,
+        plan_id: str,
+        task: str | int,
+        text: str,
+        *,
+        repeat: Iterable[str | int] = (),
+        version: int | None = None,
     ) -> Operation[m.Receipt]:
-        """Change an answer: what depends on it runs again."""
-        body = m.AnswerChanged(task=str(task), answer=text)
+        """Change an answer: see :meth:`App.change_answer`."""
+        names = tuple(map(str, repeat))
+        body = m.AnswerChanged(task=str(task), answer=text, repeat=names)
         return self._write("change_answer", plan_id, body, version)
 
     def cancel(

@@ -153,9 +153,11 @@ class EventsQuery(Strict, frozen=True):
 
 
 class WhyQuery(Strict, frozen=True):
-    """Of this task (id or label) instead of the plan."""
+    """Of this task (id or label) instead of the plan. ``history``: read a log of more than 5,000
+    events, too."""
 
     task: TaskName | None = None
+    history: bool = False
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,10 +208,12 @@ class AnswerGiven(Strict, frozen=True):
 
 
 class AnswerChanged(Strict, frozen=True):
-    """Give another answer to a question that was answered: what depends on it runs again."""
+    """Give another answer to a question that was answered: what depends on it runs again. Tasks of
+    effect ``once`` that have run must be in ``repeat``."""
 
     task: TaskName
     answer: ShortText
+    repeat: tuple[TaskName, ...] = ()
 
 
 class CancelRequest(Strict, frozen=True):

@@ -203,8 +203,10 @@ class RemotePlans(PlanForking):
         async for event in feed:
             yield self._log.envelope(event)
 
-    async def why(self, plan_id: str, task: int | str | None = None) -> Explanation:
-        return await self.client.why(plan_id, task)
+    async def why(
+        self, plan_id: str, task: int | str | None = None, *, history: bool = False
+    ) -> Explanation:
+        return await self.client.why(plan_id, task, history=history)
 
     async def ledger(self, plan_id: str) -> Ledger:
         return await self.client.time(plan_id)
@@ -265,8 +267,8 @@ class RemotePlans(PlanForking):
                 return client.answer(
                     plan_id, task_id, report.answer, failed=report.failed, result=report.result
                 )
-            case c.ChangeAnswer(task_id, answer):
-                return client.change_answer(plan_id, task_id, answer)
+            case c.ChangeAnswer(task_id, answer, repeat=repeat):
+                return client.change_answer(plan_id, task_id, answer, repeat=repeat)
             case c.CancelPlan(reason):
                 return client.cancel(plan_id, reason=reason)
             case c.CancelTask(task_id, subtree, reason):

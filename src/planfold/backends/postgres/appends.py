@@ -123,10 +123,10 @@ class PendingAppend:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write it: the stream should exist, and it depends on one
-        lease at most, which it may settle."""
+        """Whether ``append_one`` can write it: the stream should exist, there is an event, and it
+        depends on one lease at most, which it may settle."""
         append = self.append
-        if append.commands or not append.expected_version:
+        if append.commands or not append.events or not append.expected_version:
             return False
         if len(append.fences) > 1 or len(self.touches) != len(append.fences):
             return False

@@ -231,6 +231,13 @@ FROM planfold.task_queue WHERE owner = $1 ORDER BY id
 -- name: queued
 SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
+-- name: orphans
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+FROM planfold.task_queue q
+WHERE NOT EXISTS (SELECT FROM planfold.streams s WHERE s.aggregate_id = q.aggregate_id) ORDER BY id
+-- name: discard
+DELETE FROM planfold.task_queue
+WHERE aggregate_id = $1 AND NOT EXISTS (SELECT FROM planfold.streams WHERE aggregate_id = $1)
 -- name: queue_size
 SELECT count(*) FILTER (WHERE owner IS NULL),
        count(*) FILTER (WHERE owner IS NOT NULL AND expires >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision)),

@@ -169,6 +169,14 @@ class PostgresQueue:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return _leases(await self._readers.rows("queued", aggregate_id))
 
+    async def orphans(self) -> list[Lease]:
+        """See :meth:`TaskQueue.orphans`."""
+        return _leases(await self._readers.rows("orphans"))
+
+    async def discard(self, aggregate_id: str) -> None:
+        """See :meth:`TaskQueue.discard`."""
+        await self._readers.rows("discard", aggregate_id)
+
     async def size(self) -> QueueSize:
         """See :meth:`TaskQueue.size`."""
         (row,) = await self._readers.rows("queue_size", self._now())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from planfold.backends.names import is_storable
@@ -46,7 +46,10 @@ class Readers:
     def __init__(self, address: Address, first: ServerConnection, most: int = 4) -> None:
         self.address = address
         self._idle = [first]
+        self._most = most
         self._free = asyncio.Semaphore(most)
+        self._used = 0
+        self._asking = 0  # calls that have a connection or wait for one
         self._closed = False
 
     async def rows(self, name: str, *arguments: Any) -> list[DatabaseRow]:
@@ -90,16 +93,13 @@ class Readers:
         while True:
             asked = False
             try:
-                async with self._free:
-                    session = await self._take()
+                async with self._connection() as session:
                     asked = True
                     try:
                         return await work(session)
                     except asyncio.CancelledError:
                         session.terminate()  # it may be silent: the next caller gets another
                         raise
-                    finally:
-                        self._give_back(session)
             except PlanfoldError:
                 raise
             except Exception as fault:
@@ -111,6 +111,30 @@ class Readers:
                 passing = lost or is_passing(fault)
                 if self._closed or not passing or not await backoff.pause():
                     raise translate(fault, self.address) from fault
+
+    def use(self) -> dict[str, int]:
+        """See :meth:`EventStore.connections`."""
+        idle = sum(not session.closed for session in self._idle)
+        free = max(self._most - self._used - idle, 0)
+        waiting = self._asking - self._used
+        return {"used": self._used, "idle": idle, "free": free, "waiting": waiting}
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[ServerConnection]:
+        self._asking += 1
+        try:
+            async with self._free:
+                self._used += 1
+                try:
+                    session = await self._take()
+                    try:
+                        yield session
+                    finally:
+                        self._give_back(session)
+                finally:
+                    self._used -= 1
+        finally:
+            self._asking -= 1
 
     async def _take(self) -> ServerConnection:
         while self._idle:

@@ -132,6 +132,10 @@ class PostgresStore:
         self._writer.submit(PendingAppend(append, self.codec, future, self.clock()))
         return future
 
+    def connections(self) -> dict[str, int]:
+        """See :meth:`EventStore.connections`."""
+        return self._readers.use()
+
     def flush(self) -> None:
         """See :meth:`EventStore.flush`: here what waits is sent at once anyway."""
 

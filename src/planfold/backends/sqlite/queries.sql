@@ -134,6 +134,12 @@ FROM task_queue WHERE owner = ? ORDER BY id
 -- name: queued
 SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
+-- name: orphans
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+FROM task_queue q WHERE NOT EXISTS (SELECT 1 FROM streams s WHERE s.aggregate_id = q.aggregate_id) ORDER BY id
+-- name: discard
+DELETE FROM task_queue
+WHERE aggregate_id = ?1 AND NOT EXISTS (SELECT 1 FROM streams WHERE aggregate_id = ?1)
 -- name: queue_size
 SELECT count(*) FILTER (WHERE owner IS NULL), count(*) FILTER (WHERE owner IS NOT NULL AND expires >= ?1),
        count(*) FILTER (WHERE owner IS NOT NULL AND expires < ?1)

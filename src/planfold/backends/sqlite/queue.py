@@ -147,6 +147,14 @@ class SqliteQueue:
         """The queue rows of one stream, leased (``epoch`` > 0) or waiting."""
         return [_lease(row) for row in self._reader.rows("queued", (aggregate_id,))]
 
+    async def orphans(self) -> list[Lease]:
+        """See :meth:`TaskQueue.orphans`."""
+        return [_lease(row) for row in self._reader.rows("orphans", ())]
+
+    async def discard(self, aggregate_id: str) -> None:
+        """See :meth:`TaskQueue.discard`."""
+        await self._execute("discard", (aggregate_id,))
+
     async def size(self) -> QueueSize:
         """See :meth:`TaskQueue.size`."""
         (row,) = self._reader.rows("queue_size", (self._reader.clock(),))

@@ -143,6 +143,10 @@ class SqliteStore:
         quiet = (aggregate_id,) if append.quiet else ()
         return self._writer.submit(work, lambda: self.wakeup.notify(*keys, quiet=quiet))
 
+    def connections(self) -> dict[str, int]:
+        """See :meth:`EventStore.connections`."""
+        return {}
+
     def flush(self) -> None:
         """See :meth:`EventStore.flush`."""
         self._writer.flush()

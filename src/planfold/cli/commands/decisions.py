@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planfold.cli.exits import COMPLETED, FAILED
-from planfold.cli.options import command, json_option, plan_argument
+from planfold.cli.options import command, json_option, plan_argument, repeat_option
 
 if TYPE_CHECKING:
     from planfold.runtime.forking import PlanForking
@@ -21,12 +21,14 @@ json_after = json_option("the resulting plan")
 @click.option(
     "--change", is_flag=True, help="Change an answer; the tasks that depend on it run again."
 )
+@repeat_option
 @click.option("--result", metavar="JSON", help="The task's result, with the answer `done`.")
 @json_after
 def answer_command(
     words: tuple[str, ...],
     failed: bool,
     change: bool,
+    repeat: tuple[str, ...],
     result: str | None,
     as_json: bool,
     db: str | None,
@@ -45,6 +47,8 @@ def answer_command(
     from planfold.cli.access import ENDED, only_plan, person, plans_at, refuse_plan, run_async
 
     given = _given(words, failed=failed, change=change, result=result)
+    if repeat and not change:
+        raise click.UsageError("--repeat needs --change")
     key = words[0] if len(words) == 3 else None
     task, text = words[-2:]
 
@@ -61,7 +65,7 @@ def answer_command(
                 asking=not change,
             )
             if change:
-                changed = await app.change_answer(found, task, text, by=person())
+                changed = await app.change_answer(found, task, text, by=person(), repeat=repeat)
                 said = "Changed" if changed else "That was the answer"
             else:
                 await _answer(app, found, task, text, failed=failed, given=given)
@@ -125,7 +129,8 @@ async def _refuse_second_answer(app: PlanForking, plan_id: str, key: str, text: 
 
 async def tell(app: PlanForking, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """Print the plan after a decision, and what can be done next."""
-    from planfold.cli.report import header_line, next_lines, show_json
+    from planfold.cli.next_steps import next_lines
+    from planfold.cli.report import header_line, show_json
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Line, Paper, clean, print_json
 

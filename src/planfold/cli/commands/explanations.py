@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 @command("why")
 @plan_argument
 @click.argument("task", required=False)
+@click.option("--history", is_flag=True, help="Read a log of more than 5,000 events, too.")
 @json_option("the explanation")
-def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | None) -> int:
+def why_command(
+    plan_id: str | None, task: str | None, history: bool, as_json: bool, db: str | None
+) -> int:
     """Say why a plan or a task does not run, failed or was skipped, and what helps.
 
     Each reason has the time since when it holds. Of a task, what it waited for so far is printed,
-    too. Without an ID: the latest plan that has not ended, else the latest. So a task of that one
-    needs no ID.
+    too; where the log has more than 5,000 events, only with --history. Without an ID: the latest
+    plan that has not ended, else the latest. So a task of that one needs no ID.
 
     \b
     planfold why
@@ -44,7 +47,7 @@ def why_command(plan_id: str | None, task: str | None, as_json: bool, db: str | 
                 about = await latest_plan(app, plan_id), task
             else:
                 about = await plan_or_task(app, plan_id)
-            found = await app.why(*about)
+            found = await app.why(*about, history=history)
         if as_json:
             print_json(msgspec.to_builtins(found))
         else:

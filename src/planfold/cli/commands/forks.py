@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from planfold.cli.exits import COMPLETED, WAITS
-from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.options import command, json_option, repeat_option, tools_option
 
 if TYPE_CHECKING:
     from planfold.planner.state import PlannerState
@@ -46,12 +46,6 @@ class Given(click.ParamType[tuple[str, str]]):
 
 keep_answers_option = click.option(
     "--keep-answers", is_flag=True, help="Give later questions the answers that they got."
-)
-repeat_option = click.option(
-    "--repeat",
-    multiple=True,
-    metavar="TASK",
-    help="Let a task of effect `once` happen again; may be given several times.",
 )
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what would run and happen again; write nothing."

@@ -33,26 +33,32 @@ def schema_command(as_json: bool, db: str | None) -> int:
 
 
 @command("doctor")
+@click.option(
+    "--repair", "repairs", is_flag=True, help="Put right what can be derived from the log."
+)
 @tools_option
 @json_option("what was found")
-def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
+def doctor_command(repairs: bool, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
     """Check versions, settings, tools and the database. Exit code 1 if something is wrong.
 
-    Nothing is changed: the database is neither created nor migrated.
+    Nothing is changed: the database is neither created nor migrated. With --repair, snapshots,
+    lines of lists and rows of the task queue that are not what the log says are made again, of all
+    plans, then everything is checked. A task of effect `once` that is not in the queue may have
+    begun: a person is asked. Damage of the log itself needs a backup.
 
     \b
     planfold doctor
+    planfold doctor --repair
     """
     from planfold.cli.diagnosis import diagnose
     from planfold.cli.preview import fact_lines
     from planfold.cli.terminal import Paper, clean, print_json
 
+    repaired = _repaired(db) if repairs else []
     diagnosis = diagnose(db, tools)
     if as_json:
-        print_json(
-            {"ok": not diagnosis.faults, "faults": diagnosis.faults, "notes": diagnosis.notes}
-            | diagnosis.facts
-        )
+        found = {"faults": diagnosis.faults, "notes": diagnosis.notes, "repaired": repaired}
+        print_json({"ok": not diagnosis.faults} | found | diagnosis.facts)
     else:
         paper = Paper()
         facts = {
@@ -60,11 +66,19 @@ def doctor_command(tools: tuple[str, ...], as_json: bool, db: str | None) -> int
             for name, value in diagnosis.facts.items()
         }
         paper.lines(fact_lines(facts, paper.width))
+        paper.lines([[("repaired: ", "good"), (clean(what), "")] for what in repaired])
         paper.lines([[("note: ", "ask"), (clean(note), "")] for note in diagnosis.notes])
         paper.lines([[("wrong: ", "bad"), (clean(fault), "")] for fault in diagnosis.faults])
         if not diagnosis.faults:
             paper.lines([[("Nothing is wrong.", "good")]])
     return FAILED if diagnosis.faults else COMPLETED
+
+
+def _repaired(db: str | None) -> list[str]:
+    from planfold.cli.access import run_async
+    from planfold.cli.repair import repair
+
+    return run_async(repair(db))
 
 
 def _in_words(value: object) -> str:

@@ -151,18 +151,21 @@ def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
 @click.option("--task", metavar="TASK", help="All of one task's result or error.")
 @click.option("--context", is_flag=True, help="The plan as a model would see it.")
 @moment_option("--at", "at", "The plan at that version or time.", end=True)
+@click.option("--all", "everything", is_flag=True, help="All tasks of a plan with more than 200.")
 @json_option("the plan")
 def show_command(
     plan_id: str | None,
     task: str | None,
     context: bool,
     at: int | datetime | None,
+    everything: bool,
     as_json: bool,
     db: str | None,
 ) -> int:
     """Show a plan's tasks with their results, its open questions, and what to do next.
 
-    Without an ID: the latest plan that has not ended, else the latest.
+    Of a plan with more than 200 tasks, those that failed or have not ended come first, then those
+    that completed, up to 200. Without an ID: the latest plan that has not ended, else the latest.
 
     \b
     planfold show
@@ -193,7 +196,7 @@ def show_command(
     elif one is not None:
         paper.lines(task_lines(found, state.tasks[one], paper.width))
     else:
-        paper.lines(whole_report(found, db, paper.width))
+        paper.lines(whole_report(found, db, paper.width, everything=everything))
     return COMPLETED
 
 

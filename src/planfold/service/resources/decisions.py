@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from planfold.access.credential import Scope
 from planfold.drafting.draft import PlanDraft
-from planfold.errors import ConfigurationError, Conflict
+from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
@@ -39,6 +39,14 @@ class CallDecisions(PlanForking):
         return self._call.service.app.executors.toolbox
 
     async def _decide(self, plan_id: str, command: Command, command_id: str | None) -> list[Event]:
+        try:
+            return await self._sent(plan_id, command)
+        except CommandRejected as fault:
+            if fault.topic == "archived" and self._call.projects:  # it says where
+                raise CommandRejected(f"the id {plan_id} was used before; choose another") from None
+            raise
+
+    async def _sent(self, plan_id: str, command: Command) -> list[Event]:
         call, forks = self._call, isinstance(command, ForkPlan)
         return await self.dispatcher.send(
             PLAN,
@@ -174,7 +182,9 @@ async def answer(call: ServiceCall) -> ServiceReply:
 
 async def change_answer(call: ServiceCall) -> ServiceReply:
     decide, given = CallDecisions(call), call.body
-    await decide.change_answer(call.plan_id, given.task, given.answer, by=call.holder.name)
+    await decide.change_answer(
+        call.plan_id, given.task, given.answer, by=call.holder.name, repeat=given.repeat
+    )
     return await receipt(call, call.plan_id)
 
 

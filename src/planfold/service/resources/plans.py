@@ -89,7 +89,7 @@ async def plan_events(call: ServiceCall) -> ServiceReply | EventStream:
 
 
 async def why(call: ServiceCall) -> ServiceReply:
-    found = await call.service.app.why(call.plan_id, call.query.task)
+    found = await call.service.app.why(call.plan_id, call.query.task, history=call.query.history)
     if call.projects:  # a worker may name a plan of another project
         reasons = [replace(reason, workers=()) for reason in found.reasons]
         found = replace(found, reasons=type(found.reasons)(reasons))

@@ -1,0 +1,150 @@
+"""What a person can do next, as commands to copy: the same in ``show``, ``why`` and ``run``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from planfold.cli.access import command_line, settings_for
+from planfold.planner.answers import STOP
+from planfold.planner.tasks import PlanStatus, TaskStatus
+from planfold.readmodels.reasons import ReasonKind
+
+if TYPE_CHECKING:
+    from planfold.cli.situation import Situation
+    from planfold.cli.terminal import Line
+    from planfold.readmodels.explanation import Explanation
+    from planfold.readmodels.reasons import Reason
+
+BUILT_IN: Final = frozenset(
+    ("edit_file", "http", "list_files", "read_file", "shell", "write_file")
+)  # tools that every worker has
+_LOOKED_AT: Final = 200  # tasks of which the tools are looked up
+_OPEN: Final = (TaskStatus.Running, TaskStatus.Planned)
+
+
+class Step(NamedTuple):
+    """A command, and what it does."""
+
+    command: str
+    comment: str = ""
+
+
+def step_lines(steps: Sequence[Step]) -> list[Line]:
+    """The commands below each other, their comments in one column."""
+    pad = max((len(step.command) for step in steps), default=0)
+    lines: list[Line] = []
+    for command, comment in steps:
+        if comment:
+            lines.append([("  " + command.ljust(pad), "busy"), (f"  # {comment}", "dim")])
+        else:
+            lines.append([("  " + command, "busy")])
+    return lines
+
+
+def approval_steps(db: str | None, plan_id: str) -> list[Step]:
+    return [
+        Step(command_line(db, "approve", plan_id), "approves it"),
+        Step(command_line(db, "resume", plan_id), "then runs it"),
+        Step(command_line(db, "reject", plan_id), "or refuses it"),
+    ]
+
+
+def failure_steps(db: str | None, plan_id: str, task: str) -> list[Step]:
+    """After a task that did not complete."""
+    return [
+        Step(command_line(db, "retry", plan_id, task), "retries the task"),
+        Step(command_line(db, "revise", plan_id, "PLAN"), "or replaces the task"),
+        Step(
+            command_line(db, "fork", plan_id, "--set", f"{task}.FIELD=VALUE"),
+            "or forks the plan with another argument",
+        ),
+    ]
+
+
+def budget_step(db: str | None, plan_id: str) -> Step:
+    add = command_line(db, "budget", plan_id, "--add", "tokens=20000")
+    return Step(add, "or calls=, cost=, seconds=, tasks=")
+
+
+def answer_step(
+    db: str | None, plan_id: str, task: str, choices: Sequence[str], *, needs_result: bool = False
+) -> Step:
+    words = command_line(db, "answer", plan_id, task, example_answer(choices))
+    return Step(words + " --result JSON" * needs_result)
+
+
+def example_answer(choices: Sequence[str]) -> str:
+    """What to type as an answer: the first choice, or its number where it is hard to type."""
+    if not choices:
+        return "TEXT"
+    first = choices[0]
+    return first if first.isprintable() and "'" not in first and "\\" not in first else "1"
+
+
+def resume_step(
+    db: str | None, plan_id: str, comment: str = "", *, tools: Iterable[str], more: Sequence[str]
+) -> Step:
+    """``tools`` are those that the tasks need: where one has to be found in a module, the command
+    says so. ``more`` are options that it has in any case."""
+    if not more and not BUILT_IN.issuperset(tools):
+        settings = settings_for(db)
+        more = () if settings.tools or settings.mcp else ("--tools", "MODULE")
+    return Step(command_line(db, "resume", plan_id, *more), comment)
+
+
+def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
+    """What can be done with a plan now; ``more``: options of ``resume``."""
+    fold, state = situation.fold, situation.fold.state
+    having, plan_id, steps = state.schedule.having, situation.fold.plan_id, list[Step]()
+    tools = {t.tool.name for t in having(_OPEN, _LOOKED_AT) if t.tool is not None}
+    match state.status:
+        case PlanStatus.AwaitingApproval:
+            steps = approval_steps(db, plan_id)
+        case PlanStatus.AwaitingAnswer:
+            comment = "continues after the answer"
+            steps = [resume_step(db, plan_id, comment, tools=tools, more=more)]
+        case PlanStatus.Running | PlanStatus.Cancelling if situation.attended:
+            steps = [Step(command_line(db, "watch", plan_id), "follows it")]
+        case PlanStatus.Running | PlanStatus.Cancelling:
+            comment = "runs it here; no worker does now"
+            steps = [resume_step(db, plan_id, comment, tools=tools, more=more)]
+        case PlanStatus.Failed:
+            failed = [t for t in having((TaskStatus.Failed,)) if not t.superseded]
+            name = failed[0].spec.label or str(failed[0].id) if failed else "TASK"
+            steps = failure_steps(db, plan_id, name)
+        case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
+            fork = command_line(db, "fork", plan_id, "--at", "TASK")
+            steps = [Step(fork, "forks the plan before a task")]
+    return step_lines(steps)
+
+
+def reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Step]:
+    """What helps against a reason."""
+    plan, (task, *_) = found.plan_id, reason.tasks
+    if reason.remedy.startswith("nothing"):
+        return []
+    name = found.labels.get(task, str(task))
+    by = [found.labels.get(i, str(i)) for i in reason.by[:1]]
+    match reason.kind:
+        case ReasonKind.Approval:
+            return approval_steps(db, plan)
+        case ReasonKind.Answer:
+            needs = reason.needs_result
+            return [answer_step(db, plan, name, reason.choices, needs_result=needs)]
+        case ReasonKind.Budget:
+            return [budget_step(db, plan), answer_step(db, plan, name, [STOP])]
+        case ReasonKind.Parents:
+            return [Step(command_line(db, "why", plan, *by))]
+        case ReasonKind.NoWorker if reason.route is not None:
+            return [Step(command_line(db, "worker", "--route", reason.route))]
+        case ReasonKind.NoWorker | ReasonKind.DeadWorker:
+            tools = [] if reason.tool is None else [reason.tool]
+            return [resume_step(db, plan, tools=tools, more=())]
+        case ReasonKind.BusyWorker:
+            return [Step(command_line(db, "worker"))]
+        case ReasonKind.Failed | ReasonKind.Cancelled:
+            return failure_steps(db, plan, name)
+        case ReasonKind.Skipped if by:
+            return failure_steps(db, plan, by[0])
+    return []

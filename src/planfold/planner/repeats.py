@@ -1,0 +1,36 @@
+"""Effects that would happen again: only with a person's word, for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from planfold.errors import CommandRejected
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import NodeKind, Task, TaskStatus
+
+SHOWN: Final = 20  # tasks that a refusal names
+
+
+def may_have_happened(state: PlannerState, task: Task) -> bool:
+    """Whether an effect of this task may have happened. One whose failure was reported counts as
+    not done, as it does for a retry."""
+    if task.kind is NodeKind.Clarification or not task.attempt:
+        return False
+    question = state.questions.get(task.id)
+    unknown = task.outcome_unknown or (question is not None and question.then == "outcome")
+    ran = task.status in (TaskStatus.Running, TaskStatus.Completed, TaskStatus.Cancelled)
+    return ran or unknown or task.run > 1
+
+
+def refuse_repeats(tasks: Sequence[Task], by: str) -> None:
+    """Raises CommandRejected where there are any: tasks of effect ``once`` that run again because
+    of what ``by`` names, without a person's consent."""
+    if not tasks:
+        return
+    names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in tasks[:SHOWN]]
+    more = f" and {len(tasks) - SHOWN:,} more" if len(tasks) > SHOWN else ""
+    raise CommandRejected(
+        f"these tasks are never repeated without a person's word, and {by} would do so: "
+        f"{', '.join(names)}{more}; allow each of them to repeat"
+    ).about("repeat")

@@ -1,0 +1,100 @@
+"""The commands that ``show`` and ``why`` name, and what they say of a plan by its labels."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from command_line import called, question, sh, shown, write_plan
+
+import planfold
+from planfold.cli.next_steps import BUILT_IN
+
+OWN = """
+import planfold
+
+@planfold.tool(effect="safe")
+async def train(n: int) -> int:
+    return n
+"""
+
+
+def commands(text: str) -> set[str]:
+    lines = [line.strip() for line in text.splitlines() if line.startswith("  planfold ")]
+    return {line.partition("  #")[0].strip() for line in lines}
+
+
+def test_show_and_why_name_the_same_commands() -> None:
+    for name, task, code in (
+        ("waits", sh("a", "true"), None),
+        ("asks", question("which", choices=["it's", "two words"]), 3),
+        ("failed", sh("a", "exit 3"), 1),
+    ):
+        words = ("run", "--id", name, write_plan(task))
+        called(*words, code=3) if code is None else called(*words, "--yes", code=code)
+        why, show = commands(called("why", name)), commands(called("show", name))
+        assert why
+        assert why <= show, name
+    assert "planfold fork failed --set a.FIELD=VALUE" in commands(called("why", "failed"))
+
+
+def test_a_completed_plan_can_be_forked() -> None:
+    called("run", "--yes", "--id", "p", write_plan(sh("a", "true")))
+    assert "planfold fork p --at TASK" in commands(called("show", "p"))
+
+
+def test_resume_is_named_with_the_modules_that_it_needs() -> None:
+    Path("own.py").write_text(OWN)
+    task = {"label": "train", "description": "x", "tool": "train", "arguments": {"n": 1}}
+    called("run", "--yes", "--detach", "--id", "p", "--tools", "own", write_plan(task))
+    resume = "planfold resume p --tools MODULE"
+    assert resume in commands(called("show", "p"))
+    assert resume in commands(called("why", "p"))
+    Path("planfold.toml").write_text('tools = ["own"]\n')
+    assert "planfold resume p" in commands(called("show", "p"))
+    assert "planfold resume p" in commands(called("why", "p"))
+
+
+def test_the_tools_that_every_worker_has() -> None:
+    async def names() -> set[str]:
+        async with planfold.open_app("sqlite:///:memory:") as app:
+            return {tool.name for tool in app.executors.toolbox}
+
+    assert asyncio.run(names()) == BUILT_IN
+
+
+def test_why_does_not_say_that_a_queued_task_runs() -> None:
+    called("run", "--yes", "--detach", "--id", "p", write_plan(sh("a", "true")))
+    assert called("why", "p").startswith("p  running; no task runs now\n")
+    assert called("why", "p", "a").startswith("p  running; task a is queued\n")
+
+
+def test_references_are_shown_by_label() -> None:
+    plan = write_plan(
+        sh("count", "echo 3"),
+        sh("use", "true", "count", arguments={"argv": ["echo", "$count.stdout", "$count"]}),
+        sh("many", "true", "count", when="int($count.stdout) > 2"),
+    )
+    for out in (
+        called("plan", plan),
+        called("run", "--id", "p", plan, code=3),
+        called("show", "p"),
+    ):
+        assert "$count.stdout" in out
+        assert "int($count.stdout) > 2" in out
+        assert "$1" not in out
+
+
+def test_the_approval_of_a_fork_says_what_is_reused_and_what_runs() -> None:
+    plan = write_plan(
+        sh("a", "true"), sh("b", "echo b", "a"), sh("c", "true", "b"), title="Three tasks"
+    )
+    called("run", "--yes", "--id", "p", plan)
+    out = called("fork", "p", "--set", "b.script=echo other", code=3)
+    fork = shown()["id"]
+    assert fork in out
+    told = called("show", fork).partition("What would run")[2]
+    assert "echo other" in told
+    assert "Runs again: 2 b, 3 c" in told
+    assert "Already done, and reused: 1 a" in told
+    assert "1  a:" not in told
