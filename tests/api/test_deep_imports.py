@@ -26,6 +26,7 @@ MEASURE_INTERNALS = {
     "benchmarks/postgres/throughput.py": "appends to a store without a planner",
     "benchmarks/raw.py": "the database without planfold",
     "benchmarks/store.py": "the store without an app",
+    "benchmarks/tracing.py": "what a process without traces runs, and when the last one is sent",
     "benchmarks/texts.py": "the text drafter without an app",
 }
 """The programs that need internal modules, and for what."""
