@@ -183,10 +183,13 @@ def test_a_text_without_the_directive_is_never_a_map() -> None:
     assert found[1].tool is None
 
 
-def test_a_field_of_the_element_in_a_script_is_work_for_a_person() -> None:
-    """To a shell, $item.path is a variable with a full stop behind it."""
+def test_a_script_gets_a_field_of_the_element() -> None:
     _, spec = text('1. @echo {} {#find}\n2. Run `cat $item.path | wc` {for_each="$find"}\n')
-    assert spec.tool is None
+    assert spec.tool is not None
+    assert spec.tool.arguments == {
+        "script": "cat ${item_path} | wc",
+        "env": {"item_path": "$item.path"},
+    }
 
 
 def test_a_model_answers_with_a_map() -> None:

@@ -54,12 +54,10 @@ def _name(entry: Entry) -> str:
 
 
 def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults) -> None:
-    """Names behind a dollar that are nearly a label; and labels in a script, which is not given
-    the results of tasks."""
-    asked: dict[str, str] = {}
+    """Names behind a dollar that are nearly a label."""
     match entry.reading.action:
         case ShellCommand() | ShellScript():
-            asked = (task.arguments or {}).get("env", asked)
+            asked: dict[str, str] = (task.arguments or {}).get("env", {})
             names = [
                 name
                 for name, value in asked.items()
@@ -75,11 +73,8 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
     for name in dict.fromkeys(names):
         if of_map and name in ITEM:
             continue
-        if order.rename(entry, name) is not None:
-            if asked:
-                fix = f'write @shell {{"script": "...", "env": {{"{name}": "${name}"}}}}'
-                message = f"a script does not get the result ${name}"
-                faults.add(message, task=_name(entry), fix=fix)
-        elif not name.isdecimal() and (near := faults.nearest(name, order.labels, _NEAR)):
+        if order.rename(entry, name) is not None or name.isdecimal():
+            continue
+        if near := faults.nearest(name, order.labels, _NEAR):
             message = f"there is no task {quoted(name)}, which ${excerpt(name)} refers to"
             faults.add(message, task=_name(entry), fix=near)
