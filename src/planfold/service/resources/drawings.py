@@ -9,7 +9,7 @@ from planfold.errors import InvalidPlan
 from planfold.readmodels.plan_drawing import Sketch, graph_drawing, timeline_drawing
 from planfold.readmodels.task_details import revision_details, task_details
 from planfold.readmodels.workers import look_at_queue
-from planfold.runtime.plan_reader import task_id_in
+from planfold.runtime.task_names import task_id_in
 from planfold.service.answers import ServiceReply
 from planfold.service.resources.decisions import compiled, drafted
 
