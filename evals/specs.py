@@ -180,8 +180,9 @@ class ToolSpecs:
         places = {label: place for place, label in enumerate(tools)}
         names = list(tools.values())
 
-        def result(place: int) -> Any:
-            return sample(self.result(names[place]), names[place])
+        def result(place: int | str) -> Any:
+            name = names[int(place)]
+            return sample(self.result(name), name)
 
         try:
             return resolve({"": rename_references(value, places)}, result)[""]

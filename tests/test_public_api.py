@@ -34,7 +34,7 @@ PUBLIC = {
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command
-        CompactContext ContextSummarised Continue ExecutorEvent FileRef ForkPlan
+        CompactContext ContextSummarised Continue ExecutorEvent FileRef ForEach ForkPlan
         HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Profile Prompt Replan
         RetryTask RevisePlan StepAbandoned StepBegun StepCompleted TaskProgressed TaskSpec
         TasksProposed ToolCall

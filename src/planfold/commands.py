@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from planfold.planner.commands import TaskProgressed as TaskProgressed
     from planfold.planner.commands import TasksProposed as TasksProposed
     from planfold.planner.tasks import FileRef as FileRef
+    from planfold.planner.tasks import ForEach as ForEach
     from planfold.planner.tasks import ImageRef as ImageRef
     from planfold.planner.tasks import Link as Link
     from planfold.planner.tasks import Prompt as Prompt
@@ -74,7 +75,15 @@ _HOMES = {
         "TaskProgressed",
         "TasksProposed",
     ),
-    "planfold.planner.tasks": ("FileRef", "ImageRef", "Link", "Prompt", "TaskSpec", "ToolCall"),
+    "planfold.planner.tasks": (
+        "FileRef",
+        "ForEach",
+        "ImageRef",
+        "Link",
+        "Prompt",
+        "TaskSpec",
+        "ToolCall",
+    ),
 }
 
 __all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

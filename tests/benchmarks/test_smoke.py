@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import picture, placement
+from benchmarks import page, picture, placement
 from benchmarks.__main__ import sqlite_figures
 from benchmarks.postgres.figures import measure
 from benchmarks.report import print_table
+from testbed.browser import CHROMIUM
 from testbed.postgres import Postgres
 
 SCALE = 100  # workloads are divided by it
@@ -37,6 +38,13 @@ def test_the_simulation_of_placement_runs(
     monkeypatch.setattr(placement, "PLANS", 400)
     placement.main()
     assert len(capsys.readouterr().out.splitlines()) == 8
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(CHROMIUM is None, reason="it needs chromium: `apt-get install -y chromium`")
+def test_the_benchmark_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page.main(scale=50)
+    assert len(capsys.readouterr().out.splitlines()) == 5
 
 
 def test_the_picture_shows_the_recorded_figures() -> None:

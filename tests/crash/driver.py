@@ -19,6 +19,7 @@ from planfold.app import ENDED, WAITING, open_app
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.eventstore.codec import Codec
+from planfold.planner.items import item_id
 from planfold.planner.tasks import RetryPolicy
 
 PLAN_ID = "p"
@@ -39,6 +40,18 @@ def _task(tool: str, number: int, *after: int, mark: str = "", **rest: Any) -> T
 def _question(number: int, *after: int) -> TaskDraft:
     return TaskDraft(
         id=number, description="Which way?", choices=["left", "right"], depends_on=list(after)
+    )
+
+
+def _each(tool: str, number: int, of: int, **rest: Any) -> TaskDraft:
+    """A map of a list of ids, which are those of its items."""
+    return TaskDraft(
+        id=number,
+        description=f"{tool} $item",
+        tool=tool,
+        arguments={"number": "$item", "inputs": [f"${of}"]},
+        for_each=f"${of}",
+        **rest,
     )
 
 
@@ -71,6 +84,15 @@ SHAPES = {
         _task("keyed", 6, 4, 5, mark="?", run_if="ended"),
         _task("once", 7, 6, run_if="ended", when="$4? == null && $3.x ?? 7 == 7"),
         _task("once", 8, 4),
+    ],
+    "maps": [
+        _task("listing", 1),
+        _each("once", 2, 1, concurrency=2),
+        _task("listing", 3),
+        _each("keyed", 4, 3),
+        _task("listing", 5),
+        _each("half_broken", 6, 5, on_item_failure="continue", when="$index > 0"),
+        _task("once", 7, 2, 4, 6),
     ],
     "draws": [  # safe tasks return another value each time, and effects rest on them
         _task("draw", 1),
@@ -129,7 +151,17 @@ def _tools(ledger: Ledger) -> list[Any]:
     async def broken(number: int, inputs: list[Any]) -> Any:
         raise RuntimeError("every attempt fails")
 
-    return [once, keyed, safe, draw, flaky, broken]
+    @planfold.tool(effect="safe")
+    async def half_broken(number: int, inputs: list[Any]) -> Any:
+        if number % 2:
+            raise RuntimeError("every attempt fails")
+        return number
+
+    @planfold.tool(effect="safe")
+    async def listing(number: int, inputs: list[Any]) -> list[int]:
+        return [item_id(number + 1, place) for place in range(4)]
+
+    return [once, keyed, safe, draw, flaky, broken, half_broken, listing]
 
 
 def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:
@@ -167,7 +199,9 @@ async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, An
                         await app.answer(PLAN_ID, task_id, "run it again", by="driver")
         return {
             "status": view.status,
-            "tasks": {task.id: [task.status, task.result] for task in view.tasks},
+            "tasks": {
+                task.id: [task.status, task.result] for of in view.tasks for task in (of, *of.items)
+            },
             "summary": view.summary and [view.summary.total, view.summary.completed],
         }
 

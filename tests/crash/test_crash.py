@@ -20,6 +20,7 @@ from crash_runs import Zygote
 from driver import SHAPES
 
 from planfold.eventstore.event_rows import decode_metadata
+from planfold.planner.items import item_id, map_of
 
 pytestmark = pytest.mark.crash
 
@@ -120,6 +121,20 @@ def test_the_plan_with_branches_takes_the_branches_it_should(
     assert state["status"] == "failed"
     assert [i for i, status in ended.items() if status == "failed"] == [4]
     assert [i for i, status in ended.items() if status == "skipped"] == [3, 8]
+
+
+def test_the_plan_with_maps_has_all_of_its_items(
+    uncrashed: Callable[[str], dict[str, Any]],
+) -> None:
+    state = uncrashed("maps")["state"]
+    assert state["status"] == "completed"
+    items = {
+        of: [status for i, (status, _) in state["tasks"].items() if map_of(int(i)) == of]
+        for of in (2, 4, 6)
+    }
+    assert items[2] == items[4] == ["completed"] * 4
+    assert items[6] == ["skipped", "failed", "completed", "failed"]
+    assert state["tasks"]["6"][1] == [None, None, item_id(6, 2), None]
 
 
 @pytest.mark.soak

@@ -119,14 +119,6 @@ def test_other_names_behind_a_dollar_are_none(item: str) -> None:
     assert faults_of(CHECK + item) == []
 
 
-def test_a_script_that_uses_a_result_is_a_fault() -> None:
-    """It would ask a person for a value that the plan has."""
-    (found,) = faults_of(CHECK + "Run `echo $check.stdout | wc -l`")
-    assert found.startswith("task 2: a script does not get the result $check (write @shell {")
-    remedy = '@shell {"script": "echo $check | wc -l", "env": {"check": "$check.stdout"}}'
-    assert faults_of(CHECK + remedy) == []
-
-
 @pytest.mark.parametrize("item", ["@serach", "Look: @serach"])
 def test_a_call_of_a_tool_that_is_nearly_one_is_a_fault(item: str) -> None:
     (found,) = faults_of(f"1. {item}\n2. Go\n")

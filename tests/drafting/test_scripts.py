@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.scripts import variables_set, variables_used
+from planfold.drafting.text.drafter import parse_text
 from planfold.errors import InvalidPlan
+from planfold.planner.references import resolve
 from planfold.tools.tool import Tool, Toolbox
 
 
@@ -104,3 +108,54 @@ def test_variables_that_a_script_takes_from_outside(script: str, used: list[str]
 def test_words_that_are_no_strings_are_no_script(argv: list[Any]) -> None:
     with suppress(InvalidPlan):
         compile_plan(plan({"argv": argv}), toolbox())
+
+
+@pytest.mark.parametrize(
+    ("command", "script", "env"),
+    [
+        (
+            "echo $check.stdout | wc -l",
+            "echo ${check_stdout} | wc -l",
+            {"check_stdout": "$check.stdout"},
+        ),
+        ("echo $check | wc -l", "echo $check | wc -l", {"check": "$check"}),
+        ("echo ${check} | wc -l", "echo ${check} | wc -l", {"check": "$check"}),
+        (
+            'test "$check.exit_code" = 0 && echo "$other-name"',
+            'test "${check_exit_code}" = 0 && echo "${other_name}"',
+            {"check_exit_code": "$check.exit_code", "other_name": "$other-name"},
+        ),
+        (
+            "echo $check.lines[0] > $check:status",
+            "echo ${check_lines_0} > ${check_status}",
+            {"check_lines_0": "$check.lines[0]", "check_status": "$check:status"},
+        ),
+        ("echo '$check.stdout' | cat", "echo '$check.stdout' | cat", None),
+        ("echo \\$check.stdout | cat", "echo \\$check.stdout | cat", None),
+        ("check=3; echo $check.stdout", "check=3; echo $check.stdout", None),
+        ("awk '{print $1}' f | sort $1", "awk '{print $1}' f | sort $1", None),
+        ("cat <<'E'\n$check.stdout\nE", "cat <<'E'\n$check.stdout\nE", {"check": "$check"}),
+    ],
+)
+def test_a_script_gets_the_results_that_it_names(
+    command: str, script: str, env: dict[str, str] | None
+) -> None:
+    block = command.replace("\n", "\n   ")
+    text = "1. @echo {} {#check}\n2. @echo {} {#other-name}\n3. Measure it:\n\n"
+    text += f"   ```sh\n   {block}\n   ```\n"
+    arguments = parse_text(text, known_tools=["echo"]).tasks[-1].arguments
+    assert arguments == {"script": script} | ({"env": env} if env else {})
+
+
+def test_a_result_never_becomes_syntax_of_a_script() -> None:
+    arguments = {"script": "echo ${check_stdout} | cat", "env": {"check_stdout": "$1.stdout"}}
+    hostile = {"stdout": "a; touch hacked $(touch hacked) `touch hacked` | 'x"}
+    resolved = resolve(arguments, lambda _: hostile, literal=frozenset({"script"}))
+    done = subprocess.run(
+        ["/bin/sh", "-ec", resolved["script"]],
+        env={"PATH": os.defpath, **resolved["env"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{hostile['stdout']}\n"

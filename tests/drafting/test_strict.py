@@ -209,7 +209,11 @@ def test_a_decoder_that_is_held_to_the_schema_writes_no_invalid_call(task: dict[
         task |= {"description": "x"} | (
             {"choices": [], "default": None} if "choices" in task else {}
         )
-    task |= {"when": None, "run_if": "completed"}  # no schema can say what they go with
+    task |= {
+        "when": None,
+        "run_if": "completed",
+        "for_each": None,
+    }  # no schema can say what they go with
     if task.get("tool") == "shell":  # what no schema can say: a NUL, or a dollar that is none
         assert "argv" in task["arguments"] or "script" in task["arguments"]
     candidates = Candidates(TOOLS)

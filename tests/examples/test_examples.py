@@ -6,15 +6,18 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -88,6 +91,54 @@ def test_failed_maintenance_is_retried_reported_and_tidied_up(tmp_path: Path) ->
     assert said.startswith("backup failed, archive skipped: exit code ")
     assert tasks["tidy"]["status"] == "completed"
     assert not (tmp_path / ".work").exists()
+
+
+INVOICES = EXAMPLES / "invoices.py"
+
+
+def write_invoices(folder: Path, count: int) -> list[str]:
+    """Each tenth is large, and the seventh has no total; returns the numbers of the others."""
+    totals = [5_000 if n % 10 == 0 else 0 if n == 7 else n for n in range(count)]
+    invoices = [{"number": f"R{n}", "total": total} for n, total in enumerate(totals)]
+    (folder / "invoices.json").write_text(json.dumps(invoices), encoding="utf-8")
+    return [f"R{n}" for n, total in enumerate(totals) if total]
+
+
+def entries(folder: Path) -> list[str]:
+    if not (folder / "ledger.db").exists():
+        return []
+    with closing(sqlite3.connect(folder / "ledger.db", timeout=30)) as ledger:
+        tables = ledger.execute("SELECT name FROM sqlite_master").fetchall()
+        return [n for (n,) in ledger.execute("SELECT number FROM entries")] if tables else []
+
+
+def test_large_invoices_are_posted_only_with_approval(tmp_path: Path) -> None:
+    expected = write_invoices(tmp_path, 12)
+    status, _, said = run(tmp_path, str(INVOICES), "no").partition(" ")
+    found = json.loads(said)
+    assert status == "completed"
+    assert (found["posted"], found["refused"], found["failed"]) == (9, 2, 1)
+    assert "2[7]: Permanent: R7 has no total" in found["failures"]
+    assert sorted(entries(tmp_path)) == sorted(set(expected) - {"R0", "R10"})
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.timeout(600)
+def test_invoices_are_posted_exactly_once_however_often_it_is_killed(
+    tmp_path: Path, kills: int
+) -> None:
+    expected = write_invoices(tmp_path, 10 * kills)
+    for number in range(1, kills + 1):
+        with subprocess.Popen([sys.executable, str(INVOICES), "yes"], cwd=tmp_path) as process:
+            enough = number * len(expected) // (kills + 2)
+            while len(entries(tmp_path)) < enough:
+                assert process.poll() is None
+                time.sleep(0.002)
+            process.kill()
+    status, _, said = run(tmp_path, str(INVOICES), "yes").partition(" ")
+    assert status == "completed"
+    assert json.loads(said)["posted"] == len(expected)
+    assert sorted(entries(tmp_path)) == sorted(expected)
 
 
 GREETINGS = "sqlite:///greetings.db"

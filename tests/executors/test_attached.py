@@ -116,6 +116,7 @@ def test_the_databases_files_are_not_opened(
     workers = Path(f"{database}.workers")
     workers.mkdir()
     owned.append(workers / "worker-1")
+    owned += [Path(f"{database}{end}") for end in (".server", ".server.html")]
     for number, file in enumerate(owned):
         file.write_text("own")
         (tmp_path / f"hard-{number}").hardlink_to(file)

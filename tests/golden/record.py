@@ -42,10 +42,12 @@ from planfold.planner.commands import (
     TaskProgressed,
     TasksProposed,
 )
+from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import (
     Effect,
     FileRef,
+    ForEach,
     ImageRef,
     Link,
     NodeKind,
@@ -126,6 +128,16 @@ TASKS = (
 )
 
 
+MAP = TaskSpec(
+    id=10,
+    description="for $item.n",
+    kind=NodeKind.ToolCall,
+    tool=ToolCall("tool", {"n": "$item.n", "place": "$index"}),
+    depends_on=(9,),
+    for_each=ForEach(items="$9", concurrency=1, on_item_failure="continue", label="$item.n"),
+)
+
+
 def tell_story() -> Story:
     story = Story()
     config = PlannerConfig(
@@ -151,7 +163,7 @@ def tell_story() -> Story:
     story.report(3, TaskFailed("no", retryable=False))
     story.report(4, NeedsClarification("Which one?", ("this", "that")))
     story.report(4, ClarificationProvided("this", "Bob"))
-    story.tell(ChangeAnswer(1, "right", "Bob"))
+    story.tell(ChangeAnswer(1, "right", "Bob", repeat=(4,)))
     story.report(4, TaskFailed("stopped, to run again with the new answer"))
     story.report(2, TaskCompleted("second run"))
     story.report(3, TaskCompleted("second run"))
@@ -200,10 +212,12 @@ def work_with_a_model(story: Story) -> None:
     story.tell(AddBudget(Budget(tokens=100), "Ada"))
     story.report(4, ContextSummarised("the second run was better", (2,)))
     story.tell(Replan("it went another way"))
-    story.report(8, TasksProposed((call(9, 2, proposed=True, tainted=True),)))
+    story.report(8, TasksProposed((call(9, 2, proposed=True, tainted=True), MAP)))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     story.report(8, TaskCompleted({"tasks": 1}))
-    story.report(9, TaskCompleted("proposed and done"))
+    story.report(9, TaskCompleted([{"n": "a"}, {"n": "b"}]))
+    story.report(item_id(10, 0), TaskCompleted("first"))
+    story.report(item_id(10, 1), TaskFailed("boom", retryable=False))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from test_planner_machine import PlannerMachine, configs, plans
+from test_planner_machine import PlannerMachine, configs, plans, plans_with_maps
 
 from planfold.deciding import Delivery, Stream, decide
 from planfold.eventstore.codec import Codec
@@ -104,7 +104,9 @@ def _wander(
     return log
 
 
-logs = st.builds(_wander, plans(), configs, st.integers(0, 10**6), st.booleans())
+logs = st.builds(
+    _wander, plans() | plans_with_maps(), configs, st.integers(0, 10**6), st.booleans()
+)
 
 
 def written_by_an_older_version(envelopes: Sequence[Envelope]) -> list[Envelope]:

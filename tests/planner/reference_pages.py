@@ -22,6 +22,7 @@ VALUES = (
     tasks.ToolCall,
     tasks.RetryPolicy,
     tasks.Prompt,
+    tasks.ForEach,
     *get_args(tasks.Attachment),
     commands.PlannerConfig,
     events.PlanSummary,

@@ -462,6 +462,7 @@ def test_a_fork_of_any_log_comes_to_an_end_and_is_decided_again(
     fork.planner, fork.now = origin_of(base), log.now
     tasks = base.state.tasks.values()
     questions = [t for t in tasks if t.kind is NodeKind.Clarification and not t.superseded]
+    questions = [t for t in questions if t.spec.for_each is None]
     answers = {t.id: rng.choice("ab") for t in questions if rng.random() < 0.3}
     command = ForkPlan(
         origin="p",
@@ -495,7 +496,8 @@ def _one_step(log: RecordedLog, rng: random.Random) -> bool:
     state = log.planner.state
     if state.outcome is not None:
         return False
-    busy = [t for t in state.tasks.values() if t.status is TaskStatus.Running]
+    running_tasks = state.schedule.having([TaskStatus.Running])
+    busy = [t for t in running_tasks if t.spec.for_each is None]  # a map ends with its items
     if busy:
         task = rng.choice(busy)
         log.send(report(task.id, TaskCompleted(7), task.attempt), later=1.0)

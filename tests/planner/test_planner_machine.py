@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import repeat
 from typing import Any
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -25,11 +26,13 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.graph import Schedule, met
+from planfold.planner.items import STRIDE, item_id, map_of
 from planfold.planner.planner import Planner
 from planfold.planner.repeats import may_have_happened
 from planfold.planner.stored import StoredPlan
 from planfold.planner.tasks import (
     Effect,
+    ForEach,
     NodeKind,
     Prompt,
     RetryPolicy,
@@ -38,6 +41,7 @@ from planfold.planner.tasks import (
     TaskStatus,
     ToolCall,
 )
+from planfold.planner.transitions import ENDED
 
 S = TaskStatus
 UNFINISHED = (S.Planned, S.Running, S.NeedsClarification)
@@ -59,6 +63,7 @@ prompts = st.builds(
     deadline=st.sampled_from([None, 1.0, 5.0]),
 )
 policies = st.builds(RetryPolicy, attempts=st.integers(1, 3), base=st.sampled_from([0.0, 2.0]))
+results = st.sampled_from([None, 7, {"x": 1}, {"x": "y"}, "long " * 9, [1, 2], [], [{"x": 1}] * 3])
 jitters = st.sampled_from([0.0, 0.5, 0.9])
 other_reports = st.one_of(
     st.builds(
@@ -74,7 +79,7 @@ other_reports = st.one_of(
     st.builds(c.StepCompleted, st.sampled_from("ab"), st.integers(0, 1)),
 )
 WANDERING = (
-    *(c.TaskCompleted(value) for value in (7, {"x": 1}, None)),
+    *(c.TaskCompleted(value) for value in (7, {"x": 1}, None, [1, 2], [], ["a", "b", "c"])),
     *(c.TaskFailed("boom"), c.TaskFailed("boom", retryable=False)),
     c.NeedsClarification("why?"),
     c.NeedsClarification("why?", default="a", deadline=1.0),
@@ -86,6 +91,16 @@ configs = st.builds(
     max_parallel=st.sampled_from([None, None, 1, 2]),
     route_limits=st.sampled_from([{}, {"a": 1}, {"processing": 1, "a": 2}]),
     token_budget=st.sampled_from([4, 100_000]),
+)
+
+
+maps = st.builds(
+    ForEach,
+    items=st.sampled_from(["$", "$?", "$ ?? []"]),
+    max_items=st.sampled_from([1, 2, 10, 10]),
+    concurrency=st.sampled_from([1, 2, 100]),
+    on_item_failure=st.sampled_from(["stop", "continue"]),
+    label=st.sampled_from([None, "item $index"]),
 )
 
 
@@ -103,6 +118,15 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         reference = draw(st.sampled_from(["plain", "$$", "$", "$.x", *PARTIAL]))
         text = reference.replace("$", f"${after[0]}", 1) if after else "plain"
         call = ToolCall("echo", {"text": text})
+    for_each = draw(st.sampled_from([None, None, True])) and draw(maps) if after else None
+    if for_each is not None:
+        items = for_each.items.replace("$", f"${after[0]}")
+        for_each = msgspec.structs.replace(for_each, items=items)
+        if call is not None:
+            call = ToolCall("echo", {"text": "$item", "place": "at $index"})
+    when = draw(conditions(after))
+    if for_each is not None and draw(st.booleans()):
+        when = draw(st.sampled_from(["$index > 0", "$item == 1"]))
     return TaskSpec(
         id=task_id,
         description=f"task {task_id}",
@@ -114,8 +138,9 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         effect=draw(st.sampled_from([Effect.Once, Effect.Once, Effect.Keyed, Effect.Safe])),
         on_failure=draw(st.sampled_from(["stop", "stop", "continue"])),
         prompt=draw(prompts) if kind is NodeKind.Clarification else None,
-        done=draw(st.sampled_from([False] * 9 + [True])),
-        when=draw(conditions(after)),
+        done=for_each is None and draw(st.sampled_from([False] * 9 + [True])),
+        for_each=for_each,
+        when=when,
         run_if=draw(st.sampled_from(RUN_IF)) if after else "completed",
     )
 
@@ -127,6 +152,11 @@ def plans(draw: st.DrawFn, first: int = 1, known: tuple[int, ...] = ()) -> tuple
     for task_id in range(first, first + count):
         made.append(draw(specs(task_id, [*known, *(spec.id for spec in made)])))
     return tuple(made)
+
+
+def runs(task: Task) -> bool:
+    """Whether an attempt of it is under way. A map has none; its items have."""
+    return task.status is S.Running and task.spec.for_each is None
 
 
 class PlannerMachine(RuleBasedStateMachine):
@@ -193,6 +223,11 @@ class PlannerMachine(RuleBasedStateMachine):
         assert not state.cancelled
         parents = [state.tasks[i] for i in task.depends_on]
         assert all(met(parent, task.spec) for parent in parents)
+        if task.id >= STRIDE:
+            of = state.tasks[map_of(task.id)]
+            assert of.status is S.Running
+            assert not of.stopping
+            assert not of.halted
         if task.spec.run_if == "failed":
             assert any(did_not_complete(parent) for parent in parents)
         elif task.spec.run_if == "completed":
@@ -225,9 +260,12 @@ class PlannerMachine(RuleBasedStateMachine):
         if not isinstance(event, TaskDispatched):
             return
         config = self.planner.state.config
-        running = Counter(
-            t.spec.queue_route for t in self.planner.state.tasks.values() if t.status is S.Running
-        )
+        busy = [t for t in self.planner.state.tasks.values() if runs(t)]
+        running = Counter(t.spec.queue_route for t in busy)
+        for map_id, count in Counter(map_of(t.id) for t in busy if t.id >= STRIDE).items():
+            for_each = self.planner.state.tasks[map_id].spec.for_each
+            assert for_each is not None
+            assert count <= for_each.concurrency
         assert config.max_parallel is None or sum(running.values()) <= config.max_parallel
         assert all(running[route] <= limit for route, limit in config.route_limits.items())
 
@@ -240,6 +278,7 @@ class PlannerMachine(RuleBasedStateMachine):
             t
             for t in self.planner.state.tasks.values()
             if t.kind is NodeKind.Clarification and t.status is S.Completed
+            if t.spec.for_each is None
         ]
 
     def pick(self, data: st.DataObject, *wanted: S) -> Task:
@@ -264,7 +303,7 @@ class PlannerMachine(RuleBasedStateMachine):
         self.send(c.ApprovePlan(self.planner.state.revision_hash, "me"))
 
     @precondition(lambda self: self.some(S.Running))
-    @rule(data=st.data(), result=st.sampled_from([None, 7, {"x": 1}, {"x": "y"}, "long " * 9]))
+    @rule(data=st.data(), result=results)
     def complete(self, data: st.DataObject, result: Any) -> None:
         task = self.pick(data, S.Running)
         self.report(task, c.TaskCompleted(result), task.attempt)
@@ -299,8 +338,11 @@ class PlannerMachine(RuleBasedStateMachine):
     def deliver_a_report_again(self, data: st.DataObject) -> None:
         command = data.draw(st.sampled_from(self.reports))
         ends = not isinstance(command.event, c.TaskProgressed | c.StepCompleted)
-        task = self.planner.state.tasks[command.task_id]
-        if ends and not (task.status is S.Running and task.attempt == command.attempt):
+        task = self.planner.state.tasks.get(command.task_id)
+        if task is None:
+            assert map_of(command.task_id) in self.planner.state.tasks
+            assert self.decide(command) == []
+        elif ends and not (task.status is S.Running and task.attempt == command.attempt):
             assert not self.decide(command)
 
     @precondition(lambda self: self.some(S.NeedsClarification))
@@ -314,15 +356,15 @@ class PlannerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), text=st.sampled_from(ANSWERS))
     def change_answer(self, data: st.DataObject, text: str) -> None:
         task = data.draw(st.sampled_from(self.answered()))
-        runs = {i: t.run for i, t in self.planner.state.tasks.items()}
-        below = set(self.planner.state.schedule.descendants([task.id]))
-        repeat = data.draw(st.sampled_from([(), tuple(self.planner.state.tasks)]))
         state = self.planner.state
-        once = {i for i in below if state.tasks[i].spec.effect is Effect.Once}
+        before = {i: t.run for i, t in state.tasks.items()}
+        below = set(state.schedule.descendants([map_of(task.id) or task.id]))
+        repeat = data.draw(st.sampled_from([(), tuple(state.tasks)]))
+        once = {i for i, t in state.tasks.items() if t.spec.effect is Effect.Once}
         once = {i for i in once if may_have_happened(state, state.tasks[i])}
         self.send(c.ChangeAnswer(task.id, text, repeat=repeat))
-        rose = {i for i, t in self.planner.state.tasks.items() if t.run > runs[i]}
-        assert rose <= below
+        rose = {i for i, t in self.planner.state.tasks.items() if t.run > before.get(i, t.run)}
+        assert {map_of(i) or i for i in rose} <= below
         assert rose & once <= set(repeat)
 
     @precondition(lambda self: len(self.history) > 4 and self.some(*UNFINISHED))
@@ -344,7 +386,7 @@ class PlannerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.history) > 8 and len(self.planner.state.tasks) < 20)
     @rule(data=st.data(), approved_by=st.sampled_from([None, "me", "me"]))
     def revise(self, data: st.DataObject, approved_by: str | None) -> None:
-        tasks = self.planner.state.tasks
+        tasks = self.planner.state.written()
         fresh = [t.spec for t in tasks.values() if t.status is S.Planned and not t.attempt]
         kept = [s for s in fresh if data.draw(st.booleans())]
         known = [i for i, t in tasks.items() if t.spec not in fresh or t.spec in kept]
@@ -405,6 +447,8 @@ class PlannerMachine(RuleBasedStateMachine):
         match task.status:
             case S.Running if rng.random() < 0.9:
                 event = rng.choice(WANDERING)
+                if any(state.tasks[i].spec.for_each for i in state.schedule.children[task.id]):
+                    event = rng.choice([event, c.TaskCompleted([1, 2, 3])])
                 return c.HandleExecutorEvent(
                     task.id, event, task.attempt, self.now, rng.choice([0.0, 0.9])
                 )
@@ -485,7 +529,7 @@ class PlannerMachine(RuleBasedStateMachine):
         counts = state.schedule.counts
         ended = not any(counts[s] for s in UNFINISHED)
         assert (state.outcome is not None) is ended
-        moving = counts[S.Running] or state.questions
+        moving = any(map(runs, state.tasks.values())) or state.questions
         if state.cancelled:
             assert moving or ended
             assert not state.questions
@@ -523,7 +567,21 @@ class PlannerMachine(RuleBasedStateMachine):
         if last.outcome == "completed":
             lenient = all(state.tasks[i].spec.on_failure == "continue" for i in ids(S.Failed))
             assert lenient
-            assert not ids(S.Cancelled)
+            assert not [i for i in ids(S.Cancelled) if i < STRIDE]
+
+    @invariant()
+    def a_map_has_all_of_its_items(self) -> None:
+        tasks = self.planner.state.tasks
+        maps = [t for t in tasks.values() if t.elements is not None]
+        ids = [item_id(t.id, i) for t in maps for i in range(len(t.elements or ()))]
+        assert sorted(ids) == sorted(i for i in tasks if i >= STRIDE)
+        for task in maps:
+            items = [tasks[item_id(task.id, i)] for i in range(len(task.elements or ()))]
+            if task.status is S.Completed:
+                results = [i.result if i.status is S.Completed else None for i in items]
+                assert task.result == results
+            if task.status in ENDED:
+                assert all(i.status in ENDED for i in items)
 
 
 def facts_of(schedule: Schedule) -> dict[str, Any]:
@@ -534,11 +592,51 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
         "running": {route: n for route, n in schedule.running.items() if n},
         "counts": {s: n for s, n in schedule.counts.items() if n},
         "children": {i: sorted(children) for i, children in schedule.children.items()},
+        "over": schedule.over,
+        "maps": schedule.maps,
         "free": {i for i in schedule.children if schedule._unmet[i] == 0},
     }
+
+
+@st.composite
+def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
+    """A question, a list, a map of it, a map of its result, and what follows."""
+    made = [TaskSpec(id=1, description="Which?", kind=NodeKind.Clarification)]
+    made.append(TaskSpec(id=2, description="list", depends_on=(1,)))
+    for task_id in (3, 4):
+        kind = draw(st.sampled_from([NodeKind.ToolCall, NodeKind.ToolCall, NodeKind.Clarification]))
+        for_each = msgspec.structs.replace(draw(maps), items=f"${task_id - 1} ?? []")
+        made.append(
+            TaskSpec(
+                id=task_id,
+                description="do $item",
+                kind=kind,
+                tool=ToolCall("echo", {"it": "$item"}) if kind is NodeKind.ToolCall else None,
+                depends_on=(task_id - 1,),
+                for_each=for_each,
+                retry=draw(policies),
+                effect=draw(st.sampled_from(Effect)),
+                on_failure=draw(st.sampled_from(["stop", "continue"])),
+                when=draw(st.sampled_from([None, None, "$index > 0", "false"])),
+            )
+        )
+    made.append(TaskSpec(id=5, description="sum", depends_on=(3, 4), run_if="ended"))
+    return tuple(made)
+
+
+class MapMachine(PlannerMachine):
+    """The same for plans that are mostly maps."""
+
+    @initialize(tasks=plans_with_maps(), config=configs)
+    def begin(self, tasks: tuple[TaskSpec, ...], config: c.PlannerConfig) -> None:
+        self.first = c.Initialize("plan", tasks, "goal", config, "me")
+        self.send(self.first)
+        self.send(c.HandleExecutorEvent(1, c.ClarificationProvided("a")))
 
 
 TestPlannerMachine = PlannerMachine.TestCase
 TestPlannerMachine.settings = settings(
     stateful_step_count=20, max_examples=2 * settings.default.max_examples
 )
+TestMapMachine = MapMachine.TestCase
+TestMapMachine.settings = TestPlannerMachine.settings

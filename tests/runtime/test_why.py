@@ -15,6 +15,7 @@ import pytest
 import planfold
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask, PlannerConfig
+from planfold.planner.items import item_id
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
@@ -104,6 +105,39 @@ async def test_parents_and_what_holds_them_up(each_database: str) -> None:
         assert kinds(await app.why(PLAN_ID)) == ["answer"], "no wait for a parent in a plan"
 
 
+async def test_a_map_and_its_items(each_database: str, until: Until) -> None:
+    gate = Gate()
+
+    @planfold.tool(effect="safe")
+    async def find() -> list[int]:
+        return [1, 2, 3]
+
+    @planfold.tool(effect="safe")
+    async def look(number: int) -> None:
+        await gate.opened.wait()
+
+    each = planfold.TaskDraft(
+        description="look", tool="look", arguments={"number": "$item"}, for_each="$1"
+    )
+    each.concurrency = 1
+    async with planfold.open_app(each_database, tools=[find, look]) as app, app.worker():
+        await plan_of(app, task("find"), each)
+        await until(lambda: _runs_an_item(app))
+        items = only(await app.why(PLAN_ID, 2))
+        assert (items.kind, items.text) == ("items", "runs its items: 0 of 3 have ended")
+        limit = only(await app.why(PLAN_ID, item_id(2, 2)))
+        assert (limit.kind, limit.limit) == ("map_limit", 1)
+        assert limit.text == (
+            "waits for a free slot: the plan runs at most 1 items of task 2 at once"
+        )
+        of_plan = {r.kind.value: r.tasks for r in (await app.why(PLAN_ID)).reasons}
+        assert of_plan["map_limit"] == (item_id(2, 1), item_id(2, 2))
+        await app.cancel(PLAN_ID, 2)
+        stopped = only(await app.why(PLAN_ID, "2[2]"))
+        assert (stopped.kind, stopped.text) == ("parents", "starts no more: task 2 ends")
+        gate.opened.set()
+
+
 async def test_the_budget(each_database: str) -> None:
     @planfold.tool(effect="safe")
     async def costly(context: planfold.TaskContext) -> str:
@@ -177,6 +211,11 @@ async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) 
         (reason,) = (await app.why(PLAN_ID)).reasons
         assert (reason.kind, reason.text) == ("no_worker", "waits for a worker to start it")
         assert "start a worker" in reason.remedy
+
+
+async def _runs_an_item(app: planfold.App) -> bool:
+    items = (await app.view(PLAN_ID)).task(2).items
+    return bool(items) and items[0].status == "running"
 
 
 async def _has_failed(app: planfold.App) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from planfold.cli.event_text import spent_words, words_for
 from planfold.cli.terminal import Line, clean, counted, duration, in_json
+from planfold.planner.items import id_text
 from planfold.readmodels.plan_difference import Divergence, PlanDifference, TaskDifference
 
 _SAME: Final[Line] = [("They are equal, except for times.", "good")]
@@ -28,7 +29,7 @@ def difference_lines(found: PlanDifference, one: str, other: str) -> list[Line]:
         lines += [[], [("Tasks", "bold")]]
         lines += [line for task in changed for line in _task_lines(task)]
         for mark, style, ids in (("-", "bad", found.removed), ("+", "good", found.added)):
-            lines += [[(f"{mark} {task_id}", style)] for task_id in ids]
+            lines += [[(f"{mark} {id_text(task_id)}", style)] for task_id in ids]
         if same := len(found.tasks) - len(changed):
             lines.append([(f"  {counted(same, 'task')} with the same outcome", "dim")])
     lines += [[], [(f"took {_arrow(*map(duration, found.seconds))}", "")]]
@@ -45,7 +46,7 @@ def _arrow(was: str, now: str) -> str:
 def _divergence_lines(divergence: Divergence, found: PlanDifference) -> list[Line]:
     names = {task.id: _name(task) for task in found.tasks}
     task_id = divergence.task_id
-    about = "the plan" if task_id is None else f"task {names.get(task_id, str(task_id))}"
+    about = "the plan" if task_id is None else f"task {names.get(task_id, id_text(task_id))}"
     lines: list[Line] = [[("First divergence", "bold"), (f": {about}", "")]]
     sides = zip("-+", ("bad", "good"), divergence.versions, divergence.events, strict=True)
     for (mark, style, version, event), cause in zip(sides, divergence.causes, strict=True):
@@ -59,7 +60,7 @@ def _divergence_lines(divergence: Divergence, found: PlanDifference) -> list[Lin
 
 
 def _name(task: TaskDifference) -> str:
-    return f"{task.id} {clean(task.label)}" if task.label else str(task.id)
+    return f"{id_text(task.id)} {clean(task.label)}" if task.label else id_text(task.id)
 
 
 def _task_lines(task: TaskDifference) -> list[Line]:

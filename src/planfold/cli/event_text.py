@@ -17,6 +17,7 @@ from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
+    MapExpanded,
     PlanApproved,
     PlanCancelled,
     PlanForked,
@@ -32,6 +33,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.items import id_text
 from planfold.planner.tasks import TaskSpec, TaskStatus
 from planfold.readmodels.labels import name_of
 
@@ -118,6 +120,8 @@ def _about_the_plan(event: Any) -> Words:
             detail = named if few else f"{counted(len(event.tasks), 'task')} planned"
             detail += f", {len(event.removed)} removed" if event.removed else ""
             return Words("revised", None, f"{detail} (revision {event.revision_hash})")
+        case MapExpanded(task_id, count):
+            return Words("expanded", task_id, f"{counted(count, 'item')} to run")
         case TasksReset():
             why = "retried by a person" if event.reason == "retry" else "an answer was changed"
             return Words("planned", None, f"{tasks_words(event.task_ids)}: {why}")
@@ -155,7 +159,7 @@ def _because(what: str, reason: str) -> str:
 
 def tasks_words(ids: Sequence[int], most: int = 10) -> str:
     """ "task 3", or "tasks 3, 4, ..."."""
-    shown = ", ".join(map(str, ids[:most])) + (", ..." if len(ids) > most else "")
+    shown = ", ".join(map(id_text, ids[:most])) + (", ..." if len(ids) > most else "")
     return f"task {shown}" if len(ids) == 1 else f"tasks {shown}"
 
 
@@ -271,4 +275,4 @@ class TaskNames:
         self._names.update((spec.id, name_of(spec)) for spec in specs)
 
     def __getitem__(self, task_id: int) -> str:
-        return self._names.get(task_id, str(task_id))
+        return self._names.get(task_id, id_text(task_id))

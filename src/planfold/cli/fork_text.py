@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planfold.cli.event_text import tasks_words
 from planfold.cli.terminal import Line, clean
+from planfold.planner.items import id_text
 from planfold.planner.tasks import Effect
 from planfold.readmodels.plan_fold import PlanFold
 
@@ -55,7 +56,7 @@ def refused(fork: Fork, repeat: Collection[str]) -> bool:
 
 
 def _name(effect: RepeatedEffect) -> str:
-    return clean(effect.label or str(effect.task_id))
+    return clean(effect.label or id_text(effect.task_id))
 
 
 def _consent(effect: RepeatedEffect, repeat: Collection[str]) -> tuple[str, str]:

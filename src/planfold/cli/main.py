@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "resume": ("run", "Continue plans that have not ended."),
     "worker": ("worker", "Run tasks of all plans until stopped."),
     "serve": ("service", "Serve plans over HTTP, and run their tasks."),
+    "open": ("browser", "Open the page of the service in a browser, signed in."),
     "token": ("service", "Create, list and revoke tokens for the service."),
     "list": ("views", "List all plans."),
     "show": ("views", "Show a plan: tasks, results, questions, what to do next."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.access import command_line, server_given, settings_for
 from planfold.planner.answers import STOP
+from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.readmodels.reasons import ReasonKind
 
@@ -53,12 +54,13 @@ def approval_steps(db: str | None, plan_id: str) -> list[Step]:
 
 
 def failure_steps(db: str | None, plan_id: str, task: str) -> list[Step]:
-    """After a task that did not complete."""
+    """After a task that did not complete. A fork changes the map of an item."""
+    written = task.partition("[")[0]
     return [
         Step(command_line(db, "retry", plan_id, task), "retries the task"),
         Step(command_line(db, "revise", plan_id, "PLAN"), "or replaces the task"),
         Step(
-            command_line(db, "fork", plan_id, "--set", f"{task}.FIELD=VALUE"),
+            command_line(db, "fork", plan_id, "--set", f"{written}.FIELD=VALUE"),
             "or forks the plan with another argument",
         ),
     ]
@@ -113,7 +115,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             steps = [resume_step(db, plan_id, comment, tools=tools, more=more)]
         case PlanStatus.Failed:
             failed = [t for t in having((TaskStatus.Failed,)) if not t.superseded]
-            name = failed[0].spec.label or str(failed[0].id) if failed else "TASK"
+            name = failed[0].spec.label or id_text(failed[0].id) if failed else "TASK"
             steps = failure_steps(db, plan_id, name)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
@@ -139,8 +141,8 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
     plan, (task, *_) = found.plan_id, reason.tasks
     if reason.remedy.startswith("nothing"):
         return []
-    name = found.labels.get(task, str(task))
-    by = [found.labels.get(i, str(i)) for i in reason.by[:1]]
+    name = found.labels.get(task) or id_text(task)
+    by = [found.labels.get(i) or id_text(i) for i in reason.by[:1]]
     match reason.kind:
         case ReasonKind.Approval:
             return approval_steps(db, plan)

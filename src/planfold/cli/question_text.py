@@ -18,6 +18,7 @@ from planfold.cli.terminal import (
     wrapped,
 )
 from planfold.planner.answers import DONE, STOP, use_of_result
+from planfold.planner.items import id_text
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind
 from planfold.readmodels.labels import name_of
@@ -49,7 +50,9 @@ def waiting_line(fold: PlanFold, question: Question) -> Line:
     """A question that its default answers at the deadline, for a log of changes."""
     task, until = fold.state.tasks[question.task_id], date_and_time(question.deadline or 0)
     rest = f" until {until}, then the answer is {clean(question.default or '')}"
-    words = f"`planfold answer {clean(fold.plan_id)} {question.task_id} TEXT` answers earlier"
+    words = (
+        f"`planfold answer {clean(fold.plan_id)} {id_text(question.task_id)} TEXT` answers earlier"
+    )
     now = (clock(time.time()) + " ", "dim")
     return [now, ("waits", "ask"), (f" for {name_of(task.spec)}{rest}; {words}", "")]
 
@@ -70,7 +73,7 @@ def waiting_lines(
     for question in questions[:most]:
         lines += [[], *question_lines(fold, question, width)]
         task, needs = fold.state.tasks[question.task_id], use_of_result(fold.state, question)
-        name = task.spec.label or str(task.id)
+        name = task.spec.label or id_text(task.id)
         if DONE in question.choices and question.then == "outcome":
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])

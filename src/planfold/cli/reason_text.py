@@ -16,6 +16,7 @@ from planfold.cli.terminal import (
     fit,
     wrapped,
 )
+from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
 from planfold.readmodels.labels import name_of, named
 from planfold.readmodels.reasons import ReasonKind
@@ -35,6 +36,7 @@ _STYLES = {
     ReasonKind.Skipped: "dim",
     ReasonKind.Running: "busy",
     ReasonKind.Stopping: "busy",
+    ReasonKind.Items: "busy",
 }
 _AWAITED = {
     Phase.Approval: "approval",
@@ -45,6 +47,7 @@ _AWAITED = {
     Phase.Answer: "an answer",
     Phase.Budget: "more budget",
     Phase.Worker: "a worker",
+    Phase.Items: "its items",
 }
 
 
@@ -69,7 +72,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     if found.history:
         lines += [[], [("So far", "bold")], *_history_lines(found)]
     elif found.task_id is not None:
-        name = found.labels.get(found.task_id, str(found.task_id))
+        name = found.labels.get(found.task_id) or id_text(found.task_id)
         words = command_line(db, "why", found.plan_id, name, "--history")
         lines += [[], [("Its log is long. What it waited for so far: ", "dim"), (words, "busy")]]
     return lines
@@ -145,7 +148,7 @@ def ledger_lines(ledger: Ledger, state: PlannerState, width: int) -> list[Line]:
     lines: list[Line] = [[(part, "bold")] for part in wrapped(text, width)]
     for entry in ledger.entries:
         when, seconds = date_and_time(entry.start), duration(entry.seconds(0.0))
-        name = names.get(entry.task_id, str(entry.task_id))
+        name = names.get(entry.task_id, id_text(entry.task_id))
         words = f"{seconds:<12} {name}: {phase_words(entry.phase)}"
         lines.append([(f"  {when}  ", "dim"), (words, "")])
     if ledger.longest is not None:

@@ -28,7 +28,10 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
+from planfold.planner.items import STRIDE, id_text
+from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
+from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import (
     error_with_labels,
     guard_of,
@@ -46,8 +49,13 @@ if TYPE_CHECKING:
     from planfold.drafting.changes import PlanDiff
     from planfold.planner.tasks import TaskSpec
 
+MOST_ITEMS: Final = 10  # of a map that are listed below it
 SHOWN: Final = 200  # tasks that ``show`` prints of a larger plan
 QUESTIONS: Final = 20  # that it prints then
+_TELLING_ITEMS: Final = (
+    *(TaskStatus.Failed, TaskStatus.Cancelled),
+    *(TaskStatus.NeedsClarification, TaskStatus.Running),
+)
 _TELLING: Final = (
     (TaskStatus.Failed, TaskStatus.NeedsClarification, TaskStatus.Running),
     (TaskStatus.Cancelled, TaskStatus.Planned),
@@ -66,7 +74,7 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
     spans.append((f", {done}", ""))
-    running = counts[TaskStatus.Running] - len(unclaimed)
+    running = state.schedule.slots - len(unclaimed)
     for count, what in (
         (running, "running"),
         (len(unclaimed), "waiting for a worker"),
@@ -106,7 +114,7 @@ def task_line(
     status = task.status.value
     style = STATUS_STYLES[status]
     label = f"{clean(task.spec.label)}: " if task.spec.label else ""
-    prefix = f"{MARKS[status]} {task.id:>{pad}} "
+    prefix = f"{MARKS[status]} {id_text(task.id):>{pad}} "
     info = _info(fold, task, now, since, unclaimed)
     room = width - len(prefix)
     text = label + clean(task.description)
@@ -127,6 +135,9 @@ def _info(
             again = f"attempt {task.attempt}, " if task.attempt > 1 else ""
             if task.stopping:
                 return "stopping"
+            if task.elements is not None:
+                ended = sum(item.status in ENDED for item in items_of(fold.state, task))
+                return f"{ended:,} of {len(task.elements):,} items"
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
@@ -177,7 +188,9 @@ def plan_lines(
         )
         if details:
             lines += _details(fold, task, width)
-    if left := len(fold.state.tasks) - len(shown):
+        if task.elements is not None:
+            lines += _item_lines(situation, task, width, now)
+    if left := sum(i < STRIDE for i in fold.state.tasks) - len(shown):
         how = f"; {more} prints them" if more else ""
         lines.append([(f"... and {left:,} more tasks{how}", "dim")])
     summary = fold.summary
@@ -186,26 +199,42 @@ def plan_lines(
     return lines
 
 
+def _item_lines(situation: Situation, task: Task, width: int, now: float) -> list[Line]:
+    """The items of a map that say most: those that failed, ask or run."""
+    fold, unclaimed = situation.fold, situation.unclaimed
+    items = list(items_of(fold.state, task))
+    telling = [item for status in _TELLING_ITEMS for item in items if item.status is status]
+    shown = sorted(telling[:MOST_ITEMS], key=lambda item: item.id)
+    pad = max((len(id_text(item.id)) for item in shown), default=0)
+    lines: list[Line] = []
+    for item in shown:
+        line = task_line(fold, item, width=width - 2, pad=pad, now=now, unclaimed=unclaimed)
+        lines += [[("  ", ""), *line], *_details(fold, item, width)]
+    more = len(telling) - len(shown)
+    return [*lines, [(f"  ... and {more:,} more items", "dim")]] if more else lines
+
+
 def id_width(fold: PlanFold) -> int:
-    return len(str(max(fold.state.tasks, default=0)))
+    return len(str(max((i for i in fold.state.tasks if i < STRIDE), default=0)))
 
 
 def specs_of(fold: PlanFold) -> list[Any]:
-    return [task.spec for task in fold.state.tasks.values()]
+    """The tasks as written, without the items of maps."""
+    return [task.spec for task in fold.state.written().values()]
 
 
 def counted_specs(fold: PlanFold) -> list[TaskSpec]:
     """Without those that a revision superseded."""
-    return [task.spec for task in fold.state.tasks.values() if not task.superseded]
+    return [task.spec for task in fold.state.written().values() if not task.superseded]
 
 
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
     """In reading order, those that failed or have not ended before those that completed."""
     state, chosen = fold.state, list[Task]()
-    if most is None or len(state.tasks) <= most:
+    if most is None or sum(i < STRIDE for i in state.tasks) <= most:
         return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
     for statuses in _TELLING:
-        chosen += state.schedule.having(statuses, most - len(chosen))
+        chosen += state.schedule.having(statuses, most - len(chosen), items=False)
     by_id = {task.id: task for task in chosen}
     return [by_id[spec.id] for spec in reading_order(by_id[i].spec for i in sorted(by_id))]
 
@@ -348,7 +377,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
         if task.id in situation.unclaimed and task.status is TaskStatus.Running:
             task.waits_for = situation.unclaimed[task.id]
     found: dict[str, Any] = msgspec.to_builtins(view)
-    labels = {task.id: task.label for task in view.tasks}
+    labels = {i: task.spec.label for i, task in situation.fold.state.tasks.items()}
     found["questions"] = [
         {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
     ]
@@ -359,6 +388,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
 def task_json(situation: Situation, task_id: int) -> dict[str, Any]:
     """What ``show --task --json`` prints."""
     tasks: list[dict[str, Any]] = show_json(situation)["tasks"]
+    tasks += [item for task in tasks for item in task["items"]]
     return next(task for task in tasks if task["id"] == task_id)
 
 

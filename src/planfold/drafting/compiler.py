@@ -17,6 +17,7 @@ from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
+from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.planner.conditions import rename_in_condition
@@ -84,6 +85,7 @@ def _check_task(
     """Check a single task, link its references, and return its size in bytes."""
     task, name = numbered.tasks[place], numbered.names[place]
     check_fields(task, name, limits, faults)
+    check_map(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
     arguments = {} if task.arguments is None and tool is not None else task.arguments
@@ -92,6 +94,8 @@ def _check_task(
         if argument_bytes is not None:
             size += argument_bytes
             links.add_references(place, arguments, tool)
+    if task.for_each is not None:
+        links.add_list(place, task.for_each.strip(), tools)
     if task.when is not None:
         links.add_conditions(place, task.when, tools)
     return size
@@ -151,6 +155,7 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         on_failure=task.on_failure,
         when=None if task.when is None else rename_in_condition(task.when, numbered.labels),
         run_if=task.run_if,
+        for_each=for_each_of(task, numbered.labels),
         prompt=prompt,
         done=task.done,
     )

@@ -28,7 +28,10 @@ _TEXT_IS: Final = "the answer to a question is a text and has no fields"
 class ConditionChecks:
     """Checks one condition: first what it refers to, then the rest, which needs the CEL library."""
 
-    def __init__(self, numbered: Numbered, tools: Toolbox, faults: Faults) -> None:
+    def __init__(
+        self, numbered: Numbered, tools: Toolbox, faults: Faults, field: str = "when"
+    ) -> None:
+        self._field = field
         self._numbered = numbered
         self._tools = tools
         self._faults = faults
@@ -70,8 +73,17 @@ class ConditionChecks:
                 name, str(fault), "or leave the condition out of the plan, if a person agrees"
             )
 
+    def check_list(self, reference: Reference, name: str) -> None:
+        """The list of a map, as far as its task's results are known before anything has run."""
+        self._check_fields(reference, name)
+        if not reference.path and self._is_question(reference):
+            fix = "let a task make a list of it"
+            self._add(
+                name, f"{reference.text}: the answer to a question is a text, not a list", fix
+            )
+
     def _add(self, name: str, message: str, fix: str) -> None:
-        self._faults.add(excerpt(message, 300), task=name, field="when", fix=excerpt(fix, 300))
+        self._faults.add(excerpt(message, 300), task=name, field=self._field, fix=excerpt(fix, 300))
 
     def _type_of(self, reference: Reference) -> Type | None:
         if reference.about == "status":
@@ -93,7 +105,9 @@ class ConditionChecks:
     def _is_question(self, reference: Reference) -> bool:
         task_id = self._numbered.find(reference.target)
         place = None if task_id is None else self._numbered.place.get(task_id)
-        return place is not None and kind_of(self._numbered.tasks[place]) is NodeKind.Clarification
+        task = None if place is None else self._numbered.tasks[place]
+        asks = task is not None and kind_of(task) is NodeKind.Clarification
+        return asks and task is not None and task.for_each is None
 
     def _check_fields(self, reference: Reference, name: str) -> None:
         step = reference.path[0] if reference.path else None
@@ -104,6 +118,8 @@ class ConditionChecks:
             return
         task_id = self._numbered.find(reference.target)
         place = None if task_id is None else self._numbered.place.get(task_id)
+        if place is not None and self._numbered.tasks[place].for_each is not None:
+            return  # a list
         tool_name = None if place is None else self._numbered.tasks[place].tool
         tool = self._tools.get(tool_name) if tool_name else None
         fields = tool.result_fields if tool is not None else ()

@@ -12,11 +12,12 @@ from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.reference_lint import doubtful_references
 from planfold.drafting.shape import task_name
-from planfold.planner.references import Reference, find_references
+from planfold.planner.references import ITEM, Reference, find_references, whole_reference
 from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Tool, Toolbox
 
+_BARE: Final = ("when", "for_each")  # where a dollar sign is never text
 _INT_DIGITS: Final = len(str(MAX_ID))
 
 
@@ -107,15 +108,36 @@ class Links:
                 continue
             field = f"arguments.{excerpt(key)}"
             for doubtful in doubtful_references(
-                value, lambda target: self._numbered.find(target) is not None
+                value,
+                lambda target: (
+                    self._of_element(place, target) or self._numbered.find(target) is not None
+                ),
             ):
                 message = f"{excerpt(doubtful.text)}: {doubtful.why}"
                 name = self._numbered.names[place]
                 self._faults.add(message, task=name, field=field, fix=doubtful.fix)
             for target, reference in _first_of_each(find_references(value)).items():
+                if self._of_element(place, target):
+                    continue
                 shown = excerpt(target) if target.isdecimal() else quoted(target)
                 message = f"{excerpt(reference.text)}: there is no task {shown}"
                 self._link(place, target, field, message, reference)
+
+    def add_list(self, place: int, text: str, tools: Toolbox) -> None:
+        """Link the list of a map."""
+        whole = whole_reference(text)
+        if whole is None or whole.target in ITEM:
+            return  # a fault already
+        message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
+        self._link(place, whole.target, "for_each", message, whole)
+        ConditionChecks(self._numbered, tools, self._faults, "for_each").check_list(
+            whole, self._numbered.names[place]
+        )
+        for label in ITEM:
+            if label in self._numbered.labels:
+                message = f"${label} is the element here, but a task is called {quoted(label)}"
+                name, fix = self._numbered.names[place], "give that task another label"
+                self._faults.add(message, task=name, field="for_each", fix=fix)
 
     def add_conditions(self, place: int, text: str, tools: Toolbox) -> None:
         """Link what the condition of a task refers to, and check the condition."""
@@ -123,6 +145,8 @@ class Links:
         checks = ConditionChecks(self._numbered, tools, self._faults)
         for reference in checks.read(text, name):
             target = reference.target
+            if self._of_element(place, target):
+                continue
             shown = excerpt(target) if target.isdecimal() else quoted(target)
             message = f"{excerpt(reference.text)}: there is no task {shown}"
             self._link(place, target, "when", message, reference)
@@ -134,7 +158,7 @@ class Links:
         name = self._numbered.names[place]
         parent = self._numbered.find(target)
         if parent is None:
-            fix = self._suggest(target, is_reference=by is not None and field != "when")
+            fix = self._suggest(target, is_reference=by is not None and field not in _BARE)
             self._faults.add(missing, task=name, field=field, fix=fix)
         elif parent == self._numbered.ids[place]:
             message = f"{excerpt(by.text)} is the task's own result" if by else "it is the task"
@@ -145,8 +169,13 @@ class Links:
             if by is not None:
                 self._check_has_result(parent, by, name, field)
 
+    def _of_element(self, place: int, target: str) -> bool:
+        return target in ITEM and self._numbered.tasks[place].for_each is not None
+
     def _suggest(self, target: int | str, *, is_reference: bool) -> str:
         text = str(target)[:100] if isinstance(target, str) else ""
+        if text in ITEM and is_reference:
+            return "only a task with for_each has an element; or write $$ for a dollar sign"
         near = "" if text.isdecimal() else self._faults.nearest(text, self._numbered.labels)
         fix = near or self._overview
         if not is_reference:
@@ -165,6 +194,12 @@ class Links:
         if done and by.needs_result:
             message = f"{excerpt(by.text)}: a task that is done before the plan has no result"
             fix = "write the value itself, or let that task run"
+            self._faults.add(message, task=name, field=field, fix=fix)
+        step = by.path[0] if by.path else None
+        is_map = place is not None and self._numbered.tasks[place].for_each is not None
+        if is_map and isinstance(step, str):
+            message = f"{excerpt(by.text)}: the result of a map is a list"
+            fix = f"write ${by.target}, or ${by.target}[0].{step} for one item"
             self._faults.add(message, task=name, field=field, fix=fix)
 
     def check(self) -> None:

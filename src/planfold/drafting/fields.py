@@ -73,13 +73,13 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
         faults.add(message, task=name, field="label", fix=fix)
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
-    for field in ("label", "route", "tool"):
+    for field in ("label", "route", "tool", "for_each", "item_label"):
         _check_length(field, getattr(task, field), name, "name_chars", limits.name_chars, faults)
 
 
 def _texts(task: TaskDraft) -> Iterator[tuple[str, str]]:
     yield "description", task.description
-    for field in ("label", "route", "tool", "default", "when"):
+    for field in ("label", "route", "tool", "default", "when", "for_each", "item_label"):
         if (text := getattr(task, field)) is not None:
             yield field, text
     for index, choice in enumerate(task.choices):

@@ -18,10 +18,10 @@ from planfold.drafting.shape import checked_tasks
 from planfold.planner.commands import RevisePlan
 from planfold.planner.conditions import ConditionFault, rename_in_condition
 from planfold.planner.graph import blocks
-from planfold.planner.references import rename_references
+from planfold.planner.references import rename_references, rename_whole
 from planfold.planner.revisions import may_be_planned_again
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.planner.tasks import ForEach, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.tools.tool import Toolbox
 
@@ -73,7 +73,7 @@ def revision_diff(plan: PlannerState, revision: RevisePlan) -> PlanDiff:
     """What ``revision`` changes in the tasks that count: superseded and cancelled ones do not."""
     counted = {
         i: task
-        for i, task in plan.tasks.items()
+        for i, task in plan.written().items()
         if not task.superseded and task.status is not TaskStatus.Cancelled
     }
     gone = {spec.id for spec in revision.tasks} | {*revision.superseded}
@@ -108,6 +108,9 @@ def check_tasks(
             missing = sorted(set(compiled.depends_on) - set(spec.depends_on))
             message = f"its arguments refer to task {missing[0]}, on which it does not depend"
             faults.add(message, task=name, field="depends_on", fix=f"add {missing[0]}")
+        if spec.for_each != compiled.for_each:
+            message, fix = "its list is referred to by label", "refer by id"
+            faults.add(message, task=name, field="for_each", fix=fix)
         if spec.when != compiled.when:
             message, fix = "its condition refers to tasks by label", "refer by id"
             faults.add(message, task=name, field="when", fix=fix)
@@ -121,7 +124,7 @@ def check_tasks(
 def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> None:
     """:func:`check_tasks` for tasks of a revision, which may depend on those that have started."""
     specs = [spec for spec in command.tasks if isinstance(spec, TaskSpec)]
-    started = {i: t.spec for i, t in plan.tasks.items() if has_started(t) and not _is_over(t)}
+    started = {i: t.spec for i, t in plan.written().items() if has_started(t) and not _is_over(t)}
     again = {s.id for s in specs if (t := plan.tasks.get(s.id)) and may_be_planned_again(t)}
     labels = {spec.label for spec in specs}
     check_tasks(command.tasks, tools, existing_tasks(plan, started, again, labels))
@@ -130,9 +133,9 @@ def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> N
 def _staying(plan: PlannerState) -> dict[int, TaskSpec]:
     """Tasks that a revision does not change: they have started and did not end without
     completing, or such a task waits for them."""
-    started = [i for i, task in plan.tasks.items() if has_started(task) and not _is_over(task)]
-    kept = ancestors(plan.tasks, started)
-    return {i: t.spec for i, t in plan.tasks.items() if i in kept and not _is_over(t)}
+    started = [i for i, task in plan.written().items() if has_started(task) and not _is_over(task)]
+    kept = ancestors(plan.written(), started)
+    return {i: t.spec for i, t in plan.written().items() if i in kept and not _is_over(t)}
 
 
 def _is_over(task: Task) -> bool:
@@ -140,7 +143,7 @@ def _is_over(task: Task) -> bool:
 
 
 def _superseded(plan: PlannerState, given: set[int], replaced: set[int]) -> tuple[int, ...]:
-    over = ((i, t) for i, t in plan.tasks.items() if _is_over(t) and not t.superseded)
+    over = ((i, t) for i, t in plan.written().items() if _is_over(t) and not t.superseded)
     return tuple(i for i, t in over if i not in given and (blocks(t) or i in replaced))
 
 
@@ -152,7 +155,7 @@ def existing_tasks(
     now."""
     known = {i: spec for i, spec in staying.items() if i not in given}
     taken = labels | {spec.label for spec in known.values()}
-    for i, task in plan.tasks.items():
+    for i, task in plan.written().items():
         if _is_over(task) and i not in given:
             label = None if task.superseded or task.spec.label in taken else task.spec.label
             known[i] = msgspec.structs.replace(task.spec, label=label)
@@ -163,7 +166,7 @@ def _identify(
     tasks: list[TaskDraft], plan: PlannerState, staying: Mapping[int, TaskSpec], faults: Faults
 ) -> list[int]:
     """The id in the plan of each task of a draft."""
-    free = {i: t.spec for i, t in plan.tasks.items() if not (t.spec.drafts or t.superseded)}
+    free = {i: t.spec for i, t in plan.written().items() if not (t.spec.drafts or t.superseded)}
     found: dict[int, int] = {}  # place -> id
 
     def match(names: dict[Any, list[int]], place: int, name: Any) -> None:
@@ -179,7 +182,7 @@ def _identify(
         match(labels, place, task.label)
     for place, task in enumerate(tasks):
         match(texts, place, (task.description, task.tool))
-    above = max([*plan.tasks, *(t.id for t in tasks if t.id is not None)])
+    above = max([*plan.written(), *(t.id for t in tasks if t.id is not None)])
     for place, task in enumerate(tasks):
         if place in found:
             continue
@@ -204,7 +207,7 @@ def _replace(ids: list[int], plan: PlannerState) -> tuple[list[int], set[int]]:
     those are."""
     over = {i for i in ids if (t := plan.tasks.get(i)) and _is_over(t)}
     replaced = {i for i in over if not may_be_planned_again(plan.tasks[i])}
-    new = count(max([*plan.tasks, *ids]) + 1)
+    new = count(max([*plan.written(), *ids]) + 1)
     return [next(new) if i in replaced else i for i in ids], replaced
 
 
@@ -224,9 +227,17 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
     if when is not None:
         with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
             when = rename_in_condition(when, numbers)
+    for_each = task.for_each
+    if for_each is not None:
+        for_each = rename_whole(for_each.strip(), numbers)
     depends_on: list[int | str] = [numbers.get(str(name), name) for name in task.depends_on]
     return msgspec.structs.replace(
-        task, id=task_id, arguments=arguments, when=when, depends_on=depends_on
+        task,
+        id=task_id,
+        arguments=arguments,
+        when=when,
+        for_each=for_each,
+        depends_on=depends_on,
     )
 
 
@@ -272,8 +283,21 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         on_failure=spec.on_failure,
         when=spec.when,
         run_if=spec.run_if,
+        **_map_fields(spec.for_each),
         choices=list(prompt.choices) if prompt else [],
         default=prompt.default if prompt else None,
         deadline=prompt.deadline if prompt else None,
         done=spec.done,
     )
+
+
+def _map_fields(for_each: ForEach | None) -> dict[str, Any]:
+    if for_each is None:
+        return {}
+    return {
+        "for_each": for_each.items,
+        "max_items": for_each.max_items,
+        "concurrency": for_each.concurrency,
+        "on_item_failure": for_each.on_item_failure,
+        "item_label": for_each.label,
+    }

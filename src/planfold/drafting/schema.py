@@ -8,6 +8,7 @@ import msgspec
 
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.fields import MAX_ID, MAX_SECONDS
+from planfold.planner.items import MAX_ITEMS
 from planfold.planner.references import LABEL
 
 # What every field means: structure -> field -> text. The reference page is held to it by a test.
@@ -59,6 +60,20 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "its condition skipped does not count), failed (at least one did not complete) or "
             "ended (any way). Default: completed."
         ),
+        "for_each": (
+            "Makes the task a map: a reference to a list, such as $fetch.invoices. The task is "
+            "done once for each element, which $item (and $item.field) and $index, from 0, refer "
+            "to. Its result is the list of the results, in order. Default: none."
+        ),
+        "max_items": (
+            "Of a map: where the list has more elements, a person is asked first. Default: 1000."
+        ),
+        "concurrency": "Of a map: how many items run at once, at most. Default: 100.",
+        "on_item_failure": (
+            "Of a map, when an item fails: stop (no other item starts; the map fails) or continue "
+            "(its result is null; the map completes). Default: stop."
+        ),
+        "item_label": "Of a map: what each item is called, such as $item.name. Default: none.",
         "choices": "The answers to choose from. None: any text. Only for clarification.",
         "default": "The answer that holds when the deadline passes; one of the choices, if any.",
         "deadline": "Seconds to wait for an answer before the default holds. Needs a default.",
@@ -79,6 +94,8 @@ _NUMBER_RULES: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "TaskDraft": {
         "id": {"minimum": 1, "maximum": MAX_ID},
         "timeout": _SECONDS,
+        "max_items": {"minimum": 1, "maximum": MAX_ITEMS},
+        "concurrency": {"minimum": 1, "maximum": MAX_ITEMS},
         "deadline": _SECONDS,
     },
     "RetryPolicy": {

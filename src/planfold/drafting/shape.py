@@ -34,12 +34,17 @@ _WANTED: Final = {
     "on_failure": "stop or continue",
     "when": "a condition in CEL, in quotes, such as $disk.percent > 80",
     "run_if": "completed, failed or ended",
+    "for_each": "a reference to a list, in quotes, such as $fetch.invoices",
+    "max_items": "a whole number from 1 on, without quotes",
+    "concurrency": "a whole number from 1 on, without quotes",
+    "on_item_failure": "stop or continue",
+    "item_label": "a text such as $item.name",
     "choices": "a list of texts",
     "default": "a text",
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }
-_CLOSED: Final = ("kind", "effect", "on_failure", "run_if")  # a text, but one of a few
+_CLOSED: Final = ("kind", "effect", "on_failure", "run_if", "on_item_failure")  # one of a few texts
 
 
 def task_name(task_id: object, label: object, place: int) -> str:

@@ -53,14 +53,14 @@ def changed_tasks(
 
 
 def _find(plan: PlannerState, key: str) -> Task | None:
-    for task in sorted(plan.tasks.values(), key=lambda task: task.superseded):
+    for task in sorted(plan.written().values(), key=lambda task: task.superseded):
         if key in (task.spec.label, str(task.id)):
             return task
     return None
 
 
 def _names(plan: PlannerState) -> list[str]:
-    specs = [task.spec for task in plan.tasks.values() if not task.superseded]
+    specs = [task.spec for task in plan.written().values() if not task.superseded]
     return [spec.label or str(spec.id) for spec in specs]
 
 
@@ -77,7 +77,7 @@ def _compiled(
 ) -> tuple[TaskSpec, ...]:
     """The changed tasks as the compiler makes them, with references by id. What a draft does not
     hold stays."""
-    existing = {i: task.spec for i, task in plan.tasks.items() if i not in specs}
+    existing = {i: task.spec for i, task in plan.written().items() if i not in specs}
     draft = PlanDraft(tasks=[draft_of(spec) for spec in specs.values()])
     compiled = compile_plan(draft, tools, existing=existing)
     return tuple(

@@ -21,6 +21,7 @@ from planfold.planner.commands import (
     TasksProposed,
 )
 from planfold.planner.events import Event, PlanApproved, PlanRevised
+from planfold.planner.items import id_text
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskSpec
 from planfold.tools.redaction import Redactor
@@ -82,7 +83,7 @@ class TaskContext:
         self.task = task
         self.arguments = arguments
         self.attempt = task.attempt
-        self.idempotency_key = f"{plan_id}/{task.spec.id}/{task.run}"
+        self.idempotency_key = f"{plan_id}/{id_text(task.spec.id)}/{task.run}"
         self.cancelled = Cancellation()
         self.workspace = workspace
         self.files_dir = files_dir

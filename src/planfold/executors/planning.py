@@ -112,7 +112,7 @@ class _Planning:
         self._plan = context.plan
         self._toolbox = toolbox
         own = context.task.id
-        self._replans = any(i < own for i in self._plan.tasks)
+        self._replans = any(i < own for i in self._plan.written())
         current = current_plan(self._plan, own) if self._replans else CurrentPlan()
         # An MCP server's descriptions of its tools are untrusted too.
         untrusted = any(tool.untrusted_description for tool in toolbox)
@@ -122,7 +122,7 @@ class _Planning:
             closed=current.closed,
             labels_closed=current.labels_closed,
             replaceable=current.replaceable,
-            above=max(self._plan.tasks) if self._replans else own,
+            above=max(self._plan.written()) if self._replans else own,
             tainted=bool(contents) or current.untrusted or untrusted,
         )
         reason = context.task.description.removeprefix(REPLANNING) if self._replans else ""
@@ -182,7 +182,7 @@ class _Planning:
 
     def _has_begun(self) -> bool:
         """Whether tasks of the model may be running; those that are approved start at once."""
-        started = (t for t in self._plan.tasks.values() if t.spec.proposed and has_started(t))
+        started = (t for t in self._plan.written().values() if t.spec.proposed and has_started(t))
         approved = self._plan.config.approve_as is not None
         return (approved and bool(self._sent)) or any(started)
 
@@ -200,7 +200,7 @@ class _Planning:
         recorded = await self._context.once("text", lambda: decided)
         warnings = [f"Planned from the request's text, without the model: {recorded['why']}"]
         await self._context.progress(warnings[0])
-        above = max((i for i, t in self._plan.tasks.items() if not t.spec.proposed), default=0)
+        above = max((i for i, t in self._plan.written().items() if not t.spec.proposed), default=0)
         specs, faults = plan_from_text(self._wish.text, self._toolbox, above=above)
         if faults:
             warnings.append(f"The text is not a plan either, so it is one task: {faults[0]}")
@@ -210,7 +210,7 @@ class _Planning:
     async def _replace(self, specs: Sequence[TaskSpec]) -> None:
         """Replace the tasks that have not started by ``specs``, unless that was done before a crash
         (they may have started since)."""
-        tasks = self._plan.tasks
+        tasks = self._plan.written()
         if not all(spec.id in tasks and tasks[spec.id].spec == spec for spec in specs):
             await self._context.propose(specs, replace=True)
 
@@ -222,7 +222,7 @@ class _Planning:
         context, key = self._context, f"model/{number}"
         above = 0
         if not context.recorded(key):
-            above = max(self._plan.tasks, default=0)
+            above = max(self._plan.written(), default=0)
             self._candidates.start_above(above)
             found = [] if self._replans else self._others()
             if found:
@@ -248,7 +248,7 @@ class _Planning:
             request_hash=request.digest(),
             partial={"tasks": len(self._candidates.accepted)},
         )
-        tasks = self._plan.tasks
+        tasks = self._plan.written()
         self._candidates.recover(tasks[i].spec for i in value["known"] if i in tasks)
         self._candidates.start_above(value["above"])
         return msgspec.convert(value["answer"], Answer)
@@ -298,7 +298,7 @@ class _Planning:
         question what to do would end the attempt, and the call would be lost."""
         if self._replans:
             return
-        tasks = self._plan.tasks
+        tasks = self._plan.written()
         new = [s for s in self._candidates.accepted.values() if s.id not in self._sent]
         new = [spec for spec in new if spec.id not in tasks]
         spent = self._plan.spent + self._plan.reserved
@@ -314,7 +314,7 @@ class _Planning:
         own, accepted = self._context.task.id, self._candidates.accepted
         return [
             task.spec
-            for i, task in self._plan.tasks.items()
+            for i, task in self._plan.written().items()
             if i > own and task.spec.proposed and i not in accepted and not blocks(task)
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 import msgspec
 
@@ -13,6 +13,7 @@ from planfold.planner.cancellation import (
     run_again,
     skip,
     skip_dependents,
+    with_active_items,
 )
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
 from planfold.planner.conditions import references_of
@@ -24,6 +25,8 @@ from planfold.planner.events import (
     TasksReset,
 )
 from planfold.planner.graph import blocks
+from planfold.planner.items import id_text, map_of
+from planfold.planner.maps import items_of
 from planfold.planner.questions import Question
 from planfold.planner.repeats import may_have_happened, refuse_repeats
 from planfold.planner.state import PlannerState
@@ -47,7 +50,7 @@ def receive_answer(
         changeable = task.status is TaskStatus.Completed and task.kind is NodeKind.Clarification
         remedy = "; change the answer instead" if changeable else ""
         raise CommandRejected(
-            f"task {task.id} has no open question; it {in_words(task.status)}{remedy}"
+            f"task {id_text(task.id)} has no open question; it {in_words(task.status)}{remedy}"
         )
     leads_to: AnswerLeadsTo = "fail"
     answer = report.answer
@@ -76,11 +79,12 @@ def use_of_result(state: PlannerState, question: Question) -> str:
     task = state.tasks[question.task_id]
     if question.then != "outcome" or DONE not in question.choices or task.outdated:
         return ""
-    for child in state.schedule.children[task.id]:
+    source = map_of(task.id) or task.id  # the result of an item is in that of its map
+    for child in state.schedule.children[source]:
         if state.tasks[child].status is not TaskStatus.Planned:
             continue
         for reference in references_of(state.tasks[child].spec):
-            if reference.target == str(task.id) and reference.needs_result:
+            if reference.target == str(source) and reference.needs_result:
                 return f"task {child} uses {reference.text}"
     return ""
 
@@ -96,13 +100,13 @@ def _result(
     if question.then == "outcome" and leads_to == "complete":
         if not given and (use := use_of_result(state, question)):
             raise CommandRejected(
-                f"{use}: the answer {DONE!r} needs the result of task {question.task_id}; give it "
-                "with result=... (null where there is none)"
+                f"{use}: the answer {DONE!r} needs the result of task "
+                f"{id_text(question.task_id)}; give it with result=... (null where there is none)"
             ).about("result")
         return report.result if given else None
     if given:
         raise CommandRejected(
-            f"task {question.task_id} takes a result only with the answer {DONE!r} to the "
+            f"task {id_text(question.task_id)} takes a result only with the answer {DONE!r} to the "
             "question whether it was done"
         )
     return msgspec.UNSET
@@ -136,33 +140,46 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
     return going_on and task.answers[-1:] == (report.answer,)
 
 
+def _repeated(state: PlannerState, below: Sequence[Task], allowed: Set[int]) -> list[Task]:
+    """Tasks of effect ``once``, and items of maps, that may have had it and are planned again."""
+    again = {t.id: t for t in below}
+    again |= {item.id: item for t in below for item in items_of(state, t)}
+    return [
+        t
+        for t in again.values()
+        if t.spec.effect is Effect.Once
+        and may_have_happened(state, t)
+        and allowed.isdisjoint((t.id, map_of(t.id)))
+    ]
+
+
 def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]:
     """Decide ``ChangeAnswer``: exactly the descendants that have left Planned are planned again,
     except where another parent, which is not a descendant, keeps them from running. Those that may
     be running are asked to stop, and planned again when their attempt has ended. An effect ``once``
     happens again only where the command allows it."""
     task = find_task(state, command.task_id)
-    if task.kind is not NodeKind.Clarification or task.status is not TaskStatus.Completed:
-        asks = task.kind is NodeKind.Clarification
+    asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
+    if not asks or task.status is not TaskStatus.Completed:
         why = f"it {in_words(task.status)}" if asks else "it asks nothing"
         raise CommandRejected(
-            f"task {task.id} is not an answered question ({why}); there is no answer to change"
+            f"task {id_text(task.id)} is not an answered question ({why}); there is no "
+            "answer to change"
         )
     prompt = task.spec.prompt
     answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)
     if answer == task.result:
         return
-    below = [state.tasks[i] for i in state.schedule.descendants([task.id])]
-    below = [t for t in below if not t.superseded]
+    root = map_of(task.id) or task.id
+    below = [state.tasks[i] for i in state.schedule.descendants([root])]
+    below = with_active_items(state, [t for t in below if not t.superseded])
     busy = {t.id for t in below if _may_be_running(state, t)}
     kept_off = kept_off_tasks(state, below, busy)
-    once = [t for t in below if t.spec.effect is Effect.Once and t.id not in kept_off]
-    once = [t for t in once if may_have_happened(state, t) and t.id not in command.repeat]
-    refuse_repeats(once, "another answer")
+    refuse_repeats(_repeated(state, below, {*command.repeat, *kept_off}), "another answer")
     yield ClarificationReceived(task.id, answer, command.by)
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:
-        reason = f"the answer to task {task.id} was changed"
+        reason = f"the answer to task {id_text(task.id)} was changed"
         yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
     over = (TaskStatus.Skipped, TaskStatus.Cancelled)
     reset = [
@@ -222,7 +239,7 @@ def chosen_answer(task_id: int, choices: tuple[str, ...], answer: str) -> str:
     if choice is not None:
         return choice
     listed = ", ".join(f"{n}. {choice}" for n, choice in enumerate(choices, 1))
-    raise CommandRejected(f"task {task_id} takes one of: {listed}; not {answer!r}")
+    raise CommandRejected(f"task {id_text(task_id)} takes one of: {listed}; not {answer!r}")
 
 
 def _find_choice(choices: tuple[str, ...], answer: str) -> str | None:

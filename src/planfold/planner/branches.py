@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import ConfigurationError
-from planfold.planner.conditions import ConditionFault, holds
+from planfold.planner.conditions import ConditionFault, about_element, holds
 from planfold.planner.events import TaskStatusUpdated
+from planfold.planner.items import index_of, map_of
 from planfold.planner.references import Facts, ReferenceFault
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -38,10 +39,10 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
     none_ran = parents and all(parent.status is TaskStatus.Skipped for parent in parents)
     if spec.run_if == "completed" and none_ran:
         return not_needed(task.id, NOTHING_RAN)
-    if spec.when is None:
+    if spec.when is None or (spec.for_each is not None and about_element(spec.when)):
         return None
     try:
-        holds_now, values = holds(spec.when, results_of(state), facts_of(state))
+        holds_now, values = holds(spec.when, results_of(state, task), facts_of(state))
     except (ConditionFault, ConfigurationError) as fault:
         error = compact_error_message(f"when: {fault}", state.config.error_char_limit)
         return TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
@@ -58,10 +59,16 @@ def not_needed(task_id: int, why: str) -> TaskStatusUpdated:
     return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=why, skip_reason="condition")
 
 
-def results_of(state: PlannerState) -> Callable[[int], object]:
-    """The results that references of a task are resolved with."""
+def results_of(state: PlannerState, of: Task | None = None) -> Callable[[int | str], object]:
+    """The results that references of a task are resolved with; of an item also its element."""
+    item = 0 if of is None else of.spec.id
 
-    def result(task_id: int) -> object:
+    def result(task_id: int | str) -> object:
+        if isinstance(task_id, str):
+            elements = state.tasks[map_of(item)].elements
+            if elements is None:
+                raise LookupError(task_id)
+            return index_of(item) if task_id == "index" else elements[index_of(item)]
         task = state.tasks[task_id]
         if task.status is not TaskStatus.Completed:
             why = f"task {task_id} is {task.status.value} and has no result"

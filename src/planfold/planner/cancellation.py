@@ -14,6 +14,8 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.graph import blocks
+from planfold.planner.items import id_text
+from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
@@ -23,7 +25,7 @@ def find_task(state: PlannerState, task_id: int) -> Task:
     """Raises NotFound when the plan has no such task."""
     task = state.tasks.get(task_id)
     if task is None:
-        raise NotFound(f"the plan has no task {task_id}; its tasks are {_ids(state)}")
+        raise NotFound(f"the plan has no task {id_text(task_id)}; its tasks are {_ids(state)}")
     return task
 
 
@@ -62,11 +64,13 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
     """Decide ``CancelTask``."""
     task = find_task(state, command.task_id)
     below = list(state.schedule.descendants([task.id])) if command.subtree else []
-    doomed = [task, *(state.tasks[i] for i in below)]
+    doomed = with_active_items(state, [task, *(state.tasks[i] for i in below)])
     if all(t.status in ENDED or t.cancel_requested for t in doomed):
         if task.status is TaskStatus.Cancelled or task.cancel_requested:
             return
-        raise CommandRejected(f"task {task.id} {in_words(task.status)}; there is nothing to cancel")
+        raise CommandRejected(
+            f"task {id_text(task.id)} {in_words(task.status)}; there is nothing to cancel"
+        )
     yield from _cancel(state, doomed, command.reason)
     if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
         yield from skip_dependents(state, [task.id], set(below))
@@ -80,7 +84,17 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     if state.outcome is not None:
         raise CommandRejected(f"the plan {in_words(state.status)}; there is nothing to cancel")
     yield PlanCancelled(command.reason)
-    yield from _cancel(state, state.tasks.values(), command.reason)
+    yield from _cancel(state, with_active_items(state, state.written().values()), command.reason)
+
+
+def with_active_items(state: PlannerState, tasks: Iterable[Task]) -> list[Task]:
+    """``tasks``, and the items of maps among them that run or ask. The others end with their
+    map."""
+    found = list(tasks)
+    active = (TaskStatus.Running, TaskStatus.NeedsClarification)
+    for task in tuple(found):
+        found += (item for item in items_of(state, task) if item.status in active)
+    return found
 
 
 def stopped(
@@ -126,6 +140,6 @@ def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator
 
 
 def _ids(state: PlannerState) -> str:
-    ids = sorted(state.tasks)
+    ids = sorted(state.written())
     shown = ", ".join(map(str, ids[:10]))
     return shown if len(ids) <= 10 else f"{shown}, ... {ids[-1]}"

@@ -19,6 +19,7 @@ import msgspec
 from planfold.compaction.truncation import truncate_middle
 from planfold.planner.cel import CelFault, Type, evaluate
 from planfold.planner.cel import check as check_cel
+from planfold.planner.items import of_item
 from planfold.planner.references import (
     IN_EXPRESSION,
     Facts,
@@ -163,13 +164,20 @@ def _near(text: str, place: int) -> str:
 
 
 def references_of(spec: TaskSpec) -> list[Reference]:
-    """All references of a task: in its arguments and its condition.
+    """All references of a task: in its arguments, its condition and the list of a map.
 
     Raises ConditionFault where the condition cannot be read.
     """
     call = spec.tool
     found = [] if call is None else find_references(call.arguments, literal=call.literal)
+    if spec.for_each is not None:
+        found += find_references(spec.for_each.items)
     return found if spec.when is None else [*found, *read_condition(spec.when).references.values()]
+
+
+def about_element(text: str) -> bool:
+    """Whether the condition of a map refers to the element, and so decides about each item."""
+    return of_item(read_condition(text).references.values())
 
 
 def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
@@ -207,7 +215,7 @@ def check_condition(condition: Condition, types: Mapping[str, Type]) -> None:
 
 
 def holds(
-    text: str, results: Callable[[int], Any], facts: Callable[[int], Facts]
+    text: str, results: Callable[[int | str], Any], facts: Callable[[int], Facts]
 ) -> tuple[bool, str]:
     """Whether the condition is true, and the values in it, for people to read.
 

@@ -72,8 +72,9 @@ def _must(state: PlannerState) -> Iterator[tuple[str, str]]:
     else:
         approved = "approved" if state.approved else "not approved yet"
         yield "the approval", f"Revision {state.revision_hash} of the plan is {approved}."
-    for task in state.tasks.values():
-        if task.kind is NodeKind.Clarification and task.result is not None:
+    for task in state.written().values():
+        asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
+        if asks and task.result is not None:
             question = truncate_middle(task.description, _QUESTION)
             yield f"the answer to task {task.id}", f"Answer to {question!r}: {task.result}"
         for asked, answer in zip(task.asked, task.answers, strict=False):

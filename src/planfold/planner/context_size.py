@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from planfold.compaction.tokens import estimate_tokens, text_tokens
 from planfold.planner.events import ContextCompacted
+from planfold.planner.items import STRIDE
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
 
@@ -21,9 +22,12 @@ def remember_plan(state: PlannerState, spec: TaskSpec, sign: int = 1) -> None:
 
 
 def remember_result(state: PlannerState, task: Task, result: Any) -> None:
-    """Count the result of a completed task; a question whose answer changed had another before."""
+    """Count the result of a completed task; a question whose answer changed had another before. The
+    results of a map's items are in that of the map."""
     spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
-    if spec.kind is QUESTION:
+    if spec.id >= STRIDE:
+        return
+    if spec.kind is QUESTION and spec.for_each is None:
         state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
         return
     tokens = 0
@@ -38,20 +42,24 @@ def remember_answer(state: PlannerState, task: Task, question: str, answer: str)
     """A person answered what a task asked while it ran."""
     task.asked = (*task.asked, question)
     task.answers = (*task.answers, answer)
-    state.answer_tokens += _answer_tokens(question, answer)
+    if task.spec.id < STRIDE:
+        state.answer_tokens += _answer_tokens(question, answer)
 
 
 def forget(state: PlannerState, task_ids: Collection[int]) -> None:
     """These tasks are reset: their results and answers are outdated, and their lines in the summary
     are stale."""
-    tasks = [state.tasks[i] for i in task_ids]
+    items = [state.tasks[i] for i in task_ids if i >= STRIDE]
+    for item in items:
+        item.asked = ()
+    tasks = [state.tasks[i] for i in task_ids if i < STRIDE]
     done = {task.id for task in tasks if task.status is TaskStatus.Completed}
     fresh = done.intersection(state.uncompacted) if done else set()
     for task in tasks:
         for question, answer in zip(task.asked, task.answers, strict=False):
             state.answer_tokens -= _answer_tokens(question, answer)
         task.asked = ()
-        if task.kind is NodeKind.Clarification:
+        if task.kind is NodeKind.Clarification and task.spec.for_each is None:
             state.answer_tokens -= _line_tokens(task, task.result)
         elif task.id in fresh:
             state.context_tokens -= estimate_tokens(task.result)

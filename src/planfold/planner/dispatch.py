@@ -20,9 +20,12 @@ from planfold.planner.events import (
     TaskDispatched,
     TaskStatusUpdated,
 )
+from planfold.planner.graph import OF_MAP, lane_of
+from planfold.planner.items import STRIDE
+from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus, ToolCall
+from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus
 
 PREPARED = "fork"  # who gives an answer that a fork was made with
 _PLANNED, _SKIPPED, _RUNNING, _ASKING = (
@@ -37,9 +40,9 @@ def has_work(state: PlannerState, now: float) -> bool:
     """Whether ``Continue(now)`` would yield any event."""
     if state.outcome is not None:
         return False
-    if _is_over(state):
-        return True
     schedule = state.schedule
+    if _is_over(state) or schedule.over:
+        return True
     if not (schedule.startable or schedule.delayed or schedule.deadlines.pending):
         return False  # nearly always: all that can run is running
     return _nothing_holds_back(state) or (
@@ -51,7 +54,7 @@ def has_work(state: PlannerState, now: float) -> bool:
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
-    if limited or not state.approved or state.cancelled:
+    if limited or state.schedule.maps or not state.approved or state.cancelled:
         return False
     return state.schedule.startable > 0
 
@@ -65,6 +68,8 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     if state.schedule.deadlines.pending:
         for _, task_id in state.schedule.deadlines.due(command.now):
             events += answer_by_default(state, state.questions[task_id], skipped)
+    for task_id in sorted(state.schedule.over):
+        events += end_map(state, state.tasks[task_id], skipped)
     for task in _startable(state, command.now):
         events += _start(state, task, command.now, skipped)
     if _is_over(state):
@@ -78,28 +83,44 @@ def _is_over(state: PlannerState) -> bool:
 
 
 class _Room:
-    """Free slots, of the plan and of each route."""
+    """Free slots: of the plan, of each route and of each map."""
 
     def __init__(self, state: PlannerState) -> None:
-        limit = state.config.max_parallel
-        self._limits = state.config.route_limits
-        self._running = state.schedule.running
+        limit, self._state = state.config.max_parallel, state
         self.total = len(state.tasks) if limit is None else limit
-        self.total -= sum(self._running.values())
-        self._routes: dict[str, int] = {}
+        self.total -= state.schedule.slots
+        self._free: dict[str, int] = {}
+        self._bounds: dict[str, tuple[str, ...]] = {}  # the limits that a lane is under
 
-    def has(self, route: str) -> bool:
-        if route in self._limits and route not in self._routes:
-            self._routes[route] = self._limits[route] - self._running[route]
-        return self.total > 0 and self._routes.get(route, 1) > 0
+    def has(self, lane: str) -> bool:
+        if self.total <= 0:
+            return False
+        names = self._bounds.get(lane)
+        if names is None:
+            names = self._bounds_of(lane)
+        return not names or all(self._free[name] > 0 for name in names)
 
-    def take(self, route: str) -> bool:
-        if not self.has(route):
+    def take(self, lane: str) -> bool:
+        if not self.has(lane):
             return False
         self.total -= 1
-        if route in self._routes:
-            self._routes[route] -= 1
+        for name in self._bounds[lane]:
+            self._free[name] -= 1
         return True
+
+    def _bounds_of(self, lane: str) -> tuple[str, ...]:
+        state = self._state
+        route, _, of = lane.partition(OF_MAP)
+        names: list[str] = []
+        if route in state.config.route_limits:
+            names.append(route)
+            free = state.config.route_limits[route] - state.schedule.running_on(route)
+            self._free.setdefault(route, free)
+        if of and (for_each := state.tasks[int(of)].spec.for_each) is not None:
+            names.append(lane)
+            self._free[lane] = for_each.concurrency - state.schedule.running[lane]
+        self._bounds[lane] = tuple(names)
+        return self._bounds[lane]
 
 
 def next_due(state: PlannerState) -> tuple[float, float] | None:
@@ -177,6 +198,9 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         if end.status is TaskStatus.Failed and spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)
         return
+    if spec.for_each is not None:
+        yield from start_map(state, task, skipped)
+        return
     if spec.kind is NodeKind.Clarification:
         prompt = spec.prompt or Prompt()
         deadline = None if prompt.deadline is None else now + prompt.deadline
@@ -187,7 +211,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
             yield ClarificationReceived(spec.id, state.prepared[spec.id], PREPARED)
         return
     try:
-        arguments = _resolved(state, task.spec.tool)
+        arguments = _resolved(state, task)
     except ReferenceFault as fault:
         error = compact_error_message(str(fault), state.config.error_char_limit)
         yield TaskStatusUpdated(spec.id, TaskStatus.Failed, error=error)
@@ -197,7 +221,8 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
     yield TaskDispatched(spec.id, task.attempt + 1, arguments)
 
 
-def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] | None:
+def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:
+    call = task.spec.tool
     if (
         call is None
         or not call.arguments
@@ -206,13 +231,13 @@ def _resolved(state: PlannerState, call: ToolCall | None) -> dict[str, object] |
         return None
 
     facts = facts_of(state)
-    return resolve(call.arguments, results_of(state), literal=call.literal, facts=facts)
+    return resolve(call.arguments, results_of(state, task), literal=call.literal, facts=facts)
 
 
 def _conclusion(state: PlannerState) -> PlanningCompleted:
     summary = summary_of(state)
     outcome: PlanOutcome = "completed"
-    if state.cancelled or summary.cancelled:
+    if state.cancelled or any(i < STRIDE for i in summary.cancelled):
         outcome = "cancelled"
     stops = any(state.tasks[i].spec.on_failure == "stop" for i in summary.failed)
     if stops and not state.cancelled:
@@ -221,7 +246,7 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 
 
 def summary_of(state: PlannerState) -> PlanSummary:
-    """How the tasks have ended, without those that a revision superseded."""
+    """How the tasks and items have ended, without those that a revision superseded."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     others = state.schedule.having([s for s in TaskStatus if s is not TaskStatus.Completed])
     for task in others:
@@ -242,11 +267,11 @@ def summary_of(state: PlannerState) -> PlanSummary:
 def ahead_of(state: PlannerState, task: Task, now: float, *, route: str | None = None) -> int:
     """How many free tasks start before this one in the present state: of its ``route``, or (None)
     of the whole plan, where routes take turns."""
-    own = task.spec.queue_route
+    own = lane_of(task.spec)
     alarms = [
         (alarm, other)
         for other, waits in state.schedule.waits.items()
-        if route in (None, other)
+        if route in (None, other.partition(OF_MAP)[0])
         for alarm in waits.due(now)
     ]
     due = [task_id for (_, task_id), _ in sorted(alarms)]

@@ -50,9 +50,18 @@ class TaskDispatched(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     arguments: dict[str, Any] | None = None
 
 
+class MapExpanded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A map begins: it has an item for each of the ``count`` elements of its list, which is a
+    result in the log already. After a retry the items that completed stay."""
+
+    task_id: int
+    count: int
+
+
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A task moved on: progress (``running``, with a ``note``), or its end. ``skip_reason``: a
-    parent did not complete, or its condition is false (or nothing before it ran, or failed)."""
+    parent did not complete, or its condition is false (or nothing before it ran, or failed). The
+    result of a map is the list of its items' results, and is not written again."""
 
     task_id: int
     status: TaskStatus
@@ -227,6 +236,7 @@ Event = (
     | PlanApproved
     | PlanRevised
     | TaskDispatched
+    | MapExpanded
     | TaskStatusUpdated
     | RetryScheduled
     | ClarificationRequested

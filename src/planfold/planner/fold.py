@@ -10,10 +10,10 @@ import msgspec
 from planfold.errors import CorruptLog
 from planfold.handler import Handler
 from planfold.planner import transitions as t
+from planfold.planner.again import plan_again
 from planfold.planner.budget import Spend
 from planfold.planner.commands import Command
 from planfold.planner.context_size import (
-    forget,
     remember_answer,
     remember_plan,
     remember_result,
@@ -27,6 +27,7 @@ from planfold.planner.events import (
     ClarificationRequested,
     ContextCompacted,
     Event,
+    MapExpanded,
     PlanApproved,
     PlanCancelled,
     PlanForked,
@@ -41,16 +42,22 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.graph import change
+from planfold.planner.items import STRIDE, map_of
+from planfold.planner.maps import (
+    end_items,
+    expand,
+    item_ended,
+    items_of,
+    results_in_order,
+)
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle, settle_all
-from planfold.planner.tasks import Task, TaskSpec, TaskStatus, in_words
-
-_next_status: Final = t.TRANSITIONS.get
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 
 RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
 COMPLETED: Final = TaskStatus.Completed
-ASKING: Final = TaskStatus.NeedsClarification
 
 
 class PlanMemory(Handler[Command, Event]):
@@ -100,27 +107,6 @@ def _illegal(event: Any, fault: KeyError) -> CorruptLog:
     )
 
 
-def _change(
-    state: PlannerState, task: Task, trigger: str, not_before: float | None = None
-) -> TaskStatus:
-    """Give ``task`` the status that the trigger leads to; returns it."""
-    before = task.status
-    after = _next_status((before, trigger))
-    if after is None:
-        raise CorruptLog(
-            f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
-        )
-    if after is not before or trigger is t.RESET:
-        if (schedule := state.__dict__.get("schedule")) is not None:
-            schedule.move(task, after, not_before)
-        else:
-            task.status = after
-            task.not_before = not_before
-        if before is ASKING:
-            state.questions.pop(task.spec.id, None)
-    return after
-
-
 def _planned(state: PlannerState, event: TasksPlanned) -> None:
     if state.initialized:
         raise CorruptLog("the plan was initialized twice")
@@ -143,7 +129,10 @@ def _revised(state: PlannerState, event: PlanRevised) -> None:
         remember_plan(state, state.tasks.pop(task_id).spec, -1)
     state.drafting = [i for i in state.drafting if i in state.tasks]
     for task_id in event.superseded:
-        state.tasks[task_id].superseded = True
+        task = state.tasks[task_id]
+        task.superseded = True
+        for item in items_of(state, task):
+            item.superseded = True
     state.revision_hash, state.approved, state.outcome = event.revision_hash, False, None
     _add(state, event.tasks)
     if event.removed:
@@ -177,7 +166,7 @@ def _must_have_begun(state: PlannerState) -> None:
 
 def _dispatched(state: PlannerState, event: TaskDispatched) -> None:
     task = state.tasks[event.task_id]
-    _change(state, task, t.DISPATCHED)
+    change(state, task, t.DISPATCHED)
     if not task.started_at:
         task.started_at = state.updated_at
     task.attempt = event.attempt
@@ -189,20 +178,36 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     task = state.tasks[event.task_id]
     if event.skip_reason is not None:
         task.skip_reason = event.skip_reason  # before its children look at it
-    after = _change(state, task, _STATUS_TRIGGER[event.status])
+    after = change(state, task, _STATUS_TRIGGER[event.status])
     if after is RUNNING:
         task.note = event.note
         return
     task.finished_at = state.updated_at
     if state.begun_by_task:
         settle_all(state, event.task_id)
+    if task.elements is not None:
+        end_items(state, task)
     task.error = event.error
     task.cancel_requested = False
     task.outcome_unknown = event.outcome_unknown
     if after is COMPLETED:
         if state.begun_by_task:
             state.begun_by_task.pop(event.task_id, None)
+        if task.elements is not None:
+            _finish(state, task, results_in_order(state, task))
+            task.error = event.error
+            return
         _finish(state, task, event.result)
+    elif event.task_id >= STRIDE:
+        item_ended(state, task)
+
+
+def _expanded(state: PlannerState, event: MapExpanded) -> None:
+    task = state.tasks[event.task_id]
+    change(state, task, t.EXPANDED)
+    task.started_at = task.started_at or state.updated_at
+    task.attempt += 1
+    expand(state, event)
 
 
 def _finish(state: PlannerState, task: Task, result: Any) -> None:
@@ -213,7 +218,7 @@ def _finish(state: PlannerState, task: Task, result: Any) -> None:
 
 def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
     task = state.tasks[event.task_id]
-    _change(state, task, t.RETRY_SCHEDULED, event.at)
+    change(state, task, t.RETRY_SCHEDULED, event.at)
     task.failures += 1
     task.error = event.error
     task.waiting_since = state.updated_at
@@ -221,7 +226,7 @@ def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
 
 def _asked(state: PlannerState, event: ClarificationRequested) -> None:
     task = state.tasks[event.task_id]
-    _change(state, task, t.ASKED)
+    change(state, task, t.ASKED)
     task.started_at = task.started_at or state.updated_at
     task.waiting_since = state.updated_at
     state.questions[event.task_id] = Question(
@@ -245,44 +250,35 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
     trigger = f"ClarificationReceived:{event.leads_to}"
     question = state.questions.get(event.task_id)
     task = state.tasks[event.task_id]
-    after = _change(state, task, trigger)
+    after = change(state, task, trigger)
     state.prepared.pop(event.task_id, None)
     if after in t.ENDED:
         task.finished_at = state.updated_at
     if after is COMPLETED:
         task.confirmed = event.result is not msgspec.UNSET
         _finish(state, task, event.result if task.confirmed else event.answer)
+        if event.task_id >= STRIDE:
+            _answer_of_item_changed(state, event.task_id)
     elif after is TaskStatus.Failed:
         task.error = _why_failed(question, event.answer)
+        if event.task_id >= STRIDE:
+            item_ended(state, task)
     elif question is not None and question.then == "resume":
         remember_answer(state, task, question.question, event.answer)
         if question.key:
             state.steps_by_task.setdefault(event.task_id, {})[question.key] = event.answer
 
 
+def _answer_of_item_changed(state: PlannerState, item_id: int) -> None:
+    """The result of a map that has completed holds the answers to its questions."""
+    task = state.tasks[map_of(item_id)]
+    if task.status is COMPLETED:
+        task.result = results_in_order(state, task)
+
+
 def _reset(state: PlannerState, event: TasksReset) -> None:
     _must_have_begun(state)
-    _plan_again(state, event.task_ids, afresh=event.reason == "answer_changed")
-
-
-def _plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
-    """``afresh``: also the inner steps are done again."""
-    forget(state, task_ids)
-    for task_id in task_ids:
-        task = state.tasks[task_id]
-        _change(state, task, t.RESET)
-        settle_all(state, task_id)
-        task.result, task.error, task.note, task.arguments = None, None, None, None
-        task.failures, task.answers = 0, ()
-        task.started_at = task.finished_at = 0.0
-        task.cancel_requested = task.outcome_unknown = task.superseded = False
-        task.outdated = task.confirmed = False
-        task.skip_reason = None
-        if afresh:
-            task.run += 1
-            state.steps_by_task.pop(task_id, None)
-            state.begun_by_task.pop(task_id, None)
-    state.outcome, state.cancelled = None, False
+    plan_again(state, event.task_ids, afresh=event.reason == "answer_changed")
 
 
 def _forked(state: PlannerState, event: PlanForked) -> None:
@@ -291,9 +287,9 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
     for task_id, answer in event.answers.items():
         _answered(state, ClarificationReceived(task_id, answer, event.by))
     if event.again:
-        _plan_again(state, event.again, afresh=True)
+        plan_again(state, event.again, afresh=True)
     if event.interrupted:
-        _plan_again(state, event.interrupted, afresh=False)
+        plan_again(state, event.interrupted, afresh=False)
     for spec in event.tasks:
         task = state.tasks[spec.id]
         remember_plan(state, task.spec, -1)
@@ -313,13 +309,13 @@ def _named(state: PlannerState, event: CheckpointNamed) -> None:
 
 
 def _step_recorded(state: PlannerState, event: StepRecorded) -> None:
-    _change(state, state.tasks[event.task_id], t.STEP_RECORDED)
+    change(state, state.tasks[event.task_id], t.STEP_RECORDED)
     state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
     settle(state, event.task_id, event.key, event.spent)
 
 
 def _step_started(state: PlannerState, event: StepStarted) -> None:
-    _change(state, state.tasks[event.task_id], t.STEP_STARTED)
+    change(state, state.tasks[event.task_id], t.STEP_STARTED)
     settle(state, event.task_id, event.key, None)
     state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
     if event.epoch:
@@ -328,7 +324,7 @@ def _step_started(state: PlannerState, event: StepStarted) -> None:
 
 
 def _step_failed(state: PlannerState, event: StepFailed) -> None:
-    _change(state, state.tasks[event.task_id], t.STEP_FAILED)
+    change(state, state.tasks[event.task_id], t.STEP_FAILED)
     settle(state, event.task_id, event.key, event.spent)
 
 
@@ -340,9 +336,11 @@ def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
 def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
     for task_id in event.task_ids:
         task = state.tasks[task_id]
-        _change(state, task, t.CANCEL_REQUESTED)
+        change(state, task, t.CANCEL_REQUESTED)
         task.cancel_requested = not event.restart
         task.outdated = task.outdated or event.restart
+        if task.elements is not None and (schedule := state.__dict__.get("schedule")):
+            schedule.gate(task)
     if event.restart:
         state.cancelled = False
 
@@ -377,6 +375,7 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanApproved: _approved,
     PlanRevised: _revised,
     TaskDispatched: _dispatched,
+    MapExpanded: _expanded,
     TaskStatusUpdated: _status_updated,
     RetryScheduled: _retry_scheduled,
     ClarificationRequested: _asked,

@@ -13,6 +13,8 @@ from planfold.planner.cancellation import find_task, skip
 from planfold.planner.commands import ForkPlan
 from planfold.planner.events import Event, PlanApproved, PlanForked
 from planfold.planner.graph import blocks
+from planfold.planner.items import STRIDE, id_text, map_of
+from planfold.planner.maps import items_of
 from planfold.planner.repeats import may_have_happened, refuse_repeats
 from planfold.planner.revisions import check_structure, hash_revision
 from planfold.planner.state import PlannerState
@@ -45,10 +47,13 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
     again, interrupted, kept_off = _planned_again(state, change)
     runs = {*again, *interrupted, *(i for i in state.tasks if _is_to_run(state, i))}
+    runs |= {item.id for i in again for item in items_of(state, state.tasks[i])}
     _check_consent(state, command, runs - kept_off.keys())
     revision_hash = state.revision_hash
     if change.specs:
-        counted = (change.specs.get(i, t.spec) for i, t in state.tasks.items() if not t.superseded)
+        counted = (
+            change.specs.get(i, t.spec) for i, t in state.written().items() if not t.superseded
+        )
         revision_hash = hash_revision(counted)
     yield PlanForked(
         origin=command.origin,
@@ -147,6 +152,8 @@ def _changed_specs(state: PlannerState, tasks: Collection[TaskSpec]) -> dict[int
     changed = {s.id: s for s in tasks if find_task(state, s.id).spec != s}
     for task_id, spec in changed.items():
         task = state.tasks[task_id]
+        if task_id >= STRIDE:
+            raise CommandRejected(f"{id_text(task_id)} is an item; change task {map_of(task_id)}")
         if task.superseded:
             raise CommandRejected(f"task {task_id} was superseded; change its replacement")
         if spec.kind is not task.kind or spec.drafts != task.spec.drafts:
@@ -154,7 +161,7 @@ def _changed_specs(state: PlannerState, tasks: Collection[TaskSpec]) -> dict[int
                 f"task {task_id} is a {task.kind.value}; a fork cannot change that"
             )
     if changed:
-        others = {i: t.spec for i, t in state.tasks.items() if i not in changed}
+        others = {i: t.spec for i, t in state.written().items() if i not in changed}
         check_structure(changed.values(), others)
     return changed
 
@@ -166,7 +173,8 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
     for task_id, text in (command.kept | command.answers).items():
         task = find_task(state, task_id)
         given = task_id in command.answers
-        if task.kind is not NodeKind.Clarification or task.superseded:
+        asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
+        if not asks or task.superseded:
             raise CommandRejected(
                 f"task {task_id} is not a question (it is a {task.kind.value}); only answers to "
                 "questions of the plan can be given to a fork"
@@ -193,7 +201,11 @@ def _planned_again(
     ids = dict.fromkeys((*change.specs, *reached))
     below = [task for i in ids if not (task := state.tasks[i]).superseded]
     changed = {*ids, *change.answers}
-    underway = [t for i, t in state.tasks.items() if i not in changed and _is_underway(t)]
+    underway = [
+        t
+        for i, t in state.tasks.items()
+        if i not in changed and map_of(i) not in changed and _is_underway(t)
+    ]
     kept_off = kept_off_tasks(state, [*below, *underway], set())
     _check_parents(state, change, {task.id for task in below}, kept_off)
     over = (TaskStatus.Skipped, TaskStatus.Cancelled)
@@ -207,9 +219,10 @@ def _planned_again(
 
 
 def _below(state: PlannerState, roots: Iterable[int]) -> dict[int, None]:
-    """What descends from ``roots``; also one of them that descends from another."""
+    """What descends from ``roots``; also one of them that descends from another. What descends
+    from a map descends from its items."""
     found: dict[int, None] = {}
-    frontier = list(roots)
+    frontier = [map_of(root) or root for root in roots]
     for parent in frontier:
         for child in state.schedule.children[parent]:
             if child not in found:
@@ -244,6 +257,7 @@ def _is_underway(task: Task) -> bool:
 def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]) -> None:
     """Raises CommandRejected for effects ``once`` that would happen again without consent."""
     happened, allowed = set(command.happened), set(command.repeat)
+    allowed |= {i for i in runs if map_of(i) in allowed}
     refused = [
         task
         for i, task in state.tasks.items()

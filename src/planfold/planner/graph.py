@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from planfold.errors import CorruptLog
 from planfold.planner.due_times import DueTimes
+from planfold.planner.items import STRIDE, item_id, map_of
 from planfold.planner.lanes import Lane
-from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
-from planfold.planner.transitions import ENDED
+from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus, in_words
+from planfold.planner.transitions import ENDED, RESET, TRANSITIONS
 
+if TYPE_CHECKING:
+    from planfold.planner.state import PlannerState
+
+_next_status: Final = TRANSITIONS.get
 PLANNED: Final = TaskStatus.Planned  # looking up a member takes longer than what is done with it
 RUNNING: Final = TaskStatus.Running
 ASKING: Final = TaskStatus.NeedsClarification
@@ -49,9 +55,22 @@ def blocks(parent: Task) -> bool:
     return parent.status in ENDED and not satisfies(parent)
 
 
+OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a map
+
+
 def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions need no slot, so they do not queue behind tasks that do."""
-    return "" if spec.kind is QUESTION else spec.queue_route
+    """What a task waits in: questions and maps need no slot, so they do not queue behind tasks that
+    do. The items of a map have a lane of their own, which takes turns with the others."""
+    if spec.kind is QUESTION or spec.for_each is not None:
+        return ""
+    if spec.id < STRIDE:
+        return spec.queue_route
+    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id)}"
+
+
+def is_open(task: Task) -> bool:
+    """Whether items of this map may start."""
+    return task.status is RUNNING and not (task.halted or task.stopping)
 
 
 class Schedule:
@@ -68,9 +87,14 @@ class Schedule:
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
+        self.slots = 0  # tasks that run: items, and no maps
         self.counts: Counter[TaskStatus] = Counter()
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
+        self._left: Counter[int] = Counter()  # items that have not ended, by map,
+        self._busy: Counter[int] = Counter()  # and those of them that run or ask
+        self.over: set[int] = set()  # running maps of which no item runs or will start
+        self.maps: set[int] = set()  # those that run
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id, task in tasks.items():
@@ -92,19 +116,80 @@ class Schedule:
                 unmet += parent in unsatisfied
             if spec.id in self._late:
                 unmet = sum(parent not in over for parent in spec.depends_on)
+            if spec.id >= STRIDE:
+                unmet = not is_open(self._tasks[map_of(spec.id)])
+                self._count_item(task, 1)
             self._unmet[spec.id] = unmet
             self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
                 self._place(task, spec)
+        for task in tasks:
+            if task.spec.for_each is not None:
+                self._look_at_map(task)
+
+    def add_items(self, task: Task, items: Sequence[Task]) -> None:
+        """New items of a map joined the plan, in order. All at once, because they may be many."""
+        if items:
+            name, ids = lane_of(items[0].spec), [item.spec.id for item in items]
+            self.children.update((key, []) for key in ids)  # no task depends on an item
+            self._unmet.update(dict.fromkeys(ids, 0 if is_open(task) else 1))
+            self._lanes.update(dict.fromkeys(ids, name))
+            self.counts[PLANNED] += len(ids)
+            self._left[task.spec.id] += len(ids)
+            if is_open(task):
+                self.startable += self.ready.setdefault(name, Lane()).extend(ids)
+        self.gate(task)
+
+    def remove_item(self, item: Task) -> None:
+        """An item leaves the plan with the others of its map."""
+        spec = item.spec
+        self._leave(item, spec)
+        self._count_item(item, -1)
+        del self.children[spec.id], self._unmet[spec.id], self._lanes[spec.id]
+
+    def gate(self, task: Task) -> None:
+        """A map opened or closed: its items may start, or may not any more."""
+        shut = 0 if is_open(task) else 1
+        first, unmet = item_id(task.spec.id, 0), self._unmet
+        for key in range(first, first + len(task.elements or ())):
+            if unmet[key] != shut:
+                self._parent_changed(self._tasks[key], not shut)
+        self._look_at_map(task)
+        if task.status in ENDED:
+            name = f"{task.spec.queue_route}{OF_MAP}{task.spec.id}"
+            for lanes in (self.ready, self.waits, self.running):
+                lanes.pop(name, None)  # a plan of many maps looks at those that run
+
+    def _count_item(self, item: Task, by: int) -> None:
+        if item.status not in ENDED:
+            self._left[map_of(item.spec.id)] += by
+        if item.status is RUNNING or item.status is ASKING:
+            self._busy[map_of(item.spec.id)] += by
+
+    def _look_at_map(self, task: Task) -> None:
+        key, runs = task.spec.id, task.status is RUNNING
+        left = self._left[key] if is_open(task) else self._busy[key]
+        (self.over.add if runs and not left else self.over.discard)(key)
+        (self.maps.add if runs else self.maps.discard)(key)
+
+    def running_on(self, route: str) -> int:
+        """How many slots of a route are taken."""
+        items = f"{route}{OF_MAP}"
+        return sum(n for lane, n in self.running.items() if lane == route or lane.startswith(items))
 
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
         before, was_satisfied = task.status, satisfies(task)
+        if spec.id >= STRIDE:
+            self._move_item(task, status, not_before)
+            return
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
         self._enter(task, spec)
+        if spec.for_each is not None:
+            self.gate(task)
         now_satisfied = satisfies(task)
         if self._late:
             satisfied = (was_satisfied, now_satisfied)
@@ -112,6 +197,14 @@ class Schedule:
         elif was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
+
+    def _move_item(self, item: Task, status: TaskStatus, not_before: float | None) -> None:
+        self._count_item(item, -1)
+        self._leave(item, item.spec)
+        item.status, item.not_before = status, not_before
+        self._enter(item, item.spec)
+        self._count_item(item, 1)
+        self._look_at_map(self._tasks[map_of(item.spec.id)])
 
     def _tell_each(
         self, task_id: int, satisfied: tuple[bool, bool], over: tuple[bool, bool]
@@ -122,9 +215,13 @@ class Schedule:
             if before is not after:
                 self._parent_changed(self._tasks[child], after)
 
-    def having(self, statuses: Sequence[TaskStatus], most: int | None = None) -> list[Task]:
-        """The tasks with one of these statuses, at most so many (None: all)."""
-        return [task for task in self._tasks.values() if task.status in statuses][:most]
+    def having(
+        self, statuses: Sequence[TaskStatus], most: int | None = None, *, items: bool = True
+    ) -> list[Task]:
+        """The tasks with one of these statuses, at most so many (None: all); without ``items``
+        only those that are written in the plan."""
+        tasks = (t for i, t in self._tasks.items() if items or i < STRIDE)
+        return [task for task in tasks if task.status in statuses][:most]
 
     def unmet(self, task_id: int) -> int:
         """How many parents of a task do not satisfy it."""
@@ -159,7 +256,8 @@ class Schedule:
     def _place(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         if status is RUNNING:
-            self.running[self._lanes[spec.id]] += 1
+            self.running[lane := self._lanes[spec.id]] += 1
+            self.slots += lane != ""
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
@@ -167,7 +265,8 @@ class Schedule:
         status = task.status
         self.counts[status] -= 1
         if status is RUNNING:
-            self.running[self._lanes[spec.id]] -= 1
+            self.running[lane := self._lanes[spec.id]] -= 1
+            self.slots -= lane != ""
         elif status is PLANNED and self._unmet[spec.id] == 0:
             self._unready(spec)
 
@@ -192,3 +291,24 @@ class Schedule:
         lane = self.ready.get(self._lanes[spec.id])
         if lane is not None:
             self.startable -= lane.discard(spec.id)
+
+
+def change(
+    state: PlannerState, task: Task, trigger: str, not_before: float | None = None
+) -> TaskStatus:
+    """Give ``task`` the status that the trigger leads to; returns it."""
+    before = task.status
+    after = _next_status((before, trigger))
+    if after is None:
+        raise CorruptLog(
+            f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
+        )
+    if after is not before or trigger is RESET:
+        if (schedule := state.__dict__.get("schedule")) is not None:
+            schedule.move(task, after, not_before)
+        else:
+            task.status = after
+            task.not_before = not_before
+        if before is ASKING:
+            state.questions.pop(task.spec.id, None)
+    return after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 class Lane:
@@ -27,6 +27,13 @@ class Lane:
         self.ids.add(task_id)
         heapq.heappush(self._heap, task_id)
         return True
+
+    def extend(self, task_ids: Sequence[int]) -> int:
+        """Add many that are not in the lane; returns how many."""
+        self.ids.update(task_ids)
+        self._heap += task_ids
+        heapq.heapify(self._heap)
+        return len(task_ids)
 
     def discard(self, task_id: int) -> bool:
         """Returns False when it is not in the lane."""

@@ -38,6 +38,7 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskStatusUpdated,
 )
+from planfold.planner.items import id_text, map_of
 from planfold.planner.revisions import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import abandon_step, begin_step, complete_step
@@ -50,20 +51,29 @@ _ARGUMENTS = 400  # characters of a call's arguments in a question
 def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
     that has ended, change nothing: delivery may be at-least-once."""
-    task = state.tasks.get(command.task_id) or find_task(state, command.task_id)
-    report = command.event
+    task, report = state.tasks.get(command.task_id), command.event
+    if task is None and command.attempt is not None and map_of(command.task_id) in state.tasks:
+        return  # the map of the item was planned again
+    task = task or find_task(state, command.task_id)
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
-            f"task {task.id} is at attempt {task.attempt}; attempt {command.attempt} was never "
-            "dispatched"
+            f"task {id_text(task.id)} is at attempt {task.attempt}; attempt {command.attempt} was "
+            "never dispatched"
         )
     if command.attempt is not None and command.attempt < task.attempt:
         return
     if isinstance(report, ClarificationProvided):
         yield from receive_answer(state, task, report)
-        return
-    if task.status is not TaskStatus.Running:
-        return
+    elif task.spec.for_each is not None:
+        raise CommandRejected(
+            f"task {task.id} is a map; what runs are its items: report on {task.id}[0]"
+        )
+    elif task.status is TaskStatus.Running:
+        yield from _reported(state, task, command)
+
+
+def _reported(state: PlannerState, task: Task, command: HandleExecutorEvent) -> Iterator[Event]:
+    report = command.event
     match report:
         case TaskCompleted(result):
             yield from _completed(state, task, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from planfold.compaction.errors import compact_error_message
@@ -17,14 +18,15 @@ _ENDED_WELL = (TaskStatus.Completed, TaskStatus.Skipped, TaskStatus.Cancelled)
 def plan_overview(state: PlannerState, room: int) -> str:
     """One line for each task; with less room for each that is not done yet; else numbers of tasks,
     by status; else how many there are, which is given however little room there is."""
-    head = f"The plan has {len(state.tasks)} tasks:"
+    tasks = list(state.written().values())
+    head = f"The plan has {len(tasks)} tasks:"
     for level in _LEVELS:
         if room < len(head) * 2:
             break
-        text = "\n".join([head, *level(list(state.tasks.values()))])
+        text = "\n".join([head, *level(tasks)])
         if len(text) <= room:
             return text
-    counts = state.schedule.counts
+    counts = Counter(task.status for task in tasks)
     listed = ", ".join(
         f"{counts[status]} {status.value}" for status in TaskStatus if counts[status]
     )

@@ -44,6 +44,8 @@ from planfold.planner.events import (
 )
 from planfold.planner.fold import PlanMemory
 from planfold.planner.forks import fork_plan
+from planfold.planner.items import STRIDE
+from planfold.planner.maps import results_in_order
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.state import PlannerState
@@ -124,11 +126,15 @@ class Planner(PlanMemory):
 
     def snapshot(self) -> bytes:
         """See :meth:`Handler.snapshot`. The ids by status are for ``stored.py``."""
-        by_status: dict[TaskStatus, list[int]] = {}
-        for task in self.state.tasks.values():
+        state, by_status = self.state, dict[TaskStatus, list[int]]()
+        for task in state.tasks.values():
             if task.status is not TaskStatus.Completed:
                 by_status.setdefault(task.status, []).append(task.id)
-        return msgspec.json.encode((FOLD_VERSION, self.state, by_status))
+        maps = {i: t for i, t in state.tasks.items() if t.elements is not None}
+        if maps:  # their results are those of their items, which are in it
+            bare = {i: msgspec.structs.replace(t, result=None) for i, t in maps.items()}
+            state = msgspec.structs.replace(state, tasks=state.tasks | bare)
+        return msgspec.json.encode((FOLD_VERSION, state, by_status))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
@@ -137,7 +143,12 @@ class Planner(PlanMemory):
             version, state, _ = msgspec.json.decode(snapshot, type=_Snapshot)
         except msgspec.DecodeError:
             return None
-        return cls(state) if version == FOLD_VERSION else None
+        if version != FOLD_VERSION:
+            return None
+        for task in state.tasks.values():
+            if task.elements is not None and task.status is TaskStatus.Completed:
+                task.result = results_in_order(state, task)
+        return cls(state)
 
 
 def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[int, QueueChange]]:
@@ -164,13 +175,18 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
 
 
 def _was_dispatched(state: PlannerState, task_id: int) -> bool:
+    """Of an item that is gone with its map it is not known."""
     task = state.tasks.get(task_id)
-    return task is not None and task.attempt > 0
+    if task is None:
+        return task_id >= STRIDE
+    return task.attempt > 0 and task.spec.for_each is None
 
 
 def _runs(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
-    return task is not None and task.status is TaskStatus.Running
+    if task is None or task.spec.for_each is not None:
+        return False
+    return task.status is TaskStatus.Running
 
 
 def _head(state: PlannerState) -> dict[str, Any]:

@@ -5,6 +5,8 @@
     partial   = "$" target "?"? path* ("??" default)?          default = a short JSON value
     "$$" is a literal dollar
 
+In the task of a map, ``$item`` is an element of its list and ``$index`` its place, from 0.
+
 ``:status`` and ``:error`` are about the task, not in its result. A partial reference is a text of
 its own: ``$1?`` is null where task 1 has no result, and ``$1.total ?? 0`` is 0 where there is no
 total.
@@ -46,6 +48,7 @@ IN_EXPRESSION: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_FIELDS}
 _STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _JOINS: Final = re.compile(r"[A-Za-z0-9_-]").match
+ITEM: Final = ("item", "index")  # targets that name the element that an item is for
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
 
@@ -161,15 +164,23 @@ def rename_references(
     return renamed
 
 
+def rename_whole(text: str, ids: Mapping[str, int]) -> str:
+    """A text that is one reference, perhaps a partial one, with its label replaced by the id."""
+    whole = whole_reference(text)
+    new = None if whole is None else ids.get(whole.target)
+    return text if whole is None or new is None else f"${new}{text[1 + len(whole.target) :]}"
+
+
 def resolve(
     arguments: dict[str, Any],
-    results: Callable[[int], Any],
+    results: Callable[[int | str], Any],
     *,
     literal: Collection[str] = (),
     facts: Callable[[int], Facts] | None = None,
 ) -> dict[str, Any]:
     """``arguments`` with the values of ``results`` (task id -> result) in place of references.
-    ``facts`` gives what ``:status`` and ``:error`` are.
+    ``facts`` gives what ``:status`` and ``:error`` are. Of an item, ``results`` also has "item" and
+    "index".
 
     ``$$`` becomes ``$``. Raises ReferenceFault when a label is left, when ``results`` raises
     LookupError for an id, or when a path does not exist in a result.
@@ -178,7 +189,7 @@ def resolve(
     def replace(match: re.Match[str]) -> str:
         if match["dollar"]:
             return "$"
-        return _written_out(value_of(_reference(match), results, facts))
+        return written_out(value_of(_reference(match), results, facts))
 
     def substitute(text: str) -> Any:
         whole = whole_reference(text)
@@ -254,7 +265,8 @@ def step_text(step: str | int) -> str:
     return f".{step}" if _NAME.fullmatch(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
 
 
-def _written_out(value: Any) -> str:
+def written_out(value: Any) -> str:
+    """A value inside a longer text."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -262,7 +274,7 @@ def _written_out(value: Any) -> str:
 
 def value_of(
     reference: Reference,
-    results: Callable[[int], Any],
+    results: Callable[[int | str], Any],
     facts: Callable[[int], Facts] | None = None,
 ) -> Any:
     """The value of one reference. See :func:`resolve`."""
@@ -288,8 +300,9 @@ def _task_id(reference: Reference) -> int:
     return int(target)
 
 
-def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
-    target = _task_id(reference)
+def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
+    of_item = reference.target in ITEM
+    target = reference.target if of_item else _task_id(reference)
     try:
         value = results(target)
     except ReferenceFault as fault:
@@ -299,8 +312,9 @@ def _follow(reference: Reference, results: Callable[[int], Any]) -> Any:
     except LookupError:
         if reference.optional:
             return None
-        raise ReferenceFault(reference.text, f"task {target} has no result") from None
-    place = f"task {target}'s result"
+        why = "only the task of a map has it" if of_item else f"task {target} has no result"
+        raise ReferenceFault(reference.text, why) from None
+    place = f"${target}" if of_item else f"task {target}'s result"
     so_far = f"${target}"
     for step in reference.path:
         if isinstance(value, dict) and value.get(f"{step}_shortened") is True:
@@ -324,7 +338,7 @@ def _where_the_rest_is(result: dict[str, Any], step: str | int, so_far: str) -> 
 def _step(value: Any, step: str | int) -> Any:
     if isinstance(step, int):
         if not isinstance(value, (list, tuple)) or not -len(value) <= step < len(value):
-            raise LookupError(f"has no item [{step}]; it is {_described(value)}")
+            raise LookupError(f"has no item [{step}]; it is {described(value)}")
         return value[step]
     if not isinstance(value, dict) or step not in value:
         raise LookupError(f"has no field {step!r}; it {_fields_of(value)}")
@@ -333,13 +347,14 @@ def _step(value: Any, step: str | int) -> Any:
 
 def _fields_of(value: Any) -> str:
     if not isinstance(value, dict) or not value:
-        return f"is {_described(value)}"
+        return f"is {described(value)}"
     names = sorted(str(name)[:40] for name in value)
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return "has: " + ", ".join(names[:_MAX_NAMED]) + more
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """What a value is, for people: "a list of 2 items"."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from planfold.errors import CommandRejected
+from planfold.planner.items import id_text
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
 
@@ -15,8 +16,8 @@ SHOWN: Final = 20  # tasks that a refusal names
 def may_have_happened(state: PlannerState, task: Task) -> bool:
     """Whether an effect of this task may have happened. One whose failure was reported counts as
     not done, as it does for a retry."""
-    if task.kind is NodeKind.Clarification or not task.attempt:
-        return False
+    if task.kind is NodeKind.Clarification or not task.attempt or task.spec.for_each is not None:
+        return False  # of a map the items may have happened
     question = state.questions.get(task.id)
     unknown = task.outcome_unknown or (question is not None and question.then == "outcome")
     ran = task.status in (TaskStatus.Running, TaskStatus.Completed, TaskStatus.Cancelled)
@@ -28,7 +29,7 @@ def refuse_repeats(tasks: Sequence[Task], by: str) -> None:
     of what ``by`` names, without a person's consent."""
     if not tasks:
         return
-    names = [f"{t.id} ({t.spec.label or t.description[:40]})" for t in tasks[:SHOWN]]
+    names = [f"{id_text(t.id)} ({t.spec.label or t.description[:40]})" for t in tasks[:SHOWN]]
     more = f" and {len(tasks) - SHOWN:,} more" if len(tasks) > SHOWN else ""
     raise CommandRejected(
         f"these tasks are never repeated without a person's word, and {by} would do so: "

@@ -23,10 +23,21 @@ from planfold.planner.commands import (
 from planfold.planner.conditions import ConditionFault, references_of
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
+from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of
+from planfold.planner.maps import retried_with
+from planfold.planner.references import ITEM, whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
-from planfold.planner.tasks import REPLANNING, Task, TaskSpec, TaskStatus, in_words, planning_task
+from planfold.planner.tasks import (
+    REPLANNING,
+    ForEach,
+    Task,
+    TaskSpec,
+    TaskStatus,
+    in_words,
+    planning_task,
+)
 from planfold.planner.transitions import ENDED
 from planfold.projects import check_project
 
@@ -36,10 +47,13 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
 
     Raises:
         CommandRejected: an id is used twice, a dependency is unknown or missing for a reference
-            or a failure handler, a condition cannot be read, or there is a cycle.
+            or a failure handler, a condition cannot be read, a map is not complete, or there is a
+        cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:
+        if spec.id >= STRIDE:
+            raise CommandRejected(f"task id {spec.id} is too large; ids from {STRIDE} on are items")
         if spec.id in graph:
             raise CommandRejected(
                 f"task id {spec.id} is used twice, or its task has already started"
@@ -47,6 +61,8 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
         graph[spec.id] = spec.depends_on
         if spec.run_if == "failed" and not spec.depends_on:
             raise CommandRejected(f"task {spec.id} runs if a task before it failed; there is none")
+        if spec.for_each is not None:
+            _check_map(spec, spec.for_each)
         _check_references(spec)
     if not graph:
         raise CommandRejected("a plan needs at least one task")
@@ -56,8 +72,20 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
         raise CommandRejected(f"tasks wait for each other: {' -> '.join(map(str, cycle))}")
 
 
+def _check_map(spec: TaskSpec, for_each: ForEach) -> None:
+    for name in ("max_items", "concurrency"):
+        value = getattr(for_each, name)
+        if type(value) is not int or not 1 <= value <= MAX_ITEMS:
+            raise CommandRejected(f"{name} of task {spec.id} must be from 1 to {MAX_ITEMS:,}")
+    if spec.id > MAX_MAP or whole_reference(for_each.items) is None:
+        raise CommandRejected(
+            f"task {spec.id}: for_each must be a reference to a list, and the id of a map at most "
+            f"{MAX_MAP:,}"
+        )
+
+
 def _check_references(spec: TaskSpec) -> None:
-    if spec.tool is None and spec.when is None:
+    if spec.tool is None and spec.when is None and spec.for_each is None:
         return
     try:
         references = references_of(spec)
@@ -65,6 +93,8 @@ def _check_references(spec: TaskSpec) -> None:
         raise CommandRejected(f"the condition of task {spec.id} {fault}") from None
     for reference in references:
         target = reference.target
+        if target in ITEM and spec.for_each is not None:
+            continue
         if not target.isdecimal() or len(target) > 18 or int(target) not in spec.depends_on:
             raise CommandRejected(
                 f"task {spec.id} refers to {reference.text}, but does not depend on that task"
@@ -109,7 +139,8 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     started = {
         i: task.spec
         for i, task in state.tasks.items()
-        if not (_has_not_started(task) or (i in given and may_be_planned_again(task)))
+        if i < STRIDE
+        and not (_has_not_started(task) or (i in given and may_be_planned_again(task)))
     }
     over = _superseded(state, command, started)
     counted = {i: spec for i, spec in started.items() if i not in over}
@@ -121,7 +152,8 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     again = any(i in given and _has_ended(task) for i, task in state.tasks.items())
     revised = again or revision_hash != state.revision_hash
     if revised:
-        removed = tuple(i for i in state.tasks if i not in started and i not in given)
+        kept = started.keys() | given
+        removed = tuple(i for i in state.written() if i not in kept)
         yield PlanRevised(removed, command.tasks, revision_hash, command.superseded)
     if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
@@ -144,12 +176,13 @@ def _superseded(
         task = find_task(state, task_id)
         if not _has_ended(task) or task.status is TaskStatus.Completed:
             raise CommandRejected(
-                f"task {task_id} {in_words(task.status)}; a revision supersedes only tasks that "
-                "failed, were skipped or cancelled"
+                f"task {id_text(task_id)} {in_words(task.status)}; a revision supersedes only "
+                "tasks that failed, were skipped or cancelled"
             )
         if task_id not in started:
             raise CommandRejected(
-                f"task {task_id} is in the revision and superseded by it; leave one of them out"
+                f"task {id_text(task_id)} is in the revision and superseded by it; leave one of "
+                "them out"
             )
     return {*command.superseded, *(i for i in started if state.tasks[i].superseded)}
 
@@ -182,7 +215,8 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     if any(state.tasks[i].status not in ENDED for i in state.drafting):
         raise CommandRejected("the plan is being planned already")
-    spec = planning_task(max(state.tasks) + 1, f"{REPLANNING}{command.reason or 'as asked'}")
+    above = max(state.written()) + 1
+    spec = planning_task(above, f"{REPLANNING}{command.reason or 'as asked'}")
     yield _added(state, (spec,))
 
 
@@ -195,7 +229,7 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
         raise CommandRejected(f"task {task.id} is not a drafting task, so it cannot propose tasks")
     if task.outdated:
         return  # its proposals depend on an answer that was changed
-    first, known = task.id == min(state.tasks), state.tasks
+    first, known = task.id == min(state.tasks), state.written()
     approved_by = state.config.approve_as if first else None
     new = tuple(s for s in report.tasks if s.id not in known or known[s.id].spec != s)
     if not (new or report.replace):
@@ -221,7 +255,7 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
 
 
 def _added(state: PlannerState, new: tuple[TaskSpec, ...]) -> PlanRevised:
-    counted = (task.spec for task in state.tasks.values() if not task.superseded)
+    counted = (task.spec for task in state.written().values() if not task.superseded)
     return PlanRevised((), new, hash_revision((*counted, *new)))
 
 
@@ -243,23 +277,23 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
         if task.status is TaskStatus.Planned:
             return
         raise CommandRejected(
-            f"task {task.id} {in_words(task.status)}; only tasks that failed, "
+            f"task {id_text(task.id)} {in_words(task.status)}; only tasks that failed, "
             "were cancelled or skipped can be retried"
         )
     if task.skip_reason == "condition":
         raise CommandRejected(
-            f"task {task.id} was skipped: {task.error}; retry a task that it depends on, or revise "
-            "the plan"
+            f"task {id_text(task.id)} was skipped: {task.error}; retry a task that it depends on, "
+            "or revise the plan"
         )
-    cause = blocking_parent(state, task)
+    cause = blocking_parent(state, state.tasks[map_of(task.id) or task.id])
     if cause is not None:
         cause = _root_cause(state, cause)
         raise CommandRejected(
-            f"task {task.id} needs task {cause}, which "
+            f"task {id_text(task.id)} needs task {cause}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
-    reset = {task.id: None}
-    frontier = [task.id]
+    frontier = retried_with(state, task)
+    reset = dict.fromkeys(frontier)
     for parent in frontier:
         for child in state.schedule.children[parent]:
             revivable = state.tasks[child].status in (TaskStatus.Skipped, TaskStatus.Cancelled)
@@ -272,8 +306,9 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
                 frontier.append(child)
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
-        yield TasksReset(outdated, "answer_changed")
-    if rest := tuple(i for i in reset if i not in outdated):
+        yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
+    gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
+    if rest := tuple(i for i in reset if i not in gone):
         yield TasksReset(rest, "retry")
 
 

@@ -11,6 +11,7 @@ from planfold.planner.budget import Budget, Spend, total
 from planfold.planner.commands import PlannerConfig
 from planfold.planner.events import PlanOutcome
 from planfold.planner.graph import Schedule
+from planfold.planner.items import STRIDE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 
@@ -59,6 +60,10 @@ class PlannerState(msgspec.Struct, dict=True):
         kept up to date from then on."""
         return Schedule(self.tasks, self.deadline_of)
 
+    def written(self) -> dict[int, Task]:
+        """The tasks as they are written in the plan, by id: without the items of its maps."""
+        return {i: task for i, task in self.tasks.items() if i < STRIDE}
+
     def deadline_of(self, task_id: int) -> float | None:
         """When a task's open question will be answered by its default, if it will be."""
         question = self.questions.get(task_id)
@@ -72,14 +77,13 @@ class PlannerState(msgspec.Struct, dict=True):
     @property
     def status(self) -> PlanStatus:
         """The plan's status, derived from its tasks, its approval and its outcome."""
-        counts = self.schedule.counts
         if self.outcome is not None:
             return PlanStatus(self.outcome)
         if self.cancelled:
             return PlanStatus.Cancelling
         if not self.approved:
             return self._before_approval()
-        waits = self.questions and not counts[TaskStatus.Running]
+        waits = self.questions and not self.schedule.slots
         if waits and not self.schedule.startable and not self.schedule.delayed:
             return PlanStatus.AwaitingAnswer
         return PlanStatus.Running

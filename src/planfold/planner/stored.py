@@ -16,6 +16,7 @@ from planfold.handler import Outlook
 from planfold.planner.commands import Command
 from planfold.planner.events import Event
 from planfold.planner.graph import Schedule, lane_of, met
+from planfold.planner.items import STRIDE
 from planfold.planner.planner import FOLD_VERSION, Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -88,10 +89,19 @@ class StoredSchedule(Schedule):
         """Whether it was built from all tasks."""
         return "children" in self.__dict__
 
-    def having(self, statuses: Sequence[TaskStatus], most: int | None = None) -> list[Task]:
+    def add_items(self, task: Task, items: Sequence[Task]) -> None:
+        """See :meth:`Schedule.add_items`."""
+        if self.is_whole:
+            super().add_items(task, items)
+        else:
+            super().__init__(self._tasks, self._state.deadline_of)  # the items are among them
+
+    def having(
+        self, statuses: Sequence[TaskStatus], most: int | None = None, *, items: bool = True
+    ) -> list[Task]:
         """See :meth:`Schedule.having`."""
         if self.is_whole:
-            return super().having(statuses, most)
+            return super().having(statuses, most, items=items)
         ids = {i for status in statuses for i in self._ids[status]}
         if COMPLETED in statuses:
             ids |= self._tasks.keys() - set[int]().union(*self._ids.values())
@@ -136,6 +146,8 @@ class StoredPlan(Planner):
             return None
         if version != FOLD_VERSION:
             return None
+        if any(task_id >= STRIDE for task_id in stored.tasks):  # a map is shown with its items
+            return super().restore(snapshot)
         state = PlannerState(**msgspec.structs.asdict(stored))
         state.tasks = StoredTasks(state.tasks)
         state.__dict__["schedule"] = StoredSchedule(state, by_status)

@@ -92,6 +92,21 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline: float | None = None
 
 
+class ForEach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """Makes a task a map: it is done once for each element of a list that is known when it starts.
+
+    ``items`` is a reference to the list (``$3.items``). Where the list has more than ``max_items``,
+    a person is asked first. At most ``concurrency`` items run at once. After an
+    item that did not complete, ``on_item_failure`` says whether the others still start. ``label``
+    is that of each item (``$item.name``)."""
+
+    items: str
+    max_items: int = 1_000
+    concurrency: int = 100
+    on_item_failure: Literal["stop", "continue"] = "stop"
+    label: str | None = None
+
+
 class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A task as planned and checked: ids are resolved, references point to ``depends_on``."""
 
@@ -109,6 +124,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     on_failure: Literal["stop", "continue"] = "stop"
     when: str | None = None  # a condition in CEL; where it is false, the task is skipped
     run_if: RunIf = "completed"  # how the tasks of ``depends_on`` must have ended
+    for_each: ForEach | None = None
     prompt: Prompt | None = None
     done: bool = False  # was finished before the plan began
     drafts: bool = False  # a model plans: its outcome is tasks, and it needs no approval
@@ -170,7 +186,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
 
     ``attempt`` rises with every dispatch and never falls; ``failures`` counts those since the
     task was last reset; ``run`` rises when a changed answer makes the task run again, and is
-    part of the idempotency key.
+    part of the idempotency key. Of a map, ``attempt`` counts how often it expanded.
     """
 
     spec: TaskSpec
@@ -192,6 +208,9 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outdated: bool = False  # an answer on which it depends was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
     skip_reason: SkipReason | None = None  # None in logs of before: a parent did not complete
+    elements: list[Any] | None = None  # of a map: its list, since it expanded
+    halted: bool = False  # of a map: an item did not complete, so no other one starts
+    item_attempts: int = 0  # of a map: the most attempts of its earlier items
     started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
     finished_at: float = 0.0
 

@@ -12,6 +12,7 @@ from typing import Final
 from planfold.planner.tasks import TaskStatus as S
 
 DISPATCHED: Final = "TaskDispatched"
+EXPANDED: Final = "MapExpanded"
 COMPLETED: Final = "TaskStatusUpdated:completed"
 FAILED: Final = "TaskStatusUpdated:failed"
 CANCELLED: Final = "TaskStatusUpdated:cancelled"
@@ -30,6 +31,7 @@ CANCEL_REQUESTED: Final = "CancelRequested"
 
 TRANSITIONS: Final[dict[tuple[S, str], S]] = {
     (S.Planned, DISPATCHED): S.Running,
+    (S.Planned, EXPANDED): S.Running,  # a map
     (S.Planned, ASKED): S.NeedsClarification,
     (S.Planned, FAILED): S.Failed,  # a reference to a result that lacks the field
     (S.Planned, CANCELLED): S.Cancelled,
@@ -61,6 +63,7 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
 
 TRIGGERS: Final = (
     DISPATCHED,
+    EXPANDED,
     PROGRESSED,
     STEP_STARTED,
     STEP_RECORDED,

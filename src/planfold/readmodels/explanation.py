@@ -89,7 +89,7 @@ def explain(
     named = {i for r in reasons for i in (*r.tasks[:SHOWN], *r.by[:SHOWN])}
     history: tuple[PhaseSpan, ...] = ()
     if task is not None:
-        history = _history(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
+        history = history_of(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
         named |= {task.id, *(span.by for span in history if span.by is not None)}
     return Explanation(
         plan_id=timeline.fold.plan_id,
@@ -103,9 +103,11 @@ def explain(
     )
 
 
-def _history(timeline: Timeline, look: QueueLook, task: Task, now: float) -> tuple[PhaseSpan, ...]:
-    """An attempt that lasts waited for a worker until one claimed it, which the log does not say
-    yet."""
+def history_of(
+    timeline: Timeline, look: QueueLook, task: Task, now: float
+) -> tuple[PhaseSpan, ...]:
+    """What a task waited for and ran. An attempt that lasts waited for a worker until one claimed
+    it, which the log does not say yet."""
     spans = timeline.spans(task.id, now)
     if not spans:
         return ()
@@ -137,7 +139,7 @@ def _all_reasons(
 ) -> list[Reason]:
     state = timeline.state
     found = reasons_of(state, task, now)
-    if task.status is TaskStatus.Running and not task.stopping:
+    if task.status is TaskStatus.Running and not task.stopping and task.spec.for_each is None:
         found = queue_reasons(look, task)
     since = timeline.ended_at(task.id)
     if since is None:

@@ -46,7 +46,16 @@ def shapes_of(specs: Sequence[TaskSpec]) -> list[list[TaskSpec]]:
 def _work_of(spec: TaskSpec) -> tuple[str, ...]:
     first = spec.description.split(maxsplit=1)[:1]
     call = spec.tool.name if spec.tool else ""
-    return spec.kind.value, spec.queue_route, call, spec.run_if, "when" * bool(spec.when), *first
+    each = ["map"] * (spec.for_each is not None)
+    return (
+        spec.kind.value,
+        spec.queue_route,
+        call,
+        spec.run_if,
+        "when" * bool(spec.when),
+        *each,
+        *first,
+    )
 
 
 class _Classes:

@@ -63,6 +63,8 @@ class PastRuns:
         for task in state.tasks.values():
             if task.status is not TaskStatus.Completed or not _is_counted(task.spec):
                 continue
+            if task.spec.for_each is not None:
+                continue  # its items ran
             spans = timeline.spans(task.id)
             ran = sum(span.seconds(0.0) for span in spans if span.phase is Phase.Running)
             run = _TaskRun(ran, cost[task.id], next(self._numbers))
@@ -110,6 +112,8 @@ class PastRuns:
         )
 
     def _runs_of(self, spec: TaskSpec) -> list[_TaskRun]:
+        if spec.for_each is not None:
+            return []  # how many items it will have is not known
         return next((self._tasks[key] for key in _keys(spec) if key in self._tasks), [])
 
 

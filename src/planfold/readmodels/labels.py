@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from planfold.planner.conditions import ConditionFault, rename_in_condition
+from planfold.planner.items import id_text, map_of
 from planfold.planner.references import rename_references
 from planfold.printable import printable
 
@@ -80,17 +81,29 @@ def counted(count: int, what: str) -> str:
 
 
 def name_of(spec: TaskSpec) -> str:
-    """Id and label: "3 build"."""
-    return f"{spec.id} {clean(spec.label)}" if spec.label else str(spec.id)
+    """Id and label: "3 build", "3[0] an invoice"."""
+    return f"{id_text(spec.id)} {clean(spec.label)}" if spec.label else id_text(spec.id)
+
+
+def map_words(spec: TaskSpec) -> str:
+    """Of a map: "for each of $1.invoices, 5 at once"; else empty."""
+    of = spec.for_each
+    if of is None:
+        return ""
+    also = ", the others run if one fails" if of.on_item_failure == "continue" else ""
+    at_once = f"at most {of.max_items:,}, {of.concurrency:,} at once"
+    return f"for each of {clean(of.items)} ({at_once}{also})"
 
 
 def guard_of(spec: TaskSpec) -> str:
-    """When a task runs, where that is not as usual: "if a task before it failed, when ..."."""
+    """When a task runs, where that is not as usual: "if a task before it failed, when ...", and
+    how often."""
     words = {
         "failed": ["if a task before it failed"],
         "ended": ["however the tasks before it end"],
     }.get(spec.run_if, [])
-    return ", ".join([*words, f"when {clean(spec.when)}"] if spec.when else words)
+    words += [f"when {clean(spec.when)}"] if spec.when else []
+    return ", ".join([*words, map_words(spec)] if spec.for_each else words)
 
 
 def kind_of(spec: TaskSpec) -> str:
@@ -104,14 +117,15 @@ def kind_of(spec: TaskSpec) -> str:
 
 def named(ids: Sequence[int], labels: Mapping[int, str]) -> str:
     """ "task build", or "tasks build, 4, ...": by label, or by id where there is none."""
-    words = [clean(labels.get(i, str(i))) for i in ids[:SHOWN]]
+    words = [clean(labels.get(i) or id_text(i)) for i in ids[:SHOWN]]
     shown = ", ".join(words) + (", ..." if len(ids) > SHOWN else "")
     return f"task {shown}" if len(ids) == 1 else f"tasks {shown}"
 
 
 def labels_of(specs: Iterable[TaskSpec]) -> dict[int, str]:
-    """Labels by id; without those that two of the tasks have, because a revision replaced one."""
-    labels = {spec.id: spec.label for spec in specs if spec.label}
+    """Labels by id; without those that two of the tasks have, because a revision replaced one, and
+    without items, which are called by the id of their map."""
+    labels = {spec.id: spec.label for spec in specs if spec.label and not map_of(spec.id)}
     ids = {label: task_id for task_id, label in labels.items()}
     twice = {label for task_id, label in labels.items() if ids[label] != task_id}
     return {task_id: label for task_id, label in labels.items() if label not in twice}
@@ -123,6 +137,9 @@ def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
     if spec.tool is not None:
         arguments = rename_references(spec.tool.arguments, names, literal=spec.tool.literal)
         spec = replace(spec, tool=replace(spec.tool, arguments=arguments))
+    if spec.for_each is not None:
+        items = rename_references(spec.for_each.items, names)
+        spec = replace(spec, for_each=replace(spec.for_each, items=items))
     if spec.when is not None:
         with suppress(ConditionFault):  # of an older version
             spec = replace(spec, when=rename_in_condition(spec.when, names))

@@ -47,7 +47,7 @@ def ledger_of(timeline: Timeline, now: float) -> Ledger:
     by_phase: dict[str, float] = defaultdict(float)
     for entry in entries:
         by_phase[entry.phase.value] += entry.seconds(end)
-    depends_on = {i: task.depends_on for i, task in state.tasks.items()}
+    depends_on = {i: task.depends_on for i, task in state.written().items()}
     own = {i: _own(timeline, i, end, _NOT_ITS_OWN) for i in depends_on}
     waits = tuple(phase for phase in Phase if phase is not Phase.Running)
     ran = {i: _own(timeline, i, end, waits) for i in depends_on}
@@ -96,7 +96,7 @@ def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
 def _last(timeline: Timeline, end: float) -> int:
     """The task that ended last, after something that took time; in a plan that has not ended, the
     one that is in its present phase for the longest time."""
-    tasks = timeline.state.tasks
+    tasks = timeline.state.written()
     open_ = {}
     for task_id in tasks:
         spans = timeline.spans(task_id, end)
@@ -131,7 +131,7 @@ def _planned_by(timeline: Timeline, task_id: int, cursor: float) -> int | None:
     """The drafting task that worked when a task came into the plan, else the task that had ended
     last by then."""
     state, found = timeline.state, dict[int, float]()
-    for other in state.tasks:
+    for other in state.written():
         if other == task_id or timeline.first_at(other) >= cursor:
             continue
         if other in state.drafting:

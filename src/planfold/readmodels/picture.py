@@ -5,6 +5,7 @@ Both are one file without scripts, fonts or links to other files. Texts of the p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -30,7 +31,7 @@ class Picture:
         state = timeline.state
         self._timeline, self._now = timeline, now
         self._title = state.title or timeline.fold.plan_id
-        self._layout = Layout(labelled(task.spec for task in state.tasks.values()))
+        self._layout = Layout(labelled(task.spec for task in state.written().values()))
         self._ledger = ledger_of(timeline, now)
         self._width = max(self._layout.width, _LEAST_W)
         self._times = TimelinePicture(timeline, self._layout, self._ledger, self._width)
@@ -86,9 +87,9 @@ class Picture:
         began = datetime.fromtimestamp(state.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         status = state.status.value.replace("_", " ")
         took = duration(self._ledger.seconds)
-        counts = state.schedule.counts
+        counts = Counter(task.status for task in state.written().values())
         parts = (f"{counts[s]:,} {status_words(s.value)}" for s in TaskStatus if counts[s])
-        tasks = f"{counted(len(state.tasks), 'task')}: {', '.join(parts)}"
+        tasks = f"{counted(counts.total(), 'task')}: {', '.join(parts)}"
         return f"{status} · {tasks} · {took} since {began}"
 
     def _statuses(self) -> dict[int, str]:

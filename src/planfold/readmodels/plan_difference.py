@@ -68,7 +68,7 @@ def plan_difference(one: Side, other: Side) -> PlanDifference:
     in their order, and those of the plan as a whole; the divergence is the difference that comes
     first in the log. Times, epochs, costs, progress and who answered do not count.
     """
-    specs = plan_diff(*([t.spec for t in side.state.tasks.values()] for side in (one, other)))
+    specs = plan_diff(*([t.spec for t in side.state.written().values()] for side in (one, other)))
     changed = {change.after.id: change for change in specs.changed}
     tasks: list[TaskDifference] = []
     for task_id in sorted(one.state.tasks.keys() & other.state.tasks.keys()):

@@ -60,4 +60,4 @@ class PlanFold:
         self.position = envelope.position
 
     def _counted(self) -> tuple[TaskSpec, ...]:
-        return tuple(t.spec for t in self.state.tasks.values() if not t.superseded)
+        return tuple(t.spec for t in self.state.written().values() if not t.superseded)

@@ -12,6 +12,8 @@ from planfold.planner.budget import Budget, Spend
 from planfold.planner.context import current_summary
 from planfold.planner.dispatch import summary_of
 from planfold.planner.events import PlanSummary
+from planfold.planner.items import id_text
+from planfold.planner.maps import items_of
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, RunIf, SkipReason, Task, TaskStatus
@@ -24,7 +26,8 @@ class TaskView(msgspec.Struct):
     ``started_at`` is when it was first queued, or asked.
     ``superseded``: it did not complete, and a revision replaced or dropped it. ``skip_reason``: a
     task before it did not complete ("failure"), or its condition is false, or nothing before it
-    ran or failed ("condition")."""
+    ran or failed ("condition"). A map runs once for each element of ``for_each``; ``items`` are
+    those runs, in order, once it has expanded."""
 
     id: int
     label: str | None
@@ -44,6 +47,8 @@ class TaskView(msgspec.Struct):
     when: str | None = None
     run_if: RunIf = "completed"
     skip_reason: SkipReason | None = None
+    for_each: str | None = None
+    items: list[TaskView] = []
 
 
 class PlanView(msgspec.Struct):
@@ -88,9 +93,12 @@ class PlanView(msgspec.Struct):
     project: str = projects.DEFAULT
 
     def task(self, key: int | str) -> TaskView:
-        """The task with this id or label. Raises KeyError."""
-        for task in sorted(self.tasks, key=lambda task: task.superseded):
-            if key in (task.id, task.label):
+        """The task with this id or label; ``"3[0]"`` is the first item of map 3. Raises
+        KeyError."""
+        ordered = sorted(self.tasks, key=lambda task: task.superseded)
+        items = (item for task in ordered for item in task.items)
+        for task in (*ordered, *items):
+            if key in (task.id, task.label, id_text(task.id)):
                 return task
         raise KeyError(key)
 
@@ -102,7 +110,7 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         title=state.title,
         status=state.status,
         revision_hash=state.revision_hash,
-        tasks=[_task_view(task, state) for task in state.tasks.values()],
+        tasks=[_task_view(task, state) for task in state.written().values()],
         questions=list(state.questions.values()),
         goal=state.goal,
         created_at=state.created_at,
@@ -143,4 +151,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         when=spec.when,
         run_if=spec.run_if,
         skip_reason=task.skip_reason,
+        for_each=None if spec.for_each is None else spec.for_each.items,
+        items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

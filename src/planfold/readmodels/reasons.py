@@ -6,6 +6,7 @@ was dispatched, in ``workers.py``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -13,9 +14,12 @@ import msgspec
 
 from planfold.planner.answers import use_of_result
 from planfold.planner.dispatch import ahead_of
-from planfold.planner.graph import blocks, met
+from planfold.planner.graph import blocks, lane_of, met
+from planfold.planner.items import map_of
+from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
 
@@ -29,6 +33,8 @@ class ReasonKind(StrEnum):
     Budget = "budget"
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
+    MapLimit = "map_limit"
+    Items = "items"  # of a map run
     Retry = "retry"
     NoWorker = "no_worker"  # that lives can run it
     BusyWorker = "busy_worker"  # those that can run it have not taken it
@@ -89,6 +95,8 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return [_reason(ReasonKind.Stopping, task, "waits for its worker to stop", remedy)]
         case Phase.Running:
             return []
+        case Phase.Items:
+            return [_items(state, task)]
         case _ if not state.approved and not task.spec.drafts:
             return [_approval(state, task)]
         case Phase.Parents:
@@ -142,10 +150,22 @@ def _approval(state: PlannerState, task: Task) -> Reason:
 
 
 def _parents(state: PlannerState, task: Task) -> Reason:
+    if of := map_of(task.id):
+        text, remedy = f"starts no more: task {of} ends", f"retry task {of} once it has ended"
+        return _reason(ReasonKind.Parents, task, text, remedy, by=[of])
     open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
     names = _named(state, open_)
     text, remedy = f"waits for {names}", f"see what {names} wait{'s' * (len(open_) == 1)} for"
     return _reason(ReasonKind.Parents, task, text, remedy, by=open_)
+
+
+def _items(state: PlannerState, task: Task) -> Reason:
+    ended = Counter(item.status for item in items_of(state, task))
+    done, total = sum(ended[status] for status in ENDED), ended.total()
+    text = f"runs its items: {done:,} of {total:,} have ended"
+    if ended[TaskStatus.Failed]:
+        text += f", {ended[TaskStatus.Failed]:,} failed"
+    return _reason(ReasonKind.Items, task, text, f"see what {task.id}[0] waits for")
 
 
 def _asked(state: PlannerState, task: Task) -> Reason:
@@ -166,11 +186,17 @@ def _asked(state: PlannerState, task: Task) -> Reason:
 def _limits(state: PlannerState, task: Task) -> list[Reason]:
     """The limits that keep a free task from starting. Where none does, it starts with the next
     decision about the plan."""
-    config, running = state.config, state.schedule.running
+    config, schedule = state.config, state.schedule
     route, found = task.spec.queue_route, []
-    limits = [(ReasonKind.PlanLimit, config.max_parallel, running.total(), "")]
+    limits = [(ReasonKind.PlanLimit, config.max_parallel, schedule.slots, "")]
     of_route = f" of the route {route!r}"
-    limits += [(ReasonKind.RouteLimit, config.route_limits.get(route), running[route], of_route)]
+    limit, taken = config.route_limits.get(route), schedule.running_on(route)
+    limits += [(ReasonKind.RouteLimit, limit, taken, of_route)]
+    above = state.tasks.get(map_of(task.id))
+    if above is not None and above.spec.for_each is not None:
+        taken = schedule.running[lane_of(task.spec)]
+        of_map = f" items of task {above.id}"
+        limits += [(ReasonKind.MapLimit, above.spec.for_each.concurrency, taken, of_map)]
     for kind, limit, count, of in limits:
         if limit is not None and count >= limit:
             text = f"waits for a free slot: the plan runs at most {limit}{of} at once"
@@ -188,7 +214,7 @@ def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
         return reason
     task = state.tasks[reason.tasks[0]]
     route = task.spec.queue_route if reason.kind is ReasonKind.RouteLimit else None
-    running = state.schedule.having([TaskStatus.Running])
+    running = (t for t in state.schedule.having([TaskStatus.Running]) if t.spec.for_each is None)
     holders = tuple(t.id for t in running if route in (None, t.spec.queue_route))
     ahead = ahead_of(state, task, now, route=route) if len(reason.tasks) == 1 else None
     return msgspec.structs.replace(reason, by=holders, ahead=ahead)

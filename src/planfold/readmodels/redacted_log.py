@@ -25,7 +25,7 @@ from planfold.planner import events as e
 from planfold.planner.answers import BUDGET_CHOICES, OUTCOME_CHOICES
 from planfold.planner.planner import Planner
 from planfold.planner.references import references_in
-from planfold.planner.tasks import TaskSpec, ToolCall
+from planfold.planner.tasks import ForEach, TaskSpec, ToolCall
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer, continues
 
@@ -34,6 +34,7 @@ _KEPT_ANSWERS: Final = frozenset((*OUTCOME_CHOICES, *BUDGET_CHOICES))
 _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     ToolCall: {"name", "literal"},
     TaskSpec: {"route", "on_failure", "run_if"},
+    ForEach: {"items", "on_item_failure"},
     c.PlannerConfig: {"route_limits", "model", "profile"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
@@ -128,6 +129,8 @@ class Exchange:
                 key: self.value(item, references=key not in struct.literal)
                 for key, item in value.items()
             }
+        if name == "label" and isinstance(struct, ForEach):
+            return None if value is None else self._around_references(value)
         if name in ("result", "value", "partial", "arguments"):
             return self.value(value)
         return self._part(value)

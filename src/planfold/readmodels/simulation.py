@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from planfold.errors import CommandRejected
+from planfold.planner.answers import GO_ON
 from planfold.planner.commands import (
     ClarificationProvided,
     Command,
@@ -117,7 +118,7 @@ class _Play:
     def _specs(self) -> Iterator[TaskSpec]:
         """What a model planned could not start before it was planned."""
         drafting = tuple(self._state.drafting)
-        for task in self._state.tasks.values():
+        for task in self._state.written().values():
             spec = task.spec
             if not task.superseded:
                 first = () if spec.drafts else drafting
@@ -156,6 +157,8 @@ class _Play:
 
 def _answer(task: Task) -> ClarificationProvided:
     failed = task.status is not TaskStatus.Completed
+    if task.spec.for_each is not None:
+        return ClarificationProvided(GO_ON, "simulation")
     if task.kind is not NodeKind.Clarification:
         return ClarificationProvided("yes", "simulation")
     return ClarificationProvided(str(task.error if failed else task.result), "simulation", failed)

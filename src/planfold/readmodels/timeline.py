@@ -22,6 +22,7 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
 )
+from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -39,6 +40,7 @@ class Phase(StrEnum):
     Answer = "answer"
     Budget = "budget"  # a person decides whether the plan may spend more
     Worker = "worker"  # that takes it
+    Items = "items"  # those of a map run
     Running = "running"
     Stopping = "stopping"
     Ended = "ended"
@@ -89,7 +91,7 @@ class Timeline:
         self.now = max(self.now, envelope.recorded_at)
         self._unapproved.set(not state.approved, self.now)
         closed: list[PhaseSpan] = []
-        for task_id in state.tasks if isinstance(event, PlanForked) else _about(event):
+        for task_id in state.tasks if isinstance(event, PlanForked) else self._moved(event):
             before = self.ended_at(task_id)
             closed += self._move(task_id, envelope)
             if before != self.ended_at(task_id):
@@ -101,6 +103,14 @@ class Timeline:
                 self._open.pop(task_id, None)
                 self._spans.pop(task_id, None)
         return closed
+
+    def _moved(self, event: object) -> Iterator[int]:
+        """The tasks that an event may move: with a map its items."""
+        for task_id in _about(event):
+            yield task_id
+            task = self.state.tasks.get(task_id)
+            if task is not None and task.elements is not None:
+                yield from [item.spec.id for item in items_of(self.state, task)]
 
     def spans(self, task_id: int, now: float = 0.0) -> list[PhaseSpan]:
         """Of one task, oldest first; the last one may last still, at the time ``now``: its end
@@ -193,12 +203,12 @@ class Timeline:
         return blocking_parent(self.state, task)
 
     def _note_limits(self) -> None:
-        config, running = self.state.config, self.state.schedule.running
+        config, schedule = self.state.config, self.state.schedule
         if config.max_parallel is not None:
-            self._full.set(running.total() >= config.max_parallel, self.now)
+            self._full.set(schedule.slots >= config.max_parallel, self.now)
         for route, limit in config.route_limits.items():
             intervals = self._full_routes.setdefault(route, _Intervals())
-            intervals.set(running[route] >= limit, self.now)
+            intervals.set(schedule.running_on(route) >= limit, self.now)
 
 
 def phase_of(state: PlannerState, task: Task) -> Phase:
@@ -210,7 +220,8 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
         question = state.questions.get(task.id)
         return Phase.Budget if question and question.then == "budget" else Phase.Answer
     if task.status is TaskStatus.Running:
-        return Phase.Stopping if task.stopping else Phase.Running
+        runs = Phase.Running if task.spec.for_each is None else Phase.Items
+        return Phase.Stopping if task.stopping else runs
     if state.schedule.unmet(task.id):
         return Phase.Parents
     return Phase.Worker if task.not_before is None else Phase.Retry

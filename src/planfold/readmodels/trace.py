@@ -18,6 +18,7 @@ from planfold.errors import CommandRejected
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import event_id
 from planfold.planner import events as e
+from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, in_words
 from planfold.readmodels import trace_names as names
@@ -117,6 +118,10 @@ class _Tracer:
                 self._specs |= {spec.id: spec for spec in event.tasks}
             case e.PlanForked():
                 self._specs = {i: t.spec for i, t in self._timeline.state.tasks.items()}
+            case e.MapExpanded(task_id):
+                state = self._timeline.state
+                items = items_of(state, state.tasks[task_id])
+                self._specs |= {item.spec.id: item.spec for item in items}
             case e.TaskDispatched():
                 span_id = span_id_of(envelope.event_id)
                 self._began[event.task_id, event.attempt] = span_id

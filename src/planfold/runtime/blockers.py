@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
+from planfold.planner.items import id_text
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus, Task, TaskSpec
 from planfold.readmodels.labels import labels_of, named
@@ -56,7 +57,7 @@ def _serves(executors: Executors, routes: frozenset[str] | None, spec: TaskSpec)
 
 def waits_for_worker(task: Task) -> str:
     """Which worker a task needs: "task 3 waits for a worker with the tool 'deploy'"."""
-    return f"task {task.id} waits for {needed_worker(task.spec)}"
+    return f"task {id_text(task.id)} waits for {needed_worker(task.spec)}"
 
 
 async def missing_worker(

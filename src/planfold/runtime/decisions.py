@@ -59,8 +59,9 @@ class PlanDecisions(PlanReader):
         Raises:
             CommandRejected: the plan is at another revision, or has ended.
         """
-        revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
-        await self.send(plan_id, ApprovePlan(revision, by))
+        if revision_hash is None:
+            revision_hash = (await self.planner(plan_id)).state.revision_hash
+        await self.send(plan_id, ApprovePlan(revision_hash, by))
 
     async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:
         """Refuse a plan that waits for approval: it ends as cancelled, and nothing of it runs.
@@ -208,7 +209,7 @@ class PlanDecisions(PlanReader):
             if command.tasks:
                 changed = {spec.id for spec in command.tasks}
                 origin = await state_at(self.store, command.origin, command.version)
-                others = {i: t.spec for i, t in origin.tasks.items() if i not in changed}
+                others = {i: t.spec for i, t in origin.written().items() if i not in changed}
                 check_tasks(command.tasks, self._toolbox(), others)
         else:
             plan = (await self.planner(plan_id)).state

@@ -17,6 +17,7 @@ from planfold.planner.events import (
     StepStarted,
     TaskStatusUpdated,
 )
+from planfold.planner.items import id_text
 from planfold.planner.tasks import TaskStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.commit import Commit
@@ -61,7 +62,7 @@ def _message(plan_id: str, event: Any) -> tuple[Any, ...]:
     what = f"{name} {status}" if status else name
     if task_id is None:
         return "%s: %s", plan_id, what
-    return "%s task %s: %s", plan_id, task_id, what
+    return "%s task %s: %s", plan_id, id_text(task_id), what
 
 
 def _fields(plan_id: str, event: Any) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from planfold.planner.commands import ForkPlan, NameCheckpoint
 from planfold.planner.events import (
     ClarificationRequested,
     Event,
+    MapExpanded,
     PlanForked,
     TaskDispatched,
     TasksReset,
 )
 from planfold.planner.forks import effects_again, tasks_to_run
+from planfold.planner.items import id_text
 from planfold.planner.planner import Planner
 from planfold.planner.repeats import SHOWN, may_have_happened
 from planfold.planner.state import PlannerState
@@ -26,7 +28,7 @@ from planfold.planner.transitions import ENDED
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.inputs import check_id, check_new_id, check_text
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
-from planfold.runtime.plan_reader import task_id_in
+from planfold.runtime.task_names import task_id_in
 
 
 class RepeatedEffect(msgspec.Struct, frozen=True):
@@ -256,7 +258,9 @@ class PlanForking(PlanDecisions):
         began = 0
         async for version, event in self._own_events(plan_id, present.version):
             match event:
-                case TaskDispatched() | ClarificationRequested() if event.task_id == task_id:
+                case TaskDispatched() | MapExpanded() | ClarificationRequested() if (
+                    event.task_id == task_id
+                ):
                     began = began or version
                 case TasksReset(task_ids) if task_id in task_ids:
                     began = 0
@@ -266,11 +270,12 @@ class PlanForking(PlanDecisions):
         if present.origins and (task.attempt or task.status in ENDED):
             origin, _ = present.origins[0]
             raise CommandRejected(
-                f"task {task_id} began before plan {plan_id} was forked; fork {origin} instead"
+                f"task {id_text(task_id)} began before plan {plan_id} was forked; fork {origin} "
+                "instead"
             )
         raise CommandRejected(
-            f"task {task_id} has not begun (it {in_words(task.status)}); name a version, or fork "
-            "the latest one"
+            f"task {id_text(task_id)} has not begun (it {in_words(task.status)}); name a version, "
+            "or fork the latest one"
         )
 
     async def _own_events(self, plan_id: str, last: int) -> AsyncIterator[tuple[int, Any]]:
@@ -301,7 +306,8 @@ def _named_answers(
 
 def _prepared_in(base: PlannerState) -> dict[int, str]:
     """Answers that a fork that is forked was given to questions to come."""
-    return {i: text for i, text in base.prepared.items() if not base.tasks[i].superseded}
+    tasks = base.tasks
+    return {i: t for i, t in base.prepared.items() if i not in tasks or not tasks[i].superseded}
 
 
 def _answers_of(present: PlannerState, base: PlannerState) -> dict[int, str]:

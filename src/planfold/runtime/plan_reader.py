@@ -18,7 +18,6 @@ from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
-from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredPlan
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
@@ -35,6 +34,7 @@ from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.origins import base_of, history_of, state_at
+from planfold.runtime.task_names import task_id_in
 
 STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
@@ -42,7 +42,6 @@ STATUSES: Final = frozenset(status.value for status in PlanStatus)
 LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is read
 PAGE: Final = 256  # events that are read at a time
 TITLES: Final = 1_000  # heads that are read at a time to look for a title
-SHOWN: Final = 20  # tasks that a message names
 
 
 class PlanReader:
@@ -376,24 +375,6 @@ async def plans_of(
             break
         choice = replace(choice, below=key_of(page[-1]))
     return found[:limit]
-
-
-def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
-    """The id of a task named by id or label in this state of the plan. Raises NotFound."""
-    if str(key).isdecimal() and len(str(key)) <= 18 and int(key) in state.tasks:
-        return int(key)  # no label is a number
-    for task in sorted(state.tasks.values(), key=lambda task: task.superseded):
-        if key in (task.id, task.spec.label, str(task.id)):
-            return task.id
-    raise NotFound(f"plan {plan_id} has no task {key!r}; its tasks: {_listed(state)}")
-
-
-def _listed(state: PlannerState) -> str:
-    """The ids and labels of a plan's tasks, the first of them: "1 (build), 2, 3"."""
-    specs = [task.spec for task in state.tasks.values() if not task.superseded]
-    names = [f"{spec.id} ({spec.label})" if spec.label else str(spec.id) for spec in specs]
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more if names else "none"
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:

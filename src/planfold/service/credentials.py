@@ -166,6 +166,12 @@ class Credentials:
         )
         return await self._principal(session), session
 
+    async def was_redeemed(self, code: str) -> bool:
+        """Whether a launch code was exchanged for a session."""
+        parts = _SECRET.fullmatch(code)
+        credential = await self._load(parts[2]) if parts else None
+        return credential is not None and credential.void == "redeemed"
+
     async def _principal(self, issued: Issued) -> Principal:
         found = await self.find(issued.secret, ["session", "token"])
         if found is None:

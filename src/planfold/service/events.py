@@ -39,8 +39,10 @@ _HEADERS: Final = [
 async def begin_stream(call: ServiceCall, plan_id: str | None = None) -> EventStream | None:
     """The stream that a request asks for; None where its plan has ended and all was sent. Raises
     Refused, NotFound."""
-    app, after = call.service.app, _after(call)
-    if after > await app.store.last_position():
+    app = call.service.app
+    last = await app.store.last_position()
+    after = _after(call, last)
+    if after > last:
         raise refusal(400, "position", f"the log has no position {after}")
     if plan_id is None:
         return EventStream(call, Query(stream_id=PLAN.stream_id), after)
@@ -51,10 +53,10 @@ async def begin_stream(call: ServiceCall, plan_id: str | None = None) -> EventSt
     return EventStream(call, query, after, ended=ended)
 
 
-def _after(call: ServiceCall) -> int:
+def _after(call: ServiceCall, last: int) -> int:
     given = call.request.headers.get("last-event-id")
     if not given:
-        return int(call.query.after)
+        return last if call.query.new else int(call.query.after)
     if not (given.isascii() and given.isdecimal() and len(given) <= 18):
         raise refusal(400, "last-event-id", "Last-Event-ID must be the id of an event")
     return int(given)

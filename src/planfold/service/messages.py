@@ -126,9 +126,15 @@ class ListQuery(Strict, frozen=True):
 
 
 class VersionQuery(Strict, frozen=True):
-    """The plan as it was at this ``version``."""
+    """As it was at this ``version`` of the plan."""
 
     version: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+
+
+class PlanQuery(VersionQuery, frozen=True):
+    """``results`` false: without the results of tasks."""
+
+    results: bool = True
 
 
 class LogQuery(Strict, frozen=True):
@@ -140,9 +146,10 @@ class LogQuery(Strict, frozen=True):
 
 
 class EventsQuery(Strict, frozen=True):
-    """Events after this position. The header ``Last-Event-ID`` counts more."""
+    """Events after this position, or only ``new`` ones. ``Last-Event-ID`` counts more."""
 
     after: Position = 0
+    new: bool = False
 
 
 class WhyQuery(Strict, frozen=True):

@@ -14,7 +14,13 @@ from planfold.service.problems import EVERYWHERE, TITLES, WITH_BODY
 from planfold.service.routes import ROUTES, Route
 
 _REF: Final = "#/components/schemas/{name}"
-_TEXTS: Final = {"path": {"plan_id": "The id of a plan", "token_id": "The id of a token"}}
+_TEXTS: Final = {
+    "path": {
+        "plan_id": "The id of a plan",
+        "task": "The id or label of a task",
+        "token_id": "The id of a token",
+    }
+}
 _DESCRIPTION: Final = (
     "Plans over HTTP. Every write needs the header `Idempotency-Key`: repeat a request with its "
     "key, and it is carried out once. `ETag` is the plan's version; with `If-Match` a command is "

@@ -2,7 +2,7 @@
 
 A browser can be made to send requests here by any page (DNS rebinding, forged forms), so the names
 in ``Host`` and ``Origin`` must be exactly those of the service, and requests that a browser marks
-as coming from another site are refused. There is no CORS.
+as coming from another site are refused, except for links to the page. There is no CORS.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planfold.errors import ConfigurationError
 from planfold.service.answers import RequestBody, send_problem
+from planfold.service.assets import is_page
 from planfold.service.problems import Refused, refusal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -142,9 +143,18 @@ class Perimeter:
         if len(origins) > 1 or any(each.lower() not in self._names.origins for each in origins):
             raise refusal(403, "wrong-origin", "requests from other origins are refused")
         site = headers.get("sec-fetch-site", "same-origin")
+        if _follows_a_link(scope, headers):
+            site = "none"
         allowed = ("same-origin", "none") if scope["method"] in SAFE_METHODS else ("same-origin",)
         if site not in allowed:
             raise refusal(403, "other-site", "requests from other sites are refused")
         target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if target > LONGEST_TARGET or len(headers.raw) > MOST_HEADERS:
             raise refusal(400, "too-long", "the address is too long, or there are too many headers")
+
+
+def _follows_a_link(scope: Scope, headers: Headers) -> bool:
+    """Whether a person opens the page, perhaps from another site: its document is public, and the
+    page itself is of this origin."""
+    kind = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return scope["method"] == "GET" and kind == ("navigate", "document") and is_page(scope["path"])

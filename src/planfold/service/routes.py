@@ -13,9 +13,11 @@ from planfold.access.credential import Scope
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
 from planfold.readmodels.plan_difference import PlanDifference
+from planfold.readmodels.plan_drawing import GraphDrawing, Sketch, TimelineDrawing
 from planfold.readmodels.plan_view import PlanView
 from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
+from planfold.readmodels.task_details import RevisionDetails, TaskDetails
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
 from planfold.service import access_messages as a
@@ -140,7 +142,7 @@ PLANS: Final = (
     ),
     _looking("plans", "/v1/plans", "Plans, newest first", m.PlanPage, query=m.ListQuery),
     _looking(
-        "plan", _PLAN, "A plan, now or at a version", PlanView, query=m.VersionQuery, errors=(304,)
+        "plan", _PLAN, "A plan, now or at a version", PlanView, query=m.PlanQuery, errors=(304,)
     ),
     _looking("log", f"{_PLAN}/log", "Events of a plan, a page", m.LogPage, query=m.LogQuery),
     _looking(
@@ -286,6 +288,26 @@ DECISIONS: Final = (
     ),
 )
 
+_AT: Final = {"query": m.VersionQuery}
+# What the page shows beside the plans themselves.
+DRAWINGS: Final = (
+    _looking("graph", f"{_PLAN}/graph", "Where the nodes of its graph are", GraphDrawing, **_AT),
+    _looking("timeline", f"{_PLAN}/timeline", "What tasks waited for", TimelineDrawing, **_AT),
+    _looking("task", f"{_PLAN}/tasks/{{task}}", "A task (id or label)", TaskDetails, **_AT),
+    _looking("revision", f"{_PLAN}/revision", "What an approval approves", RevisionDetails),
+    Route(
+        name="sketch",
+        method="POST",
+        path="/v1/plans/sketch",
+        summary="The faults of a plan that is being written, or where its nodes would be",
+        request=m.PlanSource,
+        response=Sketch,
+        errors=(422,),
+        body_bytes=PLAN_BYTES,
+        example=_SHELL,
+    ),
+)
+
 OVERVIEWS: Final = (
     _looking(
         "questions",
@@ -370,4 +392,4 @@ ACCESS: Final = (
     ),
 )
 
-ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *OVERVIEWS, *ACCESS)
+ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *DRAWINGS, *OVERVIEWS, *ACCESS)

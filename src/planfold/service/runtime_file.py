@@ -14,7 +14,7 @@ import msgspec
 
 from planfold.databases import database_path, shown_address
 from planfold.errors import ConfigurationError
-from planfold.executors.files.workspace import SERVER
+from planfold.executors.files.workspace import LAUNCH, SERVER
 
 
 class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,12 @@ def runtime_path(database: str) -> Path:
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     name = hashlib.sha256(shown_address(database).encode()).hexdigest()[:16]
     return Path(state) / "planfold" / f"{name}{SERVER}"
+
+
+def launch_path(database: str) -> Path:
+    """Where a browser finds its launch code, for as long as the code counts."""
+    path = runtime_path(database)
+    return path.with_name(path.name.removesuffix(SERVER) + LAUNCH)
 
 
 def read_runtime_file(path: Path) -> RuntimeFile | None:

@@ -25,6 +25,7 @@ from planfold.runtime.metrics import follow_statistics
 from planfold.runtime.worker import Worker
 from planfold.service import resources
 from planfold.service.answers import ServiceReply, send_problem
+from planfold.service.assets import ROUTED, asset_response
 from planfold.service.credentials import Credentials, Principal
 from planfold.service.events import EventStream
 from planfold.service.limits import Places, RateLimit
@@ -32,6 +33,7 @@ from planfold.service.perimeter import SAFE_METHODS, Names, Perimeter
 from planfold.service.problems import TITLES, Refused, refusal, refusal_of
 from planfold.service.requests import ServiceCall, read_call
 from planfold.service.routes import ROUTES, Route
+from planfold.service.timelines import Timelines
 from planfold.service.visibility import ProjectsOfPlans, ProjectStatistics
 
 _log = logging.getLogger("planfold")
@@ -74,6 +76,7 @@ class Service:
         self.worker = worker
         self.limits = limits
         self.credentials = Credentials(app.store, app.dispatcher)
+        self.timelines = Timelines(app)
         self.of_plans = ProjectsOfPlans(app)
         self._counted: dict[tuple[str, ...], ProjectStatistics] = {}
         self._counting: list[asyncio.Task[None]] = []
@@ -88,8 +91,10 @@ class Service:
     def application(self) -> ASGIApp:
         """The ASGI application."""
         handlers: Mapping[Any, Any] = {HTTPException: _not_routed}
+        page = _PageFiles(self)
         return Starlette(
-            routes=[_path_route(self, route) for route in ROUTES],
+            routes=[_path_route(self, route) for route in ROUTES]
+            + [PathRoute(path, page, methods=["GET"]) for path in ROUTED],
             exception_handlers=handlers,
             middleware=[
                 Middleware(Perimeter, names=self.names, behind_proxy=self._behind_proxy),
@@ -158,6 +163,23 @@ def _path_route(service: Service, route: Route) -> PathRoute:
     found = PathRoute(route.path, _Endpoint(service, route, function), methods=[route.method])
     found.methods = {route.method}  # without HEAD, which would never end for a stream
     return found
+
+
+class _PageFiles:
+    """The document of the page and its files, which need no credential."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        try:
+            self._service.admit(f"address {scope['address']}")
+            found = asset_response(Request(scope))
+            if found is None:
+                raise refusal(404, "no-route")
+            await found(scope, receive, send)
+        except Refused as refused:
+            await send_problem(refused, scope, receive, send)
 
 
 class _Endpoint:

@@ -117,13 +117,15 @@ def _json(text: str) -> Any:
 async def _refuse_second_answer(app: PlanForking, plan_id: str, key: str, text: str) -> None:
     """The planner would refuse it as well, but does not know of --change."""
     from planfold.errors import CommandRejected
+    from planfold.planner.items import id_text
     from planfold.planner.tasks import NodeKind, TaskStatus
 
     task = (await app.planner(plan_id)).state.tasks[await app.task_id(plan_id, key)]
     answered = task.kind is NodeKind.Clarification and task.status is TaskStatus.Completed
     if answered and task.result != text:
         raise CommandRejected(
-            f"task {task.id} was answered already: {task.result}\nanswer --change changes that"
+            f"task {id_text(task.id)} was answered already: {task.result}\n"
+            "answer --change changes that"
         )
 
 
@@ -237,6 +239,7 @@ def cancel_command(
 
 async def _cancelled_already(app: PlanForking, plan_id: str, task: str | None) -> str:
     """What is said of a plan or task that has ended by a cancellation; else empty."""
+    from planfold.planner.items import id_text
     from planfold.planner.tasks import PlanStatus, TaskStatus
 
     state = (await app.planner(plan_id)).state
@@ -244,7 +247,7 @@ async def _cancelled_already(app: PlanForking, plan_id: str, task: str | None) -
         return "It was cancelled already" if state.status is PlanStatus.Cancelled else ""
     found = state.tasks[await app.task_id(plan_id, task)]
     was = found.status is TaskStatus.Cancelled
-    return f"Task {found.id} was cancelled already" if was else ""
+    return f"Task {id_text(found.id)} was cancelled already" if was else ""
 
 
 @command("retry")
@@ -260,6 +263,7 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
     planfold resume plan-3f9a
     """
     from planfold.cli.access import plan_in, plans_at, run_async
+    from planfold.planner.items import id_text
 
     if len(words) > 2:
         raise click.UsageError("give a plan and one task")
@@ -270,9 +274,9 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
             task_id = await app.task_id(found, words[-1])
             again = await app.retry(found, task_id)
             said = (
-                f"Task {task_id} is planned again"
+                f"Task {id_text(task_id)} is planned again"
                 if again
-                else f"Task {task_id} is already planned"
+                else f"Task {id_text(task_id)} is already planned"
             )
             return await tell(app, found, said, as_json=as_json, db=db)
 

@@ -74,7 +74,7 @@ async def _drawn(app: PlanForking, plan_id: str, form: Form) -> str:
     if form != "dot":
         return await app.picture(plan_id, form)
     fold = await app.fold(plan_id)
-    tasks = fold.state.tasks.values()
+    tasks = fold.state.written().values()
     statuses = {task.id: task.status.value for task in tasks}
     return dot(fold.state.title or plan_id, labelled(task.spec for task in tasks), statuses) + "\n"
 
@@ -84,7 +84,7 @@ def _print(fold: PlanFold, *, as_json: bool) -> None:
     from planfold.readmodels.labels import labelled
     from planfold.readmodels.layout import Layout
 
-    tasks = fold.state.tasks
+    tasks = fold.state.written()
     if as_json:
         nodes = [
             {
@@ -94,6 +94,7 @@ def _print(fold: PlanFold, *, as_json: bool) -> None:
                 "depends_on": task.depends_on,
                 "when": task.spec.when,
                 "run_if": task.spec.run_if,
+                "for_each": None if task.spec.for_each is None else task.spec.for_each.items,
             }
             for task in tasks.values()
         ]

@@ -177,7 +177,7 @@ def show_command(
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
     from planfold.planner.context import render_context
-    from planfold.runtime.plan_reader import task_id_in
+    from planfold.runtime.task_names import task_id_in
 
     if context and (task is not None or as_json):
         raise click.UsageError("--context cannot be combined with --task or --json")

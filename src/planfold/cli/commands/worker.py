@@ -294,13 +294,14 @@ async def _line(app: App, plan_id: str, event: Any) -> Line:
     from planfold.cli.event_text import words_for
     from planfold.cli.progress import QUIET_VERBS
     from planfold.cli.terminal import clean, clock
+    from planfold.planner.items import id_text
     from planfold.readmodels.labels import name_of
 
     words = words_for(event)
     if words.verb in QUIET_VERBS or words.task_id is None:
         return []
     task = (await app.planner(plan_id)).state.tasks.get(words.task_id)
-    name = name_of(task.spec) if task is not None else str(words.task_id)
+    name = name_of(task.spec) if task is not None else id_text(words.task_id)
     return [
         (f"{clock(app.store.clock())} {clean(plan_id)} ", "dim"),
         (words.verb, words.style),

@@ -50,9 +50,15 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "on_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "when": _TEXT,
     "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
+    "for_each": _TEXT,
+    "max_items": {"type": "integer"},
+    "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
 }
-for _name in ("description", "on_failure", "when", "run_if"):
+for _name in (
+    *("description", "on_failure", "when", "run_if"),
+    *("for_each", "max_items", "on_item_failure"),
+):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
 _LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]{1,200}$"}}
@@ -60,6 +66,10 @@ _ORDER: Final = {
     "depends_on": _LABELS,
     "when": {"anyOf": [_TEXT, NULL]},
     "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
+}
+_MAP: Final = {
+    "for_each": {"anyOf": [_TEXT, NULL]},
+    "on_item_failure": {"anyOf": [{**_TEXT, "enum": ["stop", "continue"]}, NULL]},
 }
 _WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
@@ -112,6 +122,7 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
         "on_failure": _bare("on_failure"),
         "when": {"anyOf": [_TEXT, NULL]},
         "run_if": _bare("run_if"),
+        **_MAP,
         **effect,
         "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
     }
@@ -121,7 +132,7 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
 def _work() -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Processing.value)}
     described = _named("description", "on_failure", "attachments", "resources")
-    return closed({**kind, **_LABEL, **described, **_ORDER})
+    return closed({**kind, **_LABEL, **described, **_ORDER, **_MAP})
 
 
 def _question() -> dict[str, Any]:
@@ -185,6 +196,9 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
         del raw[key]
         fix = faults.nearest(key, _FIELDS) or "a task has: " + ", ".join(_FIELDS)
         faults.add("there is no such field", task=name, field=excerpt(key), fix=fix)
+    if "for_each" not in raw:
+        raw.pop("max_items", None)
+        raw.pop("on_item_failure", None)  # a model fills it in anyway
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)

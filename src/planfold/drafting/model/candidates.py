@@ -19,7 +19,7 @@ from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
-from planfold.planner.references import find_references
+from planfold.planner.references import ITEM, find_references, whole_reference
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec
 from planfold.tools.tool import Tool, Toolbox
 
@@ -244,6 +244,10 @@ class Candidates:
             with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
                 wanted = read_condition(draft.when).references.values()
                 names |= dict.fromkeys(reference.target for reference in wanted)
+        if draft.for_each is not None:
+            listed = whole_reference(draft.for_each.strip())
+            names |= {} if listed is None else {listed.target: None}
+            names = {name: None for name in names if name not in ITEM}
         names.pop(draft.label or "", None)  # that one waits for itself: the compiler says so
         return names
 

@@ -40,7 +40,7 @@ class CurrentPlan(msgspec.Struct, frozen=True):
 
 def current_plan(plan: PlannerState, own: int) -> CurrentPlan:
     """The present state of the plan around the drafting task ``own``."""
-    tasks = {i: task for i, task in plan.tasks.items() if not task.spec.drafts}
+    tasks = {i: task for i, task in plan.written().items() if not task.spec.drafts}
     started = {i for i, task in tasks.items() if has_started(task)}
     kept = ancestors(tasks, (i for i in started if not tasks[i].superseded)) - started
     shown = [task for i, task in tasks.items() if i != own]

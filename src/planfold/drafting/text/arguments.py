@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 from planfold.drafting.draft import TaskDraft
-from planfold.drafting.scripts import variables_set, variables_used
+from planfold.drafting.scripts import GIVEN, variables_set, variables_used
 from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScript, WrittenCall
 from planfold.drafting.text.order import Order
 from planfold.drafting.text.parts import Entry
@@ -18,8 +19,10 @@ from planfold.drafting.text.placeholders import (
     placeholders,
 )
 from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
+from planfold.planner.references import ITEM, references_in
 from planfold.planner.tasks import NodeKind
 
+_LITERAL_DOCUMENT: Final = re.compile(r"<<-?\s*['\"\\]")
 _MARK: Final = "\ue000"  # a private character: replaces an answer while a command is read
 ANSWER_PREFIX: Final = "ANSWER_"
 
@@ -68,8 +71,10 @@ class Answers:
 def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
     """The tool to call and its arguments; none where a placeholder cannot be filled in safely."""
 
+    maps = entry.reading.directives.for_each is not None
+
     def rename(target: str) -> str | None:
-        return order.rename(entry, target)
+        return target if maps and target in ITEM else order.rename(entry, target)
 
     match entry.reading.action:
         case ShellCommand(line, cwd):
@@ -96,7 +101,7 @@ def _run(
     if single and not shell:
         arguments = _argv(text, found, rename, answers)
     if arguments is None:
-        arguments = _script(text, found, shell, answers)
+        arguments = _script(text, found, shell, rename, answers)
     if arguments is None:
         return None, None
     return "shell", arguments | ({"cwd": cwd} if cwd else {})
@@ -123,25 +128,54 @@ def _followed(words: list[str]) -> bool:
 
 
 def _script(
-    text: str, found: list[Placeholder], shell: str, answers: Answers
+    text: str, found: list[Placeholder], shell: str, rename: Rename, answers: Answers
 ) -> dict[str, Any] | None:
-    """The script with a variable in place of each placeholder; the answers are in ``env``."""
+    """The script with a variable in place of each placeholder and of each reference that a shell
+    would read as another; ``env`` has the answers and the results."""
     env: dict[str, str] = {}
     names: dict[int, str] = {}
     for placeholder in found:
         task = answers.ask(placeholder.name, placeholder.written, placeholder.choices)
         names[placeholder.start] = f"{ANSWER_PREFIX}{task}"
         env[f"{ANSWER_PREFIX}{task}"] = f"${task}"
-    for name in variables_used(text):
-        if name not in answers.set_somewhere:
-            env[name] = f"${answers.ask(f'${name}', f'${name}')}"
     script = _quoted(text, found, names) if found else text
     if script is None or (shell == "fish" and found):
         return None
+    script, results = _with_results(script, rename, answers.set_somewhere | GIVEN)
+    env |= results
+    for name in variables_used(script):
+        if name not in answers.set_somewhere | env.keys():
+            known = rename(name) is not None
+            env[name] = f"${name if known else answers.ask(f'${name}', f'${name}')}"
     arguments: dict[str, Any] = {"script": script}
     if shell:
         arguments = {"argv": [shell, "-c" if shell == "fish" else "-ec", script.replace("$", "$$")]}
     return arguments | ({"env": env} if env else {})
+
+
+def _with_results(
+    script: str, rename: Rename, shell_names: Collection[str]
+) -> tuple[str, dict[str, str]]:
+    """``$disk.percent`` as ``$disk_percent``, and what that variable is. A plain ``$disk`` is a
+    variable already; names in ``shell_names`` are not those of tasks."""
+    states = _states(script)
+    if states is None or _LITERAL_DOCUMENT.search(script):
+        return script, {}
+    env: dict[str, str] = {}
+    parts: list[str] = []
+    place = 0
+    for reference, start, end in references_in(script):
+        name = re.sub(r"\W+", "_", reference.text[1:]).strip("_")
+        literal = states[start] == "'" or script[start - 1 : start] == "\\"
+        target = reference.target
+        plain = name == target or target.isdecimal() or target in shell_names
+        if literal or plain or rename(target) is None:
+            continue
+        name += "_" * (name in shell_names)
+        env[name] = reference.text
+        parts += [script[place:start], f"${{{name}}}"]
+        place = end
+    return "".join([*parts, script[place:]]), env
 
 
 def _replaced(text: str, found: list[Placeholder], by: Callable[[Placeholder], str]) -> str:

@@ -1,11 +1,11 @@
 """Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
-``{when="$disk.percent > 80"}``."""
+``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.misspelt import Misspelt, misspelt
@@ -30,6 +30,7 @@ _SECONDS: Final = {
     "d": 86400.0,
 }
 _LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
+MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
 _MOST: Final = 50  # directives of one item; more is an attack
 
 
@@ -46,6 +47,11 @@ class Directives:
     carry_on: bool | None = None
     when: str | None = None
     run_if: RunIf | None = None
+    for_each: str | None = None
+    max_items: int | None = None
+    concurrency: int | None = None
+    on_item_failure: Literal["stop", "continue"] | None = None
+    item_label: str | None = None
     default: str | None = None
     deadline: float | None = None
     wrong: tuple[Misspelt, ...] = ()  # what was meant as one, and stays in the text
@@ -57,7 +63,7 @@ class Directives:
 
     def over(self, outer: Directives) -> Directives:
         """These, and for a task inside ``outer`` what it says of how its tasks are run."""
-        inherited = ("retry", "timeout", "effect", "route", "carry_on", "when")
+        inherited = ("retry", "timeout", "effect", "route", "carry_on", "when", *MAP_DIRECTIVES)
         missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
         return replace(self, **missing)
 
@@ -179,7 +185,12 @@ def _value(key: str, value: str) -> object | None:
             return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
         case "effect":
             return Effect(value.lower()) if value.lower() in set(Effect) else None
-        case "route" | "default" | "when":
+        case "max_items" | "concurrency":
+            number = value.isascii() and value.isdecimal() and len(value) < 10
+            return int(value) if number else None
+        case "on_item_failure":
+            return value.lower() if value.lower() in ("stop", "continue") else None
+        case "route" | "default" | "when" | "for_each" | "item_label":
             return value.strip() or None
         case "run_if":
             return value.lower() if value.lower() in get_args(RunIf) else None

@@ -14,6 +14,7 @@ from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScri
 from planfold.drafting.text.misspelt import FORMS
 from planfold.drafting.text.order import Order, mentioned_in
 from planfold.drafting.text.parts import Entry, Group, Part
+from planfold.planner.references import ITEM
 
 _ALONE: Final = re.compile(r"(?:^|: )@([A-Za-z_][\w.-]{0,200})$")
 _NEAR: Final = 0.75  # one wrong letter of four, or two that changed places in a name of five
@@ -53,12 +54,10 @@ def _name(entry: Entry) -> str:
 
 
 def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults) -> None:
-    """Names behind a dollar that are nearly a label; and labels in a script, which is not given
-    the results of tasks."""
-    asked: dict[str, str] = {}
+    """Names behind a dollar that are nearly a label."""
     match entry.reading.action:
         case ShellCommand() | ShellScript():
-            asked = (task.arguments or {}).get("env", asked)
+            asked: dict[str, str] = (task.arguments or {}).get("env", {})
             names = [
                 name
                 for name, value in asked.items()
@@ -70,12 +69,12 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
             names = mentioned_in(entry.reading.description.partition("\n")[0])  # blocks are below
         case _:
             names = []  # the compiler checks them
+    of_map = entry.reading.directives.for_each is not None
     for name in dict.fromkeys(names):
-        if order.rename(entry, name) is not None:
-            if asked:
-                fix = f'write @shell {{"script": "...", "env": {{"{name}": "${name}"}}}}'
-                message = f"a script does not get the result ${name}"
-                faults.add(message, task=_name(entry), fix=fix)
-        elif not name.isdecimal() and (near := faults.nearest(name, order.labels, _NEAR)):
+        if of_map and name in ITEM:
+            continue
+        if order.rename(entry, name) is not None or name.isdecimal():
+            continue
+        if near := faults.nearest(name, order.labels, _NEAR):
             message = f"there is no task {quoted(name)}, which ${excerpt(name)} refers to"
             faults.add(message, task=_name(entry), fix=near)

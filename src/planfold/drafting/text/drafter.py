@@ -8,13 +8,13 @@ docs/reference/plan-text.md is the language; its examples are tests.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Final
+from typing import Any, Final
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults
 from planfold.drafting.text.arguments import Answers, arguments_of
 from planfold.drafting.text.commands import ShellCommand, ShellScript
-from planfold.drafting.text.directives import Directives, take_directives
+from planfold.drafting.text.directives import MAP_DIRECTIVES, Directives, take_directives
 from planfold.drafting.text.doubts import add_doubts
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import take_box, without_number
@@ -32,6 +32,7 @@ from planfold.drafting.text.order import Order
 from planfold.drafting.text.outline import outline
 from planfold.drafting.text.parts import Entry
 from planfold.planner.conditions import ConditionFault, read_condition, rename_in_condition
+from planfold.planner.references import rename_whole, whole_reference
 from planfold.planner.tasks import NodeKind
 
 _TITLE: Final = 80  # characters of a title that is only the first line
@@ -106,6 +107,7 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         on_failure="continue" if said.carry_on else "stop",
         when=None if reading.done else _condition(entry, order),
         run_if="completed" if reading.done else said.run_if or "completed",
+        **({} if reading.done else _map_fields(entry, order)),
         done=reading.done is True,
     )
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
@@ -127,6 +129,17 @@ def _condition(entry: Entry, order: Order) -> str | None:
     found = {target: order.rename(entry, target) for target in targets}
     ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
     return rename_in_condition(said, ids)
+
+
+def _map_fields(entry: Entry, order: Order) -> dict[str, Any]:
+    """What the directives say of a map. Numbers of the text are ids."""
+    said = entry.reading.directives
+    fields = {name: getattr(said, name) for name in MAP_DIRECTIVES}
+    if said.for_each is not None and (whole := whole_reference(said.for_each)) is not None:
+        meant = order.rename(entry, whole.target)
+        if meant is not None and meant.isdecimal():
+            fields["for_each"] = rename_whole(said.for_each, {whole.target: int(meant)})
+    return fields
 
 
 def _default(said: Directives, choices: list[str]) -> str | None:

@@ -21,6 +21,7 @@ PATH_LIMIT = 4_096  # bytes
 OWN_FOLDER = ".planfold"
 GIT_FOLDER = ".git"  # a write to its hooks or config would run programs later
 SETTINGS_FILE = "planfold.toml"
+LAUNCH = ".server.html"  # ends that of the file by which a browser gets its launch code
 SERVER = ".server"  # ends the name of the file with the service's address and a token
 WORKERS = ".workers"  # ends the name of the folder beside the database where workers hold locks
 TEMPORARY = ".planfold-tmp-"  # how a half-written file's name begins
@@ -199,7 +200,7 @@ class Workspace:
     def _database_files(self) -> Iterator[tuple[int, int]]:
         """What the database's files are now, by device and inode: a hard link is one of them."""
         for path in self._databases:
-            for suffix in ("", "-wal", "-shm", "-journal", SERVER):
+            for suffix in ("", "-wal", "-shm", "-journal", SERVER, LAUNCH):
                 with contextlib.suppress(OSError):
                     found = os.stat(f"{path}{suffix}")
                     yield found.st_dev, found.st_ino

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from planfold.drafting.schema import plan_schema
 from planfold.errors import CorruptLog, NotFound
 from planfold.eventstore.heads import HeadChoice, StreamHead, key_of
+from planfold.planner.items import id_text, map_of
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.statistics import Figures, figures_json
 from planfold.runtime.plan_reader import ENDED
@@ -33,12 +34,13 @@ async def questions(call: ServiceCall) -> ServiceReply:
         except (CorruptLog, NotFound):  # the latter: archived since
             continue
         for question in state.questions.values():
-            label = state.tasks[question.task_id].spec.label
+            spec = state.tasks[question.task_id].spec
+            label = None if map_of(spec.id) else spec.label
             found.append(
                 m.OpenQuestion(
                     plan_id=head.aggregate_id,
                     title=state.title,
-                    task=label or str(question.task_id),
+                    task=label or id_text(question.task_id),
                     question=question,
                 )
             )

@@ -65,6 +65,8 @@ async def plan(call: ServiceCall) -> ServiceReply:
     known = call.request.headers.get("if-none-match", "")
     if f'"{view.version}"' in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
         return ServiceReply(status=304, version=view.version)
+    if not call.query.results:
+        view.tasks = [replace(task, result=None) for task in view.tasks]
     return ServiceReply(value=view, version=view.version)
 
 

@@ -1,0 +1,90 @@
+"""Checks of a map's own fields, and the map of a compiled task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from planfold.drafting.draft import TaskDraft
+from planfold.drafting.faults import Faults, excerpt, quoted
+from planfold.drafting.fields import kind_of
+from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item
+from planfold.planner.references import (
+    ITEM,
+    find_references,
+    references_in,
+    rename_whole,
+    whole_reference,
+)
+from planfold.planner.tasks import ForEach, NodeKind
+
+_ONLY_OF_MAPS: Final = ("max_items", "concurrency", "on_item_failure", "item_label")
+
+
+def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
+    """Every check of a map that needs no other task and no tool."""
+    if task.for_each is None:
+        for field in _ONLY_OF_MAPS:
+            if getattr(task, field) is not None:
+                fix = "add for_each, or leave it out"
+                faults.add("is only for a map", task=name, field=field, fix=fix)
+        return
+    whole = whole_reference(task.for_each.strip())
+    if whole is None or whole.about or whole.target in ITEM:
+        message = f"{excerpt(task.for_each)} is not a reference to a list"
+        fix = "write one reference, such as $fetch.invoices"
+        faults.add(message, task=name, field="for_each", fix=fix)
+    if task.done:
+        faults.add(
+            "is not used by a task that is done", task=name, field="for_each", fix="remove it"
+        )
+    if task.label in ITEM:
+        message = f"{quoted(task.label)} is what the element of a map is called"
+        faults.add(message, task=name, field="label", fix="use another label")
+    if task.id is not None and task.id > MAX_MAP:
+        message = f"{quoted(task.id)} is too large for a map"
+        faults.add(message, task=name, field="id", fix=f"use an id up to {MAX_MAP:,}")
+    for field in ("max_items", "concurrency"):
+        number = getattr(task, field)
+        if number is not None and not 1 <= number <= MAX_ITEMS:
+            fix = f"use a number from 1 to {MAX_ITEMS}, or leave it out"
+            faults.add(f"{quoted(number)} is out of range", task=name, field=field, fix=fix)
+    _check_element(task, name, faults)
+
+
+def _check_element(task: TaskDraft, name: str, faults: Faults) -> None:
+    """A task that says nothing of the element would be the same for each."""
+    texts: Any = task.arguments if kind_of(task) is NodeKind.ToolCall else task.description
+    field = "arguments" if kind_of(task) is NodeKind.ToolCall else "description"
+    try:
+        found = find_references(texts)
+    except RecursionError:
+        return  # the check of the arguments says so
+    if isinstance(texts, str):
+        found = [reference for reference, _, _ in references_in(texts)]
+    if not of_item(found):
+        fix = "refer to the element: $item, $item.field or $index"
+        faults.add("says nothing of the element", task=name, field=field, fix=fix)
+    for reference in found:
+        if reference.target in ITEM and reference.about:
+            fix = f"write ${reference.target}"
+            faults.add(
+                f"{reference.text}: an element has no {reference.about}",
+                task=name,
+                field=field,
+                fix=fix,
+            )
+
+
+def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
+    """The map of a checked task, in which labels are replaced by ids."""
+    if task.for_each is None:
+        return None
+    said = {
+        "max_items": task.max_items,
+        "concurrency": task.concurrency,
+        "on_item_failure": task.on_item_failure,
+        "label": task.item_label,
+    }
+    given: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
+    return ForEach(items=rename_whole(task.for_each.strip(), ids), **given)

@@ -1,0 +1,36 @@
+"""Tasks that are planned again, during folding."""
+
+from __future__ import annotations
+
+from planfold.planner import transitions as t
+from planfold.planner.context_size import forget
+from planfold.planner.graph import change
+from planfold.planner.items import STRIDE
+from planfold.planner.maps import drop_items, item_reset
+from planfold.planner.state import PlannerState
+from planfold.planner.step_costs import settle_all
+
+
+def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
+    """``afresh``: also the inner steps are done again."""
+    forget(state, task_ids)
+    for task_id in task_ids:
+        task = state.tasks[task_id]
+        change(state, task, t.RESET)
+        settle_all(state, task_id)
+        task.result, task.error, task.note, task.arguments = None, None, None, None
+        task.failures, task.answers = 0, ()
+        task.started_at = task.finished_at = 0.0
+        task.cancel_requested = task.outcome_unknown = task.superseded = False
+        task.outdated = task.confirmed = False
+        task.skip_reason = None
+        task.halted = False
+        if task_id >= STRIDE:
+            item_reset(state, task)
+        if afresh and task.elements is not None:
+            drop_items(state, task)
+        if afresh:
+            task.run += 1
+            state.steps_by_task.pop(task_id, None)
+            state.begun_by_task.pop(task_id, None)
+    state.outcome, state.cancelled = None, False

@@ -1,0 +1,101 @@
+"""Items: the tasks that a map (``for_each``) expands to, one for each element of its list.
+
+An item is a task with an id of its own, made of the id of its map and its place in the list. Such
+an id is larger than that of any task that is written in a plan, so the two are never confused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from planfold.compaction.truncation import truncate_middle
+from planfold.planner.references import (
+    ITEM,
+    Reference,
+    ReferenceFault,
+    references_in,
+    value_of,
+    written_out,
+)
+from planfold.planner.tasks import TaskSpec
+
+STRIDE: Final = 10**10  # above every id that a draft may give
+MAX_MAP: Final = 900_000  # the largest id of a map: those of its items stay exact as JSON numbers
+MAX_ITEMS: Final = 100_000  # of one map
+_LABEL: Final = 60  # characters
+_DESCRIPTION: Final = 20_000  # characters
+
+
+def item_id(map_id: int, index: int) -> int:
+    """The id of the item at ``index`` (from 0) of a map's list."""
+    return map_id * STRIDE + index
+
+
+def map_of(task_id: int) -> int:
+    """The id of the map that an item belongs to; 0 for every other task."""
+    return task_id // STRIDE
+
+
+def index_of(task_id: int) -> int:
+    """The place of an item in its list, from 0."""
+    return task_id % STRIDE
+
+
+def id_text(task_id: int) -> str:
+    """A task's id as people write it: ``3``, and ``3[0]`` for the first item of map 3."""
+    return f"{map_of(task_id)}[{index_of(task_id)}]" if task_id >= STRIDE else str(task_id)
+
+
+def of_item(references: Iterable[Reference]) -> bool:
+    """Whether one of them is about the element: ``$item`` or ``$index``."""
+    return any(reference.target in ITEM for reference in references)
+
+
+def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec:
+    """The task with the id ``key`` for one element. ``when``: the condition of the map is about the
+    element. What follows the map waits for the map, and its failures are the map's: an item stops
+    nothing."""
+    label = spec.for_each.label if spec.for_each is not None else None
+    description = spec.description
+    return TaskSpec(
+        id=key,
+        description=_written(description, key, element, _DESCRIPTION)
+        if "$" in description
+        else description,
+        kind=spec.kind,
+        label=_written(label, key, element, _LABEL) if label else None,
+        tool=spec.tool,
+        attachments=spec.attachments,
+        effect=spec.effect,
+        retry=spec.retry,
+        timeout=spec.timeout,
+        route=spec.route,
+        on_failure="continue",
+        when=spec.when if when else None,
+        prompt=spec.prompt,
+        proposed=spec.proposed,
+        tainted=spec.tainted,
+    )
+
+
+def _written(text: str, key: int, element: Any, limit: int) -> str:
+    """``text`` with the element in it. All other references stay as they are."""
+
+    def result(target: int | str) -> Any:
+        if isinstance(target, int):
+            raise LookupError(target)
+        return index_of(key) if target == "index" else element
+
+    found: list[str] = []
+    end = 0
+    for reference, start, stop in references_in(text):
+        if reference.target not in ITEM:
+            continue
+        try:
+            value = value_of(reference, result)
+        except ReferenceFault:
+            continue
+        found += [text[end:start], written_out(value)]
+        end = stop
+    return truncate_middle("".join((*found, text[end:])), limit)

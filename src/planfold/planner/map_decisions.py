@@ -1,0 +1,97 @@
+"""Decisions about a map: when it expands, and how it ends once its items have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planfold.compaction.errors import compact_error_message
+from planfold.planner.answers import BUDGET_CHOICES, STOP
+from planfold.planner.budget import Spend
+from planfold.planner.cancellation import skip_dependents, stopped
+from planfold.planner.events import (
+    ClarificationRequested,
+    Event,
+    MapExpanded,
+    TaskStatusUpdated,
+)
+from planfold.planner.items import MAX_ITEMS, id_text
+from planfold.planner.maps import items_of, list_of
+from planfold.planner.references import ReferenceFault, described
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import ForEach, Task, TaskStatus
+
+_NAMED = 3  # items that the end of a map names
+
+
+def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
+    """Expand a map whose turn has come, ask about its count, or fail it. ``skipped``: see
+    :func:`skip_dependents`."""
+    for_each = task.spec.for_each or ForEach(items="")
+    try:
+        elements = list_of(state, task)
+        if not isinstance(elements, (list, tuple)):
+            raise ReferenceFault(for_each.items, f"it is {described(elements)}, not a list")
+    except ReferenceFault as fault:
+        yield from _failed(state, task, f"for_each: {fault}", skipped)
+        return
+    count, why = len(elements), _why_asked(state, task, for_each, len(elements))
+    if count > MAX_ITEMS:
+        error = f"the list has {count:,} elements; a map takes at most {MAX_ITEMS:,}"
+        yield from _failed(state, task, error, skipped)
+    elif why and task.answers[-1:] == (STOP,):
+        yield from _failed(state, task, f"a person stopped it: {count:,} items", skipped)
+    elif why and not task.answers:
+        question = f"Run this for {count:,} items? {task.spec.description} ({why})"
+        yield ClarificationRequested(task.spec.id, question, BUDGET_CHOICES, then="resume")
+    else:
+        yield MapExpanded(task.spec.id, count)
+
+
+def _why_asked(state: PlannerState, task: Task, for_each: ForEach, count: int) -> str:
+    """Why a person has to see the count first; empty where that is not needed."""
+    if task.elements is not None:
+        return ""  # it has expanded before: only what did not complete runs again
+    if count > for_each.max_items:
+        return f"its max_items is {for_each.max_items:,}"
+    if not task.spec.proposed:
+        return ""
+    return state.budget.exceeded(state.spent + state.reserved, Spend(tasks=count)) or ""
+
+
+def end_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
+    """All items that ran have ended, and no other one will start."""
+    if task.stopping:
+        yield from stopped(state, task, "its items have ended")
+        return
+    failed = [i for i in items_of(state, task) if _did_not_complete(i)]
+    if task.halted:
+        yield from _failed(state, task, _said(state, task, failed), skipped)
+        return
+    error = _said(state, task, failed) if failed else None
+    yield TaskStatusUpdated(task.spec.id, TaskStatus.Completed, error=error)
+
+
+def _failed(state: PlannerState, task: Task, error: str, skipped: set[int]) -> Iterator[Event]:
+    error = compact_error_message(error, state.config.error_char_limit)
+    yield TaskStatusUpdated(task.spec.id, TaskStatus.Failed, error=error)
+    if task.spec.on_failure == "stop":
+        yield from skip_dependents(state, [task.spec.id], skipped)
+
+
+def _did_not_complete(item: Task) -> bool:
+    return item.status in (TaskStatus.Failed, TaskStatus.Cancelled)
+
+
+def _said(state: PlannerState, task: Task, failed: list[Task]) -> str:
+    """For example "2 of 30 items did not complete: 3[4]: it is closed; 3[7]: ..."."""
+    total = len(task.elements or ())
+    named = "; ".join(
+        f"{id_text(i.spec.id)}: {_line(i.error) or i.status.value}" for i in failed[:_NAMED]
+    )
+    more = f"; and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+    text = f"{len(failed):,} of {total:,} items did not complete: {named}{more}"
+    return compact_error_message(text, state.config.error_char_limit)
+
+
+def _line(error: str | None) -> str:
+    return (error or "").partition("\n")[0][:200]

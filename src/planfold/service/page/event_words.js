@@ -1,0 +1,83 @@
+// Events in plain words.
+
+import { counted, duration, idText, plain } from "./words.js";
+
+/** @param {number[]} ids */
+const tasks = (ids) =>
+  `task${ids.length === 1 ? "" : "s"} ${ids.slice(0, 10).map(idText).join(", ")}${ids.length > 10 ? ", …" : ""}`;
+
+/** A result in a few words; of a command's output the last line. @param {any} result */
+export function shortResult(result) {
+  if (result === null || result === undefined) return "";
+  if (typeof result === "string") return result;
+  if (typeof result === "object" && "exit_code" in result) {
+    const lines = String(result.stdout || result.stderr || "").split("\n");
+    return lines.findLast((line) => line.trim()) || `exit code ${result.exit_code}`;
+  }
+  return JSON.stringify(result);
+}
+
+/** @type {Record<string, (data: any) => [verb: string, detail: string]>} */
+const WORDS = {
+  TasksPlanned: (d) => ["planned", `${d.title} (${counted(d.tasks.length, "task")})`],
+  PlanApproved: (d) => ["approved", `revision ${d.revision_hash}${by(d)}`],
+  PlanRevised: (d) => [
+    "revised",
+    `${counted(d.tasks.length, "task")} planned` +
+      (d.removed?.length ? `, ${d.removed.length} removed` : ""),
+  ],
+  MapExpanded: (d) => ["expands", counted(d.count, "item")],
+  TaskDispatched: (d) => ["queued", d.attempt > 1 ? `attempt ${d.attempt}` : ""],
+  TaskStatusUpdated: (d) =>
+    d.status === "running" ? ["progress", d.note || ""] : [d.status, d.error || shortResult(d.result)],
+  RetryScheduled: (d) => ["retries", `in ${duration(d.delay)}: ${d.error}`],
+  ClarificationRequested: (d) => [
+    "asks",
+    d.question + (d.choices?.length ? ` [${d.choices.join(" / ")}]` : ""),
+  ],
+  ClarificationReceived: (d) => [d.leads_to === "fail" ? "could not" : "answered", d.answer + by(d)],
+  TasksReset: (d) => [
+    "planned",
+    `${tasks(d.task_ids)}: ${d.reason === "retry" ? "retried by a person" : "an answer was changed"}`,
+  ],
+  StepStarted: (d) => ["calls", d.about || d.key],
+  StepRecorded: (d) => ["step", `${d.key} = ${shortResult(d.value)}`],
+  StepFailed: (d) => ["call failed", `${d.key}: ${d.error || ""}`],
+  BudgetAdded: (d) => ["budget", `${JSON.stringify(d.budget)} more${by(d)}`],
+  CancelRequested: (d) => ["stopping", tasks(d.task_ids) + (d.reason ? `: ${d.reason}` : "")],
+  PlanCancelled: (d) => ["cancelled", `the plan${d.reason ? `: ${d.reason}` : ""}`],
+  ContextCompacted: (d) => ["compacted", `from ${d.tokens_before} to ${d.tokens_after} tokens`],
+  CheckpointNamed: (d) => ["checkpoint", d.name],
+  PlanForked: (d) => ["forked", `${d.origin} at version ${d.version}`],
+  PlanningCompleted: (d) => [
+    d.outcome,
+    `the plan: ${d.summary.completed} of ${counted(d.summary.total, "task")} completed`,
+  ],
+};
+
+/** @param {any} data */
+function by(data) {
+  return data.by ? ` by ${data.by}` : "";
+}
+
+const MOST = 400;
+
+/** @param {any} event */
+export function wordsFor(event) {
+  const make = WORDS[event.event_type];
+  let words = [event.event_type, ""];
+  try {
+    if (make) words = make(event.data);
+  } catch {
+    // An event of a newer version has other fields; its type is what can be said.
+  }
+  const [verb, detail] = words;
+  return { verb, detail: plain(String(detail).slice(0, MOST)).replaceAll("\n", " ") };
+}
+
+/** The tasks that an event is about. @param {any} event @returns {number[]} */
+export function tasksOf(event) {
+  const { task_id, task_ids } = event.data || {};
+  if (task_id !== undefined) return [task_id];
+  return task_ids || [];
+}

@@ -1,0 +1,140 @@
+// One plan: graph, timeline and events, which show the same tasks. What is selected in one is
+// selected in all of them.
+
+import { html, useEffect, useMemo, useSignal } from "./html.js";
+import { address, ask, planPath } from "./address.js";
+import { Approval, Deed, Question } from "./decisions.js";
+import { Details } from "./details.js";
+import { Events } from "./events.js";
+import { tasksOf } from "./event_words.js";
+import { Graph } from "./graph.js";
+import { onKeys } from "./keyboard.js";
+import { PlanState } from "./plan_state.js";
+import { Scrubber } from "./scrubber.js";
+import { Timeline } from "./timeline.js";
+import { FIRST_SEEN, Status, counted, idText, plain } from "./words.js";
+
+const ENDED = new Set(["completed", "failed", "cancelled"]);
+const PANES = { graph: "Graph", timeline: "Timeline", events: "Events" };
+
+/** @param {{id: string}} props */
+export function Plan({ id }) {
+  const state = useMemo(() => new PlanState(id), [id]);
+  useEffect(() => () => state.end(), [state]);
+  const query = address.value.query;
+  const at = Number(query.get("version")) || null;
+  useEffect(() => state.travel(at), [state, at]);
+
+  const view = state.view.value;
+  const tasks = state.tasks.value;
+  const asked = query.get("task");
+  const selected = useMemo(() => idOf(tasks, asked), [tasks, asked]);
+  const select = (task) => ask({ task }, true);
+  const travel = (version) => ask({ version }, true);
+  useEffect(() => onKeys({
+    j: () => select(next(state.graph.value, selected, 1)),
+    k: () => select(next(state.graph.value, selected, -1)),
+    Escape: () => (selected !== null ? select(null) : at !== null && travel(null)),
+  }), [state, selected, at]);
+  useEffect(() => {
+    document.title = view ? `${plain(view.title) || id} · planfold` : "planfold";
+  }, [view?.title]);
+
+  if (!view) {
+    return html`<main class="message"><h1>${plain(id)}</h1>
+      <p role="status">${plain(state.fault.value) || "Reading the plan …"}</p></main>`;
+  }
+  return html`<${Board} ...${{ id, state, view, tasks, selected, select, at, travel }} />`;
+}
+
+function Board({ id, state, view, tasks, selected, select, at, travel }) {
+  const pane = useSignal("graph");
+  const graph = state.graph.value;
+  const timeline = state.timeline.value;
+  const events = state.events.value;
+  const critical = useMemo(
+    () => new Set(timeline?.critical.length ? timeline.critical.map(([task]) => task) : graph?.critical),
+    [graph, timeline],
+  );
+  const last = useMemo(() => lastAbout(events, selected), [events, selected]);
+  const task = selected === null ? null : tasks.get(selected);
+  const present = at === null;
+  return html`
+    <main class=${`plan shows-${pane.value}${present ? "" : " is-past"}`} data-version=${view.version}
+        style=${{ "--graph-height": `${graph ? graph.height + 8 : 120}px` }}>
+      <${Head} ...${{ id, view, present }} />
+      <${Scrubber} ...${{ plan: id, at, latest: state.latest.value, events, onTravel: travel }} />
+      ${state.fault.value && html`<p class="fault" role="alert">${plain(state.fault.value)}</p>`}
+      <aside class="side" aria-label="Decisions and details">
+        ${present && view.status === "awaiting_approval" && html`<${Approval} plan=${id} revision=${view.revision_hash} />`}
+        ${present && view.questions.map((question) => html`
+          <${Question} key=${question.task_id} plan=${id} task=${String(question.task_id)} question=${question} heading="h2"
+            title=${plain(tasks.get(question.task_id)?.label || `task ${idText(question.task_id)}`)} />`)}
+        ${task && html`<${Details} key=${selected} plan=${id} id=${selected} version=${last}
+          ...${{ task, at, events, timeline, tasks, onSelect: select }} />`}
+      </aside>
+      <nav class="pane-tabs" aria-label="Panes">
+        ${Object.entries(PANES).map(([name, word]) => html`
+          <button type="button" key=${name} aria-pressed=${pane.value === name}
+            onClick=${() => (pane.value = name)}>${word}</button>`)}
+      </nav>
+      <section class="pane pane-graph" aria-label="Graph">
+        ${graph && html`<${Graph} drawing=${graph} ...${{ tasks, critical, selected, onSelect: select }} />`}
+      </section>
+      <section class="pane pane-timeline" aria-label="Timeline">
+        ${graph && timeline && html`<${Timeline} drawing=${graph} ...${{ timeline, tasks, selected, onSelect: select }} />`}
+      </section>
+      <section class="pane pane-events" aria-label="Events">
+        <${Events} ...${{ events, tasks, selected, at, onSelect: select, onTravel: travel }} />
+      </section>
+    </main>`;
+}
+
+function Head({ id, view, present }) {
+  const counts = new Map();
+  for (const task of view.tasks)
+    if (!task.superseded) counts.set(task.status, (counts.get(task.status) || 0) + 1);
+  const total = view.tasks.filter((task) => !task.superseded).length;
+  const done = counts.get("completed") || 0;
+  return html`
+    <header class="plan-head">
+      <div class="plan-title">
+        <h1>${plain(view.title) || plain(id)}</h1>
+        <p class="plan-facts">
+          <span aria-live="polite"><${Status} of=${view.status} /></span>
+          <span class="numbers">${done} of ${counted(total, "task")}</span>
+          <span class="dim">${plain(id)}</span>
+          ${view.origin && html`<span class="dim">fork of <a href=${planPath(view.origin, `?version=${view.origin_version}`)}>${
+            plain(view.origin)} at version ${view.origin_version}</a></span>`}
+          ${view.spent.tokens > 0 && html`<span class="dim">${view.spent.tokens.toLocaleString("en")} tokens</span>`}
+        </p>
+      </div>
+      <div class="progress" role="img" aria-label="${done} of ${total} completed">
+        ${FIRST_SEEN.toReversed().filter((status) => counts.get(status)).map((status) => html`
+          <span key=${status} class="bar is-${status}" style=${{ flexGrow: counts.get(status) }}></span>`)}
+      </div>
+      ${present && !ENDED.has(view.status) && view.status !== "awaiting_approval" && html`
+        <${Deed} word="Cancel the plan" sure="Cancel all of it" plan=${id} name="cancel" />`}
+    </header>`;
+}
+
+/** @param {Map<number, any>} tasks @param {string | null} asked an id or a label */
+function idOf(tasks, asked) {
+  if (!asked) return null;
+  if (tasks.has(Number(asked))) return Number(asked);
+  for (const task of tasks.values()) if (task.label === asked) return task.id;
+  return null;
+}
+
+/** The task after the selected one, in reading order. */
+function next(graph, selected, step) {
+  if (!graph?.nodes.length) return null;
+  const at = graph.nodes.findIndex(([ids]) => ids.includes(selected));
+  const to = at < 0 ? 0 : Math.min(Math.max(at + step, 0), graph.nodes.length - 1);
+  return graph.nodes[to][0][0];
+}
+
+function lastAbout(events, id) {
+  const event = id === null ? null : events.findLast((each) => tasksOf(each).includes(id));
+  return event ? event.version : 0;
+}

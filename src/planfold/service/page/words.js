@@ -1,0 +1,130 @@
+// Words and marks: the same for tasks, plans and times wherever they are shown.
+
+import { html } from "./html.js";
+
+const MARKS = {
+  planned: "·",
+  running: "▸",
+  needs_clarification: "?",
+  completed: "✓",
+  failed: "✗",
+  cancelled: "⊘",
+  skipped: "–",
+  awaiting_approval: "!",
+  awaiting_answer: "?",
+  cancelling: "◌",
+};
+const WORDS = {
+  needs_clarification: "asks",
+  awaiting_approval: "awaits approval",
+  awaiting_answer: "awaits an answer",
+};
+/** Of a fan-out, the first of these that one of its tasks has is the one to look at. */
+export const FIRST_SEEN = [
+  "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "completed",
+];
+const PHASES = {
+  approval: "waits for approval",
+  retry: "waits for the next attempt",
+  plan_limit: "waits for a slot of the plan",
+  route_limit: "waits for a slot of its route",
+  answer: "waits for an answer",
+  budget: "waits for more budget",
+  worker: "queued",
+  running: "ran",
+  items: "its items ran",
+  map_limit: "waits for a slot of its map",
+  stopping: "stopping",
+  parents: "waits for other tasks",
+  ended: "until it was planned again",
+};
+
+/** @param {string} status */
+export const markOf = (status) => MARKS[status] || "·";
+/** @param {string} status */
+export const wordOf = (status) => WORDS[status] || status.replaceAll("_", " ");
+/** @param {string} phase */
+export const phaseWord = (phase) => PHASES[phase] || phase;
+
+/** A status as mark and word. @param {{of: string, word?: boolean}} props */
+export const Status = ({ of, word = true }) => html`
+  <span class="status is-${of}">
+    <span class="mark" aria-hidden="true">${markOf(of)}</span>${word && html`<span>${wordOf(of)}</span>`}
+  </span>`;
+
+/** @param {number} seconds */
+export function duration(seconds) {
+  const s = Math.max(seconds, 0);
+  if (s < 10) return `${s.toFixed(1)} s`;
+  const whole = Math.floor(s);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
+}
+
+const today = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const another = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
+});
+
+/** A time of day, with the date where it is not today. @param {number} seconds */
+export function clock(seconds) {
+  const date = new Date(seconds * 1000);
+  const same = date.toDateString() === new Date().toDateString();
+  return (same ? today : another).format(date);
+}
+
+/** @param {number} count @param {string} what */
+export const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+
+const STRIDE = 10 ** 10; // the id of an item of a map is the id of the map times this, plus its place
+
+/** The id of the map that an item belongs to; 0 for other tasks. @param {number} id */
+export const mapOf = (id) => Math.floor(id / STRIDE);
+
+/** An id as people write it: 3, and 3[0] for the first item of map 3. @param {number} id */
+export const idText = (id) => (id >= STRIDE ? `${mapOf(id)}[${id % STRIDE}]` : String(id));
+
+/** @param {{id: number, label?: string | null}} task */
+export const nameOf = (task) => (task.label ? `${idText(task.id)} ${task.label}` : idText(task.id));
+
+/** A person can read a word of a shell command, and copy it. @param {string} word */
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
+}
+
+/**
+ * What a task will do, exactly: a person approves it.
+ * @param {any} spec
+ * @returns {string}
+ */
+export function commandOf(spec) {
+  if (!spec.tool) return "";
+  const { argv, script, ...rest } = spec.tool.arguments || {};
+  const lines = [];
+  if (spec.tool.name === "shell" && Array.isArray(argv)) {
+    lines.push(`$ ${argv.map((word) => quoted(String(word))).join(" ")}`);
+  } else if (spec.tool.name === "shell" && typeof script === "string") {
+    lines.push(...script.split("\n").map((line) => `$ ${line}`));
+  } else {
+    return `${spec.tool.name} ${JSON.stringify(spec.tool.arguments || {}, null, 1)}`;
+  }
+  if (Object.keys(rest).length) lines.push(`with ${JSON.stringify(rest)}`);
+  return lines.join("\n");
+}
+
+/** What a task is, in a word. @param {any} spec */
+export function kindOf(spec) {
+  if (spec.kind === "clarification") return "question";
+  if (spec.tool) return spec.tool.name;
+  return spec.drafts ? "a model plans" : "to be worked out";
+}
+
+// Control and format characters, among them those that reverse or hide text; not the joiners that
+// are inside of words and emoji, nor line breaks and tabs.
+const HIDDEN = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Text in which no character can reverse or hide what is around it. @param {unknown} text */
+export const plain = (text) =>
+  String(text ?? "").replace(HIDDEN, (each) => `\\u{${each.codePointAt(0)?.toString(16)}}`);

@@ -1,0 +1,66 @@
+"""Maps as each command shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import called, shown
+
+OF_MAP = 'for_each="$parcels" on_item_failure=continue item_label="$item.to"'
+PLAN = f"""# Post
+
+1. @parcels {{}} {{#parcels}}
+2. Run `test $item.weight -lt 5` {{#post effect=safe {OF_MAP}}}
+3. Run `echo $post:error` {{#tell effect=safe}}
+"""
+TOOLS = '''import planfold
+
+
+@planfold.tool(effect="safe")
+async def parcels() -> list[dict[str, object]]:
+    """Parcels to send."""
+    return [{"to": "Ada", "weight": 1}, {"to": "Bob", "weight": 9}, {"to": "Cy", "weight": 2}]
+'''
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch) -> str:
+    Path("parcel_tools.py").write_text(TOOLS)
+    Path("plan.md").write_text(PLAN)
+    monkeypatch.syspath_prepend(".")
+    called("run", "--yes", "--tools", "parcel_tools", "plan.md")
+    found: str = shown()["id"]
+    return found
+
+
+def test_views_say_how_far_a_map_is_and_which_items_failed(plan: str) -> None:
+    printed = called("plan", "--tools", "parcel_tools", "plan.md")
+    assert "runs for each of $1 (at most 1,000, 100 at once, the others run if one fails)" in (
+        " ".join(printed.split())
+    )
+    printed = called("show")
+    assert "✗ 2[1] Bob: Run `test 9 -lt 5`" in printed
+    assert "2[0]" not in printed, "those that completed say least"
+    view = shown()
+    assert [item["status"] for item in view["tasks"][1]["items"]] == [
+        *("completed", "failed", "completed")
+    ]
+    assert view["tasks"][1]["for_each"] == "$1"
+    assert "1 of 3 items did not complete: 2[1]: " in view["tasks"][2]["result"]["stdout"]
+    assert view["summary"]["failed"] == [20_000_000_001]
+    assert json.loads(called("show", "--task", "2[1]", "--json"))["label"] == "Bob"
+
+
+def test_other_commands_name_items_as_people_write_them(plan: str) -> None:
+    log = called("log")
+    assert "expanded 2 post: 3 items to run" in log
+    assert "queued 2[2]" in log
+    assert "task 2[1] failed: exit code 1" in called("why", plan, "post[1]")
+    assert "(for each of $1" in called("graph")
+    assert "2[" not in called("graph", "--dot", "-")
+    assert "<svg" in called("graph", "--svg", "-")
+    assert "as recorded" in called("replay")
+    assert "Task 2[1] is planned again" in called("retry", plan, "2[1]")
+    assert "task 2[1] waits for" in called("why", plan)

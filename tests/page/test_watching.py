@@ -1,0 +1,290 @@
+"""People at the page, in a real browser: submit, watch, decide, look back."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from testbed.site import Site
+
+pytestmark = pytest.mark.xdist_group("page")
+STEP: dict[str, Any] = {"tool": "shell", "effect": "safe", "arguments": {"argv": ["true"]}}
+
+
+def waiting(folder: Path, name: str, **more: Any) -> dict[str, Any]:
+    """A task that runs until the test makes its file."""
+    arguments = {"file": str(folder / name)}
+    return {"label": name, "description": f"Wait for {name}", "tool": "wait_for"} | {
+        "arguments": arguments,
+        **more,
+    }
+
+
+def node(page: Any, task: int) -> Any:
+    return page.locator(f".node[data-task='{task}']")
+
+
+def opened(page: Any, site: Site, plan_id: str, more: str = "") -> None:
+    page.goto(f"{site.address}/plans/{plan_id}{more}")
+    page.locator("main.plan").wait_for()
+
+
+def test_submit_approve_answer_out_of_order_and_see_it_end(page: Any, site: Site) -> None:
+    page.get_by_role("link", name="New plan").click()
+    page.fill(
+        "#plan-text", "# Party\n\nIn parallel:\n\n- Who comes? {#who}\n- Where is it? {#where}\n"
+    )
+    preview = page.get_by_role("region", name="Dry run")
+    expect(preview.locator(".node")).to_have_count(2)
+    page.fill("#plan-text", '{"tasks": [{"description": "Cook", "depends_on": ["nothing"]}]}')
+    expect(page.locator(".faults")).to_contain_text("nothing")
+    expect(page.get_by_role("button", name="Submit")).to_be_disabled()
+    page.fill(
+        "#plan-text",
+        "# Party\n\nIn parallel:\n\n- Who comes? {#who}\n- Where is it? {#where}\n\nThen\n\n"
+        "1. Run `echo $who at $where` {#invite}",
+    )
+    expect(preview.locator("pre.command")).to_have_text("$ echo '$1' at '$2'")
+    page.get_by_role("button", name="Submit").click()
+
+    approval = page.get_by_role("region", name="Approval")
+    expect(approval.locator("pre.command")).to_have_text("$ echo '$1' at '$2'")
+    approval.get_by_role("button", name="Approve").click()
+    where = page.locator("[data-question='2']")
+    where.get_by_label("Answer").fill("the garden")
+    where.get_by_label("Answer").press("Enter")
+    expect(where).to_have_count(0)
+    page.get_by_role("link", name=re.compile("Inbox")).click()
+    item = page.locator(".item", has_text="Party")
+    expect(item).to_have_count(1)
+    item.get_by_label("Answer").fill("ada")
+    item.get_by_role("button", name="Answer").click()
+    expect(item).to_have_count(0)
+
+    page.get_by_role("link", name="Plans").click()
+    entry = page.locator(".entry", has_text="Party")
+    expect(entry).to_contain_text("completed")
+    entry.get_by_role("link").click()
+    node(page, 3).click()
+    details = page.get_by_role("region", name="Task 3 invite")
+    expect(details.locator("pre[aria-label=Result]")).to_have_text("ada at the garden")
+    expect(details.locator("pre.command")).to_have_text("$ echo ada at 'the garden'")
+    log = site.ask("GET", f"/v1/plans/{page.url.rpartition('/')[2].partition('?')[0]}/log")
+    answers = [e for e in log["events"] if e["event_type"] == "ClarificationReceived"]
+    assert [(e["data"]["answer"], e["data"]["by"]) for e in answers] == [
+        ("the garden", "ann"),
+        ("ada", "ann"),
+    ]
+
+
+def test_a_plan_of_30_tasks_runs_before_ones_eyes(page: Any, site: Site) -> None:
+    gate = waiting(site.folder, "gate")
+    chain = [
+        STEP | {"label": f"step-{n}", "description": f"Step {n}", "depends_on": [n - 1]}
+        for n in range(2, 30)
+    ]
+    last = waiting(site.folder, "end", depends_on=[29])
+    plan_id = site.submit({"title": "Thirty", "tasks": [gate, *chain, last]})
+    opened(page, site, plan_id)
+    expect(node(page, 1)).to_contain_text("running")
+    expect(node(page, 2)).to_contain_text("planned")
+    place = node(page, 1).bounding_box()
+    assert place is not None
+    (site.folder / "gate").touch()
+    expect(node(page, 1)).to_contain_text("completed")
+    expect(page.locator(".plan-facts")).to_contain_text("29 of 30 tasks")
+    page.keyboard.press("k")
+    expect(page.locator(".timeline .segment.is-ran").first).to_be_attached()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Each event").click()
+    expect(page.locator(".event", has_text="30 end").first).to_be_visible()
+    (site.folder / "end").touch()
+    expect(page.locator(".plan-facts")).to_contain_text("30 of 30 tasks")
+    expect(page.locator(".plan-facts .status")).to_contain_text("completed")
+    assert node(page, 1).bounding_box() == place  # nothing moves while states change
+
+
+def test_the_items_of_a_map_are_in_its_box(page: Any, site: Site) -> None:
+    listing = {"label": "list", "description": "List them", "tool": "listing", "arguments": {}}
+    each: dict[str, Any] = {
+        **{"label": "pay", "description": "Pay $item", "tool": "shell", "effect": "safe"},
+        "arguments": {"argv": ["test", "$item", "!=", "bob"]},
+        **{"for_each": "$list", "item_label": "$item", "on_item_failure": "continue"},
+    }
+    plan_id = site.submit({"title": "Pay all", "tasks": [listing, each]})
+    site.until(plan_id, lambda plan: plan["status"] == "completed")
+    opened(page, site, plan_id)
+    expect(page.locator(".node")).to_have_count(2)
+    expect(node(page, 2)).to_contain_text("3 items")
+    expect(page.locator(".events .row", has_text="2[1] bob")).to_contain_text("failed")
+    expect(page.locator(".timeline .row")).to_have_count(2)
+    node(page, 2).click()
+    details = page.get_by_role("region", name="Task 2 pay")
+    expect(details.locator(".items li").first).to_contain_text("2[1] bob")
+    details.get_by_role("button", name="2[1] bob").click()
+    expect(page.get_by_role("region", name="Task 2[1] bob")).to_contain_text("exit code 1")
+
+
+def test_selecting_in_one_pane_selects_in_all(page: Any, site: Site) -> None:
+    tasks = [
+        STEP | {"label": name, "description": f"Do {name}"} for name in ("one", "two", "three")
+    ]
+    plan_id = site.submit({"title": "Three", "tasks": tasks})
+    site.until(plan_id, lambda plan: plan["status"] == "completed")
+    opened(page, site, plan_id)
+    page.locator(".timeline .row[data-task='2']").click()
+    expect(node(page, 2)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".events .row.is-chosen")).to_contain_text("2 two")
+    expect(page).to_have_url(re.compile(r"\?task=2$"))
+    page.locator(".events .row", has_text="3 three").click()
+    expect(node(page, 3)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".timeline .row.is-chosen")).to_contain_text("3 three")
+    opened(page, site, plan_id, "?task=one")  # a deep link, by label
+    expect(node(page, 1)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="JSON").click()
+    page.get_by_label("Search events").fill("three")
+    expect(page.locator(".events .row")).to_have_count(3)  # planned, queued, completed
+    page.locator(".events .row").last.click()
+    expect(page.locator(".event-foot pre")).to_contain_text('"event_type": "TaskStatusUpdated"')
+
+
+def test_cancel_and_retry(page: Any, site: Site) -> None:
+    plan_id = site.submit("# Stop\n\n1. Go on? {#ask}\n2. Run `true`")
+    opened(page, site, plan_id)
+    expect(node(page, 1)).to_contain_text("asks")
+    page.get_by_role("button", name="Cancel the plan").click()
+    page.get_by_role("button", name="Cancel all of it").click()
+    expect(page.locator(".plan-facts .status")).to_contain_text("cancelled")
+    failing = site.submit("# Fails\n\n1. Run `test -e now` {#check}")
+    site.until(failing, lambda plan: plan["status"] == "failed")
+    opened(page, site, failing, "?task=check")
+    expect(page.locator("pre.error")).to_contain_text("exit code 1")
+    (site.folder / "now").touch()
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Run it again").click()
+    expect(page.locator(".plan-facts .status")).to_contain_text("completed")
+    expect(page.locator(".attempts")).to_contain_text("attempt 2")
+
+
+def test_a_revision_shows_what_it_changes_before_it_is_approved(page: Any, site: Site) -> None:
+    gate = waiting(site.folder, "revised")
+    later = STEP | {"label": "later", "description": "Later", "depends_on": ["revised"]}
+    plan_id = site.submit({"title": "Revised", "tasks": [gate, later]})
+    opened(page, site, plan_id)
+    changed = later | {"arguments": {"argv": ["echo", "other"]}}
+    added = STEP | {"label": "more", "description": "More", "depends_on": ["later"]}
+    site.ask("POST", f"/v1/plans/{plan_id}/revise", {"draft": {"tasks": [gate, changed, added]}})
+    approval = page.get_by_role("region", name="Approval")
+    expect(approval.locator("del")).to_have_text("$ true")
+    expect(approval.locator("ins")).to_have_text("$ echo other")
+    expect(approval).to_contain_text("+ 3 more")
+    approval.get_by_role("button", name="Approve").click()
+    expect(node(page, 3)).to_be_visible()
+    (site.folder / "revised").touch()
+    expect(page.locator(".plan-facts .status")).to_contain_text("completed")
+
+
+def test_time_travel(page: Any, site: Site) -> None:
+    tasks = [STEP | {"description": "One"}, STEP | {"description": "Two", "depends_on": [1]}]
+    plan_id = site.submit({"title": "Past", "tasks": tasks})
+    version = site.until(plan_id, lambda plan: plan["status"] == "completed")["version"]
+    opened(page, site, plan_id)
+    expect(node(page, 2)).to_contain_text("completed")
+    scrubber = page.get_by_label("Version", exact=True)
+    expect(scrubber).to_have_attribute("aria-valuetext", f"version {version} of {version}")
+    scrubber.focus()
+    for _ in range(version - 2):
+        page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile(r"version=2"))
+    expect(page.locator("main.plan")).to_have_attribute("data-version", "2")
+    expect(node(page, 2)).to_contain_text("planned")
+    expect(page.get_by_role("button", name="Cancel the plan")).to_have_count(0)
+    page.get_by_role("button", name="Back to the present").click()
+    expect(node(page, 2)).to_contain_text("completed")
+    opened(page, site, plan_id, "?version=3&task=1")  # a deep link
+    expect(page.locator("main.plan")).to_have_attribute("data-version", "3")
+    expect(page.get_by_role("region", name="Task 1")).to_be_visible()
+
+
+def test_fork_from_a_task(page: Any, site: Site) -> None:
+    plan_id = site.submit("# Origin\n\n1. Run `echo one` {#first}\n2. Run `echo $first.stdout`")
+    site.until(plan_id, lambda plan: plan["status"] == "completed")
+    opened(page, site, plan_id, "?task=first")
+    page.get_by_role("button", name="Fork from here").click()
+    form = page.get_by_role("form", name="Fork")
+    arguments = form.get_by_label("Arguments")
+    arguments.fill(arguments.input_value().replace('"one"', '"two"'))
+    expect(form).to_contain_text("2 tasks to come")
+    for box in form.get_by_label("may happen again").all():
+        box.check()
+    form.get_by_label("approve it at once").check()
+    form.get_by_role("button", name="Fork", exact=True).click()
+    expect(page.locator(".plan-facts")).to_contain_text("fork of")
+    expect(page.locator(".plan-facts .status")).to_contain_text("completed")
+    node(page, 2).click()
+    expect(page.locator("pre[aria-label=Result]")).to_have_text("two")
+    origin = site.ask("GET", f"/v1/plans/{plan_id}")
+    assert origin["tasks"][1]["result"]["stdout"] == "one"
+
+
+def test_a_fan_out_is_one_counted_node(page: Any, site: Site) -> None:
+    files = [STEP | {"description": f"Convert {n}"} for n in range(40)]
+    gate = waiting(site.folder, "fan", depends_on=list(range(1, 41)))
+    plan_id = site.submit({"title": "Fan", "tasks": [*files, gate]})
+    opened(page, site, plan_id)
+    expect(page.locator(".node.is-counted")).to_contain_text("shell")
+    expect(page.locator(".node.is-counted")).to_contain_text("40 completed")
+    expect(page.locator(".node")).to_have_count(2)
+    (site.folder / "fan").touch()
+
+
+def test_the_keyboard_is_enough(page: Any, site: Site) -> None:
+    for n in range(2):
+        site.submit(f"# Keys {n}\n\n1. Which key? {{#key}}", plan_id=f"keys-{n}")
+    page.keyboard.press("/")
+    page.keyboard.type("Keys")
+    page.keyboard.press("Escape")
+    expect(page.locator(".entry")).to_contain_text(["Keys 1", "Keys 0"])
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Keys 1")).to_be_visible()
+    page.keyboard.press("j")
+    expect(node(page, 1)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("region", name="Task 1 key")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("region", name="Task 1 key")).to_have_count(0)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Answer":
+            break
+    page.keyboard.type("Escape key")
+    page.keyboard.press("Enter")
+    expect(page.locator(".plan-facts .status")).to_contain_text("completed")
+
+
+def test_filters_are_in_the_address(page: Any, site: Site) -> None:
+    site.submit("# Unapproved\n\n1. Run `true`", approve=False)
+    other = page.locator(".entry", has_text="Other plan")
+    site.submit("# Other plan\n\n1. Run `true`")
+    expect(other).to_be_visible()
+    page.get_by_role("button", name="awaits approval").click()
+    expect(page).to_have_url(re.compile(r"\?status=awaiting_approval$"))
+    expect(other).to_have_count(0)
+    page.reload()
+    expect(page.locator(".entry", has_text="Unapproved")).to_be_visible()
+    expect(other).to_have_count(0)
+    page.go_back()
+    expect(other).to_be_visible()
+    page.get_by_label("Filter by title").fill("other")
+    expect(page).to_have_url(re.compile(r"q=other"))
+    expect(page.locator(".entry")).to_have_count(1)

@@ -1,0 +1,135 @@
+"""Plans with maps on both backends: from a list to its results, with people and retries."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import planfold
+from planfold import Permanent, PlanDraft, TaskContext, TaskDraft
+from planfold.errors import NotFound
+
+CLOSED = {"b"}
+
+
+@planfold.tool(effect="safe")
+async def names() -> list[str]:
+    return ["a", "b", "c"]
+
+
+@planfold.tool(effect="keyed")
+async def post(name: str, context: TaskContext) -> str:
+    if name in CLOSED:
+        raise Permanent(f"{name} is closed")
+    return context.idempotency_key
+
+
+@planfold.tool(effect="safe")
+async def approve(name: str, context: TaskContext) -> str:
+    return await context.ask("may", f"Pay {name}?", choices=["yes", "no"])
+
+
+TOOLS = [names, post, approve]
+
+
+def plan_of(tool: str, **fields: object) -> PlanDraft:
+    return PlanDraft(
+        title="A map",
+        tasks=[
+            TaskDraft(label="names", description="find", tool="names"),
+            TaskDraft(
+                label="each",
+                description=f"{tool} one",
+                tool=tool,
+                arguments={"name": "$item"},
+                for_each="$names",
+                item_label="$item",
+                **fields,  # type: ignore[arg-type]
+            ),
+        ],
+    )
+
+
+async def test_a_map_from_its_list_to_its_result(
+    each_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with planfold.open_app(each_database, tools=TOOLS) as app:
+        draft = plan_of("post", on_item_failure="continue", concurrency=1)
+        plan_id = await app.submit(draft, plan_id="p", approved_by="me")
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        each = plan.task("each")
+        assert (plan.status, each.status) == ("completed", "completed")
+        assert each.result == ["p/2[0]/1", None, "p/2[2]/1"]
+        assert each.error == "1 of 3 items did not complete: 2[1]: Permanent: b is closed"
+        assert [(i.label, i.status) for i in each.items] == [
+            *(("a", "completed"), ("b", "failed"), ("c", "completed"))
+        ]
+        assert plan.task("2[1]") is each.items[1]
+        monkeypatch.setattr(f"{__name__}.CLOSED", set())
+        assert await app.retry(plan_id, "each[1]")
+    async with planfold.open_app(each_database, tools=TOOLS) as app:
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        assert plan.task("each").result == ["p/2[0]/1", "p/2[1]/1", "p/2[2]/1"]
+        assert [item.attempt for item in plan.task("each").items] == [1, 2, 1]
+        report = await app.replay(plan_id)
+        assert report.difference is None
+
+
+async def test_items_that_ask_hold_up_nothing_else(each_database: str) -> None:
+    async with planfold.open_app(each_database, tools=TOOLS) as app:
+        plan_id = await app.submit(plan_of("approve", concurrency=1), approved_by="me")
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        assert [q.question for q in plan.questions] == ["Pay a?", "Pay b?", "Pay c?"]
+        for key, text in (("2[2]", "yes"), ("each[0]", "no"), ("2[1]", "yes")):
+            await app.answer(plan_id, key, text, by="ada")
+        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        assert plan.task("each").result == ["no", "yes", "yes"]
+        with pytest.raises(NotFound, match=r"no task '2\[3\]'; its tasks: 1 \(names\), 2 \(each\)"):
+            await app.answer(plan_id, "2[3]", "yes")
+
+
+async def test_a_fork_below_the_list_runs_the_items_again(each_database: str) -> None:
+    async with planfold.open_app(each_database, tools=TOOLS) as app:
+        draft = plan_of("post", on_item_failure="continue")
+        plan_id = await app.submit(draft, plan_id="p", approved_by="me")
+        await asyncio.wait_for(app.run(plan_id), 20)
+        fork = await app.fork(plan_id, at="each", fork_id="f", approved_by="me")
+        plan = await asyncio.wait_for(app.run(fork.plan_id), 20)
+        assert plan.task("each").result == ["f/2[0]/1", None, "f/2[2]/1"]
+
+
+async def test_other_plans_do_not_wait_for_a_large_map(each_database: str) -> None:
+    """Workers take tasks of all plans in turn."""
+    order: list[str] = []
+
+    @planfold.tool(effect="keyed")
+    async def note(who: str) -> None:
+        order.append(who)
+
+    @planfold.tool(effect="safe")
+    async def many() -> list[int]:
+        return list(range(300))
+
+    each = TaskDraft(
+        description="each",
+        tool="note",
+        arguments={"who": "item $index"},
+        for_each="$1",
+        concurrency=300,
+    )
+    large = PlanDraft(tasks=[TaskDraft(description="many", tool="many"), each])
+    small = PlanDraft(
+        tasks=[TaskDraft(description="one", tool="note", arguments={"who": "the other"})]
+    )
+    async with planfold.open_app(each_database, tools=[note, many]) as app:
+        first = await app.submit(large, approved_by="me")
+        async with app.worker(concurrency=2):
+            while len(order) < 5:  # noqa: ASYNC110 - the tool sets no event
+                await asyncio.sleep(0.001)
+            begun = len(order)
+            other = await app.submit(small, approved_by="me")
+            await asyncio.wait_for(app.result(other), 30)
+            assert order.index("the other") < begun + 100
+            await asyncio.wait_for(app.result(first), 60)
+    assert len(order) == 301
