@@ -144,7 +144,7 @@ async def _difference(app: App, plan_id: str) -> Difference | None:
 
 
 def _wrong_keys(found: StreamHead, expected: Outlook[Any]) -> list[str]:
-    """Also the time at which the plan continues by itself, as ``due_at``. Older versions stored
+    """Also the time at which the plan continues on its own, as ``due_at``. Older versions stored
     fewer keys."""
     if expected.command is not None:
         return []

@@ -87,7 +87,7 @@ class Connection:
         """Raise what is not a passing fault of the connection, or was the last attempt."""
         http = _http()
         if isinstance(fault, http.InvalidURL):
-            raise ConfigurationError(f"{self.address} is no address: {fault}") from None
+            raise ConfigurationError(f"{self.address} is not an address: {fault}") from None
         if isinstance(fault, http.DecodingError):
             raise Permanent(self.not_understood(str(fault))) from None
         if not isinstance(fault, http.TransportError):
