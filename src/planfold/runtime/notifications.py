@@ -22,7 +22,7 @@ from planfold.tools.notifications import Deliver, Notification, NotificationKind
 RETRIES: Final = RetryPolicy(attempts=10, base=5.0, factor=4.0, cap=3_600.0)
 _log = logging.getLogger("planfold.notify")
 
-# An end that is older is not sent: the plan was imported, or nobody waits for it.
+# An end that is older is not sent: such plans were imported.
 OLDEST_S: Final = 7 * 86_400.0
 LONGEST = 300  # characters of a text
 MOST_ERRORS = 5
