@@ -46,6 +46,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         find_task(state, task_id)
     change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
     again, interrupted, kept_off = _planned_again(state, change)
+    _leave_items_out(command, change, again)
     runs = {*again, *interrupted, *(i for i in state.tasks if _is_to_run(state, i))}
     runs |= {item.id for i in again for item in items_of(state, state.tasks[i])}
     _check_consent(state, command, runs - kept_off.keys())
@@ -189,12 +190,25 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
     return now, later
 
 
+def _leave_items_out(command: ForkPlan, change: _Change, again: Collection[int]) -> None:
+    """Answers to the items of a map that is planned again do not hold: its list may be another
+    one, and an item of it about something else."""
+    for task_id in command.answers:
+        if map_of(task_id) in again:
+            raise CommandRejected(
+                f"{id_text(task_id)} is an item, and its map is planned again in the fork, perhaps "
+                "with another list; answer it when the fork asks it"
+            )
+    for task_id in [i for i in change.prepared if map_of(i) in again]:
+        del change.prepared[task_id]
+
+
 def _planned_again(
     state: PlannerState, change: _Change
 ) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int]]:
-    """The changed tasks and all that descends from a change, as far as they had begun or ended;
-    other tasks that were running; and those that a parent keeps from running, with that
-    parent."""
+    """The changed tasks and all that descends from a change, as far as they had begun or ended,
+    and those that ran on an answer that was changed; other tasks that were running; and those that
+    a parent keeps from running, with that parent."""
     reached = _below(state, [*change.specs, *change.answers])
     for task_id in [i for i in change.answers if i in reached]:
         change.prepared[task_id] = change.answers.pop(task_id)
@@ -215,7 +229,10 @@ def _planned_again(
         if (task.status is not TaskStatus.Planned or task.attempt)
         and not (task.id in kept_off and task.status in over)
     ]
-    return tuple(sorted(again)), tuple(sorted(task.id for task in underway)), kept_off
+    outdated = {task.id for task in underway if task.outdated}
+    again += [i for i in outdated if map_of(i) not in outdated]  # items go with their map
+    resumed = (t.id for t in underway if t.id not in outdated and map_of(t.id) not in outdated)
+    return tuple(sorted(again)), tuple(sorted(resumed)), kept_off
 
 
 def _below(state: PlannerState, roots: Iterable[int]) -> dict[int, None]:
