@@ -177,8 +177,8 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
         asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
         if not asks or task.superseded:
             raise CommandRejected(
-                f"task {task_id} is not a question (it is a {task.kind.value}); only answers to "
-                "questions of the plan can be given to a fork"
+                f"task {id_text(task_id)} is not a question (it is a {task.kind.value}); only "
+                "answers to questions of the plan can be given to a fork"
             )
         prompt = task.spec.prompt
         answer = chosen_answer(task_id, prompt.choices if prompt else (), text)
