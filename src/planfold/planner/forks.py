@@ -32,6 +32,17 @@ class _Change(msgspec.Struct):
     answers: dict[int, str]
     prepared: dict[int, str]
 
+    def leave_items_out(self, given: Iterable[int], again: Collection[int]) -> None:
+        """Answers to the items of a map that is planned again do not hold: its list may be another
+        one, and an item of it about something else. ``given``: those of a person."""
+        for task_id in given:
+            if map_of(task_id) in again:
+                raise CommandRejected(
+                    f"{id_text(task_id)} is an item, and its map is planned again in the fork, "
+                    "perhaps with another list; answer it when the fork asks it"
+                )
+        self.prepared = {i: text for i, text in self.prepared.items() if map_of(i) not in again}
+
 
 def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     """Decide ``ForkPlan`` on the state that the fork continues."""
@@ -46,10 +57,8 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         find_task(state, task_id)
     change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
     again, interrupted, kept_off = _planned_again(state, change)
-    _leave_items_out(command, change, again)
-    runs = {*again, *interrupted, *(i for i in state.tasks if _is_to_run(state, i))}
-    runs |= {item.id for i in again for item in items_of(state, state.tasks[i])}
-    _check_consent(state, command, runs - kept_off.keys())
+    change.leave_items_out(command.answers, again)
+    _check_consent(state, command, _running(state, again, interrupted) - kept_off.keys())
     revision_hash = state.revision_hash
     if change.specs:
         counted = (
@@ -75,6 +84,12 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _running(state: PlannerState, again: Iterable[int], interrupted: Iterable[int]) -> set[int]:
+    """The tasks and items that run in a fork."""
+    items = (item.id for i in again for item in items_of(state, state.tasks[i]))
+    return {*again, *interrupted, *items, *(i for i in state.tasks if _is_to_run(state, i))}
 
 
 def effects_again(
@@ -188,19 +203,6 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
         else:
             later[task_id] = answer  # should it be asked, or asked again
     return now, later
-
-
-def _leave_items_out(command: ForkPlan, change: _Change, again: Collection[int]) -> None:
-    """Answers to the items of a map that is planned again do not hold: its list may be another
-    one, and an item of it about something else."""
-    for task_id in command.answers:
-        if map_of(task_id) in again:
-            raise CommandRejected(
-                f"{id_text(task_id)} is an item, and its map is planned again in the fork, perhaps "
-                "with another list; answer it when the fork asks it"
-            )
-    for task_id in [i for i in change.prepared if map_of(i) in again]:
-        del change.prepared[task_id]
 
 
 def _planned_again(

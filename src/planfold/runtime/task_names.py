@@ -1,7 +1,7 @@
 """Tasks of a plan by what people call them: an id, a label, ``3[0]`` or ``label[0]``.
 
-The label of an item is no name: it is made of an element, which may be any text, also that of
-another task's label.
+The label of an item does not count: it is made of an element, which may be any text, also the
+label of another task.
 """
 
 from __future__ import annotations
