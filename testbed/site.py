@@ -30,6 +30,12 @@ async def wait_for(file: str) -> str:
     while not pathlib.Path(file).exists():
         await asyncio.sleep(0.02)
     return "it is there"
+
+
+@planfold.tool(effect="safe")
+def listing() -> list[str]:
+    """A list for a map."""
+    return ["ada", "bob", "cy"]
 '''
 
 

@@ -108,6 +108,27 @@ def test_a_plan_of_30_tasks_runs_before_ones_eyes(page: Any, site: Site) -> None
     assert node(page, 1).bounding_box() == place  # nothing moves while states change
 
 
+def test_the_items_of_a_map_are_in_its_box(page: Any, site: Site) -> None:
+    listing = {"label": "list", "description": "List them", "tool": "listing", "arguments": {}}
+    each: dict[str, Any] = {
+        **{"label": "pay", "description": "Pay $item", "tool": "shell", "effect": "safe"},
+        "arguments": {"argv": ["test", "$item", "!=", "bob"]},
+        **{"for_each": "$list", "item_label": "$item", "on_item_failure": "continue"},
+    }
+    plan_id = site.submit({"title": "Pay all", "tasks": [listing, each]})
+    site.until(plan_id, lambda plan: plan["status"] == "completed")
+    opened(page, site, plan_id)
+    expect(page.locator(".node")).to_have_count(2)
+    expect(node(page, 2)).to_contain_text("3 items")
+    expect(page.locator(".events .row", has_text="2[1] bob")).to_contain_text("failed")
+    expect(page.locator(".timeline .row")).to_have_count(2)
+    node(page, 2).click()
+    details = page.get_by_role("region", name="Task 2 pay")
+    expect(details.locator(".items li").first).to_contain_text("2[1] bob")
+    details.get_by_role("button", name="2[1] bob").click()
+    expect(page.get_by_role("region", name="Task 2[1] bob")).to_contain_text("exit code 1")
+
+
 def test_selecting_in_one_pane_selects_in_all(page: Any, site: Site) -> None:
     tasks = [
         STEP | {"label": name, "description": f"Do {name}"} for name in ("one", "two", "three")

@@ -107,6 +107,14 @@ async def test_the_decisions_about_one_plan(each_database: str) -> None:
         assert await app.retry(other, "do") is False  # it was planned again with its parent
 
 
+async def test_an_empty_hash_approves_nothing(app: App) -> None:
+    """It comes from a program that has no hash, and has not seen what would run."""
+    plan_id = await app.submit(QUESTION)
+    with pytest.raises(CommandRejected):
+        await app.approve(plan_id, "", by="ada")
+    assert await app.status(plan_id) == "awaiting_approval"
+
+
 async def test_a_plan_is_rejected_before_its_approval_only(app: App) -> None:
     plan_id = await app.submit(QUESTION)
     await app.reject(plan_id, by="ada")

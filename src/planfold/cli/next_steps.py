@@ -53,12 +53,13 @@ def approval_steps(db: str | None, plan_id: str) -> list[Step]:
 
 
 def failure_steps(db: str | None, plan_id: str, task: str) -> list[Step]:
-    """After a task that did not complete."""
+    """After a task that did not complete. A fork changes the map of an item."""
+    written = task.partition("[")[0]
     return [
         Step(command_line(db, "retry", plan_id, task), "retries the task"),
         Step(command_line(db, "revise", plan_id, "PLAN"), "or replaces the task"),
         Step(
-            command_line(db, "fork", plan_id, "--set", f"{task}.FIELD=VALUE"),
+            command_line(db, "fork", plan_id, "--set", f"{written}.FIELD=VALUE"),
             "or forks the plan with another argument",
         ),
     ]
@@ -126,8 +127,8 @@ def reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Ste
     plan, (task, *_) = found.plan_id, reason.tasks
     if reason.remedy.startswith("nothing"):
         return []
-    name = found.labels.get(task, id_text(task))
-    by = [found.labels.get(i, id_text(i)) for i in reason.by[:1]]
+    name = found.labels.get(task) or id_text(task)
+    by = [found.labels.get(i) or id_text(i) for i in reason.by[:1]]
     match reason.kind:
         case ReasonKind.Approval:
             return approval_steps(db, plan)

@@ -72,7 +72,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     if found.history:
         lines += [[], [("So far", "bold")], *_history_lines(found)]
     elif found.task_id is not None:
-        name = found.labels.get(found.task_id, id_text(found.task_id))
+        name = found.labels.get(found.task_id) or id_text(found.task_id)
         words = command_line(db, "why", found.plan_id, name, "--history")
         lines += [[], [("Its log is long. What it waited for so far: ", "dim"), (words, "busy")]]
     return lines

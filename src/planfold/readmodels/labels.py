@@ -142,6 +142,9 @@ def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
     if spec.tool is not None:
         arguments = rename_references(spec.tool.arguments, names, literal=spec.tool.literal)
         spec = replace(spec, tool=replace(spec.tool, arguments=arguments))
+    if spec.for_each is not None:
+        items = rename_references(spec.for_each.items, names)
+        spec = replace(spec, for_each=replace(spec.for_each, items=items))
     if spec.when is not None:
         with suppress(ConditionFault):  # of an older version
             spec = replace(spec, when=rename_in_condition(spec.when, names))

@@ -59,8 +59,9 @@ class PlanDecisions(PlanReader):
         Raises:
             CommandRejected: the plan is at another revision, or has ended.
         """
-        revision = revision_hash or (await self.planner(plan_id)).state.revision_hash
-        await self.send(plan_id, ApprovePlan(revision, by))
+        if revision_hash is None:
+            revision_hash = (await self.planner(plan_id)).state.revision_hash
+        await self.send(plan_id, ApprovePlan(revision_hash, by))
 
     async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:
         """Refuse a plan that waits for approval: it ends as cancelled, and nothing of it runs.

@@ -5,10 +5,11 @@ import { tasksOf } from "./event_words.js";
 import { Deed, Fault, useCommand } from "./decisions.js";
 import { ForkButton } from "./fork.js";
 import { get, may, write } from "./requests.js";
-import { Status, clock, commandOf, duration, kindOf, nameOf, phaseWord, plain } from "./words.js";
+import { FIRST_SEEN, Status, clock, commandOf, counted, duration, idText, kindOf, nameOf, phaseWord, plain } from "./words.js";
 
 const OPEN = new Set(["planned", "running", "needs_clarification"]);
 const AGAIN = new Set(["failed", "cancelled", "skipped"]);
+const MOST_ITEMS = 50; // that are listed
 const MOST = 20_000; // characters of a result that are shown at first
 
 /**
@@ -67,6 +68,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
             <dt>Graph</dt>
             <dd>${task.depends_on.length > 0 && html`after <${Names} ids=${task.depends_on} ...${{ tasks, onSelect }} />`}
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
+          ${task.items.length > 0 && html`<dt>Items</dt><dd><${Items} items=${task.items} onSelect=${onSelect} /></dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
           ${found.task.error && html`<dt>Error</dt><dd><pre class="error" tabindex="0" aria-label="Error">${plain(found.task.error)}</pre></dd>`}
@@ -80,7 +82,17 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
 function Names({ ids, tasks, onSelect }) {
   return html`<span class="names">${ids.slice(0, 12).map((id) => html`
     <button type="button" class="link" key=${id} onClick=${() => onSelect(id)}>${
-      plain(tasks.get(id) ? nameOf(tasks.get(id)) : id)}</button>`)}${ids.length > 12 && html` <span class="dim">and ${ids.length - 12} more</span>`}</span>`;
+      plain(tasks.get(id) ? nameOf(tasks.get(id)) : idText(id))}</button>`)}${ids.length > 12 && html` <span class="dim">and ${ids.length - 12} more</span>`}</span>`;
+}
+
+/** The items of a map, those to look at first. */
+function Items({ items, onSelect }) {
+  const sorted = items.toSorted((a, b) => FIRST_SEEN.indexOf(a.status) - FIRST_SEEN.indexOf(b.status) || a.id - b.id);
+  const shown = sorted.slice(0, MOST_ITEMS);
+  return html`
+    <p class="dim">${counted(items.length, "item")}${items.length > shown.length && `, of which ${shown.length} are listed`}</p>
+    <ul class="items">${shown.map((item) => html`
+      <li key=${item.id}><button type="button" class="link" onClick=${() => onSelect(item.id)}>${plain(nameOf(item))}</button> <${Status} of=${item.status} /></li>`)}</ul>`;
 }
 
 function Why({ why, task, onSelect }) {
@@ -91,7 +103,7 @@ function Why({ why, task, onSelect }) {
       ${reasons.slice(0, 4).map((reason, index) => html`
         <li key=${index}>
           ${reason.tasks[0] !== task.id && html`<button type="button" class="link" onClick=${() => onSelect(reason.tasks[0])}>task ${
-            reason.tasks[0]}${reason.tasks.length > 1 ? ` and ${reason.tasks.length - 1} more` : ""}</button> `}
+            idText(reason.tasks[0])}${reason.tasks.length > 1 ? ` and ${reason.tasks.length - 1} more` : ""}</button> `}
           ${plain(reason.text)}${reason.since && html`<span class="dim"> · for ${duration(why.at - reason.since)}</span>`}
           ${reason.remedy && html`<span class="remedy">${plain(reason.remedy)}</span>`}
         </li>`)}

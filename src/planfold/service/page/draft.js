@@ -99,7 +99,7 @@ async function check(text, wish, found, faults, abort) {
 
 function Preview({ found: { title, tasks: specs, notes, graph: drawing } }) {
   const selected = useSignal(/** @type {number | null} */ (null));
-  const tasks = useMemo(() => new Map(specs.map((spec) => [spec.id, { ...spec, depends_on: spec.depends_on || [], status: "planned" }])), [specs]);
+  const tasks = useMemo(() => new Map(specs.map((spec) => [spec.id, { ...spec, depends_on: spec.depends_on || [], items: [], status: "planned" }])), [specs]);
   return html`
     <p class="draft-facts"><strong>${plain(title)}</strong>
       <span class="dim"> ${counted(specs.length, "task")}, at most ${counted(drawing.critical.length, "task")} one after the other</span></p>

@@ -1,10 +1,10 @@
 // Events in plain words.
 
-import { counted, duration, plain } from "./words.js";
+import { counted, duration, idText, plain } from "./words.js";
 
 /** @param {number[]} ids */
 const tasks = (ids) =>
-  `task${ids.length === 1 ? "" : "s"} ${ids.slice(0, 10).join(", ")}${ids.length > 10 ? ", …" : ""}`;
+  `task${ids.length === 1 ? "" : "s"} ${ids.slice(0, 10).map(idText).join(", ")}${ids.length > 10 ? ", …" : ""}`;
 
 /** A result in a few words; of a command's output the last line. @param {any} result */
 export function shortResult(result) {
@@ -26,6 +26,7 @@ const WORDS = {
     `${counted(d.tasks.length, "task")} planned` +
       (d.removed?.length ? `, ${d.removed.length} removed` : ""),
   ],
+  MapExpanded: (d) => ["expands", counted(d.count, "item")],
   TaskDispatched: (d) => ["queued", d.attempt > 1 ? `attempt ${d.attempt}` : ""],
   TaskStatusUpdated: (d) =>
     d.status === "running" ? ["progress", d.note || ""] : [d.status, d.error || shortResult(d.result)],

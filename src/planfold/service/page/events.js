@@ -3,7 +3,7 @@
 import { html, useMemo, useSignal } from "./html.js";
 import { tasksOf, wordsFor } from "./event_words.js";
 import { Rows, rowId } from "./rows.js";
-import { clock, markOf, nameOf, plain } from "./words.js";
+import { clock, idText, markOf, nameOf, plain } from "./words.js";
 
 const ROW = 24;
 const MODES = { compact: "By task", full: "Each event", json: "JSON" };
@@ -79,7 +79,7 @@ const searched = (line) =>
 function nameIn(tasks, ids) {
   if (ids.length !== 1) return ids.length ? `${ids.length} tasks` : "";
   const task = tasks.get(ids[0]);
-  return task ? nameOf(task) : String(ids[0]);
+  return task ? nameOf(task) : idText(ids[0]);
 }
 
 function each(events, tasks, json) {

@@ -4,7 +4,7 @@ import { html, useEffect, useSignal } from "./html.js";
 import { go, planPath } from "./address.js";
 import { Fault, useCommand } from "./decisions.js";
 import { may, post, write } from "./requests.js";
-import { counted, plain } from "./words.js";
+import { counted, idText, plain } from "./words.js";
 
 const PAUSE_MS = 250;
 
@@ -55,7 +55,7 @@ function Fork({ plan, at, spec }) {
   return html`
     <form class="card fork" aria-label="Fork" onSubmit=${(event) => { event.preventDefault(); run(null); }}>
       <p>Another plan continues this one${found && ` at version ${found.version}`}. This one stays as it is.</p>
-      ${spec?.tool && html`<label>Arguments of ${plain(spec.label || `task ${spec.id}`)} in the fork
+      ${spec?.tool && html`<label>Arguments of ${plain(spec.label || `task ${idText(spec.id)}`)} in the fork
         <textarea rows="4" spellcheck="false" value=${text.value}
           onInput=${(event) => (text.value = event.currentTarget.value)}></textarea></label>`}
       ${found && html`<p class="dim">${counted(found.again.length, "task")} again, ${counted(found.to_come.length, "task")} to come${
@@ -63,7 +63,7 @@ function Fork({ plan, at, spec }) {
       ${effects.map((effect) => html`<label key=${keyOf(effect)}><input type="checkbox"
         checked=${repeat.value.includes(keyOf(effect))} disabled=${!may("approve")}
         onChange=${(event) => tick(effect, event.currentTarget.checked)} /> ${
-        plain(effect.label || `task ${effect.task_id}`)} may happen again (it ${effect.status === "completed" ? "happened" : "may have happened"})</label>`)}
+        plain(effect.label || `task ${idText(effect.task_id)}`)} may happen again (it ${effect.status === "completed" ? "happened" : "may have happened"})</label>`)}
       ${found && may("approve") && (found.waits_for_approval || found.origin_waits) && html`<label><input type="checkbox" checked=${approve.value}
         onChange=${(event) => (approve.value = event.currentTarget.checked)} /> approve it at once</label>`}
       <div class="buttons"><button class="primary" disabled=${busy.value || !found || left.length > 0}>Fork</button></div>

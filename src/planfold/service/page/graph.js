@@ -82,7 +82,7 @@ export function Graph({ drawing, tasks, critical, selected, onSelect }) {
   return html`
     <div class="graph">
       <div class="graph-scroll" ref=${box} onKeyDown=${keys} role="group" tabindex="-1"
-          aria-label="Graph: ${counted(tasks.size, "task")}">
+          aria-label="Graph: ${counted(nodeOf.size, "task")}">
         <div class="graph-space" style=${{ width: `${drawing.width * shown}px`, height: `${drawing.height * shown}px` }}>
           <div class="graph-sheet" style=${{ transform: `scale(${shown})` }}>
             <${Edges} ...${{ drawing, sight, critical, near }} />
@@ -175,8 +175,7 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
   const place = { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height - (ids.length > 1 ? SHADOW : 0)}px` };
   const own = ids.map((id) => tasks.get(id)).filter(Boolean);
   if (!own.length) return null;
-  const counts = new Map();
-  for (const task of own) counts.set(task.status, (counts.get(task.status) || 0) + 1);
+  const counts = countsOf(own);
   const status = FIRST_SEEN.find((each) => counts.get(each)) || "planned";
   const kind = [
     "node", `is-${status}`,
@@ -196,8 +195,28 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
             <span class="node-name">${plain(nameOf(task))}</span>
             <${Status} of=${status} />
           </span>
-          <span class="node-text">${plain(task.note || task.description)}</span>`}
+          ${task.items.length
+            ? html`<${Counts} counts=${countsOf(task.items)} of=${counted(task.items.length, "item")} />`
+            : html`<span class="node-text">${plain(task.note || task.description)}</span>`}`}
     </button>`;
+}
+
+/** How many tasks have each status. */
+function countsOf(tasks) {
+  const counts = new Map();
+  for (const task of tasks) counts.set(task.status, (counts.get(task.status) || 0) + 1);
+  return counts;
+}
+
+function Counts({ counts, of = "" }) {
+  const present = FIRST_SEEN.filter((each) => counts.get(each));
+  return html`
+    <span class="node-counts">
+      ${of && html`<span>${of}</span>`}
+      ${present.map((status) => html`<span key=${status} class="status is-${status}">
+        <span class="mark" aria-hidden="true">${markOf(status)}</span>${counts.get(status).toLocaleString("en")}${
+          !of && present.length < 3 ? ` ${wordOf(status)}` : ""}</span>`)}
+    </span>`;
 }
 
 function Fan({ own, counts, what }) {
@@ -209,11 +228,7 @@ function Fan({ own, counts, what }) {
       <span class="node-range">${task.id} … ${own[own.length - 1].id}</span>
     </span>
     <span class="node-text">${plain(task.description)}</span>
-    <span class="node-counts">
-      ${present.map((status) => html`<span key=${status} class="status is-${status}">
-        <span class="mark" aria-hidden="true">${markOf(status)}</span>${counts.get(status).toLocaleString("en")}${
-          present.length < 3 ? ` ${wordOf(status)}` : ""}</span>`)}
-    </span>
+    <${Counts} counts=${counts} />
     <span class="node-bar" aria-hidden="true">
       ${present.map((status) => html`<span key=${status} class="bar is-${status}"
         style=${{ flexGrow: counts.get(status) }}></span>`)}

@@ -12,7 +12,7 @@ import { onKeys } from "./keyboard.js";
 import { PlanState } from "./plan_state.js";
 import { Scrubber } from "./scrubber.js";
 import { Timeline } from "./timeline.js";
-import { FIRST_SEEN, Status, counted, plain } from "./words.js";
+import { FIRST_SEEN, Status, counted, idText, plain } from "./words.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const PANES = { graph: "Graph", timeline: "Timeline", events: "Events" };
@@ -69,7 +69,7 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
         ${present && view.status === "awaiting_approval" && html`<${Approval} plan=${id} revision=${view.revision_hash} />`}
         ${present && view.questions.map((question) => html`
           <${Question} key=${question.task_id} plan=${id} task=${String(question.task_id)} question=${question} heading="h2"
-            title=${plain(tasks.get(question.task_id)?.label || `task ${question.task_id}`)} />`)}
+            title=${plain(tasks.get(question.task_id)?.label || `task ${idText(question.task_id)}`)} />`)}
         ${task && html`<${Details} key=${selected} plan=${id} id=${selected} version=${last}
           ...${{ task, at, events, timeline, tasks, onSelect: select }} />`}
       </aside>

@@ -6,6 +6,7 @@ import { tasksOf } from "./event_words.js";
 import { Reading } from "./reading.js";
 import { get } from "./requests.js";
 import { listen } from "./stream.js";
+import { mapOf } from "./words.js";
 
 const PAGE = 500; // events of the log that are read at a time
 const MOST_EVENTS = 50_000;
@@ -22,7 +23,11 @@ export class PlanState {
     this.events = signal(/** @type {any[]} */ ([]));
     this.latest = signal(0);
     this.fault = signal("");
-    this.tasks = computed(() => new Map((this.view.value?.tasks || []).map((task) => [task.id, task])));
+    this.tasks = computed(() => {
+      const written = this.view.value?.tasks || [];
+      const all = [...written, ...written.flatMap((task) => task.items)];
+      return new Map(all.map((task) => [task.id, task]));
+    });
     this.path = `/v1/plans/${encodeURIComponent(id)}`;
     this.arrived = /** @type {any[]} */ ([]);
     this.timer = 0;
@@ -157,8 +162,11 @@ function changed(view, events) {
     if (event.event_type === "PlanApproved") view = { ...view, status: "running" };
   }
   if (!changes.size) return view;
+  const maps = new Set([...changes.keys()].map(mapOf));
+  const after = (task) =>
+    changes.has(task.id) ? { ...task, ...changes.get(task.id), waits_for: null } : task;
   const tasks = view.tasks.map((task) =>
-    changes.has(task.id) ? { ...task, ...changes.get(task.id), waits_for: null } : task,
+    maps.has(task.id) ? { ...after(task), items: task.items.map(after) } : after(task),
   );
   return { ...view, tasks };
 }

@@ -3,7 +3,7 @@
 import { html } from "./html.js";
 import { wordsFor } from "./event_words.js";
 import { ForkButton } from "./fork.js";
-import { clock } from "./words.js";
+import { clock, idText } from "./words.js";
 
 /**
  * @param {{
@@ -22,7 +22,7 @@ export function Scrubber({ plan, at, latest, events, onTravel }) {
       <span class="scrubber-words">
         <span class="numbers">version ${shown} of ${latest}</span>
         ${event && html` <span class="dim">${clock(event.recorded_at)} · ${words.verb}${
-          event.data.task_id !== undefined ? ` ${event.data.task_id}` : ""}</span>`}
+          event.data.task_id !== undefined ? ` ${idText(event.data.task_id)}` : ""}</span>`}
       </span>
       ${at === null
         ? html`<span class="dim">present</span>`

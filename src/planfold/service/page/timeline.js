@@ -3,13 +3,13 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Rows, rowId } from "./rows.js";
 import { timeScale } from "./time_scale.js";
-import { Status, duration, markOf, nameOf, phaseWord, plain } from "./words.js";
+import { Status, duration, mapOf, markOf, nameOf, phaseWord, plain } from "./words.js";
 
 const ROW = 24;
 const TAIL = 96; // for the words behind a row
 const LABEL = "Timeline";
 const QUEUED = new Set(["worker", "plan_limit", "route_limit"]);
-const RAN = new Set(["running", "stopping"]);
+const RAN = new Set(["running", "stopping", "items"]);
 const SEGMENTS = 60; // of one row; a fan-out with more is drawn by how many run
 
 /** The time, again and again while `live`. */
@@ -79,9 +79,12 @@ const offset = (seconds) =>
 function rowsOf(timeline, drawing) {
   const spans = new Map();
   for (const span of timeline.spans) {
-    if (!spans.has(span[0])) spans.set(span[0], []);
-    spans.get(span[0]).push(span);
+    const id = mapOf(span[0]) || span[0]; // items are in the row of their map
+    if (!spans.has(id)) spans.set(id, []);
+    spans.get(id).push(span);
   }
+  for (const [id, own] of spans)
+    if (own.some(([task]) => mapOf(task))) spans.set(id, own.filter(([, phase]) => phase !== "items"));
   return drawing.nodes.map(([ids]) => ({ ids, spans: ids.flatMap((id) => spans.get(id) || []) }));
 }
 
@@ -89,12 +92,12 @@ function Row({ index, row, scale, end, tasks, onSelect, chosen }) {
   const own = row.ids.map((id) => tasks.get(id)).filter(Boolean);
   const [task] = own;
   if (!task) return null;
-  const fan = own.length > 1;
+  const fan = own.length > 1 || task.items.length > 1;
   const ran = row.spans
     .filter(([, phase]) => RAN.has(phase))
     .reduce((sum, [, , from, to]) => sum + (to ?? end) - from, 0);
   const last = row.spans.length ? Math.max(...row.spans.map(([, , , to]) => scale.at(to ?? end))) : 0;
-  const name = fan ? `${own.length} × ${task.label || task.description}` : nameOf(task);
+  const name = own.length > 1 ? `${own.length} × ${task.label || task.description}` : nameOf(task);
   const segments = row.spans.length > SEGMENTS ? crowd(row.spans, end) : row.spans.map((span) => ({ span, share: 1 }));
   return html`
     <div class=${chosen ? "row is-chosen" : "row"} style=${{ top: `${index * ROW}px`, height: `${ROW}px` }}
@@ -121,7 +124,7 @@ function Segment({ span: [, phase, from, to, attempt], share, scale, end, task }
   const width = Math.max(scale.at(to ?? end) - left, RAN.has(phase) ? 2 : 1);
   const failed = attempt < task.attempt || (attempt === task.attempt && task.status === "failed");
   const kind = QUEUED.has(phase) ? "is-queued" : phase === "stopping" ? "is-stopping"
-    : phase === "running" ? (to === null ? "is-running" : failed ? "is-failed" : "is-ran") : "is-waiting";
+    : phase === "running" || phase === "items" ? (to === null ? "is-running" : failed ? "is-failed" : "is-ran") : "is-waiting";
   const many = attempt > 1 ? `, attempt ${attempt}` : "";
   const title = `${to === null && phase === "running" ? "runs" : phaseWord(phase)} ${duration((to ?? end) - from)}${many}`;
   return html`<span class="segment ${kind}" title=${title}

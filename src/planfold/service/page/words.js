@@ -32,6 +32,8 @@ const PHASES = {
   budget: "waits for more budget",
   worker: "queued",
   running: "ran",
+  items: "its items ran",
+  map_limit: "waits for a slot of its map",
   stopping: "stopping",
   parents: "waits for other tasks",
   ended: "until it was planned again",
@@ -76,8 +78,16 @@ export function clock(seconds) {
 /** @param {number} count @param {string} what */
 export const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
+const STRIDE = 10 ** 10; // the id of an item of a map is the id of the map times this, plus its place
+
+/** The id of the map that an item belongs to; 0 for other tasks. @param {number} id */
+export const mapOf = (id) => Math.floor(id / STRIDE);
+
+/** An id as people write it: 3, and 3[0] for the first item of map 3. @param {number} id */
+export const idText = (id) => (id >= STRIDE ? `${mapOf(id)}[${id % STRIDE}]` : String(id));
+
 /** @param {{id: number, label?: string | null}} task */
-export const nameOf = (task) => (task.label ? `${task.id} ${task.label}` : `${task.id}`);
+export const nameOf = (task) => (task.label ? `${idText(task.id)} ${task.label}` : idText(task.id));
 
 /** A person can read a word of a shell command, and copy it. @param {string} word */
 function quoted(word) {

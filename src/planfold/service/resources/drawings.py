@@ -28,7 +28,7 @@ async def _state(call: ServiceCall) -> PlannerState:
 
 async def graph(call: ServiceCall) -> ServiceReply:
     state = await _state(call)
-    specs = [task.spec for task in state.tasks.values()]
+    specs = [task.spec for task in state.written().values()]  # items are in the box of their map
     drawing = await asyncio.to_thread(graph_drawing, specs, state.revision_hash)
     return ServiceReply(value=drawing)
 
