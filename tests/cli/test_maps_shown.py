@@ -37,8 +37,9 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_views_say_how_far_a_map_is_and_which_items_failed(plan: str) -> None:
     printed = called("plan", "--tools", "parcel_tools", "plan.md")
-    assert "runs for each of $1 (at most 1,000, 100 at once, the others run if one fails)" in (
-        " ".join(printed.split())
+    assert (
+        "runs for each of $parcels (at most 1,000, 100 at once, the others run if one fails)"
+        in (" ".join(printed.split()))
     )
     printed = called("show")
     assert "✗ 2[1] Bob: Run `test 9 -lt 5`" in printed
@@ -58,9 +59,40 @@ def test_other_commands_name_items_as_people_write_them(plan: str) -> None:
     assert "expanded 2 post: 3 items to run" in log
     assert "queued 2[2]" in log
     assert "task 2[1] failed: exit code 1" in called("why", plan, "post[1]")
-    assert "(for each of $1" in called("graph")
+    assert "(for each of $parcels" in called("graph")
     assert "2[" not in called("graph", "--dot", "-")
     assert "<svg" in called("graph", "--svg", "-")
     assert "as recorded" in called("replay")
     assert "Task 2[1] is planned again" in called("retry", plan, "2[1]")
     assert "task 2[1] waits for" in called("why", plan)
+
+
+def test_the_text_of_an_element_names_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The label of an item may be that of another task, or what another item is called."""
+    Path("label_tools.py").write_text(
+        "import planfold\n\n"
+        '@planfold.tool(effect="safe")\n'
+        "async def parcels() -> list[str]:\n"
+        '    """L"""\n'
+        '    return ["go", "same", "same", "post[0]", "2[0]", "-h"]\n\n'
+        '@planfold.tool(effect="safe")\n'
+        "async def send(to: str, context: planfold.TaskContext) -> str:\n"
+        '    """S"""\n'
+        '    return await context.ask("may", f"Send to {to}?")\n'
+    )
+    Path("plan.md").write_text(
+        "# Post\n\n1. @parcels {} {#parcels}\n"
+        '2. @send {"to": "$item"} {#post for_each="$parcels" item_label="$item"}\n'
+        "3. Go? {#go}\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    printed = called("run", "--yes", "--tools", "label_tools", "plan.md", code=3)
+    found = shown()["id"]
+    said = [line.strip() for line in printed.splitlines() if "planfold answer" in line]
+    assert said == [f"planfold answer {found} '2[{i}]' TEXT" for i in range(6)]
+    called("answer", found, "post[0]", "first")
+    called("answer", found, "2[2]", "third")
+    asking = [q["task_id"] - 20_000_000_000 for q in shown()["questions"]]
+    assert asking == [1, 3, 4, 5]
+    assert "task 3 has no open question" in called("answer", found, "go", "yes", code=2)
+    assert "has no task 'same'" in called("answer", found, "same", "yes", code=2)

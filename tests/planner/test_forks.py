@@ -56,6 +56,7 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.forks import MAX_DEPTH
+from planfold.planner.items import map_of
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec, TaskStatus
@@ -464,6 +465,8 @@ def test_a_fork_of_any_log_comes_to_an_end_and_is_decided_again(
     questions = [t for t in tasks if t.kind is NodeKind.Clarification and not t.superseded]
     questions = [t for t in questions if t.spec.for_each is None]
     answers = {t.id: rng.choice("ab") for t in questions if rng.random() < 0.3}
+    of = rng.choice([0, *map(map_of, answers)])  # another answer above a map drops its items
+    answers = {i: text for i, text in answers.items() if map_of(i) == of}
     command = ForkPlan(
         origin="p",
         version=version,

@@ -14,6 +14,11 @@ from plans import PLAN_ID, submit, task
 
 
 @planfold.tool(effect="safe")
+async def found() -> list[int]:
+    return [5]
+
+
+@planfold.tool(effect="safe")
 def fails() -> None:
     raise planfold.Permanent("no such host")
 
@@ -86,6 +91,26 @@ async def test_a_failed_plan_says_why(database: str) -> None:
     assert failed.text == "a plan has failed: 1. Copy the backup: Permanent: no such host"
     assert failed.errors == ("1. Copy the backup: Permanent: no such host",)
     assert failed.command == "planfold why p"
+
+
+async def test_items_are_named_as_people_write_them(database: str) -> None:
+    inbox = Inbox()
+    tasks = [
+        task("found"),
+        TaskDraft(description="Pay $item?", kind="clarification", for_each="$1"),
+    ]
+    async with (
+        planfold.open_app(database, tools=[found]) as app,
+        app.log.notify("desk", inbox.deliver, on=["question", "failed"]),
+        app.worker(),
+    ):
+        await submit(app, *tasks)
+        await inbox.kinds(1)
+        await app.answer(PLAN_ID, "2[0]", "no idea", failed=True)
+        await inbox.kinds(2)
+    question, failed = inbox.found
+    assert question.command == f"planfold answer {PLAN_ID} '2[0]'"
+    assert "2[0]. Pay 5?: no idea" in failed.errors
 
 
 async def test_what_was_answered_or_approved_before_is_left_out(database: str) -> None:

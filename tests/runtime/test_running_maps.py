@@ -133,3 +133,26 @@ async def test_other_plans_do_not_wait_for_a_large_map(each_database: str) -> No
             assert order.index("the other") < begun + 100
             await asyncio.wait_for(app.result(first), 60)
     assert len(order) == 301
+
+
+async def test_a_fork_with_another_list_asks_about_its_items(each_database: str) -> None:
+    """Answers that are kept were about the elements of the other list."""
+    draft = PlanDraft(
+        tasks=[
+            TaskDraft(label="which", description="Which?", kind="clarification"),
+            TaskDraft(label="names", description="find", tool="names", depends_on=["which"]),
+            TaskDraft(description="Pay $item?", kind="clarification", for_each="$names"),
+        ]
+    )
+    async with planfold.open_app(each_database, tools=TOOLS) as app:
+        plan_id = await app.submit(draft, approved_by="me")
+        await asyncio.wait_for(app.run(plan_id), 20)
+        await app.answer(plan_id, "which", "one")
+        await asyncio.wait_for(app.run(plan_id), 20)
+        for place in range(3):
+            await app.answer(plan_id, f"3[{place}]", "yes")
+        assert (await asyncio.wait_for(app.run(plan_id), 20)).task(3).result == ["yes"] * 3
+        fork = await app.fork(plan_id, answers={"which": "other"}, keep_answers=True)
+        plan = await asyncio.wait_for(app.run(fork.plan_id), 20)
+        assert [q.question for q in plan.questions] == ["Pay a?", "Pay b?", "Pay c?"]
+        assert (await app.replay(fork.plan_id)).difference is None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planfold.cli.event_text import tasks_words
 from planfold.cli.terminal import Line, clean
-from planfold.planner.items import id_text
+from planfold.planner.items import id_text, map_of
 from planfold.planner.tasks import Effect
 from planfold.readmodels.plan_fold import PlanFold
 
@@ -56,12 +56,14 @@ def refused(fork: Fork, repeat: Collection[str]) -> bool:
 
 
 def _name(effect: RepeatedEffect) -> str:
-    return clean(effect.label or id_text(effect.task_id))
+    label = None if map_of(effect.task_id) else effect.label
+    return clean(label or id_text(effect.task_id))
 
 
 def _consent(effect: RepeatedEffect, repeat: Collection[str]) -> tuple[str, str]:
     if effect.effect is not Effect.Once:
         return "it gets a new key", "dim"
-    if effect.label in repeat or str(effect.task_id) in repeat:
+    ids = (effect.task_id, map_of(effect.task_id))
+    if _name(effect) in repeat or any(id_text(i) in repeat or str(i) in repeat for i in ids):
         return "allowed", "dim"
     return f"needs --repeat {_name(effect)}", "ask"

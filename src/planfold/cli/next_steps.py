@@ -10,6 +10,7 @@ from planfold.cli.access import command_line, server_given, settings_for
 from planfold.planner.answers import STOP
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus
+from planfold.readmodels.labels import name_in_commands
 from planfold.readmodels.reasons import ReasonKind
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             steps = [resume_step(db, plan_id, comment, tools=tools, more=more)]
         case PlanStatus.Failed:
             failed = [t for t in having((TaskStatus.Failed,)) if not t.superseded]
-            name = failed[0].spec.label or id_text(failed[0].id) if failed else "TASK"
+            name = name_in_commands(failed[0].spec) if failed else "TASK"
             steps = failure_steps(db, plan_id, name)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")

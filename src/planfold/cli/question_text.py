@@ -21,7 +21,7 @@ from planfold.planner.answers import DONE, STOP, use_of_result
 from planfold.planner.items import id_text
 from planfold.planner.questions import Question
 from planfold.planner.tasks import NodeKind
-from planfold.readmodels.labels import name_of
+from planfold.readmodels.labels import name_in_commands, name_of
 from planfold.readmodels.plan_fold import PlanFold
 
 
@@ -73,7 +73,7 @@ def waiting_lines(
     for question in questions[:most]:
         lines += [[], *question_lines(fold, question, width)]
         task, needs = fold.state.tasks[question.task_id], use_of_result(fold.state, question)
-        name = task.spec.label or id_text(task.id)
+        name = name_in_commands(task.spec)
         if DONE in question.choices and question.then == "outcome":
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])

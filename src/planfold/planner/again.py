@@ -6,7 +6,7 @@ from planfold.planner import transitions as t
 from planfold.planner.context_size import forget
 from planfold.planner.graph import change
 from planfold.planner.items import STRIDE
-from planfold.planner.maps import drop_items, item_reset
+from planfold.planner.maps import drop_items, item_reset, items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
 
@@ -21,6 +21,9 @@ def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) 
         task.result, task.error, task.note, task.arguments = None, None, None, None
         task.failures, task.answers = 0, ()
         task.started_at = task.finished_at = 0.0
+        if task.superseded:
+            for item in items_of(state, task):
+                item.superseded = False
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
         task.skip_reason = None

@@ -177,6 +177,9 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     kept_off = kept_off_tasks(state, below, busy)
     refuse_repeats(_repeated(state, below, {*command.repeat, *kept_off}), "another answer")
     yield ClarificationReceived(task.id, answer, command.by)
+    gone = {t.id for t in below if t.id not in busy and t.attempt}  # their items go with them
+    below = [t for t in below if map_of(t.id) not in gone]
+    busy &= {t.id for t in below}
     stop = [i for i in busy if not state.tasks[i].outdated or state.tasks[i].cancel_requested]
     if stop:
         reason = f"the answer to task {id_text(task.id)} was changed"

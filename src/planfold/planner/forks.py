@@ -32,6 +32,17 @@ class _Change(msgspec.Struct):
     answers: dict[int, str]
     prepared: dict[int, str]
 
+    def leave_items_out(self, given: Iterable[int], again: Collection[int]) -> None:
+        """Answers to the items of a map that is planned again do not hold: its list may be another
+        one, and an item of it about something else. ``given``: those of a person."""
+        for task_id in given:
+            if map_of(task_id) in again:
+                raise CommandRejected(
+                    f"{id_text(task_id)} is an item, and its map is planned again in the fork, "
+                    "perhaps with another list; answer it when the fork asks it"
+                )
+        self.prepared = {i: text for i, text in self.prepared.items() if map_of(i) not in again}
+
 
 def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     """Decide ``ForkPlan`` on the state that the fork continues."""
@@ -46,9 +57,8 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         find_task(state, task_id)
     change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
     again, interrupted, kept_off = _planned_again(state, change)
-    runs = {*again, *interrupted, *(i for i in state.tasks if _is_to_run(state, i))}
-    runs |= {item.id for i in again for item in items_of(state, state.tasks[i])}
-    _check_consent(state, command, runs - kept_off.keys())
+    change.leave_items_out(command.answers, again)
+    _check_consent(state, command, _running(state, again, interrupted) - kept_off.keys())
     revision_hash = state.revision_hash
     if change.specs:
         counted = (
@@ -74,6 +84,12 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _running(state: PlannerState, again: Iterable[int], interrupted: Iterable[int]) -> set[int]:
+    """The tasks and items that run in a fork."""
+    items = (item.id for i in again for item in items_of(state, state.tasks[i]))
+    return {*again, *interrupted, *items, *(i for i in state.tasks if _is_to_run(state, i))}
 
 
 def effects_again(
@@ -176,8 +192,8 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
         asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
         if not asks or task.superseded:
             raise CommandRejected(
-                f"task {task_id} is not a question (it is a {task.kind.value}); only answers to "
-                "questions of the plan can be given to a fork"
+                f"task {id_text(task_id)} is not a question (it is a {task.kind.value}); only "
+                "answers to questions of the plan can be given to a fork"
             )
         prompt = task.spec.prompt
         answer = chosen_answer(task_id, prompt.choices if prompt else (), text)
@@ -192,9 +208,9 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
 def _planned_again(
     state: PlannerState, change: _Change
 ) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int]]:
-    """The changed tasks and all that descends from a change, as far as they had begun or ended;
-    other tasks that were running; and those that a parent keeps from running, with that
-    parent."""
+    """The changed tasks and all that descends from a change, as far as they had begun or ended,
+    and those that ran on an answer that was changed; other tasks that were running; and those that
+    a parent keeps from running, with that parent."""
     reached = _below(state, [*change.specs, *change.answers])
     for task_id in [i for i in change.answers if i in reached]:
         change.prepared[task_id] = change.answers.pop(task_id)
@@ -215,7 +231,10 @@ def _planned_again(
         if (task.status is not TaskStatus.Planned or task.attempt)
         and not (task.id in kept_off and task.status in over)
     ]
-    return tuple(sorted(again)), tuple(sorted(task.id for task in underway)), kept_off
+    outdated = {task.id for task in underway if task.outdated}
+    again += [i for i in outdated if map_of(i) not in outdated]  # items go with their map
+    resumed = (t.id for t in underway if t.id not in outdated and map_of(t.id) not in outdated)
+    return tuple(sorted(again)), tuple(sorted(resumed)), kept_off
 
 
 def _below(state: PlannerState, roots: Iterable[int]) -> dict[int, None]:

@@ -56,7 +56,7 @@ TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
 _Snapshot = tuple[int, PlannerState, msgspec.Raw]
-FOLD_VERSION = 5  # raise it when folding the same events gives another state
+FOLD_VERSION = 6  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):
@@ -130,7 +130,7 @@ class Planner(PlanMemory):
         for task in state.tasks.values():
             if task.status is not TaskStatus.Completed:
                 by_status.setdefault(task.status, []).append(task.id)
-        maps = {i: t for i, t in state.tasks.items() if t.elements is not None}
+        maps = {i: t for i, t in state.tasks.items() if t.elements}
         if maps:  # their results are those of their items, which are in it
             bare = {i: msgspec.structs.replace(t, result=None) for i, t in maps.items()}
             state = msgspec.structs.replace(state, tasks=state.tasks | bare)

@@ -302,8 +302,9 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             spec = state.tasks[child].spec
             blocked = any(i not in reset and blocks(state.tasks[i]) for i in spec.depends_on)
             if spec.run_if != "completed" or not blocked:
-                reset[child] = None
-                frontier.append(child)
+                revived = retried_with(state, state.tasks[child])
+                reset |= dict.fromkeys(revived)
+                frontier += revived
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")

@@ -85,6 +85,11 @@ def name_of(spec: TaskSpec) -> str:
     return f"{id_text(spec.id)} {clean(spec.label)}" if spec.label else id_text(spec.id)
 
 
+def name_in_commands(spec: TaskSpec) -> str:
+    """What a command calls a task: its label, or its id. An item is called by the latter."""
+    return id_text(spec.id) if map_of(spec.id) else spec.label or id_text(spec.id)
+
+
 def map_words(spec: TaskSpec) -> str:
     """Of a map: "for each of $1.invoices, 5 at once"; else empty."""
     of = spec.for_each

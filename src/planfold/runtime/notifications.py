@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from planfold.eventstore.envelope import Envelope
 from planfold.eventstore.port import EventStore
+from planfold.planner.items import id_text
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
@@ -110,7 +111,7 @@ def _question(envelope: Envelope, state: PlannerState) -> Notification | None:
         state,
         "question",
         f"asks: {question.question}",
-        ("answer", task_id),
+        ("answer", id_text(task_id)),
         task_id=task_id,
         question=question.question,
         choices=question.choices,
@@ -122,7 +123,7 @@ def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
     if kind != "failed":
         return _made(envelope, state, kind, f"is {kind}", ("show",))
     failed = [state.tasks[i] for i in envelope.event.summary.failed[:MOST_ERRORS]]
-    errors = tuple(f"{t.id}. {t.description}: {_first_line(t.error)}" for t in failed)
+    errors = tuple(f"{id_text(t.id)}. {t.description}: {_first_line(t.error)}" for t in failed)
     text = "has failed" + (f": {errors[0]}" if errors else "")
     return _made(envelope, state, kind, text, ("why",), errors=errors)
 
@@ -136,11 +137,11 @@ def _made(
     state: PlannerState,
     kind: NotificationKind,
     text: str,
-    command: tuple[str | int, ...],
+    command: tuple[str, ...],
     **rest: Any,
 ) -> Notification:
     verb, *arguments = command
-    words = ["planfold", str(verb), envelope.aggregate_id, *map(str, arguments)]
+    words = ["planfold", verb, envelope.aggregate_id, *arguments]
     said = " ".join(f"{state.title or envelope.aggregate_id} {text}".split())
     return Notification(
         id=envelope.event_id,

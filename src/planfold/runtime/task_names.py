@@ -1,4 +1,8 @@
-"""Tasks of a plan by what people call them: an id, a label, ``3[0]`` or ``label[0]``."""
+"""Tasks of a plan by what people call them: an id, a label, ``3[0]`` or ``label[0]``.
+
+The label of an item does not count: it is made of an element, which may be any text, also the
+label of another task.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,7 @@ def task_id_in(plan_id: str, state: PlannerState, key: int | str) -> int:
     """The id of a task named by id or label in this state of the plan. Raises NotFound."""
     if str(key).isdecimal() and len(str(key)) <= 18 and int(key) in state.tasks:
         return int(key)  # no label is a number
-    ordered = sorted(state.written().values(), key=lambda task: task.superseded)
-    for task in (*ordered, *state.tasks.values()):
+    for task in sorted(state.written().values(), key=lambda task: task.superseded):
         if key in (task.id, task.spec.label, str(task.id)):
             return task.id
     if (item := _item_in(state, key)) is not None:

@@ -6,6 +6,7 @@ cannot write, and make the run *tainted*.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from planfold.compaction.tokens import CHARS_PER_TOKEN
 from planfold.compaction.truncation import truncate_counted
 from planfold.llm.untrusted_text import fenced
 from planfold.planner.context import current_summary
+from planfold.planner.items import id_text, index_of, map_of
+from planfold.planner.references import whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus, place_of
 
@@ -52,6 +55,12 @@ def write_brief(state: PlannerState, task: Task) -> Brief:
         f"Result of task {of.id} ({one_line(of.description)}):\n{fenced(text)}"
         for of, text in results
     ]
+    of = state.tasks.get(map_of(task.id))
+    if of is not None and of.elements is not None:
+        element = truncate_counted(
+            as_shown(of.elements[index_of(task.id)]), _chars(state, RESULTS_SHARE)
+        )
+        material.insert(0, f"$item, element {index_of(task.id)} of the list:\n{fenced(element)}")
     if summary:
         material.append(f"Summary of what was done before:\n{fenced(summary)}")
     rules = "\n\n".join(filter(None, (RULES, state.config.system_prompt)))
@@ -68,28 +77,38 @@ def _task(state: PlannerState, task: Task) -> str:
     parts = [f"The goal of the plan: {state.goal or state.title}"]
     answers = [
         f"- {one_line(of.description)}: {of.result}"
-        for of in state.tasks.values()
-        if of.kind is NodeKind.Clarification and of.status is TaskStatus.Completed
+        for of in state.written().values()
+        if _asks(of) and of.status is TaskStatus.Completed
     ]
     if answers:
         parts.append("What people answered:\n" + "\n".join(answers))
     if task.attachments:
         places = "\n".join(f"- {place_of(item)}" for item in task.attachments)
         parts.append(f"Attached (use a tool to read it):\n{places}")
-    parts.append(f"Your task, number {task.id}: {task.description}")
+    of = state.tasks.get(map_of(task.id), task)  # that of an item holds its element
+    parts.append(f"Your task, number {id_text(task.id)}: {of.description}")
     return "\n\n".join(parts)
 
 
 def _results(state: PlannerState, task: Task) -> list[tuple[Task, str]]:
     """The parents' results, each with a fair part of the room."""
-    parents = [state.tasks[i] for i in task.depends_on if i in state.tasks]
-    done = [
-        of
-        for of in parents
-        if of.status is TaskStatus.Completed and of.kind is not NodeKind.Clarification
-    ]
+    parents = [state.tasks[i] for i in _parents(state, task) if i in state.tasks]
+    done = [of for of in parents if of.status is TaskStatus.Completed and not _asks(of)]
     room = _chars(state, RESULTS_SHARE) // max(len(done), 1)
     return [(of, truncate_counted(as_shown(of.result), room)) for of in done]
+
+
+def _parents(state: PlannerState, task: Task) -> Sequence[int]:
+    """What a task depends on; of an item what its map does, without its list."""
+    of = state.tasks.get(map_of(task.id))
+    if of is None or of.spec.for_each is None:
+        return task.depends_on
+    items = whole_reference(of.spec.for_each.items)
+    return [i for i in of.depends_on if items is None or str(i) != items.target]
+
+
+def _asks(task: Task) -> bool:
+    return task.kind is NodeKind.Clarification and task.spec.for_each is None
 
 
 def _chars(state: PlannerState, share: float) -> int:
