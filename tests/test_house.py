@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -255,3 +256,9 @@ def test_nothing_promises_a_package_that_does_not_exist(path: Path) -> None:
     """planfold is not on PyPI yet: it is installed from a clone or a wheel."""
     promised = re.compile(r"pip install( -\S+)* '?planfold(?!-)\b")
     assert promised.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest would refuse the second one where it collects both."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -50,7 +50,7 @@ def test_the_name_of_a_server_decides_whose_tool_it_is() -> None:
     assert called("policy", "explain", "git__status").startswith("ask: git__status")
     given = ("policy", "explain", "read_file", '{"path": "a"}')
     assert called(*given).startswith("allow")
-    assert called(*given, "--server", "x").startswith("ask")
+    assert called(*given, "--mcp-server", "x").startswith("ask")
 
 
 def test_what_is_wrong_is_said(folder: Path) -> None:

@@ -146,7 +146,7 @@ class Planner(PlanMemory):
         if version != FOLD_VERSION:
             return None
         for task in state.tasks.values():
-            if task.elements is not None and task.status is TaskStatus.Completed:
+            if task.elements and task.status is TaskStatus.Completed:
                 task.result = results_in_order(state, task)
         return cls(state)
 

@@ -47,7 +47,7 @@ def policy_command(context: click.Context, db: str | None, as_json: bool) -> int
 @click.argument("arguments", required=False)
 @click.option("--tainted", is_flag=True, help="As if the model had read untrusted text before.")
 @click.option("--author", is_flag=True, help="As if the plan's author had written the call.")
-@click.option("--server", default="", metavar="NAME", help="The MCP server of the tool.")
+@click.option("--mcp-server", "server", default="", metavar="NAME", help="The tool's MCP server.")
 @json_option("the verdict")
 def explain_command(
     tool: str | None,
