@@ -37,7 +37,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_views_say_how_far_a_map_is_and_which_items_failed(plan: str) -> None:
     printed = called("plan", "--tools", "parcel_tools", "plan.md")
-    assert "runs for each of $1 (at most 1,000, 100 at once, the others run if one fails)" in (
+    assert "runs for each of $parcels (at most 1,000, 100 at once, the others run if one fails)" in (
         " ".join(printed.split())
     )
     printed = called("show")
@@ -58,7 +58,7 @@ def test_other_commands_name_items_as_people_write_them(plan: str) -> None:
     assert "expanded 2 post: 3 items to run" in log
     assert "queued 2[2]" in log
     assert "task 2[1] failed: exit code 1" in called("why", plan, "post[1]")
-    assert "(for each of $1" in called("graph")
+    assert "(for each of $parcels" in called("graph")
     assert "2[" not in called("graph", "--dot", "-")
     assert "<svg" in called("graph", "--svg", "-")
     assert "as recorded" in called("replay")
