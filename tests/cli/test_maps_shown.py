@@ -37,8 +37,9 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_views_say_how_far_a_map_is_and_which_items_failed(plan: str) -> None:
     printed = called("plan", "--tools", "parcel_tools", "plan.md")
-    assert "runs for each of $parcels (at most 1,000, 100 at once, the others run if one fails)" in (
-        " ".join(printed.split())
+    assert (
+        "runs for each of $parcels (at most 1,000, 100 at once, the others run if one fails)"
+        in (" ".join(printed.split()))
     )
     printed = called("show")
     assert "✗ 2[1] Bob: Run `test 9 -lt 5`" in printed
