@@ -126,7 +126,12 @@ def test_the_items_of_a_map_are_in_its_box(page: Any, site: Site) -> None:
     details = page.get_by_role("region", name="Task 2 pay")
     expect(details.locator(".items li").first).to_contain_text("2[1] bob")
     details.get_by_role("button", name="2[1] bob").click()
-    expect(page.get_by_role("region", name="Task 2[1] bob")).to_contain_text("exit code 1")
+    item = page.get_by_role("region", name="Task 2[1] bob")
+    expect(item).to_contain_text("exit code 1")
+    for name in ("2[1]", "pay[1]"):
+        opened(page, site, plan_id, f"?task={name}")
+        expect(item).to_be_visible()
+    expect(page.locator(".plan-facts")).to_contain_text("4 of 5 tasks")  # as `planfold list` says
 
 
 def test_an_approval_shows_everything_that_is_not_usual(page: Any, site: Site) -> None:
