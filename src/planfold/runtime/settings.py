@@ -163,7 +163,7 @@ def _in_words(fault: msgspec.ValidationError, values: dict[str, Any]) -> str:
     if of_name:
         place = f"{table}.{_wrong_name(table, values)}{rest}"
     if found := _UNKNOWN_KEY.fullmatch(said):
-        section = _SECTIONS.get(table, Settings if not place else None)
+        section = None if rest else _SECTIONS.get(table, Settings if not place else None)
         fields = [] if section is None else section.__struct_fields__
         near = get_close_matches(found[1], fields, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "remove it"
