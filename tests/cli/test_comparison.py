@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import apsw
@@ -71,6 +72,15 @@ def test_two_plans_are_compared() -> None:
     assert found["tasks"][0]["changes"]["result"][0]["stdout"] == "hi"
     assert found["spent"][0] == {"tokens": 0, "cost": 0, "calls": 0, "seconds": 0, "tasks": 0}
     assert "They are equal, except for times." in called("diff", "one", "one")
+
+
+def test_a_task_that_was_skipped_did_not_run() -> None:
+    for name, text in (("one", "true"), ("two", "false")):
+        called(
+            "run", f"1. Run `{text}`\n2. Run `echo hi`", "--yes", "--id", name, code=text == "false"
+        )
+    out = called("diff", "one", "two")
+    assert re.search(r"~ 2: Run `echo hi`  [\d.]+ s -> did not run\n", out)
 
 
 def test_two_versions_of_a_plan_are_compared() -> None:

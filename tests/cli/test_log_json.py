@@ -57,3 +57,7 @@ def test_without_it_standard_error_has_no_log(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "planfold", "run", "--yes", "1. Run `false`"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "")
+    for words in (["run", "--yes", "--detach", "1. Run `false`"], ["resume"]):
+        command = [sys.executable, "-m", "planfold", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -110,8 +110,15 @@ def test_a_plan_that_is_not_there(service: str, tmp_path: Path) -> None:
     assert (done.returncode, "there is no plan" in done.stderr) == (2, True), done.stderr
 
 
+def test_no_service_is_started_for_a_plan_that_is_not_there(tmp_path: Path) -> None:
+    done = opened(f"sqlite:///{tmp_path}/plans.db", tmp_path, "plan-nothing")
+    assert done.returncode == 2
+    assert done.stderr.startswith("planfold: there is no plan 'plan-nothing'")
+    assert list(tmp_path.glob("*.server*")) == []
+
+
 def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
     done = opened(f"sqlite:///{tmp_path}/plans.db", tmp_path, "--tools", "no_such_module")
     assert done.returncode == 2
-    assert "the service did not start" in done.stderr
+    assert done.stderr.startswith("planfold: the service did not start: cannot import the tools")
     assert "no_such_module" in done.stderr

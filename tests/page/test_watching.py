@@ -126,7 +126,41 @@ def test_the_items_of_a_map_are_in_its_box(page: Any, site: Site) -> None:
     details = page.get_by_role("region", name="Task 2 pay")
     expect(details.locator(".items li").first).to_contain_text("2[1] bob")
     details.get_by_role("button", name="2[1] bob").click()
-    expect(page.get_by_role("region", name="Task 2[1] bob")).to_contain_text("exit code 1")
+    item = page.get_by_role("region", name="Task 2[1] bob")
+    expect(item).to_contain_text("exit code 1")
+    for name in ("2[1]", "pay[1]"):
+        opened(page, site, plan_id, f"?task={name}")
+        expect(item).to_be_visible()
+    expect(page.locator(".plan-facts")).to_contain_text("4 of 5 tasks")  # as `planfold list` says
+
+
+def test_an_approval_shows_everything_that_is_not_usual(page: Any, site: Site) -> None:
+    listing = {"label": "list", "description": "List them", "tool": "listing", "arguments": {}}
+    go = {"label": "go", "description": "Pay?", "choices": ["yes", "no"], "default": "yes"}
+    each: dict[str, Any] = {
+        **{"label": "pay", "description": "Pay $item", "tool": "shell", "retry": {"attempts": 3}},
+        **{"arguments": {"argv": ["echo", "$item"]}, "for_each": "$list", "max_items": 2_000},
+        **{"on_item_failure": "continue", "concurrency": 5, "when": "$go == 'yes'"},
+    }
+    tell: dict[str, Any] = {"description": "Tell", "depends_on": ["pay"], "run_if": "failed"}
+    plan = {"title": "Pay all", "tasks": [listing, go | {"deadline": 3600}, each, tell]}
+    plan_id = site.submit(plan, approve=False)
+    opened(page, site, plan_id)
+    specs = page.get_by_role("region", name="Approval").locator(".spec")
+    expect(specs.nth(1)).to_contain_text("default “yes” after 1 h 0 min")
+    expect(specs.nth(2)).to_contain_text(
+        "shell · once · 3 attempts · runs when $2 == 'yes' · runs for each of $1 "
+        "(at most 2,000, 5 at once, the others run if one fails)"
+    )
+    expect(specs.nth(3)).to_contain_text("runs if a task before it failed")
+
+
+def test_a_token_that_is_not_valid_is_refused_in_words(site: Site, context: Any) -> None:
+    tab = context.new_page()
+    tab.goto(site.address)
+    tab.get_by_label("Token").fill("pft_wrong")
+    tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("alert")).to_contain_text("This token is not valid")
 
 
 def test_selecting_in_one_pane_selects_in_all(page: Any, site: Site) -> None:

@@ -238,7 +238,7 @@ async def test_a_worker_without_an_observer_logs(
         (b"summarise = 1", "summarise must be true or false, not a whole number"),
         (b'tools = "x"', "tools must be a list, not a text in quotes"),
         (b"model = ['x']", "model must be a text in quotes, not a list"),
-        (b"[models]\na = 1.5", "models.NAME must be a table, not a number"),
+        (b"[models]\na = 1.5", "models.a must be a table, not a number"),
         (b"durability = 'x'", "durability: 'x' is not one of every-step, output"),
         (
             b"[[policy.rules]]\ndecision = 'x'",
@@ -252,7 +252,11 @@ async def test_a_worker_without_an_observer_logs(
         (b"parallel = 1", "there is no setting 'parallel'; did you mean 'max_parallel'?"),
         (b"qqq = 1", "there is no setting 'qqq'; remove it"),
         (b"[budget]\ncst = 1", "no setting 'cst' in budget; did you mean 'cost'?"),
-        (b"[mcp.a]\ntols = []", "no setting 'tols' in mcp.NAME; did you mean 'tools'?"),
+        (
+            b"[mcp.a]\ncommand = ['x']\n[mcp.b]\ncommand = 'x'",
+            "mcp.b.command must be a list, not a text in quotes",
+        ),
+        (b"[mcp.a]\ntols = []", "no setting 'tols' in mcp.a; did you mean 'tools'?"),
         (b"[[policy.rules]]\nx = 1", "no setting 'x' in policy.rules[0]; remove it"),
         ("concurrency = 1".encode("utf-16"), "UTF-16 or UTF-32; save the file as UTF-8"),
         ("concurrency = 1".encode("utf-16-le"), "UTF-16 or UTF-32; save the file as UTF-8"),

@@ -125,8 +125,9 @@ async def test_a_map_and_its_items(each_database: str, until: Until) -> None:
         await until(lambda: _runs_an_item(app))
         items = only(await app.why(PLAN_ID, 2))
         assert (items.kind, items.text) == ("items", "runs its items: 0 of 3 have ended")
+        assert (items.by, items.remedy) == ((item_id(2, 0),), "see what 2[0] waits for")
         limit = only(await app.why(PLAN_ID, item_id(2, 2)))
-        assert (limit.kind, limit.limit) == ("map_limit", 1)
+        assert (limit.kind, limit.limit, limit.by) == ("map_limit", 1, (item_id(2, 0),))
         assert limit.text == (
             "waits for a free slot: the plan runs at most 1 items of task 2 at once"
         )

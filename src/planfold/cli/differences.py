@@ -9,6 +9,7 @@ import msgspec
 from planfold.cli.event_text import spent_words, words_for
 from planfold.cli.terminal import Line, clean, counted, duration, in_json
 from planfold.planner.items import id_text
+from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.plan_difference import Divergence, PlanDifference, TaskDifference
 
 _SAME: Final[Line] = [("They are equal, except for times.", "good")]
@@ -64,8 +65,10 @@ def _name(task: TaskDifference) -> str:
 
 
 def _task_lines(task: TaskDifference) -> list[Line]:
-    was, now = (("" if s is None else duration(s)) for s in task.seconds)
-    took = f"  {_arrow(was or 'not ended', now or 'not ended')}" if was or now else ""
+    took = ""
+    if task.seconds != (None, None):
+        statuses = task.changes.get("status", (None, None))
+        took = f"  {_arrow(*map(_took, task.seconds, statuses))}"
     lines: list[Line] = [
         [("~ ", "ask"), (f"{_name(task)}: {clean(task.description)}", ""), (took, "dim")]
     ]
@@ -73,6 +76,12 @@ def _task_lines(task: TaskDifference) -> list[Line]:
         for mark, style, value in zip("-+", ("bad", "good"), values, strict=True):
             lines.append([(f"  {mark} ", style), (f"{name} {_shown(value)}", "")])
     return lines
+
+
+def _took(seconds: float | None, status: Any) -> str:
+    if seconds is not None:
+        return duration(seconds)
+    return "did not run" if status == TaskStatus.Skipped else "not ended"
 
 
 def _shown(value: Any) -> str:

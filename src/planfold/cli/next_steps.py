@@ -152,7 +152,7 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
             return [answer_step(db, plan, name, reason.choices, needs_result=needs)]
         case ReasonKind.Budget:
             return [budget_step(db, plan), answer_step(db, plan, name, [STOP])]
-        case ReasonKind.Parents:
+        case ReasonKind.Parents | ReasonKind.Items if by:
             return [Step(command_line(db, "why", plan, *by))]
         case ReasonKind.NoWorker if reason.route is not None:
             return [Step(command_line(db, "worker", "--route", reason.route))]

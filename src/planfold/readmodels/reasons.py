@@ -15,7 +15,7 @@ import msgspec
 from planfold.planner.answers import use_of_result
 from planfold.planner.dispatch import ahead_of
 from planfold.planner.graph import blocks, lane_of, met
-from planfold.planner.items import map_of
+from planfold.planner.items import id_text, map_of
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -165,7 +165,9 @@ def _items(state: PlannerState, task: Task) -> Reason:
     text = f"runs its items: {done:,} of {total:,} have ended"
     if ended[TaskStatus.Failed]:
         text += f", {ended[TaskStatus.Failed]:,} failed"
-    return _reason(ReasonKind.Items, task, text, f"see what {task.id}[0] waits for")
+    open_ = [item.id for item in items_of(state, task) if item.status not in ENDED][:1]
+    remedy = f"see what {id_text(open_[0])} waits for" if open_ else "wait until the map ends"
+    return _reason(ReasonKind.Items, task, text, remedy, by=open_)
 
 
 def _asked(state: PlannerState, task: Task) -> Reason:
@@ -209,13 +211,18 @@ def _limits(state: PlannerState, task: Task) -> list[Reason]:
 
 
 def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
-    """Under a limit, who holds the slots, and for one task how many start earlier."""
-    if reason.kind not in (ReasonKind.PlanLimit, ReasonKind.RouteLimit):
+    """Under a limit, who holds the slots, and for one task how many start earlier. In a map items
+    start in their order."""
+    if reason.kind not in (ReasonKind.PlanLimit, ReasonKind.RouteLimit, ReasonKind.MapLimit):
         return reason
     task = state.tasks[reason.tasks[0]]
+    if reason.kind is ReasonKind.MapLimit:
+        items = items_of(state, state.tasks[map_of(task.id)])
+        running = tuple(item.id for item in items if item.status is TaskStatus.Running)
+        return msgspec.structs.replace(reason, by=running)
     route = task.spec.queue_route if reason.kind is ReasonKind.RouteLimit else None
-    running = (t for t in state.schedule.having([TaskStatus.Running]) if t.spec.for_each is None)
-    holders = tuple(t.id for t in running if route in (None, t.spec.queue_route))
+    busy = (t for t in state.schedule.having([TaskStatus.Running]) if t.spec.for_each is None)
+    holders = tuple(t.id for t in busy if route in (None, t.spec.queue_route))
     ahead = ahead_of(state, task, now, route=route) if len(reason.tasks) == 1 else None
     return msgspec.structs.replace(reason, by=holders, ahead=ahead)
 

@@ -143,7 +143,7 @@ def load_settings(
     try:
         msgspec.convert(values, Settings)
     except msgspec.ValidationError as fault:
-        raise ConfigurationError(f"{path}: {_in_words(fault)}") from None
+        raise ConfigurationError(f"{path}: {_in_words(fault, values)}") from None
     except ConfigurationError as fault:
         raise ConfigurationError(f"{path}: {fault}") from None
     database = (os.environ if environ is None else environ).get("PLANFOLD_DB")
@@ -153,15 +153,17 @@ def load_settings(
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as fault:
-        raise ConfigurationError(_in_words(fault)) from None
+        raise ConfigurationError(_in_words(fault, values)) from None
 
 
-def _in_words(fault: msgspec.ValidationError) -> str:
+def _in_words(fault: msgspec.ValidationError, values: dict[str, Any]) -> str:
     """A fault of the settings as their author would say it, with the nearest key that exists."""
     said, place = fault_and_place(fault, Settings)
-    place = place.replace("[...]", ".NAME")
+    table, of_name, rest = place.partition("[...]")
+    if of_name:
+        place = f"{table}.{_wrong_name(table, values)}{rest}"
     if found := _UNKNOWN_KEY.fullmatch(said):
-        section = _SECTIONS.get(place.removesuffix(".NAME"), Settings if not place else None)
+        section = None if rest else _SECTIONS.get(table, Settings if not place else None)
         fields = [] if section is None else section.__struct_fields__
         near = get_close_matches(found[1], fields, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "remove it"
@@ -171,6 +173,16 @@ def _in_words(fault: msgspec.ValidationError) -> str:
         wanted, given = (_TYPES.get(name, name) for name in found.groups())
         return f"{place or 'it'} must be {wanted}, not {given}"
     return f"{place}: {said}" if place else said
+
+
+def _wrong_name(table: str, values: Mapping[str, Any]) -> str:
+    """The name in ``[table.NAME]`` of what is wrong, which msgspec does not say."""
+    for name, value in values[table].items():
+        try:
+            msgspec.convert({table: {name: value}}, Settings)
+        except msgspec.ValidationError:
+            return str(name)
+    return "NAME"
 
 
 def present_folder() -> Path:

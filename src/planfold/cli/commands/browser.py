@@ -45,14 +45,13 @@ def open_command(
     from planfold.cli.access import run_async, settings_for
 
     settings = settings_for(db)
-    runtime = _running(settings) or _started(settings, tools)
     browser = None if no_browser else _browser()
-    return run_async(_open(settings, runtime, plan_id, browser))
+    return run_async(_open(settings, tools, plan_id, browser))
 
 
 async def _open(
     settings: Settings,
-    runtime: RuntimeFile,
+    tools: tuple[str, ...],
     plan_id: str | None,
     browser: webbrowser.BaseBrowser | None,
 ) -> int:
@@ -63,6 +62,7 @@ async def _open(
 
     async with open_app(settings, load=False) as app:
         path = f"/plans/{quote(await find_plan(app, plan_id), safe='')}" if plan_id else "/"
+        runtime = _running(settings) or _started(settings, tools)
         url = f"{runtime.address}{path}#launch={await _launch_code(app, runtime)}"
         if browser is not None and await _signed_in(app, browser, url, settings):
             say(f"opened {runtime.address}{path}")
@@ -185,6 +185,7 @@ def _started(settings: Settings, tools: tuple[str, ...]) -> RuntimeFile:
     found = _start(settings, tools, log, PORT) or _start(settings, tools, log, 0)
     if found is None:
         said = log.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
+        said = said.removeprefix("planfold: ")
         raise ConfigurationError(f"the service did not start: {said or f'see {log}'}")
     click.echo(f"started planfold serve as process {found.pid}; its log is {log}", err=True)
     return found

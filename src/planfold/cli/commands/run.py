@@ -348,6 +348,7 @@ def title_line(title: str, tasks: int) -> list[tuple[str, str]]:
 @command("resume")
 @plan_argument
 @tools_option
+@log_json_option
 @json_option("the plan when it ends (without an ID: a list of plans)")
 def resume_command(
     plan_id: str | None, tools: tuple[str, ...], as_json: bool, db: str | None

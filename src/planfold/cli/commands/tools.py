@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EFFECTS = {
     "safe": "safe: changes nothing; run again after a crash",
-    "keyed": "keyed: run again after a crash with the same key, and done once",
+    "keyed": "keyed: run again after a crash, with the same idempotency key",
     "once": "once: never repeated automatically; after a crash a person is asked",
 }
 

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useSignal } from "./html.js";
 import { get, may, write } from "./requests.js";
-import { clock, commandOf, counted, duration, kindOf, nameOf, plain } from "./words.js";
+import { clock, commandOf, counted, duration, kindOf, mapWords, nameOf, plain } from "./words.js";
 
 /**
  * Sends a command; shows while it is sent, and why it was refused.
@@ -136,14 +136,25 @@ function Spec({ spec, mark = "" }) {
     </li>`;
 }
 
-/** Kind, effect and what is not usual, in a few words. @param {any} spec */
+const GUARDS = {
+  failed: "runs if a task before it failed",
+  ended: "runs however the tasks before it end",
+};
+
+/** Kind, effect and everything that is not usual, in a few words. @param {any} spec */
 function metaOf(spec) {
   const words = [kindOf(spec)];
   if (spec.tool) words.push(spec.effect || "once");
-  if (spec.prompt?.choices?.length) words.push(spec.prompt.choices.join(" / "));
+  const { choices = [], default: otherwise, deadline } = spec.prompt || {};
+  if (choices.length) words.push(choices.join(" / "));
+  if (otherwise != null) words.push(`default “${otherwise}”${deadline ? ` after ${duration(deadline)}` : ""}`);
+  if (spec.retry?.attempts > 1) words.push(`${spec.retry.attempts} attempts`);
   if (spec.timeout) words.push(`timeout ${duration(spec.timeout)}`);
-  if (spec.when) words.push(`when ${spec.when}`);
-  if (spec.run_if && spec.run_if !== "completed") words.push(`runs if ${spec.run_if}`);
+  if (spec.route && !spec.drafts) words.push(`route ${spec.route}`);
+  if (spec.run_if in GUARDS) words.push(GUARDS[spec.run_if]);
+  if (spec.when) words.push(`runs when ${spec.when}`);
+  if (spec.for_each) words.push(`runs for each of ${mapWords(spec.for_each)}`);
+  if (spec.on_failure === "continue") words.push("its dependents run even if it fails");
   if (spec.depends_on?.length) words.push(`after ${spec.depends_on.join(", ")}`);
   return words.join(" · ");
 }

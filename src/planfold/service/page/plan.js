@@ -92,9 +92,9 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
 
 function Head({ id, view, present }) {
   const counts = new Map();
-  for (const task of view.tasks)
-    if (!task.superseded) counts.set(task.status, (counts.get(task.status) || 0) + 1);
-  const total = view.tasks.filter((task) => !task.superseded).length;
+  const those = view.tasks.filter((task) => !task.superseded).flatMap((task) => [task, ...task.items]);
+  for (const { status } of those) counts.set(status, (counts.get(status) || 0) + 1);
+  const total = those.length;
   const done = counts.get("completed") || 0;
   return html`
     <header class="plan-head">
@@ -118,11 +118,17 @@ function Head({ id, view, present }) {
     </header>`;
 }
 
-/** @param {Map<number, any>} tasks @param {string | null} asked an id or a label */
+/**
+ * @param {Map<number, any>} tasks
+ * @param {string | null} asked an id or a label; of an item also 3[0] or pay[0]
+ * @returns {number | null}
+ */
 function idOf(tasks, asked) {
   if (!asked) return null;
   if (tasks.has(Number(asked))) return Number(asked);
-  for (const task of tasks.values()) if (task.label === asked) return task.id;
+  const [, map, place] = /^(.+)(\[\d+\])$/.exec(asked) || [];
+  const name = map && `${idOf(tasks, map)}${place}`;
+  for (const task of tasks.values()) if (task.label === asked || idText(task.id) === name) return task.id;
   return null;
 }
 

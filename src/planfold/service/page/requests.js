@@ -84,7 +84,11 @@ export async function launch(code) {
 /** Begin a session with a token, which the page then forgets. @param {string} token */
 export async function enter(token) {
   const headers = { Authorization: `Bearer ${token}` };
-  const made = await request("POST", "/v1/launch-codes", { headers });
+  const made = await request("POST", "/v1/launch-codes", { headers }).catch((fault) => {
+    if (fault.status !== 401) throw fault;
+    const title = "This token is not valid: it is misspelt, revoked or too old. Enter another one.";
+    throw new Refusal({ status: 401, title });
+  });
   await launch(made.code);
 }
 

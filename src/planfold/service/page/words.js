@@ -114,6 +114,12 @@ export function commandOf(spec) {
   return lines.join("\n");
 }
 
+/** Of a map: its list, and how many items there may be. @param {any} of */
+export function mapWords({ items, max_items = 1000, concurrency = 100, on_item_failure = "stop" }) {
+  const most = `at most ${max_items.toLocaleString("en")}, ${concurrency.toLocaleString("en")} at once`;
+  return `${items} (${most}${on_item_failure === "continue" ? ", the others run if one fails" : ""})`;
+}
+
 /** What a task is, in a word. @param {any} spec */
 export function kindOf(spec) {
   if (spec.kind === "clarification") return "question";
