@@ -100,6 +100,8 @@ def test_a_plan_of_30_tasks_runs_before_ones_eyes(page: Any, site: Site) -> None
     page.keyboard.press("k")
     expect(page.locator(".timeline .segment.is-ran").first).to_be_attached()
     page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("task="))  # a task that is chosen stays in sight
+    expect(page.locator(".row.is-chosen")).to_have_count(0)
     page.get_by_role("button", name="Each event").click()
     expect(page.locator(".event", has_text="30 end").first).to_be_visible()
     (site.folder / "end").touch()
