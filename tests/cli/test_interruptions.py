@@ -52,6 +52,7 @@ def waiting_plan(**more: object) -> str:
 def test_interrupt_then_resume() -> None:
     process = start("run", "--yes", waiting_plan())
     wait_for_task("b-began")
+    wait_until(lambda: statuses(shown())[1] == "running", "the start of b is recorded")
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
     assert code == 130, (out, err)
