@@ -208,16 +208,6 @@ async def test_a_place_is_free_when_its_client_has_left(served: Served) -> None:
     await until(lambda: served.service.streams.taken == 0)
 
 
-def largest_buffer() -> int:
-    """The largest amount that waits to be written to one connection, in bytes."""
-    sizes = [
-        each.get_write_buffer_size()
-        for each in gc.get_objects()
-        if isinstance(each, asyncio.WriteTransport)
-    ]
-    return max(sizes, default=0)
-
-
 @pytest.mark.soak  # a busy machine is slow to drop it
 @pytest.mark.parametrize("bytes_a_second", [0, 20])
 async def test_a_client_that_hardly_reads_is_dropped_and_the_others_get_theirs(
@@ -250,10 +240,11 @@ async def submit_until_dropped(served: Served) -> tuple[int, int]:
     """How many plans were submitted, and the largest buffer of a connection meanwhile in bytes."""
     tasks = [TaskDraft(description="x" * 19_000) for _ in range(10)]
     sent, largest = 0, 0
+    connections = [each for each in gc.get_objects() if isinstance(each, asyncio.WriteTransport)]
     while not served.service.dropped:
         await served.app.submit(PlanDraft(title="large", tasks=tasks))
         sent += 1
-        largest = max(largest, largest_buffer())
+        largest = max(largest, *(each.get_write_buffer_size() for each in connections))
         await asyncio.sleep(0.02)
     return sent, largest
 
