@@ -144,7 +144,7 @@ def hang(notification: Notification) -> None:
 
 @pytest.mark.parametrize("name", ["wait_for_ever", "hang"])
 async def test_a_function_that_hangs_is_a_fault(name: str, tmp_path: Path) -> None:
-    """It keeps the notifications of other plans from nobody."""
+    """Other notifications are still delivered."""
     with pytest.raises(Transient, match=rf"{name} ran longer than 0\.05 s"):
         async with asyncio.timeout(10):
             await deliver(NotifyTarget(function=f"{__name__}:{name}", timeout=0.05), tmp_path)

@@ -1,4 +1,4 @@
-"""Texts of plans are texts: whatever they hold, the page runs nothing and asks nothing of others.
+"""Texts of plans are texts: the page runs nothing of them and asks nothing of others.
 And the page can be used by all (axe)."""
 
 from __future__ import annotations

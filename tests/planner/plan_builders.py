@@ -78,7 +78,7 @@ def answer(task_id: int, text: str, *, bad: bool = False, **result: Any) -> Hand
 
 
 def change(task_id: int, text: str, by: str = "") -> ChangeAnswer:
-    """Another answer, whatever happens again because of it."""
+    """Another answer; all tasks may repeat their effects."""
     return ChangeAnswer(task_id, text, by, repeat=tuple(range(1, 20)))
 
 

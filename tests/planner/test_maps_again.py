@@ -52,7 +52,7 @@ def forked(plan: Plan, **command: object) -> Planner:
 
 
 def sent(planner: Planner, *commands: Command) -> Planner:
-    """Each command with what follows from it by itself."""
+    """Each command with the commands that follow from it."""
     for command in commands:
         following: Command | None = command
         while following is not None:
