@@ -18,7 +18,8 @@ from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
-from planfold.planner.stored import StoredPlan
+from planfold.planner.state import PlannerState
+from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation, Present, explain
@@ -107,6 +108,9 @@ class PlanReader:
             return None
         planner = await self.dispatcher.fold(STORED_PLAN, plan_id)
         assert isinstance(planner, Planner)
+        schedule, status = planner.state.schedule, head.head.get("status")
+        if isinstance(schedule, StoredSchedule) and status in STATUSES:
+            schedule.say(head.version, PlanStatus(status))
         if planner.state.status is PlanStatus.AwaitingApproval:
             return None
         return PlanFold(plan_id, planner.state)
@@ -186,10 +190,12 @@ class PlanReader:
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
-    async def unclaimed(self, plan_id: str) -> Unclaimed:
-        """Which dispatched tasks of a plan no worker holds. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks
-        return unclaimed(await look_at_queue(self.store.queue, plan_id), tasks)
+    async def unclaimed(self, plan_id: str, state: PlannerState | None = None) -> Unclaimed:
+        """Which dispatched tasks of a plan no worker holds; ``state`` is the plan's, where it is
+        known. Raises NotFound."""
+        if state is None:
+            state = (await self.planner(plan_id)).state
+        return unclaimed(await look_at_queue(self.store.queue, plan_id), state.tasks)
 
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
