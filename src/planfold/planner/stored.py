@@ -36,8 +36,8 @@ class StoredTasks(dict[int, Task]):
         """Decode a piece. Tasks that were removed or replaced in the meantime stay so."""
         del self._left[id(piece)]
         found = dict(zip(piece.ids, piece.tasks(), strict=True))
-        place = super().get
-        self.update({i: task for i, task in found.items() if place(i) is piece})
+        held: Any = super().get
+        self.update({i: task for i, task in found.items() if held(i) is piece})
 
     def _read_all(self) -> None:
         for piece in list(self._left.values()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from math import inf
 from typing import Any, Final, Literal
 
@@ -12,7 +11,6 @@ from msgspec.structs import replace
 
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
-from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
@@ -34,8 +32,10 @@ from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.origins import base_of, history_of, state_at
+from planfold.runtime.kept_statistics import KeptStatistics, statistics_of
+from planfold.runtime.origins import base_of, history_of
 from planfold.runtime.task_names import task_id_in
+from planfold.subscriptions.projection import project
 
 STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
@@ -256,14 +256,20 @@ class PlanReader:
             timeline, max_parallel=max_parallel, route_limits=route_limits, answers=seconds
         )
 
-    async def statistics(self, *, since: float = 0.0) -> Statistics:
-        """The outcomes of all plans, from the whole log; ``since`` counts only events recorded from
-        then on (seconds since the epoch)."""
-        found, query, after = statistics_of(self.store, since), Query(stream_id=PLAN.stream_id), 0
-        while page := await self.store.read(query, after=after, limit=1_000):
-            after = page[-1].position
-            await found.apply(page, Checkpoint(self.store.store_id, self.store.epoch, after))
-        return found
+    async def statistics(self, *, since: float = 0.0, rebuild: bool = False) -> Statistics:
+        """The outcomes of all plans. ``since`` counts only events recorded from then on (seconds
+        since the epoch), which reads the whole log. Without it, what was counted before is used,
+        and saved; with ``rebuild`` it is counted again, from what the log has now."""
+        if since:
+            found = statistics_of(self.store, since)
+            last, query = await self.store.last_position(), Query(stream_id=PLAN.stream_id)
+            await project(self.store, found, query=query, until=last)
+            return found
+        kept = KeptStatistics(self.store, rebuild=rebuild)
+        counted = await kept.catch_up()
+        if rebuild:
+            await kept.save()
+        return counted
 
     async def plans(
         self,
@@ -381,15 +387,6 @@ async def plans_of(
             break
         choice = replace(choice, below=key_of(page[-1]))
     return found[:limit]
-
-
-def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
-    """Statistics of nothing yet, for :func:`planfold.subscriptions.projection.project`."""
-
-    async def history(plan_id: str, version: int) -> list[Envelope]:
-        return await store.read(Query(aggregate_id=plan_id), limit=version)
-
-    return Statistics(history, since, partial(state_at, store))
 
 
 def _check_form(form: str, forms: tuple[str, ...]) -> None:
