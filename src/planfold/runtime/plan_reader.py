@@ -233,7 +233,7 @@ class PlanReader:
         log = [envelope async for envelope in self.history(plan_id)]
         base = await base_of(self.store, plan_id)
         trace = trace_of(plan_id, log, content=content, base=base)
-        return otlp(version("planfold"), trace) if form == "otlp" else chrome(trace)
+        return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
 
     async def what_if(
         self,
