@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,10 +77,21 @@ async def test_a_start_counts_only_what_came_after_what_was_saved(each_database:
         read.clear()
         (total,) = (await app.statistics()).figures().values()
         assert (total.plans_begun, read) == (2, ["before", "after"])
-        place, _ = await _saved(app)
-        await app.store.checkpoints.save_read_model(NAME, place, None)
+        await app.store.checkpoints.forget_read_models()
         (total,) = (await app.statistics()).figures().values()
         assert total.plans_begun == 2
+
+
+async def test_plans_that_are_archived_do_not_count(each_database: str, tmp_path: Path) -> None:
+    async with planfold.open_app(each_database) as app:
+        await app.submit(PLAN, plan_id="kept")
+        await app.submit(PLAN, plan_id="moved")
+        await app.send("moved", CancelPlan())
+        (total,) = (await app.statistics(rebuild=True)).figures().values()
+        assert total.plans_begun == 2
+        assert (await app.archive(tmp_path, older_than=-60)).streams == 1
+        (total,) = (await app.statistics()).figures().values()
+        assert (total.plans_begun, total.plans) == (1, {})
 
 
 async def test_what_is_counted_is_saved_now_and_then(
