@@ -396,6 +396,16 @@ ON CONFLICT (aggregate_id) DO UPDATE
 SET version = excluded.version, checksum = excluded.checksum, data = excluded.data
 -- name: drop_snapshot
 DELETE FROM planfold.snapshots WHERE aggregate_id = $1
+-- name: read_model
+SELECT checkpoint, position, checksum, data FROM planfold.read_models WHERE name = $1
+-- name: save_read_model
+INSERT INTO planfold.read_models (name, checkpoint, position, checksum, data)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (name) DO UPDATE
+SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
+    data = excluded.data
+-- name: drop_read_model
+DELETE FROM planfold.read_models WHERE name = $1
 -- name: look_at_log
 SELECT upto, highest, holders FROM planfold.look_at_log($1, $2)
 -- name: conditions_of_log
