@@ -8,6 +8,7 @@ from math import inf, isfinite
 from planfold.eventstore.heads import StreamHead
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
+from planfold.runtime.plan_reader import STATUSES
 from planfold.service.messages import PlanEntry
 from planfold.service.problems import refusal
 
@@ -34,12 +35,13 @@ def read_cursor(text: str | None) -> tuple[float, str]:
 
 
 def entry_of(plan: StreamHead) -> PlanEntry:
-    """A plan in a list."""
+    """A plan in a list. Where its head was damaged there is only what the store itself knows."""
     head = plan.head
+    status = head.get("status")
     return PlanEntry(
         id=plan.aggregate_id,
         title=head.get("title", ""),
-        status=PlanStatus(head["status"]),
+        status=PlanStatus(status) if status in STATUSES else None,
         version=plan.version,
         total=head.get("total", 0),
         completed=head.get("completed", 0),
