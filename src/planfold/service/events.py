@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from planfold.errors import PlanfoldError
+from planfold.errors import NotFound, PlanfoldError
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.planner.events import PlanningCompleted
 from planfold.readmodels.envelopes import envelope_json
@@ -49,6 +49,8 @@ async def begin_stream(call: ServiceCall, plan_id: str | None = None) -> EventSt
     query = Query(aggregate_id=plan_id)
     ended = await app.status(plan_id) in ENDED
     if ended and not await app.store.read(query, after=after, limit=1):
+        if not await app.store.version(plan_id):  # archived meanwhile: not all was sent
+            raise NotFound(f"there is no plan {plan_id!r}")
         return None
     return EventStream(call, query, after, ended=ended)
 
