@@ -75,7 +75,8 @@ async def test_a_process_that_has_it_in_memory_notices(
         while await status() != wanted:
             await asyncio.sleep(0.01)  # a message is under way
 
-    while app.dispatcher.settled(PLAN, "p") is None:  # nothing of before is still to be noticed
+    # Nothing of before is still to be noticed.
+    while app.dispatcher.settled(PLAN, "p") is None:
         await app.planner("p")
         await asyncio.sleep(0.01)
     store = app.store if by == "this process" else await open_store(address)
