@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,8 +73,8 @@ async def test_a_process_that_has_it_in_memory_notices(
             return "absent"
 
     async def until(wanted: str) -> None:
-        while await status() != wanted:
-            await asyncio.sleep(0.01)  # a message is under way
+        while await status() != wanted:  # a message is under way
+            await asyncio.to_thread(time.sleep, 0.01)
 
     # Nothing of before is still to be noticed.
     while app.dispatcher.settled(PLAN, "p") is None:
