@@ -4,10 +4,9 @@
     python event_bus.py forward sqlite:///.planfold/planfold.db 127.0.0.1:7400
 
 ``forward`` is a durable subscription: after a crash it continues from its checkpoint. An event may
-be sent more than once, and one of a plan never before an earlier one of the same plan. ``receive``
-stands for the other system: it keeps each event once, by its id, and confirms it when it is safe.
-An event is a line of JSON in the form of CloudEvents, so a broker that knows these can take its
-place.
+be sent more than once, and those of a plan are sent in order. ``receive`` is the other system, here
+in its simplest form: it keeps each event once, by its id, and confirms it when it is committed. An
+event is a line of JSON in the form of CloudEvents.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from planfold.log import Envelope
 
 NAME = "event-bus"  # the checkpoint is kept under this name
 PATIENCE_S = 10.0  # for a confirmation
-# A system that is away for hours is no reason to park a plan.
+# Plans are not parked while the other system is unavailable.
 RETRIES = RetryPolicy(attempts=1_000_000, base=0.1, factor=2.0, cap=30.0)
 LONGEST_LINE = 64 * 1024 * 1024  # bytes
 

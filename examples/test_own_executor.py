@@ -8,7 +8,7 @@ from planfold.testing import Answer, ToolRequest
 
 
 class Mailer:
-    """Sends mail by a server that may be away; ``sent`` has the keys that the server has seen."""
+    """Sends mail by a server that may fail; ``sent`` has the keys that the server has seen."""
 
     tool = Tool(
         name="mail",
@@ -29,14 +29,14 @@ class Mailer:
     async def execute(self, context: TaskContext) -> Outcome:
         if self.faults:
             self.faults -= 1
-            return TaskFailed("the mail server is away", retryable=True)
+            return TaskFailed("the mail server is unavailable", retryable=True)
         self.sent[context.idempotency_key] = context.arguments["to"]
         return TaskCompleted("sent")
 
 
 RETRY = RetryPolicy(attempts=3, base=3_600.0, cap=3_600.0)
 MAIL = TaskDraft(
-    label="mail", description="Tell Ada", tool="mail", arguments={"to": "ada"}, retry=RETRY
+    label="mail", description="Write to Ada", tool="mail", arguments={"to": "ada"}, retry=RETRY
 )
 
 
@@ -57,7 +57,7 @@ async def test_a_question_gets_its_default_after_a_day() -> None:
     ask = TaskDraft(
         label="to", description="Whom?", choices=["ada", "grace"], default="grace", deadline=day
     )
-    mail = TaskDraft(label="mail", description="Tell them", tool="mail", arguments={"to": "$to"})
+    mail = TaskDraft(label="mail", description="Write it", tool="mail", arguments={"to": "$to"})
     mailer = Mailer()
     async with Harness(mailer) as harness:
         plan_id = await harness.begin(PlanDraft(title="Mail", tasks=[ask, mail]))
@@ -71,12 +71,12 @@ async def test_a_model_calls_the_executor_after_a_person_has_allowed_it() -> Non
     mailer = Mailer()
     call = Answer(calls=(ToolRequest("1", "mail", {"to": "ada"}),))
     async with Harness(mailer, replies=[call, "Ada knows."]) as harness:
-        plan_id = await harness.begin("1. Tell Ada that the ship is late {#tell}")
+        plan_id = await harness.begin("1. Write to Ada that the ship is late {#write}")
         [question] = (await harness.run(plan_id)).questions
         assert "mail" in question.question
         assert mailer.sent == {}
         await harness.app.answer(plan_id, question.task_id, "allow once")
         plan = await harness.run(plan_id)
-        assert plan.task("tell").result == "Ada knows."
+        assert plan.task("write").result == "Ada knows."
         assert len(harness.model.requests) == 2
     assert list(mailer.sent.values()) == ["ada"]

@@ -25,7 +25,7 @@ async def archive(served: Served, folder: Path) -> str:
 
 
 async def test_a_plan_that_is_archived_while_it_is_read(each_database: str, tmp_path: Path) -> None:
-    """The stream ends, and the next request is told where the plan is."""
+    """The stream ends, and the answer to the next request says where the plan is."""
     async with serve(each_database, work=False) as served:
         plan_id = await served.app.submit("1. Run `true`")
         path = f"/v1/plans/{plan_id}/events"

@@ -73,7 +73,7 @@ async def test_a_process_that_has_it_in_memory_notices(
             return "absent"
 
     async def until(wanted: str) -> None:
-        while await status() != wanted:  # a message is under way
+        while await status() != wanted:  # a message is on its way
             await asyncio.to_thread(time.sleep, 0.01)
 
     # Nothing of before is still to be noticed.

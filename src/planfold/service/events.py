@@ -49,7 +49,7 @@ async def begin_stream(call: ServiceCall, plan_id: str | None = None) -> EventSt
     query = Query(aggregate_id=plan_id)
     ended = await app.status(plan_id) in ENDED
     if ended and not await app.store.read(query, after=after, limit=1):
-        if not await app.store.version(plan_id):  # archived meanwhile: not all was sent
+        if not await app.store.version(plan_id):  # archived since: not all was sent
             raise NotFound(f"there is no plan {plan_id!r}")
         return None
     return EventStream(call, query, after, ended=ended)
@@ -159,13 +159,13 @@ class EventStream:
             return False
         app = self._call.service.app
         head = await app.store.head(envelope.aggregate_id)
-        if head is None:  # archived meanwhile
+        if head is None:  # archived since
             return True
         if head.version != envelope.version:
             return False
         try:
             return await app.status(envelope.aggregate_id) in ENDED
-        except PlanfoldError:  # the client's next request is told why
+        except PlanfoldError:  # the next request is refused with the reason
             return True
 
     async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
