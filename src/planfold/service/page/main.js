@@ -49,7 +49,7 @@ function Bar({ view, name }) {
       <span class="bar-end">
         <span class=${live ? "live" : "live is-waiting"} role="status"><span aria-hidden="true">${live ? "●" : "○"}</span> ${
           live ? "live" : "reconnecting"}</span>
-        <button type="button" class="quiet" aria-label="Keys" onClick=${() => (helpShown.value = true)}>?</button>
+        <button type="button" class="quiet keys-button" aria-label="Keys" onClick=${() => (helpShown.value = true)}>?</button>
         <span class="who dim">${plain(name)}</span>
         <button type="button" class="quiet" onClick=${() => leave()}>Sign out</button>
       </span>
