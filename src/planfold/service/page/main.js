@@ -8,7 +8,7 @@ import { Help, followKeys, helpShown, onKeys } from "./keyboard.js";
 import { Plan } from "./plan.js";
 import { Plans } from "./plans.js";
 import { leave, session } from "./requests.js";
-import { SignIn, signIn } from "./sign_in.js";
+import { SignIn, followCodes, signIn } from "./sign_in.js";
 import { begin, connection } from "./stream.js";
 import { plain } from "./words.js";
 
@@ -58,5 +58,6 @@ function Bar({ view, name }) {
 
 follow();
 followKeys();
+followCodes();
 render(html`<${Page} />`, /** @type {HTMLElement} */ (document.getElementById("page")));
 signIn();

@@ -109,7 +109,7 @@ function Row({ index, height, row, scale, end, tasks, onSelect, chosen }) {
   const last = row.spans.length ? Math.max(...row.spans.map(([, , , to]) => scale.at(to ?? end))) : 0;
   const name = own.length > 1 ? `${own.length} × ${task.label || task.description}` : nameOf(task);
   const counts = countsOf(own);
-  const status = FIRST_SEEN.find((each) => counts.has(each));
+  const status = FIRST_SEEN.find((each) => counts.has(each)) || task.status;
   const segments = own.length > 1 || row.spans.length > SEGMENTS ? crowd(row.spans, end) : row.spans.map((span) => ({ span, share: 1 }));
   return html`
     <div class=${chosen ? "row is-chosen" : "row"} style=${{ top: `${index * height}px`, height: `${height}px` }}
