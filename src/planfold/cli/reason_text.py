@@ -18,7 +18,7 @@ from planfold.cli.terminal import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
-from planfold.readmodels.labels import name_of, named
+from planfold.readmodels.labels import name_of, named, status_word
 from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
@@ -57,7 +57,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     lines: list[Line] = [
         [
             (f"{clean(found.plan_id)}  ", "dim"),
-            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+            (status_word(status), STATUS_STYLES.get(status, "")),
         ]
     ]
     if found.task_status is not None:

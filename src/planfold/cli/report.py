@@ -38,6 +38,7 @@ from planfold.readmodels.labels import (
     labelled,
     name_of,
     parent_labels,
+    status_word,
     with_labels,
 )
 from planfold.readmodels.layout import reading_order
@@ -71,7 +72,7 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
-    spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
+    spans: Line = [(status_word(status), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
     spans.append((f", {done}", ""))
     running = state.schedule.slots - len(unclaimed)
