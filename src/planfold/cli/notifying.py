@@ -61,9 +61,16 @@ async def delivered(app: App, consumers: Sequence[Consumer], stopped: asyncio.Ev
     if not consumers:
         return
     end = await app.log.last_position()
-    waits = asyncio.gather(*(consumer.caught_up(end) for consumer in consumers))
-    stop = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait([waits, stop], return_when=asyncio.FIRST_COMPLETED)
-    for each in (waits, stop):
-        each.cancel()
-    await asyncio.gather(waits, stop, return_exceptions=True)
+
+    async def all_delivered() -> None:
+        for consumer in consumers:
+            await consumer.caught_up(end)
+
+    async def stop() -> None:
+        await stopped.wait()
+
+    tasks = [asyncio.create_task(all_delivered()), asyncio.create_task(stop())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -323,17 +323,16 @@ def _with_followers(
                     revived = retried_with(state, task)
                     reset |= dict.fromkeys(revived)
                     frontier += revived
-            elif task.spec.run_if != "completed" or parent in again:
-                if task.status in ENDED and _may_repeat(task):
-                    again[child] = None
-                    frontier.append(child)
+            elif _may_repeat(task) and (task.spec.run_if != "completed" or parent in again):
+                again[child] = None
+                frontier.append(child)
     return reset, tuple(again)
 
 
 def _may_repeat(task: Task) -> bool:
-    """Whether a task that has ended may run again without a person's word: one of effect once only
+    """Whether a task has ended and may run again without a person's word: one of effect once only
     where its failure was reported."""
-    if task.spec.done:
+    if task.status not in ENDED or task.spec.done:
         return False
     asks = task.kind is NodeKind.Clarification
     failed = task.status is TaskStatus.Failed and not task.outcome_unknown

@@ -24,7 +24,6 @@ from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
 
-
 NEEDS_LIST: Final = "revise the plan with a for_each that is a list"
 
 

@@ -157,7 +157,8 @@ class PlanDecisions(PlanReader):
         already, and nothing changes.
 
         Raises:
-            CommandRejected: the task is queued or running, completed or superseded, or waits for an answer.
+            CommandRejected: the task is queued or running, completed or superseded, or waits for
+                an answer.
         """
         return bool(await self.send(plan_id, RetryTask(await self.task_id(plan_id, task))))
 

@@ -155,11 +155,11 @@ class Consumer:
         it holds; ``position`` is that of an event that ``query`` may match. An event whose handler
         failed is not waited for: its stream is retried later.
         """
-        while not all(
-            position <= self._fed and runner.handled == runner.delivered
+        while not all(  # noqa: ASYNC110
+            position <= self._fed and runner.handled >= min(position, runner.delivered)
             for runner in self._runners.values()
         ):
-            await asyncio.sleep(TEND_PAUSE_S)
+            await asyncio.sleep(TEND_PAUSE_S)  # a handler, not the log, is awaited
 
     def _note(self, fault: PlanfoldError) -> None:
         self.fault = fault
