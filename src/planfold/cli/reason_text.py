@@ -102,8 +102,8 @@ def _runs(found: Explanation) -> bool:
 
 def _standing(found: Explanation) -> str:
     """A task was dispatched before a worker runs it."""
-    if found.task_status is TaskStatus.Running and not _runs(found):
-        return "is queued"
+    if found.task_status is TaskStatus.Running:
+        return "is running" if _runs(found) else "is queued"
     return in_words(found.task_status or TaskStatus.Planned)
 
 

@@ -157,11 +157,13 @@ class PlanDecisions(PlanReader):
             await self.send(plan_id, CancelTask(task_id, subtree, reason))
 
     async def retry(self, plan_id: str, task: int | str) -> bool:
-        """Plan a task again that failed, was cancelled or was skipped, and the tasks that were
-        skipped because of it. False: it waits to run already, and nothing changes.
+        """Plan a task again that failed, was cancelled or was skipped, with the tasks that were
+        skipped because of it and its handlers: see :class:`RetryTask`. False: it waits to run
+        already, and nothing changes.
 
         Raises:
-            CommandRejected: the task is running, completed or superseded, or waits for an answer.
+            CommandRejected: the task is queued or running, completed or superseded, or waits for
+                an answer.
         """
         return bool(await self.send(plan_id, RetryTask(await self.task_id(plan_id, task))))
 
