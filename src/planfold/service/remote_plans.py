@@ -149,8 +149,8 @@ class RemotePlans(PlanForking):
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
         return Planner((await self.fold(plan_id)).state)
 
-    async def _known(self, plan_id: str) -> Planner:
-        return await self.planner(plan_id)
+    def _settled(self, plan_id: str) -> Planner | None:
+        return None  # the service knows
 
     async def _long(self, plan_id: str) -> PlanFold | None:
         return None  # snapshots are the service's own
