@@ -130,6 +130,14 @@ def test_an_empty_list_is_a_result(elements: Any) -> None:
     assert statuses(plan)[2] == "completed"
 
 
+def test_a_fault_of_a_list_names_the_task_by_its_label() -> None:
+    plan = play(running(work(1, label="find"), each(2)), done(1, {"rows": []}))
+    assert error(plan) == (
+        "for_each: $find: it is an object, not a list; it has: rows; revise the plan with "
+        'for_each "$find.rows"'
+    )
+
+
 @pytest.mark.parametrize(
     ("elements", "items", "why"),
     [
@@ -137,6 +145,13 @@ def test_an_empty_list_is_a_result(elements: Any) -> None:
         (None, "$1", "for_each: $1: it is null, not a list"),
         ({"a": []}, "$1.b", "for_each: $1.b: task 1's result has no field 'b'; it has: a"),
         ({"a": 1}, "$1.a ?? []", "for_each: $1.a ?? []: it is a number, not a list"),
+        ({}, "$1", "for_each: $1: it is an empty object, not a list"),
+        (
+            {"n": 2, "rows": [1, 2]},
+            "$1",
+            "for_each: $1: it is an object, not a list; it has: n, rows; revise the plan with "
+            'for_each "$1.rows"',
+        ),
         ([1] * 100_001, "$1", "the list has 100,001 elements; a map takes at most 100,000"),
     ],
 )

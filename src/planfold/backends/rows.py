@@ -158,11 +158,14 @@ def continuing(row: TaskRow, held: Held | None) -> TaskRow:
     )
 
 
+_HEADS: Final = msgspec.json.Decoder(dict[str, Any])
+
+
 def head_of(row: Iterable[Any]) -> StreamHead:
     """A row of ``streams``. A head that was damaged is empty: it can be made again from the log."""
     stream_id, aggregate_id, version, head, created_at, updated_at, due_at = row
     try:
-        values = msgspec.json.decode(head, type=dict[str, Any])
+        values = _HEADS.decode(head)
     except (msgspec.DecodeError, RecursionError):
         values = {}
     return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)

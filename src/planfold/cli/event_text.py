@@ -38,6 +38,11 @@ from planfold.planner.items import id_text
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.labels import name_of
 
+_WHY: Final = {
+    "retry": "retried by a person",
+    "answer_changed": "an answer was changed",
+    "handler": "what they handle is retried",
+}
 _STYLE: Final = {
     "completed": "good",
     "failed": "bad",
@@ -125,8 +130,7 @@ def _about_the_plan(event: Any) -> Words:
         case MapExpanded(task_id, count):
             return Words("expanded", task_id, f"{counted(count, 'item')} to run")
         case TasksReset():
-            why = "retried by a person" if event.reason == "retry" else "an answer was changed"
-            return Words("planned", None, f"{tasks_words(event.task_ids)}: {why}")
+            return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():

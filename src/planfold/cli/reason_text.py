@@ -18,7 +18,7 @@ from planfold.cli.terminal import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
-from planfold.readmodels.labels import name_of, named
+from planfold.readmodels.labels import name_of, named, status_word
 from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
@@ -57,7 +57,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     lines: list[Line] = [
         [
             (f"{clean(found.plan_id)}  ", "dim"),
-            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+            (status_word(status), STATUS_STYLES.get(status, "")),
         ]
     ]
     if found.task_status is not None:
@@ -102,8 +102,8 @@ def _runs(found: Explanation) -> bool:
 
 def _standing(found: Explanation) -> str:
     """A task was dispatched before a worker runs it."""
-    if found.task_status is TaskStatus.Running and not _runs(found):
-        return "is queued"
+    if found.task_status is TaskStatus.Running:
+        return "is running" if _runs(found) else "is queued"
     return in_words(found.task_status or TaskStatus.Planned)
 
 
@@ -122,8 +122,8 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
     if reason.until is not None:
         yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
     if reason.limit is not None:
-        ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
-        yield f"{named(reason.by, found.labels)} run now{ahead}"
+        ahead = f"; {counted(reason.ahead, 'task')} before it" if reason.ahead else ""
+        yield f"taken by {named(reason.by, found.labels)}{ahead}"
     for worker in reason.workers:
         yield f"{worker.owner} {worker.constraint or 'may take it'}"
 

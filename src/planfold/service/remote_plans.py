@@ -119,6 +119,8 @@ def _head_of(entry: m.PlanEntry) -> StreamHead:
     names += [name for name in ("priority", "origins") if getattr(entry, name)]
     names += ["project"] if entry.project != DEFAULT else []
     values = msgspec.to_builtins(entry)
+    if entry.status is None:  # the head was damaged
+        names = []
     return StreamHead(
         stream_id=PLAN.stream_id,
         aggregate_id=entry.id,
@@ -147,6 +149,9 @@ class RemotePlans(PlanForking):
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
         return Planner((await self.fold(plan_id)).state)
 
+    def _settled(self, plan_id: str) -> Planner | None:
+        return None  # the service knows
+
     async def _long(self, plan_id: str) -> PlanFold | None:
         return None  # snapshots are the service's own
 
@@ -161,6 +166,8 @@ class RemotePlans(PlanForking):
         head = await self.store.head(plan_id)
         if head is None:
             raise await self._missing(plan_id)
+        if "status" not in head.head:  # the head was damaged
+            return (await self.planner(plan_id)).state.status
         return PlanStatus(head.head["status"])
 
     async def plans(

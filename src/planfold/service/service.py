@@ -227,9 +227,8 @@ class _Endpoint:
         call = ServiceCall(service=service, route=route, request=request, principal=principal)
         if not route.public and route.scope is not None:
             call.require(route.scope)
-        if route.plan:
-            await call.check_plan(call.plan_id)
-        call = await read_call(service, route, request, principal)
+        project = await call.check_plan(call.plan_id) if route.plan else ""
+        call = await read_call(service, route, request, principal, project)
         if not route.keyed:
             return await self._function(call)
         return await self._once(call)
@@ -237,11 +236,11 @@ class _Endpoint:
     async def _once(self, call: ServiceCall) -> ServiceReply | EventStream:
         """Carry out a write under its key, or answer a repetition."""
         service = self._service
-        if call.key in service.in_progress:
+        if call.command_id in service.in_progress:
             raise refusal(409, "in-progress", "a request with this key is in progress; try again")
-        service.in_progress.add(call.key)
+        service.in_progress.add(call.command_id)
         try:
-            known = await service.app.store.find_command(call.key)
+            known = await service.app.store.find_command(call.command_id)
             if known is None:
                 return await self._function(call)
             plan_id, digest = known
@@ -251,7 +250,7 @@ class _Endpoint:
                 )
             return await resources.receipt(call, plan_id)
         finally:
-            service.in_progress.discard(call.key)
+            service.in_progress.discard(call.command_id)
 
 
 async def _not_routed(request: Request, fault: Exception) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from planfold.errors import NotFound
+from planfold.errors import CorruptLog, NotFound
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope
 from planfold.projects import sees
@@ -27,13 +27,13 @@ class ProjectsOfPlans:
 
     async def sees(self, projects: Sequence[str], plan_id: str) -> bool:
         """Whether a credential for these projects sees a plan. One that was archived in the
-        meantime is not seen."""
+        meantime, or cannot be read, is not seen."""
         if not projects:
             return True
         if plan_id not in self._known:
             try:
                 project = await self._app.project(plan_id)
-            except NotFound:
+            except (NotFound, CorruptLog):
                 return False
             if len(self._known) >= REMEMBERED:
                 self._known.pop(next(iter(self._known)))

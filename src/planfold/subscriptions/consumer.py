@@ -162,6 +162,17 @@ class Consumer:
                     await self._store.checkpoints.consumers.leave(self.name, self.owner)
             self._store.wakeup.notify(CONSUMERS)
 
+    async def caught_up(self, position: int) -> None:
+        """Wait until this member has handled all events up to ``position`` in the partitions that
+        it holds; ``position`` is that of an event that ``query`` may match. An event whose handler
+        failed is not waited for: its stream is retried later.
+        """
+        while not all(  # noqa: ASYNC110
+            position <= self._fed and runner.handled >= min(position, runner.delivered)
+            for runner in self._runners.values()
+        ):
+            await asyncio.sleep(TEND_PAUSE_S)  # a handler, not the log, is awaited
+
     def _note(self, fault: PlanfoldError) -> None:
         self.fault = fault
 

@@ -131,13 +131,14 @@ def _plan_json(plan: StreamHead) -> dict[str, Any]:
 
 def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
     from planfold.cli.terminal import STATUS_STYLES, clean, counted
+    from planfold.readmodels.labels import status_word
 
     head = plan.head
     status = clean(str(head.get("status", "")))
     done = f"{head.get('completed', 0)}/{head.get('total', 0)}"
     line: Line = [
         (f"{clean(plan.aggregate_id):<{pad}}  ", ""),
-        (f"{status.replace('_', ' '):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
+        (f"{status_word(status):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
         (f"{done:>{0 if narrow else 5}}  ", ""),
     ]
     if head.get("questions"):
