@@ -38,7 +38,7 @@ LOOPS: Final = ("all", "exists", "exists_one")
 FUNCTIONS: Final = (
     *LOOPS,
     *("contains", "startsWith", "endsWith", "matches", "size", "has"),
-    *("bool", "double", "duration", "int", "string", "timestamp"),
+    *("bool", "double", "duration", "dyn", "int", "string", "timestamp"),
 )
 _SHOWN: Final = 60  # characters of a value in a message
 
@@ -196,6 +196,22 @@ def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
             written = f"${new}{written[1 + len(reference.target) :]}"
         renamed.append(f"has({written})" if piece else written)
     return "".join(renamed)
+
+
+def bind_in_condition(text: str, literal: Callable[[Reference], str | None]) -> str:
+    """``text`` with CEL in place of the references for which ``literal`` returns it; ``has(...)``
+    of one is whether that is not null. Raises ConditionFault where it cannot be read."""
+    parts: list[str] = []
+    for piece, reference in _pieces(text):
+        if reference is None:
+            parts.append(piece)
+            continue
+        value = literal(reference)
+        if value is None:
+            parts.append(f"has({reference.text})" if piece else reference.text)
+        else:
+            parts.append(f"({value} != null)" if piece else value)
+    return "".join(parts)
 
 
 def check_condition(condition: Condition, types: Mapping[str, Type]) -> None:
