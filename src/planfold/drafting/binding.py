@@ -226,15 +226,23 @@ class _Binding:
             self._faults.add(message, task=place.task, field=place.field, fix="")
             return None, ""
 
+    def _has(self, reference: Reference) -> bool:
+        try:
+            return value_of(reference, self._result) is not None
+        except ReferenceFault:
+            return False
+
     def _result(self, _target: int | str) -> Any:
         return self._values
 
     def _condition(self, text: str, task: str) -> str:
         place = _Place(task, "when")
 
-        def literal(reference: Reference) -> str | None:
+        def literal(reference: Reference, test: bool) -> str | None:
             if reference.target != PARAMS:
                 return None
+            if test and reference.path[:1] and reference.path[0] in self._values:
+                return _in_cel(self._has(reference))
             value, rest = self._value(reference, place)
             if rest:
                 fix = f"write ${PARAMS}.{reference.path[0]}"

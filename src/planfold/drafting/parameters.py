@@ -189,6 +189,8 @@ def _faults_inside(value: Any) -> Iterator[str]:
             if _MARK in item:
                 yield f"holds {_MARK}, which only a parameter of type secret may"
         elif isinstance(item, dict):
+            if any(not isinstance(key, str) for key in item):
+                yield "has a key that is not a text"
             stack += [(part, depth + 1) for pair in item.items() for part in pair]
         elif isinstance(item, list):
             stack += [(part, depth + 1) for part in item]

@@ -198,19 +198,18 @@ def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
     return "".join(renamed)
 
 
-def bind_in_condition(text: str, literal: Callable[[Reference], str | None]) -> str:
-    """``text`` with CEL in place of the references for which ``literal`` returns it; ``has(...)``
-    of one is whether that is not null. Raises ConditionFault where it cannot be read."""
+def bind_in_condition(text: str, literal: Callable[[Reference, bool], str | None]) -> str:
+    """``text`` with CEL in place of the references for which ``literal`` returns it. Of some it is
+    only asked whether they have a value, which ``literal`` is told. Raises ConditionFault where the
+    text cannot be read."""
     parts: list[str] = []
     for piece, reference in _pieces(text):
         if reference is None:
             parts.append(piece)
-            continue
-        value = literal(reference)
-        if value is None:
-            parts.append(f"has({reference.text})" if piece else reference.text)
+        elif (value := literal(reference, bool(piece))) is not None:
+            parts.append(value)
         else:
-            parts.append(f"({value} != null)" if piece else value)
+            parts.append(f"has({reference.text})" if piece else reference.text)
     return "".join(parts)
 
 
