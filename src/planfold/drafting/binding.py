@@ -56,7 +56,7 @@ class BoundPlan(NamedTuple):
 def bound(draft: PlanDraft, given: Mapping[str, Any], tools: Toolbox) -> BoundPlan:
     """``draft`` with the values of its parameters: what is ``given``, else the defaults.
 
-    Raises InvalidPlan: a value is missing, not known or of another type; a parameter stands where
+    Raises InvalidPlan: a value is missing, not known or of another type; a parameter is where
     its value could become a command, or a reference names none.
     """
     if not draft.params and not given:
@@ -66,16 +66,16 @@ def bound(draft: PlanDraft, given: Mapping[str, Any], tools: Toolbox) -> BoundPl
     faults.raise_any()
     values = parameter_values(declared, given, faults)
     faults.raise_any()
-    binding = _Binding(values, tools, faults)
+    binder = _Binder(values, tools, faults)
     tasks = draft.tasks
     if isinstance(tasks, (list, tuple)):
-        tasks = [binding.task(task, place) for place, task in enumerate(tasks, start=1)]
-    title = binding.text(draft.title, None, "title")
+        tasks = [binder.task(task, place) for place, task in enumerate(tasks, start=1)]
+    title = binder.text(draft.title, None, "title")
     faults.raise_any()
     return BoundPlan(msgspec.structs.replace(draft, tasks=tasks, title=title, params={}), values)
 
 
-class _Place(NamedTuple):
+class _TextPlace(NamedTuple):
     """Where a text is: the task, its field, and whether its values have to be texts."""
 
     task: str | None
@@ -83,7 +83,7 @@ class _Place(NamedTuple):
     as_text: bool = False
 
 
-class _Binding:
+class _Binder:
     def __init__(self, values: tuple[ParameterValue, ...], tools: Toolbox, faults: Faults) -> None:
         self._values = {each.name: each.value for each in values}
         self._scalars = {each.name for each in values if each.type in SCALARS}
@@ -123,7 +123,7 @@ class _Binding:
             said = written_out(value)
             return _escaped(said) if items and find_references(said) else said
 
-        return "".join(self._parts(text, _Place(task, field), written))
+        return "".join(self._parts(text, _TextPlace(task, field), written))
 
     def _attachment(self, attachment: Any, task: str) -> Any:
         if not isinstance(attachment, msgspec.Struct):
@@ -138,7 +138,7 @@ class _Binding:
             self._check_command(arguments.get("argv"), task)
         changed: dict[str, Any] = {}
         for key, value in arguments.items():
-            place = _Place(task, f"arguments.{excerpt(str(key))}", tool_name == "shell")
+            place = _TextPlace(task, f"arguments.{excerpt(str(key))}", tool_name == "shell")
             if tool is not None and key in tool.literal:
                 changed[key] = value
                 if isinstance(value, str) and _IN_SCRIPT.search(value):
@@ -169,7 +169,7 @@ class _Binding:
                 message = "a parameter is part of a script: its value could become a command"
                 self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
 
-    def _argument(self, value: Any, place: _Place) -> Any:
+    def _argument(self, value: Any, place: _TextPlace) -> Any:
         if isinstance(value, str):
             return self._in_argument(value, place) if "$" in value else value
         if isinstance(value, dict):
@@ -178,7 +178,7 @@ class _Binding:
             return [self._argument(item, place) for item in value]
         return value
 
-    def _in_argument(self, text: str, place: _Place) -> Any:
+    def _in_argument(self, text: str, place: _TextPlace) -> Any:
         whole = whole_reference(text)
         if whole is not None and whole.target == PARAMS:
             value, rest = self._value(whole, place)
@@ -194,7 +194,7 @@ class _Binding:
             self._faults.add(message, task=place.task, field=place.field, fix=fix)
         return filled
 
-    def _parts(self, text: str, place: _Place, written: Callable[[Any], str]) -> list[str]:
+    def _parts(self, text: str, place: _TextPlace, written: Callable[[Any], str]) -> list[str]:
         """The text in parts: what is between parameters, and what those are."""
         parts: list[str] = []
         end = 0
@@ -205,7 +205,7 @@ class _Binding:
                 end = stop
         return [*parts, text[end:]]
 
-    def _value(self, reference: Reference, place: _Place) -> tuple[Any, str]:
+    def _value(self, reference: Reference, place: _TextPlace) -> tuple[Any, str]:
         """The value of a reference. Behind a name of which the value has no fields, the rest is
         text: ``$params.version.tar.gz``."""
         name = reference.path[0] if reference.path else None
@@ -236,7 +236,7 @@ class _Binding:
         return self._values
 
     def _condition(self, text: str, task: str) -> str:
-        place = _Place(task, "when")
+        place = _TextPlace(task, "when")
 
         def literal(reference: Reference, test: bool) -> str | None:
             if reference.target != PARAMS:
@@ -259,7 +259,7 @@ class _Binding:
         whole = whole_reference(text.strip())
         if whole is None or whole.target != PARAMS:
             return text
-        value, rest = self._value(whole, _Place(task, "for_each"))
+        value, rest = self._value(whole, _TextPlace(task, "for_each"))
         if rest or not isinstance(value, list):
             message = f"{excerpt(whole.text)}: it is not a list"
             fix = "let the parameter have the type list"

@@ -73,8 +73,9 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         ),
         "for_each": (
             "Makes the task a map: a reference to a list, such as $fetch.invoices, or a list in "
-            "JSON. The task is done once for each element, which $item (and $item.field) and $index, from 0, refer "
-            "to. Its result is the list of the results, in order. Default: none."
+            "JSON. The task is done once for each element, which $item (and $item.field) and "
+            "$index, from 0, refer to. Its result is the list of the results, in order. Default: "
+            "none."
         ),
         "max_items": (
             "Of a map: where the list has more elements, a person is asked first. Default: 1000."

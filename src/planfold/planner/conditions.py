@@ -200,7 +200,7 @@ def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
 
 def bind_in_condition(text: str, literal: Callable[[Reference, bool], str | None]) -> str:
     """``text`` with CEL in place of the references for which ``literal`` returns it. Of some it is
-    only asked whether they have a value, which ``literal`` is told. Raises ConditionFault where the
+    only asked whether they have a value: the second argument. Raises ConditionFault where the
     text cannot be read."""
     parts: list[str] = []
     for piece, reference in _pieces(text):

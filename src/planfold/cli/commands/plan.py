@@ -50,13 +50,12 @@ def plan_command(
             _plan_json(plan)
             | {"notes": notes, "params": msgspec.to_builtins(checked.params)}
             | shape_json(plan.tasks)
-            | files
-            | forecast_json(forecast)
+            | (files | forecast_json(forecast))
         )
         return COMPLETED
     paper = Paper()
-    paper.lines([title_line(plan.title, len(plan.tasks)), []])
-    paper.lines(parameter_lines(checked.params, paper.width))
+    top = [title_line(plan.title, len(plan.tasks)), []]
+    paper.lines([*top, *parameter_lines(checked.params, paper.width)])
     paper.lines(preview_lines(plan.tasks, paper.width, most=None))
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])

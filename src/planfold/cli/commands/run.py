@@ -165,8 +165,7 @@ async def _run(
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         # Only now: an invalid plan must not create a database.
-        opening = open_app(settings, executors=executors, load=False)
-        app = await stack.enter_async_context(opening)
+        app = await stack.enter_async_context(open_app(settings, executors=executors, load=False))
         await app.send(plan_id, begin)
         if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes

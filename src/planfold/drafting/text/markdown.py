@@ -79,7 +79,7 @@ Block = Heading | Paragraph | Code | ItemList | Quote | Note
 
 
 def front_matter(text: str) -> str:
-    """What stands between the lines ``---`` at the beginning of ``text``, or ""."""
+    """What is between the lines ``---`` at the beginning of ``text``, or ""."""
     match = _FRONT_MATTER.match(text.replace("\r\n", "\n").replace("\r", "\n"))
     return "" if match is None else "\n".join(match[0].rstrip("\n").split("\n")[1:-1])
 

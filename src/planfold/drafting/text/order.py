@@ -23,7 +23,7 @@ _LOOK_BACK: Final = 10_000  # tasks searched for whether a dependency is implied
 
 class Order:
     """Numbers the tasks of ``root`` in its order and fills in their ``depends_on``. ``names`` have
-    values that are no results, such as the parameters."""
+    values without being tasks, such as the parameters."""
 
     def __init__(self, root: Group, names: Collection[str] = ()) -> None:
         self._names = names
