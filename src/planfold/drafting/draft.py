@@ -37,7 +37,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     With ``for_each`` (a reference to a list: ``$fetch.invoices``, or a list in JSON) the task is a
     map: it is done once for each element, which ``$item`` and ``$index`` (from 0) refer to. A
     person is asked where there are more than ``max_items`` (1,000); at most ``concurrency`` (100)
-    run at once; ``on_item_failure`` says whether the others still start. ``item_label`` names each item.
+    run at once; ``on_item_failure`` says whether the others still start. ``item_label`` names each
+    item.
     """
 
     description: str
