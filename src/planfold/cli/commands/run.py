@@ -152,6 +152,7 @@ async def _run(
     from planfold.app import new_plan_id, open_app
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
+    from planfold.cli.notifying import targets
     from planfold.planner.tasks import PlanStatus
 
     since = time.time()
@@ -164,14 +165,18 @@ async def _run(
         begin = _with(begin, config=_with(begin.config, **of_config))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
+        targets(settings)  # and so is one of notifications that cannot work
         # Only now: an invalid plan must not create a database.
         app = await stack.enter_async_context(open_app(settings, executors=executors, load=False))
+        end = await app.log.last_position() if settings.notify else None
         await app.send(plan_id, begin)
         if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
         from planfold.cli.runner import TerminalRunner
 
-        runner = TerminalRunner(app, db=db, as_json=as_json, since=since, tools=tools)
+        runner = TerminalRunner(
+            app, db=db, as_json=as_json, since=since, tools=tools, notify_after=end
+        )
         return await runner.run(plan_id, detach=detach)
 
 
