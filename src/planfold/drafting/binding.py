@@ -6,7 +6,6 @@ it is a literal; in a shell script it has no place at all, only in the environme
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -24,6 +23,7 @@ from planfold.drafting.parameters import (
 )
 from planfold.drafting.shape import task_name
 from planfold.planner.conditions import ConditionFault, bind_in_condition
+from planfold.planner.items import written_json
 from planfold.planner.references import (
     PARAMS,
     Reference,
@@ -265,7 +265,7 @@ class _Binder:
             fix = "let the parameter have the type list"
             self._faults.add(message, task=task, field="for_each", fix=fix)
             return "[]"
-        return _in_json(value)
+        return written_json(value)
 
 
 def _names_parameter(text: str) -> bool:
@@ -281,12 +281,7 @@ def _escaped(value: Any) -> Any:
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
-def _in_json(value: Any) -> str:
-    """Compact JSON without a dollar."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("$", "\\u0024")
-
-
 def _in_cel(value: Any) -> str:
     """A literal of CEL, which reads JSON as it is. A number has no fixed type, so that 1 is 1.0."""
-    literal = _in_json(value)
+    literal = written_json(value)
     return literal if isinstance(value, (str, bool)) else f"dyn({literal})"

@@ -59,6 +59,11 @@ def written_list(text: str) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
+def written_json(value: Any) -> str:
+    """A value as compact JSON without a dollar, so that nothing in it is a reference."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("$", "\\u0024")
+
+
 def of_item(references: Iterable[Reference]) -> bool:
     """Whether one of them is about the element: ``$item`` or ``$index``."""
     return any(reference.target in ITEM for reference in references)
