@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -127,21 +127,25 @@ def run_command(
 
         settings = _with(settings, budget=read_budget(budget))
     of_config = {"priority": priority} | ({"project": project} if project else {})
-    about = (settings, as_written, of_config)
-    return run_async(
-        _run(source, params, yes, detach, plan_id, *about, tools, as_json=as_json, db=db)
-    )
+    about = _Wanted(source, params, settings, as_written, of_config)
+    return run_async(_run(about, yes, detach, plan_id, tools, as_json=as_json, db=db))
+
+
+class _Wanted(NamedTuple):
+    """Where a plan comes from, and what is said of it: ``of_config`` are fields of its settings."""
+
+    source: str
+    params: dict[str, str]
+    settings: Settings
+    as_written: bool
+    of_config: dict[str, Any]
 
 
 async def _run(
-    source: str,
-    params: dict[str, str],
+    wanted: _Wanted,
     yes: bool,
     detach: bool,
     plan_id: str | None,
-    settings: Settings,
-    as_written: bool,
-    of_config: dict[str, Any],
     tools: tuple[str, ...],
     *,
     as_json: bool,
@@ -155,14 +159,14 @@ async def _run(
     from planfold.cli.notifying import targets
     from planfold.planner.tasks import PlanStatus
 
-    since = time.time()
+    since, settings = time.time(), wanted.settings
     let_tools_be_found(settings, tools)
     approver = person() if yes else None
     plan_id = plan_id or new_plan_id()
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
-        begin = _begun(source, params, settings, executors, as_written, approver)
-        begin = _with(begin, config=_with(begin.config, **of_config))
+        begin = _begun(wanted, executors, approver)
+        begin = _with(begin, config=_with(begin.config, **wanted.of_config))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         targets(settings)  # and so is one of notifications that cannot work
@@ -186,14 +190,7 @@ def _with(value: S, **changes: Any) -> S:
     return msgspec.structs.replace(value, **changes)
 
 
-def _begun(
-    source: str,
-    params: dict[str, str],
-    settings: Settings,
-    executors: Executors,
-    as_written: bool,
-    approver: str | None,
-) -> Initialize:
+def _begun(wanted: _Wanted, executors: Executors, approver: str | None) -> Initialize:
     """The first command: the text's plan, or the wish that the model is to plan."""
     from planfold.assembly import planner_config
     from planfold.cli.checked_plan import checked_plan
@@ -201,8 +198,9 @@ def _begun(
     from planfold.drafting.files import decoded_plan
     from planfold.drafting.model.wish import begin_with_wish
 
-    config = planner_config(settings)
-    if config.model and not as_written:
+    source, params = wanted.source, wanted.params
+    config = planner_config(wanted.settings)
+    if config.model and not wanted.as_written:
         text, name = read_source(source)
         if not is_data(text, name) and source.strip() not in executors.templates:
             if params:
