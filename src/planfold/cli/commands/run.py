@@ -127,11 +127,11 @@ def run_command(
 
         settings = _with(settings, budget=read_budget(budget))
     of_config = {"priority": priority} | ({"project": project} if project else {})
-    about = _Wanted(source, params, settings, as_written, of_config)
+    about = _RunSource(source, params, settings, as_written, of_config)
     return run_async(_run(about, yes, detach, plan_id, tools, as_json=as_json, db=db))
 
 
-class _Wanted(NamedTuple):
+class _RunSource(NamedTuple):
     """Where a plan comes from, and what is said of it: ``of_config`` are fields of its settings."""
 
     source: str
@@ -142,7 +142,7 @@ class _Wanted(NamedTuple):
 
 
 async def _run(
-    wanted: _Wanted,
+    wanted: _RunSource,
     yes: bool,
     detach: bool,
     plan_id: str | None,
@@ -161,11 +161,10 @@ async def _run(
 
     since, settings = time.time(), wanted.settings
     let_tools_be_found(settings, tools)
-    approver = person() if yes else None
     plan_id = plan_id or new_plan_id()
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
-        begin = _begun(wanted, executors, approver)
+        begin = _begun(wanted, executors, person() if yes else None)
         begin = _with(begin, config=_with(begin.config, **wanted.of_config))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
@@ -190,7 +189,7 @@ def _with(value: S, **changes: Any) -> S:
     return msgspec.structs.replace(value, **changes)
 
 
-def _begun(wanted: _Wanted, executors: Executors, approver: str | None) -> Initialize:
+def _begun(wanted: _RunSource, executors: Executors, approver: str | None) -> Initialize:
     """The first command: the text's plan, or the wish that the model is to plan."""
     from planfold.assembly import planner_config
     from planfold.cli.checked_plan import checked_plan
