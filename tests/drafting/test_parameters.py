@@ -186,6 +186,12 @@ def test_texts_for_people_hold_the_value(value: str) -> None:
         ({"argv": ["sh", "-c", "echo $params.v"]}, "a parameter is part of a script"),
         ({"argv": ["/bin/bash", "-ec", "echo $params.v"]}, "a parameter is part of a script"),
         ({"argv": ["env", "python3", "-c", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["ssh", "web", "rm $params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["sudo", "/usr/bin/ssh", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["docker", "exec", "x", "sh", "-c", "$params.v"]}, "is part of a script"),
+        ({"argv": ["sudo", "-n", "$params.v"]}, "a parameter is the command"),
+        ({"argv": ["env", "A=1", "timeout", "5s", "$params.v"]}, "a parameter is the command"),
+        ({"argv": ["nice", "-$params.v", "make"]}, "a parameter is the command"),
     ],
 )
 def test_a_parameter_has_no_place_where_it_could_be_a_command(
@@ -193,6 +199,20 @@ def test_a_parameter_has_no_place_where_it_could_be_a_command(
 ) -> None:
     task = TaskDraft(description="run", tool="shell", arguments=arguments)
     assert any(said in fault for fault in faults(plan(task, v=Parameter()), {"v": "1.2"}))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["sudo", "-n", "make", "$params.v"],
+        ["timeout", "5", "git", "tag", "$params.v"],
+        ["grep", "-e", "$params.v", "sh"],
+        ["sh", "run.sh", "$params.v"],
+    ],
+)
+def test_a_parameter_may_be_an_argument_of_a_program(argv: list[str]) -> None:
+    (spec,) = compiled(plan(run(argv), v=Parameter()), {"v": "1"})
+    assert arguments_of(spec) == {"argv": [word.replace("$params.v", "1") for word in argv]}
 
 
 # --- secrets ------------------------------------------------------------------------------------

@@ -40,8 +40,13 @@ from planfold.tools.tool import Toolbox
 
 _IN_SCRIPT: Final = re.compile(r"(?<!\$)\$\{?params(?:\.\w|\[|\})")
 _INTERPRETERS: Final = re.compile(
-    r"(?:.*/)?(?:(?:ba|da|z|k|fi)?sh|python[\d.]*|perl|ruby|node|php|eval|env)"
+    r"(?:.*/)?(?:(?:ba|da|z|k|fi)?sh|python[\d.]*|perl|ruby|node|php|su)"
 )
+_REMOTE: Final = re.compile(r"(?:.*/)?(?:ssh|rsh|watch|parallel|eval)")
+_STARTERS: Final = re.compile(
+    r"(?:.*/)?(?:sudo|doas|env|nice|ionice|nohup|setsid|stdbuf|time|timeout|xargs|command|exec)"
+)
+_BEFORE_PROGRAM: Final = re.compile(r"-|\w+=|\d")
 _CODE: Final = re.compile(r"-\w*[ce]|--(?:eval|command)")
 _ENV: Final = 'hand it over in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
 
@@ -152,22 +157,18 @@ class _Binder:
         return changed
 
     def _check_command(self, argv: Any, task: str) -> None:
-        """A parameter must not be the program, nor code of an interpreter."""
-        if isinstance(argv, str) and _names_parameter(argv):
-            argv = [argv]
-        if not isinstance(argv, (list, tuple)) or not argv:
+        """A parameter must not be the program, nor part of what a shell or interpreter reads."""
+        words = [argv] if isinstance(argv, str) else argv
+        if not isinstance(words, (list, tuple)) or not words:
             return
-        words = [word if isinstance(word, str) else "" for word in argv]
-        if _names_parameter(words[0]):
+        texts = [word if isinstance(word, str) else "" for word in words]
+        if _names_parameter(_program_of(texts)):
             message = "a parameter is the command: its value could be any program"
             fix = "name the program in the plan"
             self._faults.add(message, task=task, field="arguments.argv", fix=fix)
-        if not any(_INTERPRETERS.fullmatch(word) for word in words):
-            return
-        for option, code in pairwise(words):
-            if _CODE.fullmatch(option) and _names_parameter(code):
-                message = "a parameter is part of a script: its value could become a command"
-                self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
+        elif any(map(_names_parameter, _code_in(texts))):
+            message = "a parameter is part of a script: its value could become a command"
+            self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
 
     def _argument(self, value: Any, place: _TextPlace) -> Any:
         if isinstance(value, str):
@@ -266,6 +267,25 @@ class _Binder:
             self._faults.add(message, task=task, field="for_each", fix=fix)
             return "[]"
         return written_json(value)
+
+
+def _program_of(words: list[str]) -> str:
+    """The program of a command line, also where another one starts it: ``sudo -u web make``."""
+    for place, word in enumerate(words):
+        if place and _BEFORE_PROGRAM.match(word) and not _names_parameter(word):
+            continue
+        if not _STARTERS.fullmatch(word):
+            return word
+    return ""
+
+
+def _code_in(words: list[str]) -> list[str]:
+    """The words that a shell, here or on another machine, or an interpreter reads as code."""
+    for place, word in enumerate(words):
+        if _REMOTE.fullmatch(word):
+            return words[place + 1 :]
+    first = next((n for n, word in enumerate(words) if _INTERPRETERS.fullmatch(word)), len(words))
+    return [code for option, code in pairwise(words[first:]) if _CODE.fullmatch(option)]
 
 
 def _names_parameter(text: str) -> bool:
