@@ -82,8 +82,8 @@ def _check_map(spec: TaskSpec, for_each: ForEach) -> None:
     of_list = whole_reference(for_each.items) or written_list(for_each.items) is not None
     if spec.id > MAX_MAP or not of_list:
         raise CommandRejected(
-            f"task {spec.id}: for_each must be a list in JSON or a reference to one, and the id of "
-            f"a map at most {MAX_MAP:,}"
+            f"task {spec.id}: for_each must be a reference to a list, or a list in JSON, and the "
+            f"id of a map at most {MAX_MAP:,}"
         )
 
 
