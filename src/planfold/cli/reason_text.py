@@ -122,8 +122,8 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
     if reason.until is not None:
         yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
     if reason.limit is not None:
-        ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
-        yield f"{named(reason.by, found.labels)} run now{ahead}"
+        ahead = f"; {counted(reason.ahead, 'task')} before it" if reason.ahead else ""
+        yield f"taken by {named(reason.by, found.labels)}{ahead}"
     for worker in reason.workers:
         yield f"{worker.owner} {worker.constraint or 'may take it'}"
 

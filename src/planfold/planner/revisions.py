@@ -50,7 +50,7 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
     Raises:
         CommandRejected: an id is used twice, a dependency is unknown or missing for a reference
             or a failure handler, a condition cannot be read, a map is not complete, or there is a
-        cycle.
+            cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:

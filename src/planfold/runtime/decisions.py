@@ -28,7 +28,6 @@ from planfold.planner.commands import (
     RevisePlan,
 )
 from planfold.planner.events import Event
-from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus, in_words
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import (
@@ -61,10 +60,8 @@ class PlanDecisions(PlanReader):
             CommandRejected: the plan is at another revision, or has ended.
         """
         if revision_hash is None:
-            # As far as this process knows: a revision that another has just made is not approved
-            # unseen.
-            known = self.dispatcher.settled(PLAN, plan_id) or await self.planner(plan_id)
-            assert isinstance(known, Planner)
+            # A revision that another process has just made is not approved unseen.
+            known = await self._known(plan_id)
             revision_hash = known.state.revision_hash
         await self.send(plan_id, ApprovePlan(revision_hash, by))
 

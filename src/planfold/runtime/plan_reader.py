@@ -62,6 +62,12 @@ class PlanReader:
         assert isinstance(planner, Planner)
         return planner
 
+    async def _known(self, plan_id: str) -> Planner:
+        """The plan's state as this process knows it; from the log where another process may have
+        written since."""
+        settled = self.dispatcher.settled(PLAN, plan_id)
+        return settled if isinstance(settled, Planner) else await self.planner(plan_id)
+
     async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
         return task_id_in(plan_id, (await self.planner(plan_id)).state, key)

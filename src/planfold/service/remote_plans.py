@@ -149,6 +149,9 @@ class RemotePlans(PlanForking):
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
         return Planner((await self.fold(plan_id)).state)
 
+    async def _known(self, plan_id: str) -> Planner:
+        return await self.planner(plan_id)
+
     async def _long(self, plan_id: str) -> PlanFold | None:
         return None  # snapshots are the service's own
 
