@@ -13,7 +13,8 @@ from zlib import crc32
 
 import msgspec
 
-from planfold.errors import CorruptLog
+from planfold.errors import ConfigurationError, CorruptLog
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.eventstore.event_rows import (
@@ -74,6 +75,20 @@ def snapshot_checksum(version: int, data: bytes) -> str:
     """A CRC-32, as rows of events have; a snapshot of an older version had another checksum, so
     that it counts as damaged and is made again."""
     return f"{crc32(data, crc32(b'%d:' % version)):08x}"
+
+
+def read_model_of(row: Iterable[Any] | None) -> tuple[Checkpoint, bytes] | None:
+    """From its columns; None where there is none or it is damaged."""
+    if row is None:
+        return None
+    checkpoint, position, checksum, data = row
+    if not isinstance(data, bytes) or checksum != snapshot_checksum(position, data):
+        return None
+    try:
+        found = Checkpoint.parse(checkpoint)
+    except (ConfigurationError, TypeError):
+        return None
+    return (found, data) if found.position == position else None
 
 
 @lru_cache(1024)

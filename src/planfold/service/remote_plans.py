@@ -20,6 +20,7 @@ from planfold.handler import Metadata
 from planfold.planner import commands as c
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation
@@ -215,7 +216,7 @@ class RemotePlans(PlanForking):
     async def ledger(self, plan_id: str) -> Ledger:
         return await self.client.time(plan_id)
 
-    async def unclaimed(self, plan_id: str) -> Unclaimed:
+    async def unclaimed(self, plan_id: str, state: PlannerState | None = None) -> Unclaimed:
         return await self.client.queue(plan_id)
 
     # --- decisions ----------------------------------------------------------------------------

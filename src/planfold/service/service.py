@@ -21,6 +21,7 @@ from starlette.types import Scope as AsgiScope
 from planfold.app import App
 from planfold.errors import PlanfoldError
 from planfold.readmodels.statistics import Statistics
+from planfold.runtime.kept_statistics import KeptStatistics
 from planfold.runtime.metrics import follow_statistics
 from planfold.runtime.worker import Worker
 from planfold.service import resources
@@ -78,7 +79,7 @@ class Service:
         self.credentials = Credentials(app.store, app.dispatcher)
         self.timelines = Timelines(app)
         self.of_plans = ProjectsOfPlans(app)
-        self._counted: dict[tuple[str, ...], ProjectStatistics] = {}
+        self._counted: dict[tuple[str, ...], KeptStatistics | ProjectStatistics] = {}
         self._counting: list[asyncio.Task[None]] = []
         self.stopping = asyncio.Event()
         self.streams = Places(limits.streams, limits.streams_per_token)
@@ -106,7 +107,10 @@ class Service:
         asked for."""
         known = self._counted.get(projects)
         if known is None:
-            known = self._counted[projects] = ProjectStatistics(self.app, self.of_plans, projects)
+            known = KeptStatistics(self.app.store)
+            if projects:
+                known = ProjectStatistics(self.app, self.of_plans, projects)
+            self._counted[projects] = known
             follow = follow_statistics(self.app.store, known, _log_fault)
             self._counting.append(asyncio.create_task(follow))
         return known.found
@@ -116,6 +120,9 @@ class Service:
         for counting in self._counting:
             counting.cancel()
         await asyncio.gather(*self._counting, return_exceptions=True)
+        for known in self._counted.values():
+            if isinstance(known, KeptStatistics):
+                await known.save()
 
     async def principal(self, request: Request) -> Principal | None:
         """Whose request it is; None where it has no credential that is valid."""

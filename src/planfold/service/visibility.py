@@ -10,7 +10,7 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope
 from planfold.projects import sees
 from planfold.readmodels.statistics import Statistics
-from planfold.runtime.plan_reader import statistics_of
+from planfold.runtime.kept_statistics import statistics_of
 
 if TYPE_CHECKING:
     from planfold.app import App
