@@ -15,6 +15,7 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
 from planfold.drafting.model.current_plan import ancestors, has_started, why_closed
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.waits import wait_fields
 from planfold.planner.commands import RevisePlan
 from planfold.planner.conditions import ConditionFault, rename_in_condition
 from planfold.planner.graph import blocks
@@ -111,6 +112,9 @@ def check_tasks(
         if spec.for_each != compiled.for_each:
             message, fix = "its list is referred to by label", "refer by id"
             faults.add(message, task=name, field="for_each", fix=fix)
+        if spec.wait != compiled.wait:
+            message, fix = "its key refers to tasks by label, or its time differs", "refer by id"
+            faults.add(message, task=name, field="wait", fix=fix)
         if spec.when != compiled.when:
             message, fix = "its condition refers to tasks by label", "refer by id"
             faults.add(message, task=name, field="when", fix=fix)
@@ -237,6 +241,7 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
         arguments=arguments,
         when=when,
         for_each=for_each,
+        key=None if task.key is None else rename_references({"": task.key}, numbers)[""],
         depends_on=depends_on,
     )
 
@@ -285,9 +290,10 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         run_if=spec.run_if,
         **_map_fields(spec.for_each),
         choices=list(prompt.choices) if prompt else [],
-        default=prompt.default if prompt else None,
+        **({"default": prompt.default} if prompt else wait_fields(spec.wait)),
         deadline=prompt.deadline if prompt else None,
         done=spec.done,
+        stall_timeout=spec.stall_timeout,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from planfold.executors.activity import Activity
 from planfold.executors.cancellation import Cancellation
 from planfold.executors.journal import NOTE_LIMIT, Asking, BudgetUsedUp, Journal, Report
 from planfold.executors.recordable import as_text
@@ -93,13 +94,23 @@ class TaskContext:
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
-        self.journal = Journal(report, steps, set(self.plan.begun_by_task.get(task.spec.id, ())))
+        self.activity = Activity()
+        self.journal = Journal(
+            self._counted(report), steps, set(self.plan.begun_by_task.get(task.spec.id, ()))
+        )
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
         self._last_note = float("-inf")  # loop time
         self._waiting_note: str | None = None
         self._note_timer: asyncio.TimerHandle | None = None
         self._note_task: asyncio.Task[None] | None = None
+
+    def _counted(self, report: Report) -> Report:
+        async def counted(event: ExecutorEvent) -> Sequence[Event] | None:
+            self.activity.touch()
+            return await report(event)
+
+        return counted
 
     def cancel(self) -> None:
         """Ask the attempt to stop: sets ``cancelled`` and calls those who watch it."""
@@ -110,8 +121,10 @@ class TaskContext:
 
         At most one note a second is recorded. An earlier note waits until the second has passed,
         and a newer one replaces it; so the newest is recorded, except when the attempt ends
-        first. Notes are cut at 1,000 characters.
+        first. Notes are cut at 1,000 characters. Every call counts as progress for
+        ``stall_timeout``.
         """
+        self.activity.touch()
         if self.redactor is not None:
             note = self.redactor.text(as_text(note))
         if self._outer is not None:

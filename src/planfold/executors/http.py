@@ -138,6 +138,7 @@ class HttpExecutor:
             keep=self._keep,
             file_limit=self._body_limit,
             redactor=context.redactor,
+            activity=context.activity,
         )
         request = Fetch(
             policy=self._policy,

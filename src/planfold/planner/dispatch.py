@@ -129,7 +129,8 @@ class _Room:
 
 def next_due(state: PlannerState) -> tuple[float, float] | None:
     """When the next question's default applies, the next wait ends, or the next retry that has a
-    slot is due; and when that began. A retry without a slot starts when a task ends, not when time passes."""
+    slot is due; and when that began. A retry without a slot starts when a task ends, not when time
+    passes."""
     waits = [state.schedule.deadlines.next()]
     if state.schedule.waits and state.approved and not state.cancelled:
         room = _Room(state)

@@ -100,8 +100,8 @@ class Planner(PlanMemory):
 
         ``Continue`` follows while something can be dispatched or completed, ``CompactContext``
         when the context has passed its budget. Time changes something when a retry's wait or a
-        question's deadline ends, or a wait. Dispatched tasks enter the queue; they leave it when their
-        attempt has ended.
+        question's deadline ends, or a wait. Dispatched tasks enter the queue; they leave it when
+        their attempt has ended.
         """
         queue = _queue_changes(self.state, events) if events else ()
         command = self._next_command(now)

@@ -87,8 +87,9 @@ class PlannerState(msgspec.Struct, dict=True):
             return PlanStatus.Cancelling
         if not self.approved:
             return self._before_approval()
-        busy = self.schedule.slots or self.schedule.open_waits
-        if self.questions and not busy and not self.schedule.startable and not self.schedule.delayed:
+        schedule = self.schedule
+        waits = self.questions and not schedule.slots
+        if waits and not (schedule.open_waits or schedule.startable or schedule.delayed):
             return PlanStatus.AwaitingAnswer
         return PlanStatus.Running
 

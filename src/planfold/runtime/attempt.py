@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from planfold.eventstore.queue import Lease
+from planfold.executors.activity import stall_limit
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import CUT_OFF, Executor, Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
@@ -75,23 +76,19 @@ class Attempt:
             return refused
         self._context = context
         self.may_have_acted = once
-        timeout = context.task.spec.timeout
         try:
-            if timeout is None:
+            if context.task.spec.timeout is None and context.task.spec.stall_timeout is None:
                 return self._honest(await executor.execute(context), once)
-            async with asyncio.timeout(timeout) as limit:
-                return self._honest(await executor.execute(context), once)
+            return self._honest(await _in_time(executor, context), once)
+        except _Overdue as overdue:
+            said = str(overdue)
+            return self._unknown(said) if once else TaskFailed(said)
         except asyncio.CancelledError:
             if self._stopping():
                 raise
             return self._cancelled_here(once)
         except Asking as asking:
             return asking.question
-        except TimeoutError as fault:
-            if timeout is not None and limit.expired():
-                said = f"timed out after {timeout:g} s"
-                return self._unknown(said) if once else TaskFailed(said)
-            return TaskFailed(describe_exception(fault))
         except BaseException as fault:
             if not isinstance(fault, Exception) and self._ends_with(fault):
                 raise
@@ -152,6 +149,24 @@ class Attempt:
         if self._context is not None and self.running is not None:
             self._forced = True
             self.running.cancel()
+
+
+class _Overdue(Exception):
+    """The attempt took too long, or made no progress for too long."""
+
+
+async def _in_time(executor: Executor, context: TaskContext) -> Outcome:
+    spec = context.task.spec
+    stall, limit = None, asyncio.timeout(spec.timeout)
+    try:
+        async with limit, stall_limit(context.activity, spec.stall_timeout) as stall:
+            return await executor.execute(context)
+    except TimeoutError:
+        if limit.expired():
+            raise _Overdue(f"timed out after {spec.timeout:g} s") from None
+        if stall is not None and stall.expired:
+            raise _Overdue(f"stalled: no progress for {spec.stall_timeout:g} s") from None
+        raise
 
 
 def _failure(fault: BaseException) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from planfold.errors import NotFound
@@ -77,12 +78,10 @@ class SignalDelivery:
         report = HandleExecutorEvent(
             place.task_id, TaskCompleted(signal.data), place.attempt, self._store.clock()
         )
-        try:
+        with suppress(NotFound):  # the plan was archived, or the wait's task is gone
             await self._dispatcher.send(
                 PLAN, place.plan_id, report, command_id=f"signal/{signal.id}"
             )
-        except NotFound:
-            pass  # the plan was archived, or planned the wait's map again
         await self._dispatcher.send(SIGNALS, stream, ConfirmDelivery(place))
 
 
