@@ -23,6 +23,7 @@ VALUES = (
     tasks.RetryPolicy,
     tasks.Prompt,
     tasks.ForEach,
+    tasks.Wait,
     *get_args(tasks.Attachment),
     commands.PlannerConfig,
     events.PlanSummary,

@@ -48,6 +48,7 @@ _AWAITED = {
     Phase.Budget: "more budget",
     Phase.Worker: "a worker",
     Phase.Items: "its items",
+    Phase.Wait: "a time or a signal",
 }
 
 
@@ -98,6 +99,8 @@ def _runs(found: Explanation) -> bool:
 
 def _standing(found: Explanation) -> str:
     """A task was dispatched before a worker runs it."""
+    if any(r.kind is ReasonKind.Wait and found.task_id in r.tasks for r in found.reasons):
+        return "waits"
     if found.task_status is TaskStatus.Running and not _runs(found):
         return "is queued"
     return in_words(found.task_status or TaskStatus.Planned)

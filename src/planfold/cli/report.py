@@ -34,8 +34,8 @@ from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import (
     error_with_labels,
-    guard_of,
     labelled,
+    manner_of,
     name_of,
     parent_labels,
     with_labels,
@@ -127,6 +127,12 @@ def task_line(
     return [(prefix, style), (text, body), (gap, ""), (info, "dim" if style == "dim" else style)]
 
 
+def _waiting(task: Task, now: float) -> str:
+    left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
+    signal = task.spec.wait.signal if task.spec.wait is not None else None
+    return f"waits{left}" if signal is None else f"waits{left} for {clean(signal)}"
+
+
 def _info(
     fold: PlanFold, task: Task, now: float, since: float, unclaimed: Mapping[int, str]
 ) -> str:
@@ -138,6 +144,8 @@ def _info(
             if task.elements is not None:
                 ended = sum(item.status in ENDED for item in items_of(fold.state, task))
                 return f"{ended:,} of {len(task.elements):,} items"
+            if task.waits:
+                return _waiting(task, now)
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
@@ -252,12 +260,12 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
     guard, said = _guard(fold, task), _not_needed(fold, task)
-    said = said or (guard and f"runs {guard}")
+    said = said or guard
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
 
 
 def _guard(fold: PlanFold, task: Task) -> str:
-    return guard_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
+    return manner_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
 
 
 def _not_needed(fold: PlanFold, task: Task) -> str:
@@ -275,7 +283,7 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
     if guard := _guard(fold, task):
-        lines.append([(f"runs {guard}", "dim")])
+        lines.append([(guard, "dim")])
     if said := _not_needed(fold, task):
         lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:

@@ -282,7 +282,7 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         depends_on=list(spec.depends_on),
         attachments=list(spec.attachments),
         effect=spec.effect,
-        retry=spec.retry,
+        retry=None if spec.wait else spec.retry,
         timeout=spec.timeout,
         route=spec.route,
         on_failure=spec.on_failure,

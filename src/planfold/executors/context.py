@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from planfold.executors.activity import Activity
 from planfold.executors.cancellation import Cancellation
 from planfold.executors.journal import NOTE_LIMIT, Asking, BudgetUsedUp, Journal, Report
 from planfold.executors.recordable import as_text
@@ -47,6 +47,7 @@ class TaskContext:
       ``safe`` they are always durable.
     - ``idempotency_key`` is the same for all attempts of one run of a task.
     - ``cancelled`` is set when the attempt should stop: end within 10 s, or be interrupted.
+    - ``progressed_at`` is when there was progress last, by ``time.monotonic()``.
     - ``workspace`` is where files belong; ``files_dir`` is for output that is too long for the log.
 
     What :meth:`once`, :meth:`paid` and :meth:`ask` return is durable: later attempts get it again.
@@ -94,7 +95,7 @@ class TaskContext:
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
-        self.activity = Activity()
+        self.progressed_at = time.monotonic()
         self.journal = Journal(
             self._counted(report), steps, set(self.plan.begun_by_task.get(task.spec.id, ()))
         )
@@ -107,7 +108,7 @@ class TaskContext:
 
     def _counted(self, report: Report) -> Report:
         async def counted(event: ExecutorEvent) -> Sequence[Event] | None:
-            self.activity.touch()
+            self.touch()
             return await report(event)
 
         return counted
@@ -115,6 +116,15 @@ class TaskContext:
     def cancel(self) -> None:
         """Ask the attempt to stop: sets ``cancelled`` and calls those who watch it."""
         self.cancelled.set()
+
+    def touch(self) -> None:
+        """Say that there is progress, without a note: it keeps ``stall_timeout`` from ending the
+        attempt. Notes, durable steps, and the output of commands and requests do so as well. May be
+        called from any thread."""
+        context = self
+        while context._outer is not None:
+            context = context._outer
+        context.progressed_at = time.monotonic()
 
     async def progress(self, note: str) -> None:
         """Record a note about the attempt's progress in the log.
@@ -124,7 +134,7 @@ class TaskContext:
         first. Notes are cut at 1,000 characters. Every call counts as progress for
         ``stall_timeout``.
         """
-        self.activity.touch()
+        self.touch()
         if self.redactor is not None:
             note = self.redactor.text(as_text(note))
         if self._outer is not None:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from planfold.executors.activity import Activity
 from planfold.executors.context import TaskContext
 from planfold.tools.redaction import Redactor
 
@@ -60,8 +59,8 @@ class Output:
     Memory stays below ``2 * keep`` bytes. The file (mode 0600) is made when the first byte is too
     many. After ``file_limit`` bytes, or when the disk has only its reserve left (``spare`` says how
     many bytes may still be written), no more is written: then ``truncated`` is true and the file
-    ends with a mark. What comes counts as progress for ``activity``. ``redactor`` removes the values of secrets while it is written: call
-    ``end()`` after the last byte, to write the rest.
+    ends with a mark. ``redactor`` removes the values of secrets while it is written: call
+    ``end()`` after the last byte, to write the rest. ``received`` is called whenever bytes come.
     """
 
     def __init__(
@@ -72,9 +71,9 @@ class Output:
         file_limit: int,
         redactor: Redactor | None = None,
         spare: Callable[[int], int] = spare_bytes,
-        activity: Activity | None = None,
+        received: Callable[[], None] | None = None,
     ) -> None:
-        self._activity = activity
+        self._received = received
         self.path = path
         self.total = 0  # bytes received
         self.truncated = False
@@ -94,8 +93,8 @@ class Output:
         return self.total > self._keep
 
     def write(self, data: bytes) -> None:
-        if self._activity is not None:
-            self._activity.touch()
+        if self._received is not None:
+            self._received()
         self._take(data if self._redaction is None else self._redaction.feed(data))
 
     def end(self) -> None:

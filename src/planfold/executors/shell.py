@@ -121,7 +121,7 @@ class ShellExecutor:
                 keep=self._keep,
                 file_limit=self._file_limit,
                 redactor=context.redactor,
-                activity=context.activity,
+                received=context.touch,
             )
             for name in ("stdout.txt", "stderr.txt")
         ]

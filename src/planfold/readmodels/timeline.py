@@ -41,6 +41,7 @@ class Phase(StrEnum):
     Budget = "budget"  # a person decides whether the plan may spend more
     Worker = "worker"  # that takes it
     Items = "items"  # those of a map run
+    Wait = "wait"  # for a time or a signal
     Running = "running"
     Stopping = "stopping"
     Ended = "ended"
@@ -221,6 +222,7 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
         return Phase.Budget if question and question.then == "budget" else Phase.Answer
     if task.status is TaskStatus.Running:
         runs = Phase.Running if task.spec.for_each is None else Phase.Items
+        runs = Phase.Wait if task.waits else runs
         return Phase.Stopping if task.stopping else runs
     if state.schedule.unmet(task.id):
         return Phase.Parents

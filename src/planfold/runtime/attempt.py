@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from planfold.eventstore.queue import Lease
-from planfold.executors.activity import stall_limit
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import CUT_OFF, Executor, Outcome
 from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect
 from planfold.runtime.letter import LOG, Basis
+from planfold.runtime.stalls import stall_limit
 
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
@@ -159,7 +159,7 @@ async def _in_time(executor: Executor, context: TaskContext) -> Outcome:
     spec = context.task.spec
     stall, limit = None, asyncio.timeout(spec.timeout)
     try:
-        async with limit, stall_limit(context.activity, spec.stall_timeout) as stall:
+        async with limit, stall_limit(context, spec.stall_timeout) as stall:
             return await executor.execute(context)
     except TimeoutError:
         if limit.expired():

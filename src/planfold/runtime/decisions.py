@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from planfold.errors import CommandRejected, NotFound, Permanent
+from planfold.errors import CommandRejected, Conflict, NotFound, Permanent
 from planfold.executors.recordable import recordable
 from planfold.planner.budget import Budget
 from planfold.planner.commands import (
@@ -198,14 +198,17 @@ class PlanDecisions(PlanReader):
             check_id("id", id)
             check_length("id", id)
         command = GiveSignal(name, key, id or secrets.token_hex(8), _recorded(data, "data"))
-        events = await self.dispatcher.send(
-            SIGNALS,
-            inbox_id(name, key),
-            command,
-            command_id=f"signal/{command.id}",
-            idempotent=True,
+        try:
+            return bool(await self._record_signal(inbox_id(name, key), command))
+        except Conflict:
+            raise Conflict(
+                f"the id {command.id!r} was given to another signal; use an id of its own"
+            ).about("command id") from None
+
+    async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
+        return await self.dispatcher.send(
+            SIGNALS, stream, command, command_id=f"signal/{command.id}", idempotent=True
         )
-        return bool(events)
 
     async def send(
         self, plan_id: str, command: Command, *, command_id: str | None = None

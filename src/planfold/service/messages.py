@@ -251,6 +251,24 @@ class BudgetRaise(Strict, frozen=True):
     budget: Budget
 
 
+class SignalGiven(Strict, frozen=True):
+    """A signal for every task that waits for ``name`` with this ``key``, now or later; ``data``
+    becomes their result. ``id`` identifies it: a signal counts once. Without one, the idempotency
+    key does."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    key: Annotated[str, Meta(min_length=1, max_length=1_000)]
+    data: Any = None
+    id: Annotated[str, Meta(min_length=1, max_length=400)] | None = None
+
+
+class SignalTaken(msgspec.Struct, frozen=True):
+    """The signal is recorded. ``new``: it had not been given before."""
+
+    id: str
+    new: bool
+
+
 class CheckpointName(Strict, frozen=True):
     """Give the plan's present version this name."""
 

@@ -5,7 +5,7 @@ import { tasksOf } from "./event_words.js";
 import { Deed, Fault, useCommand } from "./decisions.js";
 import { ForkButton } from "./fork.js";
 import { get, may, write } from "./requests.js";
-import { FIRST_SEEN, Status, clock, commandOf, counted, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain } from "./words.js";
+import { FIRST_SEEN, Status, clock, commandOf, counted, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain, waitWords } from "./words.js";
 
 const OPEN = new Set(["planned", "running", "needs_clarification"]);
 const AGAIN = new Set(["failed", "cancelled", "skipped"]);
@@ -70,6 +70,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
           ${task.items.length > 0 && html`<dt>Items</dt><dd><${Items} items=${task.items} onSelect=${onSelect} /></dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
+          ${spec.wait && html`<dt>Wait</dt><dd>${plain(waitWords(spec))}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
           ${found.task.error && html`<dt>Error</dt><dd><pre class="error" tabindex="0" aria-label="Error">${plain(found.task.error)}</pre></dd>`}
