@@ -203,7 +203,7 @@ class PlanDecisions(PlanReader):
         except Conflict:
             raise Conflict(
                 f"the id {command.id!r} was given to another signal; use an id of its own"
-            ).about("command id") from None
+            ) from None
 
     async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
         return await self.dispatcher.send(

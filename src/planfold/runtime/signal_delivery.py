@@ -63,9 +63,10 @@ class SignalDelivery:
         key = plan_id if task.signal_key is None else task.signal_key
         since = (task.waiting_since or self._store.clock()) - self._keep_s
         command = AwaitSignal(wait.signal, key, place, since)
-        await self._dispatcher.send(SIGNALS, inbox_id(wait.signal, key), command)
+        stream, name = inbox_id(wait.signal, key), _name("wait", place)
+        await self._dispatcher.send(SIGNALS, stream, command, command_id=name)
         known = RegisterWait(place.task_id, place.attempt)
-        await self._dispatcher.send(PLAN, plan_id, known, command_id=_name("wait", place))
+        await self._dispatcher.send(PLAN, plan_id, known, command_id=f"{name}/registered")
 
     async def _deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
         assert isinstance(handler, SignalInbox)
@@ -82,7 +83,9 @@ class SignalDelivery:
             await self._dispatcher.send(
                 PLAN, place.plan_id, report, command_id=f"signal/{signal.id}"
             )
-        await self._dispatcher.send(SIGNALS, stream, ConfirmDelivery(place))
+        confirmed = ConfirmDelivery(place)
+        name = _name("delivery", place)
+        await self._dispatcher.send(SIGNALS, stream, confirmed, command_id=name)
 
 
 def _name(what: str, place: WaitPlace) -> str:
