@@ -246,7 +246,9 @@ def work_with_a_model(story: Story) -> None:
     story.report(11, TaskCompleted({"tasks": 4}))
     story.tell(RegisterWait(12, 1))
     story.report(12, TaskCompleted({"amount": 5}))
+    story.report(14, TaskCompleted("sent"))
     story.wait(7_200.0)
+    story.wait(9e6)
 
 
 def main() -> None:
