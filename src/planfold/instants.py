@@ -22,7 +22,7 @@ def instant_of(text: str) -> float:
     they are set back, a time that comes twice is the first one.
 
     Raises:
-        ValueError: it is no such text, there is no such day or zone, or offset and zone disagree.
+        ValueError: it is not such a text, there is no such day or zone, or the two disagree.
     """
     found = _FORM.fullmatch(text.strip().upper() if text.endswith("z") else text.strip())
     if found is None:

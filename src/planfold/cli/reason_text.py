@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planfold.planner.state import PlannerState
+    from planfold.planner.tasks import Task
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.reasons import Reason
@@ -168,3 +169,10 @@ def phase_words(phase: Phase) -> str:
     if phase in (Phase.Running, Phase.Stopping):
         return phase.value
     return f"waiting for {_AWAITED[phase]}"
+
+
+def waiting_words(task: Task, now: float) -> str:
+    """Of a wait, in a list: "waits 1 d 3 h for payment.settled"."""
+    left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
+    signal = task.spec.wait.signal if task.spec.wait is not None else None
+    return f"waits{left}" if signal is None else f"waits{left} for {clean(signal)}"

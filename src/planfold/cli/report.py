@@ -14,6 +14,7 @@ from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
+from planfold.cli.reason_text import waiting_words
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -127,12 +128,6 @@ def task_line(
     return [(prefix, style), (text, body), (gap, ""), (info, "dim" if style == "dim" else style)]
 
 
-def _waiting(task: Task, now: float) -> str:
-    left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
-    signal = task.spec.wait.signal if task.spec.wait is not None else None
-    return f"waits{left}" if signal is None else f"waits{left} for {clean(signal)}"
-
-
 def _info(
     fold: PlanFold, task: Task, now: float, since: float, unclaimed: Mapping[int, str]
 ) -> str:
@@ -145,7 +140,7 @@ def _info(
                 ended = sum(item.status in ENDED for item in items_of(fold.state, task))
                 return f"{ended:,} of {len(task.elements):,} items"
             if task.waits:
-                return _waiting(task, now)
+                return waiting_words(task, now)
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
