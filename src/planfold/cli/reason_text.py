@@ -18,7 +18,14 @@ from planfold.cli.terminal import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
-from planfold.readmodels.labels import name_of, named
+from planfold.readmodels.labels import (
+    manner_of,
+    name_of,
+    named,
+    parent_labels,
+    status_word,
+    with_labels,
+)
 from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Task
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
+    from planfold.readmodels.plan_fold import PlanFold
     from planfold.readmodels.reasons import Reason
 
 _STYLES = {
@@ -59,7 +67,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     lines: list[Line] = [
         [
             (f"{clean(found.plan_id)}  ", "dim"),
-            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+            (status_word(status), STATUS_STYLES.get(status, "")),
         ]
     ]
     if found.task_status is not None:
@@ -69,7 +77,11 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         lines[0].append(("; no task runs now", ""))
     for reason in found.reasons:
         lines += [[], *_reason_lines(reason, found, db, width)]
-    if not found.reasons:
+    if found.left_out:
+        words = command_line(db, "why", found.plan_id, "--history")
+        more = f"... and {counted(found.left_out, 'more task')} that did not complete; all: "
+        lines += [[], [(more, "dim"), (words, "busy")]]
+    elif not found.reasons:
         lines.append([("Nothing holds it up.", "")])
     if found.history:
         lines += [[], [("So far", "bold")], *_history_lines(found)]
@@ -102,8 +114,8 @@ def _standing(found: Explanation) -> str:
     """A task was dispatched before a worker runs it."""
     if any(r.kind is ReasonKind.Wait and found.task_id in r.tasks for r in found.reasons):
         return "waits"
-    if found.task_status is TaskStatus.Running and not _runs(found):
-        return "is queued"
+    if found.task_status is TaskStatus.Running:
+        return "is running" if _runs(found) else "is queued"
     return in_words(found.task_status or TaskStatus.Planned)
 
 
@@ -122,8 +134,8 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
     if reason.until is not None:
         yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
     if reason.limit is not None:
-        ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
-        yield f"{named(reason.by, found.labels)} run now{ahead}"
+        ahead = f"; {counted(reason.ahead, 'task')} before it" if reason.ahead else ""
+        yield f"taken by {named(reason.by, found.labels)}{ahead}"
     for worker in reason.workers:
         yield f"{worker.owner} {worker.constraint or 'may take it'}"
 
@@ -176,3 +188,8 @@ def waiting_words(task: Task, now: float) -> str:
     left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
     signal = task.spec.wait.signal if task.spec.wait is not None else None
     return f"waits{left}" if signal is None else f"waits{left} for {clean(signal)}"
+
+
+def manner_words(fold: PlanFold, task: Task) -> str:
+    """How a task runs, where that is not as usual; other tasks by their labels."""
+    return manner_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))

@@ -131,10 +131,11 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """These tasks are planned again: a manual retry, or an answer on which they depend changed."""
+    """These tasks are planned again: a manual retry, an answer on which they depend changed, or
+    they are handlers of a task that is retried (or follow one)."""
 
     task_ids: tuple[int, ...]
-    reason: Literal["retry", "answer_changed"]
+    reason: Literal["retry", "answer_changed", "handler"]
 
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

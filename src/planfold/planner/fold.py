@@ -275,7 +275,7 @@ def _answer_of_item_changed(state: PlannerState, item_id: int) -> None:
 
 def _reset(state: PlannerState, event: TasksReset) -> None:
     _must_have_begun(state)
-    plan_again(state, event.task_ids, afresh=event.reason == "answer_changed")
+    plan_again(state, event.task_ids, afresh=event.reason != "retry")
 
 
 def _forked(state: PlannerState, event: PlanForked) -> None:

@@ -179,6 +179,11 @@ class Schedule:
         """How many waits have begun and not ended: beside maps, all that runs without a slot."""
         return self.running[""] - len(self.maps)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no task runs, waits, can start, or waits for a retry."""
+        return not (self.slots or self.startable or self.delayed or self.open_waits)
+
     def running_on(self, route: str) -> int:
         """How many slots of a route are taken."""
         items = f"{route}{OF_MAP}"

@@ -84,9 +84,11 @@ class Attempt:
             said = str(overdue)
             return self._unknown(said) if once else TaskFailed(said)
         except asyncio.CancelledError:
-            if self._stopping():
+            if not self._stopping():
+                return self._cancelled_here(once)
+            if not once or self.lost:
                 raise
-            return self._cancelled_here(once)
+            return self._unknown(CUT_OFF)  # a person can answer before another worker starts
         except Asking as asking:
             return asking.question
         except BaseException as fault:
