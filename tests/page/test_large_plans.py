@@ -16,6 +16,7 @@ TASKS = 5_000
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("shape", ["chain", "fan-out"])
 def test_5000_tasks(page: Any, site: Site, shape: str) -> None:
     first = {"label": "begin", "description": "Begin?", "choices": ["yes", "no"]}

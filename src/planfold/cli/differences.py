@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -77,13 +77,14 @@ def _task_lines(task: TaskDifference, labels: Mapping[int, str]) -> list[Line]:
         ]
     ]
     for name, values in task.changes.items():
-        if name == "depends_on":
-            values = tuple(
-                ", ".join(id_and_label(i, labels.get(i)) for i in ids) or None for ids in values
-            )
         for mark, style, value in zip("-+", ("bad", "good"), values, strict=True):
-            lines.append([(f"  {mark} ", style), (f"{name} {_shown(value)}", "")])
+            shown = _names(value, labels) if name == "depends_on" else _shown(value)
+            lines.append([(f"  {mark} ", style), (f"{name} {shown}", "")])
     return lines
+
+
+def _names(ids: Sequence[int], labels: Mapping[int, str]) -> str:
+    return ", ".join(id_and_label(i, labels.get(i)) for i in ids) or "none"
 
 
 def _took(seconds: float | None, status: Any) -> str:

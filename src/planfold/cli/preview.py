@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
+from planfold.drafting.parameters import ParameterValue
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
@@ -193,6 +194,18 @@ def fact_lines(facts: Mapping[str, str], width: int) -> list[Line]:
         lines.append([(f"{name}:".ljust(pad), "dim"), (parts[0], "")])
         lines += [[(" " * pad + part, "")] for part in parts[1:]]
     return lines
+
+
+def parameter_lines(params: Sequence[ParameterValue], width: int) -> list[Line]:
+    """The parameters with their values, and an empty line; nothing where there are none."""
+    if not params:
+        return []
+    facts = {
+        clean(each.name): clean(each.value if isinstance(each.value, str) else in_json(each.value))
+        + f" ({each.type}{'; ' if each.description else ''}{clean(each.description)})"
+        for each in params
+    }
+    return [[("Parameters:", "dim")], *fact_lines(facts, width), []]
 
 
 def note_lines(notes: Sequence[str], width: int) -> list[Line]:

@@ -70,12 +70,10 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
-    spans: Line = [(status_word(status), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
-    spans.append((f", {done}", ""))
-    running = state.schedule.slots - len(unclaimed)
+    spans: Line = [(status_word(status), STATUS_STYLES.get(status, "")), (f", {done}", "")]
     for count, what in (
-        (running, "running"),
+        (state.schedule.slots - len(unclaimed), "running"),
         (len(unclaimed), "waiting for a worker"),
         (counts[TaskStatus.Failed], "failed"),
     ):

@@ -84,7 +84,7 @@ def plan_difference(one: Side, other: Side) -> PlanDifference:
     ]
     divergence = _divergence(one.events, other.events)
     removed, added = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
-    named = {*removed, *added, *_parents(tasks), divergence and divergence.task_id}
+    named = {*removed, *added, *_parents(tasks), divergence.task_id if divergence else None}
     return PlanDifference(
         divergence,
         tasks,

@@ -63,7 +63,7 @@ class PlanDecisions(PlanReader):
         """
         if revision_hash is None:
             # A revision that another process has just made is not approved unseen.
-            known = await self._known(plan_id)
+            known = self._settled(plan_id) or await self.planner(plan_id)
             revision_hash = known.state.revision_hash
         await self.send(plan_id, ApprovePlan(revision_hash, by))
 

@@ -62,11 +62,10 @@ class PlanReader:
         assert isinstance(planner, Planner)
         return planner
 
-    async def _known(self, plan_id: str) -> Planner:
-        """The plan's state as this process knows it; from the log where another process may have
-        written since."""
-        settled = self.dispatcher.settled(PLAN, plan_id)
-        return settled if isinstance(settled, Planner) else await self.planner(plan_id)
+    def _settled(self, plan_id: str) -> Planner | None:
+        """The plan as this process knows it; None where another process may have written since."""
+        planner = self.dispatcher.settled(PLAN, plan_id)
+        return planner if isinstance(planner, Planner) else None
 
     async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
@@ -312,8 +311,7 @@ class PlanReader:
 
     async def status(self, plan_id: str) -> PlanStatus:
         """The status of a plan. Raises NotFound."""
-        planner = self.dispatcher.settled(PLAN, plan_id)
-        if isinstance(planner, Planner):
+        if planner := self._settled(plan_id):
             return planner.state.status
         stream = await self.store.head(plan_id)
         if stream is None or stream.stream_id != PLAN.stream_id:
@@ -324,8 +322,7 @@ class PlanReader:
 
     async def project(self, plan_id: str) -> str:
         """The project of a plan. Raises NotFound."""
-        planner = self.dispatcher.settled(PLAN, plan_id)
-        if isinstance(planner, Planner):
+        if planner := self._settled(plan_id):
             return planner.state.config.project
         stream = await self.store.head(plan_id)
         if stream is None or stream.stream_id != PLAN.stream_id:
@@ -370,8 +367,7 @@ class PlanReader:
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.status_ticket(plan_id)
-            planner = self.dispatcher.settled(PLAN, plan_id)
-            if isinstance(planner, Planner):
+            if planner := self._settled(plan_id):
                 if planner.state.status in wanted:
                     return plan_view(plan_id, planner.state)
             elif await self.status(plan_id) in wanted:

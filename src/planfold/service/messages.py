@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from planfold.access.credential import Scope
 from planfold.drafting.draft import Fault, PlanDraft
+from planfold.drafting.parameters import ParameterValue
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
@@ -41,7 +42,8 @@ class Submission(Strict, frozen=True):
 
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
     ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
-    one of the token.
+    one of the token. ``params`` are the values of the plan's parameters; a ``text`` may be the
+    name of a template.
     """
 
     text: PlanText | None = None
@@ -52,13 +54,16 @@ class Submission(Strict, frozen=True):
     max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
     project: Project | None = None
+    params: dict[str, Any] = {}
 
 
 class PlanSource(Strict, frozen=True):
-    """A plan as ``text`` (Markdown, prose, JSON) or as a ``draft``: exactly one."""
+    """A plan as ``text`` (Markdown, prose, JSON, the name of a template) or as a ``draft``: exactly
+    one. ``params`` are the values of its parameters."""
 
     text: PlanText | None = None
     draft: PlanDraft | None = None
+    params: dict[str, Any] = {}
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +77,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     critical_path: list[int]
     tools: list[str]
     notes: list[str] = []
+    params: tuple[ParameterValue, ...] = ()
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,11 +244,12 @@ class ReplanRequest(Strict, frozen=True):
 
 
 class Revision(Strict, frozen=True):
-    """Replace the tasks that have not started: exactly one of ``text`` and ``draft``. With
-    ``approve`` the token needs the scope ``approve``."""
+    """Replace the tasks that have not started: exactly one of ``text`` and ``draft``, with the
+    values ``params`` of its parameters. With ``approve`` the token needs the scope ``approve``."""
 
     text: PlanText | None = None
     draft: PlanDraft | None = None
+    params: dict[str, Any] = {}
     approve: bool = False
 
 
@@ -253,21 +260,13 @@ class BudgetRaise(Strict, frozen=True):
 
 
 class SignalGiven(Strict, frozen=True):
-    """A signal for every task that waits for ``name`` with this ``key``, now or later; ``data``
-    becomes their result. ``id`` identifies it: a signal counts once. Without one, the idempotency
-    key does."""
+    """A signal, which counts once by its ``id`` (by default the idempotency key). The answer holds
+    its ``id``, and whether it is ``new``."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
-    key: Annotated[str, Meta(min_length=1, max_length=1_000)]
+    name: TaskName
+    key: ShortText
     data: Any = None
-    id: Annotated[str, Meta(min_length=1, max_length=400)] | None = None
-
-
-class SignalTaken(msgspec.Struct, frozen=True):
-    """The signal is recorded. ``new``: it had not been given before."""
-
-    id: str
-    new: bool
+    id: TaskName | None = None
 
 
 class CheckpointName(Strict, frozen=True):

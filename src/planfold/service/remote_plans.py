@@ -149,8 +149,8 @@ class RemotePlans(PlanForking):
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
         return Planner((await self.fold(plan_id)).state)
 
-    async def _known(self, plan_id: str) -> Planner:
-        return await self.planner(plan_id)
+    def _settled(self, plan_id: str) -> Planner | None:
+        return None  # the service knows
 
     async def _long(self, plan_id: str) -> PlanFold | None:
         return None  # snapshots are the service's own
@@ -224,6 +224,13 @@ class RemotePlans(PlanForking):
 
     # --- decisions ----------------------------------------------------------------------------
 
+    async def approve(
+        self, plan_id: str, revision_hash: str | None = None, *, by: str = ""
+    ) -> None:
+        if revision_hash is None:
+            revision_hash = (await self.planner(plan_id)).state.revision_hash
+        await self.client.approve(plan_id, revision_hash)
+
     async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:
         await self.client.reject(plan_id, reason=reason)
 
@@ -259,7 +266,7 @@ class RemotePlans(PlanForking):
 
     async def signal(self, name: str, key: str, data: Any = None, *, id: str | None = None) -> bool:
         taken = await self.client.signal(name, key, data, id=id)
-        return taken.new
+        return bool(taken["new"])
 
     async def _send(
         self, plan_id: str, command: c.Command, *, command_id: str | None = None

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.access.credential import Scope
+from planfold.drafting.binding import BoundPlan
 from planfold.drafting.draft import PlanDraft
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
@@ -90,13 +91,18 @@ async def receipt(call: ServiceCall, plan_id: str) -> ServiceReply:
     return ServiceReply(value=answer, version=state.version)
 
 
-async def drafted(call: ServiceCall, text: str | None, draft: PlanDraft | None) -> PlanDraft:
-    """The draft that a request holds. Raises Refused, InvalidPlan."""
+async def drafted(call: ServiceCall) -> BoundPlan:
+    """The draft that a request holds, with its values. Raises Refused, InvalidPlan."""
+    from planfold.drafting.templates import drafted as read
+
+    text, draft = call.body.text, call.body.draft
     if (text is None) == (draft is None):
         raise refusal(422, "plan", "give exactly one of text and draft")
-    if draft is not None:
-        return draft
-    return await asyncio.to_thread(call.service.app.draft, text or "")
+    executors = call.service.app.executors
+    plan = text if draft is None else draft
+    return await asyncio.to_thread(
+        read, plan, call.body.params, executors.toolbox, executors.templates
+    )
 
 
 async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
@@ -129,7 +135,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
     if body.priority is not None:
         config = replace(config, priority=body.priority)
     if body.wish is None:
-        draft = await drafted(call, body.text, body.draft)
+        draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
         command = Initialize(draft.title, tasks, draft.goal, config, approver)
     elif body.text is not None or body.draft is not None:
@@ -148,7 +154,7 @@ async def revise(call: ServiceCall) -> ServiceReply:
     from planfold.drafting.revision import compile_revision
 
     app, approver = call.service.app, _approver(call)
-    draft = await drafted(call, call.body.text, call.body.draft)
+    draft = (await drafted(call)).draft
     state = (await app.planner(call.plan_id)).state
     command = compile_revision(draft, app.executors.toolbox, state, approved_by=approver)
     await CallDecisions(call).begin(call.plan_id, command)
@@ -219,7 +225,7 @@ async def signal(call: ServiceCall) -> ServiceReply:
     given = call.body
     signal_id = f"key-{call.command_id}" if given.id is None else given.id
     new = await CallDecisions(call).signal(given.name, given.key, given.data, id=signal_id)
-    return ServiceReply(value=m.SignalTaken(signal_id, new))
+    return ServiceReply(value={"id": signal_id, "new": new})
 
 
 async def checkpoint(call: ServiceCall) -> ServiceReply:

@@ -37,7 +37,7 @@ async def graph(call: ServiceCall) -> ServiceReply:
 async def sketch(call: ServiceCall) -> ServiceReply:
     """Faults are what the page asks for here, and no refusal."""
     try:
-        draft = await drafted(call, call.body.text, call.body.draft)
+        draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
     except InvalidPlan as fault:
         return ServiceReply(value=Sketch(faults=tuple(fault.faults)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 async def preview(call: ServiceCall) -> ServiceReply:
-    draft = await drafted(call, call.body.text, call.body.draft)
+    draft, params = await drafted(call)
     tasks = await compiled(call, draft)
     graph = graph_of(tasks)
     answer = m.Preview(
@@ -38,6 +38,7 @@ async def preview(call: ServiceCall) -> ServiceReply:
         critical_path=list(critical_path(graph, lambda _: 1.0)[1]),
         tools=sorted({spec.tool.name for spec in tasks if spec.tool is not None}),
         notes=draft.notes,
+        params=params,
     )
     return ServiceReply(value=answer)
 
@@ -150,7 +151,7 @@ async def what_if(call: ServiceCall) -> ServiceReply:
 
 
 async def forecast(call: ServiceCall) -> ServiceReply:
-    draft = await drafted(call, call.body.text, call.body.draft)
+    draft = (await drafted(call)).draft
     tasks = await compiled(call, draft)
     found = await forecast_of(call.service.app, draft.title, tasks, call.projects)
     return ServiceReply(value=m.ForecastAnswer(forecast=found))
