@@ -36,9 +36,9 @@ PUBLIC = {
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command
         CompactContext ContextSummarised Continue ExecutorEvent FileRef ForEach ForkPlan
-        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Profile Prompt Replan
-        RetryTask RevisePlan StepAbandoned StepBegun StepCompleted TaskProgressed TaskSpec
-        TasksProposed ToolCall
+        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Profile Prompt RegisterWait
+        Replan RetryTask RevisePlan StepAbandoned StepBegun StepCompleted TaskProgressed TaskSpec
+        TasksProposed ToolCall Wait
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

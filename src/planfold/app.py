@@ -22,7 +22,7 @@ from planfold.llm.model import Model
 from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
-from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
+from planfold.runtime.aggregate import CREDENTIAL, PLAN, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
 from planfold.runtime.forking import PlanForking
@@ -339,6 +339,7 @@ class App(PlanForking):
             workspace=workspace,
             files_dir=files_dir(settings, workspace),
             observer=observer or LoggingObserver(),
+            keep_signals_s=settings.keep_signals_s,
         )
 
 
@@ -383,7 +384,7 @@ async def open_app(
         chosen = executors or Executors()
         if load:
             chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
-        kinds = (PLAN, CREDENTIAL, *aggregates)
+        kinds = (PLAN, CREDENTIAL, SIGNALS, *aggregates)
         codec = Codec(t for aggregate in kinds for t in aggregate.event_types)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)

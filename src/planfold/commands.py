@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
     from planfold.planner.commands import Initialize as Initialize
     from planfold.planner.commands import NameCheckpoint as NameCheckpoint
+    from planfold.planner.commands import RegisterWait as RegisterWait
     from planfold.planner.commands import Replan as Replan
     from planfold.planner.commands import RetryTask as RetryTask
     from planfold.planner.commands import RevisePlan as RevisePlan
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import TaskSpec as TaskSpec
     from planfold.planner.tasks import ToolCall as ToolCall
+    from planfold.planner.tasks import Wait as Wait
 
 _HOMES = {
     "planfold.compaction.profiles": ("Profile",),
@@ -66,6 +68,7 @@ _HOMES = {
         "HandleExecutorEvent",
         "Initialize",
         "NameCheckpoint",
+        "RegisterWait",
         "Replan",
         "RetryTask",
         "RevisePlan",
@@ -83,6 +86,7 @@ _HOMES = {
         "Prompt",
         "TaskSpec",
         "ToolCall",
+        "Wait",
     ),
 }
 

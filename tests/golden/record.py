@@ -31,6 +31,7 @@ from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
     PlannerConfig,
+    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
@@ -55,6 +56,7 @@ from planfold.planner.tasks import (
     RetryPolicy,
     TaskSpec,
     ToolCall,
+    Wait,
 )
 from planfold.runtime.aggregate import PLAN
 
@@ -138,6 +140,26 @@ MAP = TaskSpec(
 )
 
 
+WAITS = (
+    TaskSpec(
+        id=12,
+        description="payment",
+        effect=Effect.Safe,
+        timeout=86_400.0,
+        wait=Wait(signal="payment.settled", key="order-1", default={"amount": 0}),
+        proposed=True,
+    ),
+    TaskSpec(id=13, description="a while", effect=Effect.Safe, wait=Wait(seconds=7_200.0)),
+    call(14, 12, stall_timeout=60.0),
+    TaskSpec(
+        id=15,
+        description="that day",
+        effect=Effect.Safe,
+        wait=Wait(at=START + 9e6, written="2024-02-27T03:13Z"),
+    ),
+)
+
+
 def tell_story() -> Story:
     story = Story()
     config = PlannerConfig(
@@ -218,6 +240,15 @@ def work_with_a_model(story: Story) -> None:
     story.report(9, TaskCompleted([{"n": "a"}, {"n": "b"}]))
     story.report(item_id(10, 0), TaskCompleted("first"))
     story.report(item_id(10, 1), TaskFailed("boom", retryable=False))
+    story.tell(Replan("it has to wait"))
+    story.report(11, TasksProposed(WAITS))
+    story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
+    story.report(11, TaskCompleted({"tasks": 4}))
+    story.tell(RegisterWait(12, 1))
+    story.report(12, TaskCompleted({"amount": 5}))
+    story.report(14, TaskCompleted("sent"))
+    story.wait(7_200.0)
+    story.wait(9e6)
 
 
 def main() -> None:

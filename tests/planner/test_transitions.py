@@ -24,6 +24,8 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import ForEach, TaskSpec, TaskStatus
@@ -43,6 +45,8 @@ HISTORY: dict[S, list[Event]] = {
 EVENTS: dict[str, Event] = {
     t.DISPATCHED: TaskDispatched(1, 2),
     t.EXPANDED: MapExpanded(1, 0),
+    t.WAIT_STARTED: WaitStarted(1, 1),
+    t.WAIT_REGISTERED: WaitRegistered(1, 1),
     t.RETRY_SCHEDULED: RetryScheduled(1, 1.0, 1.0, "boom"),
     t.ASKED: ClarificationRequested(1, "why?"),
     t.RESET: TasksReset((1,), "retry"),

@@ -81,7 +81,11 @@ METHODS = {
     commands.CancelTask: App.cancel,
     commands.CancelPlan: App.cancel,
 }
-FOLLOW = {commands.Continue, commands.CompactContext}  # what the dispatcher sends itself
+FOLLOW = {  # what the dispatcher and workers send themselves
+    commands.Continue,
+    commands.CompactContext,
+    commands.RegisterWait,
+}
 
 
 def test_every_command_of_a_person_has_a_method() -> None:

@@ -385,3 +385,31 @@ async def test_figures_and_metrics(served: Served) -> None:
     assert 'planfold_plans_ended_total{status="completed"} 1.0' in text
     schema = (await served.get("/v1/schema")).json()
     assert schema["title"] == "plan"
+
+
+async def test_a_signal_is_given_once_to_the_plans_that_wait(served: Served) -> None:
+    text = "1. Wait {#paid wait_for=payment.settled key=order-17}"
+    plan_id = await served.submit(text)
+    given = {"name": "payment.settled", "key": "order-17", "data": {"amount": 3}, "id": "e1"}
+    first = await served.post("/v1/signals", given, key="one")
+    assert first.json() == {"id": "e1", "new": True}
+    assert (await served.post("/v1/signals", given, key="two")).json() == {"id": "e1", "new": False}
+    other = await served.post("/v1/signals", given | {"data": 4}, key="three")
+    assert other.status_code == 409
+    await until(lambda: ended(served, plan_id))
+    assert (await served.get(f"/v1/plans/{plan_id}")).json()["tasks"][0]["result"] == {"amount": 3}
+    assert (await served.post("/v1/signals", given | {"name": "a b"})).status_code == 409
+    assert (await served.post("/v1/signals", {"name": "x"})).status_code == 422
+
+
+async def test_the_key_of_a_request_is_the_id_of_its_signal(served: Served) -> None:
+    given = {"name": "x", "key": "k"}
+    assert (await served.post("/v1/signals", given, key="same")).json()["new"] is True
+    assert (await served.post("/v1/signals", given, key="same")).json()["new"] is False
+
+
+async def test_a_token_for_some_projects_gives_no_signals(served: Served) -> None:
+    issued = await served.credentials.issue("some", [Scope.Write], lasts_s=60, projects=["a"])
+    found = await served.post("/v1/signals", {"name": "x", "key": "k"}, issued.secret)
+    assert found.status_code == 403
+    assert "projects" in found.text

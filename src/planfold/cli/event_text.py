@@ -33,6 +33,8 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import Task, TaskStatus
@@ -87,6 +89,12 @@ def _about_a_task(event: Any) -> Words | None:
         case TaskStatusUpdated(task_id, status):
             detail = clean(event.error) if event.error else short_result(event.result)
             return Words(str(status.value), task_id, detail)
+        case WaitStarted(task_id):
+            key = "" if event.key is None else f"for the key {clean(event.key)}"
+            until = "" if event.until is None else f"until {date_and_time(event.until)}"
+            return Words("waits", task_id, ", ".join(filter(None, (key, until))))
+        case WaitRegistered(task_id):
+            return Words("listens", task_id, "")
         case RetryScheduled(task_id):
             return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
         case ClarificationRequested(task_id):

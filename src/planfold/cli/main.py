@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("decisions", "Refuse a plan that waits for approval."),
     "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("decisions", "Retry a task that did not complete."),
+    "signal": ("signals", "Report an event outside to the plans that wait for it."),
     "checkpoint": ("forks", "Name the present version of a plan, to restore it later."),
     "restore": ("forks", "Begin another plan from a checkpoint of a plan."),
     "fork": ("forks", "Begin another plan from a version of a plan, with changes."),

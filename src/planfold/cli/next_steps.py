@@ -169,6 +169,9 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
             return [budget_step(db, plan), answer_step(db, plan, name, [STOP])]
         case ReasonKind.Parents | ReasonKind.Items if by:
             return [Step(command_line(db, "why", plan, *by))]
+        case ReasonKind.Wait if reason.signal is not None:
+            key = plan if reason.key is None else reason.key
+            return [Step(command_line(db, "signal", reason.signal, key))]
         case ReasonKind.NoWorker if reason.route is not None:
             return [Step(command_line(db, "worker", "--route", reason.route))]
         case ReasonKind.NoWorker | ReasonKind.DeadWorker:

@@ -14,6 +14,7 @@ from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
+from planfold.cli.reason_text import manner_words, waiting_words
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -34,12 +35,9 @@ from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import (
     error_with_labels,
-    guard_of,
     labelled,
     name_of,
-    parent_labels,
     status_word,
-    with_labels,
 )
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
@@ -137,6 +135,8 @@ def _info(
             if task.elements is not None:
                 ended = sum(item.status in ENDED for item in items_of(fold.state, task))
                 return f"{ended:,} of {len(task.elements):,} items"
+            if task.waits:
+                return waiting_words(task, now)
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
@@ -253,13 +253,9 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    guard, said = _guard(fold, task), _not_needed(fold, task)
-    said = said or (guard and f"runs {guard}")
+    guard, said = manner_words(fold, task), _not_needed(fold, task)
+    said = said or guard
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
-
-
-def _guard(fold: PlanFold, task: Task) -> str:
-    return guard_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
 
 
 def _not_needed(fold: PlanFold, task: Task) -> str:
@@ -276,8 +272,8 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
-    if guard := _guard(fold, task):
-        lines.append([(f"runs {guard}", "dim")])
+    if guard := manner_words(fold, task):
+        lines.append([(guard, "dim")])
     if said := _not_needed(fold, task):
         lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:

@@ -42,6 +42,11 @@ _WANTED: Final = {
     "item_label": "a text such as $item.name",
     "choices": "a list of texts",
     "default": "a text",
+    "wait": "a number of seconds, without quotes",
+    "at": "a time in quotes, such as 2026-12-01T09:00[Europe/Zurich]",
+    "wait_for": "the name of a signal, such as payment.settled",
+    "key": "a text, such as $order.id",
+    "stall_timeout": "a number of seconds, without quotes",
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }

@@ -72,7 +72,7 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
             f"task {id_text(task.id)} {in_words(task.status)}; there is nothing to cancel"
         )
     yield from _cancel(state, doomed, command.reason)
-    if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
+    if _ends_at_once(task):
         yield from skip_dependents(state, [task.id], set(below))
 
 
@@ -124,10 +124,15 @@ def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
         yield from skip_dependents(state, [task.id], set())
 
 
+def _ends_at_once(task: Task) -> bool:
+    """Whether no worker has to stop it."""
+    return task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification) or task.waits
+
+
 def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:
     running: list[int] = []
     for task in tasks:
-        if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
+        if _ends_at_once(task):
             question = state.questions.get(task.id)
             unknown = question is not None and question.then == "outcome"
             yield TaskStatusUpdated(

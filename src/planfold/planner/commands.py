@@ -266,6 +266,14 @@ class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     task_id: int
 
 
+class RegisterWait(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An attempt of a wait for a signal is now known where the signals of its name and key are. The
+    worker that made it known sends this; it changes nothing where the wait has ended."""
+
+    task_id: int
+    attempt: int
+
+
 class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Give another answer to a question: exactly the tasks that descend from it run again, each
     once its present attempt has ended. Those of effect ``once`` that may have had their effect must
@@ -330,6 +338,7 @@ Command = (
     | Replan
     | AddBudget
     | RetryTask
+    | RegisterWait
     | ChangeAnswer
     | NameCheckpoint
     | ForkPlan

@@ -26,6 +26,7 @@ from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus
+from planfold.planner.waits import end_wait, start_wait
 
 PREPARED = "fork"  # who gives an answer that a fork was made with
 _PLANNED, _SKIPPED, _RUNNING, _ASKING = (
@@ -67,7 +68,10 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     skipped: set[int] = set()
     if state.schedule.deadlines.pending:
         for _, task_id in state.schedule.deadlines.due(command.now):
-            events += answer_by_default(state, state.questions[task_id], skipped)
+            if (question := state.questions.get(task_id)) is not None:
+                events += answer_by_default(state, question, skipped)
+            else:
+                events += end_wait(state, state.tasks[task_id], skipped)
     for task_id in sorted(state.schedule.over):
         events += end_map(state, state.tasks[task_id], skipped)
     for task in _startable(state, command.now):
@@ -124,8 +128,9 @@ class _Room:
 
 
 def next_due(state: PlannerState) -> tuple[float, float] | None:
-    """When the next question's default applies, or the next retry that has a slot is due; and
-    when that wait began. A retry without a slot starts when a task ends, not when time passes."""
+    """When the next question's default applies, the next wait ends, or the next retry that has a
+    slot is due; and when that began. A retry without a slot starts when a task ends, not when time
+    passes."""
     waits = [state.schedule.deadlines.next()]
     if state.schedule.waits and state.approved and not state.cancelled:
         room = _Room(state)
@@ -200,6 +205,9 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         return
     if spec.for_each is not None:
         yield from start_map(state, task, skipped)
+        return
+    if spec.wait is not None:
+        yield from start_wait(state, task, spec.wait, now, skipped)
         return
     if spec.kind is NodeKind.Clarification:
         prompt = spec.prompt or Prompt()

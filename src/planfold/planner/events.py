@@ -58,6 +58,23 @@ class MapExpanded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     count: int
 
 
+class WaitStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A wait begins. It ends at ``until`` (seconds since the epoch; None: only by a signal) or,
+    where it is for a signal, when one with its ``key`` comes (None: the key is the plan's id)."""
+
+    task_id: int
+    attempt: int
+    until: float | None = None
+    key: str | None = None
+
+
+class WaitRegistered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A wait for a signal is known where the signals of its name and key are."""
+
+    task_id: int
+    attempt: int
+
+
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A task moved on: progress (``running``, with a ``note``), or its end. ``skip_reason``: a
     parent did not complete, or its condition is false (or nothing before it ran, or failed). The
@@ -238,6 +255,8 @@ Event = (
     | PlanRevised
     | TaskDispatched
     | MapExpanded
+    | WaitStarted
+    | WaitRegistered
     | TaskStatusUpdated
     | RetryScheduled
     | ClarificationRequested

@@ -41,20 +41,17 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
 )
 from planfold.planner.graph import change
 from planfold.planner.items import STRIDE, map_of
-from planfold.planner.maps import (
-    end_items,
-    expand,
-    item_ended,
-    items_of,
-    results_in_order,
-)
+from planfold.planner.maps import end_items, expand, item_ended, items_of, results_in_order
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle, settle_all
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.planner.waits import fold_registration, fold_start
 
 RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
 COMPLETED: Final = TaskStatus.Completed
@@ -376,6 +373,8 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanRevised: _revised,
     TaskDispatched: _dispatched,
     MapExpanded: _expanded,
+    WaitStarted: fold_start,
+    WaitRegistered: fold_registration,
     TaskStatusUpdated: _status_updated,
     RetryScheduled: _retry_scheduled,
     ClarificationRequested: _asked,

@@ -59,9 +59,10 @@ OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a
 
 
 def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions and maps need no slot, so they do not queue behind tasks that
-    do. The items of a map have a lane of their own, which takes turns with the others."""
-    if spec.kind is QUESTION or spec.for_each is not None:
+    """What a task waits in: questions, maps and waits need no slot, so they do not queue behind
+    tasks that do. The items of a map have a lane of their own, which takes turns with the
+    others."""
+    if spec.kind is QUESTION or spec.for_each is not None or spec.wait is not None:
         return ""
     if spec.id < STRIDE:
         return spec.queue_route
@@ -74,7 +75,8 @@ def is_open(task: Task) -> bool:
 
 
 class Schedule:
-    """``deadline_of`` is the time at which the default of a task's question applies."""
+    """``deadline_of`` is the time at which the default of a task's question applies, or its wait
+    ends."""
 
     def __init__(
         self, tasks: Mapping[int, Task], deadline_of: Callable[[int], float | None]
@@ -98,7 +100,7 @@ class Schedule:
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id, task in tasks.items():
-            if task.status is ASKING and (deadline := deadline_of(task_id)) is not None:
+            if task.status in (ASKING, RUNNING) and (deadline := deadline_of(task_id)) is not None:
                 self.deadlines.set(deadline, task_id)
 
     def _take_in(self, tasks: Collection[Task]) -> None:
@@ -173,9 +175,14 @@ class Schedule:
         (self.maps.add if runs else self.maps.discard)(key)
 
     @property
+    def open_waits(self) -> int:
+        """How many waits have begun and not ended: beside maps, all that runs without a slot."""
+        return self.running[""] - len(self.maps)
+
+    @property
     def idle(self) -> bool:
-        """Whether no task runs, can start, or waits for a retry."""
-        return not (self.slots or self.startable or self.delayed)
+        """Whether no task runs, waits, can start, or waits for a retry."""
+        return not (self.slots or self.startable or self.delayed or self.open_waits)
 
     def running_on(self, route: str) -> int:
         """How many slots of a route are taken."""

@@ -24,6 +24,7 @@ from planfold.planner.commands import (
     HandleExecutorEvent,
     Initialize,
     NameCheckpoint,
+    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
@@ -52,6 +53,7 @@ from planfold.planner.snapshots import Snapshot, pack
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
+from planfold.planner.waits import register_wait, to_register
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
@@ -98,8 +100,8 @@ class Planner(PlanMemory):
 
         ``Continue`` follows while something can be dispatched or completed, ``CompactContext``
         when the context has passed its budget. Time changes something when a retry's wait or a
-        question's deadline ends. Dispatched tasks enter the queue; they leave it when their
-        attempt has ended.
+        question's deadline ends, or a wait. Dispatched tasks enter the queue; they leave it when
+        their attempt has ended.
         """
         queue = _queue_changes(self.state, events) if events else ()
         command = self._next_command(now)
@@ -107,6 +109,8 @@ class Planner(PlanMemory):
             return Outlook(command, queue=queue)
         timed = self.state.schedule.delayed or self.state.schedule.deadlines.pending
         due = next_due(self.state) if timed else None
+        if self.state.unregistered and (new := to_register(self.state)):
+            due = (new[0].waiting_since, new[0].waiting_since)  # at once
         due_at, due_since = due or (None, 0.0)
         head, size = _head(self.state), _size(self.state)
         phase = _phase(self.state, head["status"])
@@ -176,12 +180,12 @@ def _was_dispatched(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
     if task is None:
         return task_id >= STRIDE
-    return task.attempt > 0 and task.spec.for_each is None
+    return task.attempt > 0 and task.spec.for_each is None and task.spec.wait is None
 
 
 def _runs(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
-    if task is None or task.spec.for_each is not None:
+    if task is None or task.spec.for_each is not None or task.spec.wait is not None:
         return False
     return task.status is TaskStatus.Running
 
@@ -282,6 +286,7 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     Replan: revisions.replan,
     AddBudget: add_budget,
     RetryTask: revisions.retry_task,
+    RegisterWait: register_wait,
     ChangeAnswer: answers.change_answer,
     NameCheckpoint: _name_checkpoint,
     ForkPlan: fork_plan,

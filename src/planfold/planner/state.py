@@ -50,6 +50,7 @@ class PlannerState(msgspec.Struct, dict=True):
     # then what that plan continues
     prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
     checkpoints: dict[str, int] = {}  # named versions
+    unregistered: list[int] = []  # waits for a signal that are not known where the signals are
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
@@ -69,9 +70,12 @@ class PlannerState(msgspec.Struct, dict=True):
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
 
     def deadline_of(self, task_id: int) -> float | None:
-        """When a task's open question will be answered by its default, if it will be."""
+        """When time ends what a task waits for: its question by the default, or its wait."""
         question = self.questions.get(task_id)
-        return question.deadline if question and question.default is not None else None
+        if question is not None:
+            return question.deadline if question.default is not None else None
+        task = self.tasks.get(task_id)
+        return task.until if task is not None and task.waits else None
 
     @property
     def initialized(self) -> bool:

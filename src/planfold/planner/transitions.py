@@ -13,6 +13,8 @@ from planfold.planner.tasks import TaskStatus as S
 
 DISPATCHED: Final = "TaskDispatched"
 EXPANDED: Final = "MapExpanded"
+WAIT_STARTED: Final = "WaitStarted"
+WAIT_REGISTERED: Final = "WaitRegistered"
 COMPLETED: Final = "TaskStatusUpdated:completed"
 FAILED: Final = "TaskStatusUpdated:failed"
 CANCELLED: Final = "TaskStatusUpdated:cancelled"
@@ -32,11 +34,13 @@ CANCEL_REQUESTED: Final = "CancelRequested"
 TRANSITIONS: Final[dict[tuple[S, str], S]] = {
     (S.Planned, DISPATCHED): S.Running,
     (S.Planned, EXPANDED): S.Running,  # a map
+    (S.Planned, WAIT_STARTED): S.Running,
     (S.Planned, ASKED): S.NeedsClarification,
     (S.Planned, FAILED): S.Failed,  # a reference to a result that lacks the field
     (S.Planned, CANCELLED): S.Cancelled,
     (S.Planned, SKIPPED): S.Skipped,
     (S.Planned, RESET): S.Planned,
+    (S.Running, WAIT_REGISTERED): S.Running,
     (S.Running, COMPLETED): S.Completed,
     (S.Running, FAILED): S.Failed,
     (S.Running, CANCELLED): S.Cancelled,
@@ -64,6 +68,8 @@ TRANSITIONS: Final[dict[tuple[S, str], S]] = {
 TRIGGERS: Final = (
     DISPATCHED,
     EXPANDED,
+    WAIT_STARTED,
+    WAIT_REGISTERED,
     PROGRESSED,
     STEP_STARTED,
     STEP_RECORDED,

@@ -121,7 +121,8 @@ class PastRuns:
 
 
 def _is_counted(spec: TaskSpec) -> bool:
-    return spec.kind is not NodeKind.Clarification and not spec.drafts and not spec.done
+    works = spec.kind is not NodeKind.Clarification and spec.wait is None
+    return works and not spec.drafts and not spec.done
 
 
 def _keys(spec: TaskSpec) -> tuple[bytes, bytes]:

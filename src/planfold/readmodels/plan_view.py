@@ -16,7 +16,7 @@ from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, RunIf, SkipReason, Task, TaskStatus
+from planfold.planner.tasks import NodeKind, PlanStatus, RunIf, SkipReason, Task, TaskStatus, Wait
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.reasons import waits_for
 
@@ -27,7 +27,7 @@ class TaskView(msgspec.Struct):
     ``superseded``: it did not complete, and a revision replaced or dropped it. ``skip_reason``: a
     task before it did not complete ("failure"), or its condition is false, or nothing before it
     ran or failed ("condition"). A map runs once for each element of ``for_each``; ``items`` are
-    those runs, in order, once it has expanded."""
+    those runs, in order, once it has expanded. ``wait`` is what a wait waits for."""
 
     id: int
     label: str | None
@@ -48,6 +48,7 @@ class TaskView(msgspec.Struct):
     run_if: RunIf = "completed"
     skip_reason: SkipReason | None = None
     for_each: str | None = None
+    wait: Wait | None = None
     items: list[TaskView] = []
 
 
@@ -152,5 +153,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         run_if=spec.run_if,
         skip_reason=task.skip_reason,
         for_each=None if spec.for_each is None else spec.for_each.items,
+        wait=spec.wait,
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

@@ -257,6 +257,8 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
             return c.Replan(spec.description.removeprefix(REPLANNING))
         case e.PlanRevised(_, tasks, _, superseded):
             return c.RevisePlan(tasks, approved_by, superseded)
+        case e.WaitRegistered(task_id, attempt):
+            return c.RegisterWait(task_id, attempt)
         case e.PlanForked() as forked:
             return _forking(forked, approved_by)
         case e.CheckpointNamed(name):

@@ -44,6 +44,7 @@ class Phase(StrEnum):
     Budget = "budget"  # a person decides whether the plan may spend more
     Worker = "worker"  # that takes it
     Items = "items"  # those of a map run
+    Wait = "wait"  # for a time or a signal
     Running = "running"
     Stopping = "stopping"
     Ended = "ended"
@@ -54,7 +55,8 @@ class Phase(StrEnum):
 # Looking up a member takes longer than what is done with it.
 APPROVAL, PARENTS, RETRY = Phase.Approval, Phase.Parents, Phase.Retry
 PLAN_LIMIT, ROUTE_LIMIT, WORKER = Phase.PlanLimit, Phase.RouteLimit, Phase.Worker
-ANSWER, BUDGET, ITEMS = Phase.Answer, Phase.Budget, Phase.Items
+ANSWER, BUDGET = Phase.Answer, Phase.Budget
+ITEMS, WAITING = Phase.Items, Phase.Wait
 RUNNING, STOPPING, OVER = Phase.Running, Phase.Stopping, Phase.Ended
 RUNS, ASKS = TaskStatus.Running, TaskStatus.NeedsClarification
 
@@ -232,6 +234,7 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
         return BUDGET if question and question.then == "budget" else ANSWER
     if task.status is RUNS:
         runs = RUNNING if task.spec.for_each is None else ITEMS
+        runs = WAITING if task.waits else runs
         return STOPPING if task.stopping else runs
     if state.schedule.unmet(task.id):
         return PARENTS

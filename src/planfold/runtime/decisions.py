@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from planfold.errors import CommandRejected, NotFound, Permanent
+from planfold.errors import CommandRejected, Conflict, NotFound, Permanent
 from planfold.executors.recordable import recordable
 from planfold.planner.budget import Budget
 from planfold.planner.commands import (
@@ -29,16 +29,18 @@ from planfold.planner.commands import (
 )
 from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus, in_words
-from planfold.runtime.aggregate import PLAN
+from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.inputs import (
     check_id,
     check_length,
     check_new_id,
+    check_signal,
     check_text,
     recordable_command,
 )
 from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
+from planfold.signals.inbox import GiveSignal, inbox_id
 from planfold.tools.tool import Toolbox
 
 
@@ -184,6 +186,34 @@ class PlanDecisions(PlanReader):
             raise CommandRejected("give at least one amount, none below 0, to raise the budget by")
         await self.send(plan_id, AddBudget(budget, by))
 
+    async def signal(self, name: str, key: str, data: Any = None, *, id: str | None = None) -> bool:
+        """Report something from outside, once: every task that waits for the signal ``name`` with
+        this ``key`` completes with ``data`` (JSON) as its result, as does one that begins to wait
+        within ``settings.keep_signals_s``. A wait without a key has the id of its plan as its key.
+        False: a signal with this ``id`` was given before, and nothing changes. Without an ``id``
+        every call is another signal. Workers deliver it.
+
+        Raises:
+            CommandRejected: a name, key, id or the data cannot be recorded.
+            Conflict: the id was used for another signal.
+        """
+        check_signal(name, key)
+        if id is not None:
+            check_id("id", id)
+            check_length("id", id)
+        command = GiveSignal(name, key, id or secrets.token_hex(8), _recorded(data, "data"))
+        try:
+            return bool(await self._record_signal(inbox_id(name, key), command))
+        except Conflict:
+            raise Conflict(
+                f"the id {command.id!r} was given to another signal; use an id of its own"
+            ) from None
+
+    async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
+        return await self.dispatcher.send(
+            SIGNALS, stream, command, command_id=f"signal/{command.id}", idempotent=True
+        )
+
     async def send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
     ) -> list[Event]:
@@ -260,8 +290,8 @@ class PlanDecisions(PlanReader):
         )
 
 
-def _recorded(result: Any) -> Any:
+def _recorded(value: Any, what: str = "the result") -> Any:
     try:
-        return recordable(result, "the result")
+        return recordable(value, what)
     except Permanent as fault:
         raise CommandRejected(str(fault)) from None

@@ -6,6 +6,7 @@ is one list of methods. It needs the extra ``client``.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -201,6 +202,14 @@ class Client(Caller):
     def fork_preview(self, plan_id: str, source: m.ForkSource) -> Operation[Fork]:
         """What a fork would run, and which effects would happen again."""
         return self._make("fork_preview", Fork, plan_id, body=source)
+
+    def signal(
+        self, name: str, key: str, data: Any = None, *, id: str | None = None
+    ) -> Operation[dict[str, Any]]:
+        """Give a signal: see :meth:`App.signal`."""
+        body = m.SignalGiven(name=name, key=key, data=data, id=id)
+        headers = {"Idempotency-Key": f"command-{secrets.token_hex(16)}"}
+        return self._make("signal", dict[str, Any], body=body, headers=headers)
 
     def me(self) -> Operation[m.Me]:
         """Whose token this is, and what it allows."""

@@ -259,6 +259,16 @@ class BudgetRaise(Strict, frozen=True):
     budget: Budget
 
 
+class SignalGiven(Strict, frozen=True):
+    """A signal, which counts once by its ``id`` (by default the idempotency key). The answer holds
+    its ``id``, and whether it is ``new``."""
+
+    name: TaskName
+    key: ShortText
+    data: Any = None
+    id: TaskName | None = None
+
+
 class CheckpointName(Strict, frozen=True):
     """Give the plan's present version this name."""
 

@@ -264,6 +264,10 @@ class RemotePlans(PlanForking):
         receipt = await self.client.fork(plan_id, request)
         return msgspec.structs.replace(tried, plan_id=receipt.plan_id)
 
+    async def signal(self, name: str, key: str, data: Any = None, *, id: str | None = None) -> bool:
+        taken = await self.client.signal(name, key, data, id=id)
+        return bool(taken["new"])
+
     async def _send(
         self, plan_id: str, command: c.Command, *, command_id: str | None = None
     ) -> list[Event]:

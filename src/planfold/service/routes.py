@@ -5,9 +5,7 @@ The application, the OpenAPI document and the tests of authorisation are made fr
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Any, Final
 
 from planfold.access.credential import Scope
 from planfold.drafting.draft import PlanDraft
@@ -23,45 +21,11 @@ from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
 from planfold.service import access_messages as a
 from planfold.service import messages as m
+from planfold.service.route import KIB
+from planfold.service.route import Route as Route
+from planfold.service.route import looking as _looking
 
-KIB: Final = 1024
 PLAN_BYTES: Final = 16 * 1024 * KIB  # the limit of a plan's draft
-
-Media = Literal["json", "events", "text", "none"]
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation. ``name`` finds its function, and is its id in the OpenAPI document.
-
-    ``scope`` is what a credential needs (None: any credential will do), ``public`` that it needs
-    none. ``keyed``: it writes, so it needs the header ``Idempotency-Key``. ``errors`` are the
-    statuses that it may answer with beside those of every route. ``body_bytes`` bounds its body.
-    ``plan``: its path names a plan. ``text_type`` is the type of the medium ``text``. ``example``
-    and ``example_answer`` are a request and an answer.
-    """
-
-    name: str
-    method: Literal["GET", "POST", "DELETE"]
-    path: str
-    summary: str
-    scope: Scope | None = Scope.Read
-    public: bool = False
-    keyed: bool = False
-    query: type[m.Strict] | None = None
-    request: type[m.Strict] | None = None
-    response: Any = None
-    status: int = 200
-    media: Media = "json"
-    text_type: str = "text/plain"
-    errors: tuple[int, ...] = ()
-    body_bytes: int = 256 * KIB
-    example: Any = None
-    example_answer: Any = None
-
-    @property
-    def plan(self) -> bool:
-        return "{plan_id}" in self.path
-
 
 _SHELL: Final = {"text": "1. Run `make`\n2. Run `make test`"}
 _RECEIPT: Final = {
@@ -71,12 +35,6 @@ _RECEIPT: Final = {
     "revision_hash": "6c1b0f",
 }
 _PLAN: Final = "/v1/plans/{plan_id}"
-
-
-def _looking(name: str, path: str, summary: str, response: Any, **more: Any) -> Route:
-    if "{plan_id}" in path:
-        more["errors"] = (404, *more.get("errors", ()))
-    return Route(name=name, method="GET", path=path, summary=summary, response=response, **more)
 
 
 def _deciding(
@@ -289,6 +247,23 @@ DECISIONS: Final = (
     ),
 )
 
+SIGNALS: Final = (
+    Route(
+        name="signal",
+        method="POST",
+        path="/v1/signals",
+        summary="Give a signal to the plans that wait for it",
+        scope=Scope.Write,
+        keyed=True,
+        request=m.SignalGiven,
+        response=dict[str, Any],
+        errors=(409, 422),
+        body_bytes=1024 * KIB,
+        example={"name": "payment.settled", "key": "order-17", "data": {"amount": 12}},
+        example_answer={"id": "evt-1", "new": True},
+    ),
+)
+
 _AT: Final = {"query": m.VersionQuery}
 # What the page shows beside the plans themselves.
 DRAWINGS: Final = (
@@ -394,4 +369,4 @@ ACCESS: Final = (
     ),
 )
 
-ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *DRAWINGS, *OVERVIEWS, *ACCESS)
+ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *SIGNALS, *DRAWINGS, *OVERVIEWS, *ACCESS)

@@ -27,6 +27,8 @@ const WORDS = {
       (d.removed?.length ? `, ${d.removed.length} removed` : ""),
   ],
   MapExpanded: (d) => ["expands", counted(d.count, "item")],
+  WaitStarted: (d) => ["waits", d.key ? `for the key ${d.key}` : ""],
+  WaitRegistered: () => ["listens", ""],
   TaskDispatched: (d) => ["queued", d.attempt > 1 ? `attempt ${d.attempt}` : ""],
   TaskStatusUpdated: (d) =>
     d.status === "running" ? ["progress", d.note || ""] : [d.status, d.error || shortResult(d.result)],

@@ -139,10 +139,19 @@ export function mapWords({ items, max_items = 1000, concurrency = 100, on_item_f
   return `${items} (${most}${on_item_failure === "continue" ? ", the others run if one fails" : ""})`;
 }
 
+/** What a wait waits for. @param {any} spec */
+export function waitWords({ wait, timeout }) {
+  if (!wait.signal) return wait.written ? `waits until ${wait.written}` : `waits ${duration(wait.seconds)}`;
+  const key = wait.key ? ` with the key ${wait.key}` : "";
+  const limit = timeout ? `, at most ${duration(timeout)}` : "";
+  return `waits for the signal ${wait.signal}${key}${limit}${"default" in wait ? ", then takes its default" : ""}`;
+}
+
 /** What a task is, in a word. @param {any} spec */
 export function kindOf(spec) {
   if (spec.kind === "clarification") return "question";
   if (spec.tool) return spec.tool.name;
+  if (spec.wait) return "wait";
   return spec.drafts ? "a model plans" : "to be worked out";
 }
 

@@ -16,11 +16,12 @@ from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
-from planfold.runtime.aggregate import PLAN
+from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal
+from planfold.signals.inbox import GiveSignal
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -58,6 +59,17 @@ class CallDecisions(PlanForking):
             idempotent=True,
             request_hash=call.digest,
             expected_version=None if forks else call.expected_version,  # that of the origin
+        )
+
+    async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
+        call = self._call
+        return await self.dispatcher.send(
+            SIGNALS,
+            stream,
+            command,
+            command_id=f"signal/{command.id}",
+            extra={"by": call.holder.name, "token": call.holder.token_id},
+            idempotent=True,
         )
 
     async def begin(self, plan_id: str, command: Command) -> None:
@@ -206,6 +218,16 @@ async def budget(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def signal(call: ServiceCall) -> ServiceReply:
+    """Waits of all projects get a signal, so a token for some of them may give none."""
+    if call.projects:
+        raise refusal(403, "projects", "signals are for plans of all projects; this token is not")
+    given = call.body
+    signal_id = f"key-{call.command_id}" if given.id is None else given.id
+    new = await CallDecisions(call).signal(given.name, given.key, given.data, id=signal_id)
+    return ServiceReply(value={"id": signal_id, "new": new})
+
+
 async def checkpoint(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).checkpoint(call.plan_id, call.body.name)
     return await receipt(call, call.plan_id)
@@ -272,4 +294,5 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "retry": retry,
     "replan": replan,
     "budget": budget,
+    "signal": signal,
 }
