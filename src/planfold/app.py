@@ -21,7 +21,7 @@ from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.handler import Handler
 from planfold.llm.model import Model
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from planfold.runtime.worker import Worker
     from planfold.transfer.archive import Archived
 
-WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
+WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused})
 
 
 class App(PlanForking):
@@ -100,13 +100,15 @@ class App(PlanForking):
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
         priority: int | None = None,
+        pause_before: Iterable[int | str] = (),
     ) -> str:
         """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
         own, submitting the same plan again does nothing. A draft gives another plan once a tool's
         ``retry`` or effect has changed; :meth:`status` says whether a plan exists. Workers take
-        tasks of a higher ``priority`` (-1,000 to 1,000; None: that of ``config``) first.
+        tasks of a higher ``priority`` (-1,000 to 1,000; None: that of ``config``) first. The plan
+        pauses when it reaches one of the tasks ``pause_before`` (ids or labels).
 
         Raises:
             InvalidPlan: with all faults.
@@ -114,7 +116,8 @@ class App(PlanForking):
                 bytes; the priority is out of range; or a name or text cannot be recorded (NUL, half
                 a surrogate pair).
         """
-        from planfold.drafting.compiler import compile_plan  # only those who write plans need it
+        from planfold.drafting.beginning import begin_plan  # only those who write plans need it
+        from planfold.drafting.compiler import compile_plan
 
         draft = self.draft(plan) if isinstance(plan, str) else plan
         tasks = compile_plan(draft, self.executors.toolbox)
@@ -122,8 +125,8 @@ class App(PlanForking):
         config = config or self.planner_config()
         if priority is not None:
             config = replace(config, priority=priority)
-        command = Initialize(draft.title, tasks, draft.goal, config, approved_by)
-        await self._send(plan_id, command)
+        begin = begin_plan(draft, tasks, config, approved_by, pause_before)
+        await self._send(plan_id, begin)
         return plan_id
 
     async def revise(

@@ -80,6 +80,10 @@ METHODS = {
     commands.ForkPlan: App.fork,
     commands.CancelTask: App.cancel,
     commands.CancelPlan: App.cancel,
+    commands.PausePlan: App.pause,
+    commands.UnpausePlan: App.unpause,
+    commands.SkipTask: App.skip,
+    commands.CompleteTask: App.complete,
 }
 FOLLOW = {commands.Continue, commands.CompactContext}  # what the dispatcher sends itself
 

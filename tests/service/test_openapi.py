@@ -26,7 +26,8 @@ from planfold.service import resources
 from planfold.service.messages import Problem
 from planfold.service.openapi import document, statuses_of
 from planfold.service.problems import TITLES
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 
 FUZZED = [route for route in ROUTES if route.media != "events"]
 SCHEMA = schemathesis.openapi.from_dict(document())

@@ -22,12 +22,15 @@ from planfold.planner.events import (
     PlanCancelled,
     PlanForked,
     PlanningCompleted,
+    PlanPaused,
     PlanRevised,
     PlanSummary,
+    PlanUnpaused,
     RetryScheduled,
     StepFailed,
     StepRecorded,
     StepStarted,
+    TaskDecided,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
@@ -49,6 +52,11 @@ _STYLE: Final = {
     "calls": "dim",
     "call failed": "bad",
     "unreadable": "bad",
+}
+_AGAIN: Final = {
+    "retry": "retried by a person",
+    "answer_changed": "an answer was changed",
+    "by_hand": "a person decides about one of them",
 }
 MOST: Final = 400  # characters of one detail
 
@@ -86,8 +94,12 @@ def _about_a_task(event: Any) -> Words | None:
             choices = f" [{' / '.join(map(clean, event.choices))}]" if event.choices else ""
             since = f" (started {date_and_time(event.started_at)})" if event.started_at else ""
             return Words("asks", task_id, clean(event.question) + since + choices)
+        case TaskDecided(task_id):
+            found = short_result(event.result)
+            what = f"{event.status.value} by hand{_by(event.by)}" + f": {found}" * bool(found)
+            return Words("decided", task_id, _because(what, event.reason))
         case ClarificationReceived(task_id):
-            by = f" by {clean(event.by)}" if event.by else ""
+            by = _by(event.by)
             verb = "could not" if event.leads_to == "fail" else "answered"
             result = event.result if event.result is not msgspec.UNSET else None
             said = "" if result is None else f", with the result {short_result(result)}"
@@ -112,8 +124,7 @@ def _about_the_plan(event: Any) -> Words:
             detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
             return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
         case PlanApproved():
-            by = f" by {clean(event.by)}" if event.by else ""
-            return Words("approved", None, f"revision {event.revision_hash}{by}")
+            return Words("approved", None, f"revision {event.revision_hash}{_by(event.by)}")
         case PlanRevised():
             named = "; ".join(f"{name_of(s)}: {clean(s.description)}" for s in event.tasks[:3])
             few = 0 < len(event.tasks) <= 3
@@ -123,8 +134,13 @@ def _about_the_plan(event: Any) -> Words:
         case MapExpanded(task_id, count):
             return Words("expanded", task_id, f"{counted(count, 'item')} to run")
         case TasksReset():
-            why = "retried by a person" if event.reason == "retry" else "an answer was changed"
-            return Words("planned", None, f"{tasks_words(event.task_ids)}: {why}")
+            return Words("planned", None, f"{tasks_words(event.task_ids)}: {_AGAIN[event.reason]}")
+        case PlanPaused():
+            what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
+            return Words("paused", None, _because(what + _by(event.by), event.reason))
+        case PlanUnpaused():
+            what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
+            return Words("unpaused", None, what + _by(event.by))
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():
@@ -137,8 +153,7 @@ def _about_the_plan(event: Any) -> Words:
         case CheckpointNamed():
             return Words("checkpoint", None, clean(event.name))
         case BudgetAdded():
-            by = f" by {clean(event.by)}" if event.by else ""
-            return Words("budget", None, f"{budget_words(event.budget)} more{by}")
+            return Words("budget", None, f"{budget_words(event.budget)} more{_by(event.by)}")
         case PlanningCompleted():
             return Words(event.outcome, None, f"the plan: {summary_words(event.summary)}")
         case Undecoded():
@@ -151,6 +166,10 @@ def _forked(event: PlanForked) -> str:
     what += [f"{tasks_words(event.again)} again"] if event.again else []
     what += [f"{tasks_words(event.interrupted)} from the beginning"] if event.interrupted else []
     return "; ".join(what)
+
+
+def _by(name: str) -> str:
+    return f" by {clean(name)}" if name else ""
 
 
 def _because(what: str, reason: str) -> str:

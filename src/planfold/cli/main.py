@@ -44,6 +44,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("decisions", "Refuse a plan that waits for approval."),
     "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("decisions", "Retry a task that did not complete."),
+    "pause": ("by_hand", "Start nothing more of a plan, or pause it before a task."),
+    "unpause": ("by_hand", "Continue a paused plan."),
+    "skip": ("by_hand", "Do without a task."),
+    "complete": ("by_hand", "Say that a task is done, with its result."),
     "checkpoint": ("forks", "Name the present version of a plan, to restore it later."),
     "restore": ("forks", "Begin another plan from a checkpoint of a plan."),
     "fork": ("forks", "Begin another plan from a version of a plan, with changes."),
@@ -61,7 +65,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("maintenance", "Bring the database up to date."),
 }
 EXIT_CODES: Final = (
-    "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for an answer or approval, "
+    "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for a person, "
     "4 cancelled, 130 interrupted."
 )
 

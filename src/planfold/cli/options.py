@@ -142,6 +142,7 @@ repeat_option = click.option(
     metavar="TASK",
     help="Let a task of effect `once` happen again; may be given several times.",
 )
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
 plan_argument = click.argument("plan_id", metavar="[ID]", required=False)
 
 

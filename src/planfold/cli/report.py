@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.by_hand_text import by_hand_lines, pause_lines
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
@@ -155,7 +156,8 @@ def _info(
         case TaskStatus.Cancelled:
             return "outcome unknown" if task.outcome_unknown else "cancelled"
         case TaskStatus.Skipped:
-            return "not needed" if task.skip_reason == "condition" else "skipped"
+            by_hand = task.skip_reason == "by_hand"
+            return "by hand" if by_hand else "not needed" if task.not_needed else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
 
@@ -177,7 +179,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += lineage_lines(fold)
+    lines += [*lineage_lines(fold), *pause_lines(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
@@ -261,8 +263,8 @@ def _guard(fold: PlanFold, task: Task) -> str:
 
 
 def _not_needed(fold: PlanFold, task: Task) -> str:
-    """Why a task was skipped by its condition; else empty."""
-    return error_with_labels(task, fold.state.tasks) if task.skip_reason == "condition" else ""
+    """Why a task was not needed; else empty."""
+    return error_with_labels(task, fold.state.tasks) if task.not_needed else ""
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -280,6 +282,7 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
         lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
+    lines += by_hand_lines(fold.state, task)
     if task.result is not None:
         lines.append([("result", "bold")])
         lines += [[(line, "")] for line in _result_lines(task.result)]

@@ -10,7 +10,7 @@ import msgspec
 from planfold import projects
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
-from planfold.planner import answers, cancellation, revisions
+from planfold.planner import answers, by_hand, cancellation, pauses, revisions
 from planfold.planner.commands import (
     AddBudget,
     ApprovePlan,
@@ -19,14 +19,18 @@ from planfold.planner.commands import (
     ChangeAnswer,
     Command,
     CompactContext,
+    CompleteTask,
     Continue,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
     NameCheckpoint,
+    PausePlan,
     Replan,
     RetryTask,
     RevisePlan,
+    SkipTask,
+    UnpausePlan,
 )
 from planfold.planner.context import compact_context, over_budget
 from planfold.planner.dispatch import continue_plan, has_work, next_due
@@ -36,6 +40,7 @@ from planfold.planner.events import (
     ClarificationRequested,
     Event,
     PlanApproved,
+    PlanPaused,
     RetryScheduled,
     TaskDispatched,
     TasksPlanned,
@@ -54,7 +59,7 @@ from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
-_WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
+_WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
 _Snapshot = tuple[int, PlannerState, msgspec.Raw]
 FOLD_VERSION = 6  # raise it when folding the same events gives another state
 
@@ -224,11 +229,16 @@ def _size(state: PlannerState) -> int:
 def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     check_structure(command.tasks, {})
     check_config(command.config)
+    if missing := sorted({*command.pause_before} - {spec.id for spec in command.tasks}):
+        raise CommandRejected(f"pause_before names task {missing[0]}, which the plan does not have")
     revision_hash = hash_revision(command.tasks)
     if not state.initialized:
         yield TasksPlanned(
             command.title, command.goal, command.tasks, revision_hash, command.config
         )
+        if command.pause_before:
+            before = tuple(dict.fromkeys(command.pause_before))
+            yield PlanPaused(before, by=command.approved_by or "")
     elif command.config.project != state.config.project:  # nor is it approved from there
         raise CommandRejected(
             "there is a plan with this id in another project; give the new plan another id"
@@ -290,4 +300,8 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     ForkPlan: fork_plan,
     CancelTask: cancellation.cancel_task,
     CancelPlan: cancellation.cancel_plan,
+    PausePlan: pauses.pause_plan,
+    UnpausePlan: pauses.unpause_plan,
+    SkipTask: by_hand.skip_task,
+    CompleteTask: by_hand.complete_task,
 }

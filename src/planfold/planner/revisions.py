@@ -292,6 +292,18 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {id_text(task.id)} needs task {cause}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
+    reset = revived_with(state, task)
+    outdated = tuple(i for i in reset if state.tasks[i].outdated)
+    if outdated:  # the steps kept for a retry depend on an answer that was changed
+        yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
+    gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
+    if rest := tuple(i for i in reset if i not in gone):
+        yield TasksReset(rest, "retry")
+
+
+def revived_with(state: PlannerState, task: Task) -> dict[int, None]:
+    """The ids of ``task``, which did not complete, and of all that was skipped or cancelled below
+    it and can run once it has ended well."""
     frontier = retried_with(state, task)
     reset = dict.fromkeys(frontier)
     for parent in frontier:
@@ -305,12 +317,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
                 revived = retried_with(state, state.tasks[child])
                 reset |= dict.fromkeys(revived)
                 frontier += revived
-    outdated = tuple(i for i in reset if state.tasks[i].outdated)
-    if outdated:  # the steps kept for a retry depend on an answer that was changed
-        yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
-    gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
-    if rest := tuple(i for i in reset if i not in gone):
-        yield TasksReset(rest, "retry")
+    return reset
 
 
 def _has_not_started(task: Task) -> bool:

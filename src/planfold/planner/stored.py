@@ -81,7 +81,7 @@ class StoredSchedule(Schedule):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or self.is_whole:
             raise AttributeError(name)
-        super().__init__(self._tasks, self._state.deadline_of)
+        super().__init__(self._tasks, self._state.deadline_of, self._state.breakpoints)
         return getattr(self, name)
 
     @property
@@ -94,7 +94,8 @@ class StoredSchedule(Schedule):
         if self.is_whole:
             super().add_items(task, items)
         else:
-            super().__init__(self._tasks, self._state.deadline_of)  # the items are among them
+            state = self._state  # the items are among its tasks
+            super().__init__(self._tasks, state.deadline_of, state.breakpoints)
 
     def having(
         self, statuses: Sequence[TaskStatus], most: int | None = None, *, items: bool = True

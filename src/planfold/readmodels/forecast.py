@@ -17,7 +17,7 @@ from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.timeline import Phase, Timeline
 
 _IDLE = frozenset(  # waits for people, and the time between an end and a retry or a revision
-    phase.value for phase in (Phase.Approval, Phase.Answer, Phase.Budget, Phase.Ended)
+    phase.value for phase in (Phase.Approval, Phase.Pause, Phase.Answer, Phase.Budget, Phase.Ended)
 )
 
 

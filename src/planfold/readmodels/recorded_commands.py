@@ -244,13 +244,30 @@ def _forking(forked: e.PlanForked, approved_by: str | None) -> c.ForkPlan:
     )
 
 
+def _by_hand(events: Sequence[Any]) -> c.Command | None:
+    for event in events[:2]:  # the first may be a reset
+        match event:
+            case e.TaskDecided(task_id, TaskStatus.Completed, result, reason, by):
+                return c.CompleteTask(task_id, result, reason, by)
+            case e.TaskDecided(task_id, _, _, reason, by):
+                return c.SkipTask(task_id, reason, by)
+    return None
+
+
 def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Command | None:
     """A command of the same effect. ``events`` are all that share its causation id."""
+    if (decided := _by_hand(events)) is not None:
+        return decided
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
     approved_by = approval.by if approval is not None else None
     match first.event:
         case e.TasksPlanned(title, goal, tasks, _, config):
-            return c.Initialize(title, tasks, goal, config, approved_by)
+            paused = [event.task_ids for event in events if isinstance(event, e.PlanPaused)]
+            return c.Initialize(title, tasks, goal, config, approved_by, *paused)
+        case e.PlanPaused(task_ids, reason, by):
+            return c.PausePlan(task_ids, reason, by)
+        case e.PlanUnpaused(task_ids, by):
+            return c.UnpausePlan(task_ids, by)
         case e.PlanApproved(revision_hash, by):
             return c.ApprovePlan(revision_hash, by)
         case e.PlanRevised((), (spec,)) if spec.drafts:

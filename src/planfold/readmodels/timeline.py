@@ -18,7 +18,9 @@ from planfold.planner.events import (
     CancelRequested,
     CheckpointNamed,
     PlanForked,
+    PlanPaused,
     PlanRevised,
+    PlanUnpaused,
     TasksPlanned,
     TasksReset,
 )
@@ -34,6 +36,7 @@ class Phase(StrEnum):
 
     Approval = "approval"
     Parents = "parents"
+    Pause = "pause"  # until a person unpauses the plan, or lifts its break-point
     Retry = "retry"  # the delay before the next attempt
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
@@ -91,7 +94,8 @@ class Timeline:
         self.now = max(self.now, envelope.recorded_at)
         self._unapproved.set(not state.approved, self.now)
         closed: list[PhaseSpan] = []
-        for task_id in state.tasks if isinstance(event, PlanForked) else self._moved(event):
+        every = isinstance(event, PlanForked | PlanPaused | PlanUnpaused)
+        for task_id in list(state.tasks) if every else self._moved(event):
             before = self.ended_at(task_id)
             closed += self._move(task_id, envelope)
             if before != self.ended_at(task_id):
@@ -224,6 +228,8 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
         return Phase.Stopping if task.stopping else runs
     if state.schedule.unmet(task.id):
         return Phase.Parents
+    if state.paused is not None or task.id in state.breakpoints:
+        return Phase.Pause
     return Phase.Worker if task.not_before is None else Phase.Retry
 
 

@@ -22,6 +22,7 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
+from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service.caller import BY_NAME, Caller, path_of
 from planfold.service.operations import EventFeed, Operation
@@ -64,6 +65,7 @@ class Client(Caller):
         max_parallel: int | None = None,
         priority: int | None = None,
         project: str | None = None,
+        pause_before: Iterable[str | int] = (),
         key: str | None = None,
     ) -> Operation[m.Receipt]:
         """Check a plan (a draft, or text) and record it. ``key`` is the idempotency key, a new
@@ -75,6 +77,7 @@ class Client(Caller):
             max_parallel=max_parallel,
             priority=priority,
             project=project,
+            pause_before=tuple(map(str, pause_before)),
         )
         return self._write("submit", None, body, key=key)
 
@@ -261,6 +264,44 @@ class Client(Caller):
     ) -> Operation[m.Receipt]:
         """Run a task again that did not complete."""
         return self._write("retry", plan_id, m.RetryRequest(task=str(task)), version)
+
+    def pause(
+        self,
+        plan_id: str,
+        *,
+        before: Iterable[str | int] = (),
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Pause a plan, or let it pause before tasks: see :meth:`App.pause`."""
+        body = h.PauseRequest(before=tuple(map(str, before)), reason=reason)
+        return self._write("pause", plan_id, body, version)
+
+    def unpause(
+        self, plan_id: str, *, before: Iterable[str | int] = (), version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Continue a paused plan: see :meth:`App.unpause`."""
+        body = h.UnpauseRequest(before=tuple(map(str, before)))
+        return self._write("unpause", plan_id, body, version)
+
+    def skip(
+        self, plan_id: str, task: str | int, *, reason: str = "", version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Do without a task: see :meth:`App.skip`."""
+        return self._write("skip", plan_id, h.SkipRequest(task=str(task), reason=reason), version)
+
+    def complete(
+        self,
+        plan_id: str,
+        task: str | int,
+        result: Any = msgspec.UNSET,
+        *,
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Say that a task is done: see :meth:`App.complete`."""
+        body = h.CompleteRequest(task=str(task), result=result, reason=reason)
+        return self._write("complete", plan_id, body, version)
 
     def replan(
         self, plan_id: str, reason: str = "", *, version: int | None = None

@@ -41,7 +41,7 @@ class Submission(Strict, frozen=True):
 
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
     ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
-    one of the token.
+    one of the token. The plan pauses when it reaches one of the tasks ``pause_before``.
     """
 
     text: PlanText | None = None
@@ -52,6 +52,7 @@ class Submission(Strict, frozen=True):
     max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
     project: Project | None = None
+    pause_before: tuple[TaskName, ...] = ()
 
 
 class PlanSource(Strict, frozen=True):

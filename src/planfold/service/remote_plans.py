@@ -275,6 +275,14 @@ class RemotePlans(PlanForking):
                 return client.cancel(plan_id, task_id, subtree=subtree, reason=reason)
             case c.RetryTask(task_id):
                 return client.retry(plan_id, task_id)
+            case c.PausePlan(task_ids, reason):
+                return client.pause(plan_id, before=task_ids, reason=reason)
+            case c.UnpausePlan(task_ids):
+                return client.unpause(plan_id, before=task_ids)
+            case c.SkipTask(task_id, reason):
+                return client.skip(plan_id, task_id, reason=reason)
+            case c.CompleteTask(task_id, result, reason):
+                return client.complete(plan_id, task_id, result, reason=reason)
             case c.Replan(reason):
                 return client.replan(plan_id, reason)
             case c.AddBudget(budget):

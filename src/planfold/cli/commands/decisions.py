@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planfold.cli.exits import COMPLETED, FAILED
-from planfold.cli.options import command, json_option, plan_argument, repeat_option
+from planfold.cli.options import command, json_option, plan_argument, reason_option, repeat_option
 
 if TYPE_CHECKING:
     from planfold.runtime.forking import PlanForking
@@ -100,10 +100,11 @@ def _given(
         raise click.UsageError(
             "--result goes with the first answer `done`; a result cannot be changed later"
         )
-    return {} if result is None else {"result": _json(result)}
+    return {} if result is None else {"result": json_of(result)}
 
 
-def _json(text: str) -> Any:
+def json_of(text: str) -> Any:
+    """The value of --result. Raises UsageError."""
     import msgspec
 
     try:
@@ -173,7 +174,7 @@ def approve_command(
 
 @command("reject")
 @plan_argument
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@reason_option
 @json_after
 def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | None) -> int:
     """Refuse a plan that waits for approval: it ends as cancelled, and nothing was run.
@@ -198,7 +199,7 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
 @plan_argument
 @click.option("--task", metavar="TASK", help="Cancel only this task; its dependents are skipped.")
 @click.option("--subtree", is_flag=True, help="With --task: also cancel all its dependents.")
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@reason_option
 @json_after
 def cancel_command(
     plan_id: str | None,

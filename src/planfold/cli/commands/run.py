@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from planfold.cli.beginning import (
+    Beside,
+    parallel_option,
+    pause_option,
+    priority_option,
+    project_option,
+)
 from planfold.cli.exits import COMPLETED
 from planfold.cli.json_log import log_json_option
 from planfold.cli.options import (
-    WholeNumber,
     command,
     json_option,
     model_option,
@@ -39,27 +45,6 @@ def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str
     return value
 
 
-parallel_option = click.option(
-    "--max-parallel",
-    type=WholeNumber(1),
-    metavar="N",
-    help="At most N tasks of this plan run at once.",
-)
-
-priority_option = click.option(
-    "--priority",
-    type=WholeNumber(-1_000, 1_000),
-    default=0,
-    metavar="N",
-    help="Workers take tasks of plans with a higher priority first (0 unless set).",
-)
-
-
-project_option = click.option(
-    "--project", metavar="NAME", help='What tokens of the service may be limited to ("default").'
-)
-
-
 @command("run")
 @click.argument("source", metavar="PLAN")
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
@@ -76,6 +61,7 @@ project_option = click.option(
 @parallel_option
 @priority_option
 @project_option
+@pause_option
 @tools_option
 @log_json_option
 @json_option("the plan when it ends")
@@ -90,6 +76,7 @@ def run_command(
     max_parallel: int | None,
     priority: int,
     project: str | None,
+    pause_before: tuple[str, ...],
     tools: tuple[str, ...],
     as_json: bool,
     db: str | None,
@@ -109,6 +96,7 @@ def run_command(
     """
     from planfold.cli.access import run_async, server_given, settings_for
 
+    beside = Beside(priority, project, pause_before)
     if (server := server_given(db)) is not None:
         from planfold.cli.remote_run import RemoteRun
 
@@ -117,15 +105,14 @@ def run_command(
                 "the service has its own models, budgets and tools: leave out --model, "
                 "--as-written, --budget and --tools"
             )
-        wanted = RemoteRun(server, plan_id, max_parallel, priority, project)
+        wanted = RemoteRun(server, plan_id, max_parallel, beside)
         return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
         from planfold.cli.commands.models import read_budget
 
         settings = _with(settings, budget=read_budget(budget))
-    of_config = {"priority": priority} | ({"project": project} if project else {})
-    about = (settings, as_written, of_config)
+    about = (settings, as_written, beside)
     return run_async(_run(source, yes, detach, plan_id, *about, tools, as_json=as_json, db=db))
 
 
@@ -136,7 +123,7 @@ async def _run(
     plan_id: str | None,
     settings: Settings,
     as_written: bool,
-    of_config: dict[str, Any],
+    beside: Beside,
     tools: tuple[str, ...],
     *,
     as_json: bool,
@@ -156,7 +143,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
         begin = _begun(source, settings, executors.toolbox, as_written, approver)
-        begin = _with(begin, config=_with(begin.config, **of_config))
+        begin = beside.added_to(begin)
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         # Only now: an invalid plan must not create a database.

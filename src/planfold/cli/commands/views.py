@@ -56,7 +56,8 @@ def list_command(
 ) -> int:
     """List plans, the newest first.
 
-    STATUS is awaiting_approval, running, awaiting_answer, cancelling, completed, failed, cancelled.
+    STATUS is awaiting_approval, running, awaiting_answer, paused, cancelling,
+    completed, failed, cancelled.
 
     \b
     planfold list

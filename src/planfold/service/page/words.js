@@ -12,12 +12,14 @@ const MARKS = {
   skipped: "–",
   awaiting_approval: "!",
   awaiting_answer: "?",
+  paused: "‖",
   cancelling: "◌",
 };
 const WORDS = {
   needs_clarification: "asks",
   awaiting_approval: "awaits approval",
   awaiting_answer: "awaits an answer",
+  paused: "paused",
 };
 /** Of a fan-out, the first of these that one of its tasks has is the one to look at. */
 export const FIRST_SEEN = [
@@ -25,6 +27,7 @@ export const FIRST_SEEN = [
 ];
 const PHASES = {
   approval: "waits for approval",
+  pause: "waits for a person to unpause it",
   retry: "waits for the next attempt",
   plan_limit: "waits for a slot of the plan",
   route_limit: "waits for a slot of its route",
