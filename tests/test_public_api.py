@@ -33,11 +33,11 @@ PUBLIC = {
         TaskView Transient Unclaimed Worker WorkerFit messages open_app tool
     """,
     planfold.commands: """
-        AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command
-        CompactContext ContextSummarised Continue ExecutorEvent FileRef ForEach ForkPlan
-        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Profile Prompt Replan
-        RetryTask RevisePlan StepAbandoned StepBegun StepCompleted TaskProgressed TaskSpec
-        TasksProposed ToolCall
+        AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer ClarificationProvided
+        Command CompactContext CompleteTask ContextSummarised Continue ExecutorEvent FileRef ForEach
+        ForkPlan HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Pause PausePlan Profile
+        Prompt Replan RetryTask RevisePlan SkipTask StepAbandoned StepBegun StepCompleted
+        TaskProgressed TaskSpec TasksProposed ToolCall UnpausePlan
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

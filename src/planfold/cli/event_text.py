@@ -136,11 +136,9 @@ def _about_the_plan(event: Any) -> Words:
         case TasksReset():
             return Words("planned", None, f"{tasks_words(event.task_ids)}: {_AGAIN[event.reason]}")
         case PlanPaused():
-            what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
-            return Words("paused", None, _because(what + _by(event.by), event.reason))
+            return Words("paused", None, _because(_paused(event), event.reason))
         case PlanUnpaused():
-            what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
-            return Words("unpaused", None, what + _by(event.by))
+            return Words("unpaused", None, _paused(event))
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():
@@ -166,6 +164,11 @@ def _forked(event: PlanForked) -> str:
     what += [f"{tasks_words(event.again)} again"] if event.again else []
     what += [f"{tasks_words(event.interrupted)} from the beginning"] if event.interrupted else []
     return "; ".join(what)
+
+
+def _paused(event: PlanPaused | PlanUnpaused) -> str:
+    what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
+    return what + _by(event.by)
 
 
 def _by(name: str) -> str:

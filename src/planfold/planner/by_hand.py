@@ -46,7 +46,7 @@ def complete_task(state: PlannerState, command: CompleteTask) -> Iterator[Event]
     if given is msgspec.UNSET and (use := use_of(state, task)):
         raise CommandRejected(
             f"{use}: give the result of {name} with result=... (null where there is none)"
-        ).about("result")
+        ).about("result by hand")
     yield from _decide(state, task, ByHand(_COMPLETED, command.by, command.reason, result))
 
 

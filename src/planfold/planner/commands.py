@@ -322,7 +322,7 @@ class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class PausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Start nothing more of the plan, or (``task_ids``) nothing of these tasks: they get
-    break-points. What is under way ends."""
+    break-points. Attempts that run, and those that are queued, end."""
 
     task_ids: tuple[int, ...] = ()
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Pauses: a person holds back a plan, or a task of it. What is under way ends."""
+"""Pauses: a person holds back a plan, or a task of it. Attempts that run end."""
 
 from __future__ import annotations
 

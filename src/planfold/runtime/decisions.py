@@ -173,8 +173,8 @@ class PlanDecisions(PlanReader):
         by: str = "",
     ) -> bool:
         """Start nothing more of a plan until :meth:`unpause`, or nothing of the tasks ``before``
-        which it is to pause: they get break-points. What is under way, and what was queued, ends.
-        False: it is paused already, and nothing changes.
+        which it is to pause: they get break-points. Running and queued attempts end. False: it is
+        paused already, and nothing changes.
 
         Raises:
             CommandRejected: the plan or the task has ended, or the task is an item of a map.

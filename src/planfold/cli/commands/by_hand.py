@@ -28,7 +28,7 @@ before_option = click.option(
 def pause_command(
     plan_id: str | None, before: tuple[str, ...], reason: str, as_json: bool, db: str | None
 ) -> int:
-    """Start nothing more of a plan until `unpause`; what is under way ends.
+    """Start nothing more of a plan until `unpause`; running and queued tasks end.
 
     With --before it pauses when it reaches that task. ID may be left out where only one plan has
     not ended.
