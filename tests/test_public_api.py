@@ -37,7 +37,7 @@ PUBLIC = {
         Command CompactContext CompleteTask ContextSummarised Continue ExecutorEvent FileRef ForEach
         ForkPlan HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Pause PausePlan Profile
         Prompt Replan RetryTask RevisePlan SkipTask StepAbandoned StepBegun StepCompleted
-        TaskProgressed TaskSpec TasksProposed ToolCall UnpausePlan
+        TagPlan TaskProgressed TaskSpec TasksProposed ToolCall UnpausePlan
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

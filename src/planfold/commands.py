@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from planfold.planner.commands import StepAbandoned as StepAbandoned
     from planfold.planner.commands import StepBegun as StepBegun
     from planfold.planner.commands import StepCompleted as StepCompleted
+    from planfold.planner.commands import TagPlan as TagPlan
     from planfold.planner.commands import TaskProgressed as TaskProgressed
     from planfold.planner.commands import TasksProposed as TasksProposed
     from planfold.planner.commands import UnpausePlan as UnpausePlan
@@ -81,6 +82,7 @@ _HOMES = {
         "StepAbandoned",
         "StepBegun",
         "StepCompleted",
+        "TagPlan",
         "TaskProgressed",
         "TasksProposed",
         "UnpausePlan",

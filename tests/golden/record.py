@@ -40,6 +40,7 @@ from planfold.planner.commands import (
     StepAbandoned,
     StepBegun,
     StepCompleted,
+    TagPlan,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
@@ -151,7 +152,7 @@ def tell_story() -> Story:
         model="scripted:golden",
         budget=Budget(tokens=100, calls=9),
     )
-    story.tell(Initialize("Release", TASKS, "Make a release", config))
+    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=("nightly", "draft")))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
     story.tell(RevisePlan(replaced))
@@ -186,6 +187,7 @@ def tell_story() -> Story:
 
 
 def by_hand(story: Story) -> None:
+    story.tell(TagPlan(("team/red",), ("draft",), "Ada"))
     story.tell(PausePlan((), "lunch", "Ada"))
     story.tell(PausePlan((7,), "look first", "Ada"))
     story.tell(UnpausePlan((), "Bob"))

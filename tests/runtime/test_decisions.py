@@ -81,6 +81,7 @@ METHODS = {
     commands.CancelTask: App.cancel,
     commands.CancelPlan: App.cancel,
     commands.PausePlan: App.pause,
+    commands.TagPlan: App.tag,
     commands.UnpausePlan: App.unpause,
     commands.SkipTask: App.skip,
     commands.CompleteTask: App.complete,

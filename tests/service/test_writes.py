@@ -36,10 +36,16 @@ async def versions(served: Served) -> int:
 
 async def test_a_plan_is_taken_in_hand(each_served: Served) -> None:
     served = each_served
-    wanted = {"text": TWO, "approve": True, "pause_before": ["second"]}
+    wanted = {"text": TWO, "approve": True, "pause_before": ["second"], "tags": ["nightly"]}
     plan_id = (await served.post("/v1/plans", wanted)).json()["plan_id"]
     path = f"/v1/plans/{plan_id}"
     await until(lambda: is_at(served, plan_id, "paused"))
+    for tags, found in (("nightly", 1), ("nightly,late", 0)):
+        page = (await served.get(f"/v1/plans?tag={tags}")).json()
+        assert [plan["tags"] for plan in page["plans"]] == [["nightly"]] * found
+    assert (await served.post(f"{path}/tag", {"add": ["a b"]})).status_code in (400, 422)
+    assert (await served.post(f"{path}/tag", {"add": ["late"]})).status_code == 200
+    assert (await served.get(path)).json()["tags"] == ["late", "nightly"]
     [reason] = (await served.get(f"{path}/why?task=second")).json()["reasons"]
     assert reason["kind"] == "pause"
     for refused in ({"task": "first"}, {"task": "third"}):

@@ -35,12 +35,18 @@ pause_option = click.option(
 )
 
 
+tag_option = click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="To find the plan by; may be repeated."
+)
+
+
 class Beside(NamedTuple):
     """What is said of a plan beside its tasks."""
 
     priority: int
     project: str | None
     pause_before: tuple[str, ...]
+    tags: tuple[str, ...]
 
     def added_to(self, begin: Initialize) -> Initialize:
         """The first command with it. Raises NotFound, CommandRejected: see ``ids_of``."""
@@ -51,4 +57,9 @@ class Beside(NamedTuple):
         given: dict[str, Any] = {"priority": self.priority}
         given |= {"project": self.project} if self.project else {}
         before = ids_of(begin.tasks, self.pause_before)
-        return replace(begin, config=replace(begin.config, **given), pause_before=before)
+        return replace(
+            begin,
+            config=replace(begin.config, **given),
+            pause_before=before,
+            tags=(*begin.tags, *self.tags),
+        )

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Pause
 
 
-def pause_lines(state: PlannerState) -> list[Line]:
-    """Who paused a plan, and where it will pause."""
+def plan_facts(state: PlannerState) -> list[Line]:
+    """Its tags, who paused it, and where it will pause."""
     lines: list[Line] = []
+    if state.tags:
+        lines.append([(f"tags: {', '.join(map(clean, state.tags))}", "dim")])
     if state.paused is not None:
         lines.append([(f"paused{_said(state.paused)}", "ask")])
     if before := sorted(state.breakpoints):

@@ -25,6 +25,7 @@ from planfold.planner.events import (
     PlanPaused,
     PlanRevised,
     PlanSummary,
+    PlanTagged,
     PlanUnpaused,
     RetryScheduled,
     StepFailed,
@@ -148,6 +149,9 @@ def _about_the_plan(event: Any) -> Words:
             return Words("compacted", None, detail)
         case PlanForked():
             return Words("forked", None, _forked(event))
+        case PlanTagged():
+            tags = [f"+{clean(t)}" for t in event.added] + [f"-{clean(t)}" for t in event.removed]
+            return Words("tagged", None, " ".join(tags) + _by(event.by))
         case CheckpointNamed():
             return Words("checkpoint", None, clean(event.name))
         case BudgetAdded():

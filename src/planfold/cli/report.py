@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.by_hand_text import by_hand_lines, pause_lines
+from planfold.cli.by_hand_text import by_hand_lines, plan_facts
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
@@ -179,7 +179,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += [*lineage_lines(fold), *pause_lines(fold.state)]
+    lines += [*lineage_lines(fold), *plan_facts(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)

@@ -17,11 +17,12 @@ def begin_plan(
     config: PlannerConfig,
     approved_by: str | None = None,
     pause_before: Iterable[int | str] = (),
+    tags: Iterable[str] = (),
 ) -> Initialize:
-    """The first command of a plan whose draft was compiled to ``tasks``. Raises NotFound where
-    ``pause_before`` names none of them."""
-    before = ids_of(tasks, pause_before)
-    return Initialize(draft.title, tasks, draft.goal, config, approved_by, before)
+    """The first command of a plan whose draft was compiled to ``tasks``; its tags and these are the
+    plan's. Raises NotFound where ``pause_before`` names none of the tasks."""
+    before, all_tags = ids_of(tasks, pause_before), (*draft.tags, *tags)
+    return Initialize(draft.title, tasks, draft.goal, config, approved_by, before, all_tags)
 
 
 def ids_of(tasks: tuple[TaskSpec, ...], names: Iterable[int | str]) -> tuple[int, ...]:

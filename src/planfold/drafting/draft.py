@@ -69,6 +69,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
 class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
     that request says beside the tasks; they are shown with the plan and are not part of it.
+    ``tags`` are words to find the plan by.
 
     Example:
         from planfold import Effect, PlanDraft, TaskDraft
@@ -89,6 +90,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     title: str = ""
     goal: str = ""
     notes: list[str] = []
+    tags: list[str] = []
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

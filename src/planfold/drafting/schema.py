@@ -18,6 +18,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "title": "What the plan is called.",
         "goal": "The request that the plan came from.",
         "notes": "What that request says beside the tasks. Shown with the plan, and never run.",
+        "tags": "Words to find the plan by; up to 20. Not part of what is approved.",
     },
     "TaskDraft": {
         "description": "What the task does; for a clarification, the question. Not empty.",

@@ -92,9 +92,8 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
 def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
     for field in raw.keys() - _PLAN_FIELDS:
-        fix = (
-            faults.nearest(field, _PLAN_FIELDS) or "the fields of a plan: title, goal, notes, tasks"
-        )
+        known = "the fields of a plan: title, goal, notes, tags, tasks"
+        fix = faults.nearest(field, _PLAN_FIELDS) or known
         faults.add("there is no such field", field=excerpt(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
@@ -119,7 +118,11 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
         notes = []
-    return PlanDraft(tasks=drafts, notes=notes, **texts)
+    tags = raw.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        faults.add("must be a list of texts", field="tags", fix='write "tags": ["..."]')
+        tags = []
+    return PlanDraft(tasks=drafts, notes=notes, tags=tags, **texts)
 
 
 def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], set[int]]:

@@ -188,7 +188,8 @@ ExecutorEvent = (
 
 class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Begin a plan of checked tasks; ``approved_by`` skips the wait for approval. The tasks of
-    ``pause_before`` get break-points."""
+    ``pause_before`` get break-points. ``tags`` are words to find the plan by: up to 20, each of up
+    to 50 letters, digits and ``. _ : / = -``."""
 
     title: str
     tasks: tuple[TaskSpec, ...]
@@ -196,6 +197,7 @@ class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     config: PlannerConfig = PlannerConfig()
     approved_by: str | None = None
     pause_before: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
@@ -275,6 +277,14 @@ class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     answer: str
     by: str = ""
     repeat: tuple[int, ...] = ()
+
+
+class TagPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Add tags to the plan and remove others, at any time."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    by: str = ""
 
 
 class NameCheckpoint(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -367,6 +377,7 @@ Command = (
     | AddBudget
     | RetryTask
     | ChangeAnswer
+    | TagPlan
     | NameCheckpoint
     | ForkPlan
     | CancelTask

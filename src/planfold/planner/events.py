@@ -23,6 +23,7 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tasks: tuple[TaskSpec, ...]
     revision_hash: str
     config: PlannerConfig = PlannerConfig()
+    tags: tuple[str, ...] = ()
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -212,6 +213,14 @@ class TaskDecided(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     by: str = ""
 
 
+class PlanTagged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The plan got tags, or lost them."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    by: str = ""
+
+
 class CheckpointNamed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The version of this event has a name now."""
 
@@ -280,6 +289,7 @@ Event = (
     | PlanPaused
     | PlanUnpaused
     | TaskDecided
+    | PlanTagged
     | CheckpointNamed
     | PlanForked
     | PlanningCompleted

@@ -34,6 +34,7 @@ from planfold.planner.events import (
     PlanningCompleted,
     PlanPaused,
     PlanRevised,
+    PlanTagged,
     PlanUnpaused,
     RetryScheduled,
     StepFailed,
@@ -55,6 +56,7 @@ from planfold.planner.maps import (
     items_of,
     results_in_order,
 )
+from planfold.planner.names import fold_checkpoint, fold_tags
 from planfold.planner.pauses import fold_pause, fold_unpause
 from planfold.planner.questions import Question, error_of
 from planfold.planner.state import PlannerState
@@ -121,7 +123,7 @@ def _planned(state: PlannerState, event: TasksPlanned) -> None:
     if state.initialized:
         raise CorruptLog("the plan was initialized twice")
     state.title, state.goal, state.config = event.title, event.goal, event.config
-    state.budget = event.config.budget
+    state.budget, state.tags = event.config.budget, event.tags
     state.initial_hash = state.revision_hash = event.revision_hash
     state.created_at = state.updated_at
     _add(state, event.tasks)
@@ -330,11 +332,6 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
     state.version = 0
 
 
-def _named(state: PlannerState, event: CheckpointNamed) -> None:
-    _must_have_begun(state)
-    state.checkpoints[event.name] = state.version + 1
-
-
 def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
     _must_have_begun(state)
     state.budget = state.budget.raised_by(event.budget)
@@ -392,7 +389,8 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanPaused: fold_pause,
     PlanUnpaused: fold_unpause,
     TaskDecided: _decided,
-    CheckpointNamed: _named,
+    PlanTagged: fold_tags,
+    CheckpointNamed: fold_checkpoint,
     PlanForked: _forked,
     PlanningCompleted: _completed,
 }

@@ -10,7 +10,7 @@ import msgspec
 from planfold import projects
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
-from planfold.planner import answers, by_hand, cancellation, pauses, revisions
+from planfold.planner import answers, by_hand, cancellation, names, pauses, revisions
 from planfold.planner.commands import (
     AddBudget,
     ApprovePlan,
@@ -30,13 +30,13 @@ from planfold.planner.commands import (
     RetryTask,
     RevisePlan,
     SkipTask,
+    TagPlan,
     UnpausePlan,
 )
 from planfold.planner.context import compact_context, over_budget
 from planfold.planner.dispatch import continue_plan, has_work, next_due
 from planfold.planner.events import (
     CancelRequested,
-    CheckpointNamed,
     ClarificationRequested,
     Event,
     PlanApproved,
@@ -56,6 +56,7 @@ from planfold.planner.revisions import check_config, check_structure, hash_revis
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
+from planfold.tags import check_tags
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
@@ -195,8 +196,8 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority and a project that are not the default, and the origins
-    of a fork."""
+    """Title, status and counts, a priority and a project that are not the default, tags, and the
+    origins of a fork."""
     counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
@@ -211,6 +212,8 @@ def _head(state: PlannerState) -> dict[str, Any]:
         head["priority"] = config.priority
     if config.project != projects.DEFAULT:
         head["project"] = config.project
+    if state.tags:
+        head["tags"] = list(state.tags)
     return head
 
 
@@ -229,12 +232,18 @@ def _size(state: PlannerState) -> int:
 def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     check_structure(command.tasks, {})
     check_config(command.config)
+    check_tags(command.tags)
     if missing := sorted({*command.pause_before} - {spec.id for spec in command.tasks}):
         raise CommandRejected(f"pause_before names task {missing[0]}, which the plan does not have")
     revision_hash = hash_revision(command.tasks)
     if not state.initialized:
         yield TasksPlanned(
-            command.title, command.goal, command.tasks, revision_hash, command.config
+            command.title,
+            command.goal,
+            command.tasks,
+            revision_hash,
+            command.config,
+            tuple(sorted({*command.tags})),
         )
         if command.pause_before:
             before = tuple(dict.fromkeys(command.pause_before))
@@ -275,17 +284,6 @@ def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
         yield compact_context(state, command.summary)
 
 
-def _name_checkpoint(state: PlannerState, command: NameCheckpoint) -> Iterator[Event]:
-    if not command.name.strip():
-        raise CommandRejected("a checkpoint needs a name")
-    if command.name in state.checkpoints:
-        raise CommandRejected(
-            f"checkpoint {command.name!r} is version {state.checkpoints[command.name]} of this "
-            "plan; choose another name"
-        )
-    yield CheckpointNamed(command.name)
-
-
 _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     HandleExecutorEvent: handle_executor_event,
     Continue: continue_plan,
@@ -296,7 +294,8 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     AddBudget: add_budget,
     RetryTask: revisions.retry_task,
     ChangeAnswer: answers.change_answer,
-    NameCheckpoint: _name_checkpoint,
+    TagPlan: names.tag_plan,
+    NameCheckpoint: names.name_checkpoint,
     ForkPlan: fork_plan,
     CancelTask: cancellation.cancel_task,
     CancelPlan: cancellation.cancel_plan,

@@ -52,6 +52,7 @@ class PlannerState(msgspec.Struct, dict=True):
     # then what that plan continues
     prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
     checkpoints: dict[str, int] = {}  # named versions
+    tags: tuple[str, ...] = ()  # sorted
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)

@@ -105,6 +105,7 @@ class PlanView(msgspec.Struct):
     checkpoints: dict[str, int] = {}
     project: str = projects.DEFAULT
     paused: Pause | None = None
+    tags: tuple[str, ...] = ()
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label; ``"3[0]"`` is the first item of map 3. Raises
@@ -142,6 +143,7 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         checkpoints=dict(state.checkpoints),
         project=state.config.project,
         paused=state.paused,
+        tags=state.tags,
     )
 
 

@@ -125,8 +125,10 @@ def _error(state: PlannerState, event: Any) -> str | None:
     return error if kept == error else None
 
 
-def _needs_answer(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+def _needs_answer(_: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
     match first.event:
+        case e.TaskStatusUpdated() if task.by_hand is not None:
+            return c.NeedsClarification("")  # whose text is not recorded
         case e.TaskStatusUpdated(error=str(error)) if error.startswith(_STOPPED_ASKING):
             return c.NeedsClarification(error.removeprefix(_STOPPED_ASKING))
         case e.ClarificationRequested() as asked:
@@ -261,9 +263,12 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
     approved_by = approval.by if approval is not None else None
     match first.event:
-        case e.TasksPlanned(title, goal, tasks, _, config):
+        case e.TasksPlanned(title, goal, tasks, _, config, tags):
             paused = [event.task_ids for event in events if isinstance(event, e.PlanPaused)]
-            return c.Initialize(title, tasks, goal, config, approved_by, *paused)
+            before = paused[0] if paused else ()
+            return c.Initialize(title, tasks, goal, config, approved_by, before, tags)
+        case e.PlanTagged(added, removed, by):
+            return c.TagPlan(added, removed, by)
         case e.PlanPaused(task_ids, reason, by):
             return c.PausePlan(task_ids, reason, by)
         case e.PlanUnpaused(task_ids, by):

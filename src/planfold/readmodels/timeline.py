@@ -20,6 +20,7 @@ from planfold.planner.events import (
     PlanForked,
     PlanPaused,
     PlanRevised,
+    PlanTagged,
     PlanUnpaused,
     TasksPlanned,
     TasksReset,
@@ -89,7 +90,7 @@ class Timeline:
         Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
-        if isinstance(event, CheckpointNamed):
+        if isinstance(event, CheckpointNamed | PlanTagged):
             return []  # also of a plan that ended long ago
         self.now = max(self.now, envelope.recorded_at)
         self._unapproved.set(not state.approved, self.now)

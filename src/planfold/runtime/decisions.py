@@ -29,6 +29,7 @@ from planfold.planner.commands import (
     RetryTask,
     RevisePlan,
     SkipTask,
+    TagPlan,
     UnpausePlan,
 )
 from planfold.planner.events import Event
@@ -224,6 +225,21 @@ class PlanDecisions(PlanReader):
             result = _recorded(result)
         command = CompleteTask(await self.task_id(plan_id, task), result, reason, by)
         return bool(await self.send(plan_id, command))
+
+    async def tag(
+        self,
+        plan_id: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        by: str = "",
+    ) -> bool:
+        """Add tags to a plan and remove others, also after its end. False: nothing changes.
+
+        Raises:
+            CommandRejected: one is not a tag, or the plan would have more than 20.
+        """
+        return bool(await self.send(plan_id, TagPlan(tuple(add), tuple(remove), by)))
 
     async def replan(self, plan_id: str, reason: str = "") -> None:
         """Let the plan's model plan again what has not started. The revision that it makes waits

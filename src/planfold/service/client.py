@@ -66,6 +66,7 @@ class Client(Caller):
         priority: int | None = None,
         project: str | None = None,
         pause_before: Iterable[str | int] = (),
+        tags: Iterable[str] = (),
         key: str | None = None,
     ) -> Operation[m.Receipt]:
         """Check a plan (a draft, or text) and record it. ``key`` is the idempotency key, a new
@@ -78,6 +79,7 @@ class Client(Caller):
             priority=priority,
             project=project,
             pause_before=tuple(map(str, pause_before)),
+            tags=tuple(tags),
         )
         return self._write("submit", None, body, key=key)
 
@@ -105,13 +107,14 @@ class Client(Caller):
         since: float | None = None,
         until: float | None = None,
         project: str | None = None,
+        tags: Iterable[str] = (),
         id: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> Operation[m.PlanPage]:
         """A page of plans, newest first: those with one of these statuses, with ``title`` in their
-        title, of a ``project``, that began at ``since`` or later and before ``until`` (seconds
-        since the epoch). With ``id`` instead those whose ids begin so."""
+        title, of a ``project``, with all of these ``tags``, that began at ``since`` or later and
+        before ``until`` (seconds since the epoch). With ``id`` instead those whose ids begin so."""
         statuses = [status] if isinstance(status, PlanStatus) else status
         query = m.ListQuery(
             status=",".join(each.value for each in statuses) or None,
@@ -119,6 +122,7 @@ class Client(Caller):
             since=since,
             until=until,
             project=project,
+            tag=",".join(tags) or None,
             id=id,
             before=before,
             limit=limit,
@@ -326,6 +330,18 @@ class Client(Caller):
     ) -> Operation[m.Receipt]:
         """Raise the plan's budget."""
         return self._write("budget", plan_id, m.BudgetRaise(budget=budget), version)
+
+    def tag(
+        self,
+        plan_id: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Add tags and remove others: see :meth:`App.tag`."""
+        body = h.TagRequest(add=tuple(add), remove=tuple(remove))
+        return self._write("tag", plan_id, body, version)
 
     def checkpoint(
         self, plan_id: str, name: str, *, version: int | None = None

@@ -67,6 +67,13 @@ DECISIONS: Final = (
         {"task": "test", "result": {"passed": 7}},
     ),
     deciding(
+        "tag",
+        h.TagRequest,
+        "Add tags to a plan and remove others",
+        Scope.Write,
+        {"add": ["nightly"], "remove": ["draft"]},
+    ),
+    deciding(
         "replan",
         m.ReplanRequest,
         "Let the model plan again what has not started",

@@ -1,4 +1,4 @@
-"""What requests about decisions by hand hold: pauses, and tasks that a person skips or does."""
+"""What requests about decisions by hand hold: pauses, tasks done by hand, tags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from planfold.service.messages import ShortText, Strict, TaskName
+from planfold.service.messages import ShortText, Strict, Tag, TaskName
 
 
 class PauseRequest(Strict, frozen=True):
@@ -36,3 +36,10 @@ class CompleteRequest(Strict, frozen=True):
     task: TaskName
     result: Any | UnsetType = UNSET
     reason: ShortText = ""
+
+
+class TagRequest(Strict, frozen=True):
+    """Add tags to the plan and remove others."""
+
+    add: tuple[Tag, ...] = ()
+    remove: tuple[Tag, ...] = ()

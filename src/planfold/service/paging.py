@@ -49,4 +49,5 @@ def entry_of(plan: StreamHead) -> PlanEntry:
         updated_at=plan.updated_at,
         origins=tuple(head.get("origins", ())),
         project=head.get("project", DEFAULT),
+        tags=tuple(head.get("tags", ())),
     )

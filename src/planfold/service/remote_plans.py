@@ -115,7 +115,7 @@ def _page(limit: int | None) -> int:
 
 def _head_of(entry: m.PlanEntry) -> StreamHead:
     names = ["title", "status", "total", "completed", "questions"]
-    names += [name for name in ("priority", "origins") if getattr(entry, name)]
+    names += [name for name in ("priority", "origins", "tags") if getattr(entry, name)]
     names += ["project"] if entry.project != DEFAULT else []
     values = msgspec.to_builtins(entry)
     return StreamHead(
@@ -172,8 +172,9 @@ class RemotePlans(PlanForking):
         since: float | None = None,
         before: float | None = None,
         projects: Iterable[str] = (),
+        tags: Iterable[str] = (),
     ) -> list[StreamHead]:
-        cursor, wanted = None, [*projects]
+        cursor, wanted, tags = None, [*projects], [*tags]
         if len(wanted) > 1:
             raise ConfigurationError("a service lists the plans of one project, or all")
         if after is not None:
@@ -189,6 +190,7 @@ class RemotePlans(PlanForking):
                 since=since,
                 until=before,
                 project=wanted[0] if wanted else None,
+                tags=tags,
                 before=cursor,
                 limit=_page(limit),
             )
@@ -287,6 +289,8 @@ class RemotePlans(PlanForking):
                 return client.replan(plan_id, reason)
             case c.AddBudget(budget):
                 return client.add_budget(plan_id, budget)
+            case c.TagPlan(add, remove):
+                return client.tag(plan_id, add=add, remove=remove)
             case c.NameCheckpoint(name):
                 return client.checkpoint(plan_id, name)
         raise ConfigurationError(f"a service takes no {type(command).__name__} in this way")

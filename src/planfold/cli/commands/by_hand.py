@@ -1,4 +1,4 @@
-"""``pause``, ``unpause``, ``skip`` and ``complete``: a person takes a plan in hand."""
+"""``pause``, ``unpause``, ``skip``, ``complete`` and ``tag``: a person takes a plan in hand."""
 
 from __future__ import annotations
 
@@ -121,6 +121,34 @@ def complete_command(
 
     said = ("completed", "completed so already")
     return _decide(words, "complete", complete, said, as_json=as_json, db=db)
+
+
+@command("tag")
+@click.argument("plan_id", metavar="ID")
+@click.option("--add", multiple=True, metavar="TAG", help="A tag to add; may be repeated.")
+@click.option("--remove", multiple=True, metavar="TAG", help="One to remove; may be repeated.")
+@json_after
+def tag_command(
+    plan_id: str, add: tuple[str, ...], remove: tuple[str, ...], as_json: bool, db: str | None
+) -> int:
+    """Add tags to a plan and remove others, at any time. `list --tag` finds it by them.
+
+    \b
+    planfold tag plan-3f9a --add nightly --remove draft
+    """
+    from planfold.cli.access import find_plan, person, plans_at, run_async
+
+    if not (add or remove):
+        raise click.UsageError("give --add TAG or --remove TAG")
+
+    async def tag() -> int:
+        async with plans_at(db) as app:
+            found = await find_plan(app, plan_id)
+            new = await app.tag(found, add=add, remove=remove, by=person())
+            said = "Tagged" if new else "It was so already"
+            return await tell(app, found, said, as_json=as_json, db=db)
+
+    return run_async(tag())
 
 
 def _decide(

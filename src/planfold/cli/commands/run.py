@@ -14,6 +14,7 @@ from planfold.cli.beginning import (
     pause_option,
     priority_option,
     project_option,
+    tag_option,
 )
 from planfold.cli.exits import COMPLETED
 from planfold.cli.json_log import log_json_option
@@ -62,6 +63,7 @@ def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str
 @priority_option
 @project_option
 @pause_option
+@tag_option
 @tools_option
 @log_json_option
 @json_option("the plan when it ends")
@@ -77,6 +79,7 @@ def run_command(
     priority: int,
     project: str | None,
     pause_before: tuple[str, ...],
+    tags: tuple[str, ...],
     tools: tuple[str, ...],
     as_json: bool,
     db: str | None,
@@ -96,7 +99,7 @@ def run_command(
     """
     from planfold.cli.access import run_async, server_given, settings_for
 
-    beside = Beside(priority, project, pause_before)
+    beside = Beside(priority, project, pause_before, tags)
     if (server := server_given(db)) is not None:
         from planfold.cli.remote_run import RemoteRun
 
@@ -199,7 +202,7 @@ def _compiled(source: str, toolbox: Toolbox) -> tuple[Initialize, list[str]]:
     tasks = compile_plan(draft, toolbox)
     for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
         click.echo(f"planfold: {warning}", err=True)
-    return Initialize(draft.title, tasks, draft.goal), draft.notes
+    return Initialize(draft.title, tasks, draft.goal, tags=tuple(draft.tags)), draft.notes
 
 
 # --- plan ---------------------------------------------------------------------------------------
@@ -318,6 +321,7 @@ def _plan_json(plan: Initialize) -> dict[str, Any]:
     return {
         "title": plan.title,
         "goal": plan.goal,
+        "tags": list(plan.tags),
         "revision_hash": hash_revision(plan.tasks),
         "tasks": tasks,
     }

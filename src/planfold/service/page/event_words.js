@@ -57,6 +57,10 @@ const WORDS = {
   PlanPaused: (d) => ["paused", `${before(d)}${by(d)}${because(d)}`],
   PlanUnpaused: (d) => ["unpaused", `${before(d)}${by(d)}`],
   TaskDecided: (d) => ["decided", `${d.status} by hand${by(d)}${because(d)}`],
+  PlanTagged: (d) => [
+    "tagged",
+    [...(d.added || []).map((/** @type {string} */ t) => `+${t}`), ...(d.removed || []).map((/** @type {string} */ t) => `-${t}`)].join(" ") + by(d),
+  ],
   CheckpointNamed: (d) => ["checkpoint", d.name],
   PlanForked: (d) => ["forked", `${d.origin} at version ${d.version}`],
   PlanningCompleted: (d) => [

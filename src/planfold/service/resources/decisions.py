@@ -133,7 +133,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
     if body.wish is None:
         draft = await drafted(call, body.text, body.draft)
         tasks = await compiled(call, draft)
-        command = begin_plan(draft, tasks, config, approver, body.pause_before)
+        command = begin_plan(draft, tasks, config, approver, body.pause_before, body.tags)
     elif body.text is not None or body.draft is not None:
         raise refusal(422, "plan", "give exactly one of text, draft and wish")
     elif not config.model:
@@ -143,6 +143,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
 
         command = begin_with_wish(body.wish, config, approved_by=approver)
         ids_of(command.tasks, body.pause_before)
+        command = replace(command, tags=body.tags)
     await CallDecisions(call).begin(plan_id, command)
     return await receipt(call, plan_id)
 
@@ -230,6 +231,12 @@ async def complete(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def tag(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).tag(call.plan_id, add=given.add, remove=given.remove, by=by)
+    return await receipt(call, call.plan_id)
+
+
 async def replan(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).replan(call.plan_id, call.body.reason)
     return await receipt(call, call.plan_id)
@@ -309,6 +316,7 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "unpause": unpause,
     "skip": skip,
     "complete": complete,
+    "tag": tag,
     "replan": replan,
     "budget": budget,
 }
