@@ -25,7 +25,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import quote, urlencode, urlsplit
 
-from planfold.errors import ConfigurationError, PlanfoldError
+from planfold.errors import PlanfoldError, extra_missing
 from testbed.postgres_process import (
     TIMEOUT,
     USER,
@@ -128,8 +128,8 @@ class Postgres:
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         try:
             import asyncpg
-        except ImportError:
-            raise ConfigurationError("PostgreSQL needs the extra planfold[postgres]") from None
+        except ImportError as fault:
+            raise extra_missing("PostgreSQL", "postgres", fault) from None
         return await asyncpg.connect(self._address)
 
 

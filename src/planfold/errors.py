@@ -79,6 +79,14 @@ class ConfigurationError(PlanfoldError):
     """A setting, an address or an extra is missing or wrong."""
 
 
+def extra_missing(what: str, extra: str, fault: ImportError) -> ConfigurationError:
+    """``what`` needs an extra of planfold that is not installed."""
+    return ConfigurationError(
+        f"{what} needs the extra {extra}; install it, in a clone with pip install '.[{extra}]' "
+        f"({fault})"
+    )
+
+
 class ContextCannotFit(Permanent):
     """The required part of a model's context exceeds its limit. ``limit`` is in tokens;
     ``parts`` are the texts that cannot be shortened, the largest first, each with its tokens."""

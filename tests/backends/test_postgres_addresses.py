@@ -179,5 +179,5 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in sys.modules if n.startswith("planfold.backends.postgres")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without_asyncpg)
-    with pytest.raises(ConfigurationError, match="install planfold with the extra postgres"):
+    with pytest.raises(ConfigurationError, match="needs the extra postgres; install it"):
         imported("planfold.backends.postgres.store")

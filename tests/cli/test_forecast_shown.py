@@ -19,7 +19,7 @@ def test_a_plan_with_earlier_runs_has_a_forecast() -> None:
     called("run", "--yes", plan)
     out = " ".join(called("plan", plan).split())
     assert "Forecast: p50 " in out
-    assert "from 2 runs of plans with this title, without waits for people)" in out
+    assert "from 2 runs of plans with this title, without waits for people or a worker)" in out
     other = write_plan(sh("b", "true"), sh("c", "false"), title="Other", name="other.json")
     found = json.loads(called("plan", other, "--json"))["forecast"]
     assert (found["runs"], found["by_title"], found["unknown"]) == (2, False, 0)

@@ -55,6 +55,7 @@ def test_views_say_how_far_a_map_is_and_which_items_failed(plan: str) -> None:
 
 
 def test_other_commands_name_items_as_people_write_them(plan: str) -> None:
+    assert f"planfold retry {plan} '2[1]'" in called("show"), "also of a plan that completed"
     log = called("log")
     assert "expanded 2 post: 3 items to run" in log
     assert "queued 2[2]" in log

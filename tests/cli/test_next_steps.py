@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from command_line import called, question, sh, shown, write_plan
 
 import planfold
@@ -41,6 +42,31 @@ def test_show_and_why_name_the_same_commands() -> None:
 def test_a_completed_plan_can_be_forked() -> None:
     called("run", "--yes", "--id", "p", write_plan(sh("a", "true")))
     assert "planfold fork p --at TASK" in commands(called("show", "p"))
+
+
+def test_a_map_without_a_list_is_to_be_revised(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("finder.py").write_text(
+        "import planfold\nfrom typing import Any\n\n"
+        '@planfold.tool(effect="safe")\n'
+        'async def find() -> Any:\n    """F"""\n    return {"rows": [1], "n": 1}\n'
+    )
+    monkeypatch.syspath_prepend(".")
+    Path("plan.md").write_text(
+        '1. @find {} {#find}\n2. Run `echo $item` {#each effect=safe for_each="$find"}\n'
+    )
+    called("run", "--yes", "--id", "p", "--tools", "finder", "plan.md", code=1)
+    for view in ("show", "why"):
+        out = called(view, "p")
+        assert 'revise the plan with for_each "$find.rows"' in " ".join(out.split())
+        assert commands(out) >= {"planfold revise p PLAN"}
+        assert not any("retry" in each for each in commands(out)), "it would find the same"
+
+
+def test_a_plan_that_waits_for_approval_shows_each_task_once() -> None:
+    called("run", "--id", "p", write_plan(sh("a", "true"), sh("b", "true", "a")), code=3)
+    out = called("show", "p")
+    assert [out.count(f"{name} it") for name in "ab"] == [1, 1]
+    assert "What would run" in out
 
 
 def test_resume_is_named_with_the_modules_that_it_needs() -> None:

@@ -46,6 +46,7 @@ def faults_of(text: str) -> list[str]:
         ("{#my label}", "it cannot be read (write {#name})"),
         ("{#1st}", "its label cannot be read (write {#name}: letters"),
         ("{retry=2} {retyr=2}", "{retyr=2}: there is no directive 'retyr'"),
+        ("{retry=2 timeout=soon}", "timeout=soon cannot be read (write {timeout=30s}"),
     ],
 )
 @pytest.mark.parametrize("order", ["Run `b`", "Read it", "`b`", "$ b", '@search {"q": 1}', "Why"])
@@ -53,6 +54,45 @@ def test_a_directive_that_cannot_be_read_is_a_fault(order: str, item: str, fault
     (found,) = faults_of(f"1. Begin\n2. {order} {item}\n")
     assert found.startswith(("task 2: {", "task x: {"))
     assert fault in found
+
+
+def test_every_directive_that_cannot_be_read_is_named() -> None:
+    assert faults_of("1. Begin\n2. Run `b` {retry=x timeout=soon}\n") == [
+        "task 2: {retry=x timeout=soon}: retry=x cannot be read (write {retry=3}, a number of "
+        "attempts)",
+        "task 2: {retry=x timeout=soon}: timeout=soon cannot be read (write {timeout=30s}, a time: "
+        "500ms, 30s, 5m or 1h)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "item", ["Run `make` (retry=2)", '@search {"q": 1} (retry=2)', "Run `make` (retry=2) to see it"]
+)
+def test_a_directive_in_parentheses_is_a_fault(item: str) -> None:
+    (found,) = faults_of(f"1. Begin\n2. {item}\n")
+    assert found == "task 2: (retry=2): a directive is in braces (write {retry=2})"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "Pick a size (default=5)",
+        "Solve it (x=1)",
+        "See (retry=2) in the notes first",
+        "f(retry=2)x",
+    ],
+)
+def test_other_parentheses_are_text(item: str) -> None:
+    assert faults_of(f"1. Begin\n2. {item}\n") == []
+
+
+def test_a_call_in_the_middle_of_a_text_is_a_fault() -> None:
+    (found,) = faults_of('1. Call @search {"q": 1}\n2. Go\n')
+    assert found == (
+        "task 1, tool: the call of @search is only a part of the text, so it would be words "
+        "(begin with it: @search and its arguments as JSON)"
+    )
+    assert faults_of('1. Call @ann {"q": 1}\n2. Go\n') == []
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from planfold.errors import CommandRejected
-from planfold.planner.commands import CancelPlan, RetryTask, RevisePlan
+from planfold.planner.commands import CancelPlan, Command, OutcomeUnknown, RetryTask, RevisePlan
 from planfold.planner.dispatch import summary_of
-from planfold.planner.events import PlanningCompleted, TaskStatusUpdated
+from planfold.planner.events import PlanningCompleted, TasksReset, TaskStatusUpdated
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import TaskStatus
+from planfold.planner.tasks import Effect, TaskStatus
 from planfold.readmodels.reasons import reasons_of
 from tests.planner.plan_builders import (
     answer,
@@ -19,6 +20,7 @@ from tests.planner.plan_builders import (
     failed,
     initialize,
     play,
+    report,
     running,
     statuses,
     tool,
@@ -100,19 +102,45 @@ def test_a_condition_without_an_answer_fails_its_task_and_what_needs_it() -> Non
     assert plan.handler.state.outcome == "failed"
 
 
-def test_a_retry_decides_again_and_leaves_a_handler_that_ran() -> None:
+def test_a_retry_decides_again_for_branches_and_handlers() -> None:
     plan = running(
         work(1),
         work(2, 1, when="$1 == 1"),
-        work(3, 1, run_if="failed"),
+        work(3, 1, run_if="failed", effect=Effect.Keyed),
         work(4, 1, run_if="ended", when='$1:status == "completed"'),
     )
     play(plan, failed(1))
     assert statuses(plan) == {1: "failed", 2: "skipped", 3: "running", 4: "skipped"}
-    play(plan, done(3), RetryTask(1))
-    assert statuses(plan) == {1: "running", 2: "planned", 3: "completed", 4: "planned"}
-    play(plan, done(1, 1, attempt=2))
-    assert statuses(plan) == {1: "completed", 2: "running", 3: "completed", 4: "running"}
+    play(plan, done(3))
+    plan.when(RetryTask(1)).then(TasksReset((1, 2, 4), "retry"), TasksReset((3,), "handler"))
+    play(plan.follow_up(), failed(1, attempt=2))
+    assert statuses(plan) == {1: "failed", 2: "skipped", 3: "running", 4: "skipped"}
+    assert plan.handler.state.tasks[3].run == 2, "it gets a new idempotency key"
+    play(plan, done(3, attempt=2), RetryTask(1), done(1, 1, attempt=3))
+    assert statuses(plan) == {1: "completed", 2: "running", 3: "skipped", 4: "running"}
+
+
+def test_what_completed_below_a_handler_runs_again_with_it() -> None:
+    safe = {"effect": Effect.Safe}
+    plan = running(work(1), work(2, 1, run_if="ended", **safe), work(3, 2, **safe), work(4, 2))
+    play(plan, failed(1), done(2), done(3), done(4))
+    plan.when(RetryTask(1)).then(TasksReset((1,), "retry"), TasksReset((2, 3), "handler"))
+
+
+@pytest.mark.parametrize(
+    ("end", "again"), [(done(2), False), (failed(2), True), (report(2, OutcomeUnknown("?")), False)]
+)
+def test_a_handler_of_effect_once_is_not_repeated(end: Command, again: bool) -> None:
+    plan = running(work(1), work(2, 1, run_if="failed"))
+    play(plan, failed(1), end, RetryTask(1))
+    assert (plan.handler.state.tasks[2].status is TaskStatus.Planned) is again
+
+
+def test_a_question_that_a_failure_asked_is_asked_again() -> None:
+    question = msgspec.structs.replace(ask(2, 1), run_if="failed")
+    plan = running(work(1), question)
+    play(plan, failed(1), answer(2, "try again"), RetryTask(1), failed(1, attempt=2))
+    assert statuses(plan) == {1: "failed", 2: "needs_clarification"}
 
 
 def test_a_task_that_is_not_needed_cannot_be_retried_alone() -> None:

@@ -166,7 +166,7 @@ def test_a_skipped_task_counts_as_not_needed() -> None:
 def test_a_task_is_completed_by_hand_with_a_result() -> None:
     plan = running(work(1), tool(2, 1, text="$1.id"))
     other = running(work(1, **SAFE), tool(2, 1, text="$1.id"))
-    with pytest.raises(CommandRejected, match="task 1 is running, and its effect"):
+    with pytest.raises(CommandRejected, match="task 1 is queued or running, and its effect"):
         plan.handler.process(CompleteTask(1, {"id": 7}))  # its effect is once
     with pytest.raises(CommandRejected, match=r"task 2 uses \$1.id: give the result of task 1"):
         other.handler.process(CompleteTask(1))

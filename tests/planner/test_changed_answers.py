@@ -164,7 +164,7 @@ def test_the_task_is_cancelled_meanwhile() -> None:
 
 def test_an_outdated_task_cannot_be_retried_while_it_is_running() -> None:
     plan = play(deploying(), change(1, "b"))
-    plan.when(RetryTask(2)).then_rejected("task 2 is running")
+    plan.when(RetryTask(2)).then_rejected("task 2 is queued or running")
 
 
 def test_a_revision_keeps_the_outdated_task() -> None:

@@ -32,6 +32,7 @@ from planfold.planner.events import (
 from planfold.planner.items import id_text, item_id, map_of
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
+from planfold.planner.snapshots import Snapshot
 from planfold.planner.tasks import (
     Effect,
     ForEach,
@@ -129,6 +130,14 @@ def test_an_empty_list_is_a_result(elements: Any) -> None:
     assert statuses(plan)[2] == "completed"
 
 
+def test_a_fault_of_a_list_names_the_task_by_its_label() -> None:
+    plan = play(running(work(1, label="find"), each(2)), done(1, {"rows": []}))
+    assert error(plan) == (
+        "for_each: $find: it is an object, not a list; it has: rows; revise the plan with "
+        'for_each "$find.rows"'
+    )
+
+
 @pytest.mark.parametrize(
     ("elements", "items", "why"),
     [
@@ -136,6 +145,13 @@ def test_an_empty_list_is_a_result(elements: Any) -> None:
         (None, "$1", "for_each: $1: it is null, not a list"),
         ({"a": []}, "$1.b", "for_each: $1.b: task 1's result has no field 'b'; it has: a"),
         ({"a": 1}, "$1.a ?? []", "for_each: $1.a ?? []: it is a number, not a list"),
+        ({}, "$1", "for_each: $1: it is an empty object, not a list"),
+        (
+            {"n": 2, "rows": [1, 2]},
+            "$1",
+            "for_each: $1: it is an object, not a list; it has: n, rows; revise the plan with "
+            'for_each "$1.rows"',
+        ),
         ([1] * 100_001, "$1", "the list has 100,001 elements; a map takes at most 100,000"),
     ],
 )
@@ -458,7 +474,11 @@ def test_a_log_whose_expansion_does_not_fit_the_list_is_corrupt() -> None:
 def test_a_snapshot_holds_the_results_of_items_once() -> None:
     plan = play(expanded(each(2)), *(done(at(i), "x" * 1_000) for i in range(3)))
     snapshot = plan.handler.snapshot()
-    assert snapshot.count(b"x" * 1_000) == 3
+    found = Snapshot.unpack(snapshot)
+    assert found is not None
+    results = [task.result for piece in found.pieces for task in piece.tasks()]
+    assert results.count("x" * 1_000) == 3
+    assert results[1] is None
     restored = Planner.restore(snapshot)
     assert restored is not None
     assert restored.state.tasks[2].result == ["x" * 1_000] * 3

@@ -170,7 +170,8 @@ def test_a_skipped_task_names_the_task_to_retry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task_id", "why"), [(1, "is completed"), (2, "is running"), (3, "waits for an answer")]
+    ("task_id", "why"),
+    [(1, "is completed"), (2, "is queued or running"), (3, "waits for an answer")],
 )
 def test_only_what_ended_without_success_can_be_retried(task_id: int, why: str) -> None:
     from plan_builders import ask

@@ -111,7 +111,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("planfold.providers.v", "planfold.providers.conversation")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigurationError, match="install planfold with the extra llm"):
+    with pytest.raises(ConfigurationError, match="needs the extra llm; install it"):
         open_models({}, KEYS)("openai:gpt-5")
 
 

@@ -6,7 +6,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
 from planfold.planner import events as e
 from planfold.planner.budget import Spend
-from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall
+from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall, planning_task
 from planfold.readmodels.forecast import Forecast, PastRuns
 from planfold.readmodels.timeline import Timeline
 
@@ -66,6 +66,39 @@ def test_the_time_between_a_failure_and_its_retry_does_not_count() -> None:
     found = runs.forecast("Release", [spec])
     assert found is not None
     assert found.seconds_p50 == 12.0
+
+
+def test_the_time_until_a_worker_takes_what_was_replanned_does_not_count() -> None:
+    """A replanned plan may lie for a day until a person resumes it."""
+    plans, work, runs = planning_task(1, "Plan: it"), call(2, "make"), PastRuns()
+    more, last = planning_task(3, "again"), call(4, "make")
+    done = TaskStatus.Completed
+    made: list[tuple[float, object, float]] = [
+        (0.0, e.TasksPlanned("Release", "", (plans,), "h"), 0.0),
+        (0.0, e.TaskDispatched(1, 1), 0.0),
+        (3.0, e.PlanRevised((), (work,), "i"), 0.0),
+        (3.0, e.TaskStatusUpdated(1, done), 0.0),
+        (3.0, e.PlanApproved("i"), 0.0),
+        (3.0, e.TaskDispatched(2, 1), 0.0),
+        (5.0, e.TaskStatusUpdated(2, done), 3.0),
+        (5.0, e.PlanningCompleted("completed", e.PlanSummary(2, 2)), 0.0),
+        (3_605.0, e.PlanRevised((), (more,), "j"), 0.0),
+        (3_605.0, e.TaskDispatched(3, 1), 0.0),
+        (7_211.0, e.PlanRevised((), (last,), "k"), 0.0),
+        (7_211.0, e.TaskStatusUpdated(3, done), 7_205.0),
+        (9_000.0, e.PlanApproved("k"), 0.0),
+        (9_000.0, e.TaskDispatched(4, 1), 0.0),
+        (20_009.0, e.TaskStatusUpdated(4, done), 20_000.0),
+        (20_009.0, e.PlanningCompleted("completed", e.PlanSummary(4, 4)), 0.0),
+    ]
+    timeline = Timeline("p")
+    for version, (when, event, began) in enumerate(made, 1):
+        name, metadata = type(event).__name__, Metadata(began_at=began)
+        timeline.apply(Envelope(version, "plan", "p", version, name, 1, event, metadata, when))
+    runs.add(timeline, [event for _, event, _ in made])
+    found = runs.forecast("Release", [last])
+    assert found is not None
+    assert found.seconds_p50 == 3 + 2 + 6 + 9
 
 
 def test_nothing_is_said_without_a_run() -> None:

@@ -93,6 +93,22 @@ async def test_a_failed_plan_says_why(database: str) -> None:
     assert failed.command == "planfold why p"
 
 
+async def test_a_plan_that_completed_without_a_task_names_it(database: str) -> None:
+    inbox = Inbox()
+    async with (
+        planfold.open_app(database, tools=[fails]) as app,
+        app.log.notify("desk", inbox.deliver, on=["completed"]),
+        app.worker(),
+    ):
+        await submit(app, task("fails", description="Copy it", on_failure="continue"))
+        await inbox.kinds(1)
+    (end,) = inbox.found
+    assert end.text == (
+        "a plan is completed, but 1 task failed: 1. Copy it: Permanent: no such host"
+    )
+    assert end.errors == ("1. Copy it: Permanent: no such host",)
+
+
 async def test_items_are_named_as_people_write_them(database: str) -> None:
     inbox = Inbox()
     tasks = [

@@ -60,6 +60,24 @@ async def test_the_checkpoint_is_saved_when_nothing_more_comes(store: SqliteStor
         await until(is_saved)
 
 
+async def test_it_says_when_it_has_handled_what_had_happened(store: SqliteStore) -> None:
+    desk = Desk()
+    desk.held["c"].clear()
+    await write(store, *"abc")
+    async with desk.consumer(store) as consumer:
+        await consumer.caught_up(2)
+        assert desk.of("a") == desk.of("b") == [1]
+        waiting = asyncio.create_task(consumer.caught_up(3))
+        await until(lambda: desk.holding["c"])
+        assert not waiting.done()
+        desk.held["c"].set()
+        await waiting
+        desk.broken["d"] = 1
+        await write(store, "d")
+        await consumer.caught_up(4)  # what failed is not waited for
+    await consumer.caught_up(10)  # it holds nothing
+
+
 async def test_two_names_do_not_know_of_each_other(store: SqliteStore) -> None:
     first, second = Desk(), Desk()
     await write(store, *"abc")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from planfold.cli.terminal import clean, clean_lines, date_and_time
 from planfold.planner.tasks import Task, TaskStatus
-from planfold.readmodels.labels import labels_of, named
+from planfold.readmodels.labels import error_with_labels, labels_of, named
 
 if TYPE_CHECKING:
     from planfold.cli.terminal import Line
@@ -36,6 +36,11 @@ def by_hand_lines(state: PlannerState, task: Task) -> list[Line]:
     if (pause := state.breakpoints.get(task.id)) is not None:
         lines.append([(f"break-point{_said(pause)}", "ask")])
     return lines
+
+
+def why_not_needed(state: PlannerState, task: Task) -> str:
+    """Why a task was not needed; else empty."""
+    return error_with_labels(task, state.tasks) if task.not_needed else ""
 
 
 def _said(pause: Pause) -> str:

@@ -19,7 +19,7 @@ def forecast_lines(found: Forecast | None, width: int) -> list[Line]:
     if found.cost_p95:
         text += f"; cost p50 ${found.cost_p50:.4f}, p95 ${found.cost_p95:.4f}"
     what = "of plans with this title" if found.by_title else "of tasks with the same tools"
-    text += f" (from {counted(found.runs, 'run')} {what}, without waits for people"
+    text += f" (from {counted(found.runs, 'run')} {what}, without waits for people or a worker"
     if found.unknown:
         text += f"; {counted(found.unknown, 'task')} without a run"
     return fact_lines({"Forecast": text + ")"}, width)

@@ -11,11 +11,12 @@ from planfold.planner.answers import STOP
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.readmodels.labels import name_in_commands
-from planfold.readmodels.reasons import ReasonKind
+from planfold.readmodels.reasons import NEEDS_LIST, ReasonKind, has_no_list
 
 if TYPE_CHECKING:
     from planfold.cli.situation import Situation
     from planfold.cli.terminal import Line
+    from planfold.planner.state import PlannerState
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.reasons import Reason
 
@@ -54,9 +55,12 @@ def approval_steps(db: str | None, plan_id: str) -> list[Step]:
     ]
 
 
-def failure_steps(db: str | None, plan_id: str, task: str) -> list[Step]:
-    """After a task that did not complete. A fork changes the map of an item."""
+def failure_steps(db: str | None, plan_id: str, task: str, *, no_list: bool = False) -> list[Step]:
+    """After a task that did not complete. A fork changes the map of an item. A map with ``no_list``
+    would fail again in the same way."""
     written = task.partition("[")[0]
+    if no_list:
+        return [Step(command_line(db, "revise", plan_id, "PLAN"), "replaces the task")]
     return [
         Step(command_line(db, "retry", plan_id, task), "retries the task"),
         Step(command_line(db, "revise", plan_id, "PLAN"), "or replaces the task"),
@@ -121,11 +125,22 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
         case PlanStatus.Failed:
             failed = [t for t in having((TaskStatus.Failed,)) if not t.superseded]
             name = name_in_commands(failed[0].spec) if failed else "TASK"
-            steps = failure_steps(db, plan_id, name)
+            no_list = bool(failed) and has_no_list(failed[0])
+            steps = failure_steps(db, plan_id, name, no_list=no_list)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
-            steps = [Step(fork, "forks the plan before a task")]
+            steps = [*_tolerated(db, plan_id, state), Step(fork, "forks the plan before a task")]
     return step_lines(_usable(db, steps))
+
+
+def _tolerated(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
+    """How to retry what failed in a plan that has ended without it: of a map, an item."""
+    failed = [t for t in state.schedule.having((TaskStatus.Failed,)) if not t.superseded]
+    if not failed:
+        return []
+    name, more = name_in_commands(failed[0].spec), len(failed) - 1
+    comment = "retries what failed" + (f"; {more:,} more failed" if more else "")
+    return [Step(command_line(db, "retry", plan_id, name), comment)]
 
 
 def _usable(db: str | None, steps: list[Step]) -> list[Step]:
@@ -169,7 +184,7 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
         case ReasonKind.BusyWorker:
             return [Step(command_line(db, "worker"))]
         case ReasonKind.Failed | ReasonKind.Cancelled:
-            return failure_steps(db, plan, name)
+            return failure_steps(db, plan, name, no_list=reason.remedy == NEEDS_LIST)
         case ReasonKind.Skipped if by:
             return failure_steps(db, plan, by[0])
     return []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
-from planfold.planner.references import unescape
+from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
 from planfold.readmodels.labels import guard_of, kind_of, labelled, name_of
@@ -15,6 +16,7 @@ from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
+_IN_QUOTES: Final = re.compile(r'["\\`$]')
 
 
 def task_names(specs: Iterable[TaskSpec]) -> dict[int, str]:
@@ -33,15 +35,33 @@ def command_of(spec: TaskSpec) -> list[str]:
     if isinstance(argv, (list, tuple)):
         *words, last = [str(word) for word in argv] or [""]
         if "\n" in last:  # a script for a shell that is named: bash -ec "..."
-            lines.append("$ " + clean(shlex.join(words)))
+            lines.append("$ " + clean(" ".join(map(_word, words))))
             lines += [f"  {line}" for line in clean_lines(unescape(last))]
         else:
-            lines.append("$ " + clean(shlex.join([*words, last])))
+            lines.append("$ " + clean(" ".join(map(_word, [*words, last]))))
     elif isinstance(script, str):
         lines += [f"$ {line}" for line in clean_lines(script)]
     if arguments:
         lines.append("with " + in_json(arguments))
     return lines
+
+
+def _word(text: str) -> str:
+    """A word of a command line. Quoted as a shell needs it, except that references look as they do
+    in the plan: ``$build.stdout``, in a longer text ``"made $build.stdout"``."""
+    found = [(start, end) for _, start, end in references_in(text)]
+    if not found:
+        return shlex.quote(unescape(text))
+    starts, ends = [0, *(end for _, end in found)], [*(start for start, _ in found), len(text)]
+    between = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    if all(shlex.quote(part) in (part, "''") for part in between):
+        return text
+    quoted = (_IN_QUOTES.sub(r"\\\g<0>", unescape(part)) for part in between)
+    inner = "".join(
+        part + text[start:end]
+        for part, (start, end) in zip(quoted, [*found, (len(text), len(text))], strict=True)
+    )
+    return f'"{inner}"'
 
 
 def tool_warnings(specs: Iterable[TaskSpec], tools: Collection[str]) -> list[str]:

@@ -18,7 +18,7 @@ from planfold.cli.terminal import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
-from planfold.readmodels.labels import name_of, named
+from planfold.readmodels.labels import name_of, named, status_word
 from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
@@ -58,7 +58,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     lines: list[Line] = [
         [
             (f"{clean(found.plan_id)}  ", "dim"),
-            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+            (status_word(status), STATUS_STYLES.get(status, "")),
         ]
     ]
     if found.task_status is not None:
@@ -68,7 +68,11 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         lines[0].append(("; no task runs now", ""))
     for reason in found.reasons:
         lines += [[], *_reason_lines(reason, found, db, width)]
-    if not found.reasons:
+    if found.left_out:
+        words = command_line(db, "why", found.plan_id, "--history")
+        more = f"... and {counted(found.left_out, 'more task')} that did not complete; all: "
+        lines += [[], [(more, "dim"), (words, "busy")]]
+    elif not found.reasons:
         lines.append([("Nothing holds it up.", "")])
     if found.history:
         lines += [[], [("So far", "bold")], *_history_lines(found)]
@@ -99,8 +103,8 @@ def _runs(found: Explanation) -> bool:
 
 def _standing(found: Explanation) -> str:
     """A task was dispatched before a worker runs it."""
-    if found.task_status is TaskStatus.Running and not _runs(found):
-        return "is queued"
+    if found.task_status is TaskStatus.Running:
+        return "is running" if _runs(found) else "is queued"
     return in_words(found.task_status or TaskStatus.Planned)
 
 

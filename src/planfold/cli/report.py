@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
-from planfold.cli.by_hand_text import by_hand_lines, plan_facts
+from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
@@ -29,16 +29,16 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
-from planfold.planner.items import STRIDE, id_text
+from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import (
-    error_with_labels,
     guard_of,
     labelled,
     name_of,
     parent_labels,
+    status_word,
     with_labels,
 )
 from planfold.readmodels.layout import reading_order
@@ -72,7 +72,7 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
-    spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
+    spans: Line = [(status_word(status), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
     spans.append((f", {done}", ""))
     running = state.schedule.slots - len(unclaimed)
@@ -169,9 +169,10 @@ def plan_lines(
     most: int | None = None,
     details: bool = True,
     more: str = "",
+    planned: bool = True,
 ) -> list[Line]:
     """Title, status and tasks. With ``most``, tasks that completed are left out first; ``more`` is
-    the command that prints them."""
+    the command that prints them. Without ``planned``, those that have not started are left out."""
     fold = situation.fold
     lines: list[Line] = []
     if fold.state.title:
@@ -185,6 +186,8 @@ def plan_lines(
     shown = _most_telling(fold, most)
     now, pad = situation.then or time.time(), id_width(fold)
     for task in shown:
+        if task.status is TaskStatus.Planned and not planned:
+            continue
         lines.append(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
         )
@@ -192,7 +195,7 @@ def plan_lines(
             lines += _details(fold, task, width)
         if task.elements is not None:
             lines += _item_lines(situation, task, width, now)
-    if left := sum(i < STRIDE for i in fold.state.tasks) - len(shown):
+    if left := len(fold.state.written_ids()) - len(shown):
         how = f"; {more} prints them" if more else ""
         lines.append([(f"... and {left:,} more tasks{how}", "dim")])
     summary = fold.summary
@@ -217,7 +220,7 @@ def _item_lines(situation: Situation, task: Task, width: int, now: float) -> lis
 
 
 def id_width(fold: PlanFold) -> int:
-    return len(str(max((i for i in fold.state.tasks if i < STRIDE), default=0)))
+    return len(str(max(fold.state.written_ids(), default=0)))
 
 
 def specs_of(fold: PlanFold) -> list[Any]:
@@ -233,7 +236,7 @@ def counted_specs(fold: PlanFold) -> list[TaskSpec]:
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
     """In reading order, those that failed or have not ended before those that completed."""
     state, chosen = fold.state, list[Task]()
-    if most is None or sum(i < STRIDE for i in state.tasks) <= most:
+    if most is None or len(state.written_ids()) <= most:
         return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
     for statuses in _TELLING:
         chosen += state.schedule.having(statuses, most - len(chosen), items=False)
@@ -253,18 +256,13 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    guard, said = _guard(fold, task), _not_needed(fold, task)
+    guard, said = _guard(fold, task), why_not_needed(fold.state, task)
     said = said or (guard and f"runs {guard}")
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
 
 
 def _guard(fold: PlanFold, task: Task) -> str:
     return guard_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
-
-
-def _not_needed(fold: PlanFold, task: Task) -> str:
-    """Why a task was not needed; else empty."""
-    return error_with_labels(task, fold.state.tasks) if task.not_needed else ""
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -278,7 +276,7 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
     if guard := _guard(fold, task):
         lines.append([(f"runs {guard}", "dim")])
-    if said := _not_needed(fold, task):
+    if said := why_not_needed(fold.state, task):
         lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
@@ -357,7 +355,8 @@ def whole_report(
     fold = situation.fold
     few, asked = (None, None) if everything else (SHOWN, QUESTIONS)
     more = command_line(db, "show", fold.plan_id, "--all")
-    lines = plan_lines(situation, width, most=few, more=more)
+    approved = situation.then is not None or fold.state.status is not PlanStatus.AwaitingApproval
+    lines = plan_lines(situation, width, most=few, more=more, planned=approved)
     if situation.then is not None:
         when = f"as it was at version {fold.state.version}, {date_and_time(situation.then)}"
         for question in [*fold.state.questions.values()][:asked]:

@@ -12,6 +12,7 @@ from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
 from planfold.cli.next_steps import next_lines
+from planfold.cli.notifying import delivered, notifying
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
@@ -59,10 +60,13 @@ class TerminalRunner:
         as_json: bool,
         since: float | None = None,
         tools: Sequence[str] = (),
+        notify_after: int | None = None,
     ) -> None:
+        """``notify_after``: the position after which a new target of notifications begins."""
         self._app = app
         self._db = db
         self._json = as_json
+        self._after = notify_after
         self._tools = [word for module in tools for word in ("--tools", module)]
         self._paper = Paper()
         self._asks = not as_json and can_ask()
@@ -71,40 +75,46 @@ class TerminalRunner:
     async def run(self, plan_id: str, *, detach: bool = False, in_list: bool = False) -> int:
         """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
         output is a list, because no plan was named."""
-        started = False
         with Stop().listening() as stop:
-            while True:
-                if await self._app.status(plan_id) is PlanStatus.AwaitingApproval:
+            await self._ask_for_approval(plan_id, stop)
+            if stop.asked.is_set():
+                return await self._stopped(plan_id, NOTHING)
+            if detach:
+                return await self._detached(plan_id, in_list=in_list)
+            async with notifying(self._app, after=self._after) as consumers:
+                while await self._app.status(plan_id) in GOING_ON:
+                    if await self._work([plan_id], stop) is None:
+                        return INTERRUPTED
+                    if await self._app.status(plan_id) is not PlanStatus.AwaitingApproval:
+                        break  # else a model has planned, and a person has not seen it
                     await self._ask_for_approval(plan_id, stop)
-                status = await self._app.status(plan_id)
-                if stop.asked.is_set():
-                    self._paper.line("Nothing more was started." if started else NOTHING)
-                    situation = await situation_of(self._app, plan_id)
-                    self._paper.lines(next_lines(situation, self._db, self._tools))
-                    return INTERRUPTED
-                if detach and status not in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
-                    return await self._detached(plan_id)
-                if status not in GOING_ON:
-                    break
-                if await self._work([plan_id], stop) is None:
-                    return INTERRUPTED
-                started = True
-                if await self._app.status(plan_id) is not PlanStatus.AwaitingApproval:
-                    break  # else a model has planned, and a person has not seen it
-        return await self._report([plan_id], in_list=in_list)
+                    if stop.asked.is_set():
+                        return await self._stopped(plan_id, "Nothing more was started.")
+                code = await self._report([plan_id], in_list=in_list)
+                await delivered(self._app, consumers, stop.asked)
+        return code
 
     async def run_all(self) -> int:
         """Every plan that has not ended."""
         with Stop().listening() as stop:
-            session = await self._work(None, stop)
-        if session is None:
-            return INTERRUPTED
-        return await self._report(list(session.folds), in_list=True)
+            async with notifying(self._app) as consumers:
+                session = await self._work(None, stop)
+                if session is None:
+                    return INTERRUPTED
+                code = await self._report(list(session.folds), in_list=True)
+                await delivered(self._app, consumers, stop.asked)
+        return code
+
+    async def _stopped(self, plan_id: str, words: str) -> int:
+        self._paper.line(words)
+        situation = await situation_of(self._app, plan_id)
+        self._paper.lines(next_lines(situation, self._db, self._tools))
+        return INTERRUPTED
 
     # --- approval ---------------------------------------------------------------------------
 
     async def _ask_for_approval(self, plan_id: str, stop: Stop) -> None:
-        if self._json:
+        if self._json or await self._app.status(plan_id) is not PlanStatus.AwaitingApproval:
             return
         fold = (await situation_of(self._app, plan_id)).fold
         state, specs = fold.state, counted_specs(fold)
@@ -181,7 +191,9 @@ class TerminalRunner:
 
     # --- report -----------------------------------------------------------------------------
 
-    async def _detached(self, plan_id: str) -> int:
+    async def _detached(self, plan_id: str, *, in_list: bool) -> int:
+        if await self._app.status(plan_id) in (PlanStatus.AwaitingApproval, PlanStatus.Cancelled):
+            return await self._report([plan_id], in_list=in_list)
         if self._json:
             print_json(show_json(await situation_of(self._app, plan_id)))
             return COMPLETED

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, unfinished_plans
 from planfold.cli.progress import Display, LiveTable
-from planfold.cli.question_text import waiting_line
+from planfold.cli.question_text import waiting_line, waiting_lines
 from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
 from planfold.cli.streams import captured_lines
@@ -302,6 +302,9 @@ def tell_interruption(
         once = task.spec.effect is Effect.Once
         rest = "; it must not run twice, so you will be asked for its outcome" if once else ""
         paper.line((f"interrupted: {name_of(task.spec)}{rest}", "dim"))
+    for fold in session.folds.values():
+        if any(question.then == "outcome" for question in fold.state.questions.values()):
+            paper.lines(waiting_lines(fold, db, paper.width))
     unfinished = [f for f in session.folds.values() if f.state.status.value not in ENDED]
     names = [unfinished[0].plan_id] if len(unfinished) == 1 else []
     paper.line(

@@ -16,7 +16,8 @@ from planfold.planner.cancellation import find_task, stop, with_active_items
 from planfold.planner.commands import CompleteTask, SkipTask
 from planfold.planner.events import Event, TaskDecided, TasksReset
 from planfold.planner.items import id_text
-from planfold.planner.revisions import revived_with
+from planfold.planner.maps import retried_with
+from planfold.planner.revisions import with_followers
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ByHand, Effect, NodeKind, Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
@@ -57,7 +58,10 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
         raise CommandRejected(f"task {id_text(task.id)} is being stopped: it is {task.by_hand}")
     _refuse(state, task)
     if task.status in ENDED:
-        yield TasksReset(tuple(revived_with(state, task)), "by_hand")
+        reset, again = with_followers(state, retried_with(state, task))
+        yield TasksReset(tuple(reset), "by_hand")
+        if again:
+            yield TasksReset(again, "handler")
     yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
     if task.status is TaskStatus.Running:
         yield from stop(state, with_active_items(state, [task]), str(wanted))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from planfold.errors import ConfigurationError
+from planfold.errors import extra_missing
 
 Type = Literal["dyn", "string", "bool"]
 
@@ -90,10 +90,8 @@ def evaluate(source: str, names: tuple[str, ...], values: Mapping[str, Any]) -> 
 def _compiled(source: str, types: tuple[tuple[str, Type], ...]) -> Any:
     try:
         from cel_expr_python import cel  # type: ignore[import-untyped]
-    except ImportError:
-        raise ConfigurationError(
-            'conditions need a library: pip install "planfold[conditions]"'
-        ) from None
+    except ImportError as fault:
+        raise extra_missing("a condition", "conditions", fault) from None
     known = {"dyn": cel.Type.DYN, "string": cel.Type.STRING, "bool": cel.Type.BOOL}
     environment = cel.NewEnv(variables={name: known[kind] for name, kind in types})
     try:

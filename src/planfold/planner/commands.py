@@ -263,7 +263,9 @@ class AddBudget(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Run a failed, cancelled or skipped task again, and what was skipped because of it."""
+    """Run a failed, cancelled or skipped task again, what was skipped because of it, and its
+    handlers: tasks with ``run_if``. A handler of effect ``once`` that ran does not run again,
+    unless its failure was reported."""
 
     task_id: int
 

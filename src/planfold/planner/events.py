@@ -116,11 +116,12 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """These tasks are planned again: a manual retry, an answer on which they depend changed, or a
-    person decides about one of them that did not complete."""
+    """These tasks are planned again: a manual retry, an answer on which they depend changed, they
+    are handlers of a task that is retried (or follow one), or a person decides about one of them
+    that did not complete."""
 
     task_ids: tuple[int, ...]
-    reason: Literal["retry", "answer_changed", "by_hand"]
+    reason: Literal["retry", "answer_changed", "handler", "by_hand"]
 
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -306,7 +306,7 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
 
 def _reset(state: PlannerState, event: TasksReset) -> None:
     _must_have_begun(state)
-    plan_again(state, event.task_ids, afresh=event.reason == "answer_changed")
+    plan_again(state, event.task_ids, afresh=event.reason != "retry")
 
 
 def _forked(state: PlannerState, event: PlanForked) -> None:

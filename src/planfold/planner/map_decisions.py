@@ -16,11 +16,17 @@ from planfold.planner.events import (
 )
 from planfold.planner.items import MAX_ITEMS, id_text
 from planfold.planner.maps import items_of, list_of
-from planfold.planner.references import ReferenceFault, described
+from planfold.planner.references import (
+    ReferenceFault,
+    described,
+    fields_of,
+    rename_references,
+)
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ForEach, Task, TaskStatus
 
 _NAMED = 3  # items that the end of a map names
+_LONGEST_NAME = 40  # of a field that a fault suggests
 
 
 def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
@@ -30,9 +36,9 @@ def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Ev
     try:
         elements = list_of(state, task)
         if not isinstance(elements, (list, tuple)):
-            raise ReferenceFault(for_each.items, f"it is {described(elements)}, not a list")
+            raise ReferenceFault(for_each.items, _no_list(for_each.items, elements))
     except ReferenceFault as fault:
-        yield from _failed(state, task, f"for_each: {fault}", skipped)
+        yield from _failed(state, task, _with_labels(state, task, f"for_each: {fault}"), skipped)
         return
     count, why = len(elements), _why_asked(state, task, for_each, len(elements))
     if count > MAX_ITEMS:
@@ -45,6 +51,23 @@ def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Ev
         yield ClarificationRequested(task.spec.id, question, BUDGET_CHOICES, then="resume")
     else:
         yield MapExpanded(task.spec.id, count)
+
+
+def _no_list(reference: str, value: object) -> str:
+    """Of an object also its fields, and the list that was perhaps meant."""
+    said = f"it is {described(value)}, not a list"
+    if not isinstance(value, dict) or not value:
+        return said
+    lists = sorted(str(n) for n, found in value.items() if isinstance(found, (list, tuple)))
+    plain = [name for name in lists if name.isidentifier() and len(name) <= _LONGEST_NAME]
+    remedy = f'; revise the plan with for_each "{reference}.{plain[0]}"' if plain else ""
+    return f"{said}; it {fields_of(value)}{remedy}"
+
+
+def _with_labels(state: PlannerState, task: Task, error: str) -> str:
+    """References name tasks by their labels, as the author of the plan did."""
+    above = (state.tasks[i].spec for i in task.depends_on)
+    return rename_references(error, {str(spec.id): spec.label for spec in above if spec.label})
 
 
 def _why_asked(state: PlannerState, task: Task, for_each: ForEach, count: int) -> str:

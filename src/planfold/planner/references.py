@@ -341,11 +341,12 @@ def _step(value: Any, step: str | int) -> Any:
             raise LookupError(f"has no item [{step}]; it is {described(value)}")
         return value[step]
     if not isinstance(value, dict) or step not in value:
-        raise LookupError(f"has no field {step!r}; it {_fields_of(value)}")
+        raise LookupError(f"has no field {step!r}; it {fields_of(value)}")
     return value[step]
 
 
-def _fields_of(value: Any) -> str:
+def fields_of(value: Any) -> str:
+    """What an object has, or else what the value is: "has: total, rows", "is null"."""
     if not isinstance(value, dict) or not value:
         return f"is {described(value)}"
     names = sorted(str(name)[:40] for name in value)

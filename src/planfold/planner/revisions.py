@@ -31,7 +31,9 @@ from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
 from planfold.planner.tasks import (
     REPLANNING,
+    Effect,
     ForEach,
+    NodeKind,
     Task,
     TaskSpec,
     TaskStatus,
@@ -270,8 +272,8 @@ def _check_started_keep_parents(started: Mapping[int, TaskSpec], new: set[int]) 
 
 
 def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
-    """Decide ``RetryTask``: the task, and all that was skipped or cancelled below it and can
-    run once it has completed."""
+    """Decide ``RetryTask``: the task, all that was skipped or cancelled below it and can run once
+    it has completed, and its handlers."""
     task = find_task(state, command.task_id)
     if task.status not in ENDED or task.status is TaskStatus.Completed:
         if task.status is TaskStatus.Planned:
@@ -292,32 +294,49 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {id_text(task.id)} needs task {cause}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
-    reset = revived_with(state, task)
+    reset, again = with_followers(state, retried_with(state, task))
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
     gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
     if rest := tuple(i for i in reset if i not in gone):
         yield TasksReset(rest, "retry")
+    if again:
+        yield TasksReset(again, "handler")
 
 
-def revived_with(state: PlannerState, task: Task) -> dict[int, None]:
-    """The ids of ``task``, which did not complete, and of all that was skipped or cancelled below
-    it and can run once it has ended well."""
-    frontier = retried_with(state, task)
-    reset = dict.fromkeys(frontier)
+def with_followers(
+    state: PlannerState, frontier: list[int]
+) -> tuple[dict[int, None], tuple[int, ...]]:
+    """What a retry plans again: ``frontier`` and what was skipped or cancelled below it; and, to
+    run once more from the beginning, its handlers that ran, with what is below them."""
+    reset, again = dict.fromkeys(frontier), dict[int, None]()
     for parent in frontier:
         for child in state.schedule.children[parent]:
-            revivable = state.tasks[child].status in (TaskStatus.Skipped, TaskStatus.Cancelled)
-            if child in reset or not revivable or state.tasks[child].superseded:
+            task = state.tasks[child]
+            if child in reset or child in again or task.superseded:
                 continue
-            spec = state.tasks[child].spec
-            blocked = any(i not in reset and blocks(state.tasks[i]) for i in spec.depends_on)
-            if spec.run_if != "completed" or not blocked:
-                revived = retried_with(state, state.tasks[child])
-                reset |= dict.fromkeys(revived)
-                frontier += revived
-    return reset
+            if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled):
+                planned = {*reset, *again}
+                above = (state.tasks[i] for i in task.spec.depends_on if i not in planned)
+                if task.spec.run_if != "completed" or not any(map(blocks, above)):
+                    revived = retried_with(state, task)
+                    reset |= dict.fromkeys(revived)
+                    frontier += revived
+            elif _may_repeat(task) and (task.spec.run_if != "completed" or parent in again):
+                again[child] = None
+                frontier.append(child)
+    return reset, tuple(again)
+
+
+def _may_repeat(task: Task) -> bool:
+    """Whether a task has ended and may run again without a person's word: one of effect once only
+    where its failure was reported."""
+    if task.status not in ENDED or task.spec.done:
+        return False
+    asks = task.kind is NodeKind.Clarification
+    failed = task.status is TaskStatus.Failed and not task.outcome_unknown
+    return asks or task.spec.effect is not Effect.Once or (failed and task.spec.for_each is None)
 
 
 def _has_not_started(task: Task) -> bool:

@@ -63,6 +63,10 @@ class PlannerState(msgspec.Struct, dict=True):
         kept up to date from then on."""
         return Schedule(self.tasks, self.deadline_of, self.breakpoints)
 
+    def written_ids(self) -> list[int]:
+        """Those of :meth:`written`."""
+        return [i for i in self.tasks if i < STRIDE]
+
     def written(self) -> dict[int, Task]:
         """The tasks as they are written in the plan, by id: without the items of its maps."""
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
@@ -90,11 +94,11 @@ class PlannerState(msgspec.Struct, dict=True):
 
     def _while_it_lasts(self) -> PlanStatus:
         schedule = self.schedule
-        if schedule.slots or not (self.questions or self.paused or self.breakpoints):
+        if not (self.questions or self.paused or self.breakpoints):
             return PlanStatus.Running
         if self.paused is not None:
-            return PlanStatus.Paused
-        if schedule.startable or schedule.delayed:
+            return PlanStatus.Running if schedule.slots else PlanStatus.Paused
+        if not schedule.idle:
             return PlanStatus.Running
         if self.questions:
             return PlanStatus.AwaitingAnswer

@@ -202,8 +202,9 @@ _IN_WORDS = {
 
 
 def in_words(status: TaskStatus | PlanStatus) -> str:
-    """What a message says of a task or plan, after its name: "is running", "has failed"."""
-    return _IN_WORDS[status]
+    """What a message says of a task or plan, after its name: "is completed", "has failed". Whether
+    a worker has taken a dispatched task is not in the plan's log."""
+    return "is queued or running" if status is TaskStatus.Running else _IN_WORDS[status]
 
 
 class Task(msgspec.Struct, omit_defaults=True, gc=False):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from planfold.errors import ConfigurationError
+from planfold.errors import ConfigurationError, extra_missing
 from planfold.llm.chain import FallbackChain
 from planfold.llm.conversations import PREFIX, open_script
 from planfold.llm.endpoint import ModelEndpoint
@@ -15,8 +15,6 @@ from planfold.llm.model import Model
 
 if TYPE_CHECKING:
     from planfold.providers.vendor_model import VendorModel
-
-EXTRA = "install planfold with the extra llm"
 
 
 class OpenModels:
@@ -83,7 +81,7 @@ class OpenModels:
             from planfold.providers.vendor_model import VendorModel
             from planfold.providers.vendors import open_vendor
         except ImportError as fault:
-            raise ConfigurationError(f"model {name} needs more: {EXTRA} ({fault})") from None
+            raise extra_missing(f"model {name}", "llm", fault) from None
         opened = open_vendor(name, endpoint, self._environ)
         model = VendorModel(name, endpoint, opened, first_pause=self._first_pause)
         self._vendors.append(model)

@@ -16,15 +16,20 @@ from planfold.planner.tasks import NodeKind, PlanStatus, TaskSpec, TaskStatus
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.timeline import Phase, Timeline
 
-_IDLE = frozenset(  # waits for people, and the time between an end and a retry or a revision
-    phase.value for phase in (Phase.Approval, Phase.Pause, Phase.Answer, Phase.Budget, Phase.Ended)
+_IDLE = frozenset(  # waits for people, or until a worker runs, and what is between an end and a
+    # retry or a revision
+    phase.value
+    for phase in (
+        *(Phase.Approval, Phase.Pause, Phase.Answer, Phase.Budget, Phase.Worker, Phase.Ended),
+    )
 )
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds without the waits for people, and amounts of money, that half of the runs did not
-    exceed (p50), and 95 % of them. ``runs``: of plans with this title or, where ``by_title`` is
-    false, of tasks with the same tools; then ``unknown`` tasks of the plan had no run."""
+    """Seconds without the waits for people and for a worker, and amounts of money, that half of the
+    runs did not exceed (p50), and 95 % of them. ``runs``: of plans with this title or, where
+    ``by_title`` is false, of tasks with the same tools; then ``unknown`` tasks of the plan had no
+    run."""
 
     runs: int
     by_title: bool

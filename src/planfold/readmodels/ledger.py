@@ -131,11 +131,12 @@ def _planned_by(timeline: Timeline, task_id: int, cursor: float) -> int | None:
     """The drafting task that worked when a task came into the plan, else the task that had ended
     last by then."""
     state, found = timeline.state, dict[int, float]()
+    drafting = [i for i in state.drafting if i != task_id and timeline.first_at(i) < cursor]
+    if task_id not in state.drafting and drafting:
+        return drafting[-1]
     for other in state.written():
         if other == task_id or timeline.first_at(other) >= cursor:
             continue
-        if other in state.drafting:
-            return other
         ends = [s.end for s in timeline.spans(other) if s.end and s.end <= cursor]
         if ends:
             found[other] = ends[-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,8 @@ from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
+
+NEEDS_LIST: Final = "revise the plan with a for_each that is a list"
 
 
 class ReasonKind(StrEnum):
@@ -244,9 +247,15 @@ def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
     return msgspec.structs.replace(reason, by=holders, ahead=ahead)
 
 
+def has_no_list(task: Task) -> bool:
+    """Whether a map failed because its reference is not a list: a retry would find the same."""
+    of_map = task.spec.for_each is not None and task.elements is None
+    return of_map and (task.error or "").startswith("for_each:")
+
+
 def _ended(state: PlannerState, task: Task) -> list[Reason]:
     error = _first_line(error_with_labels(task, state.tasks))
-    again = "retry the task, or revise the plan"
+    again = NEEDS_LIST if has_no_list(task) else "retry the task, or revise the plan"
     if task.superseded:
         again = "nothing: a revision superseded it"
     match task.status:

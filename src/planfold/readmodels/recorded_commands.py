@@ -247,7 +247,7 @@ def _forking(forked: e.PlanForked, approved_by: str | None) -> c.ForkPlan:
 
 
 def _by_hand(events: Sequence[Any]) -> c.Command | None:
-    for event in events[:2]:  # the first may be a reset
+    for event in events[:3]:  # the first ones may be resets
         match event:
             case e.TaskDecided(task_id, TaskStatus.Completed, result, reason, by):
                 return c.CompleteTask(task_id, result, reason, by)

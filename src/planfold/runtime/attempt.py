@@ -82,9 +82,11 @@ class Attempt:
             async with asyncio.timeout(timeout) as limit:
                 return self._honest(await executor.execute(context), once)
         except asyncio.CancelledError:
-            if self._stopping():
+            if not self._stopping():
+                return self._cancelled_here(once)
+            if not once or self.lost:
                 raise
-            return self._cancelled_here(once)
+            return self._unknown(CUT_OFF)  # a person can answer before another worker starts
         except Asking as asking:
             return asking.question
         except TimeoutError as fault:

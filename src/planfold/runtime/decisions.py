@@ -33,6 +33,7 @@ from planfold.planner.commands import (
     UnpausePlan,
 )
 from planfold.planner.events import Event
+from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus, in_words
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import (
@@ -65,7 +66,11 @@ class PlanDecisions(PlanReader):
             CommandRejected: the plan is at another revision, or has ended.
         """
         if revision_hash is None:
-            revision_hash = (await self.planner(plan_id)).state.revision_hash
+            # As far as this process knows: a revision that another has just made is not approved
+            # unseen.
+            known = self.dispatcher.settled(PLAN, plan_id) or await self.planner(plan_id)
+            assert isinstance(known, Planner)
+            revision_hash = known.state.revision_hash
         await self.send(plan_id, ApprovePlan(revision_hash, by))
 
     async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:
@@ -157,11 +162,13 @@ class PlanDecisions(PlanReader):
             await self.send(plan_id, CancelTask(task_id, subtree, reason))
 
     async def retry(self, plan_id: str, task: int | str) -> bool:
-        """Plan a task again that failed, was cancelled or was skipped, and the tasks that were
-        skipped because of it. False: it waits to run already, and nothing changes.
+        """Plan a task again that failed, was cancelled or was skipped, with the tasks that were
+        skipped because of it and its handlers: see :class:`RetryTask`. False: it waits to run
+        already, and nothing changes.
 
         Raises:
-            CommandRejected: the task is running, completed or superseded, or waits for an answer.
+            CommandRejected: the task is queued or running, completed or superseded, or waits for
+                an answer.
         """
         return bool(await self.send(plan_id, RetryTask(await self.task_id(plan_id, task))))
 

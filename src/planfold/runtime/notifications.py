@@ -120,12 +120,16 @@ def _question(envelope: Envelope, state: PlannerState) -> Notification | None:
 
 def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
     kind: NotificationKind = envelope.event.outcome
-    if kind != "failed":
-        return _made(envelope, state, kind, f"is {kind}", ("show",))
-    failed = [state.tasks[i] for i in envelope.event.summary.failed[:MOST_ERRORS]]
+    ids = envelope.event.summary.failed
+    failed = [state.tasks[i] for i in ids[:MOST_ERRORS] if i in state.tasks]
     errors = tuple(f"{id_text(t.id)}. {t.description}: {_first_line(t.error)}" for t in failed)
-    text = "has failed" + (f": {errors[0]}" if errors else "")
-    return _made(envelope, state, kind, text, ("why",), errors=errors)
+    said = f": {errors[0]}" if errors else ""
+    if kind == "failed":
+        return _made(envelope, state, kind, f"has failed{said}", ("why",), errors=errors)
+    text = f"is {kind}"
+    if ids:  # the plan did without them
+        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed{said}"
+    return _made(envelope, state, kind, text, ("show",), errors=errors)
 
 
 def _first_line(text: str | None) -> str:

@@ -92,11 +92,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A plan in a list. ``total`` and ``completed`` count tasks; times are seconds since the
-    epoch. A fork has its ``origins``."""
+    epoch. A fork has its ``origins``. Where the entry of the plan was damaged, ``status`` is null;
+    the plan itself can be read from its log."""
 
     id: str
     title: str
-    status: PlanStatus
+    status: PlanStatus | None
     version: int
     total: int
     completed: int
@@ -379,10 +380,12 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request was refused (RFC 9457). ``faults`` are those of a plan."""
+    """Why a request was refused (RFC 9457). ``faults`` are those of a plan. ``field`` names the
+    field of the request that would allow it."""
 
     type: str
     title: str
     status: int
     detail: str = ""
     faults: tuple[Fault, ...] = ()
+    field: str = ""

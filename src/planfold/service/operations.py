@@ -21,6 +21,7 @@ from planfold.errors import (
     Permanent,
     PlanfoldError,
     Transient,
+    extra_missing,
 )
 from planfold.service import messages as m
 from planfold.service.loopback import is_loopback
@@ -107,9 +108,7 @@ def _http() -> Any:
     try:
         import httpx2
     except ModuleNotFoundError as fault:
-        raise ConfigurationError(
-            f"the client needs the extra client: install planfold with it ({fault})"
-        ) from None
+        raise extra_missing("the client of the service", "client", fault) from None
     return httpx2
 
 
@@ -193,7 +192,7 @@ def error_of(status: int, body: bytes) -> PlanfoldError:
         429: Transient,
         503: Transient,
     }
-    return kinds.get(status, Permanent)(text)
+    return kinds.get(status, Permanent)(text).about(problem.field)
 
 
 class EventFeed:

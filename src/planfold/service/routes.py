@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from planfold.access.credential import Scope
+from planfold.drafting.draft import PlanDraft
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
 from planfold.readmodels.plan_difference import PlanDifference
@@ -142,6 +143,7 @@ DRAWINGS: Final = (
     looking("timeline", f"{PLAN}/timeline", "What tasks waited for", TimelineDrawing, **_AT),
     looking("task", f"{PLAN}/tasks/{{task}}", "A task (id or label)", TaskDetails, **_AT),
     looking("revision", f"{PLAN}/revision", "What an approval approves", RevisionDetails),
+    looking("remaining", f"{PLAN}/remaining", "What a revision may change", PlanDraft),
     Route(
         name="sketch",
         method="POST",

@@ -1,10 +1,8 @@
 """PostgreSQL behind the ports of ``planfold.eventstore``; needs the extra ``postgres``."""
 
-from planfold.errors import ConfigurationError
+from planfold.errors import extra_missing
 
 try:
     import asyncpg as asyncpg
-except ImportError:
-    raise ConfigurationError(
-        "a PostgreSQL database needs asyncpg: install planfold with the extra postgres"
-    ) from None
+except ImportError as fault:
+    raise extra_missing("a PostgreSQL database", "postgres", fault) from None

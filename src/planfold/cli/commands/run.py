@@ -137,6 +137,7 @@ async def _run(
     from planfold.app import new_plan_id, open_app
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
+    from planfold.cli.notifying import targets
     from planfold.planner.tasks import PlanStatus
 
     since = time.time()
@@ -149,15 +150,19 @@ async def _run(
         begin = beside.added_to(begin)
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
+        targets(settings)  # and so is one of notifications that cannot work
         # Only now: an invalid plan must not create a database.
         opening = open_app(settings, executors=executors, load=False)
         app = await stack.enter_async_context(opening)
+        end = await app.log.last_position() if settings.notify else None
         await app.send(plan_id, begin)
         if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
             await app.approve(plan_id, by=person())  # it had been submitted without --yes
         from planfold.cli.runner import TerminalRunner
 
-        runner = TerminalRunner(app, db=db, as_json=as_json, since=since, tools=tools)
+        runner = TerminalRunner(
+            app, db=db, as_json=as_json, since=since, tools=tools, notify_after=end
+        )
         return await runner.run(plan_id, detach=detach)
 
 
@@ -220,7 +225,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     """
     from planfold.cli.forecast_text import forecast_json, forecast_lines
     from planfold.cli.preview import note_lines, preview_lines, shape_json, shape_lines
-    from planfold.cli.terminal import Paper, clean, print_json
+    from planfold.cli.terminal import Paper, clean, counted, print_json
     from planfold.planner.revisions import hash_revision
 
     plan, notes, missing, forecast = _checked(source, tools, db)
@@ -235,7 +240,8 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
         )
         return COMPLETED
     paper = Paper()
-    paper.lines([title_line(plan.title, len(plan.tasks)), []])
+    count = counted(len(plan.tasks), "task")
+    paper.lines([[(clean(plan.title) or "Plan", "bold"), (f" ({count})", "dim")], []])
     paper.lines(preview_lines(plan.tasks, paper.width, most=None))
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])
@@ -325,12 +331,6 @@ def _plan_json(plan: Initialize) -> dict[str, Any]:
         "revision_hash": hash_revision(plan.tasks),
         "tasks": tasks,
     }
-
-
-def title_line(title: str, tasks: int) -> list[tuple[str, str]]:
-    from planfold.cli.terminal import clean, counted
-
-    return [(clean(title) or "Plan", "bold"), (f" ({counted(tasks, 'task')})", "dim")]
 
 
 # --- resume -------------------------------------------------------------------------------------

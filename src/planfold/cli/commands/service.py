@@ -74,14 +74,12 @@ def serve_command(
     planfold serve --host 0.0.0.0 --behind-proxy --public-url https://plans.example.org
     """
     from planfold.cli.access import run_async, settings_for
-    from planfold.errors import ConfigurationError
+    from planfold.errors import extra_missing
 
     try:
         from planfold.service.server import Binding, check_binding
     except ModuleNotFoundError as fault:
-        raise ConfigurationError(
-            f"the service needs the extra server: install planfold with it ({fault})"
-        ) from None
+        raise extra_missing("the service", "server", fault) from None
     binding = Binding(
         host=host,
         port=port,

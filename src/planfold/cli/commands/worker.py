@@ -173,14 +173,12 @@ async def _metrics(
     if place is None:
         yield None
         return
-    from planfold.errors import ConfigurationError
+    from planfold.errors import extra_missing
 
     try:
         from planfold.runtime.metrics import serving_metrics
     except ModuleNotFoundError as fault:
-        raise ConfigurationError(
-            f"metrics need the extra metrics: install planfold with it ({fault})"
-        ) from None
+        raise extra_missing("--metrics-port", "metrics", fault) from None
     async with serving_metrics(app.store, worker, *place) as address:
         yield address
 

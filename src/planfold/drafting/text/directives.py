@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
+from itertools import chain, islice
 from typing import Any, Final, Literal, get_args
 
 from planfold.drafting.text.inline import Inline
-from planfold.drafting.text.misspelt import Misspelt, misspelt
+from planfold.drafting.text.misspelt import Misspelt, in_parentheses, misspelt
 from planfold.planner.tasks import Effect, RetryPolicy, RunIf
 
 _BRACES: Final = re.compile(r"(?<![\w$\\{])\{(?P<options>[^{}\n\0]{1,1200})\}")
@@ -30,6 +31,7 @@ _SECONDS: Final = {
     "d": 86400.0,
 }
 _LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
+_ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
 MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
 _MOST: Final = 50  # directives of one item; more is an attack
 
@@ -102,7 +104,7 @@ def take_trailing(text: str) -> tuple[str, Directives]:
             break
         text = text[: match.start()]
         said = found[1] | said
-    last = _LAST.search(text, max(0, len(text) - 1300))
+    last = _LAST.search(text, start := max(0, len(text) - 1300)) or _ROUND.search(text, start)
     return text, _with_misspelt(said, last[1] if last else "")
 
 
@@ -110,8 +112,9 @@ def _with_misspelt(said: Directives, mask: str) -> Directives:
     apart = (
         m for m in _BRACES.finditer(mask) if mask[m.start() - 1 : m.start()].strip() in ("", "}")
     )
-    found = [misspelt(m["options"], lambda text: _options(text) is not None) for m in apart]
-    wrong = tuple(one for one in found[:_MOST] if one is not None)
+    braces = (misspelt(m["options"], lambda text: _options(text) is not None) for m in apart)
+    found = chain(chain.from_iterable(braces), in_parentheses(mask))
+    wrong = tuple(islice(found, _MOST))
     return replace(said, wrong=said.wrong + wrong) if wrong else said
 
 

@@ -17,6 +17,7 @@ from planfold.drafting.text.parts import Entry, Group, Part
 from planfold.planner.references import ITEM
 
 _ALONE: Final = re.compile(r"(?:^|: )@([A-Za-z_][\w.-]{0,200})$")
+_CALL: Final = re.compile(r"(?:^|\s)@([A-Za-z_][\w.-]{0,200})\s{0,9}\{")
 _NEAR: Final = 0.75  # one wrong letter of four, or two that changed places in a name of five
 
 
@@ -40,6 +41,11 @@ def add_doubts(
         if alone is not None and (near := faults.nearest(alone[1], known_tools, _NEAR)):
             message = f"there is no tool {quoted(alone[1])}"
             faults.add(message, task=_name(entry), field="tool", fix=near)
+        called = _CALL.search(task.description) if task.tool is None else None
+        if called is not None and called[1] in known_tools:
+            message = f"the call of @{called[1]} is only a part of the text, so it would be words"
+            fix = f"begin with it: @{called[1]} and its arguments as JSON"
+            faults.add(message, task=_name(entry), field="tool", fix=fix)
 
 
 def _parts(part: Part) -> Iterator[Part]:

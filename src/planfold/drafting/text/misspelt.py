@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
+
+from planfold.drafting.text.inline import HIDDEN
 
 FORMS: Final = {
     "retry": "{retry=3}, a number of attempts",
@@ -30,12 +32,14 @@ FORMS: Final = {
     "keyed": "{effect=keyed}",
     "once": "{effect=once}",
 }
+_ONLY_OURS: Final = FORMS.keys() - {"default", "continue", "label", "choices", "route"}
 _LABEL_FORM: Final = "{#name}: letters, digits, _ and -, first a letter"
 _LETTERS: Final = frozenset("continue")
 _BLANKS: Final = "separate directives with blanks, and put values with blanks into quotes"
 _NAME: Final = re.compile(r"(?P<name>[A-Za-z_][\w-]{0,40})(?:\s{0,9}(?P<sign>=(?!=)|:)|(?![\w=-]))")
 _VALUE: Final = re.compile(r"\s{0,9}(?:\"[^\"]*\"|“[^”]*”|'[^']*'|[^\s\"'“]+)(?=\s|$)")
 _LABEL: Final = re.compile(r"#[A-Za-z_][A-Za-z0-9_-]*(?=\s|$)")
+_ROUND: Final = re.compile(r"\(\s{0,9}(?P<name>[A-Za-z_]{4,40})\s{0,9}=(?!=)[^()\n]{1,1200}\)")
 _SITE: Final = re.compile(r"(?:^|\s)[.:][A-Za-z\s]")  # {#top .wide} is for a site generator
 
 
@@ -49,32 +53,49 @@ class Misspelt(NamedTuple):
     unknown: str = ""
 
 
-def misspelt(options: str, is_directive: Callable[[str], bool]) -> Misspelt | None:
-    """What is wrong with ``{options}``, which cannot be read; None where they are only text.
+def misspelt(options: str, is_directive: Callable[[str], bool]) -> Iterator[Misspelt]:
+    """Everything that is wrong with ``{options}``, which cannot be read; nothing where they are
+    only text.
 
     They are meant as directives if they begin with ``#``, with ``name=``, or with the name of one.
     """
     said = options.strip()
     if _SITE.search(said):
-        return None
+        return
     written, place = f"{{{said}}}", 0
     while place < len(said):
         label, name = _LABEL.match(said, place), _NAME.match(said, place)
         if said.startswith("#", place) and label is None:
-            return Misspelt(written, "its label cannot be read", f"write {_LABEL_FORM}")
+            yield Misspelt(written, "its label cannot be read", f"write {_LABEL_FORM}")
+            return
         if name is not None and (place or name["sign"] == "=" or _is_known(name["name"])):
             value = _VALUE.match(said, name.end()) if name["sign"] else name
             end = value.end() if value else name.end()
             if said[end - 1] == ",":
-                return Misspelt(written, "it has a comma", _BLANKS)
+                yield Misspelt(written, "it has a comma", _BLANKS)
+                return
             if not is_directive(said[place:end]):
-                return Misspelt(written, *_wrong(name["name"]))
+                yield Misspelt(written, *_wrong(name["name"], said[place:end], said))
+                if not name["sign"]:
+                    return  # the rest may be its value
         elif label is not None:
             end = label.end()
         else:
-            return Misspelt(written, "it cannot be read", _BLANKS) if place else None
+            if place:
+                yield Misspelt(written, "it cannot be read", _BLANKS)
+            return
         place = end + len(said[end:]) - len(said[end:].lstrip())
-    return None
+
+
+def in_parentheses(mask: str) -> Iterator[Misspelt]:
+    """Directives in parentheses, behind code or at the end: ``(retry=2)``."""
+    for match in _ROUND.finditer(mask):
+        before, behind = mask[: match.start()].rstrip(), mask[match.end() :]
+        if match["name"].lower() in _ONLY_OURS and (
+            before[-1:] in (HIDDEN, "}") or not behind.strip()
+        ):
+            fix = f"write {{{match[0][1:-1].strip()}}}"
+            yield Misspelt(match[0], "a directive is in braces", fix)
 
 
 def _is_known(name: str) -> bool:
@@ -83,9 +104,10 @@ def _is_known(name: str) -> bool:
     return word in FORMS or (len(word) > 5 and _LETTERS.issuperset(word))
 
 
-def _wrong(name: str) -> tuple[str, str, str]:
+def _wrong(name: str, piece: str, of: str) -> tuple[str, str, str]:
     form = FORMS.get(name.lower())
     if form is not None:
-        return "it cannot be read", f"write {form}", ""
+        which = piece if "=" in piece and piece != of else "it"
+        return f"{which} cannot be read", f"write {form}", ""
     text = "if it is text, write it as code, in backticks"
     return f"there is no directive {name!r}", text, name.lower().replace("-", "_")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planfold.errors import ConfigurationError, Permanent
+from planfold.errors import Permanent, extra_missing
 from planfold.executors.mcp.executor import McpExecutor, ServerUnavailable
 from planfold.executors.shell import inherited
 from planfold.tools.mcp_servers import McpServer, check_server
@@ -86,9 +86,7 @@ def _made(
     try:
         from planfold.providers.mcp.client import McpClient
     except ImportError as fault:
-        raise ConfigurationError(
-            f"[mcp.{name}] needs the extra mcp: install planfold with it ({fault})"
-        ) from None
+        raise extra_missing(f"[mcp.{name}]", "mcp", fault) from None
     secrets = secrets or Secrets()
     given = settings.env or settings.headers
     values = {key: secrets.resolve(text) for key, text in given.items()}

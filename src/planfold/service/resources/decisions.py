@@ -16,7 +16,6 @@ from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
-from planfold.projects import DEFAULT
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
@@ -53,7 +52,7 @@ class CallDecisions(PlanForking):
             PLAN,
             plan_id,
             command,
-            command_id=call.key,
+            command_id=call.command_id,
             correlation_id=plan_id if forks or isinstance(command, Initialize) else "",
             extra={"by": call.holder.name, "token": call.holder.token_id},
             idempotent=True,
@@ -104,30 +103,18 @@ def _approver(call: ServiceCall) -> str | None:
 
 
 def _new_id(call: ServiceCall) -> str:
-    """The id of a plan that begins: that of the request, else one made from the key, so that a
-    repetition names the same plan. Raises Refused."""
+    """The id of a plan that begins: that of the request, else one made from the id of the command,
+    so that a repetition names the same plan. Raises Refused."""
     given: str | None = call.body.plan_id
     if given is not None and given.endswith("\n"):  # $ allows it
         raise refusal(422, "plan-id", "plan_id holds a line break; remove it")
-    made = hashlib.blake2b(call.key.encode(), digest_size=8).hexdigest()
+    made = hashlib.blake2b(call.command_id.encode(), digest_size=8).hexdigest()
     return given or f"plan-{made}"
-
-
-def _project_of(call: ServiceCall) -> str:
-    """The project of a plan that begins. Raises Refused."""
-    given, own = call.body.project, call.projects
-    if given is None:
-        given = own[0] if len(own) == 1 else DEFAULT
-    if not call.holder.sees(given):
-        raise refusal(403, "project", f"give a project of this token: {', '.join(own)}")
-    return str(given)
 
 
 async def submit(call: ServiceCall) -> ServiceReply:
     body, approver, plan_id = call.body, _approver(call), _new_id(call)
-    config = call.service.app.planner_config(
-        max_parallel=body.max_parallel, project=_project_of(call)
-    )
+    config = call.service.app.planner_config(max_parallel=body.max_parallel, project=call.project)
     if body.priority is not None:
         config = replace(config, priority=body.priority)
     if body.wish is None:

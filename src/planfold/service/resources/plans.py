@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.heads import HeadChoice
+from planfold.eventstore.heads import HeadChoice, StreamHead
 from planfold.planner.structure import critical_path, waves
 from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
@@ -51,15 +52,24 @@ async def plans(call: ServiceCall) -> ServiceReply:
         heads = await app.store.find_heads(
             PLAN.stream_id, query.id, limit=query.limit, projects=projects
         )
-        return ServiceReply(value=m.PlanPage(plans=[entry_of(head) for head in heads]))
+        return ServiceReply(value=m.PlanPage(plans=await _entries(call, heads)))
     below = min(read_cursor(query.before), (inf if query.until is None else query.until, ""))
     statuses = tuple(sorted(set(query.status.split(",")))) if query.status else ()
     tags = tuple(query.tag.split(",")) if query.tag else ()
     since = -inf if query.since is None else query.since
     choice = HeadChoice(statuses, since, below, projects, tags)
     heads = await plans_of(app.store, choice, title=query.title, limit=query.limit)
-    page = m.PlanPage(plans=[entry_of(head) for head in heads], next=cursor_of(heads, query.limit))
-    return ServiceReply(value=page)
+    entries = await _entries(call, heads)
+    return ServiceReply(value=m.PlanPage(plans=entries, next=cursor_of(heads, query.limit)))
+
+
+async def _entries(call: ServiceCall, heads: Sequence[StreamHead]) -> list[m.PlanEntry]:
+    """The store knows no project of a plan whose entry was damaged."""
+    entries, sees = [], call.service.of_plans.sees
+    for entry in map(entry_of, heads):
+        if entry.status is not None or await sees(call.projects, entry.id):
+            entries.append(entry)
+    return entries
 
 
 async def plan(call: ServiceCall) -> ServiceReply:
