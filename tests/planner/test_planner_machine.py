@@ -550,7 +550,8 @@ class PlannerMachine(RuleBasedStateMachine):
             assert moving or ended
             assert not state.questions
         elif state.approved and not moving:
-            assert ended or state.schedule.delayed
+            held = state.paused is not None or state.breakpoints
+            assert ended or state.schedule.delayed or held
         due = self.planner.outlook().due_at
         assert due is None or due > self.now, "asked again and again for nothing"
         if state.schedule.delayed and state.approved and not moving and not state.cancelled:

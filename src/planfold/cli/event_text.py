@@ -139,10 +139,8 @@ def _about_the_plan(event: Any) -> Words:
             return Words("expanded", task_id, f"{counted(count, 'item')} to run")
         case TasksReset():
             return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
-        case PlanPaused():
-            return Words("paused", None, _because(_paused(event), event.reason))
-        case PlanUnpaused():
-            return Words("unpaused", None, _paused(event))
+        case PlanPaused() | PlanUnpaused():
+            return _paused(event)
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():
@@ -153,8 +151,7 @@ def _about_the_plan(event: Any) -> Words:
         case PlanForked():
             return Words("forked", None, _forked(event))
         case PlanTagged():
-            tags = [f"+{clean(t)}" for t in event.added] + [f"-{clean(t)}" for t in event.removed]
-            return Words("tagged", None, " ".join(tags) + _by(event.by))
+            return Words("tagged", None, _tags(event) + _by(event.by))
         case CheckpointNamed():
             return Words("checkpoint", None, clean(event.name))
         case BudgetAdded():
@@ -173,9 +170,18 @@ def _forked(event: PlanForked) -> str:
     return "; ".join(what)
 
 
-def _paused(event: PlanPaused | PlanUnpaused) -> str:
+def _paused(event: PlanPaused | PlanUnpaused) -> Words:
     what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
-    return what + _by(event.by)
+    what += _by(event.by)
+    if isinstance(event, PlanPaused):
+        return Words("paused", None, _because(what, event.reason))
+    return Words("unpaused", None, what)
+
+
+def _tags(event: PlanTagged) -> str:
+    return " ".join(
+        [*(f"+{clean(t)}" for t in event.added), *(f"-{clean(t)}" for t in event.removed)]
+    )
 
 
 def _by(name: str) -> str:

@@ -247,6 +247,13 @@ def _forking(forked: e.PlanForked, approved_by: str | None) -> c.ForkPlan:
 
 
 def _by_hand(events: Sequence[Any]) -> c.Command | None:
+    match events[0]:
+        case e.PlanPaused(task_ids, reason, by):
+            return c.PausePlan(task_ids, reason, by)
+        case e.PlanUnpaused(task_ids, by):
+            return c.UnpausePlan(task_ids, by)
+        case e.PlanTagged(added, removed, by):
+            return c.TagPlan(added, removed, by)
     for event in events[:3]:  # the first ones may be resets
         match event:
             case e.TaskDecided(task_id, TaskStatus.Completed, result, reason, by):
@@ -267,12 +274,6 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
             paused = [event.task_ids for event in events if isinstance(event, e.PlanPaused)]
             before = paused[0] if paused else ()
             return c.Initialize(title, tasks, goal, config, approved_by, before, tags)
-        case e.PlanTagged(added, removed, by):
-            return c.TagPlan(added, removed, by)
-        case e.PlanPaused(task_ids, reason, by):
-            return c.PausePlan(task_ids, reason, by)
-        case e.PlanUnpaused(task_ids, by):
-            return c.UnpausePlan(task_ids, by)
         case e.PlanApproved(revision_hash, by):
             return c.ApprovePlan(revision_hash, by)
         case e.PlanRevised((), (spec,)) if spec.drafts:

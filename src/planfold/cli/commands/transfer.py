@@ -259,7 +259,7 @@ def archive_command(
     planfold archive --older-than 1d --tag nightly --yes
     """
     from planfold.cli.access import existing_app, run_async
-    from planfold.cli.terminal import counted, print_json
+    from planfold.cli.terminal import print_json
     from planfold.planner.tasks import PlanStatus
 
     chosen.check(None)
@@ -275,11 +275,8 @@ def archive_command(
                 title=chosen.title,
                 project=chosen.project,
             )
-            if chosen.given and not dry_run:
-                would = await move(dry_run=True)
-                _tell_archived(would, dry_run=True)
-                if not chosen.agrees("Archive", counted(would.streams, "plan")):
-                    return None
+            if chosen.given and not dry_run and not _agrees(chosen, await move(dry_run=True)):
+                return None
             with _progress("plans") as progress:
                 return await move(dry_run=dry_run, progress=progress)
 
@@ -291,6 +288,13 @@ def archive_command(
     else:
         _tell_archived(done, dry_run)
     return COMPLETED
+
+
+def _agrees(chosen: Filter, would: Archived) -> bool:
+    from planfold.cli.terminal import counted
+
+    _tell_archived(would, dry_run=True)
+    return chosen.agrees("Archive", counted(would.streams, "plan"))
 
 
 def _tell_archived(done: Archived, dry_run: bool) -> None:
