@@ -22,6 +22,7 @@ from planfold.planner.commands import (
     ChangeAnswer,
     ClarificationProvided,
     CompactContext,
+    CompleteTask,
     ContextSummarised,
     ExecutorEvent,
     ForkPlan,
@@ -30,18 +31,22 @@ from planfold.planner.commands import (
     NameCheckpoint,
     NeedsClarification,
     OutcomeUnknown,
+    PausePlan,
     PlannerConfig,
     RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
+    SkipTask,
     StepAbandoned,
     StepBegun,
     StepCompleted,
+    TagPlan,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
     TasksProposed,
+    UnpausePlan,
 )
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
@@ -169,7 +174,7 @@ def tell_story() -> Story:
         model="scripted:golden",
         budget=Budget(tokens=100, calls=9),
     )
-    story.tell(Initialize("Release", TASKS, "Make a release", config))
+    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=("nightly", "draft")))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
     story.tell(RevisePlan(replaced))
@@ -195,11 +200,23 @@ def tell_story() -> Story:
     story.tell(CancelTask(6, reason="not now"))
     story.report(6, TaskFailed("stopped"))
     story.tell(RetryTask(6))
+    by_hand(story)
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
     story.tell(NameCheckpoint("the end"))
     go_another_way(story)
     return story
+
+
+def by_hand(story: Story) -> None:
+    story.tell(TagPlan(("team/red",), ("draft",), "Ada"))
+    story.tell(PausePlan((), "lunch", "Ada"))
+    story.tell(PausePlan((7,), "look first", "Ada"))
+    story.tell(UnpausePlan((), "Bob"))
+    story.tell(UnpausePlan((7,), "Bob"))
+    story.tell(SkipTask(7, "not today", "Ada"))
+    story.tell(RetryTask(7))
+    story.tell(CompleteTask(7, {"by": "hand"}, "did it", "Ada"))
 
 
 def go_another_way(story: Story) -> None:

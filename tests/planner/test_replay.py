@@ -233,6 +233,17 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([PLAN_OF_THREE], c.NameCheckpoint("before")),
     ([PLAN_OF_THREE], c.CancelPlan("too late")),
     ([PLAN_OF_THREE], c.CompactContext("so far so good")),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, pause_before=(2, 3))),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, tags=("a", "b"))),
+    ([PLAN_OF_THREE], c.TagPlan(("a", "b"), (), "Ada")),
+    ([PLAN_OF_THREE], c.PausePlan((2,), "lunch", "Ada")),
+    ([PLAN_OF_THREE, c.PausePlan()], c.UnpausePlan((), "Ada")),
+    ([PLAN_OF_THREE], c.SkipTask(2, "not today", "Ada")),
+    ([PLAN_OF_THREE], c.CompleteTask(2, {"id": 7}, "did it", "Ada")),
+    (
+        [PLAN_OF_THREE, c.HandleExecutorEvent(1, c.TaskFailed("no"))],
+        c.CompleteTask(1, None, "did it", "Ada"),
+    ),
     (
         [PLAN_OF_THREE, c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))],
         c.ChangeAnswer(3, "b", "Ada", (1, 2, 3)),

@@ -20,6 +20,7 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
+    TaskDecided,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
@@ -54,6 +55,8 @@ EVENTS: dict[str, Event] = {
     t.STEP_RECORDED: StepRecorded(1, "key"),
     t.STEP_FAILED: StepFailed(1, "key"),
     t.CANCEL_REQUESTED: CancelRequested((1,)),
+    t.SKIPPED_BY_HAND: TaskDecided(1, S.Skipped),
+    t.COMPLETED_BY_HAND: TaskDecided(1, S.Completed),
 }
 for name in t.TRIGGERS:
     event_name, _, variant = name.partition(":")

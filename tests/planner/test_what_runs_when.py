@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planfold.errors import CommandRejected
-from planfold.planner.commands import CancelTask
+from planfold.planner.commands import CancelTask, SkipTask
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import RunIf, TaskSpec
 from tests.planner.plan_builders import done, failed, initialize, play, running, statuses, work
@@ -21,7 +21,7 @@ REALISED = {  # how a task of each kind may have ended
     "completed": ("completed",),
     "tolerated": ("tolerated",),
     "not completed": ("failed", "cancelled", "below a failed one", "below a cancelled one"),
-    "not needed": ("false", "below a false one", "nothing failed"),
+    "not needed": ("false", "below a false one", "nothing failed", "by hand"),
 }
 WHEN = {"without": None, "true": "true", "false": "false", "no answer": "1 / 0 > 1"}
 CHILD = 99
@@ -71,6 +71,8 @@ def parents(ends: tuple[str, ...]) -> Iterator[tuple[int, list[TaskSpec], list[A
                 yield own, [work(above, 1), work(own, above)], [CancelTask(above)]
             case "false":
                 yield own, [work(own, when="false")], []
+            case "by hand":
+                yield own, [work(own, 1)], [SkipTask(own)]
             case "below a false one":
                 yield own, [work(above, when="false"), work(own, above)], []
             case "nothing failed":

@@ -80,6 +80,11 @@ METHODS = {
     commands.ForkPlan: App.fork,
     commands.CancelTask: App.cancel,
     commands.CancelPlan: App.cancel,
+    commands.PausePlan: App.pause,
+    commands.TagPlan: App.tag,
+    commands.UnpausePlan: App.unpause,
+    commands.SkipTask: App.skip,
+    commands.CompleteTask: App.complete,
 }
 FOLLOW = {  # what the dispatcher and workers send themselves
     commands.Continue,

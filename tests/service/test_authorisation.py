@@ -13,7 +13,8 @@ from served import HASTY, Served, make_token, serve
 
 from planfold.access.credential import Scope
 from planfold.service.credentials import DAY_S
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 
 PLAN = "1. Run `true` {#secret-of-the-plan}"
 CLOSED = [route for route in ROUTES if not route.public]

@@ -34,6 +34,37 @@ async def versions(served: Served) -> int:
     return len(await served.app.log.read(Query(stream_id="plan")))
 
 
+async def test_a_plan_is_taken_in_hand(each_served: Served) -> None:
+    served = each_served
+    wanted = {"text": TWO, "approve": True, "pause_before": ["second"], "tags": ["nightly"]}
+    plan_id = (await served.post("/v1/plans", wanted)).json()["plan_id"]
+    path = f"/v1/plans/{plan_id}"
+    await until(lambda: is_at(served, plan_id, "paused"))
+    for tags, found in (("nightly", 1), ("nightly,late", 0)):
+        page = (await served.get(f"/v1/plans?tag={tags}")).json()
+        assert [plan["tags"] for plan in page["plans"]] == [["nightly"]] * found
+    assert (await served.post(f"{path}/tag", {"add": ["a b"]})).status_code in (400, 422)
+    assert (await served.post(f"{path}/tag", {"add": ["late"]})).status_code == 200
+    assert (await served.get(path)).json()["tags"] == ["late", "nightly"]
+    [reason] = (await served.get(f"{path}/why?task=second")).json()["reasons"]
+    assert reason["kind"] == "pause"
+    for refused in ({"task": "first"}, {"task": "third"}):
+        assert (await served.post(f"{path}/skip", refused)).status_code in (404, 409)
+    assert (await served.post(f"{path}/pause", {"before": ["first"]})).status_code == 409
+    assert (await served.post(f"{path}/pause", {"reason": "lunch"})).status_code == 200
+    done = {"task": "second", "result": {"id": 7}, "reason": "did it"}
+    assert (await served.post(f"{path}/complete", done)).status_code == 200
+    await until(lambda: is_at(served, plan_id, "completed"))
+    plan = (await served.get(path)).json()
+    second = plan["tasks"][1]
+    assert (second["result"], second["by_hand"]["by"]) == ({"id": 7}, plan["paused"]["by"])
+    assert (await served.post(f"{path}/unpause", {})).json()["status"] == "completed"
+
+
+async def is_at(served: Served, plan_id: str, wanted: str) -> bool:
+    return await status(served, plan_id) == wanted
+
+
 async def test_a_plan_from_submission_to_its_end(each_served: Served) -> None:
     served = each_served
     made = await served.post("/v1/plans", QUESTION, "all")

@@ -50,6 +50,7 @@ _STYLES = {
 _AWAITED = {
     Phase.Approval: "approval",
     Phase.Parents: "its parents",
+    Phase.Pause: "a person to unpause it",
     Phase.Retry: "the next attempt",
     Phase.PlanLimit: "a free slot of the plan",
     Phase.RouteLimit: "a free slot of its route",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
@@ -34,7 +35,6 @@ from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import (
-    error_with_labels,
     labelled,
     name_of,
     status_word,
@@ -154,7 +154,8 @@ def _info(
         case TaskStatus.Cancelled:
             return "outcome unknown" if task.outcome_unknown else "cancelled"
         case TaskStatus.Skipped:
-            return "not needed" if task.skip_reason == "condition" else "skipped"
+            by_hand = task.skip_reason == "by_hand"
+            return "by hand" if by_hand else "not needed" if task.not_needed else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
 
@@ -177,7 +178,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += lineage_lines(fold)
+    lines += [*lineage_lines(fold), *plan_facts(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
@@ -253,14 +254,9 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    guard, said = manner_words(fold, task), _not_needed(fold, task)
+    guard, said = manner_words(fold, task), why_not_needed(fold.state, task)
     said = said or guard
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
-
-
-def _not_needed(fold: PlanFold, task: Task) -> str:
-    """Why a task was skipped by its condition; else empty."""
-    return error_with_labels(task, fold.state.tasks) if task.skip_reason == "condition" else ""
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -274,10 +270,11 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
     if guard := manner_words(fold, task):
         lines.append([(guard, "dim")])
-    if said := _not_needed(fold, task):
+    if said := why_not_needed(fold.state, task):
         lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
+    lines += by_hand_lines(fold.state, task)
     if task.result is not None:
         lines.append([("result", "bold")])
         lines += [[(line, "")] for line in _result_lines(task.result)]

@@ -107,6 +107,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
     that request says beside the tasks; they are shown with the plan and are not part of it.
     ``params`` are values that each run gives: :class:`Parameter`.
+    ``tags`` are words to find the plan by.
 
     Example:
         from planfold import Effect, PlanDraft, TaskDraft
@@ -128,6 +129,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     goal: str = ""
     notes: list[str] = []
     params: dict[str, Parameter] = {}
+    tags: list[str] = []
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

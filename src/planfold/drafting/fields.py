@@ -8,8 +8,10 @@ from typing import Final
 
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
+from planfold.errors import CommandRejected
 from planfold.planner.references import LABEL
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
+from planfold.tags import check_tags
 
 MAX_ID: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9  # about 31 years: beyond it dates leave what databases can store
@@ -43,6 +45,12 @@ def check_plan_texts(draft: PlanDraft, limits: Limits, faults: Faults) -> None:
             faults.add(message, field=field, fix="remove that character")
     if isinstance(draft.title, str):
         _check_length("title", draft.title, None, "name_chars", limits.name_chars, faults)
+    try:
+        check_tags(draft.tags)
+    except CommandRejected as fault:
+        faults.add(str(fault), field="tags", fix="choose other tags")
+    except TypeError:
+        faults.add("must be a list of texts", field="tags", fix="pass a list of str")
 
 
 def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> None:

@@ -21,6 +21,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "params": (
             "Values that each run gives, by name. Texts of tasks refer to them as $params.name."
         ),
+        "tags": "Words to find the plan by; up to 20. Not part of what is approved.",
     },
     "Parameter": {
         "type": (

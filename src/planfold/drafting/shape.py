@@ -99,7 +99,7 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
     for field in raw.keys() - _PLAN_FIELDS:
         fix = faults.nearest(field, _PLAN_FIELDS)
-        fix = fix or "the fields of a plan: title, goal, notes, params, tasks"
+        fix = fix or "the fields of a plan: title, goal, notes, params, tags, tasks"
         faults.add("there is no such field", field=excerpt(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
@@ -125,7 +125,11 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
         faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
         notes = []
     params = params_from(raw.get("params", {}), faults)
-    return PlanDraft(tasks=drafts, notes=notes, params=params, **texts)
+    tags = raw.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        faults.add("must be a list of texts", field="tags", fix='write "tags": ["..."]')
+        tags = []
+    return PlanDraft(tasks=drafts, notes=notes, params=params, tags=tags, **texts)
 
 
 def params_from(raw: object, faults: Faults) -> dict[str, Parameter]:

@@ -55,7 +55,8 @@ def has_work(state: PlannerState, now: float) -> bool:
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
-    if limited or state.schedule.maps or not state.approved or state.cancelled:
+    held = state.cancelled or state.paused is not None
+    if limited or held or state.schedule.maps or not state.approved:
         return False
     return state.schedule.startable > 0
 
@@ -132,7 +133,8 @@ def next_due(state: PlannerState) -> tuple[float, float] | None:
     slot is due; and when that began. A retry without a slot starts when a task ends, not when time
     passes."""
     waits = [state.schedule.deadlines.next()]
-    if state.schedule.waits and state.approved and not state.cancelled:
+    held = state.cancelled or state.paused is not None
+    if state.schedule.waits and state.approved and not held:
         room = _Room(state)
         waits += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
     first = min((wait for wait in waits if wait is not None), default=None)
@@ -146,7 +148,7 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
     routes taking turns so that a crowded one does not starve the others. Before the approval:
     drafting only."""
-    if state.cancelled:
+    if state.cancelled or state.paused is not None:
         return
     if not state.approved:
         drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
@@ -268,7 +270,7 @@ def summary_of(state: PlannerState) -> PlanSummary:
         skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
         unknown=tuple(t.spec.id for t in others if t.outcome_unknown),
-        by_condition=tuple(i for i in skipped if state.tasks[i].skip_reason == "condition"),
+        by_condition=tuple(i for i in skipped if state.tasks[i].not_needed),
     )
 
 

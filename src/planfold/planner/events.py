@@ -23,6 +23,7 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tasks: tuple[TaskSpec, ...]
     revision_hash: str
     config: PlannerConfig = PlannerConfig()
+    tags: tuple[str, ...] = ()
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -77,8 +78,9 @@ class WaitRegistered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A task moved on: progress (``running``, with a ``note``), or its end. ``skip_reason``: a
-    parent did not complete, or its condition is false (or nothing before it ran, or failed). The
-    result of a map is the list of its items' results, and is not written again."""
+    parent did not complete, its condition is false (or nothing before it ran, or failed), or a
+    person decided so while it ran. The result of a map is the list of its items' results, and is
+    not written again."""
 
     task_id: int
     status: TaskStatus
@@ -131,11 +133,12 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """These tasks are planned again: a manual retry, an answer on which they depend changed, or
-    they are handlers of a task that is retried (or follow one)."""
+    """These tasks are planned again: a manual retry, an answer on which they depend changed, they
+    are handlers of a task that is retried (or follow one), or a person decides about one of them
+    that did not complete."""
 
     task_ids: tuple[int, ...]
-    reason: Literal["retry", "answer_changed", "handler"]
+    reason: Literal["retry", "answer_changed", "handler", "by_hand"]
 
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -200,6 +203,40 @@ class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False
     tokens_before: int
     tokens_after: int
     covers: tuple[int, ...] | None = None
+
+
+class PlanPaused(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Nothing starts any more, or (``task_ids``) nothing of these tasks: they have break-points."""
+
+    task_ids: tuple[int, ...] = ()
+    reason: str = ""
+    by: str = ""
+
+
+class PlanUnpaused(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The break-points of ``task_ids`` are gone; without any, the plan is no longer paused."""
+
+    task_ids: tuple[int, ...] = ()
+    by: str = ""
+
+
+class TaskDecided(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A person decided how a task ends: skipped, or completed with this ``result``. Where an
+    attempt runs, it is stopped first, and the task ends with it."""
+
+    task_id: int
+    status: TaskStatus
+    result: Any = None
+    reason: str = ""
+    by: str = ""
+
+
+class PlanTagged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The plan got tags, or lost them."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    by: str = ""
 
 
 class CheckpointNamed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -269,6 +306,10 @@ Event = (
     | CancelRequested
     | PlanCancelled
     | ContextCompacted
+    | PlanPaused
+    | PlanUnpaused
+    | TaskDecided
+    | PlanTagged
     | CheckpointNamed
     | PlanForked
     | PlanningCompleted

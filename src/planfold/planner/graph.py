@@ -33,13 +33,13 @@ QUESTION: Final = NodeKind.Clarification
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
-    ``on_failure="continue"`` its dependents may run without it, as after a task that was skipped
-    by its condition."""
+    ``on_failure="continue"`` its dependents may run without it, as after a task that was not
+    needed."""
     status = task.status
     return (
         status is COMPLETED
         or (status is FAILED and task.spec.on_failure == "continue")
-        or (status is SKIPPED and task.skip_reason == "condition")
+        or (status is SKIPPED and task.not_needed)
     )
 
 
@@ -76,12 +76,16 @@ def is_open(task: Task) -> bool:
 
 class Schedule:
     """``deadline_of`` is the time at which the default of a task's question applies, or its wait
-    ends."""
+    ends. The tasks with ``breakpoints`` do not become free."""
 
     def __init__(
-        self, tasks: Mapping[int, Task], deadline_of: Callable[[int], float | None]
+        self,
+        tasks: Mapping[int, Task],
+        deadline_of: Callable[[int], float | None],
+        breakpoints: Collection[int] = (),
     ) -> None:
         self._tasks = tasks
+        self._held = set(breakpoints)  # each counts as one more parent that is not met
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
         self._late: set[int] = set()  # tasks with a ``run_if`` of their own
@@ -121,6 +125,7 @@ class Schedule:
             if spec.id >= STRIDE:
                 unmet = not is_open(self._tasks[map_of(spec.id)])
                 self._count_item(task, 1)
+            unmet += spec.id in self._held
             self._unmet[spec.id] = unmet
             self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
@@ -237,7 +242,21 @@ class Schedule:
 
     def unmet(self, task_id: int) -> int:
         """How many parents of a task do not satisfy it."""
-        return self._unmet[task_id]
+        return self._unmet[task_id] - (task_id in self._held)
+
+    def hold(self, task_id: int, held: bool) -> None:
+        """A task got a break-point, or lost it."""
+        if (task_id in self._held) is not held:
+            (self._held.add if held else self._held.discard)(task_id)
+            self._parent_changed(self._tasks[task_id], not held)
+
+    def reached(self) -> list[int]:
+        """The planned tasks that nothing but their break-point keeps from being free."""
+        return [
+            i
+            for i in sorted(self._held)
+            if self._unmet[i] == 1 and self._tasks[i].status is PLANNED
+        ]
 
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
         """Everything reachable from ``roots``, without them, each once, nearest first."""

@@ -33,7 +33,7 @@ class TaskStatus(StrEnum):
 
 
 RunIf = Literal["completed", "failed", "ended"]
-SkipReason = Literal["failure", "condition"]
+SkipReason = Literal["failure", "condition", "by_hand"]
 
 
 class Effect(StrEnum):
@@ -156,6 +156,29 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
 
 
+class ByHand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A person's word on how a task ends, in place of its executor's: ``skipped``, or
+    ``completed`` with a ``result``."""
+
+    status: TaskStatus
+    by: str = ""
+    reason: str = ""
+    result: Any = None
+
+    def __str__(self) -> str:
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.status.value} by hand{by}" + (f": {self.reason}" if self.reason else "")
+
+
+class Pause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Nothing starts until the plan is unpaused, or nothing of one task: since when (seconds since
+    the epoch; 0.0: not known), who paused it and why."""
+
+    since: float = 0.0
+    by: str = ""
+    reason: str = ""
+
+
 PLANNING = "planning"  # the route of drafting tasks
 
 
@@ -175,6 +198,7 @@ class PlanStatus(StrEnum):
     AwaitingApproval = "awaiting_approval"
     Running = "running"
     AwaitingAnswer = "awaiting_answer"  # nothing runs and nothing can start without an answer
+    Paused = "paused"  # nothing runs, and nothing starts until a person unpauses it
     Cancelling = "cancelling"
     Completed = "completed"
     Failed = "failed"
@@ -187,6 +211,7 @@ _IN_WORDS = {
     "needs_clarification": "waits for an answer",
     "awaiting_answer": "waits for an answer",
     "awaiting_approval": "waits for approval",
+    "paused": "is paused",
     "cancelling": "is being cancelled",
     "completed": "is completed",
     "failed": "has failed",
@@ -228,6 +253,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outdated: bool = False  # an answer on which it depends was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
     skip_reason: SkipReason | None = None  # None in logs of before: a parent did not complete
+    by_hand: ByHand | None = None  # holds once its present attempt, if any, has ended
     elements: list[Any] | None = None  # of a map: its list, since it expanded
     halted: bool = False  # of a map: an item did not complete, so no other one starts
     item_attempts: int = 0  # of a map: the most attempts of its earlier items
@@ -245,6 +271,11 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     def id(self) -> int:
         """The task's number in its plan."""
         return self.spec.id
+
+    @property
+    def not_needed(self) -> bool:
+        """Whether it was skipped, and not because a task before it did not complete."""
+        return self.status is TaskStatus.Skipped and self.skip_reason not in (None, "failure")
 
     @property
     def stopping(self) -> bool:

@@ -34,6 +34,7 @@ class ReasonKind(StrEnum):
     Parents = "parents"
     Answer = "answer"
     Budget = "budget"
+    Pause = "pause"  # of the plan, or a break-point
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
     MapLimit = "map_limit"
@@ -110,6 +111,8 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return [_approval(state, task)]
         case Phase.Parents:
             return [_parents(state, task)]
+        case Phase.Pause:
+            return [_paused(state, task)]
         case Phase.Retry if (task.not_before or 0.0) > now:
             remedy = "wait until then"
             text = f"waits for a retry after: {_first_line(task.error)}"
@@ -167,6 +170,20 @@ def _parents(state: PlannerState, task: Task) -> Reason:
     names = _named(state, open_)
     text, remedy = f"waits for {names}", f"see what {names} wait{'s' * (len(open_) == 1)} for"
     return _reason(ReasonKind.Parents, task, text, remedy, by=open_)
+
+
+def _paused(state: PlannerState, task: Task) -> Reason:
+    pause, at_task = state.paused, state.paused is None
+    text, remedy = "waits for a person to unpause the plan", "unpause the plan"
+    if pause is None:
+        pause = state.breakpoints[task.id]
+        text = "waits for a person at its break-point"
+        remedy = "unpause the plan, or lift the break-point"
+    said = f"paused by {pause.by}" if pause.by else "paused"
+    said += f": {_first_line(pause.reason)}" if pause.reason else ""
+    reason = _reason(ReasonKind.Pause, task, f"{text} ({said})", remedy)
+    by = (task.id,) if at_task else ()
+    return msgspec.structs.replace(reason, since=pause.since or None, by=by)
 
 
 def _items(state: PlannerState, task: Task) -> Reason:
@@ -271,7 +288,10 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
-        case TaskStatus.Skipped if task.skip_reason == "condition":
+        case TaskStatus.Skipped if task.skip_reason == "by_hand":
+            remedy = "nothing: a person decided so; a retry takes the decision back"
+            return [_reason(ReasonKind.Skipped, task, f"was {error}", remedy)]
+        case TaskStatus.Skipped if task.not_needed:
             remedy = "nothing: the plan does without it"
             return [_reason(ReasonKind.Skipped, task, f"was not needed: {error}", remedy)]
         case TaskStatus.Skipped:

@@ -18,7 +18,10 @@ from planfold.planner.events import (
     CancelRequested,
     CheckpointNamed,
     PlanForked,
+    PlanPaused,
     PlanRevised,
+    PlanTagged,
+    PlanUnpaused,
     StepRecorded,
     StepStarted,
     TasksPlanned,
@@ -37,6 +40,7 @@ class Phase(StrEnum):
 
     Approval = "approval"
     Parents = "parents"
+    Pause = "pause"  # until a person unpauses the plan, or lifts its break-point
     Retry = "retry"  # the delay before the next attempt
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
@@ -55,7 +59,7 @@ class Phase(StrEnum):
 # Looking up a member takes longer than what is done with it.
 APPROVAL, PARENTS, RETRY = Phase.Approval, Phase.Parents, Phase.Retry
 PLAN_LIMIT, ROUTE_LIMIT, WORKER = Phase.PlanLimit, Phase.RouteLimit, Phase.Worker
-ANSWER, BUDGET = Phase.Answer, Phase.Budget
+ANSWER, BUDGET, PAUSE = Phase.Answer, Phase.Budget, Phase.Pause
 ITEMS, WAITING = Phase.Items, Phase.Wait
 RUNNING, STOPPING, OVER = Phase.Running, Phase.Stopping, Phase.Ended
 RUNS, ASKS = TaskStatus.Running, TaskStatus.NeedsClarification
@@ -100,14 +104,15 @@ class Timeline:
         Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
-        if isinstance(event, CheckpointNamed):
+        if isinstance(event, CheckpointNamed | PlanTagged):
             return []  # also of a plan that ended long ago
         self.now = max(self.now, envelope.recorded_at)
         if isinstance(event, _QUIET) and getattr(event, "status", RUNS) is RUNS:
             return []
         self._unapproved.set(not state.approved, self.now)
         closed: list[PhaseSpan] = []
-        for task_id in state.tasks if isinstance(event, PlanForked) else self._moved(event):
+        every = isinstance(event, PlanForked | PlanPaused | PlanUnpaused)
+        for task_id in list(state.tasks) if every else self._moved(event):
             before = self.ended_at(task_id)
             closed += self._move(task_id, envelope)
             if before != self.ended_at(task_id):
@@ -238,6 +243,8 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
         return STOPPING if task.stopping else runs
     if state.schedule.unmet(task.id):
         return PARENTS
+    if state.paused is not None or task.id in state.breakpoints:
+        return PAUSE
     return WORKER if task.not_before is None else RETRY
 
 

@@ -20,12 +20,17 @@ from planfold.planner.commands import (
     ChangeAnswer,
     ClarificationProvided,
     Command,
+    CompleteTask,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
+    PausePlan,
     Replan,
     RetryTask,
     RevisePlan,
+    SkipTask,
+    TagPlan,
+    UnpausePlan,
 )
 from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus, in_words
@@ -127,7 +132,7 @@ class PlanDecisions(PlanReader):
                 ``once`` would happen again that is not in ``repeat``.
         """
         check_text("text", text, nul=False)
-        allowed = tuple(dict.fromkeys([await self.task_id(plan_id, key) for key in repeat]))
+        allowed = await self._task_ids(plan_id, repeat)
         command = ChangeAnswer(await self.task_id(plan_id, task), text, by, allowed)
         return bool(await self.send(plan_id, command))
 
@@ -165,6 +170,82 @@ class PlanDecisions(PlanReader):
                 an answer.
         """
         return bool(await self.send(plan_id, RetryTask(await self.task_id(plan_id, task))))
+
+    async def pause(
+        self,
+        plan_id: str,
+        *,
+        before: Iterable[int | str] = (),
+        reason: str = "",
+        by: str = "",
+    ) -> bool:
+        """Start nothing more of a plan until :meth:`unpause`, or nothing of the tasks ``before``
+        which it is to pause: they get break-points. Running and queued attempts end. False: it is
+        paused already, and nothing changes.
+
+        Raises:
+            CommandRejected: the plan or the task has ended, or the task is an item of a map.
+        """
+        tasks = await self._task_ids(plan_id, before)
+        return bool(await self.send(plan_id, PausePlan(tasks, reason, by)))
+
+    async def unpause(
+        self, plan_id: str, *, before: Iterable[int | str] = (), by: str = ""
+    ) -> bool:
+        """Continue a paused plan; where it is not paused, lift the break-points that it has
+        reached. With ``before`` lift the break-points of these tasks. False: nothing was paused."""
+        tasks = await self._task_ids(plan_id, before)
+        return bool(await self.send(plan_id, UnpausePlan(tasks, by)))
+
+    async def _task_ids(self, plan_id: str, tasks: Iterable[int | str]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys([await self.task_id(plan_id, key) for key in tasks]))
+
+    async def skip(self, plan_id: str, task: int | str, *, reason: str = "", by: str = "") -> bool:
+        """Do without a task: it counts as not needed. A running attempt is stopped first; the task
+        is skipped when it has ended. False: it was skipped already.
+
+        Raises:
+            CommandRejected: the task is completed, or of effect ``once`` and running.
+        """
+        command = SkipTask(await self.task_id(plan_id, task), reason, by)
+        return bool(await self.send(plan_id, command))
+
+    async def complete(
+        self,
+        plan_id: str,
+        task: int | str,
+        result: Any = UNSET,
+        *,
+        reason: str = "",
+        by: str = "",
+    ) -> bool:
+        """Say that a task is done, with its ``result`` as JSON. Without one the result is null,
+        which is refused where a task that has not started uses it. A running attempt is stopped
+        first. False: it was completed so already.
+
+        Raises:
+            CommandRejected: the task is completed, a question or a map, or of effect ``once`` and
+                running.
+        """
+        if result is not UNSET:
+            result = _recorded(result)
+        command = CompleteTask(await self.task_id(plan_id, task), result, reason, by)
+        return bool(await self.send(plan_id, command))
+
+    async def tag(
+        self,
+        plan_id: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        by: str = "",
+    ) -> bool:
+        """Add tags to a plan and remove others, also after its end. False: nothing changes.
+
+        Raises:
+            CommandRejected: one is not a tag, or the plan would have more than 20.
+        """
+        return bool(await self.send(plan_id, TagPlan(tuple(add), tuple(remove), by)))
 
     async def replan(self, plan_id: str, reason: str = "") -> None:
         """Let the plan's model plan again what has not started. The revision that it makes waits

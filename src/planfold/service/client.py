@@ -23,6 +23,7 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
+from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service.caller import BY_NAME, Caller, path_of
 from planfold.service.operations import EventFeed, Operation
@@ -66,6 +67,8 @@ class Client(Caller):
         max_parallel: int | None = None,
         priority: int | None = None,
         project: str | None = None,
+        pause_before: Iterable[str | int] = (),
+        tags: Iterable[str] = (),
         key: str | None = None,
     ) -> Operation[m.Receipt]:
         """Check a plan (a draft, a text, or the name of a template) and record it, with the values
@@ -78,6 +81,8 @@ class Client(Caller):
             max_parallel=max_parallel,
             priority=priority,
             project=project,
+            pause_before=tuple(map(str, pause_before)),
+            tags=tuple(tags),
         )
         return self._write("submit", None, body, key=key)
 
@@ -107,13 +112,14 @@ class Client(Caller):
         since: float | None = None,
         until: float | None = None,
         project: str | None = None,
+        tags: Iterable[str] = (),
         id: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> Operation[m.PlanPage]:
         """A page of plans, newest first: those with one of these statuses, with ``title`` in their
-        title, of a ``project``, that began at ``since`` or later and before ``until`` (seconds
-        since the epoch). With ``id`` instead those whose ids begin so."""
+        title, of a ``project``, with all of these ``tags``, that began at ``since`` or later and
+        before ``until`` (seconds since the epoch). With ``id`` instead those whose ids begin so."""
         statuses = [status] if isinstance(status, PlanStatus) else status
         query = m.ListQuery(
             status=",".join(each.value for each in statuses) or None,
@@ -121,6 +127,7 @@ class Client(Caller):
             since=since,
             until=until,
             project=project,
+            tag=",".join(tags) or None,
             id=id,
             before=before,
             limit=limit,
@@ -278,6 +285,44 @@ class Client(Caller):
         """Run a task again that did not complete."""
         return self._write("retry", plan_id, m.RetryRequest(task=str(task)), version)
 
+    def pause(
+        self,
+        plan_id: str,
+        *,
+        before: Iterable[str | int] = (),
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Pause a plan, or let it pause before tasks: see :meth:`App.pause`."""
+        body = h.PauseRequest(before=tuple(map(str, before)), reason=reason)
+        return self._write("pause", plan_id, body, version)
+
+    def unpause(
+        self, plan_id: str, *, before: Iterable[str | int] = (), version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Continue a paused plan: see :meth:`App.unpause`."""
+        body = h.UnpauseRequest(before=tuple(map(str, before)))
+        return self._write("unpause", plan_id, body, version)
+
+    def skip(
+        self, plan_id: str, task: str | int, *, reason: str = "", version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Do without a task: see :meth:`App.skip`."""
+        return self._write("skip", plan_id, h.SkipRequest(task=str(task), reason=reason), version)
+
+    def complete(
+        self,
+        plan_id: str,
+        task: str | int,
+        result: Any = msgspec.UNSET,
+        *,
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Say that a task is done: see :meth:`App.complete`."""
+        body = h.CompleteRequest(task=str(task), result=result, reason=reason)
+        return self._write("complete", plan_id, body, version)
+
     def replan(
         self, plan_id: str, reason: str = "", *, version: int | None = None
     ) -> Operation[m.Receipt]:
@@ -302,6 +347,18 @@ class Client(Caller):
     ) -> Operation[m.Receipt]:
         """Raise the plan's budget."""
         return self._write("budget", plan_id, m.BudgetRaise(budget=budget), version)
+
+    def tag(
+        self,
+        plan_id: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Add tags and remove others: see :meth:`App.tag`."""
+        body = h.TagRequest(add=tuple(add), remove=tuple(remove))
+        return self._write("tag", plan_id, body, version)
 
     def checkpoint(
         self, plan_id: str, name: str, *, version: int | None = None

@@ -16,10 +16,13 @@ from planfold.planner.tasks import PlanStatus, TaskSpec
 from planfold.projects import DEFAULT
 from planfold.projects import PATTERN as PROJECT
 from planfold.readmodels.forecast import Forecast
+from planfold.tags import PATTERN as TAG
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
 _STATUS: Final = "|".join(status.value for status in PlanStatus)
+_TAG: Final = TAG[1:-1]
+TAGS: Final = rf"^{_TAG}(,{_TAG})*$"
 STATUSES: Final = rf"^({_STATUS})(,({_STATUS}))*$"
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -27,6 +30,7 @@ ShortText = Annotated[str, Meta(max_length=20_000)]
 PlanText = Annotated[str, Meta(max_length=1_000_000)]
 PlanId = Annotated[str, Meta(pattern=PLAN_ID)]
 Project = Annotated[str, Meta(pattern=PROJECT)]
+Tag = Annotated[str, Meta(pattern=TAG)]
 TaskName = Annotated[str, Meta(min_length=1, max_length=200)]
 PageSize = Annotated[int, Meta(ge=1, le=LONGEST_PAGE)]
 Position = Annotated[int, Meta(ge=0, le=2**62)]
@@ -43,7 +47,8 @@ class Submission(Strict, frozen=True):
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
     ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
     one of the token. ``params`` are the values of the plan's parameters; a ``text`` may be the
-    name of a template.
+    name of a template. The plan pauses when it reaches one of the tasks ``pause_before``; ``tags``
+    join those of the draft.
     """
 
     text: PlanText | None = None
@@ -55,6 +60,8 @@ class Submission(Strict, frozen=True):
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
     project: Project | None = None
     params: dict[str, Any] = {}
+    pause_before: tuple[TaskName, ...] = ()
+    tags: tuple[Tag, ...] = ()
 
 
 class PlanSource(Strict, frozen=True):
@@ -106,6 +113,7 @@ class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     origins: tuple[str, ...] = ()
     project: str = DEFAULT
+    tags: tuple[str, ...] = ()
 
 
 class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,15 +126,16 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
 
 class ListQuery(Strict, frozen=True):
     """Which plans: those with one of these statuses (``status``, with commas between), with
-    ``title`` in their title, of a ``project``, that began at ``since`` or later and before
-    ``until`` (seconds since the epoch); at most ``limit``, after the page that gave ``before``.
-    With ``id`` instead those whose ids begin so, by id."""
+    ``title`` in their title, of a ``project``, with all of ``tag`` (commas between), that began at
+    ``since`` or later and before ``until`` (seconds since the epoch); at most ``limit``, after the
+    page that gave ``before``. With ``id`` instead those whose ids begin so, by id."""
 
     status: Annotated[str, Meta(pattern=STATUSES)] | None = None
     title: Annotated[str, Meta(max_length=200)] = ""
     since: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
     until: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
     project: Project | None = None
+    tag: Annotated[str, Meta(pattern=TAGS)] | None = None
     id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
     before: Annotated[str, Meta(max_length=700)] | None = None
     limit: PageSize = 50

@@ -21,7 +21,7 @@ from planfold.eventstore.codec import is_too_deep
 from planfold.projects import DEFAULT
 from planfold.service.credentials import Principal
 from planfold.service.problems import refusal
-from planfold.service.routes import Route
+from planfold.service.route import Route
 
 if TYPE_CHECKING:
     from planfold.service.service import Service

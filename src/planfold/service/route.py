@@ -1,4 +1,4 @@
-"""``Route``: what is known of one operation of the service."""
+"""``Route``: one row of the table of the service, and how most rows are made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from planfold.access.credential import Scope
 from planfold.service import messages as m
 
 KIB: Final = 1024
+PLAN_BYTES: Final = 16 * 1024 * KIB  # the limit of a plan's draft
 
 Media = Literal["json", "events", "text", "none"]
 
@@ -47,7 +48,38 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return "{plan_id}" in self.path
 
 
+SHELL: Final = {"text": "1. Run `make`\n2. Run `make test`"}
+RECEIPT: Final = {
+    "plan_id": "plan-3f9a",
+    "version": 2,
+    "status": "running",
+    "revision_hash": "6c1b0f",
+}
+PLAN: Final = "/v1/plans/{plan_id}"
+
+
 def looking(name: str, path: str, summary: str, response: Any, **more: Any) -> Route:
+    """A request that reads."""
     if "{plan_id}" in path:
         more["errors"] = (404, *more.get("errors", ()))
     return Route(name=name, method="GET", path=path, summary=summary, response=response, **more)
+
+
+def deciding(
+    name: str, request: type[m.Strict], summary: str, scope: Scope, example: Any, **more: Any
+) -> Route:
+    """A command to one plan."""
+    return Route(
+        name=name,
+        method="POST",
+        path=f"{PLAN}/{name.replace('_', '-')}",
+        summary=summary,
+        scope=scope,
+        keyed=True,
+        request=request,
+        response=m.Receipt,
+        errors=(404, 409, 412, 422, *more.pop("errors", ())),
+        example=example,
+        example_answer=RECEIPT,
+        **more,
+    )

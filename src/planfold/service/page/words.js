@@ -12,6 +12,7 @@ const MARKS = {
   skipped: "–",
   awaiting_approval: "!",
   awaiting_answer: "?",
+  paused: "‖",
   cancelling: "◌",
 };
 /** Of a fan-out, the first of these that one of its tasks has is the one to look at. */
@@ -27,6 +28,7 @@ export function countsOf(tasks) {
 
 const PHASES = {
   approval: "waits for approval",
+  pause: "waits for a person to unpause it",
   retry: "waits for the next attempt",
   plan_limit: "waits for a slot of the plan",
   route_limit: "waits for a slot of its route",

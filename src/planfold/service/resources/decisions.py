@@ -10,6 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.access.credential import Scope
+from planfold.drafting.beginning import begin_plan, ids_of
 from planfold.drafting.binding import BoundPlan
 from planfold.drafting.draft import PlanDraft
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
@@ -137,7 +138,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
     if body.wish is None:
         draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
-        command = Initialize(draft.title, tasks, draft.goal, config, approver)
+        command = begin_plan(draft, tasks, config, approver, body.pause_before, body.tags)
     elif body.text is not None or body.draft is not None:
         raise refusal(422, "plan", "give exactly one of text, draft and wish")
     elif not config.model:
@@ -146,6 +147,8 @@ async def submit(call: ServiceCall) -> ServiceReply:
         from planfold.drafting.model.wish import begin_with_wish
 
         command = begin_with_wish(body.wish, config, approved_by=approver)
+        ids_of(command.tasks, body.pause_before)
+        command = replace(command, tags=body.tags)
     await CallDecisions(call).begin(plan_id, command)
     return await receipt(call, plan_id)
 
@@ -204,6 +207,38 @@ async def cancel(call: ServiceCall) -> ServiceReply:
 
 async def retry(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).retry(call.plan_id, call.body.task)
+    return await receipt(call, call.plan_id)
+
+
+async def pause(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).pause(call.plan_id, before=given.before, reason=given.reason, by=by)
+    return await receipt(call, call.plan_id)
+
+
+async def unpause(call: ServiceCall) -> ServiceReply:
+    decide = CallDecisions(call)
+    await decide.unpause(call.plan_id, before=call.body.before, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
+async def skip(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).skip(call.plan_id, given.task, reason=given.reason, by=by)
+    return await receipt(call, call.plan_id)
+
+
+async def complete(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    result = UNSET if given.result is UNSET else given.result
+    decide = CallDecisions(call)
+    await decide.complete(call.plan_id, given.task, result, reason=given.reason, by=by)
+    return await receipt(call, call.plan_id)
+
+
+async def tag(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).tag(call.plan_id, add=given.add, remove=given.remove, by=by)
     return await receipt(call, call.plan_id)
 
 
@@ -292,6 +327,11 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "change_answer": change_answer,
     "cancel": cancel,
     "retry": retry,
+    "pause": pause,
+    "unpause": unpause,
+    "skip": skip,
+    "complete": complete,
+    "tag": tag,
     "replan": replan,
     "budget": budget,
     "signal": signal,
