@@ -6,8 +6,12 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
+from planfold.planner.commands import Initialize
 from planfold.planner.references import unescape
+from planfold.planner.revisions import hash_revision
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
 from planfold.readmodels.labels import guard_of, kind_of, labelled, name_of
@@ -198,4 +202,15 @@ def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
         "waves": waves(graph),
         "critical_path": list(critical_path(graph, lambda _: 1.0)[1]),
         "tools": sorted({spec.tool.name for spec in specs if spec.tool is not None}),
+    }
+
+
+def plan_json(plan: Initialize) -> dict[str, Any]:
+    """What ``plan --json`` prints of the plan itself."""
+    tasks = [msgspec.to_builtins(msgspec.structs.asdict(spec)) for spec in plan.tasks]
+    return {
+        "title": plan.title,
+        "goal": plan.goal,
+        "revision_hash": hash_revision(plan.tasks),
+        "tasks": tasks,
     }

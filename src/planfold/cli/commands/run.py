@@ -23,6 +23,7 @@ from planfold.cli.streams import say
 if TYPE_CHECKING:
     import msgspec
 
+    from planfold.app import App
     from planfold.planner.commands import Initialize
     from planfold.readmodels.forecast import Forecast
     from planfold.runtime.settings import Settings
@@ -148,7 +149,6 @@ async def _run(
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
     from planfold.cli.notifying import targets
-    from planfold.planner.tasks import PlanStatus
 
     since = time.time()
     let_tools_be_found(settings, tools)
@@ -164,16 +164,25 @@ async def _run(
         # Only now: an invalid plan must not create a database.
         opening = open_app(settings, executors=executors, load=False)
         app = await stack.enter_async_context(opening)
-        end = await app.log.last_position() if settings.notify else None
-        await app.send(plan_id, begin)
-        if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
-            await app.approve(plan_id, by=person())  # it had been submitted without --yes
+        end = await _submit(app, plan_id, begin, yes)
         from planfold.cli.runner import TerminalRunner
 
         runner = TerminalRunner(
             app, db=db, as_json=as_json, since=since, tools=tools, notify_after=end
         )
         return await runner.run(plan_id, detach=detach)
+
+
+async def _submit(app: App, plan_id: str, begin: Initialize, yes: bool) -> int | None:
+    """Returns the end of the log before it, for notifications."""
+    from planfold.cli.access import person
+    from planfold.planner.tasks import PlanStatus
+
+    end = await app.log.last_position() if app.settings.notify else None
+    await app.send(plan_id, begin)
+    if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
+        await app.approve(plan_id, by=person())  # it had been submitted without --yes
+    return end
 
 
 def _with(value: S, **changes: Any) -> S:
@@ -234,7 +243,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     planfold plan release.md
     """
     from planfold.cli.forecast_text import forecast_json, forecast_lines
-    from planfold.cli.preview import note_lines, preview_lines, shape_json, shape_lines
+    from planfold.cli.preview import note_lines, plan_json, preview_lines, shape_json, shape_lines
     from planfold.cli.terminal import Paper, clean, counted, print_json
     from planfold.planner.revisions import hash_revision
 
@@ -242,7 +251,7 @@ def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | N
     if as_json:
         files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
         print_json(
-            _plan_json(plan)
+            plan_json(plan)
             | {"notes": notes}
             | shape_json(plan.tasks)
             | files
@@ -326,20 +335,6 @@ def _missing(plan: Initialize, settings: Settings) -> list[tuple[int, str]]:
     from planfold.executors.files.attached import is_there
 
     return missing_files(plan.tasks, functools.partial(is_there, workspace_of(settings)))
-
-
-def _plan_json(plan: Initialize) -> dict[str, Any]:
-    import msgspec
-
-    from planfold.planner.revisions import hash_revision
-
-    tasks = [msgspec.to_builtins(msgspec.structs.asdict(spec)) for spec in plan.tasks]
-    return {
-        "title": plan.title,
-        "goal": plan.goal,
-        "revision_hash": hash_revision(plan.tasks),
-        "tasks": tasks,
-    }
 
 
 # --- resume -------------------------------------------------------------------------------------
