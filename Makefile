@@ -53,6 +53,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, lock files
 	$(BIN)/mypy
 	$(BIN)/mypy examples .ci docs/conf.py tests/api/typed_usage.py
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	@DENO_DIR=$(VENV)/deno $(BIN)/deno check --quiet --no-remote --no-npm --config tests/page/types/deno.json src/planfold/service/page/main.js
 	$(BIN)/lint-imports
 	$(BIN)/python requirements/lock.py --check
 

@@ -20,7 +20,7 @@ from benchmarks.planning import planning_figures
 from benchmarks.plans import resume_and_fold_figures, size_figures
 from benchmarks.raw import commits_per_second
 from benchmarks.report import Figure, interleaved, print_table, reduced
-from benchmarks.service import service_figures
+from benchmarks.service import sqlite_service_figures
 from benchmarks.slowsync import slow_sync, slow_sync_library
 from benchmarks.startup import startup_figures
 from benchmarks.store import append_figures
@@ -85,7 +85,7 @@ def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
                 )
             ),
             *map_figures(folder, 1 if rounds < 5 else 3, scale),
-            *asyncio.run(service_figures(folder, scale if rounds > 3 else max(scale, 10))),
+            *asyncio.run(sqlite_service_figures(folder, scale if rounds > 3 else max(scale, 10))),
             *tracing_figures(folder, rounds, scale),
             *startup_figures(folder, rounds if scale == 1 else 0),
             *planning_figures(folder, 1 if rounds < 5 else 3, scale),

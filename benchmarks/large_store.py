@@ -66,24 +66,32 @@ async def fill(address: str, plans: int) -> None:
     await server.close()
 
 
-async def long_plan(address: str, plan_id: str, tasks: int, events: int) -> None:
+async def long_plan(
+    address: str, plan_id: str, tasks: int, events: int, ended: float = 1.0
+) -> None:
     """A plan of so many tasks, which all complete after ``events`` events in all; the last one is
-    a question, so that the end is recorded as usual."""
+    a question, so that the end is recorded as usual. With ``ended`` below 1 only that share of the
+    tasks completed, of which the last tenth came after the snapshot."""
     drafts = [
         TaskDraft(description=f"task {i}", tool="shell", arguments={"argv": ["true"]})
         for i in range(1, tasks)
     ]
     drafts.append(TaskDraft(description="which?", kind="clarification"))
     async with planfold.open_app(address) as app:
-        await app.submit(PlanDraft(title=plan_id, tasks=drafts), plan_id=plan_id)
+        config = app.planner_config(max_parallel=None if ended == 1.0 else 64)
+        await app.submit(PlanDraft(title=plan_id, tasks=drafts), plan_id=plan_id, config=config)
         await app.approve(plan_id, by="benchmark")
         fold = (await app.fold(plan_id)).state
         version, planner = fold.version, Planner(fold)
-        notes = max(events // (tasks - 1) - 2, 0)
+        last = int(ended * (tasks - 1))
+        notes, saved = max(events // last - 2, 0), ended == 1.0
         batch: list[tuple[object, Metadata]] = []
-        for number in range(1, tasks):
+        for number in range(1, last + 1):
             batch += [(event, Metadata(plan_id)) for event in _of_task(fold, number, notes)]
-            if len(batch) > 1_000 or number == tasks - 1:
+            if number == last < tasks - 1:
+                running = (TaskDispatched(last + n, 1) for n in range(1, 65))
+                batch += [(event, Metadata(plan_id)) for event in running]
+            if len(batch) > 1_000 or number == last:
                 planner.take_in([event for event, _ in batch], [app.store.clock()] * len(batch))
                 found = planner.outlook([event for event, _ in batch])
                 queue = [(change, version + 1 + place) for place, change in found.queue]
@@ -92,6 +100,11 @@ async def long_plan(address: str, plan_id: str, tasks: int, events: int) -> None
                 )
                 version += len(batch)
                 batch = []
+            if not saved and number > 0.9 * last:
+                saved, data = True, planner.snapshot()
+                await app.store.checkpoints.save_snapshot(plan_id, version, data)
+    if ended < 1.0:
+        return
     async with planfold.open_app(address) as app:
         await app.answer(plan_id, tasks, "this")
         assert await app.status(plan_id) is PlanStatus.Completed
@@ -151,8 +164,11 @@ async def large_store_figures(address: str, rounds: int, scale: int = 1) -> list
         _figure(f"{name}; {plans:,} plans", await seconds(address, ask, rounds))
         for name, ask in questions
     ]
-    for plan_id, tasks in (("long-few", 200), ("long-many", events // 3)):
-        about = f"{events:,} events, {tasks:,} tasks"
+    await long_plan(address, "long-runs", events // 3, events, ended=0.5)
+    for plan_id, tasks in (
+        ("long-few", 200), ("long-many", events // 3), ("long-runs", events // 3)
+    ):  # fmt: skip
+        about = f"{events:,} events, {tasks:,} tasks" + ", runs" * (plan_id == "long-runs")
         for name, ask, per_task in (
             ("show", lambda app, plan_id=plan_id: _show(app, plan_id), 1.5e-6),
             ("log page", lambda app, plan_id=plan_id: _log(app, plan_id, last), 20e-6),

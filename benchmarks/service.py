@@ -76,10 +76,13 @@ async def _took(address: str, token: str, request: Request, requests: int) -> tu
     return rate, ordered[int(len(ordered) * 0.99)]
 
 
-async def service_figures(folder: Path, scale: int = 1) -> list[Figure]:
+async def service_figures(
+    address_of: Callable[[str], Awaitable[str]], scale: int = 1
+) -> list[Figure]:
+    """``address_of`` makes an empty database with this name."""
     figures = []
     for plans in (reduced(FEW, scale), reduced(MANY, scale)):
-        database = f"sqlite:///{folder / f'service-{plans}.db'}"
+        database = await address_of(f"service_{plans}")
         await fill(database, plans)
         requests = _requests()
         async with planfold.open_app(database) as app:
@@ -92,16 +95,29 @@ async def service_figures(folder: Path, scale: int = 1) -> list[Figure]:
             ]
         with service(database) as runtime:
             for (name, _, request), token in zip(requests, tokens, strict=True):
+                about = f"service: {name}; {plans:,} plans"
                 number = reduced(REQUESTS, scale, 2 * CLIENTS)
-                before = _processor_s(runtime.pid)
-                rate, slowest = await _took(runtime.address, token, request, number)
-                cost = (_processor_s(runtime.pid) - before) / (number + WARM_UP)
-                shown = f"{rate:,.0f} requests/s, p99 {slowest * 1e3:.1f} ms"
-                shown += f", {cost * 1e3:.2f} ms of processor"
-                about, ratio = f"service: {name}; {plans:,} plans", slowest / LIMIT_S
-                limit = f"{LIMIT_S * 1e3:.0f} ms"
-                figures.append(Figure(about, shown, limit, ratio, 1.0, "<="))
+                figures.append(await _figure(about, runtime, token, request, number))
     return figures
+
+
+async def _figure(
+    about: str, runtime: RuntimeFile, token: str, request: Request, number: int
+) -> Figure:
+    before = _processor_s(runtime.pid)
+    rate, slowest = await _took(runtime.address, token, request, number)
+    cost = (_processor_s(runtime.pid) - before) / (number + WARM_UP)
+    shown = f"{rate:,.0f} requests/s, p99 {slowest * 1e3:.1f} ms"
+    shown += f", {cost * 1e3:.2f} ms of processor"
+    ratio, limit = slowest / LIMIT_S, f"{LIMIT_S * 1e3:.0f} ms"
+    return Figure(about, shown, limit, ratio, 1.0, "<=")
+
+
+async def sqlite_service_figures(folder: Path, scale: int = 1) -> list[Figure]:
+    async def address_of(name: str) -> str:
+        return f"sqlite:///{folder / name}.db"
+
+    return await service_figures(address_of, scale)
 
 
 def _requests() -> list[tuple[str, list[str], Request]]:
@@ -113,6 +129,7 @@ def _requests() -> list[tuple[str, list[str], Request]]:
         return await http.post("/v1/plans", json=PLAN, headers=key)
 
     return [
+        ("whose token it is", [], lambda http: http.get("/v1/me")),  # what any request costs
         ("show", [], lambda http: http.get(f"/v1/plans/{ASKED}")),
         ("list", [], lambda http: http.get(PAGE)),
         ("list of failed plans", [], lambda http: http.get(f"{PAGE}&status=failed")),

@@ -21,6 +21,7 @@ from planfold.subscriptions.admin import consumers_of
 RECEIVER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers()

@@ -24,6 +24,10 @@ LOCKS = {  # what each is made from, and what it holds besides that
         # the same versions as dev
         ["pyproject.toml", "--group", "build", "--constraint", "requirements/dev.txt"],
     ),
+    "image": (
+        PROJECT,
+        ["pyproject.toml", "--all-extras", "--constraint", "requirements/dev.txt"],
+    ),
     "llm": ("requirements/llm.in", ["requirements/llm.in", "--no-deps"]),
     **{
         f"peers-{name}": (f"requirements/peers-{name}.in", [f"requirements/peers-{name}.in"])

@@ -40,7 +40,7 @@ def listing() -> list[str]:
 
 
 class Site:
-    """A service of its own, in ``folder``. ``restart`` after ``kill`` uses the same port."""
+    """A service of its own, in ``folder``. ``start`` after ``kill`` uses the same port."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder

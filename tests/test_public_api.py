@@ -26,11 +26,12 @@ PUBLIC = {
     planfold: """
         App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
         EventFeed Explanation Fault Figures Forecast Fork Histogram InvalidPlan Ledger McpServer
-        ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Permanent Phase PhaseSpan
-        PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner PlannerConfig PlannerState
-        PolicySettings Question Reason ReasonKind RepeatedEffect RetryPolicy Rule Scope
+        ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Parameter ParameterValue
+        Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner
+        PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RepeatedEffect
+        RetryPolicy Rule Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
-        TaskView Transient Unclaimed Worker WorkerFit messages open_app tool
+        TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command

@@ -18,6 +18,7 @@ from benchmarks.postgres.throughput import (
     worker_figures,
 )
 from benchmarks.report import Figure
+from benchmarks.service import service_figures
 from benchmarks.slowsync import slow_sync, slow_sync_library
 from testbed.postgres import Postgres, PostgresServer
 
@@ -47,6 +48,7 @@ async def measure(address: str, *, rounds: int, scale: int) -> list[Figure]:
     figures += await large_store_figures(large, events, rounds, smoke)
     figures += await rebuild_figures(large, min(events, 300_000))
     figures += await plan_figures(await fresh("plans"), rounds, scale)
+    figures += await service_figures(fresh, scale)
     figures.append(await idle_figure(large, smoke))
     return figures
 

@@ -16,7 +16,8 @@ The public interface is five modules; every other module is internal and may cha
 
 Most programs need these names of ``planfold``; others are what methods return, and parts of it:
 
-- plans: ``open_app``, ``App``, ``PlanDraft``, ``TaskDraft``, ``PlanStatus``, ``TaskStatus``
+- plans: ``open_app``, ``App``, ``PlanDraft``, ``TaskDraft``, ``template``, ``PlanStatus``,
+  ``TaskStatus``
 - tools: ``tool``, ``TaskContext``, ``Effect``, ``RetryPolicy``, ``Permanent``
 - settings: ``Settings``, ``PlannerConfig``, ``Budget``
 - errors: ``PlanfoldError``, which is above all others, ``InvalidPlan``, ``CommandRejected``
@@ -36,8 +37,12 @@ if TYPE_CHECKING:
     from planfold.app import App as App
     from planfold.app import open_app as open_app
     from planfold.drafting.draft import Fault as Fault
+    from planfold.drafting.draft import Parameter as Parameter
     from planfold.drafting.draft import PlanDraft as PlanDraft
     from planfold.drafting.draft import TaskDraft as TaskDraft
+    from planfold.drafting.parameters import ParameterValue as ParameterValue
+    from planfold.drafting.templates import Template as Template
+    from planfold.drafting.templates import template as template
     from planfold.errors import CommandRejected as CommandRejected
     from planfold.errors import ConfigurationError as ConfigurationError
     from planfold.errors import Conflict as Conflict
@@ -97,7 +102,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "planfold.access.credential": ("Scope",),
     "planfold.app": ("App", "open_app"),
-    "planfold.drafting.draft": ("Fault", "PlanDraft", "TaskDraft"),
+    "planfold.drafting.draft": ("Fault", "Parameter", "PlanDraft", "TaskDraft"),
+    "planfold.drafting.parameters": ("ParameterValue",),
+    "planfold.drafting.templates": ("Template", "template"),
     "planfold.errors": (
         "CommandRejected",
         "ConfigurationError",

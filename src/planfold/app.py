@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,6 @@ from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
-from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
 from planfold.runtime.forking import PlanForking
@@ -33,6 +30,7 @@ from planfold.runtime.forking import new_plan_id as new_plan_id
 from planfold.runtime.inputs import check_length, check_new_id, check_text
 from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.plan_reader import ENDED
+from planfold.runtime.plan_run import until_rest
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.tools.tool import Toolbox
@@ -41,12 +39,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from planfold.drafting.draft import PlanDraft
+    from planfold.drafting.templates import Template
     from planfold.executors.python import PythonTool
     from planfold.runtime.log import Log
     from planfold.runtime.worker import Worker
     from planfold.transfer.archive import Archived
-
-WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
 
 
 class App(PlanForking):
@@ -96,12 +93,14 @@ class App(PlanForking):
         self,
         plan: PlanDraft | str,
         *,
+        params: Mapping[str, Any] | None = None,
         plan_id: str | None = None,
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
         priority: int | None = None,
     ) -> str:
-        """Check a plan (a draft, or text: Markdown, prose, JSON) and record it; returns its id.
+        """Check a plan (a draft, text: Markdown, prose, JSON, or the name of a template) and record
+        it; returns its id. ``params`` are the values of its parameters: JSON, or texts of JSON.
 
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
         own, submitting the same plan again does nothing. A draft gives another plan once a tool's
@@ -116,7 +115,7 @@ class App(PlanForking):
         """
         from planfold.drafting.compiler import compile_plan  # only those who write plans need it
 
-        draft = self.draft(plan) if isinstance(plan, str) else plan
+        draft = self._bound(plan, params)
         tasks = compile_plan(draft, self.executors.toolbox)
         plan_id = new_plan_id() if plan_id is None else plan_id
         config = config or self.planner_config()
@@ -127,10 +126,15 @@ class App(PlanForking):
         return plan_id
 
     async def revise(
-        self, plan_id: str, plan: PlanDraft | str, *, approved_by: str | None = None
+        self,
+        plan_id: str,
+        plan: PlanDraft | str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        approved_by: str | None = None,
     ) -> str:
-        """Replace the tasks that have not started by a plan (a draft, or text); returns the hash of
-        the revision, which waits for approval unless ``approved_by`` says who gave it.
+        """Replace the tasks that have not started by a plan (as for :meth:`submit`); returns the
+        hash of the revision, which waits for approval unless ``approved_by`` says who gave it.
 
         The plan may be the whole one, edited, or only what is still to come. Running and
         completed tasks are not changed; tasks that failed, were skipped or cancelled are planned
@@ -145,7 +149,7 @@ class App(PlanForking):
         from planfold.drafting.revision import compile_revision
 
         toolbox = self._toolbox()
-        draft = self.draft(plan) if isinstance(plan, str) else plan
+        draft = self._bound(plan, params)
         state = (await self.planner(plan_id)).state
         await self._send(plan_id, compile_revision(draft, toolbox, state, approved_by=approved_by))
         return (await self.planner(plan_id)).state.revision_hash
@@ -192,6 +196,12 @@ class App(PlanForking):
         from planfold.drafting.files import load_plan
 
         return load_plan(text, source=source, tools=[t.name for t in self.executors.toolbox])
+
+    def _bound(self, plan: PlanDraft | str, params: Mapping[str, Any] | None) -> PlanDraft:
+        from planfold.drafting.templates import drafted
+
+        executors = self.executors
+        return drafted(plan, params or {}, executors.toolbox, executors.templates).draft
 
     def planner_config(
         self, *, max_parallel: int | None = None, project: str = projects.DEFAULT
@@ -282,24 +292,7 @@ class App(PlanForking):
         """
         await self.planner(plan_id)
         async with self.worker(plan_id=plan_id) as worker:
-            look_at = time.monotonic() + LOOK_EVERY_S
-            while True:
-                ticket = self.store.wakeup.ticket(plan_id)
-                status = await self.status(plan_id)
-                if status in ENDED:
-                    return await self.view(plan_id)
-                reason = None
-                if status in WAITING:
-                    reason = waits_for_person((await self.planner(plan_id)).state)
-                elif time.monotonic() >= look_at:
-                    reason = await missing_worker(self, self.executors, plan_id, worker.owner)
-                    look_at = time.monotonic() + LOOK_EVERY_S
-                if reason is not None:
-                    return replace(await self.view(plan_id), stopped_because=reason)
-                self.store.watch_other_processes()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY_S):
-                        await ticket.wait()
+            return await until_rest(self, self.executors, plan_id, worker.owner)
 
     def worker(
         self,
@@ -353,7 +346,7 @@ class App(PlanForking):
 async def open_app(
     database: str | Settings | None = None,
     *,
-    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
+    tools: Iterable[PythonTool[..., Any] | Template | ModuleType | str] = (),
     executors: Executors | None = None,
     models: Callable[[str], Model] | None = None,
     aggregates: Iterable[Aggregate] = (),
@@ -364,7 +357,7 @@ async def open_app(
     """Open a database (``sqlite:///path``, ``sqlite:///:memory:``,
     ``postgresql://user:password@host/database``) with the built-in executors.
 
-    ``tools`` are decorated functions, modules that hold them, or module names; ``models`` finds
+    ``tools`` are tools and templates, modules that hold them, or module names; ``models`` finds
     language models by name, as in settings, instead of the vendors' libraries (it raises
     ConfigurationError for an unknown name); ``aggregates`` are further
     kinds of handlers whose events the store shall keep; ``clock`` replaces the store's own (this

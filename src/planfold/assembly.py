@@ -25,13 +25,14 @@ from planfold.runtime.settings import Settings
 from planfold.tools.secrets import Secrets
 
 if TYPE_CHECKING:
+    from planfold.drafting.templates import Template
     from planfold.executors.python import PythonTool
 
 
 @asynccontextmanager
 async def assembled(
     settings: Settings,
-    tools: Iterable[PythonTool[..., Any] | ModuleType | str] = (),
+    tools: Iterable[PythonTool[..., Any] | Template | ModuleType | str] = (),
     executors: Executors | None = None,
     models: Models | None = None,
 ) -> AsyncIterator[Executors]:

@@ -74,6 +74,10 @@ class Backend(ABC):
         """Delete one event, as no planfold ever would."""
 
     @abstractmethod
+    async def damage_read_model(self, name: str) -> None:
+        """Change some bytes of a read model."""
+
+    @abstractmethod
     async def damage_snapshot(self, aggregate_id: str) -> None:
         """Change some bytes of a snapshot."""
 

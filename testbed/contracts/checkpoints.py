@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.queue import Due
@@ -155,6 +156,25 @@ class CheckpointsContract(Contract):
         assert await kept.snapshot("b") is None
         await kept.save_snapshot("a", 6, None)
         assert await kept.snapshot("a") is None
+
+    async def test_a_read_model_is_kept_with_its_checkpoint(self, store: EventStore) -> None:
+        kept, other = store.checkpoints, Checkpoint("another-store", 7, 3)
+        assert await kept.read_model("a") is None
+        for checkpoint, data in ((Checkpoint(store.store_id, 1, 9), b"\0\xff"), (other, b"x")):
+            await kept.save_read_model("a", checkpoint, data)
+            assert await kept.read_model("a") == (checkpoint, data)
+        assert await kept.read_model("b") is None
+        await kept.save_read_model("a", other, None)
+        assert await kept.read_model("a") is None
+
+    async def test_a_damaged_read_model_is_as_good_as_none(self, backend: Backend) -> None:
+        store = await backend.open()
+        checkpoint = Checkpoint(store.store_id, 1, 3)
+        await store.checkpoints.save_read_model("a", checkpoint, b"three")
+        await backend.damage_read_model("a")
+        assert await store.checkpoints.read_model("a") is None
+        await store.checkpoints.save_read_model("a", checkpoint, b"four")
+        assert await store.checkpoints.read_model("a") == (checkpoint, b"four")
 
     async def test_a_damaged_snapshot_is_as_good_as_none(self, backend: Backend) -> None:
         store = await backend.open()

@@ -34,6 +34,10 @@ class SqliteBackend(Backend):
             "DELETE FROM events WHERE aggregate_id = ? AND version = ?", (aggregate_id, version)
         )
 
+    async def damage_read_model(self, name: str) -> None:
+        sql = "UPDATE read_models SET data = CAST('x' || data AS BLOB) WHERE name = ?"
+        self._execute(sql, (name,))
+
     async def damage_snapshot(self, aggregate_id: str) -> None:
         self._execute(
             "UPDATE snapshots SET data = CAST('x' || data AS BLOB) WHERE aggregate_id = ?",

@@ -49,6 +49,11 @@ class PostgresBackend(Backend):
             version,
         )
 
+    async def damage_read_model(self, name: str) -> None:
+        await self.execute(
+            "UPDATE planfold.read_models SET data = 'x' || data WHERE name = $1", name
+        )
+
     async def damage_snapshot(self, aggregate_id: str) -> None:
         await self.execute(
             "UPDATE planfold.snapshots SET data = 'x' || data WHERE aggregate_id = $1", aggregate_id

@@ -74,6 +74,15 @@ def test_two_plans_are_compared() -> None:
     assert "They are equal, except for times." in called("diff", "one", "one")
 
 
+def test_tasks_are_named_by_their_labels() -> None:
+    called("run", write_plan(sh("a", "true"), sh("b", "true")), "--yes", "--id", "one")
+    other = write_plan(sh("a", "true"), sh("b", "echo $a.stdout", "a"), sh("lint", "true"))
+    called("run", other, "--yes", "--id", "two")
+    out = called("diff", "one", "two")
+    assert "\n+ 3 lint\n" in out
+    assert "\n  - depends_on none\n  + depends_on 1 a\n" in out
+
+
 def test_a_task_that_was_skipped_did_not_run() -> None:
     for name, text in (("one", "true"), ("two", "false")):
         called(

@@ -122,3 +122,10 @@ def test_why_names_the_worker_for_a_route_that_none_serves() -> None:
         ended(worker)
     assert "1 worker here, none serves its route" in out
     assert "planfold worker --route gpu" in out
+
+
+def test_why_says_which_tasks_take_the_slots_and_how_many_come_before() -> None:
+    plan = write_plan(*(sh(label, "true") for label in "abc"))
+    called("run", "--yes", "--detach", "--max-parallel", "1", plan)
+    assert "  taken by task a\n" in called("why", "b")
+    assert "  taken by task a; 1 task before it\n" in called("why", "c")

@@ -112,3 +112,12 @@ def test_a_redacted_plan_may_have_conditions() -> None:
     state = Planner.fold([e.event for e in read_golden("redacted.jsonl")]).state
     found = [task.status.value for task in state.tasks.values()]
     assert found == ["completed", "skipped", "completed", "skipped", "completed"]
+
+
+def test_a_redacted_map_does_not_show_the_list_of_a_parameter() -> None:
+    front = "---\nparams:\n  who: {type: list}\n---\n"
+    Path("each.md").write_text(front + '1. Run `echo $item` {for_each="$params.who" effect=safe}\n')
+    called("run", "--yes", "--id", "each", "each.md", "--set", 'who=["Lovelace", "$1"]')
+    called("golden", "each", "--to", "redacted.jsonl", "--redact")
+    assert "Lovelace" not in Path("redacted.jsonl").read_text()
+    assert check_golden("redacted.jsonl").difference is None

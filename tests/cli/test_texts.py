@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planfold.cli.preview import command_of
 from planfold.cli.terminal import clean, clean_lines, duration, fit, in_json, width_of
+from planfold.planner.tasks import NodeKind, TaskSpec, ToolCall
 
 
 @given(st.text())
@@ -27,6 +29,25 @@ def test_escaped_json_means_the_same(value: object) -> None:
     import json
 
     assert json.loads(in_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("$go", "$go"),
+        ("--to=$list.files[0]", "--to=$list.files[0]"),
+        ("made $build.stdout for `$5`", r'"made $build.stdout for \`$5\`"'),
+        ("$$5 of $go", r'"\$5 of $go"'),
+        ("$$HOME is", "'$HOME is'"),  # the command gets a dollar
+        ("it's", """'it'"'"'s'"""),
+    ],
+)
+def test_references_look_as_in_the_plan_and_other_words_as_in_a_shell(
+    word: str, shown: str
+) -> None:
+    call = ToolCall("shell", {"argv": ["echo", word]})
+    task = TaskSpec(id=1, description="", kind=NodeKind.ToolCall, tool=call)
+    assert command_of(task) == [f"$ echo {shown}"]
 
 
 @pytest.mark.parametrize(

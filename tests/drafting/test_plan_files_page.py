@@ -101,5 +101,6 @@ def test_the_limits_are_told_as_the_page_says(tools: Toolbox) -> None:
 
 def test_every_field_has_a_row() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)
-    fields = [f for name in ("PlanDraft", "TaskDraft", "RetryPolicy") for f in DESCRIPTIONS[name]]
+    names = ("PlanDraft", "Parameter", "TaskDraft", "RetryPolicy")
+    fields = [f for name in names for f in DESCRIPTIONS[name]]
     assert sorted(rows) == sorted(fields)

@@ -159,3 +159,14 @@ def test_a_result_never_becomes_syntax_of_a_script() -> None:
         check=True,
     )
     assert done.stdout == f"{hostile['stdout']}\n"
+
+
+def test_what_a_script_only_uses_is_not_what_it_sets() -> None:
+    assert variables_set("export OUT=$IN-${BASE}") == {"OUT"}
+    assert variables_set('printf "%s" "$disk"') == set()
+    assert variables_set('printf -v LINE "%s" "$disk"') >= {"LINE"}
+    draft = parse_text('1. Run `df` {#disk}\n2. Run `printf %s "$disk.percent" | cat`\n')
+    assert draft.tasks[1].arguments == {
+        "script": 'printf %s "${disk_percent}" | cat',
+        "env": {"disk_percent": "$disk.percent"},
+    }

@@ -46,6 +46,29 @@ def test_the_tests_of_own_tools_pass(tmp_path: Path) -> None:
     assert "4 passed" in run(tmp_path, "-m", "pytest", "-p", "no:cacheprovider", *options, test)
 
 
+def test_the_tests_of_an_own_executor_pass(tmp_path: Path) -> None:
+    options = ["-c", "/dev/null", "--rootdir", str(tmp_path), "-o", "asyncio_mode=auto"]
+    test = str(EXAMPLES / "test_own_executor.py")
+    assert "3 passed" in run(tmp_path, "-m", "pytest", "-p", "no:cacheprovider", *options, test)
+
+
+def test_a_synchronous_script_finds_the_service_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PLANFOLD_DB", f"sqlite:///{tmp_path}/plans.db")
+    command = [sys.executable, "-m", "planfold", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout is not None
+            assert "http://127.0.0.1:" in service.stdout.readline()
+            for _ in range(2):  # the second time it finds its plan
+                said = run(tmp_path, str(EXAMPLES / "synchronous_script.py"))
+                assert said == "completed - hello, world!\n"
+        finally:
+            service.terminate()
+
+
 def test_the_release_checklist_is_a_plan_that_needs_only_built_in_tools(tmp_path: Path) -> None:
     plan = str(EXAMPLES / "release.md")
     printed = run(tmp_path, "-m", "planfold", "plan", plan, "--json")

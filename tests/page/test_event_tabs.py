@@ -24,7 +24,7 @@ def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watche
     for tab in tabs:
         tab.goto(f"{site.address}/plans/{plan_id}")
     for tab in tabs:
-        expect(tab.locator(".node")).to_contain_text("asks")
+        expect(tab.locator(".node")).to_contain_text("awaiting answer")
         expect(tab.locator(".live")).to_contain_text("live")
     assert len(streams) <= 2  # the list's tab gave its stream up when it went to the plan
     site.ask("POST", f"/v1/plans/{plan_id}/answer", {"task": "where", "answer": "here"})
@@ -36,7 +36,7 @@ def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watche
         expect(tab.locator(".live")).to_contain_text("live")
     second = site.submit("# Later\n\n1. When? {#when}")
     tabs[3].goto(f"{site.address}/plans/{second}")
-    expect(tabs[3].locator(".node")).to_contain_text("asks")
+    expect(tabs[3].locator(".node")).to_contain_text("awaiting answer")
     site.ask("POST", f"/v1/plans/{second}/answer", {"task": "when", "answer": "now"})
     expect(tabs[3].locator(".node")).to_contain_text("completed")
 
@@ -46,7 +46,7 @@ def test_it_goes_on_after_the_service_was_killed(page: Any, site: Site, watched:
     watched.expected = ("net::ERR_",)
     plan_id = site.submit("# Killed\n\n1. One? {#one}\n2. Two? {#two}")
     page.goto(f"{site.address}/plans/{plan_id}")
-    expect(page.locator(".node[data-task='1']")).to_contain_text("asks")
+    expect(page.locator(".node[data-task='1']")).to_contain_text("awaiting answer")
     site.kill()
     expect(page.locator(".live")).to_contain_text("reconnecting")
     site.start()
@@ -55,4 +55,4 @@ def test_it_goes_on_after_the_service_was_killed(page: Any, site: Site, watched:
     question.get_by_label("Answer").fill("yes")
     question.get_by_role("button", name="Answer").click()
     expect(page.locator(".node[data-task='1']")).to_contain_text("completed")
-    expect(page.locator(".node[data-task='2']")).to_contain_text("asks")
+    expect(page.locator(".node[data-task='2']")).to_contain_text("awaiting answer")

@@ -1,21 +1,19 @@
-"""Texts of plans are texts: the page runs nothing of them and asks nothing of others.
-And the page can be used by all (axe)."""
+"""Texts of plans are texts: the page runs nothing of them and asks nothing of others."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from testbed.site import Site
 
 pytestmark = pytest.mark.xdist_group("page")
 COMMAND = {"tool": "shell", "arguments": {"argv": ["true"]}}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 ELSEWHERE = "//attacker.example/x"
 TAGS = ["img", "svg", "iframe", "object", "embed", "video", "audio", "body", "input", "details"]
 FORMS = [
@@ -86,34 +84,62 @@ def test_100_hostile_strings_in_every_field(page: Any, site: Site) -> None:
     # That nothing was shown, asked for or logged is checked when the test ends.
 
 
-def test_axe_finds_nothing_serious(page: Any, site: Site) -> None:
-    tasks: list[dict[str, Any]] = [
-        {"label": "ask", "description": "Which one?", "choices": ["a", "b"]},
-        {"label": "fail", "description": "Fails"} | COMMAND | {"arguments": {"argv": ["false"]}},
-        *({"description": f"Part {n}"} | COMMAND for n in range(9)),
-    ]
-    plan_id = site.submit({"title": "Axe", "tasks": tasks})
-    waits = site.submit("# Unapproved\n\n1. Run `true`", approve=False)
-    site.until(plan_id, lambda plan: plan["status"] == "awaiting_answer")
-    axe, found = Axe(), []
-    detailed = f"/plans/{plan_id}?task=fail"
-    for path in ("/", "/inbox", "/new", detailed, f"/plans/{waits}"):
-        page.goto(site.address + path)
-        page.locator("h1").wait_for()
-        if "plans" in path:
-            page.locator(".node").first.wait_for()
-            page.locator(".events .row").first.wait_for()
-        found += _serious(axe.run(page, options={"runOnly": RULES}), path)
-    page.goto(site.address + detailed)
+def each_in(field: str) -> dict[str, Any]:
+    """Each of the strings as the description and in one more ``field`` of a task of its own."""
+    tasks: list[dict[str, Any]] = []
+    for number, text in enumerate(strings(), 1):
+        if field == "questions":
+            choices = {"choices": [text, f"other {number}"], "default": text, "deadline": 86_400}
+            tasks.append({"description": text} | choices)
+        else:
+            command = ["printf", "%s", text] if field == "results" else ["ls", "--", text]
+            tasks.append({"description": text, "tool": "shell", "effect": "safe"})
+            tasks[-1] |= {"arguments": {"argv": command}, "when": f"{json.dumps(text)} != ''"}
+    return {"title": f"Each in {field}", "tasks": tasks}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("field", ["results", "errors", "questions"])
+def test_each_string_in_each_field_of_a_task(page: Any, site: Site, field: str) -> None:
+    plan_id = site.submit(each_in(field))
+    waits = "awaiting_answer" if field == "questions" else "completed"
+    ended = (waits, "failed") if field == "errors" else (waits,)
+    site.until(plan_id, lambda plan: plan["status"] in ended)
+    page.goto(f"{site.address}/plans/{plan_id}")
     page.locator(".node").first.wait_for()
-    page.emulate_media(color_scheme="dark")
-    found += _serious(axe.run(page, options={"runOnly": ["color-contrast"]}), "dark")
-    assert found == []
+    page.get_by_role("button", name="JSON").click()
+    for task, text in enumerate(strings(), 1):
+        page.evaluate(f"history.replaceState(null, '', '?task={task}')")
+        page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+        details = page.get_by_role("region", name=f"Task {task}", exact=True)
+        expect(details.locator(".description")).to_have_text(text)
+        if field != "questions":
+            shown = details.get_by_label("Result" if field == "results" else "Error")
+            expect(shown).to_contain_text("alert" if "alert" in text else "attacker")
+    if field == "questions":
+        expect(page.locator(".card.asks")).to_have_count(100)
 
 
-def _serious(answer: Any, place: str) -> list[Any]:
-    return [
-        (place, each["id"], [node["target"] for node in each["nodes"]])
-        for each in answer.response["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_each_string_as_a_title_a_name_and_a_reason(page: Any, site: Site) -> None:
+    plan_id = ""
+    for text in strings():
+        draft = {"title": text[:150], "goal": text, "tasks": [{"description": "x"} | COMMAND]}
+        plan_id = site.submit(draft, approve=False)
+        site.ask("POST", f"/v1/plans/{plan_id}/reject", {"reason": text})
+    page.goto(f"{site.address}/?status=cancelled")
+    page.get_by_role("button", name="Older plans").click()
+    titles = [text[:150].strip() for text in strings()]
+    expect(page.locator(".entry-title")).to_have_text(titles[::-1])
+    names = site.submit("# Names\n\n1. Run `true`", approve=False)
+    for text in strings():
+        site.ask("POST", f"/v1/plans/{names}/checkpoint", {"name": text[:90]})
+    for one in (plan_id, names):
+        page.goto(f"{site.address}/plans/{one}")
+        page.get_by_role("button", name="Each event").click()
+        page.locator(".events .row").last.click()
+    page.get_by_role("button", name="Change the plan").click()
+    page.get_by_role("button", name="Checkpoints").click()
+    expect(page.locator(".checkpoints li")).to_have_count(100)

@@ -4,6 +4,7 @@ A test compares the pages with what it makes."""
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import get_args
@@ -81,9 +82,17 @@ def event_reference() -> str:
 def _described(each: type) -> str:
     lines = [f"### {each.__name__}", ""]
     if each.__doc__ and not each.__doc__.startswith(f"{each.__name__}("):
-        lines += [" ".join(inspect.cleandoc(each.__doc__).replace("``", "`").split()), ""]
+        lines += [_text(each.__doc__), ""]
     rows = [_row(each, field) for field in msgspec.structs.fields(each)]
     return "\n".join([*lines, "| field | type | default |", "| --- | --- | --- |", *rows])
+
+
+def _text(docstring: str) -> str:
+    """A docstring as Markdown, its lists kept, without its example, which is on the API pages."""
+    text = inspect.cleandoc(docstring).partition("\n\nExample:\n")[0].replace("``", "`")
+    text = re.sub(r":\w+:`([^`]+)`", r"`\1`", text)
+    blocks = [re.split(r"\n(?=- )", block) for block in text.split("\n\n")]
+    return "\n\n".join("\n".join(" ".join(line.split()) for line in block) for block in blocks)
 
 
 def _row(each: type, field: msgspec.structs.FieldInfo) -> str:

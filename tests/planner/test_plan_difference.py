@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from recorded_logs import RecordedLog, logs
 
 from planfold.log import Divergence, PlanDifference, TaskDifference
@@ -113,8 +114,23 @@ def test_other_tasks() -> None:
     assert (found.removed, found.added) == ((3,), (4,))
     assert found.divergence is not None
     assert (found.divergence.task_id, found.divergence.versions) == (None, (1, 1))
+    assert found.labels == {}
     changed = compared(begun(OTHER), begun(TaskSpec(id=3, description="another")))
     assert changes(changed) == {3: {"description": ("other", "another")}}
+
+
+def test_tasks_are_named_by_their_labels() -> None:
+    which = replace(QUESTION, label="which")
+    more = replace(ECHO, tool=ToolCall("echo", {"text": "$1", "loud": True}), depends_on=(1, 3))
+    found = compared(begun(which, ECHO), begun(which, more, replace(OTHER, label="other")))
+    assert found.labels == {1: "which", 3: "other"}
+    assert changes(found)[2] == {
+        "tool": (
+            ToolCall("echo", {"text": "$which"}),
+            ToolCall("echo", {"text": "$which", "loud": True}),
+        ),
+        "depends_on": ((1,), (1, 3)),
+    }
 
 
 @given(logs, st.integers(1, 10**6))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import msgspec
+from zlib import compress
+
 import pytest
 from plan_builders import answer, ask, done, failed, initialize, play, report, running, tool, work
 
 from planfold.handler import Outlook
 from planfold.planner import planner as module
+from planfold.planner import snapshots
 from planfold.planner.commands import Continue, NeedsClarification, StepCompleted
 from planfold.planner.planner import Planner
-from planfold.planner.stored import StoredPlan, StoredTasks
-from planfold.planner.tasks import Link, RetryPolicy, Task, TaskStatus
+from planfold.planner.snapshots import Snapshot
+from planfold.planner.stored import StoredPlan, StoredSchedule, StoredTasks
+from planfold.planner.tasks import Link, PlanStatus, RetryPolicy, Task, TaskStatus
 
 
 def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
@@ -29,11 +32,16 @@ def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
     assert restored.outlook().head == planner.outlook().head
 
 
+def _with_front(data: bytes) -> bytes:
+    packed = compress(data)
+    return len(packed).to_bytes(4, "big") + packed
+
+
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"nonsense", b"[]", b"[2]", b"{}", b'[5,{"tasks":7},{}]', b"[5,{}]"),
-        *(b"[1,{},{}]", b"\xff\xfe"),
+        *(b"", b"nonsense", b"[6,{},{}]", b"\0\0\0\0", b"\0\0\0\1x", b"\xff\xfe"),
+        *(_with_front(b"[]"), _with_front(b'[7,{"tasks":7},{},0,[]]'), _with_front(b"nonsense")),
     ],
 )
 def test_bytes_of_another_shape_are_no_snapshot(data: bytes) -> None:
@@ -48,11 +56,14 @@ def test_a_snapshot_of_another_fold_is_not_used(monkeypatch: pytest.MonkeyPatch)
     assert Planner.restore(data) is None
 
 
-def test_a_snapshot_is_plain_json() -> None:
-    version, facts, by_status = msgspec.json.decode(running(work(1)).handler.snapshot())
-    assert version == module.FOLD_VERSION
-    assert facts["tasks"]["1"]["status"] == "running"
-    assert by_status == {"running": [1]}
+def test_a_snapshot_has_the_ids_of_tasks_that_did_not_complete() -> None:
+    plan = running(work(1), work(2))
+    play(plan, done(2))
+    found = Snapshot.unpack(plan.handler.snapshot())
+    assert found is not None
+    assert (found.version, found.state.tasks) == (module.FOLD_VERSION, {})
+    assert found.by_status == {"running": [1]}
+    assert [(piece.ids, piece.tasks()[1].result) for piece in found.pieces] == [([1, 2], None)]
 
 
 def test_a_snapshot_is_worth_most_while_the_plan_waits_for_a_person() -> None:
@@ -69,7 +80,10 @@ def test_a_plan_that_is_not_approved_waits_for_a_person() -> None:
     assert plan.outlook().phase == "waiting"
 
 
-def test_of_a_stored_plan_only_those_tasks_are_decoded_that_are_looked_at() -> None:
+def test_of_a_stored_plan_only_those_tasks_are_decoded_that_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "PIECE", 1)
     plan = running(work(1), work(2), ask(3), work(4, 1, 2))
     play(plan, done(1))
     stored = StoredPlan.restore(plan.handler.snapshot())
@@ -79,8 +93,33 @@ def test_of_a_stored_plan_only_those_tasks_are_decoded_that_are_looked_at() -> N
     state, tasks = stored.state, stored.state.tasks
     assert isinstance(tasks, StoredTasks)
     assert state.schedule.counts == plan.handler.state.schedule.counts
+    assert state.schedule.slots == plan.handler.state.schedule.slots == 1
     assert state.schedule.having([TaskStatus.Running])[0].id == 4
     decoded = [task_id for task_id in tasks if isinstance(dict.__getitem__(tasks, task_id), Task)]
     assert decoded == [2, 4]
     assert stored.outlook() == Outlook()
     assert state == plan.handler.state
+
+
+def test_a_stored_plan_is_told_that_it_waits_for_an_answer() -> None:
+    plan = running(ask(1), work(2, 1), work(3, 2))
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    schedule = stored.state.schedule
+    assert isinstance(schedule, StoredSchedule)
+    schedule.say(stored.state.version, PlanStatus.AwaitingAnswer)
+    assert stored.state.status is PlanStatus.AwaitingAnswer
+    assert not schedule.is_whole
+    play(plan, answer(1, "x"))
+    stored.take_in(plan.history[-2:], [0.0, 0.0])
+    assert stored.state.status is plan.handler.state.status is PlanStatus.Running
+
+
+def test_tasks_that_a_revision_removes_or_replaces_do_not_come_back() -> None:
+    plan = running(work(1), work(2), work(3))
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    tasks = stored.state.tasks
+    tasks[2] = Task(work(2, 1))
+    del tasks[3]
+    assert [task.depends_on for task in tasks.values()] == [(), (1,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from plan_builders import ask, tool, work
+from plan_builders import ask, done, play, running, tool, work
 from test_planner_machine import PlannerMachine
 
 from planfold.eventstore.checkpoint import Checkpoint
@@ -21,6 +22,7 @@ from planfold.planner import events as e
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskSpec
 from planfold.planner.transitions import ENDED
+from planfold.readmodels import statistics as module
 from planfold.readmodels.statistics import Figures, Statistics, StatisticsKey
 
 STEPS = 25
@@ -94,6 +96,12 @@ async def test_live_equals_built_again_and_counted_by_hand(seed: int) -> None:
     await again.apply(log, Checkpoint("s", 1, len(log)))
     assert (live.groups, live.titles) == (again.groups, again.titles)
     assert await live.load() == await again.load()
+    kept = statistics(log)
+    for part in _parts(log, rng):
+        await fed(kept, part, rng)
+        kept = _restarted(kept, log)
+    assert (kept.groups, kept.titles) == (again.groups, again.titles)
+    assert await kept.load() == await again.load()
     (total,) = live.figures().values()
     assert by_hand(total) == counted(log)
     for by in ("kind", "tool", "route"):
@@ -109,6 +117,50 @@ async def test_live_equals_built_again_and_counted_by_hand(seed: int) -> None:
     spent = [Planner.fold([x.event for x in log if x.aggregate_id == p]).state.spent for p in IDS]
     assert total.spent.tokens == sum(amount.tokens for amount in spent)
     assert set(live.figures("title")) <= {"title 0", "title 1"}
+
+
+def _parts(log: Sequence[Envelope], rng: random.Random) -> list[Sequence[Envelope]]:
+    cuts = sorted(rng.randrange(len(log)) for _ in range(3))
+    bounds = [0, *cuts, len(log)]
+    return [log[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def _restarted(found: Statistics, log: Sequence[Envelope]) -> Statistics:
+    """By a process that has only what was saved."""
+    restored = statistics(log)
+    if found.checkpoint is not None:
+        assert restored.restore(found.packed(by="1.0"), found.checkpoint, by="1.0")
+        assert (restored.groups, restored.titles) == (found.groups, found.titles)
+    return restored
+
+
+async def test_what_was_counted_by_other_rules_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, place = log_of(3), Checkpoint("s", 1, 9)
+    found = await fed(statistics(log), log, random.Random(1))
+    packed = found.packed(by="1.0")
+    assert statistics(log).restore(packed, place, by="1.1")
+    found.unreadable.add("p1")  # a newer version may read it
+    assert not statistics(log).restore(found.packed(by="1.0"), place, by="1.1")
+    monkeypatch.setattr(module, "_RULES", 2)
+    for data in (packed, b"", b"nonsense"):
+        fresh = statistics(log)
+        assert not fresh.restore(data, place, by="1.0")
+        assert (fresh.groups, fresh.checkpoint) == ({}, None)
+
+
+async def test_a_batch_that_was_not_ended_is_not_counted_twice() -> None:
+    log = log_of(4)
+    whole = await fed(statistics(log), log, random.Random(1))
+    cut = len(log) // 2
+    found = await fed(statistics(log), log[:cut], random.Random(1))
+    place = found.checkpoint
+    assert place is not None
+    await found.apply(log[cut : cut + 3], place)  # it was interrupted before the checkpoint
+    found.checkpoint = place
+    restored = statistics(log)
+    assert restored.restore(found.packed(by="1"), place, by="1")
+    await restored.apply(log[cut:], Checkpoint("s", 1, len(log)))
+    assert (restored.groups, restored.titles) == (whole.groups, whole.titles)
 
 
 IDS = ("p0", "p1", "p2")
@@ -195,3 +247,20 @@ def test_the_completion_rate() -> None:
     figures = Figures(plans=Counter(completed=3, failed=1), tasks=Counter(failed=9))
     assert figures.completion_rate == 0.75
     assert Figures(tasks=Counter(completed=1, skipped=1)).completion_rate == pytest.approx(0.5)
+    unneeded = Figures(tasks=Counter(completed=2, skipped=2), not_needed=1)
+    assert unneeded.completion_rate == pytest.approx(2 / 3)
+    assert Figures(tasks=Counter(skipped=1), not_needed=1).completion_rate is None
+
+
+async def test_a_failure_handler_that_was_not_needed_does_not_count_against_the_rate() -> None:
+    plan = running(work(1), work(2, 1, run_if="failed"), work(3, 1))
+    play(plan, done(1), done(3))
+    said = Metadata(worker="w", claimed_at=1.0, began_at=1.0)
+    log = [
+        Envelope(n, "plan", "p0", n, type(event).__name__, 1, event, said, float(n))
+        for n, event in enumerate(plan.history, 1)
+    ]
+    found = await fed(statistics(log), log, random.Random(1))
+    figures = found.figures("kind")["processing"]
+    assert (figures.tasks, figures.not_needed) == ({"completed": 2, "skipped": 1}, 1)
+    assert figures.completion_rate == 1.0

@@ -81,7 +81,8 @@ class TimelineMachine(PlannerMachine):
         for task in state.tasks.values():
             reasons = reasons_of(state, task, self.now)
             phase = phase_of(state, task)
-            if task.status in (TaskStatus.Completed, TaskStatus.Running) and not task.stopping:
+            runs = phase is Phase.Running  # a map gives its items as a reason
+            if task.status is TaskStatus.Completed or runs:
                 assert not reasons
                 continue
             assert reasons

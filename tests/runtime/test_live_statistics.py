@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import planfold
-from planfold.eventstore.envelope import Query
+from planfold.eventstore.checkpoint import Checkpoint
+from planfold.eventstore.envelope import Envelope, Query
 from planfold.planner.commands import CancelPlan
 from planfold.planner.events import PlanningCompleted
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.statistics import Statistics
-from planfold.runtime.plan_reader import statistics_of
+from planfold.runtime import kept_statistics
+from planfold.runtime.kept_statistics import NAME, KeptStatistics, statistics_of
 from planfold.subscriptions.projection import project
 from plans import Until, task
 
 PLANS = 24
+PLAN = planfold.PlanDraft(title="one", tasks=[planfold.TaskDraft(description="x")])
 
 
 async def test_live_equals_built_again(each_database: str, until: Until) -> None:
@@ -39,7 +45,11 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
         again = await app.statistics()
         outcomes = [plan.head["status"] for plan in await app.plans()]
         spent = (await app.statistics(since=app.store.clock() + 60)).figures()
-    assert (live.groups, live.titles) == (again.groups, again.titles)
+        kept = await app.statistics()
+        rebuilt = await app.statistics(rebuild=True)
+    for found in (again, kept, rebuilt):
+        assert (live.groups, live.titles) == (found.groups, found.titles)
+        assert live.checkpoint == found.checkpoint
     assert live.checkpoint == again.checkpoint
     (total,) = live.figures().values()
     assert total.plans == {status: outcomes.count(status) for status in set(outcomes)}
@@ -47,6 +57,72 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
     assert total.running.count <= total.attempts == total.queued.count
     assert list(live.figures("tool")) == ["", "shaky"]
     assert not spent
+
+
+async def test_a_start_counts_only_what_came_after_what_was_saved(each_database: str) -> None:
+    async with planfold.open_app(each_database) as app:
+        await app.submit(PLAN, plan_id="before")
+        await app.statistics(rebuild=True)
+        await app.submit(PLAN, plan_id="after")
+        last = await app.store.last_position()
+    async with planfold.open_app(each_database) as app:
+        read = _noted(app)
+        (total,) = (await app.statistics()).figures().values()
+        assert (total.plans_begun, read) == (2, ["after"])
+        kept = KeptStatistics(app.store)
+        await app.store.checkpoints.save_read_model(NAME, *await _saved(app, position=last + 9))
+        assert await kept.load() is None  # of a log that was longer: a backup was restored
+        await app.store.checkpoints.save_read_model(NAME, *await _saved(app, epoch=7))
+        read.clear()
+        (total,) = (await app.statistics()).figures().values()
+        assert (total.plans_begun, read) == (2, ["before", "after"])
+        place, _ = await _saved(app)
+        await app.store.checkpoints.save_read_model(NAME, place, None)
+        (total,) = (await app.statistics()).figures().values()
+        assert total.plans_begun == 2
+
+
+async def test_what_is_counted_is_saved_now_and_then(
+    each_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_statistics, "SAVE_EVERY", 2)
+    async with planfold.open_app(each_database) as app:
+        for number in range(3):
+            await app.submit(PLAN, plan_id=f"plan-{number}")
+        assert await app.store.checkpoints.read_model(NAME) is None
+        for number in range(3):
+            await app.submit(PLAN, plan_id=f"more-{number}")
+        await app.statistics()
+        place, _ = await _saved(app)
+        assert place.position == await app.store.last_position()
+        monkeypatch.setattr(app.store.checkpoints, "save_read_model", _refuse)
+        await app.submit(PLAN, plan_id="later")
+        (total,) = (await app.statistics(rebuild=True)).figures().values()
+        assert total.plans_begun == 7
+
+
+async def _refuse(*_: object) -> None:
+    raise planfold.Transient("the database is read-only")
+
+
+def _noted(app: planfold.App) -> list[str]:
+    """The plans of the events that are counted from now on."""
+    read: list[str] = []
+    subscribe = app.store.subscribe
+
+    async def noted(*args: Any, **more: Any) -> AsyncIterator[Envelope]:
+        async for envelope in subscribe(*args, **more):
+            read.append(envelope.aggregate_id)
+            yield envelope
+
+    app.store.subscribe = noted  # type: ignore[method-assign]
+    return read
+
+
+async def _saved(app: planfold.App, **changes: Any) -> tuple[Checkpoint, bytes]:
+    saved = await app.store.checkpoints.read_model(NAME)
+    assert saved is not None
+    return replace(saved[0], **changes), saved[1]
 
 
 @pytest.mark.soak

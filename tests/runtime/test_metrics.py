@@ -18,8 +18,8 @@ from prometheus_client.samples import Sample
 import planfold
 from planfold.errors import ConfigurationError
 from planfold.planner.tasks import NodeKind
+from planfold.runtime.kept_statistics import statistics_of
 from planfold.runtime.metrics import exposition, metrics_of, serving_metrics
-from planfold.runtime.plan_reader import statistics_of
 from plans import PLAN_ID, Until, running, submit, task
 
 ROOT = Path(__file__).parents[2]

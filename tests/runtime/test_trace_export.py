@@ -130,6 +130,31 @@ async def test_what_ended_before_and_while_nobody_listened_is_sent_once(
         assert [span["status"] for span in roots] == [{}, {"code": 2}]
 
 
+async def test_plans_that_ended_before_are_sent_in_one_request(
+    each_database: str, receiver: Receiver, until: Until
+) -> None:
+    """Also a fork; a plan that cannot be sent with the others is sent alone."""
+    receiver.answers = [503]
+    names = [f"plan-{number}" for number in range(4)]
+    async with planfold.open_app(each_database) as app:
+        for name in names:
+            await submit(app, shell("true"), plan_id=name)
+            await finish(app, name)
+        names.append((await app.fork(names[0], at=1)).plan_id)
+        await finish(app, names[-1])
+        async with app.log.export_traces(receiver.address):
+            await until(lambda: len(receiver.requests) == 6)
+        first, *alone = [message for _, _, message in receiver.requests]
+        assert alone == [await app.trace(name) for name in names]
+        await app.log.forget("traces")
+        receiver.requests.clear()
+        async with app.log.export_traces(receiver.address):
+            await until(lambda: receiver.requests)
+        assert [message for _, _, message in receiver.requests] == [first]
+    found = {span["traceId"] for span in receiver.spans}
+    assert found == {trace_id_of(name) for name in names}
+
+
 async def test_a_refused_trace_is_sent_again_with_the_same_ids(
     database: str, receiver: Receiver, until: Until
 ) -> None:

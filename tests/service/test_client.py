@@ -43,6 +43,7 @@ WITHOUT_METHOD = {
     "timeline",
     "task",
     "revision",
+    "remaining",
     "sketch",
     "launch",
     "begin_session",

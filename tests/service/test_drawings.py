@@ -64,6 +64,7 @@ async def test_a_task_in_full(each_served: Served) -> None:
     plan_id = await asking(each_served)
     found = await read(each_served, f"/v1/plans/{plan_id}/tasks/two")
     assert found["arguments"]["argv"] == ["echo", 0]
+    assert found["spec"]["tool"]["arguments"]["argv"] == ["echo", "$one.exit_code"]
     assert (found["spec"]["tool"]["name"], found["task"]["result"]["stdout"]) == ("shell", "0")
     assert found == await read(each_served, f"/v1/plans/{plan_id}/tasks/2")
     before = await read(each_served, f"/v1/plans/{plan_id}/tasks/2?version=2")
@@ -76,6 +77,7 @@ async def test_a_revision_names_what_it_changes(each_served: Served) -> None:
     assert answer.status_code == 201
     first = await read(each_served, "/v1/plans/p/revision")
     assert (first["approved"], first["changes"], len(first["tasks"])) == (False, None, 3)
+    assert first["tasks"][1]["tool"]["arguments"]["argv"] == ["echo", "$one.exit_code"]
     body = {"revision_hash": first["revision_hash"]}
     await each_served.post("/v1/plans/p/approve", body)
 
@@ -83,16 +85,37 @@ async def test_a_revision_names_what_it_changes(each_served: Served) -> None:
         return bool((await each_served.get("/v1/plans/p")).json()["questions"])
 
     await until(asks)
-    more = CHAIN + "\n4. Run `false` {#four}"
+    more = CHAIN + "\n4. Run `echo $one.stdout` {#four}"
     assert (await each_served.post("/v1/plans/p/revise", {"text": more})).status_code == 200
     second = await read(each_served, "/v1/plans/p/revision")
     assert second["changes"]["same"] == 3
-    assert [spec["label"] for spec in second["changes"]["added"]] == ["four"]
+    (added,) = second["changes"]["added"]
+    assert (added["label"], added["tool"]["arguments"]["argv"][1]) == ("four", "$one.stdout")
+
+
+async def test_what_a_revision_may_change_is_a_draft_of_it(each_served: Served) -> None:
+    text = CHAIN + "\n4. Run `echo $who` {#tell}"
+    plan_id = await each_served.submit(text)
+
+    async def asks() -> bool:
+        return bool((await each_served.get(f"/v1/plans/{plan_id}")).json()["questions"])
+
+    await until(asks)
+    draft = await read(each_served, f"/v1/plans/{plan_id}/remaining")
+    arguments = {"argv": ["echo", "$who"]}
+    tell = {"id": 4, "label": "tell", "tool": "shell", "description": "Run `echo $who`"}
+    assert draft["tasks"] == [tell | {"arguments": arguments, "depends_on": ["who"]}]
+    before = await read(each_served, f"/v1/plans/{plan_id}")
+    answer = await each_served.post(f"/v1/plans/{plan_id}/revise", {"draft": draft})
+    assert answer.status_code == 200
+    after = await read(each_served, f"/v1/plans/{plan_id}")
+    assert after["revision_hash"] == before["revision_hash"]  # it is the plan already
 
 
 async def test_a_sketch_has_faults_or_a_graph(served: Served) -> None:
     good = await served.post("/v1/plans/sketch", {"text": CHAIN}, "read")
     assert (good.json()["faults"], len(good.json()["graph"]["nodes"])) == ([], 3)
+    assert good.json()["tasks"][1]["tool"]["arguments"]["argv"] == ["echo", "$one.exit_code"]
     draft = {"tasks": [{"description": "x", "depends_on": ["nothing"]}]}
     bad = await served.post("/v1/plans/sketch", {"draft": draft}, "read")
     assert (bad.status_code, bad.json()["graph"]) == (200, None)

@@ -47,6 +47,8 @@ async def test_a_fork_names_its_effects_and_needs_consent(each_served: Served) -
 
     refused = await served.post(path, CHANGED)
     assert (refused.status_code, "2 (deploy)" in refused.json()["detail"]) == (409, True)
+    assert refused.json()["field"] == "repeat"  # what to send
+    assert refused.json()["field"] in messages.ForkRequest.__struct_fields__
     begun = await served.post(path, CHANGED | {"repeat": ["deploy"], "plan_id": "two"}, key="k")
     assert (begun.status_code, begun.json()["plan_id"]) == (201, "two")
     again = await served.post(path, CHANGED | {"repeat": ["deploy"], "plan_id": "two"}, key="k")

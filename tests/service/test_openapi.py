@@ -38,6 +38,9 @@ CHECKS = [
 ]
 
 
+NO_STREAMS = SCHEMA.exclude(operation_id=[r.name for r in ROUTES if r.media == "events"])
+
+
 def names(route: Route) -> str:
     return route.name
 
@@ -67,6 +70,22 @@ def test_an_example_is_what_the_route_takes(route: Route) -> None:
     msgspec.convert(route.example, route.request)
     if route.example_answer is not None:
         msgspec.convert(route.example_answer, route.response)
+
+
+def test_links_lead_from_each_request_that_begins_a_plan_to_all_requests_on_it() -> None:
+    known = {route.name: route for route in ROUTES}
+    for route in ROUTES:
+        answer = document()["paths"][route.path][route.method.lower()]["responses"]
+        for name, link in answer[str(route.status)].get("links", {}).items():
+            assert name == link["operationId"]
+            [parameter] = link["parameters"]
+            assert f"{{{parameter}}}" in known[name].path
+            fields = getattr(known[name].request, "__struct_fields__", ())
+            assert set(link.get("requestBody", ())) <= set(fields)
+    of_plans = {route.name for route in ROUTES if route.plan} - {"task"}
+    for name in ("submit", "fork"):
+        route = known[name]
+        assert set(document()["paths"][route.path]["post"]["responses"]["201"]["links"]) == of_plans
 
 
 def test_the_schemas_are_valid_and_complete() -> None:
@@ -130,3 +149,30 @@ def test_answers_are_those_of_the_document(
         case.validate_response(response, checks=CHECKS)
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("examples", "steps"), [(4, 10), pytest.param(100, 40, marks=pytest.mark.soak)]
+)
+def test_requests_that_follow_the_links(
+    examples: int, steps: int, site: tuple[str, str, str]
+) -> None:
+    """A plan is submitted, shown, decided on and forked, in any order, with the ids that answers
+    hold."""
+    address, token, _ = site
+
+    class Followed(NO_STREAMS.as_state_machine()):  # type: ignore[misc]
+        def call(self, case: Any, **_: Any) -> Any:
+            return case.call(base_url=address, headers={"Authorization": f"Bearer {token}"})
+
+        def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            assert response.status_code < 500, response.text
+            case.validate_response(response, checks=CHECKS)
+
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
+    Followed.run(settings=chosen)

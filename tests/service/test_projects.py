@@ -14,6 +14,7 @@ from served import Served, events_of, serve, until
 
 import planfold
 from planfold import Client, CommandRejected, Scope
+from planfold.commands import NameCheckpoint
 from planfold.service.routes import ROUTES, Route
 
 SECRET = "of-the-red-ones"
@@ -156,6 +157,45 @@ async def test_where_a_plan_begins(site: Served) -> None:
         refused = await site.post("/v1/plans", wanted, "both")
         assert (refused.status_code, "red, blue" in refused.text) == (403, True)
     assert (await site.post("/v1/plans", text | {"project": "a b"})).status_code == 422
+
+
+async def test_each_project_has_keys_of_its_own(site: Served) -> None:
+    """A key of another project neither answers nor collides."""
+    body, made = {"text": "1. Run `true`"}, {}
+    begun = [site.post("/v1/plans", body, colour, key="own-key") for colour in ("red", "blue")]
+    for colour, answer in zip(("red", "blue"), await asyncio.gather(*begun), strict=True):
+        assert answer.status_code == 201, answer.text
+        made[colour] = answer.json()["plan_id"]
+    assert made["red"] != made["blue"]
+    for colour, plan_id in made.items():
+        again = await site.post("/v1/plans", body, colour, key="own-key")
+        assert (again.status_code, again.json()["plan_id"]) == (201, plan_id)
+        other = await site.post("/v1/plans", {"text": "1. Run `false`"}, colour, key="own-key")
+        assert other.json()["type"] == "urn:planfold:problem:key-reused"
+        path = f"/v1/plans/{plan_id}/checkpoint"
+        named = await site.post(path, {"name": "here"}, colour, key="naming")
+        assert named.status_code == 200, named.text
+        events = (await site.get(f"/v1/plans/{plan_id}/log", colour)).json()["events"]
+        causes = [event["metadata"]["causation_id"] for event in events]
+        assert (causes[0], causes[-1]) == (f"{colour} own-key", f"{colour} naming")
+    plain = await site.post("/v1/plans", body, key="own-key")  # of the project default
+    assert plain.status_code == 201
+    [first] = (await site.get(f"/v1/plans/{plain.json()['plan_id']}/log?limit=1")).json()["events"]
+    assert first["metadata"]["causation_id"] == "own-key"
+    assert plain.json()["plan_id"] not in made.values()
+
+
+async def test_the_log_of_an_earlier_planfold_has_bare_keys(site: Served) -> None:
+    red = site.app.planner_config(project="red")
+    await site.app.submit("1. Run `true`", plan_id="earlier", config=red)
+    await site.app.send("earlier", NameCheckpoint("then"), command_id="bare-key")
+    path = "/v1/plans/earlier"
+    named = await site.post(f"{path}/checkpoint", {"name": "now"}, "red", key="bare-key")
+    assert named.status_code == 200, named.text
+    found = (await site.get(f"{path}/log", "red")).json()["events"]
+    causes = [event["metadata"]["causation_id"] for event in found[-2:]]
+    assert causes == ["bare-key", "red bare-key"]
+    assert (await site.get(f"{path}/replay", "red")).json()["difference"] is None
 
 
 async def test_a_fork_has_the_project_of_its_origin(site: Served) -> None:

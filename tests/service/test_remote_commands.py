@@ -82,6 +82,7 @@ def test_a_plan_from_its_submission_to_a_fork(site: Served, there: Call) -> None
     assert [effect["label"] for effect in tried["effects"]] == ["deploy"]
     refused = there("fork", "deploy", "--answer", "go=no", "--yes", code=2)
     assert "never repeated without a person's word" in refused
+    assert "`--repeat TASK` allows one" in refused
     there("fork", "deploy", "--answer", "go=no", "--repeat", "deploy", "--yes")
     there("restore", "deploy", "done")
     assert len(json.loads(there("list", "--json"))) == 3

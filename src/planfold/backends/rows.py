@@ -13,7 +13,8 @@ from zlib import crc32
 
 import msgspec
 
-from planfold.errors import CorruptLog
+from planfold.errors import ConfigurationError, CorruptLog
+from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.eventstore.event_rows import (
@@ -74,6 +75,20 @@ def snapshot_checksum(version: int, data: bytes) -> str:
     """A CRC-32, as rows of events have; a snapshot of an older version had another checksum, so
     that it counts as damaged and is made again."""
     return f"{crc32(data, crc32(b'%d:' % version)):08x}"
+
+
+def read_model_of(row: Iterable[Any] | None) -> tuple[Checkpoint, bytes] | None:
+    """From its columns; None where there is none or it is damaged."""
+    if row is None:
+        return None
+    checkpoint, position, checksum, data = row
+    if not isinstance(data, bytes) or checksum != snapshot_checksum(position, data):
+        return None
+    try:
+        found = Checkpoint.parse(checkpoint)
+    except (ConfigurationError, TypeError):
+        return None
+    return (found, data) if found.position == position else None
 
 
 @lru_cache(1024)
@@ -143,11 +158,14 @@ def continuing(row: TaskRow, held: Held | None) -> TaskRow:
     )
 
 
+_HEADS: Final = msgspec.json.Decoder(dict[str, Any])
+
+
 def head_of(row: Iterable[Any]) -> StreamHead:
     """A row of ``streams``. A head that was damaged is empty: it can be made again from the log."""
     stream_id, aggregate_id, version, head, created_at, updated_at, due_at = row
     try:
-        values = msgspec.json.decode(head, type=dict[str, Any])
+        values = _HEADS.decode(head)
     except (msgspec.DecodeError, RecursionError):
         values = {}
     return StreamHead(stream_id, aggregate_id, version, values, created_at, updated_at, due_at)

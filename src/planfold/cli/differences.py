@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from planfold.cli.event_text import spent_words, words_for
 from planfold.cli.terminal import Line, clean, counted, duration, in_json
-from planfold.planner.items import id_text
 from planfold.planner.tasks import TaskStatus
+from planfold.readmodels.labels import id_and_label
 from planfold.readmodels.plan_difference import Divergence, PlanDifference, TaskDifference
 
 _SAME: Final[Line] = [("They are equal, except for times.", "good")]
@@ -28,9 +29,12 @@ def difference_lines(found: PlanDifference, one: str, other: str) -> list[Line]:
         lines += [[], *_divergence_lines(found.divergence, found)]
     if changed or found.removed or found.added:
         lines += [[], [("Tasks", "bold")]]
-        lines += [line for task in changed for line in _task_lines(task)]
+        lines += [line for task in changed for line in _task_lines(task, found.labels)]
         for mark, style, ids in (("-", "bad", found.removed), ("+", "good", found.added)):
-            lines += [[(f"{mark} {id_text(task_id)}", style)] for task_id in ids]
+            lines += [
+                [(f"{mark} {id_and_label(task_id, found.labels.get(task_id))}", style)]
+                for task_id in ids
+            ]
         if same := len(found.tasks) - len(changed):
             lines.append([(f"  {counted(same, 'task')} with the same outcome", "dim")])
     lines += [[], [(f"took {_arrow(*map(duration, found.seconds))}", "")]]
@@ -45,9 +49,9 @@ def _arrow(was: str, now: str) -> str:
 
 
 def _divergence_lines(divergence: Divergence, found: PlanDifference) -> list[Line]:
-    names = {task.id: _name(task) for task in found.tasks}
+    names = {task.id: task.label for task in found.tasks if task.label} | found.labels
     task_id = divergence.task_id
-    about = "the plan" if task_id is None else f"task {names.get(task_id, id_text(task_id))}"
+    about = "the plan" if task_id is None else f"task {id_and_label(task_id, names.get(task_id))}"
     lines: list[Line] = [[("First divergence", "bold"), (f": {about}", "")]]
     sides = zip("-+", ("bad", "good"), divergence.versions, divergence.events, strict=True)
     for (mark, style, version, event), cause in zip(sides, divergence.causes, strict=True):
@@ -60,22 +64,27 @@ def _divergence_lines(divergence: Divergence, found: PlanDifference) -> list[Lin
     return lines
 
 
-def _name(task: TaskDifference) -> str:
-    return f"{id_text(task.id)} {clean(task.label)}" if task.label else id_text(task.id)
-
-
-def _task_lines(task: TaskDifference) -> list[Line]:
+def _task_lines(task: TaskDifference, labels: Mapping[int, str]) -> list[Line]:
     took = ""
     if task.seconds != (None, None):
         statuses = task.changes.get("status", (None, None))
         took = f"  {_arrow(*map(_took, task.seconds, statuses))}"
     lines: list[Line] = [
-        [("~ ", "ask"), (f"{_name(task)}: {clean(task.description)}", ""), (took, "dim")]
+        [
+            ("~ ", "ask"),
+            (f"{id_and_label(task.id, task.label)}: {clean(task.description)}", ""),
+            (took, "dim"),
+        ]
     ]
     for name, values in task.changes.items():
         for mark, style, value in zip("-+", ("bad", "good"), values, strict=True):
-            lines.append([(f"  {mark} ", style), (f"{name} {_shown(value)}", "")])
+            shown = _names(value, labels) if name == "depends_on" else _shown(value)
+            lines.append([(f"  {mark} ", style), (f"{name} {shown}", "")])
     return lines
+
+
+def _names(ids: Sequence[int], labels: Mapping[int, str]) -> str:
+    return ", ".join(id_and_label(i, labels.get(i)) for i in ids) or "none"
 
 
 def _took(seconds: float | None, status: Any) -> str:

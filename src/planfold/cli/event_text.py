@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -34,7 +35,7 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.items import id_text
-from planfold.planner.tasks import TaskSpec, TaskStatus
+from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.labels import name_of
 
 _WHY: Final = {
@@ -55,6 +56,7 @@ _STYLE: Final = {
     "call failed": "bad",
     "unreadable": "bad",
 }
+NO_TASKS: Final[Mapping[int, Task]] = MappingProxyType({})
 MOST: Final = 400  # characters of one detail
 
 
@@ -266,17 +268,17 @@ def _never_began(event: Any) -> bool:
 
 
 class TaskNames:
-    """Ids and labels of the tasks that a plan's events name."""
+    """Ids and labels of the tasks that a plan's events name, and of the ``tasks`` that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Mapping[int, Task] = NO_TASKS) -> None:
         self._names: dict[int, str] = {}
+        self._tasks = tasks
 
     def note(self, event: Any) -> None:
         if isinstance(event, (TasksPlanned, PlanRevised)):
-            self.note_specs(event.tasks)
-
-    def note_specs(self, specs: Iterable[TaskSpec]) -> None:
-        self._names.update((spec.id, name_of(spec)) for spec in specs)
+            self._names.update((spec.id, name_of(spec)) for spec in event.tasks)
 
     def __getitem__(self, task_id: int) -> str:
+        if task_id not in self._names and task_id in self._tasks:
+            return name_of(self._tasks[task_id].spec)
         return self._names.get(task_id, id_text(task_id))

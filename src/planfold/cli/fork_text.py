@@ -9,6 +9,7 @@ from planfold.cli.event_text import tasks_words
 from planfold.cli.terminal import Line, clean
 from planfold.planner.items import id_text, map_of
 from planfold.planner.tasks import Effect
+from planfold.readmodels.labels import status_word
 from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def fork_lines(fork: Fork, repeat: Collection[str]) -> list[Line]:
     if fork.effects:
         lines.append([("Effects that would happen again", "bold")])
     for effect in fork.effects:
-        status = effect.status.value.replace("_", " ")
+        status = status_word(effect.status.value)
         what = f"{effect.effect.value}, {status} in {clean(effect.plan_id)}"
         if effect.happened_as:
             what += f" as {tasks_words(effect.happened_as)}"

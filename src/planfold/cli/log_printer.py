@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from planfold.cli.event_text import TaskNames, run_words, words_for
 from planfold.cli.terminal import Line, Paper, clean, clock, date_and_time, fit_line, in_json
 from planfold.eventstore.envelope import Envelope
-from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Task
 from planfold.readmodels.envelopes import envelope_json
 
 NARROW: Final = 70  # columns
@@ -48,11 +49,9 @@ class LogPrinter:
         else:
             self._paper.line(*self._words(envelope, names))
 
-    def name_tasks(self, plan_id: str, state: PlannerState) -> None:
-        """The names of the tasks that a plan has in this state, which the events that are printed
-        may not say."""
-        names = self._names.setdefault(plan_id, TaskNames())
-        names.note_specs(task.spec for task in state.tasks.values())
+    def name_tasks(self, plan_id: str, tasks: Mapping[int, Task]) -> None:
+        """The tasks that a plan has, whose names the events that are printed may not say."""
+        self._names[plan_id] = TaskNames(tasks)
 
     def flush(self) -> None:
         """Show what was printed."""

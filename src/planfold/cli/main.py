@@ -21,7 +21,7 @@ from planfold.cli.streams import flush_output, open_streams
 # name -> module below planfold.cli.commands, and what `planfold --help` says of it
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("run", "Show a plan, ask for approval once, and run it."),
-    "plan": ("run", "Dry run: the graph and what it needs. Writes nothing."),
+    "plan": ("plan", "Dry run: the graph and what it needs. Writes nothing."),
     "resume": ("run", "Continue plans that have not ended."),
     "worker": ("worker", "Run tasks of all plans until stopped."),
     "serve": ("service", "Serve plans over HTTP, and run their tasks."),

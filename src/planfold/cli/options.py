@@ -142,6 +142,28 @@ repeat_option = click.option(
     metavar="TASK",
     help="Let a task of effect `once` happen again; may be given several times.",
 )
+
+
+def _values(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not (sign and name):
+            raise click.BadParameter(f"{name!r} is not of the form NAME=VALUE")
+        if name in values:
+            raise click.BadParameter(f"{name} is given twice")
+        values[name] = value
+    return values
+
+
+set_option = click.option(
+    "--set",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_values,
+    help="The value of a parameter of the plan; may be given several times.",
+)
 plan_argument = click.argument("plan_id", metavar="[ID]", required=False)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
-from planfold.planner.commands import Initialize
-from planfold.planner.references import unescape
-from planfold.planner.revisions import hash_revision
+from planfold.drafting.parameters import ParameterValue
+from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
 from planfold.readmodels.labels import guard_of, kind_of, labelled, name_of
@@ -19,6 +17,7 @@ from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
+_IN_QUOTES: Final = re.compile(r'["\\`$]')
 
 
 def task_names(specs: Iterable[TaskSpec]) -> dict[int, str]:
@@ -37,15 +36,33 @@ def command_of(spec: TaskSpec) -> list[str]:
     if isinstance(argv, (list, tuple)):
         *words, last = [str(word) for word in argv] or [""]
         if "\n" in last:  # a script for a shell that is named: bash -ec "..."
-            lines.append("$ " + clean(shlex.join(words)))
+            lines.append("$ " + clean(" ".join(map(_word, words))))
             lines += [f"  {line}" for line in clean_lines(unescape(last))]
         else:
-            lines.append("$ " + clean(shlex.join([*words, last])))
+            lines.append("$ " + clean(" ".join(map(_word, [*words, last]))))
     elif isinstance(script, str):
         lines += [f"$ {line}" for line in clean_lines(script)]
     if arguments:
         lines.append("with " + in_json(arguments))
     return lines
+
+
+def _word(text: str) -> str:
+    """A word of a command line. Quoted as a shell needs it, except that references look as they do
+    in the plan: ``$build.stdout``, in a longer text ``"made $build.stdout"``."""
+    found = [(start, end) for _, start, end in references_in(text)]
+    if not found:
+        return shlex.quote(unescape(text))
+    starts, ends = [0, *(end for _, end in found)], [*(start for start, _ in found), len(text)]
+    between = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    if all(shlex.quote(part) in (part, "''") for part in between):
+        return text
+    quoted = (_IN_QUOTES.sub(r"\\\g<0>", unescape(part)) for part in between)
+    inner = "".join(
+        part + text[start:end]
+        for part, (start, end) in zip(quoted, [*found, (len(text), len(text))], strict=True)
+    )
+    return f'"{inner}"'
 
 
 def tool_warnings(specs: Iterable[TaskSpec], tools: Collection[str]) -> list[str]:
@@ -177,6 +194,18 @@ def fact_lines(facts: Mapping[str, str], width: int) -> list[Line]:
     return lines
 
 
+def parameter_lines(params: Sequence[ParameterValue], width: int) -> list[Line]:
+    """The parameters with their values, and an empty line; nothing where there are none."""
+    if not params:
+        return []
+    facts = {
+        clean(each.name): clean(each.value if isinstance(each.value, str) else in_json(each.value))
+        + f" ({each.type}{'; ' if each.description else ''}{clean(each.description)})"
+        for each in params
+    }
+    return [[("Parameters:", "dim")], *fact_lines(facts, width), []]
+
+
 def note_lines(notes: Sequence[str], width: int) -> list[Line]:
     """The notes of a text beside its tasks, so that a reader sees whether a task is missing."""
     if not notes:
@@ -202,15 +231,4 @@ def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
         "waves": waves(graph),
         "critical_path": list(critical_path(graph, lambda _: 1.0)[1]),
         "tools": sorted({spec.tool.name for spec in specs if spec.tool is not None}),
-    }
-
-
-def plan_json(plan: Initialize) -> dict[str, Any]:
-    """What ``plan --json`` prints of the plan itself."""
-    tasks = [msgspec.to_builtins(msgspec.structs.asdict(spec)) for spec in plan.tasks]
-    return {
-        "title": plan.title,
-        "goal": plan.goal,
-        "revision_hash": hash_revision(plan.tasks),
-        "tasks": tasks,
     }

@@ -24,7 +24,7 @@ from planfold.cli.terminal import (
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import PlanRevised, TasksPlanned
 from planfold.planner.tasks import Task, TaskStatus
-from planfold.readmodels.labels import name_of
+from planfold.readmodels.labels import name_of, status_word
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 
@@ -252,7 +252,7 @@ def _rest(tasks: Sequence[Task], chosen: Sequence[Task]) -> str:
     counts: dict[str, int] = {}
     for task in tasks:
         if task.id not in shown:
-            name = task.status.value.replace("_", " ")
+            name = status_word(task.status.value)
             counts[name] = counts.get(name, 0) + 1
     parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     return f"{counted(sum(counts.values()), 'more task')}: {parts}"

@@ -18,7 +18,7 @@ from planfold.cli.terminal import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
-from planfold.readmodels.labels import name_of, named
+from planfold.readmodels.labels import name_of, named, status_word
 from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
@@ -57,7 +57,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     lines: list[Line] = [
         [
             (f"{clean(found.plan_id)}  ", "dim"),
-            (status.replace("_", " "), STATUS_STYLES.get(status, "")),
+            (status_word(status), STATUS_STYLES.get(status, "")),
         ]
     ]
     if found.task_status is not None:
@@ -67,7 +67,11 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         lines[0].append(("; no task runs now", ""))
     for reason in found.reasons:
         lines += [[], *_reason_lines(reason, found, db, width)]
-    if not found.reasons:
+    if found.left_out:
+        words = command_line(db, "why", found.plan_id, "--history")
+        more = f"... and {counted(found.left_out, 'more task')} that did not complete; all: "
+        lines += [[], [(more, "dim"), (words, "busy")]]
+    elif not found.reasons:
         lines.append([("Nothing holds it up.", "")])
     if found.history:
         lines += [[], [("So far", "bold")], *_history_lines(found)]
@@ -118,8 +122,8 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
     if reason.until is not None:
         yield f"until {date_and_time(reason.until)}, in {duration(reason.until - now)}"
     if reason.limit is not None:
-        ahead = "" if reason.ahead is None else f"; {counted(reason.ahead, 'task')} start earlier"
-        yield f"{named(reason.by, found.labels)} run now{ahead}"
+        ahead = f"; {counted(reason.ahead, 'task')} before it" if reason.ahead else ""
+        yield f"taken by {named(reason.by, found.labels)}{ahead}"
     for worker in reason.workers:
         yield f"{worker.owner} {worker.constraint or 'may take it'}"
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from planfold.cli.access import client_of
+from planfold.cli.checked_plan import CheckedPlan
 from planfold.cli.commands.decisions import tell
 from planfold.cli.exits import COMPLETED, WAITS, exit_code_of
 from planfold.cli.log_printer import LogPrinter
-from planfold.cli.preview import note_lines, preview_lines
+from planfold.cli.preview import note_lines, parameter_lines, preview_lines
 from planfold.cli.report import header_line, show_json
 from planfold.cli.situation import situation_of
 from planfold.cli.sources import is_data, read_source
@@ -35,6 +36,7 @@ class RemoteRun(NamedTuple):
     max_parallel: int | None
     priority: int
     project: str | None
+    params: dict[str, str]
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
         """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
@@ -42,13 +44,14 @@ class RemoteRun(NamedTuple):
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
-                _show(await client.preview(plan))
+                _show(await client.preview(plan, params=self.params))
                 if sys.stdin.isatty() and not yes:
                     approve = click.confirm("Approve and run this plan?", default=False)
                     if not approve:
                         return COMPLETED
             receipt = await client.submit(
                 plan,
+                params=self.params,
                 plan_id=self.plan_id,
                 approve=approve,
                 max_parallel=self.max_parallel,
@@ -77,13 +80,16 @@ async def _follow(plans: RemotePlans, plan_id: str, *, as_json: bool) -> int:
     return exit_code_of([situation.fold.state.status.value])
 
 
-async def previewed(server: str, source: str) -> tuple[Initialize, list[str], Forecast | None]:
-    """What the service says of a plan: its first command, notes and the forecast."""
+async def previewed(
+    server: str, source: str, params: dict[str, str]
+) -> tuple[CheckedPlan, Forecast | None]:
+    """What the service says of a plan, and the forecast."""
     plan = _source(source)
     async with client_of(server) as client:
-        found = await client.preview(plan)
-        forecast = (await client.forecast(plan)).forecast
-    return Initialize(found.title, found.tasks, found.goal), found.notes, forecast
+        found = await client.preview(plan, params=params)
+        forecast = (await client.forecast(plan, params=params)).forecast
+    begin = Initialize(found.title, found.tasks, found.goal)
+    return CheckedPlan(begin, found.notes, found.params), forecast
 
 
 def _source(source: str) -> PlanDraft | str:
@@ -96,6 +102,7 @@ def _show(found: Preview) -> None:
     paper = Paper()
     title = (clean(found.title) or "Plan", "bold")
     paper.lines([[title, (f" ({counted(len(found.tasks), 'task')})", "dim")], []])
+    paper.lines(parameter_lines(found.params, paper.width))
     paper.lines(preview_lines(found.tasks, paper.width, most=None))
     if found.notes:
         paper.lines([[], *note_lines(found.notes, paper.width)])

@@ -28,7 +28,7 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
-from planfold.planner.items import STRIDE, id_text
+from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
@@ -38,6 +38,7 @@ from planfold.readmodels.labels import (
     labelled,
     name_of,
     parent_labels,
+    status_word,
     with_labels,
 )
 from planfold.readmodels.layout import reading_order
@@ -71,12 +72,10 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
-    spans: Line = [(status.replace("_", " "), STATUS_STYLES.get(status, ""))]
     done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
-    spans.append((f", {done}", ""))
-    running = state.schedule.slots - len(unclaimed)
+    spans: Line = [(status_word(status), STATUS_STYLES.get(status, "")), (f", {done}", "")]
     for count, what in (
-        (running, "running"),
+        (state.schedule.slots - len(unclaimed), "running"),
         (len(unclaimed), "waiting for a worker"),
         (counts[TaskStatus.Failed], "failed"),
     ):
@@ -191,7 +190,7 @@ def plan_lines(
             lines += _details(fold, task, width)
         if task.elements is not None:
             lines += _item_lines(situation, task, width, now)
-    if left := sum(i < STRIDE for i in fold.state.tasks) - len(shown):
+    if left := len(fold.state.written_ids()) - len(shown):
         how = f"; {more} prints them" if more else ""
         lines.append([(f"... and {left:,} more tasks{how}", "dim")])
     summary = fold.summary
@@ -216,7 +215,7 @@ def _item_lines(situation: Situation, task: Task, width: int, now: float) -> lis
 
 
 def id_width(fold: PlanFold) -> int:
-    return len(str(max((i for i in fold.state.tasks if i < STRIDE), default=0)))
+    return len(str(max(fold.state.written_ids(), default=0)))
 
 
 def specs_of(fold: PlanFold) -> list[Any]:
@@ -232,7 +231,7 @@ def counted_specs(fold: PlanFold) -> list[TaskSpec]:
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
     """In reading order, those that failed or have not ended before those that completed."""
     state, chosen = fold.state, list[Task]()
-    if most is None or sum(i < STRIDE for i in state.tasks) <= most:
+    if most is None or len(state.written_ids()) <= most:
         return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
     for statuses in _TELLING:
         chosen += state.schedule.having(statuses, most - len(chosen), items=False)

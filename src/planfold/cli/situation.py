@@ -37,6 +37,6 @@ async def situation_of(
     if at is not None:
         then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
         return Situation(fold, NO_TASKS, False, then)
-    found = await app.unclaimed(plan_id)
+    found = await app.unclaimed(plan_id, fold.state)
     words = {task_id: clean(text) for task_id, text in found.tasks.items()}
     return Situation(fold, words, found.attended)

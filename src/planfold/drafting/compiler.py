@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from planfold.drafting.arguments import ArgumentChecks
+from planfold.drafting.binding import bound
 from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
@@ -45,9 +46,12 @@ def compile_plan(
     that have already started (for a revision): new tasks may depend on them and refer to them
     but not reuse their ids; missing ids then continue above all others.
 
+    A draft with parameters gets their defaults; :func:`bound` gives them other values.
+
     Raises InvalidPlan with all faults, each with its task, field and fix, and no other exception
     for any draft. Takes time linear in the size of the draft.
     """
+    draft = bound(draft, {}, tools).draft
     faults = Faults()
     tasks, malformed = checked_tasks(draft, faults)
     check_plan_texts(draft, limits, faults)

@@ -12,7 +12,7 @@ from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.reference_lint import doubtful_references
 from planfold.drafting.shape import task_name
-from planfold.planner.references import ITEM, Reference, find_references, whole_reference
+from planfold.planner.references import ITEM, PARAMS, Reference, find_references, whole_reference
 from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Tool, Toolbox
@@ -126,13 +126,12 @@ class Links:
     def add_list(self, place: int, text: str, tools: Toolbox) -> None:
         """Link the list of a map."""
         whole = whole_reference(text)
-        if whole is None or whole.target in ITEM:
-            return  # a fault already
-        message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
-        self._link(place, whole.target, "for_each", message, whole)
-        ConditionChecks(self._numbered, tools, self._faults, "for_each").check_list(
-            whole, self._numbered.names[place]
-        )
+        if whole is not None and whole.target not in ITEM:
+            message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
+            self._link(place, whole.target, "for_each", message, whole)
+            ConditionChecks(self._numbered, tools, self._faults, "for_each").check_list(
+                whole, self._numbered.names[place]
+            )
         for label in ITEM:
             if label in self._numbered.labels:
                 message = f"${label} is the element here, but a task is called {quoted(label)}"
@@ -174,6 +173,8 @@ class Links:
 
     def _suggest(self, target: int | str, *, is_reference: bool) -> str:
         text = str(target)[:100] if isinstance(target, str) else ""
+        if text == PARAMS:
+            return "a plan with parameters declares them in params; or write $$ for a dollar sign"
         if text in ITEM and is_reference:
             return "only a task with for_each has an element; or write $$ for a dollar sign"
         near = "" if text.isdecimal() else self._faults.nearest(text, self._numbered.labels)

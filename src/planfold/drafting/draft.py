@@ -34,10 +34,11 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     in CEL (``$disk.percent > 80``); where it is false, the task is skipped. ``run_if`` says how the
     tasks that it depends on must have ended: all completed, at least one failed, or any way.
 
-    With ``for_each`` (a reference to a list: ``$fetch.invoices``) the task is a map: it is done
-    once for each element, which ``$item`` and ``$index`` (from 0) refer to. A person is asked where
-    there are more than ``max_items`` (1,000); at most ``concurrency`` (100) run at once;
-    ``on_item_failure`` says whether the others still start. ``item_label`` names each item.
+    With ``for_each`` (a reference to a list: ``$fetch.invoices``, or a list in JSON) the task is a
+    map: it is done once for each element, which ``$item`` and ``$index`` (from 0) refer to. A
+    person is asked where there are more than ``max_items`` (1,000); at most ``concurrency`` (100)
+    run at once; ``on_item_failure`` says whether the others still start. ``item_label`` names each
+    item.
     """
 
     description: str
@@ -66,9 +67,36 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     done: bool = False
 
 
+class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A parameter of a plan, which tasks refer to as ``$params.name``. Without a ``default`` each
+    run has to give a value; a default null means that it may have none.
+
+    The value of a ``secret`` is a reference, ``secret://TOKEN``, and never the secret itself.
+
+    Example:
+        from planfold import Parameter, PlanDraft, TaskDraft
+
+        draft = PlanDraft(
+            params={"version": Parameter(description="the version to release")},
+            tasks=[
+                TaskDraft(
+                    description="Tag $params.version",
+                    tool="shell",
+                    arguments={"argv": ["git", "tag", "$params.version"]},
+                )
+            ],
+        )
+    """
+
+    type: Literal["string", "integer", "number", "boolean", "list", "object", "secret"] = "string"
+    default: Any = msgspec.UNSET
+    description: str = ""
+
+
 class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
     that request says beside the tasks; they are shown with the plan and are not part of it.
+    ``params`` are values that each run gives: :class:`Parameter`.
 
     Example:
         from planfold import Effect, PlanDraft, TaskDraft
@@ -89,6 +117,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     title: str = ""
     goal: str = ""
     notes: list[str] = []
+    params: dict[str, Parameter] = {}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,8 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
     for field in ("label", "route", "tool", "for_each", "item_label"):
+        if field == "for_each" and (task.for_each or "").startswith("["):
+            continue  # a list in JSON: plan_bytes is its limit
         _check_length(field, getattr(task, field), name, "name_chars", limits.name_chars, faults)
 
 

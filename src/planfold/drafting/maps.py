@@ -8,7 +8,7 @@ from typing import Any, Final
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.fields import kind_of
-from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item
+from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item, written_list
 from planfold.planner.references import (
     ITEM,
     find_references,
@@ -29,10 +29,16 @@ def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
                 fix = "add for_each, or leave it out"
                 faults.add("is only for a map", task=name, field=field, fix=fix)
         return
-    whole = whole_reference(task.for_each.strip())
-    if whole is None or whole.about or whole.target in ITEM:
+    written = task.for_each.strip()
+    whole = whole_reference(written)
+    if written_list(written) is not None:
+        if "$" in written:
+            fix = "write \\u0024 for a dollar sign"
+            message = "a list in JSON holds no references"
+            faults.add(message, task=name, field="for_each", fix=fix)
+    elif whole is None or whole.about or whole.target in ITEM:
         message = f"{excerpt(task.for_each)} is not a reference to a list"
-        fix = "write one reference, such as $fetch.invoices"
+        fix = "write one reference, such as $fetch.invoices, or a list in JSON"
         faults.add(message, task=name, field="for_each", fix=fix)
     if task.done:
         faults.add(

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from planfold.drafting.binding import bound
 from planfold.drafting.changes import PlanDiff, plan_diff
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
@@ -46,6 +47,7 @@ def compile_revision(
 
     Raises InvalidPlan with all faults.
     """
+    draft = bound(draft, {}, tools).draft
     faults = Faults()
     tasks, _ = checked_tasks(draft, faults)
     faults.raise_any()

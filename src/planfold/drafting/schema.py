@@ -18,6 +18,17 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "title": "What the plan is called.",
         "goal": "The request that the plan came from.",
         "notes": "What that request says beside the tasks. Shown with the plan, and never run.",
+        "params": (
+            "Values that each run gives, by name. Texts of tasks refer to them as $params.name."
+        ),
+    },
+    "Parameter": {
+        "type": (
+            "string, integer, number, boolean, list, object or secret (a reference such as "
+            "secret://TOKEN). Default: string."
+        ),
+        "default": "The value where a run gives none. Without it, each run has to give a value.",
+        "description": "What the value is for.",
     },
     "TaskDraft": {
         "description": "What the task does; for a clarification, the question. Not empty.",
@@ -61,9 +72,10 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "ended (any way). Default: completed."
         ),
         "for_each": (
-            "Makes the task a map: a reference to a list, such as $fetch.invoices. The task is "
-            "done once for each element, which $item (and $item.field) and $index, from 0, refer "
-            "to. Its result is the list of the results, in order. Default: none."
+            "Makes the task a map: a reference to a list, such as $fetch.invoices, or a list in "
+            "JSON. The task is done once for each element, which $item (and $item.field) and "
+            "$index, from 0, refer to. Its result is the list of the results, in order. Default: "
+            "none."
         ),
         "max_items": (
             "Of a map: where the list has more elements, a person is asked first. Default: 1000."

@@ -14,9 +14,10 @@ _VARIABLE: Final = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_]\w*)\}|(?P<bare>[A-Za
 _SETS: Final = re.compile(
     r"(?<![\w$-])(?:(?P<assigned>[A-Za-z_]\w*)(?:\[[^\]\n]{0,80}\])?\+?=(?!=)"
     r"|for\s(?P<loop>[A-Za-z_]\w*)"
-    r"|(?:read|local|declare|typeset|readonly|export|unset|mapfile|readarray|getopts|set|printf)"
-    r"\b(?P<named>[^\n;|&]{0,300}))"
+    r"|(?:read|local|declare|typeset|readonly|export|unset|mapfile|readarray|getopts|set"
+    r"|printf(?=\s{1,9}-v\s))\b(?P<named>[^\n;|&]{0,300}))"
 )
+_NAMED: Final = re.compile(r"(?<![\w$])(?<!\$\{)[A-Za-z_]\w*")  # not the values: $other
 _DEFAULTED: Final = re.compile(r"\$\{[A-Za-z_]\w*(?=[:\-+=?#%/^,@\[])")
 _SOURCES: Final = re.compile(r"(?:^|[\n;&|({])\s?(?:source|\.|eval)\s")
 _QUOTED: Final = re.compile(r"\\.|'[^']*'|(?:^|(?<=[\s;]))#[^\n]*", re.DOTALL)
@@ -164,5 +165,5 @@ def variables_set(script: str) -> set[str]:
     names: set[str] = set()
     for match in _SETS.finditer(script):
         names |= {match["assigned"] or match["loop"] or ""}
-        names |= set(re.findall(r"[A-Za-z_]\w*", match["named"] or ""))
+        names |= set(_NAMED.findall(match["named"] or ""))
     return names - {""}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
 
 _TYPES: Final = get_type_hints(TaskDraft)
 _PLAN_FIELDS: Final = frozenset(PlanDraft.__struct_fields__)
+_PARAMETER_TYPES: Final = get_args(get_type_hints(Parameter)["type"])
 _ATTACHMENTS: Final = {
     str(kind.__struct_config__.tag): frozenset(kind.__struct_fields__) | {"type"}
     for kind in (Link, ImageRef, FileRef)
@@ -92,9 +93,8 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
 def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
     for field in raw.keys() - _PLAN_FIELDS:
-        fix = (
-            faults.nearest(field, _PLAN_FIELDS) or "the fields of a plan: title, goal, notes, tasks"
-        )
+        fix = faults.nearest(field, _PLAN_FIELDS)
+        fix = fix or "the fields of a plan: title, goal, notes, params, tasks"
         faults.add("there is no such field", field=excerpt(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
@@ -119,7 +119,27 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
         notes = []
-    return PlanDraft(tasks=drafts, notes=notes, **texts)
+    params = params_from(raw.get("params", {}), faults)
+    return PlanDraft(tasks=drafts, notes=notes, params=params, **texts)
+
+
+def params_from(raw: object, faults: Faults) -> dict[str, Parameter]:
+    """The well-formed parameters of a plan; the others become faults."""
+    if not isinstance(raw, Mapping):
+        fix = 'write "params": {"version": {"type": "string", "description": "..."}}'
+        faults.add("must be an object", field="params", fix=fix)
+        return {}
+    params: dict[str, Parameter] = {}
+    for name, given in raw.items():
+        try:
+            params[name] = msgspec.convert(given, Parameter)
+        except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
+            fields = ", ".join(Parameter.__struct_fields__)
+            fix = f"write an object of {fields}; a type is one of {', '.join(_PARAMETER_TYPES)}"
+            message = excerpt(str(error).replace(" - at `$.", " - at `"), 200)
+            message = message[:1].lower() + message[1:]
+            faults.add(message, field=f"params.{excerpt(str(name))}", fix=fix)
+    return params
 
 
 def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], set[int]]:

@@ -110,6 +110,15 @@ class Checkpoints(Protocol):
         """Save a snapshot in place of an older one; None removes it."""
         ...
 
+    async def read_model(self, name: str) -> tuple[Checkpoint, bytes] | None:
+        """What was saved under a name of what is counted from the log, and up to where it was; None
+        where there is none or it is damaged."""
+        ...
+
+    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes | None) -> None:
+        """Save it in place of what was there; None removes it."""
+        ...
+
 
 class EventStore(Protocol):
     """What is written is durable when its await returns. Belongs to one event loop."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from planfold.drafting.templates import Template
 from planfold.errors import ConfigurationError
 from planfold.executors.faults import describe_exception
 from planfold.executors.python import PythonExecutor, PythonTool, load_tools
@@ -26,10 +27,10 @@ _IMPORTING = ("<frozen", os.path.dirname(importlib.__file__) + os.sep)
 
 
 def add_tools(
-    executors: Executors, tools: Iterable[PythonTool[..., Any] | ModuleType | str]
+    executors: Executors, tools: Iterable[PythonTool[..., Any] | Template | ModuleType | str]
 ) -> None:
-    """Add the tools of installed packages (entry points), then ``tools``: decorated functions,
-    modules that hold them, or names of such modules.
+    """Add the tools and templates of installed packages (entry points), then ``tools``: decorated
+    functions, modules that hold them, or names of such modules.
 
     Raises:
         ConfigurationError: one cannot be imported, or its name is taken.
@@ -54,8 +55,14 @@ def _add_tool(executors: Executors, found: Any) -> None:
     if isinstance(found, PythonTool):
         executors.add_tool(PythonExecutor(found))
         return
+    if isinstance(found, Template):
+        executors.add_template(found)
+        return
     for tool in load_tools(found):
         executors.add_tool(PythonExecutor(tool))
+    for template in vars(found).values():
+        if isinstance(template, Template):
+            executors.add_template(template)
     register = getattr(found, "register", None)
     if callable(register):  # a module's own executors
         with _explained(getattr(found, "__name__", repr(found))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from planfold.drafting.templates import Template
 from planfold.errors import ConfigurationError
 from planfold.executors.executor import Executor, ToolExecutor
 from planfold.executors.guard.guard import Guard, Guarded
@@ -18,7 +19,7 @@ class Executors:
     ``serve`` limits the worker to these queue routes, for a machine set apart for them; it is
     how a specialised route is kept from workers that would fall back to the task's kind.
     Tools are called through ``guard``. ``models`` finds the models that plans name, where there
-    are any.
+    are any. ``templates`` are the plans that functions make, by name.
 
     Example:
         import planfold
@@ -37,6 +38,7 @@ class Executors:
         self.toolbox = Toolbox()
         self.guard = guard or Guard()
         self.models: Models | None = None
+        self.templates: dict[str, Template] = {}
         self._tools: dict[str, ToolExecutor] = {}
         self._guarded: dict[str, Guarded] = {}
         self._kinds: dict[NodeKind, Executor] = {}
@@ -63,6 +65,11 @@ class Executors:
         name = executor.tool.name
         self._tools[name] = executor
         self._guarded[name] = Guarded(executor, executor.tool, self.guard)
+
+    def add_template(self, template: Template) -> None:
+        """Offer a plan by its name. Raises ConfigurationError if that is taken."""
+        if self.templates.setdefault(template.name, template) is not template:
+            raise ConfigurationError(f"two templates are called {template.name!r}; rename one")
 
     def tool_executors(self) -> list[ToolExecutor]:
         """All that bring a tool, by the tool's name."""

@@ -15,7 +15,7 @@ MAX_PRIORITY = 1_000  # and as much below 0
 
 
 class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Settings of one plan, fixed when it begins. Those of :class:`Settings` are the defaults.
+    """Settings of one plan, fixed when it begins. Most have their default in :class:`Settings`.
 
     - ``max_parallel`` bounds the plan's running tasks, ``route_limits`` those of one route (None,
       or no entry: unlimited; at least 1).

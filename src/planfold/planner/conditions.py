@@ -38,7 +38,7 @@ LOOPS: Final = ("all", "exists", "exists_one")
 FUNCTIONS: Final = (
     *LOOPS,
     *("contains", "startsWith", "endsWith", "matches", "size", "has"),
-    *("bool", "double", "duration", "int", "string", "timestamp"),
+    *("bool", "double", "duration", "dyn", "int", "string", "timestamp"),
 )
 _SHOWN: Final = 60  # characters of a value in a message
 
@@ -196,6 +196,21 @@ def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
             written = f"${new}{written[1 + len(reference.target) :]}"
         renamed.append(f"has({written})" if piece else written)
     return "".join(renamed)
+
+
+def bind_in_condition(text: str, literal: Callable[[Reference, bool], str | None]) -> str:
+    """``text`` with CEL in place of the references for which ``literal`` returns it. Of some it is
+    only asked whether they have a value: the second argument. Raises ConditionFault where the
+    text cannot be read."""
+    parts: list[str] = []
+    for piece, reference in _pieces(text):
+        if reference is None:
+            parts.append(piece)
+        elif (value := literal(reference, bool(piece))) is not None:
+            parts.append(value)
+        else:
+            parts.append(f"has({reference.text})" if piece else reference.text)
+    return "".join(parts)
 
 
 def check_condition(condition: Condition, types: Mapping[str, Type]) -> None:

@@ -172,6 +172,11 @@ class Schedule:
         (self.over.add if runs and not left else self.over.discard)(key)
         (self.maps.add if runs else self.maps.discard)(key)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no task runs, can start, or waits for a retry."""
+        return not (self.slots or self.startable or self.delayed)
+
     def running_on(self, route: str) -> int:
         """How many slots of a route are taken."""
         items = f"{route}{OF_MAP}"

@@ -6,6 +6,7 @@ an id is larger than that of any task that is written in a plan, so the two are 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -45,6 +46,22 @@ def index_of(task_id: int) -> int:
 def id_text(task_id: int) -> str:
     """A task's id as people write it: ``3``, and ``3[0]`` for the first item of map 3."""
     return f"{map_of(task_id)}[{index_of(task_id)}]" if task_id >= STRIDE else str(task_id)
+
+
+def written_list(text: str) -> list[Any] | None:
+    """The list of a map that is written in the plan as JSON; None where ``text`` is none."""
+    if not text.startswith("["):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def written_json(value: Any) -> str:
+    """A value as compact JSON without a dollar, so that nothing in it is a reference."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("$", "\\u0024")
 
 
 def of_item(references: Iterable[Reference]) -> bool:

@@ -16,7 +16,7 @@ from planfold.planner.branches import facts_of, results_of
 from planfold.planner.budget import Spend
 from planfold.planner.conditions import about_element
 from planfold.planner.events import MapExpanded
-from planfold.planner.items import STRIDE, item_id, item_spec, map_of
+from planfold.planner.items import STRIDE, item_id, item_spec, map_of, written_list
 from planfold.planner.references import ReferenceFault, value_of, whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
@@ -39,6 +39,8 @@ def list_of(state: PlannerState, task: Task) -> Any:
     if task.elements is not None:
         return task.elements
     written = task.spec.for_each.items if task.spec.for_each is not None else ""
+    if (found := written_list(written)) is not None:
+        return found
     reference = whole_reference(written)
     if reference is None:
         raise ReferenceFault(written, "it is not a reference")

@@ -48,6 +48,7 @@ from planfold.planner.items import STRIDE
 from planfold.planner.maps import results_in_order
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
+from planfold.planner.snapshots import Snapshot, pack
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
@@ -55,8 +56,7 @@ from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
-_Snapshot = tuple[int, PlannerState, msgspec.Raw]
-FOLD_VERSION = 6  # raise it when folding the same events gives another state
+FOLD_VERSION = 7  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):
@@ -125,26 +125,23 @@ class Planner(PlanMemory):
         return None
 
     def snapshot(self) -> bytes:
-        """See :meth:`Handler.snapshot`. The ids by status are for ``stored.py``."""
-        state, by_status = self.state, dict[TaskStatus, list[int]]()
-        for task in state.tasks.values():
-            if task.status is not TaskStatus.Completed:
-                by_status.setdefault(task.status, []).append(task.id)
+        """See :meth:`Handler.snapshot`."""
+        state = self.state
         maps = {i: t for i, t in state.tasks.items() if t.elements}
         if maps:  # their results are those of their items, which are in it
             bare = {i: msgspec.structs.replace(t, result=None) for i, t in maps.items()}
             state = msgspec.structs.replace(state, tasks=state.tasks | bare)
-        return msgspec.json.encode((FOLD_VERSION, state, by_status))
+        return pack(FOLD_VERSION, state)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         """See :meth:`Handler.restore`."""
-        try:
-            version, state, _ = msgspec.json.decode(snapshot, type=_Snapshot)
-        except msgspec.DecodeError:
+        found = Snapshot.unpack(snapshot)
+        if found is None or found.version != FOLD_VERSION:
             return None
-        if version != FOLD_VERSION:
-            return None
+        state = found.state
+        for piece in found.pieces:
+            state.tasks.update(zip(piece.ids, piece.tasks(), strict=True))
         for task in state.tasks.values():
             if task.elements and task.status is TaskStatus.Completed:
                 task.result = results_in_order(state, task)

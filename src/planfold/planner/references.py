@@ -49,6 +49,7 @@ _STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _JOINS: Final = re.compile(r"[A-Za-z0-9_-]").match
 ITEM: Final = ("item", "index")  # targets that name the element that an item is for
+PARAMS: Final = "params"  # the target that names the parameters of a plan that is not compiled yet
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
 
@@ -301,7 +302,7 @@ def _task_id(reference: Reference) -> int:
 
 
 def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
-    of_item = reference.target in ITEM
+    of_item = reference.target in ITEM or reference.target == PARAMS
     target = reference.target if of_item else _task_id(reference)
     try:
         value = results(target)

@@ -23,7 +23,7 @@ from planfold.planner.commands import (
 from planfold.planner.conditions import ConditionFault, references_of
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
-from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of
+from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of, written_list
 from planfold.planner.maps import retried_with
 from planfold.planner.references import ITEM, whole_reference
 from planfold.planner.state import PlannerState
@@ -50,7 +50,7 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
     Raises:
         CommandRejected: an id is used twice, a dependency is unknown or missing for a reference
             or a failure handler, a condition cannot be read, a map is not complete, or there is a
-        cycle.
+            cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
     for spec in tasks:
@@ -79,10 +79,11 @@ def _check_map(spec: TaskSpec, for_each: ForEach) -> None:
         value = getattr(for_each, name)
         if type(value) is not int or not 1 <= value <= MAX_ITEMS:
             raise CommandRejected(f"{name} of task {spec.id} must be from 1 to {MAX_ITEMS:,}")
-    if spec.id > MAX_MAP or whole_reference(for_each.items) is None:
+    of_list = whole_reference(for_each.items) or written_list(for_each.items) is not None
+    if spec.id > MAX_MAP or not of_list:
         raise CommandRejected(
-            f"task {spec.id}: for_each must be a reference to a list, and the id of a map at most "
-            f"{MAX_MAP:,}"
+            f"task {spec.id}: for_each must be a reference to a list, or a list in JSON, and the "
+            f"id of a map at most {MAX_MAP:,}"
         )
 
 

@@ -60,6 +60,10 @@ class PlannerState(msgspec.Struct, dict=True):
         kept up to date from then on."""
         return Schedule(self.tasks, self.deadline_of)
 
+    def written_ids(self) -> list[int]:
+        """Those of :meth:`written`."""
+        return [i for i in self.tasks if i < STRIDE]
+
     def written(self) -> dict[int, Task]:
         """The tasks as they are written in the plan, by id: without the items of its maps."""
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
@@ -83,8 +87,7 @@ class PlannerState(msgspec.Struct, dict=True):
             return PlanStatus.Cancelling
         if not self.approved:
             return self._before_approval()
-        waits = self.questions and not self.schedule.slots
-        if waits and not self.schedule.startable and not self.schedule.delayed:
+        if self.questions and self.schedule.idle:
             return PlanStatus.AwaitingAnswer
         return PlanStatus.Running
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import ItemsView, Mapping, Sequence, ValuesView
-from typing import Any, Final, Self
-
-import msgspec
+from typing import Any, Final, Self, cast
 
 from planfold.handler import Outlook
 from planfold.planner.commands import Command
@@ -18,24 +16,42 @@ from planfold.planner.events import Event
 from planfold.planner.graph import Schedule, lane_of, met
 from planfold.planner.items import STRIDE
 from planfold.planner.planner import FOLD_VERSION, Planner
+from planfold.planner.snapshots import Piece, Snapshot
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 
 COMPLETED: Final = TaskStatus.Completed
 
 
 class StoredTasks(dict[int, Task]):
-    """Tasks by id. A value that was not looked at yet is its JSON."""
+    """Tasks by id. The value of one that was not looked at yet is its piece of the snapshot."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        super().__init__()
+        self._left = {id(piece): piece for piece in pieces}
+        for piece in pieces:
+            self.update(dict.fromkeys(piece.ids, cast("Task", piece)))
+
+    def _read(self, piece: Piece) -> None:
+        """Decode a piece. Tasks that were removed or replaced in the meantime stay so."""
+        del self._left[id(piece)]
+        found = dict(zip(piece.ids, piece.tasks(), strict=True))
+        held: Any = super().get
+        self.update({i: task for i, task in found.items() if held(i) is piece})
+
+    def _read_all(self) -> None:
+        for piece in list(self._left.values()):
+            self._read(piece)
 
     def __getitem__(self, task_id: int) -> Task:
-        task: Any = super().__getitem__(task_id)
-        if isinstance(task, msgspec.Raw):
-            task = msgspec.json.decode(task, type=Task)
-            self[task_id] = task
-        return task  # type: ignore[no-any-return]
+        task = super().__getitem__(task_id)
+        if isinstance(task, Piece):
+            self._read(task)
+            task = super().__getitem__(task_id)
+        return task
 
     def __eq__(self, other: object) -> bool:
-        self.values()
+        self._read_all()
         return super().__eq__(other)
 
     __hash__ = None
@@ -55,13 +71,12 @@ class StoredTasks(dict[int, Task]):
 
     def values(self) -> ValuesView[Task]:  # type: ignore[override]
         """As of a dict: decodes every task."""
-        for task_id in self:
-            self[task_id]
+        self._read_all()
         return super().values()
 
     def items(self) -> ItemsView[int, Task]:  # type: ignore[override]
         """As of a dict: decodes every task."""
-        self.values()
+        self._read_all()
         return super().items()
 
 
@@ -69,18 +84,24 @@ class StoredSchedule(Schedule):
     """What the status of each task says of the schedule. What else is asked is built from all
     tasks, when it is."""
 
-    def __init__(self, state: PlannerState, by_status: Mapping[TaskStatus, list[int]]) -> None:
+    def __init__(
+        self, state: PlannerState, by_status: Mapping[TaskStatus, list[int]], slots: int
+    ) -> None:
         self._state = state
+        self.slots = slots
         self._tasks = state.tasks
+        self._said: tuple[int | None, PlanStatus | None] = (None, None)
         self._ids = {status: set(by_status.get(status, ())) for status in TaskStatus}
         self.counts = Counter({status: len(ids) for status, ids in self._ids.items()})
         self.counts[COMPLETED] = len(state.tasks) - self.counts.total()
-        running = (state.tasks[i] for i in self._ids[TaskStatus.Running])
-        self.running = Counter(lane_of(task.spec) for task in running)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or self.is_whole:
             raise AttributeError(name)
+        if name == "running":
+            running = (self._tasks[i] for i in self._ids[TaskStatus.Running])
+            self.running = Counter(lane_of(task.spec) for task in running)
+            return self.running
         super().__init__(self._tasks, self._state.deadline_of)
         return getattr(self, name)
 
@@ -107,6 +128,19 @@ class StoredSchedule(Schedule):
             ids |= self._tasks.keys() - set[int]().union(*self._ids.values())
         return [self._tasks[task_id] for task_id in sorted(ids)[:most]]
 
+    @property
+    def idle(self) -> bool:
+        """See :attr:`Schedule.idle`."""
+        version, status = self._said
+        if version == self._state.version:
+            return status is PlanStatus.AwaitingAnswer
+        return super().idle
+
+    def say(self, version: int, status: PlanStatus) -> None:
+        """Note the status that the plan has at this version, as its head says: to derive it may
+        take all tasks."""
+        self._said = (version, status)
+
     def unmet(self, task_id: int) -> int:
         """See :meth:`Schedule.unmet`."""
         if self.is_whole:
@@ -123,7 +157,10 @@ class StoredSchedule(Schedule):
         for change, moved in ((-1, task.status), (1, status)):
             self.counts[moved] += change
             if moved is TaskStatus.Running:
-                self.running[lane_of(task.spec)] += change
+                lane = lane_of(task.spec)
+                self.slots += change if lane else 0
+                if "running" in self.__dict__:
+                    self.running[lane] += change
         if status is not COMPLETED:
             self._ids[status].add(task.id)
         task.status = status
@@ -140,22 +177,12 @@ class StoredPlan(Planner):
     @classmethod
     def restore(cls, snapshot: bytes) -> Self | None:
         """See :meth:`Handler.restore`."""
-        try:
-            version, stored, by_status = msgspec.json.decode(snapshot, type=_StoredSnapshot)
-        except msgspec.DecodeError:
+        found = Snapshot.unpack(snapshot)
+        if found is None or found.version != FOLD_VERSION:
             return None
-        if version != FOLD_VERSION:
-            return None
-        if any(task_id >= STRIDE for task_id in stored.tasks):  # a map is shown with its items
-            return super().restore(snapshot)
-        state = PlannerState(**msgspec.structs.asdict(stored))
-        state.tasks = StoredTasks(state.tasks)
-        state.__dict__["schedule"] = StoredSchedule(state, by_status)
+        if any(max(piece.ids) >= STRIDE for piece in found.pieces):
+            return super().restore(snapshot)  # a map is shown with its items
+        state = found.state
+        state.tasks = StoredTasks(found.pieces)
+        state.__dict__["schedule"] = StoredSchedule(state, found.by_status, found.slots)
         return cls(state)
-
-
-class _StoredState(PlannerState):
-    tasks: dict[int, msgspec.Raw] = {}  # type: ignore[assignment]
-
-
-_StoredSnapshot = tuple[int, _StoredState, dict[TaskStatus, list[int]]]

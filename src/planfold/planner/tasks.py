@@ -95,8 +95,8 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
 class ForEach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Makes a task a map: it is done once for each element of a list that is known when it starts.
 
-    ``items`` is a reference to the list (``$3.items``). Where the list has more than ``max_items``,
-    a person is asked first. At most ``concurrency`` items run at once. After an
+    ``items`` is a reference to the list (``$3.items``), or the list in JSON. Where it has more
+    than ``max_items``, a person is asked first. At most ``concurrency`` items run at once. After an
     item that did not complete, ``on_item_failure`` says whether the others still start. ``label``
     is that of each item (``$item.name``)."""
 

@@ -17,6 +17,11 @@ from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, queue_reasons
 
 _NOT_COMPLETED: Final = tuple(s for s in TaskStatus if s is not TaskStatus.Completed)
+LOOKED_AT: Final = 200  # tasks, where the log is not read
+_TELLING: Final = (
+    (TaskStatus.Failed, TaskStatus.NeedsClarification, TaskStatus.Running),
+    (TaskStatus.Planned, TaskStatus.Cancelled, TaskStatus.Skipped),
+)
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +30,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     Of a plan, the reasons of every task that does not merely wait for other tasks; those of equal
     reasons are put together. Of a task (``task_id``), its own reasons, then those of the tasks
     above it that hold it up in the end. ``history`` is what the task waited for and ran.
-    ``labels`` are those of the tasks that are named, by id.
+    ``labels`` are those of the tasks that are named, by id. Of a plan with a long log at most 200
+    tasks are looked at, first those that failed, run or ask; ``left_out`` counts the others.
     """
 
     plan_id: str
@@ -36,6 +42,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     history: tuple[PhaseSpan, ...] = ()
     labels: dict[int, str] = {}
+    left_out: int = 0
 
 
 class Present:
@@ -74,9 +81,11 @@ def explain(
 ) -> Explanation:
     """``timeline`` is at the end of the plan's log, ``look`` is no older. What a task waited for is
     only in a timeline."""
-    state = timeline.state
+    state, left_out = timeline.state, 0
     if task_id is None:
-        tasks = [task for task in state.schedule.having(_NOT_COMPLETED) if not task.superseded]
+        tasks = _open_tasks(state, LOOKED_AT if isinstance(timeline, Present) else None)
+        left_out = sum(state.schedule.counts[s] for s in _NOT_COMPLETED) - len(tasks)
+        tasks = [task for task in tasks if not task.superseded]
         tasks = [task for task in tasks if not _waits_for_parents(state, task)]
         found = merged([r for task in tasks for r in _all_reasons(timeline, look, task, now)])
         task = None
@@ -100,7 +109,19 @@ def explain(
         reasons=reasons,
         history=history,
         labels=labels_of(state.tasks[i].spec for i in sorted(named) if i in state.tasks),
+        left_out=left_out,
     )
+
+
+def _open_tasks(state: PlannerState, most: int | None) -> list[Task]:
+    """Those that did not complete, by id; of more than ``most`` those that say most."""
+    having = state.schedule.having
+    if most is None:
+        return having(_NOT_COMPLETED)
+    found = list[Task]()
+    for statuses in _TELLING:
+        found += having(statuses, most - len(found))
+    return sorted(found, key=lambda task: task.id)
 
 
 def history_of(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 
 from planfold.planner.tasks import TaskSpec
-from planfold.readmodels.labels import STATUS_MARKS, fit, guard_of, kind_of, name_of
+from planfold.readmodels.labels import STATUS_MARKS, fit, guard_of, kind_of, name_of, status_word
 from planfold.readmodels.layout import BOX_W, Layout, Node
 from planfold.readmodels.picture_style import box, escaped, words
 
@@ -47,7 +47,7 @@ def graph_elements(
 
 def status_words(status: str) -> str:
     """ "✓ completed"."""
-    return f"{STATUS_MARKS[status]} {status.replace('_', ' ')}"
+    return f"{STATUS_MARKS[status]} {status_word(status)}"
 
 
 def node_name(node: Node) -> str:

@@ -5,12 +5,14 @@ Powers of two are bounds of buckets. Adding durations in another order gives an 
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
+from math import frexp
 
 import msgspec
 
 STEPS = 32  # buckets from one power of two to the next
 SHORTEST_S = 2.0**-14  # what is shorter counts as this
+_ENDS = [2.0 ** (step / STEPS - 1) for step in range(STEPS)]  # of buckets, from 0.5 to 1.0
 
 
 class Histogram(msgspec.Struct):
@@ -26,8 +28,10 @@ class Histogram(msgspec.Struct):
         """Count one duration."""
         self.count += 1
         self.micros += round(seconds * 1e6)
-        self.longest = max(self.longest, seconds)
-        number = math.ceil(round(math.log2(max(seconds, SHORTEST_S)) * STEPS, 9))
+        if seconds > self.longest:
+            self.longest = seconds
+        mantissa, exponent = frexp(seconds if seconds > SHORTEST_S else SHORTEST_S)
+        number = (exponent - 1) * STEPS + bisect_left(_ENDS, mantissa)
         self.buckets[number] = self.buckets.get(number, 0) + 1
 
     def merge(self, other: Histogram) -> None:

@@ -80,9 +80,19 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
+def status_word(status: str) -> str:
+    """A status of a task or a plan, wherever it is shown; the page has the same words."""
+    return "awaiting answer" if status == "needs_clarification" else status.replace("_", " ")
+
+
 def name_of(spec: TaskSpec) -> str:
     """Id and label: "3 build", "3[0] an invoice"."""
-    return f"{id_text(spec.id)} {clean(spec.label)}" if spec.label else id_text(spec.id)
+    return id_and_label(spec.id, spec.label)
+
+
+def id_and_label(task_id: int, label: str | None) -> str:
+    """The same of a task of which only these are known."""
+    return f"{id_text(task_id)} {clean(label)}" if label else id_text(task_id)
 
 
 def name_in_commands(spec: TaskSpec) -> str:

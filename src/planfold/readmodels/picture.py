@@ -12,7 +12,15 @@ from typing import Final
 
 from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.graph_picture import graph_elements, status_words
-from planfold.readmodels.labels import clean, counted, duration, fit, labelled, name_of
+from planfold.readmodels.labels import (
+    clean,
+    counted,
+    duration,
+    fit,
+    labelled,
+    name_of,
+    status_word,
+)
 from planfold.readmodels.layout import Layout
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.picture_style import STYLE, escaped, words
@@ -85,7 +93,7 @@ class Picture:
     def _facts(self) -> str:
         state = self._timeline.state
         began = datetime.fromtimestamp(state.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        status = state.status.value.replace("_", " ")
+        status = status_word(state.status.value)
         took = duration(self._ledger.seconds)
         counts = Counter(task.status for task in state.written().values())
         parts = (f"{counts[s]:,} {status_words(s.value)}" for s in TaskStatus if counts[s])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from planfold.planner.budget import Spend
 from planfold.planner.events import ContextCompacted, TaskStatusUpdated
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
+from planfold.readmodels.labels import error_with_labels, labelled, labels_of
 from planfold.readmodels.recorded_commands import cause_of
 
 
@@ -44,7 +45,7 @@ class TaskDifference(msgspec.Struct):
 class PlanDifference(msgspec.Struct):
     """How two plans differ. ``removed`` tasks are only in the first, ``added`` ones only in the
     other; ``tasks`` are those of both, by id. ``seconds`` are those from the first event to the
-    last, ``spent`` what was paid."""
+    last, ``spent`` what was paid. ``labels`` are those of the tasks that are named, by id."""
 
     divergence: Divergence | None
     tasks: list[TaskDifference]
@@ -52,6 +53,7 @@ class PlanDifference(msgspec.Struct):
     added: tuple[int, ...]
     seconds: tuple[float, float]
     spent: tuple[Spend, Spend]
+    labels: dict[int, str] = {}
 
 
 class Side(msgspec.Struct):
@@ -68,30 +70,53 @@ def plan_difference(one: Side, other: Side) -> PlanDifference:
     in their order, and those of the plan as a whole; the divergence is the difference that comes
     first in the log. Times, epochs, costs, progress and who answered do not count.
     """
-    specs = plan_diff(*([t.spec for t in side.state.written().values()] for side in (one, other)))
-    changed = {change.after.id: change for change in specs.changed}
-    tasks: list[TaskDifference] = []
-    for task_id in sorted(one.state.tasks.keys() & other.state.tasks.keys()):
-        was, now = one.state.tasks[task_id], other.state.tasks[task_id]
-        planned = changed[task_id].fields if task_id in changed else ()
-        changes = {name: (getattr(was.spec, name), getattr(now.spec, name)) for name in planned}
-        tasks.append(
-            TaskDifference(
-                task_id,
-                now.spec.label,
-                now.spec.description,
-                changes | _outcomes(was, now),
-                (_seconds(was), _seconds(now)),
-            )
+    mine, theirs = one.state.tasks, other.state.tasks
+    planned = _planned(one.state, other.state)
+    tasks = [
+        TaskDifference(
+            task_id,
+            theirs[task_id].spec.label,
+            theirs[task_id].spec.description,
+            planned.get(task_id, {}) | _outcomes(one.state, other.state, task_id),
+            (_seconds(mine[task_id]), _seconds(theirs[task_id])),
         )
+        for task_id in sorted(mine.keys() & theirs.keys())
+    ]
+    divergence = _divergence(one.events, other.events)
+    removed, added = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
+    named = {*removed, *added, *_parents(tasks), divergence.task_id if divergence else None}
     return PlanDifference(
-        _divergence(one.events, other.events),
+        divergence,
         tasks,
-        tuple(sorted(one.state.tasks.keys() - other.state.tasks.keys())),
-        tuple(sorted(other.state.tasks.keys() - one.state.tasks.keys())),
+        tuple(removed),
+        tuple(added),
         (_lasted(one.state), _lasted(other.state)),
         (one.state.spent, other.state.spent),
+        _labels(mine, named) | _labels(theirs, named),
     )
+
+
+def _planned(one: PlannerState, other: PlannerState) -> dict[int, dict[str, tuple[Any, Any]]]:
+    """What differs of each task as it was planned: compared by id, and shown by label."""
+    before, after = ([t.spec for t in state.written().values()] for state in (one, other))
+    was, now = ({spec.id: spec for spec in labelled(specs)} for specs in (before, after))
+    return {
+        change.after.id: {
+            name: (getattr(was[change.after.id], name), getattr(now[change.after.id], name))
+            for name in change.fields
+        }
+        for change in plan_diff(before, after).changed
+    }
+
+
+def _parents(tasks: Iterable[TaskDifference]) -> set[int]:
+    """The tasks that changes of ``depends_on`` name."""
+    pairs = (task.changes.get("depends_on", ((), ())) for task in tasks)
+    return {parent for pair in pairs for parents in pair for parent in parents}
+
+
+def _labels(tasks: Mapping[int, Task], named: Collection[int | None]) -> dict[int, str]:
+    return labels_of(task.spec for task_id, task in tasks.items() if task_id in named)
 
 
 def _lasted(state: PlannerState) -> float:
@@ -103,8 +128,8 @@ def _seconds(task: Task) -> float | None:
     return max(task.finished_at - task.started_at, 0.0) if ended else None
 
 
-def _outcomes(was: Task, now: Task) -> dict[str, tuple[Any, Any]]:
-    before, after = _outcome(was), _outcome(now)
+def _outcomes(one: PlannerState, other: PlannerState, task_id: int) -> dict[str, tuple[Any, Any]]:
+    before, after = (_outcome(state.tasks[task_id], state) for state in (one, other))
     return {
         name: (before[name], after[name])
         for name in before
@@ -112,14 +137,14 @@ def _outcomes(was: Task, now: Task) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _outcome(task: Task) -> dict[str, Any]:
+def _outcome(task: Task, state: PlannerState) -> dict[str, Any]:
     asks = task.kind is NodeKind.Clarification
     return {
         "status": task.status.value,
         "arguments": task.arguments,
         "answer": task.result if asks else list(task.answers) or None,
         "result": None if asks else task.result,
-        "error": task.error,
+        "error": task.error and error_with_labels(task, state.tasks),
         "attempts": task.attempt,
     }
 

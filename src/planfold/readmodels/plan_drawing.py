@@ -76,7 +76,7 @@ class TimelineDrawing(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sketch(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that is still being written: its ``faults``, or its tasks and where they are drawn.
-    ``notes`` are what the text says beside the tasks."""
+    Tasks name others by their labels; ``notes`` are what the text says beside the tasks."""
 
     faults: tuple[Fault, ...] = ()
     title: str = ""

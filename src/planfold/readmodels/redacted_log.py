@@ -23,6 +23,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.answers import BUDGET_CHOICES, OUTCOME_CHOICES
+from planfold.planner.items import written_json, written_list
 from planfold.planner.planner import Planner
 from planfold.planner.references import references_in
 from planfold.planner.tasks import ForEach, TaskSpec, ToolCall
@@ -34,7 +35,7 @@ _KEPT_ANSWERS: Final = frozenset((*OUTCOME_CHOICES, *BUDGET_CHOICES))
 _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     ToolCall: {"name", "literal"},
     TaskSpec: {"route", "on_failure", "run_if"},
-    ForEach: {"items", "on_item_failure"},
+    ForEach: {"on_item_failure"},
     c.PlannerConfig: {"route_limits", "model", "profile"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
@@ -129,6 +130,9 @@ class Exchange:
                 key: self.value(item, references=key not in struct.literal)
                 for key, item in value.items()
             }
+        if name == "items" and isinstance(struct, ForEach):
+            elements = written_list(value)
+            return value if elements is None else written_json(self.value(elements))
         if name == "label" and isinstance(struct, ForEach):
             return None if value is None else self._around_references(value)
         if name in ("result", "value", "partial", "arguments"):

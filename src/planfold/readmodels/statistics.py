@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
+from zlib import compress, decompress
+from zlib import error as ZlibError
 
 import msgspec
 
@@ -33,6 +35,8 @@ from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
 By = Literal["kind", "tool", "route", "title"]
 DEADLINE = "deadline"  # who gives an answer that is the default
+_COUNTS = ("plans_begun", "attempts", "retries", "questions", "answers", "defaults", "not_needed")
+_RULES = 1  # raise it when the same events are counted otherwise
 
 
 class StatisticsKey(NamedTuple):
@@ -48,8 +52,9 @@ class Figures(msgspec.Struct):
 
     ``plans`` and ``tasks`` count endings by status; ``attempts`` those that were dispatched,
     ``retries`` those that failed and were tried again. ``answers`` are a person's, ``defaults``
-    those of a deadline. ``queued`` is the time from the dispatch until a worker began, ``person``
-    that until an answer, ``lasted`` that of a plan from its first event to its end.
+    those of a deadline. ``not_needed`` are skipped tasks whose condition was false, or before which
+    nothing ran or failed. ``queued`` is the time from the dispatch until a worker began,
+    ``person`` that until an answer, ``lasted`` that of a plan from its first event to its end.
     """
 
     plans_begun: int = 0
@@ -60,6 +65,7 @@ class Figures(msgspec.Struct):
     questions: int = 0
     answers: int = 0
     defaults: int = 0
+    not_needed: int = 0
     queued: Histogram = msgspec.field(default_factory=Histogram)
     running: Histogram = msgspec.field(default_factory=Histogram)
     person: Histogram = msgspec.field(default_factory=Histogram)
@@ -72,15 +78,32 @@ class Figures(msgspec.Struct):
             getattr(self, name).update(getattr(other, name))
         for name in ("queued", "running", "person", "lasted"):
             getattr(self, name).merge(getattr(other, name))
-        for name in ("plans_begun", "attempts", "retries", "questions", "answers", "defaults"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.spent += other.spent
 
     @property
     def completion_rate(self) -> float | None:
-        """The share of plans (of tasks, where no plans are counted) that ended completed."""
-        ended = self.plans or self.tasks
-        return ended["completed"] / ended.total() if ended.total() else None
+        """The share of plans (of tasks that were needed, where no plans are counted) that ended
+        completed."""
+        ended = self.plans.total() or self.tasks.total() - self.not_needed
+        return (self.plans or self.tasks)["completed"] / ended if ended else None
+
+
+class _PackedFigures(Figures):
+    """Figures as JSON has them."""
+
+    plans: dict[str, int] = {}  # type: ignore[assignment]
+    tasks: dict[str, int] = {}  # type: ignore[assignment]
+
+    def figures(self) -> Figures:
+        counts = {"plans": Counter(self.plans), "tasks": Counter(self.tasks)}
+        return Figures(**{**msgspec.structs.asdict(self), **counts})
+
+
+_Packed = tuple[
+    int, str, int, list[str], list[tuple[StatisticsKey, _PackedFigures]], dict[str, _PackedFigures]
+]
 
 
 class Statistics:
@@ -130,6 +153,28 @@ class Statistics:
                 found.setdefault(getattr(group, by), Figures()).merge(figures)
         return dict(sorted(found.items()))
 
+    def packed(self, *, by: str) -> bytes:
+        """All that was counted, for :meth:`restore`; ``by``: the version of planfold."""
+        groups = list(self.groups.items())
+        packed = (_RULES, by, self._position, sorted(self.unreadable), groups, self.titles)
+        return compress(msgspec.json.encode(packed), 1)
+
+    def restore(self, packed: bytes, checkpoint: Checkpoint, *, by: str) -> bool:
+        """Continue from what was counted up to a checkpoint. False, and nothing changes, where it
+        was counted by other rules, or another version of planfold could not read all plans."""
+        try:
+            found = msgspec.json.decode(decompress(packed), type=_Packed)
+        except (msgspec.DecodeError, ZlibError):
+            return False
+        rules, counted_by, position, unreadable, groups, titles = found
+        if rules != _RULES or (unreadable and counted_by != by):
+            return False
+        self.unreadable = set(unreadable)
+        self.groups = {key: each.figures() for key, each in groups}
+        self.titles = {title: each.figures() for title, each in titles.items()}
+        self.checkpoint, self._position = checkpoint, position
+        return True
+
     async def _count(self, envelope: Envelope) -> None:
         plan_id = envelope.aggregate_id
         if plan_id in self.unreadable:
@@ -156,6 +201,7 @@ class Statistics:
                 _count_event(figures, envelope.event)
                 _count_spans(figures, [s for s in spans if s.task_id == task_id], envelope.event)
                 figures.tasks.update([task.status.value] * ended)
+                figures.not_needed += ended and task.skip_reason == "condition"
         for figures in counted:
             figures.spent += timeline.state.spent - spent
 
@@ -209,8 +255,7 @@ def _count_spans(figures: Figures, spans: Sequence[PhaseSpan], event: object) ->
 
 def figures_json(figures: Figures) -> dict[str, Any]:
     """Every figure; durations in seconds."""
-    counts = ("plans_begun", "attempts", "retries", "questions", "answers", "defaults")
-    found: dict[str, Any] = {name: getattr(figures, name) for name in counts}
+    found: dict[str, Any] = {name: getattr(figures, name) for name in _COUNTS}
     found |= {"completion_rate": figures.completion_rate}
     found |= {"plans": dict(figures.plans), "tasks": dict(figures.tasks)}
     for name in ("queued", "running", "person", "lasted"):

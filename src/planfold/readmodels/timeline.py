@@ -19,8 +19,11 @@ from planfold.planner.events import (
     CheckpointNamed,
     PlanForked,
     PlanRevised,
+    StepRecorded,
+    StepStarted,
     TasksPlanned,
     TasksReset,
+    TaskStatusUpdated,
 )
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
@@ -45,6 +48,16 @@ class Phase(StrEnum):
     Stopping = "stopping"
     Ended = "ended"
 
+    __hash__ = str.__hash__  # as of TaskStatus
+
+
+# Looking up a member takes longer than what is done with it.
+APPROVAL, PARENTS, RETRY = Phase.Approval, Phase.Parents, Phase.Retry
+PLAN_LIMIT, ROUTE_LIMIT, WORKER = Phase.PlanLimit, Phase.RouteLimit, Phase.Worker
+ANSWER, BUDGET, ITEMS = Phase.Answer, Phase.Budget, Phase.Items
+RUNNING, STOPPING, OVER = Phase.Running, Phase.Stopping, Phase.Ended
+RUNS, ASKS = TaskStatus.Running, TaskStatus.NeedsClarification
+
 
 class PhaseSpan(msgspec.Struct, frozen=True):
     """A task in one phase, from ``start`` to ``end`` (seconds since the epoch; None: it lasts).
@@ -63,23 +76,22 @@ class PhaseSpan(msgspec.Struct, frozen=True):
         return max((now if self.end is None else self.end) - self.start, 0.0)
 
 
+_QUIET = (TaskStatusUpdated, StepStarted, StepRecorded)  # a note of progress and steps move no task
+
+
 class Timeline:
     """Fold of one plan's log: ``apply`` each envelope. ``fold`` is the plan itself. That of a fork
     begins with the fork; ``base`` is the state that it begins with."""
 
     def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:
         self.fold = PlanFold(plan_id, base)
+        self.state = self.fold.state  # of the plan after the events that were applied
         self.now = 0.0  # of the last event; it never goes back
         self._spans: dict[int, list[PhaseSpan]] = {}
         self._open: dict[int, _Open] = {}
         self._unapproved = _Intervals()
         self._full = _Intervals()  # the plan runs as many tasks as it may
         self._full_routes: dict[str, _Intervals] = {}
-
-    @property
-    def state(self) -> PlannerState:
-        """The plan's state after the events that were applied."""
-        return self.fold.state
 
     def apply(self, envelope: Envelope) -> list[PhaseSpan]:
         """Advance by one event; returns the spans that it closed, also those that took no time.
@@ -89,6 +101,8 @@ class Timeline:
         if isinstance(event, CheckpointNamed):
             return []  # also of a plan that ended long ago
         self.now = max(self.now, envelope.recorded_at)
+        if isinstance(event, _QUIET) and getattr(event, "status", RUNS) is RUNS:
+            return []
         self._unapproved.set(not state.approved, self.now)
         closed: list[PhaseSpan] = []
         for task_id in state.tasks if isinstance(event, PlanForked) else self._moved(event):
@@ -117,7 +131,7 @@ class Timeline:
         is None."""
         found = list(self._spans.get(task_id, ()))
         open_ = self._open.get(task_id)
-        if open_ is None or open_.phase is Phase.Ended:
+        if open_ is None or open_.phase is OVER:
             return found
         task, now = self.state.tasks[task_id], max(now, self.now)
         *pieces, last = self._pieces(task, open_, now, None)
@@ -126,7 +140,7 @@ class Timeline:
     def ended_at(self, task_id: int) -> float | None:
         """When the task ended, unless it was planned again since."""
         open_ = self._open.get(task_id)
-        return open_.start if open_ is not None and open_.phase is Phase.Ended else None
+        return open_.start if open_ is not None and open_.phase is OVER else None
 
     def first_at(self, task_id: int) -> float:
         """When the task came into the plan."""
@@ -141,7 +155,7 @@ class Timeline:
             return []
         open_ = self._open.get(task_id)
         phase = phase_of(self.state, task)
-        if open_ is not None and phase is Phase.Stopping and open_.phase is Phase.Running:
+        if open_ is not None and phase is STOPPING and open_.phase is RUNNING:
             open_.stopping_at = open_.stopping_at or self.now
             return []
         if open_ is not None and open_.phase is phase and open_.attempt == task.attempt:
@@ -156,11 +170,10 @@ class Timeline:
         self, task: Task, open_: _Open, end: float, envelope: Envelope | None
     ) -> Iterator[PhaseSpan]:
         """The open phase up to ``end``, divided by what it waited for."""
-        match open_.phase:
-            case Phase.Parents | Phase.Retry | Phase.Worker:
-                return self._planned(task, open_, end, envelope)
-            case Phase.Running:
-                return _attempt(task, open_, end, envelope)
+        if open_.phase is RUNNING:
+            return _attempt(task, open_, end, envelope)
+        if open_.phase in (PARENTS, RETRY, WORKER):
+            return self._planned(task, open_, end, envelope)
         return iter([PhaseSpan(task.id, open_.phase, open_.start, end)])
 
     def _planned(
@@ -171,13 +184,13 @@ class Timeline:
             parts = list(self._unapproved.divide(open_.start, end))
         for start, stop, unapproved in parts:
             if unapproved:
-                yield PhaseSpan(task.id, Phase.Approval, start, stop)
-            elif open_.phase is Phase.Parents:
-                yield PhaseSpan(task.id, Phase.Parents, start, stop, self._parent(task, envelope))
+                yield PhaseSpan(task.id, APPROVAL, start, stop)
+            elif open_.phase is PARENTS:
+                yield PhaseSpan(task.id, PARENTS, start, stop, self._parent(task, envelope))
             else:
                 due = max(open_.not_before or start, start)
                 if due > start:
-                    yield PhaseSpan(task.id, Phase.Retry, start, min(due, stop))
+                    yield PhaseSpan(task.id, RETRY, start, min(due, stop))
                 if due <= stop:
                     yield from self._limited(task, due, stop)
 
@@ -187,12 +200,10 @@ class Timeline:
         full_route = self._full_routes.get(task.spec.queue_route, _NEVER)
         for begin, stop, full in self._full.divide(start, end):
             if full:
-                yield PhaseSpan(task.id, Phase.PlanLimit, begin, stop)
+                yield PhaseSpan(task.id, PLAN_LIMIT, begin, stop)
                 continue
             for first, last, route_full in full_route.divide(begin, stop):
-                yield PhaseSpan(
-                    task.id, Phase.RouteLimit if route_full else Phase.Worker, first, last
-                )
+                yield PhaseSpan(task.id, ROUTE_LIMIT if route_full else WORKER, first, last)
 
     def _parent(self, task: Task, envelope: Envelope | None) -> int | None:
         """The parent that ended a wait: the event is about it, or it keeps the task from
@@ -215,16 +226,16 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
     """A task's phase by the plan's state alone; a planned task that only waits for a
     slot is at :attr:`Phase.Worker`."""
     if task.status in ENDED:
-        return Phase.Ended
-    if task.status is TaskStatus.NeedsClarification:
+        return OVER
+    if task.status is ASKS:
         question = state.questions.get(task.id)
-        return Phase.Budget if question and question.then == "budget" else Phase.Answer
-    if task.status is TaskStatus.Running:
-        runs = Phase.Running if task.spec.for_each is None else Phase.Items
-        return Phase.Stopping if task.stopping else runs
+        return BUDGET if question and question.then == "budget" else ANSWER
+    if task.status is RUNS:
+        runs = RUNNING if task.spec.for_each is None else ITEMS
+        return STOPPING if task.stopping else runs
     if state.schedule.unmet(task.id):
-        return Phase.Parents
-    return Phase.Worker if task.not_before is None else Phase.Retry
+        return PARENTS
+    return WORKER if task.not_before is None else RETRY
 
 
 class _Open:
@@ -287,13 +298,13 @@ def _attempt(
         if said.began_at or said.claimed_at:
             began = min(max(said.began_at or said.claimed_at, start), end)
         elif not said.worker and task.status is TaskStatus.Cancelled:
-            yield PhaseSpan(task.id, Phase.Worker, start, end, attempt=number)
+            yield PhaseSpan(task.id, WORKER, start, end, attempt=number)
             return
-        yield PhaseSpan(task.id, Phase.Worker, start, began, attempt=number)
+        yield PhaseSpan(task.id, WORKER, start, began, attempt=number)
     stopping = min(max(open_.stopping_at or end, began), end)
-    yield PhaseSpan(task.id, Phase.Running, began, stopping, attempt=number)
+    yield PhaseSpan(task.id, RUNNING, began, stopping, attempt=number)
     if open_.stopping_at:
-        yield PhaseSpan(task.id, Phase.Stopping, stopping, end, attempt=number)
+        yield PhaseSpan(task.id, STOPPING, stopping, end, attempt=number)
 
 
 def _lasted(span: PhaseSpan) -> bool:

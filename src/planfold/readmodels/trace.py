@@ -27,6 +27,8 @@ from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 _TOOL_STEP: Final = re.compile(r"(?:^|/)tool/[^/]*$")
 _MODEL_STEP: Final = re.compile(r"(?:^|/)(?:model/\d+|summary|summary/\d+)$")
 _INTERRUPTED: Final = "interrupted"
+_RAN: Final = (Phase.Running, Phase.Stopping)
+_ASKED: Final = (Phase.Answer, Phase.Budget)
 _WAITS: Final = frozenset(Phase) - {Phase.Running, Phase.Stopping, Phase.Parents, Phase.Ended}
 
 
@@ -173,10 +175,10 @@ class _Tracer:
     # --- attempts and questions -----------------------------------------------------------------
 
     def _close(self, spec: TaskSpec, closed: list[PhaseSpan], envelope: Envelope) -> None:
-        ran = [span for span in closed if span.phase in (Phase.Running, Phase.Stopping)]
+        ran = [span for span in closed if span.phase in _RAN]
         if ran:
             self._end_attempt(spec, ran, closed, envelope)
-        asked = [span for span in closed if span.phase in (Phase.Answer, Phase.Budget)]
+        asked = [span for span in closed if span.phase in _ASKED]
         if asked and spec.id in self._asked:
             self._end_question(spec, asked, envelope)
 

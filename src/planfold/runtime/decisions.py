@@ -60,7 +60,9 @@ class PlanDecisions(PlanReader):
             CommandRejected: the plan is at another revision, or has ended.
         """
         if revision_hash is None:
-            revision_hash = (await self.planner(plan_id)).state.revision_hash
+            # A revision that another process has just made is not approved unseen.
+            known = self._settled(plan_id) or await self.planner(plan_id)
+            revision_hash = known.state.revision_hash
         await self.send(plan_id, ApprovePlan(revision_hash, by))
 
     async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:

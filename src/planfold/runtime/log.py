@@ -114,7 +114,8 @@ class Log:
         from planfold.runtime.trace_export import TraceExporter  # most programs need none
 
         exporter = TraceExporter(self._store, endpoint, headers=headers, content=content)
-        return self.consumer(name, exporter.handle, Query("plan", "PlanningCompleted"))
+        query = Query("plan", "PlanningCompleted")
+        return Consumer(self._store, name, exporter.handle, query, handle_all=exporter.handle_all)
 
     def notify(
         self,

@@ -17,8 +17,8 @@ from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import Letter
 from planfold.runtime.origins import begin_fork
 
-SNAPSHOT_EVERY = 5_000  # events; then again when the log has grown to 2.5 times that length
-SNAPSHOT_AT_REST = 200  # events, where a stream waits or its worker stops; then at 1.25 times
+SNAPSHOT_EVERY = 5_000  # events; then again when the log is 1.25 times as long
+SNAPSHOT_AT_REST = 200  # likewise, where a stream waits or its worker stops
 SNAPSHOT_AT_END = 1_000  # events, where a long stream has ended: people look at it
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
@@ -298,9 +298,8 @@ class Mailbox:
             if self.version < SNAPSHOT_EVERY or since < SNAPSHOT_AT_END:
                 return None
         else:
-            growth = 0.25 if at_rest else 1.5
             least = SNAPSHOT_AT_REST if at_rest else SNAPSHOT_EVERY
-            if since < max(least, growth * self.snapshot_version):
+            if since < max(least, 0.25 * self.snapshot_version):
                 return None
         with suppress(Exception):  # a snapshot is a cache
             return self.handler.snapshot()

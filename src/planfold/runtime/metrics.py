@@ -26,7 +26,7 @@ from planfold.eventstore.port import EventStore
 from planfold.readmodels.histogram import Histogram
 from planfold.readmodels.statistics import Figures, Statistics, StatisticsKey
 from planfold.runtime.aggregate import PLAN
-from planfold.runtime.plan_reader import statistics_of
+from planfold.runtime.kept_statistics import KeptStatistics
 from planfold.runtime.worker import Worker
 from planfold.subscriptions.admin import consumers_of
 from planfold.subscriptions.projection import Projection, project
@@ -60,10 +60,10 @@ async def serving_metrics(
     Raises:
         ConfigurationError: the port cannot be listened at.
     """
-    loop, statistics = asyncio.get_running_loop(), statistics_of(store)
+    loop, statistics = asyncio.get_running_loop(), KeptStatistics(store)
 
     def collect() -> list[Metric]:
-        found = asyncio.run_coroutine_threadsafe(metrics_of(store, worker, statistics), loop)
+        found = asyncio.run_coroutine_threadsafe(metrics_of(store, worker, statistics.found), loop)
         return found.result(ANSWER_S)
 
     registry = CollectorRegistry()
@@ -80,6 +80,7 @@ async def serving_metrics(
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await statistics.save()
         await asyncio.to_thread(server.shutdown)
         await asyncio.to_thread(server.server_close)
         await asyncio.to_thread(thread.join)

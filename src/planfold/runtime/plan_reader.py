@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from math import inf
 from typing import Any, Final, Literal
 
@@ -12,13 +11,13 @@ from msgspec.structs import replace
 
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
-from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.heads import HeadChoice, key_of
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.eventstore.transfer import where_archived
 from planfold.planner.planner import Planner
-from planfold.planner.stored import StoredPlan
+from planfold.planner.state import PlannerState
+from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation, Present, explain
@@ -33,8 +32,10 @@ from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.origins import base_of, history_of, state_at
+from planfold.runtime.kept_statistics import KeptStatistics, statistics_of
+from planfold.runtime.origins import base_of, history_of
 from planfold.runtime.task_names import task_id_in
+from planfold.subscriptions.projection import project
 
 STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
@@ -60,6 +61,11 @@ class PlanReader:
             raise await self._missing(plan_id) from None
         assert isinstance(planner, Planner)
         return planner
+
+    def _settled(self, plan_id: str) -> Planner | None:
+        """The plan as this process knows it; None where another process may have written since."""
+        planner = self.dispatcher.settled(PLAN, plan_id)
+        return planner if isinstance(planner, Planner) else None
 
     async def task_id(self, plan_id: str, key: int | str) -> int:
         """The id of a task named by id or label. Raises NotFound."""
@@ -107,6 +113,9 @@ class PlanReader:
             return None
         planner = await self.dispatcher.fold(STORED_PLAN, plan_id)
         assert isinstance(planner, Planner)
+        schedule, status = planner.state.schedule, head.head.get("status")
+        if isinstance(schedule, StoredSchedule) and status in STATUSES:
+            schedule.say(head.version, PlanStatus(status))
         if planner.state.status is PlanStatus.AwaitingApproval:
             return None
         return PlanFold(plan_id, planner.state)
@@ -186,10 +195,12 @@ class PlanReader:
         look = await look_at_queue(self.store.queue, plan_id)
         return explain(timeline, look, self.store.clock(), task_id)
 
-    async def unclaimed(self, plan_id: str) -> Unclaimed:
-        """Which dispatched tasks of a plan no worker holds. Raises NotFound."""
-        tasks = (await self.planner(plan_id)).state.tasks
-        return unclaimed(await look_at_queue(self.store.queue, plan_id), tasks)
+    async def unclaimed(self, plan_id: str, state: PlannerState | None = None) -> Unclaimed:
+        """Which dispatched tasks of a plan no worker holds; ``state`` is the plan's, where it is
+        known. Raises NotFound."""
+        if state is None:
+            state = (await self.planner(plan_id)).state
+        return unclaimed(await look_at_queue(self.store.queue, plan_id), state.tasks)
 
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
@@ -227,7 +238,7 @@ class PlanReader:
         log = [envelope async for envelope in self.history(plan_id)]
         base = await base_of(self.store, plan_id)
         trace = trace_of(plan_id, log, content=content, base=base)
-        return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
+        return otlp(version("planfold"), trace) if form == "otlp" else chrome(trace)
 
     async def what_if(
         self,
@@ -250,14 +261,20 @@ class PlanReader:
             timeline, max_parallel=max_parallel, route_limits=route_limits, answers=seconds
         )
 
-    async def statistics(self, *, since: float = 0.0) -> Statistics:
-        """The outcomes of all plans, from the whole log; ``since`` counts only events recorded from
-        then on (seconds since the epoch)."""
-        found, query, after = statistics_of(self.store, since), Query(stream_id=PLAN.stream_id), 0
-        while page := await self.store.read(query, after=after, limit=1_000):
-            after = page[-1].position
-            await found.apply(page, Checkpoint(self.store.store_id, self.store.epoch, after))
-        return found
+    async def statistics(self, *, since: float = 0.0, rebuild: bool = False) -> Statistics:
+        """The outcomes of all plans. ``since`` counts only events recorded from then on (seconds
+        since the epoch), which reads the whole log. Without it, what was counted before is used,
+        and saved; with ``rebuild`` it is counted again, from what the log has now."""
+        if since:
+            found = statistics_of(self.store, since)
+            last, query = await self.store.last_position(), Query(stream_id=PLAN.stream_id)
+            await project(self.store, found, query=query, until=last)
+            return found
+        kept = KeptStatistics(self.store, rebuild=rebuild)
+        counted = await kept.catch_up()
+        if rebuild:
+            await kept.save()
+        return counted
 
     async def plans(
         self,
@@ -294,8 +311,7 @@ class PlanReader:
 
     async def status(self, plan_id: str) -> PlanStatus:
         """The status of a plan. Raises NotFound."""
-        planner = self.dispatcher.settled(PLAN, plan_id)
-        if isinstance(planner, Planner):
+        if planner := self._settled(plan_id):
             return planner.state.status
         stream = await self.store.head(plan_id)
         if stream is None or stream.stream_id != PLAN.stream_id:
@@ -306,8 +322,7 @@ class PlanReader:
 
     async def project(self, plan_id: str) -> str:
         """The project of a plan. Raises NotFound."""
-        planner = self.dispatcher.settled(PLAN, plan_id)
-        if isinstance(planner, Planner):
+        if planner := self._settled(plan_id):
             return planner.state.config.project
         stream = await self.store.head(plan_id)
         if stream is None or stream.stream_id != PLAN.stream_id:
@@ -352,8 +367,7 @@ class PlanReader:
         wanted = ENDED | frozenset(stop_at)
         while True:
             ticket = self.store.wakeup.status_ticket(plan_id)
-            planner = self.dispatcher.settled(PLAN, plan_id)
-            if isinstance(planner, Planner):
+            if planner := self._settled(plan_id):
                 if planner.state.status in wanted:
                     return plan_view(plan_id, planner.state)
             elif await self.status(plan_id) in wanted:
@@ -375,15 +389,6 @@ async def plans_of(
             break
         choice = replace(choice, below=key_of(page[-1]))
     return found[:limit]
-
-
-def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
-    """Statistics of nothing yet, for :func:`planfold.subscriptions.projection.project`."""
-
-    async def history(plan_id: str, version: int) -> list[Envelope]:
-        return await store.read(Query(aggregate_id=plan_id), limit=version)
-
-    return Statistics(history, since, partial(state_at, store))
 
 
 def _check_form(form: str, forms: tuple[str, ...]) -> None:

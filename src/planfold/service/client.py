@@ -6,7 +6,7 @@ is one list of methods. It needs the extra ``client``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -59,6 +59,7 @@ class Client(Caller):
         self,
         plan: PlanDraft | str,
         *,
+        params: Mapping[str, Any] | None = None,
         plan_id: str | None = None,
         approve: bool = False,
         max_parallel: int | None = None,
@@ -66,10 +67,11 @@ class Client(Caller):
         project: str | None = None,
         key: str | None = None,
     ) -> Operation[m.Receipt]:
-        """Check a plan (a draft, or text) and record it. ``key`` is the idempotency key, a new
-        one by default: give one of your own where the program itself may be started again."""
+        """Check a plan (a draft, a text, or the name of a template) and record it, with the values
+        ``params`` of its parameters. ``key`` is the idempotency key, a new one by default: give one
+        of your own where the program itself may be started again."""
         body = m.Submission(
-            **_source(plan),
+            **_source(plan, params),
             plan_id=plan_id,
             approve=approve,
             max_parallel=max_parallel,
@@ -90,9 +92,11 @@ class Client(Caller):
         body = m.Submission(wish=text, plan_id=plan_id, approve=approve, project=project)
         return self._write("submit", None, body)
 
-    def preview(self, plan: PlanDraft | str) -> Operation[m.Preview]:
+    def preview(
+        self, plan: PlanDraft | str, *, params: Mapping[str, Any] | None = None
+    ) -> Operation[m.Preview]:
         """Check a plan without recording it."""
-        return self._make("preview", m.Preview, body=m.PlanSource(**_source(plan)))
+        return self._make("preview", m.Preview, body=m.PlanSource(**_source(plan, params)))
 
     def plans(
         self,
@@ -187,9 +191,12 @@ class Client(Caller):
         """How long the plan would have taken under other limits."""
         return self._make("what_if", Simulation, plan_id, body=changes)
 
-    def forecast(self, plan: PlanDraft | str) -> Operation[m.ForecastAnswer]:
+    def forecast(
+        self, plan: PlanDraft | str, *, params: Mapping[str, Any] | None = None
+    ) -> Operation[m.ForecastAnswer]:
         """How long a plan may take, by earlier runs."""
-        return self._make("forecast", m.ForecastAnswer, body=m.PlanSource(**_source(plan)))
+        body = m.PlanSource(**_source(plan, params))
+        return self._make("forecast", m.ForecastAnswer, body=body)
 
     def fork_preview(self, plan_id: str, source: m.ForkSource) -> Operation[Fork]:
         """What a fork would run, and which effects would happen again."""
@@ -273,11 +280,12 @@ class Client(Caller):
         plan_id: str,
         plan: PlanDraft | str,
         *,
+        params: Mapping[str, Any] | None = None,
         approve: bool = False,
         version: int | None = None,
     ) -> Operation[m.Receipt]:
         """Replace the tasks that have not started."""
-        body = m.Revision(**_source(plan), approve=approve)
+        body = m.Revision(**_source(plan, params), approve=approve)
         return self._write("revise", plan_id, body, version)
 
     def add_budget(
@@ -305,5 +313,6 @@ class Client(Caller):
         return self._write("fork", plan_id, request, version, key)
 
 
-def _source(plan: PlanDraft | str) -> dict[str, Any]:
-    return {"text": plan} if isinstance(plan, str) else {"draft": plan}
+def _source(plan: PlanDraft | str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    source: dict[str, Any] = {"text": plan} if isinstance(plan, str) else {"draft": plan}
+    return source | {"params": dict(params or {})}

@@ -19,7 +19,7 @@ from planfold.access.credential import (
     RevokeCredential,
     Scope,
 )
-from planfold.errors import CommandRejected, NotFound
+from planfold.errors import CommandRejected, CorruptLog, NotFound
 from planfold.eventstore.port import EventStore, StreamHead
 from planfold.projects import sees
 from planfold.runtime.aggregate import CREDENTIAL
@@ -187,13 +187,22 @@ class Credentials:
     async def tokens(self) -> list[tuple[str, StreamHead, str]]:
         """All tokens, oldest first: id, head, and its status: valid, revoked or expired."""
         found = []
-        for head in reversed(await self._store.heads(CREDENTIAL.stream_id)):
-            if head.head["kind"] == "token":
+        for recorded in reversed(await self._store.heads(CREDENTIAL.stream_id)):
+            head = recorded if recorded.head else await self._head_from_log(recorded)
+            if head.head.get("kind") == "token":
                 expired = head.head["expires_at"] <= self._store.clock()
                 status = head.head["status"]
                 status = "expired" if expired and status == "valid" else status
                 found.append((head.aggregate_id.removeprefix("credential-"), head, status))
         return found
+
+    async def _head_from_log(self, head: StreamHead) -> StreamHead:
+        """The head of a credential that was damaged; empty where its log is damaged, too."""
+        try:
+            found = await self._load(head.aggregate_id.removeprefix("credential-"))
+        except CorruptLog:
+            return head
+        return head if found is None else msgspec.structs.replace(head, head=found.outlook().head)
 
     async def _load(self, credential_id: str) -> Credential | None:
         if not _ID.fullmatch(credential_id):

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from planfold.errors import NotFound, PlanfoldError
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.planner.events import PlanningCompleted
-from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.envelopes import envelope_json
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.plan_reader import ENDED
@@ -49,6 +49,8 @@ async def begin_stream(call: ServiceCall, plan_id: str | None = None) -> EventSt
     query = Query(aggregate_id=plan_id)
     ended = await app.status(plan_id) in ENDED
     if ended and not await app.store.read(query, after=after, limit=1):
+        if not await app.store.version(plan_id):  # archived since: not all was sent
+            raise NotFound(f"there is no plan {plan_id!r}")
         return None
     return EventStream(call, query, after, ended=ended)
 
@@ -64,7 +66,8 @@ def _after(call: ServiceCall, last: int) -> int:
 
 class EventStream:
     """Answers one request. Ends when the client leaves, the credential ends, the service stops or
-    the plan has ended; a client then connects again and gets 401, 503 or 204."""
+    the plan has ended or was archived; a client then connects again and gets 401, 503, 204 or
+    404."""
 
     def __init__(self, call: ServiceCall, query: Query, after: int, *, ended: bool = False) -> None:
         self._call = call
@@ -125,7 +128,7 @@ class EventStream:
                     return
                 if clock() >= checked_at + heartbeat_s:
                     checked_at = clock()
-                    if not await self._call.service.credentials.valid(self._call.holder):
+                    if not await self._may_continue():
                         return
                 if coming in done:
                     envelope = coming.result()
@@ -143,14 +146,27 @@ class EventStream:
                 await coming
             await events.aclose()
 
+    async def _may_continue(self) -> bool:
+        """Whether the credential is still valid, and the plan still in the database."""
+        if not await self._call.service.credentials.valid(self._call.holder):
+            return False
+        plan_id = self._query.aggregate_id
+        return plan_id is None or await self._call.service.app.store.version(plan_id) > 0
+
     async def _is_last(self, envelope: Envelope) -> bool:
         self._may_end = self._may_end or isinstance(envelope.event, PlanningCompleted)
         if self._query.aggregate_id is None or not self._may_end:
             return False
-        head = await self._call.service.app.store.head(envelope.aggregate_id)
-        if head is None:
+        app = self._call.service.app
+        head = await app.store.head(envelope.aggregate_id)
+        if head is None:  # archived since
             return True
-        return head.version == envelope.version and PlanStatus(head.head["status"]) in ENDED
+        if head.version != envelope.version:
+            return False
+        try:
+            return await app.status(envelope.aggregate_id) in ENDED
+        except PlanfoldError:  # the next request is refused with the reason
+            return True
 
     async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
         await self._write(send, {"type": "http.response.body", "body": body, "more_body": more})

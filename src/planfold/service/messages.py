@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from planfold.access.credential import Scope
 from planfold.drafting.draft import Fault, PlanDraft
+from planfold.drafting.parameters import ParameterValue
 from planfold.planner.budget import Budget
 from planfold.planner.questions import Question
 from planfold.planner.tasks import PlanStatus, TaskSpec
@@ -41,7 +42,8 @@ class Submission(Strict, frozen=True):
 
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
     ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
-    one of the token.
+    one of the token. ``params`` are the values of the plan's parameters; a ``text`` may be the
+    name of a template.
     """
 
     text: PlanText | None = None
@@ -52,13 +54,16 @@ class Submission(Strict, frozen=True):
     max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
     project: Project | None = None
+    params: dict[str, Any] = {}
 
 
 class PlanSource(Strict, frozen=True):
-    """A plan as ``text`` (Markdown, prose, JSON) or as a ``draft``: exactly one."""
+    """A plan as ``text`` (Markdown, prose, JSON, the name of a template) or as a ``draft``: exactly
+    one. ``params`` are the values of its parameters."""
 
     text: PlanText | None = None
     draft: PlanDraft | None = None
+    params: dict[str, Any] = {}
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +77,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     critical_path: list[int]
     tools: list[str]
     notes: list[str] = []
+    params: tuple[ParameterValue, ...] = ()
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +91,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A plan in a list. ``total`` and ``completed`` count tasks; times are seconds since the
-    epoch. A fork has its ``origins``."""
+    epoch. A fork has its ``origins``. Where the entry of the plan was damaged, ``status`` is null;
+    the plan itself can be read from its log."""
 
     id: str
     title: str
-    status: PlanStatus
+    status: PlanStatus | None
     version: int
     total: int
     completed: int
@@ -237,11 +244,12 @@ class ReplanRequest(Strict, frozen=True):
 
 
 class Revision(Strict, frozen=True):
-    """Replace the tasks that have not started: exactly one of ``text`` and ``draft``. With
-    ``approve`` the token needs the scope ``approve``."""
+    """Replace the tasks that have not started: exactly one of ``text`` and ``draft``, with the
+    values ``params`` of its parameters. With ``approve`` the token needs the scope ``approve``."""
 
     text: PlanText | None = None
     draft: PlanDraft | None = None
+    params: dict[str, Any] = {}
     approve: bool = False
 
 
@@ -370,10 +378,12 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request was refused (RFC 9457). ``faults`` are those of a plan."""
+    """Why a request was refused (RFC 9457). ``faults`` are those of a plan. ``field`` names the
+    field of the request that would allow it."""
 
     type: str
     title: str
     status: int
     detail: str = ""
     faults: tuple[Fault, ...] = ()
+    field: str = ""

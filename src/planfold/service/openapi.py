@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from planfold.service.links import links_of
 from planfold.service.messages import EventRecord, Problem
 from planfold.service.problems import EVERYWHERE, TITLES, WITH_BODY
 from planfold.service.routes import ROUTES, Route
@@ -124,6 +125,8 @@ def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     elif route.media == "events":
         answer["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         answer["description"] += "; the data of each is an EventRecord"
+    if links := links_of(route):
+        answer["links"] = links
     found = {str(route.status): answer}
     for status in statuses_of(route):
         found[str(status)] = _problem(status)

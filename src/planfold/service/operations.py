@@ -192,7 +192,7 @@ def error_of(status: int, body: bytes) -> PlanfoldError:
         429: Transient,
         503: Transient,
     }
-    return kinds.get(status, Permanent)(text)
+    return kinds.get(status, Permanent)(text).about(problem.field)
 
 
 class EventFeed:

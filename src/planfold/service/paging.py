@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, isfinite
 
+import msgspec
+
 from planfold.eventstore.heads import StreamHead
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
@@ -33,20 +35,36 @@ def read_cursor(text: str | None) -> tuple[float, str]:
     return created_at, aggregate_id
 
 
+class _Line(msgspec.Struct, frozen=True):
+    """What the head of a plan holds for lists."""
+
+    title: str = ""
+    status: PlanStatus | None = None
+    total: int = 0
+    completed: int = 0
+    questions: int = 0
+    priority: int = 0
+    origins: tuple[str, ...] = ()
+    project: str = DEFAULT
+
+
 def entry_of(plan: StreamHead) -> PlanEntry:
-    """A plan in a list."""
-    head = plan.head
+    """A plan in a list. Where its head was damaged there is only what the store itself knows."""
+    try:
+        line = msgspec.convert(plan.head, _Line)
+    except msgspec.ValidationError:
+        line = _Line()
     return PlanEntry(
         id=plan.aggregate_id,
-        title=head.get("title", ""),
-        status=PlanStatus(head["status"]),
+        title=line.title,
+        status=line.status,
         version=plan.version,
-        total=head.get("total", 0),
-        completed=head.get("completed", 0),
-        questions=head.get("questions", 0),
-        priority=head.get("priority", 0),
+        total=line.total,
+        completed=line.completed,
+        questions=line.questions,
+        priority=line.priority,
         created_at=plan.created_at,
         updated_at=plan.updated_at,
-        origins=tuple(head.get("origins", ())),
-        project=head.get("project", DEFAULT),
+        origins=line.origins,
+        project=line.project,
     )

@@ -67,6 +67,8 @@ _STATUSES: Final[dict[type[PlanfoldError], tuple[int, str]]] = {
     Transient: (503, "unavailable"),
     CorruptLog: (500, "unreadable-plan"),
 }
+_FIELDS: Final = frozenset({"repeat", "result"})
+"""Topics of refusals that are the field that allows it."""
 _CONFLICTS: Final = {"version": (412, "version"), "command id": (422, "key-reused")}
 
 
@@ -81,6 +83,8 @@ def refusal_of(fault: PlanfoldError) -> Refused:
     # The others may name the database, and are answered to those without a token too.
     detail = {500: "", 503: "the database cannot be read or written now; try again"}
     refused = refusal(status, name, detail.get(status, str(fault)))
+    if fault.topic in _FIELDS:
+        refused.problem = msgspec.structs.replace(refused.problem, field=fault.topic)
     if isinstance(fault, InvalidPlan):
         refused.problem = msgspec.structs.replace(
             refused.problem, detail="the plan has faults", faults=fault.faults

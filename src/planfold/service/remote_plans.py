@@ -20,6 +20,7 @@ from planfold.handler import Metadata
 from planfold.planner import commands as c
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.explanation import Explanation
@@ -118,6 +119,8 @@ def _head_of(entry: m.PlanEntry) -> StreamHead:
     names += [name for name in ("priority", "origins") if getattr(entry, name)]
     names += ["project"] if entry.project != DEFAULT else []
     values = msgspec.to_builtins(entry)
+    if entry.status is None:  # the head was damaged
+        names = []
     return StreamHead(
         stream_id=PLAN.stream_id,
         aggregate_id=entry.id,
@@ -146,6 +149,9 @@ class RemotePlans(PlanForking):
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
         return Planner((await self.fold(plan_id)).state)
 
+    def _settled(self, plan_id: str) -> Planner | None:
+        return None  # the service knows
+
     async def _long(self, plan_id: str) -> PlanFold | None:
         return None  # snapshots are the service's own
 
@@ -160,6 +166,8 @@ class RemotePlans(PlanForking):
         head = await self.store.head(plan_id)
         if head is None:
             raise await self._missing(plan_id)
+        if "status" not in head.head:  # the head was damaged
+            return (await self.planner(plan_id)).state.status
         return PlanStatus(head.head["status"])
 
     async def plans(
@@ -211,7 +219,7 @@ class RemotePlans(PlanForking):
     async def ledger(self, plan_id: str) -> Ledger:
         return await self.client.time(plan_id)
 
-    async def unclaimed(self, plan_id: str) -> Unclaimed:
+    async def unclaimed(self, plan_id: str, state: PlannerState | None = None) -> Unclaimed:
         return await self.client.queue(plan_id)
 
     # --- decisions ----------------------------------------------------------------------------

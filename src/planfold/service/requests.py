@@ -1,8 +1,8 @@
 """``ServiceCall``: one request that passed authentication, with its parts checked.
 
-Writes carry an ``Idempotency-Key``, which becomes the id of the command. What counts as the same
-request is its path, its body and its sender: the hash of these is recorded with the command, so a
-repetition is recognised on every instance and after every restart.
+Writes carry an ``Idempotency-Key``, from which the id of the command is made. What counts as the
+same request is its path, its body and its sender: the hash of these is recorded with the command,
+so a repetition is recognised on every instance and after every restart.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from planfold.access.credential import Scope
 from planfold.errors import NotFound
 from planfold.eventstore.codec import is_too_deep
+from planfold.projects import DEFAULT
 from planfold.service.credentials import Principal
 from planfold.service.problems import refusal
 from planfold.service.routes import Route
@@ -32,8 +33,8 @@ _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 
 
 class ServiceCall(msgspec.Struct, kw_only=True):
-    """``key`` is the id of the command, ``digest`` what identifies the request under it;
-    ``expected_version`` is that of ``If-Match``."""
+    """``project`` is that of the plan. ``command_id`` is made of the key, and ``digest`` is what
+    identifies the request under it; ``expected_version`` is that of ``If-Match``."""
 
     service: Service
     route: Route
@@ -41,7 +42,8 @@ class ServiceCall(msgspec.Struct, kw_only=True):
     principal: Principal | None
     query: Any = None
     body: Any = None
-    key: str = ""
+    project: str = ""
+    command_id: str = ""
     digest: str = ""
     expected_version: int | None = None
 
@@ -60,19 +62,20 @@ class ServiceCall(msgspec.Struct, kw_only=True):
         assert self.principal is not None
         return self.principal
 
-    async def check_plan(self, plan_id: str) -> None:
-        """Raises Refused or NotFound where there is no such plan, or the sender does not see it:
-        then it says the same as of none."""
+    async def check_plan(self, plan_id: str) -> str:
+        """The project of a plan. Raises Refused or NotFound where there is no such plan, or the
+        sender does not see it: then it says the same as of none."""
         if "\0" in plan_id or not plan_id.isprintable():
             raise refusal(404, "not-found", "there is no such plan")
         try:
-            seen = self.holder.sees(await self.service.app.project(plan_id))
+            project = await self.service.app.project(plan_id)
         except NotFound:
             if not self.holder.projects:
                 raise  # it may say where an archived plan is
-            seen = False
-        if not seen:
+            project = ""
+        if not self.holder.sees(project):
             raise NotFound(f"there is no plan {plan_id!r}")
+        return project
 
     def require(self, scope: Scope) -> None:
         """Raises Refused where the sender lacks this scope."""
@@ -81,12 +84,17 @@ class ServiceCall(msgspec.Struct, kw_only=True):
 
 
 async def read_call(
-    service: Service, route: Route, request: Request, principal: Principal | None
+    service: Service,
+    route: Route,
+    request: Request,
+    principal: Principal | None,
+    project: str = "",
 ) -> ServiceCall:
-    """Check all parts of a request. Raises Refused."""
+    """Check all parts of a request; ``project`` is that of the plan in its path. Raises Refused."""
     call = ServiceCall(service=service, route=route, request=request, principal=principal)
+    key = ""
     if route.keyed:
-        call.key = _key_of(request)
+        key = _key_of(request)
         call.expected_version = _version_of(request)
     if route.query is not None:
         call.query = _query_of(route.query, request)
@@ -95,9 +103,26 @@ async def read_call(
         body = await _body_of(request, route.body_bytes)
         call.body = _decoded(body, route.request)
     if route.keyed and principal is not None:
+        call.project = project or _project_of(call)
+        call.command_id = command_id_of(call.project, key)
         parts = (route.method, request.url.path, principal.token_id, body.decode("utf-8"))
         call.digest = hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
     return call
+
+
+def command_id_of(project: str, key: str) -> str:
+    """The id of the command under this key: each project has keys of its own."""
+    return key if project == DEFAULT else f"{project} {key}"  # no key holds a space
+
+
+def _project_of(call: ServiceCall) -> str:
+    """The project of a plan that begins. Raises Refused."""
+    given, own = call.body.project, call.projects
+    if given is None:
+        given = own[0] if len(own) == 1 else DEFAULT
+    if not call.holder.sees(given):
+        raise refusal(403, "project", f"give a project of this token: {', '.join(own)}")
+    return str(given)
 
 
 def _key_of(request: Request) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from planfold.access.credential import Scope
+from planfold.drafting.draft import PlanDraft
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
 from planfold.readmodels.plan_difference import PlanDifference
@@ -295,6 +296,7 @@ DRAWINGS: Final = (
     _looking("timeline", f"{_PLAN}/timeline", "What tasks waited for", TimelineDrawing, **_AT),
     _looking("task", f"{_PLAN}/tasks/{{task}}", "A task (id or label)", TaskDetails, **_AT),
     _looking("revision", f"{_PLAN}/revision", "What an approval approves", RevisionDetails),
+    _looking("remaining", f"{_PLAN}/remaining", "What a revision may change", PlanDraft),
     Route(
         name="sketch",
         method="POST",

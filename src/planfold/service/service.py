@@ -21,6 +21,7 @@ from starlette.types import Scope as AsgiScope
 from planfold.app import App
 from planfold.errors import PlanfoldError
 from planfold.readmodels.statistics import Statistics
+from planfold.runtime.kept_statistics import KeptStatistics
 from planfold.runtime.metrics import follow_statistics
 from planfold.runtime.worker import Worker
 from planfold.service import resources
@@ -78,7 +79,7 @@ class Service:
         self.credentials = Credentials(app.store, app.dispatcher)
         self.timelines = Timelines(app)
         self.of_plans = ProjectsOfPlans(app)
-        self._counted: dict[tuple[str, ...], ProjectStatistics] = {}
+        self._counted: dict[tuple[str, ...], KeptStatistics | ProjectStatistics] = {}
         self._counting: list[asyncio.Task[None]] = []
         self.stopping = asyncio.Event()
         self.streams = Places(limits.streams, limits.streams_per_token)
@@ -106,7 +107,10 @@ class Service:
         asked for."""
         known = self._counted.get(projects)
         if known is None:
-            known = self._counted[projects] = ProjectStatistics(self.app, self.of_plans, projects)
+            known = KeptStatistics(self.app.store)
+            if projects:
+                known = ProjectStatistics(self.app, self.of_plans, projects)
+            self._counted[projects] = known
             follow = follow_statistics(self.app.store, known, _log_fault)
             self._counting.append(asyncio.create_task(follow))
         return known.found
@@ -116,6 +120,9 @@ class Service:
         for counting in self._counting:
             counting.cancel()
         await asyncio.gather(*self._counting, return_exceptions=True)
+        for known in self._counted.values():
+            if isinstance(known, KeptStatistics):
+                await known.save()
 
     async def principal(self, request: Request) -> Principal | None:
         """Whose request it is; None where it has no credential that is valid."""
@@ -220,9 +227,8 @@ class _Endpoint:
         call = ServiceCall(service=service, route=route, request=request, principal=principal)
         if not route.public and route.scope is not None:
             call.require(route.scope)
-        if route.plan:
-            await call.check_plan(call.plan_id)
-        call = await read_call(service, route, request, principal)
+        project = await call.check_plan(call.plan_id) if route.plan else ""
+        call = await read_call(service, route, request, principal, project)
         if not route.keyed:
             return await self._function(call)
         return await self._once(call)
@@ -230,11 +236,11 @@ class _Endpoint:
     async def _once(self, call: ServiceCall) -> ServiceReply | EventStream:
         """Carry out a write under its key, or answer a repetition."""
         service = self._service
-        if call.key in service.in_progress:
+        if call.command_id in service.in_progress:
             raise refusal(409, "in-progress", "a request with this key is in progress; try again")
-        service.in_progress.add(call.key)
+        service.in_progress.add(call.command_id)
         try:
-            known = await service.app.store.find_command(call.key)
+            known = await service.app.store.find_command(call.command_id)
             if known is None:
                 return await self._function(call)
             plan_id, digest = known
@@ -244,7 +250,7 @@ class _Endpoint:
                 )
             return await resources.receipt(call, plan_id)
         finally:
-            service.in_progress.discard(call.key)
+            service.in_progress.discard(call.command_id)
 
 
 async def _not_routed(request: Request, fault: Exception) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from planfold.errors import NotFound
+from planfold.errors import CorruptLog, NotFound
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope
 from planfold.projects import sees
 from planfold.readmodels.statistics import Statistics
-from planfold.runtime.plan_reader import statistics_of
+from planfold.runtime.kept_statistics import statistics_of
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -27,13 +27,13 @@ class ProjectsOfPlans:
 
     async def sees(self, projects: Sequence[str], plan_id: str) -> bool:
         """Whether a credential for these projects sees a plan. One that was archived in the
-        meantime is not seen."""
+        meantime, or cannot be read, is not seen."""
         if not projects:
             return True
         if plan_id not in self._known:
             try:
                 project = await self._app.project(plan_id)
-            except NotFound:
+            except (NotFound, CorruptLog):
                 return False
             if len(self._known) >= REMEMBERED:
                 self._known.pop(next(iter(self._known)))

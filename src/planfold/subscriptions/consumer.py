@@ -25,7 +25,13 @@ from planfold.eventstore.positions import position_after
 from planfold.retries import RetryPolicy
 from planfold.subscriptions.assignment import partition_of, quota, to_take
 from planfold.subscriptions.feed import matches
-from planfold.subscriptions.partition import LAST_WORDS_S, Handle, Handling, PartitionRunner
+from planfold.subscriptions.partition import (
+    LAST_WORDS_S,
+    Handle,
+    HandleAll,
+    Handling,
+    PartitionRunner,
+)
 
 CONSUMERS: Final = "\0consumers"
 """The key of wake-ups about members, partitions and parked streams; no stream has it."""
@@ -51,6 +57,9 @@ class Consumer:
     checkpoint is saved after ``batch`` events, when nothing more comes, and at the end; after a
     crash up to ``batch`` events of each partition are handled again. ``batch`` also bounds the
     events that wait in memory.
+
+    Where several events wait, up to 32 at once are given to ``handle_all``, if there is one; where
+    it raises, each of them to ``handle``.
 
     ``fault`` is the last fault of the store or a lease.
 
@@ -81,6 +90,7 @@ class Consumer:
         partitions: int = 1,
         retries: RetryPolicy = RETRIES,
         batch: int = 100,
+        handle_all: HandleAll | None = None,
         random: Callable[[], float] = randomness.random,
     ) -> None:
         if not name or not name.isprintable():
@@ -94,7 +104,9 @@ class Consumer:
         self._query = query or Query()
         self._after = after
         self._partitions = partitions
-        self._handling = Handling(handle, self._query, retries, batch, random, self._note)
+        self._handling = Handling(
+            handle, handle_all, self._query, retries, batch, random, self._note
+        )
         self._runners: dict[int, PartitionRunner] = {}
         self._renewed = 0.0  # by the event loop's clock
         self._renewed_at = 0.0  # by the store's

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 
 import msgspec
 
@@ -22,7 +24,9 @@ from planfold.eventstore.port import EventStore
 from planfold.retries import RetryPolicy, retry_delay
 
 Handle = Callable[[Envelope], Awaitable[object]]
+HandleAll = Callable[[Sequence[Envelope]], Awaitable[object]]
 
+TOGETHER = 32  # events that are given to ``handle_all`` at once
 MOST_RETRYING = 100  # streams of a partition; with more, it waits for these before it continues
 SAVE_AFTER_S = 0.1  # without a new event
 TRY_SAVING_EVERY_S = 1.0
@@ -34,6 +38,7 @@ class Handling(msgspec.Struct, frozen=True):
     """What all partitions of a consumer share. ``random`` yields numbers in [0, 1)."""
 
     handle: Handle
+    handle_all: HandleAll | None
     query: Query
     retries: RetryPolicy
     batch: int
@@ -60,6 +65,8 @@ class PartitionRunner:
         self._to = handling
         self._saved = share.position
         self._unsaved = 0  # events handled since then
+        self._tried = 0  # up to where events were given to ``handle_all``,
+        self._together = 0  # and up to where it handled them
         self._aside: set[str] = set()  # streams that are parked or to be tried again
         self._retrying: dict[str, Parked] = {}
         self._due: dict[str, float] = {}  # when they are tried, by the event loop's clock
@@ -160,11 +167,12 @@ class PartitionRunner:
         for _ in range(self._to.batch):
             if self._stopping or not self._waiting or len(self._retrying) >= MOST_RETRYING:
                 return
+            await self._handle_together()
             envelope = self._waiting.popleft()
             self._room.set()
             fault = None
-            if envelope.aggregate_id not in self._aside:
-                fault = await self._call(envelope)
+            if envelope.position > self._together and envelope.aggregate_id not in self._aside:
+                fault = await self._call(partial(self._to.handle, envelope))
             self.handled = envelope.position
             self._unsaved += 1
             if fault is not None:
@@ -172,10 +180,22 @@ class PartitionRunner:
             if fault is not None or self._unsaved >= self._to.batch:
                 await self._save_surely()
 
-    async def _call(self, envelope: Envelope) -> Exception | None:
+    async def _handle_together(self) -> None:
+        """Where several events wait, handle them at once, so that nothing is left to do for each of
+        them. What goes wrong with one of them is found by handling each."""
+        first = self._waiting[0].position
+        if self._to.handle_all is None or first <= self._tried or len(self._waiting) < 2:
+            return
+        some = list(islice(self._waiting, TOGETHER))
+        self._tried = some[-1].position
+        whole = [envelope for envelope in some if envelope.aggregate_id not in self._aside]
+        if whole and await self._call(partial(self._to.handle_all, whole)) is None:
+            self._together = self._tried
+
+    async def _call(self, handle: Callable[[], Awaitable[object]]) -> Exception | None:
         """Returns what the handler raised."""
         try:
-            await self._to.handle(envelope)
+            await handle()
         except Exception as fault:
             return fault
         except asyncio.CancelledError:
@@ -249,7 +269,7 @@ class PartitionRunner:
         for envelope in missed:
             if self._stopping:
                 return
-            failure = await self._call(envelope)
+            failure = await self._call(partial(self._to.handle, envelope))
             self._unsaved += 1
             if failure is not None:
                 attempts = row.attempts + 1 if envelope.position == row.position else 1

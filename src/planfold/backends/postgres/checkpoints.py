@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from planfold.backends.postgres.consumers import PostgresConsumers
 from planfold.backends.postgres.reader import Readers
-from planfold.backends.rows import snapshot_checksum
+from planfold.backends.rows import read_model_of, snapshot_checksum
+from planfold.eventstore.checkpoint import Checkpoint
 
 
 class PostgresCheckpoints:
@@ -36,3 +37,16 @@ class PostgresCheckpoints:
         else:
             checksum = snapshot_checksum(version, data)
             await self._readers.rows("save_snapshot", aggregate_id, version, checksum, data)
+
+    async def read_model(self, name: str) -> tuple[Checkpoint, bytes] | None:
+        """See :meth:`Checkpoints.read_model`."""
+        return read_model_of(await self._readers.row("read_model", name))
+
+    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes | None) -> None:
+        """See :meth:`Checkpoints.save_read_model`."""
+        if data is None:
+            await self._readers.rows("drop_read_model", name)
+        else:
+            checksum = snapshot_checksum(checkpoint.position, data)
+            row = (str(checkpoint), checkpoint.position, checksum, data)
+            await self._readers.rows("save_read_model", name, *row)

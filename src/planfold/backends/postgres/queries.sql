@@ -1,7 +1,14 @@
 -- name: append
 SELECT planfold.append(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36
+    $1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::integer[], $5,
+    $6::text::double precision[], $7::text::bigint[], $8::text::double precision[],
+    $9::text::integer[], $10::text::bigint[], $11::text::text[], $12::text::integer[], $13,
+    $14::text::text[], $15::text::integer[], $16::text::double precision[], $17::text::integer[],
+    $18::text::bigint[], $19::text::text[], $20::text::integer[], $21::text::bigint[],
+    $22::text::integer[], $23::text::bigint[], $24::text::integer[], $25::text::text[],
+    $26::text::bigint[], $27::text::text[], $28::text::boolean[], $29::text::text[],
+    $30::text::integer[], $31::text::integer[], $32::text::integer[], $33::text::text[],
+    $34::text::text[], $35, $36
 )
 -- name: append_one
 SELECT planfold.append_one(
@@ -389,6 +396,16 @@ ON CONFLICT (aggregate_id) DO UPDATE
 SET version = excluded.version, checksum = excluded.checksum, data = excluded.data
 -- name: drop_snapshot
 DELETE FROM planfold.snapshots WHERE aggregate_id = $1
+-- name: read_model
+SELECT checkpoint, position, checksum, data FROM planfold.read_models WHERE name = $1
+-- name: save_read_model
+INSERT INTO planfold.read_models (name, checkpoint, position, checksum, data)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (name) DO UPDATE
+SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
+    data = excluded.data
+-- name: drop_read_model
+DELETE FROM planfold.read_models WHERE name = $1
 -- name: look_at_log
 SELECT upto, highest, holders FROM planfold.look_at_log($1, $2)
 -- name: conditions_of_log

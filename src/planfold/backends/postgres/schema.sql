@@ -45,8 +45,8 @@ CREATE TABLE planfold.streams (
     created_at   double precision NOT NULL,
     updated_at   double precision NOT NULL,
     turn         bigint           NOT NULL DEFAULT 0,  -- the last one that a row of the queue got
-    status       text             GENERATED ALWAYS AS (substring(head, '"status":"([a-z_]+)"')) STORED,
-    project      text COLLATE "C" GENERATED ALWAYS AS (coalesce(substring(head, '"project":"([A-Za-z0-9._-]+)"'), 'default')) STORED
+    status       text             GENERATED ALWAYS AS (nullif(split_part(split_part(head, '"status":"', 2), '"', 1), '')) STORED,
+    project      text COLLATE "C" GENERATED ALWAYS AS (coalesce(nullif(split_part(split_part(head, '"project":"', 2), '"', 1), ''), 'default')) STORED
 ) WITH (fillfactor = 75);
 CREATE INDEX streams_due ON planfold.streams (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX streams_by_kind ON planfold.streams (stream_id, created_at, aggregate_id);
@@ -143,6 +143,15 @@ CREATE TABLE planfold.snapshots (
     version      bigint NOT NULL,
     checksum     text   NOT NULL,
     data         bytea  NOT NULL
+);
+
+-- What is counted from the log, up to a checkpoint: a cache, rebuilt from the log where it lacks.
+CREATE TABLE planfold.read_models (
+    name       text COLLATE "C" PRIMARY KEY,
+    checkpoint text   NOT NULL,  -- store:epoch:position
+    position   bigint NOT NULL,
+    checksum   text   NOT NULL,
+    data       bytea  NOT NULL
 );
 
 -- What is left here of a stream that was moved to an archive.

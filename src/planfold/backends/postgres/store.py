@@ -78,7 +78,7 @@ class PostgresStore:
         )
         self.queue = PostgresQueue(readers, self._writer, self.wakeup, clock)
         self.checkpoints = PostgresCheckpoints(readers, self.store_id, clock)
-        self.transfer = PostgresTransfer(readers, committed, self.clock)
+        self.transfer = PostgresTransfer(readers, self.others.moved, self.clock)
         log = PostgresLog(readers.fetch, self.horizon, self._envelope)
         self.feed = Feed(log, self.wakeup, self.others.watch, self.clock)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, Final
@@ -33,17 +33,17 @@ LARGEST_TEXT: Final = "\U0010ffff"
 
 
 class PostgresTransfer:
-    """See :class:`planfold.eventstore.transfer.Transfer`. ``committed`` gets the versions of
-    streams that were written."""
+    """See :class:`planfold.eventstore.transfer.Transfer`. ``moved`` is called when streams were
+    written or archived."""
 
     def __init__(
         self,
         readers: Readers,
-        committed: Callable[[Mapping[str, int]], None],
+        moved: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._readers = readers
-        self._committed = committed
+        self._moved = moved
         self._clock = clock
 
     async def rows(
@@ -101,17 +101,19 @@ class PostgresTransfer:
                 await write_streams(session, streams, self._clock())
 
         await self._readers.run(work, again=False)
-        self._committed({each.stream.aggregate_id: each.stream.version for each in streams})
+        self._moved()
 
     async def archive(
         self, tombstones: Sequence[Tombstone], statuses: Collection[str]
     ) -> list[str]:
         """See :meth:`Transfer.archive`."""
-
-        return [
-            await self._readers.run(partial(_archive, tombstone, statuses), again=False)
-            for tombstone in tombstones
-        ]
+        try:
+            return [
+                await self._readers.run(partial(_archive, tombstone, statuses), again=False)
+                for tombstone in tombstones
+            ]
+        finally:
+            self._moved()
 
 
 async def _archive(

@@ -101,12 +101,16 @@ class WakeupSender:
         self._fetch = fetch
         self.sender = sender
         self._interval_s = interval_s
-        self._streams: dict[str, int] = {}
+        self._streams: dict[str, int] | None = {}  # None: all have changed
         self._work = False
         self._sending: asyncio.Task[None] | None = None
 
-    def tell(self, streams: Mapping[str, int], *, work: bool) -> None:
-        self._streams.update(streams)
+    def tell(self, streams: Mapping[str, int] | None, *, work: bool) -> None:
+        """``streams`` are new versions; None: all may have changed."""
+        if streams is None:
+            self._streams = None
+        elif self._streams is not None:
+            self._streams.update(streams)
         self._work = self._work or work
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
@@ -118,7 +122,7 @@ class WakeupSender:
 
     async def _send(self) -> None:
         try:
-            while self._streams or self._work:
+            while self._streams is None or self._streams or self._work:
                 message = WakeupMessage(self.sender, self._streams, self._work)
                 self._streams, self._work = {}, False
                 with suppress(PlanfoldError):  # those who wait also poll
@@ -216,6 +220,12 @@ class OtherProcesses:
             self._is_news(aggregate_id, version)
         self._wakeup.notify(*streams, *_work(work), quiet=quiet)
         self.notifier.tell(streams, work=work)
+
+    def moved(self) -> None:
+        """Streams were archived or imported: what any process has cached of them is old."""
+        self._generations.rise_all()
+        self._wakeup.notify()
+        self.notifier.tell(None, work=True)
 
     def watch(self) -> None:
         """From now on notice what other processes write."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import apsw
 
-from planfold.backends.rows import snapshot_checksum
+from planfold.backends.rows import read_model_of, snapshot_checksum
 from planfold.backends.sqlite.consumers import SqliteConsumers
 from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.writer import SqliteWriter
+from planfold.eventstore.checkpoint import Checkpoint
 
 
 class SqliteCheckpoints:
@@ -45,5 +46,22 @@ class SqliteCheckpoints:
             else:
                 row = (aggregate_id, version, snapshot_checksum(version, data), data)
                 connection.execute(SQL["save_snapshot"], row)
+
+        await self._writer.submit(work)
+
+    async def read_model(self, name: str) -> tuple[Checkpoint, bytes] | None:
+        """See :meth:`Checkpoints.read_model`."""
+        return read_model_of(next(iter(self._reader.rows("read_model", (name,))), None))
+
+    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes | None) -> None:
+        """See :meth:`Checkpoints.save_read_model`."""
+
+        def work(connection: apsw.Connection) -> None:
+            if data is None:
+                connection.execute(SQL["drop_read_model"], (name,))
+                return
+            checksum = snapshot_checksum(checkpoint.position, data)
+            row = (name, str(checkpoint), checkpoint.position, checksum, data)
+            connection.execute(SQL["save_read_model"], row)
 
         await self._writer.submit(work)

@@ -303,6 +303,15 @@ ON CONFLICT (aggregate_id) DO UPDATE
 SET version = excluded.version, checksum = excluded.checksum, data = excluded.data
 -- name: drop_snapshot
 DELETE FROM snapshots WHERE aggregate_id = ?
+-- name: read_model
+SELECT checkpoint, position, checksum, data FROM read_models WHERE name = ?
+-- name: save_read_model
+INSERT INTO read_models (name, checkpoint, position, checksum, data) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE
+SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
+    data = excluded.data
+-- name: drop_read_model
+DELETE FROM read_models WHERE name = ?
 -- name: meta
 SELECT value FROM meta WHERE key = ?
 -- name: all_streams

@@ -81,6 +81,15 @@ CREATE TABLE snapshots (
     data         BLOB    NOT NULL
 );
 
+-- What is counted from the log, up to a checkpoint: a cache, rebuilt from the log where it lacks.
+CREATE TABLE read_models (
+    name       TEXT    PRIMARY KEY,
+    checkpoint TEXT    NOT NULL,  -- store:epoch:position
+    position   INTEGER NOT NULL,
+    checksum   TEXT    NOT NULL,
+    data       BLOB    NOT NULL
+);
+
 -- How far a named consumer has read. A group shares its streams by partitions, each leased to
 -- one member at a time; a consumer on its own has one partition.
 CREATE TABLE consumers (

@@ -64,9 +64,15 @@ def why_command(
 @click.option(
     "--by", type=click.Choice(["kind", "tool", "route", "title"]), help="A line for each of these."
 )
+@click.option("--rebuild", is_flag=True, help="Count again what was counted and saved before.")
 @json_option("the figures")
 def stats_command(
-    plan_id: str | None, since: float | None, by: By | None, as_json: bool, db: str | None
+    plan_id: str | None,
+    since: float | None,
+    by: By | None,
+    rebuild: bool,
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Where time went: of one plan along its critical path, without an ID of all plans.
 
@@ -79,15 +85,17 @@ def stats_command(
     """
     from planfold.cli.access import find_plan, plans_at, run_async
 
-    if plan_id is not None and (since is not None or by is not None):
-        raise click.UsageError("--since and --by are about all plans: leave out the ID")
+    if plan_id is not None and (since is not None or by is not None or rebuild):
+        raise click.UsageError("--since, --by and --rebuild are about all plans: leave out the ID")
+    if rebuild and since is not None:
+        raise click.UsageError("--since counts again anyway: leave out --rebuild")
 
     async def stats() -> None:
         async with plans_at(db) as app:
             if plan_id is not None:
                 await _print_ledger(app, await find_plan(app, plan_id), as_json)
             else:
-                _print_statistics(*await _figures(app, since, by), by, as_json)
+                _print_statistics(*await _figures(app, since, by, rebuild), by, as_json)
 
     run_async(stats())
     return COMPLETED
@@ -108,7 +116,7 @@ async def _print_ledger(app: PlanForking, plan_id: str, as_json: bool) -> None:
 
 
 async def _figures(
-    plans: PlanForking, since: float | None, by: By | None
+    plans: PlanForking, since: float | None, by: By | None, rebuild: bool
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The figures by name, and the plans that could not be read."""
     from planfold.app import App
@@ -117,11 +125,13 @@ async def _figures(
 
     if isinstance(plans, App):
         start = 0.0 if since is None else plans.store.clock() - since
-        found = await plans.statistics(since=start)
+        found = await plans.statistics(since=start, rebuild=rebuild)
         figures = {name: figures_json(each) for name, each in found.figures(by).items()}
         return figures, sorted(found.unreadable)
     if since is not None:
         raise click.UsageError("a service counts from the beginning: leave out --since")
+    if rebuild:
+        raise click.UsageError("a service counts by itself: use --rebuild with its database")
     assert isinstance(plans, RemotePlans)
     answer = await plans.client.stats(by=by)
     return answer.figures if by else {"": answer.figures}, answer.unreadable

@@ -17,19 +17,49 @@ _NAMES = {"planfold": "planfold", "sqlite": "SQLite", "wal_bytes": "WAL bytes"}
 
 
 @command("schema")
+@click.argument("source", metavar="[PLAN]", required=False)
+@tools_option
 @json_option("the schema (always JSON)")
-def schema_command(as_json: bool, db: str | None) -> int:
+def schema_command(
+    source: str | None, tools: tuple[str, ...], as_json: bool, db: str | None
+) -> int:
     """Print the JSON schema of plan files, for editors and other programs.
+
+    With PLAN, a file or the name of a template, it is the schema of its parameters.
 
     \b
     planfold schema > plan.schema.json
+    planfold schema release.md
     """
     import json
 
     from planfold.drafting.schema import plan_schema
 
-    say(json.dumps(plan_schema(), indent=2))
+    schema = plan_schema() if source is None else _parameters_of(source, tools, db)
+    say(json.dumps(schema, indent=2))
     return COMPLETED
+
+
+def _parameters_of(source: str, tools: tuple[str, ...], db: str | None) -> dict[str, Any]:
+    """The schema of the parameters of a plan."""
+    from planfold.assembly import assembled
+    from planfold.cli.access import let_tools_be_found, run_async, settings_for
+    from planfold.cli.sources import read_source
+    from planfold.drafting.files import load_plan
+    from planfold.drafting.parameters import parameters_schema
+
+    text, name = read_source(source)
+    settings = settings_for(db)
+    let_tools_be_found(settings, tools)
+
+    async def found() -> dict[str, Any]:
+        async with assembled(settings, tools) as executors:
+            if template := executors.templates.get(source.strip()) if name == "-" else None:
+                return parameters_schema(template.params)
+            known = [tool.name for tool in executors.toolbox]
+            return parameters_schema(load_plan(text, source=name, tools=known).params)
+
+    return run_async(found())
 
 
 @command("doctor")

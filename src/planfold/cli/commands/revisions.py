@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from planfold.cli.exits import COMPLETED, WAITS
-from planfold.cli.options import command, json_option, tools_option
+from planfold.cli.options import command, json_option, set_option, tools_option
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 @command("revise")
 @click.argument("words", nargs=-1, required=True, metavar="[ID] PLAN")
+@set_option
 @click.option("--yes", "-y", is_flag=True, help="Approve the revision without asking.")
 @tools_option
 @json_option("the resulting plan")
 def revise_command(
-    words: tuple[str, ...], yes: bool, tools: tuple[str, ...], as_json: bool, db: str | None
+    words: tuple[str, ...],
+    params: dict[str, str],
+    yes: bool,
+    tools: tuple[str, ...],
+    as_json: bool,
+    db: str | None,
 ) -> int:
     """Replace tasks that have not started or have failed by another plan.
 
@@ -41,11 +47,12 @@ def revise_command(
 
     if len(words) > 2:
         raise click.UsageError("give a plan's id and one file; put a text in quotes")
-    return run_async(_revise(words, yes, tools, as_json=as_json, db=db))
+    return run_async(_revise(words, params, yes, tools, as_json=as_json, db=db))
 
 
 async def _revise(
     words: tuple[str, ...],
+    params: dict[str, str],
     yes: bool,
     tools: tuple[str, ...],
     *,
@@ -67,7 +74,7 @@ async def _revise(
     let_tools_be_found(settings, tools)
     async with open_app(settings, tools=tools, create=False) as app:
         found = await plan_in(app, words, "name the new plan: planfold revise {} PLAN")
-        revision, diff = await _compiled(app, found, words[-1])
+        revision, diff = await _compiled(app, found, words[-1], params)
         reviewed = _reviewed(revision, diff, yes=yes, as_json=as_json)
         if reviewed is None:
             return await tell(app, found, "Nothing was changed", as_json=as_json, db=db)
@@ -78,15 +85,19 @@ async def _revise(
         return WAITS if waits else COMPLETED
 
 
-async def _compiled(app: App, plan_id: str, source: str) -> tuple[RevisePlan, PlanDiff]:
+async def _compiled(
+    app: App, plan_id: str, source: str, params: dict[str, str]
+) -> tuple[RevisePlan, PlanDiff]:
     """The revision, and what it changes."""
     from planfold.cli.sources import read_source
-    from planfold.drafting.files import load_plan
+    from planfold.drafting.files import decoded_plan
     from planfold.drafting.revision import compile_revision, revision_diff
+    from planfold.drafting.templates import drafted
 
     text, name = read_source(source)
     toolbox = app.executors.toolbox
-    draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
+    plan = decoded_plan(text, name)
+    draft = drafted(plan, params, toolbox, app.executors.templates, source=name).draft
     state = (await app.planner(plan_id)).state
     revision = compile_revision(draft, toolbox, state)
     return revision, revision_diff(state, revision)

@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``resume``: start and continue plans."""
+"""``run`` and ``resume``: start and continue plans."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from planfold.cli.options import (
     json_option,
     model_option,
     plan_argument,
+    set_option,
     tools_option,
 )
 from planfold.cli.streams import say
@@ -23,11 +24,9 @@ from planfold.cli.streams import say
 if TYPE_CHECKING:
     import msgspec
 
-    from planfold.app import App
+    from planfold.executors.registry import Executors
     from planfold.planner.commands import Initialize
-    from planfold.readmodels.forecast import Forecast
     from planfold.runtime.settings import Settings
-    from planfold.tools.tool import Toolbox
 
 S = TypeVar("S", bound="msgspec.Struct")
 
@@ -63,6 +62,7 @@ project_option = click.option(
 
 @command("run")
 @click.argument("source", metavar="PLAN")
+@set_option
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
 @click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
 @click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
@@ -82,6 +82,7 @@ project_option = click.option(
 @json_option("the plan when it ends")
 def run_command(
     source: str,
+    params: dict[str, str],
     yes: bool,
     detach: bool,
     plan_id: str | None,
@@ -97,14 +98,14 @@ def run_command(
 ) -> int:
     """Show a plan, ask for approval once, and run it with live progress.
 
-    PLAN is a file (Markdown, text, JSON, YAML), a text in quotes, or - for standard input. With
-    --model the model makes the plan from a text and runs the tasks without a tool; JSON, YAML and
-    texts with --as-written are used unchanged. Without a terminal and without --yes the plan
-    is recorded and waits for approval (exit code 3). With --id the same plan is submitted once
-    however often you call this.
+    PLAN is a file (Markdown, text, JSON, YAML), the name of a template, a text in quotes, or - for
+    standard input; --set gives the values of its parameters. With --model the model makes the plan
+    from a text and runs the tasks without a tool; JSON, YAML, templates and texts with --as-written
+    are used unchanged. Without a terminal and without --yes the plan is recorded and waits for
+    approval (exit code 3). With --id the same plan is submitted once however often you call this.
 
     \b
-    planfold run release.md
+    planfold run release.md --set version=1.2
     planfold run --yes "Run `make`, then run `make test`"
     planfold run --model openai:gpt-5 "Find out why the tests fail, and fix it"
     """
@@ -118,7 +119,7 @@ def run_command(
                 "the service has its own models, budgets and tools: leave out --model, "
                 "--as-written, --budget and --tools"
             )
-        wanted = RemoteRun(server, plan_id, max_parallel, priority, project)
+        wanted = RemoteRun(server, plan_id, max_parallel, priority, project, params)
         return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
@@ -126,18 +127,25 @@ def run_command(
 
         settings = _with(settings, budget=read_budget(budget))
     of_config = {"priority": priority} | ({"project": project} if project else {})
-    about = (settings, as_written, of_config)
-    return run_async(_run(source, yes, detach, plan_id, *about, tools, as_json=as_json, db=db))
+    about = _RunSource(source, params, settings, as_written, of_config)
+    return run_async(_run(about, yes, detach, plan_id, tools, as_json=as_json, db=db))
+
+
+class _RunSource(NamedTuple):
+    """Where a plan comes from, and what is said of it: ``of_config`` are fields of its settings."""
+
+    source: str
+    params: dict[str, str]
+    settings: Settings
+    as_written: bool
+    of_config: dict[str, Any]
 
 
 async def _run(
-    source: str,
+    wanted: _RunSource,
     yes: bool,
     detach: bool,
     plan_id: str | None,
-    settings: Settings,
-    as_written: bool,
-    of_config: dict[str, Any],
     tools: tuple[str, ...],
     *,
     as_json: bool,
@@ -149,22 +157,24 @@ async def _run(
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
     from planfold.cli.notifying import targets
+    from planfold.planner.tasks import PlanStatus
 
-    since = time.time()
+    since, settings = time.time(), wanted.settings
     let_tools_be_found(settings, tools)
-    approver = person() if yes else None
     plan_id = plan_id or new_plan_id()
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
-        begin = _begun(source, settings, executors.toolbox, as_written, approver)
-        begin = _with(begin, config=_with(begin.config, **of_config))
+        begin = _begun(wanted, executors, person() if yes else None)
+        begin = _with(begin, config=_with(begin.config, **wanted.of_config))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         targets(settings)  # and so is one of notifications that cannot work
         # Only now: an invalid plan must not create a database.
-        opening = open_app(settings, executors=executors, load=False)
-        app = await stack.enter_async_context(opening)
-        end = await _submit(app, plan_id, begin, yes)
+        app = await stack.enter_async_context(open_app(settings, executors=executors, load=False))
+        end = await app.log.last_position() if settings.notify else None
+        await app.send(plan_id, begin)
+        if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
+            await app.approve(plan_id, by=person())  # it had been submitted without --yes
         from planfold.cli.runner import TerminalRunner
 
         runner = TerminalRunner(
@@ -173,168 +183,31 @@ async def _run(
         return await runner.run(plan_id, detach=detach)
 
 
-async def _submit(app: App, plan_id: str, begin: Initialize, yes: bool) -> int | None:
-    """Returns the end of the log before it, for notifications."""
-    from planfold.cli.access import person
-    from planfold.planner.tasks import PlanStatus
-
-    end = await app.log.last_position() if app.settings.notify else None
-    await app.send(plan_id, begin)
-    if yes and await app.status(plan_id) is PlanStatus.AwaitingApproval:
-        await app.approve(plan_id, by=person())  # it had been submitted without --yes
-    return end
-
-
 def _with(value: S, **changes: Any) -> S:
     import msgspec
 
     return msgspec.structs.replace(value, **changes)
 
 
-def _begun(
-    source: str,
-    settings: Settings,
-    toolbox: Toolbox,
-    as_written: bool,
-    approver: str | None,
-) -> Initialize:
+def _begun(wanted: _RunSource, executors: Executors, approver: str | None) -> Initialize:
     """The first command: the text's plan, or the wish that the model is to plan."""
     from planfold.assembly import planner_config
+    from planfold.cli.checked_plan import checked_plan
     from planfold.cli.sources import is_data, read_source
     from planfold.drafting.files import decoded_plan
     from planfold.drafting.model.wish import begin_with_wish
 
-    config = planner_config(settings)
-    if config.model and not as_written:
+    source, params = wanted.source, wanted.params
+    config = planner_config(wanted.settings)
+    if config.model and not wanted.as_written:
         text, name = read_source(source)
-        if not is_data(text, name):
+        if not is_data(text, name) and source.strip() not in executors.templates:
+            if params:
+                raise click.UsageError("a model plans this text: --set needs --as-written")
             wish = decoded_plan(text, name)
             return begin_with_wish(wish, config, approved_by=approver)
-    return _with(_compiled(source, toolbox)[0], config=config, approved_by=approver)
-
-
-def _compiled(source: str, toolbox: Toolbox) -> tuple[Initialize, list[str]]:
-    """The checked plan, and what its text says beside the tasks."""
-    from planfold.cli.preview import tool_warnings
-    from planfold.cli.sources import read_source
-    from planfold.drafting.compiler import compile_plan
-    from planfold.drafting.files import load_plan
-    from planfold.planner.commands import Initialize
-
-    text, name = read_source(source)
-    draft = load_plan(text, source=name, tools=[tool.name for tool in toolbox])
-    tasks = compile_plan(draft, toolbox)
-    for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
-        click.echo(f"planfold: {warning}", err=True)
-    return Initialize(draft.title, tasks, draft.goal), draft.notes
-
-
-# --- plan ---------------------------------------------------------------------------------------
-
-
-@command("plan")
-@click.argument("source", metavar="PLAN")
-@tools_option
-@json_option("the checked tasks, waves, critical path and tools")
-def plan_command(source: str, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
-    """Check a plan and show its graph, waves, critical path and tools. Nothing is written.
-
-    \b
-    planfold plan release.md
-    """
-    from planfold.cli.forecast_text import forecast_json, forecast_lines
-    from planfold.cli.preview import note_lines, plan_json, preview_lines, shape_json, shape_lines
-    from planfold.cli.terminal import Paper, clean, counted, print_json
-    from planfold.planner.revisions import hash_revision
-
-    plan, notes, missing, forecast = _checked(source, tools, db)
-    if as_json:
-        files = {"missing_files": [{"task": i, "path": path} for i, path in missing]}
-        print_json(
-            plan_json(plan)
-            | {"notes": notes}
-            | shape_json(plan.tasks)
-            | files
-            | forecast_json(forecast)
-        )
-        return COMPLETED
-    paper = Paper()
-    count = counted(len(plan.tasks), "task")
-    paper.lines([[(clean(plan.title) or "Plan", "bold"), (f" ({count})", "dim")], []])
-    paper.lines(preview_lines(plan.tasks, paper.width, most=None))
-    if notes:
-        paper.lines([[], *note_lines(notes, paper.width)])
-    paper.lines([[], *shape_lines(plan.tasks, paper.width)])
-    if missing:
-        named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
-        paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])
-    paper.lines(forecast_lines(forecast, paper.width))
-    paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
-    return COMPLETED
-
-
-class _Checked(NamedTuple):
-    """A checked plan, what its text says beside the tasks, files that are not in the workspace,
-    and the forecast."""
-
-    plan: Initialize
-    notes: list[str]
-    missing: list[tuple[int, str]]
-    forecast: Forecast | None
-
-
-def _checked(source: str, tools: tuple[str, ...], db: str | None) -> _Checked:
-    from planfold.assembly import assembled
-    from planfold.cli.access import let_tools_be_found, run_async, server_given, settings_for
-
-    if (server := server_given(db)) is not None:
-        from planfold.cli.remote_run import previewed
-
-        if tools:
-            raise click.UsageError("the service has its own tools: leave out --tools")
-        plan, notes, forecast = run_async(previewed(server, source))
-        return _Checked(plan, notes, [], forecast)
-    settings = settings_for(db)
-    let_tools_be_found(settings, tools)
-
-    async def compiled() -> tuple[Initialize, list[str]]:
-        async with assembled(settings, tools) as executors:
-            return _compiled(source, executors.toolbox)
-
-    plan, notes = run_async(compiled())
-    missing = _missing(plan, settings)
-    return _Checked(plan, notes, missing, run_async(_forecast(db, settings, plan)))
-
-
-async def _forecast(db: str | None, settings: Settings, plan: Initialize) -> Forecast | None:
-    """None where there is no database yet, or it cannot be read without migrating it."""
-    from planfold.cli.access import database_file, existing_app
-    from planfold.databases import is_postgres, schemas_of
-    from planfold.errors import PlanfoldError
-    from planfold.runtime.forecasts import forecast_of
-
-    path = database_file(settings)
-    if not is_postgres(settings.database) and (path is None or not path.exists()):
-        return None
-    try:
-        schema, newest = await schemas_of(settings.database)
-        if schema != newest:
-            return None
-        async with existing_app(db) as app:
-            return await forecast_of(app, plan.title, plan.tasks)
-    except PlanfoldError:
-        return None
-
-
-def _missing(plan: Initialize, settings: Settings) -> list[tuple[int, str]]:
-    """Files that the plan names and that are not in the workspace."""
-    import functools
-
-    from planfold.assembly import workspace_of
-    from planfold.drafting.attachments import missing_files
-    from planfold.executors.files.attached import is_there
-
-    return missing_files(plan.tasks, functools.partial(is_there, workspace_of(settings)))
+    begin = checked_plan(source, params, executors).begin
+    return _with(begin, config=config, approved_by=approver)
 
 
 # --- resume -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from planfold.cli.options import command, json_option, tools_option
 
 if TYPE_CHECKING:
     from planfold.cli.terminal import Line
+    from planfold.drafting.templates import Template
     from planfold.executors.executor import ToolExecutor
     from planfold.executors.registry import Executors
 
@@ -25,9 +26,11 @@ _EFFECTS = {
 @command("tools")
 @click.argument("name", metavar="[NAME]", required=False)
 @tools_option
-@json_option("the tools with their schemas")
+@json_option("the tools and templates with their schemas")
 def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
     """List the tools that plans and agents may call here, or show one with its arguments.
+
+    Templates are listed as "plan"; `planfold schema NAME` shows the parameters of one.
 
     Starts the MCP servers of planfold.toml, lists what they offer, and ends them again.
 
@@ -62,8 +65,10 @@ async def _report(settings: Any, modules: tuple[str, ...], name: str | None) -> 
         chosen = executors.tool_executors()
         if name is not None:
             chosen = [_find(executors, name)]
+        templates = executors.templates if name is None else {}
         return {
             "tools": [_as_json(executor) for executor in chosen],
+            "templates": [_template_json(templates[key]) for key in sorted(templates)],
             "failures": executors.toolbox.failures,
             "warnings": executors.toolbox.warnings,
         }
@@ -101,17 +106,25 @@ def _as_json(executor: ToolExecutor) -> dict[str, Any]:
     }
 
 
+def _template_json(template: Template) -> dict[str, Any]:
+    from planfold.drafting.parameters import parameters_schema
+
+    return {
+        "name": template.name,
+        "description": template.description,
+        "parameters": parameters_schema(template.params),
+    }
+
+
 def _lines(report: dict[str, Any]) -> Iterator[Line]:
     from planfold.cli.terminal import clean
 
-    width = max((len(tool["name"]) for tool in report["tools"]), default=0)
-    for tool in report["tools"]:
-        about = " ".join(clean(tool["description"]).split())
-        yield [
-            (tool["name"].ljust(width), "busy"),
-            (f"  {tool['effect']:<5}  ", "dim"),
-            (about, ""),
-        ]
+    offered = [(tool, tool["effect"]) for tool in report["tools"]]
+    offered += [(template, "plan") for template in report["templates"]]
+    width = max((len(each["name"]) for each, _ in offered), default=0)
+    for each, effect in offered:
+        about = " ".join(clean(each["description"]).split())
+        yield [(each["name"].ljust(width), "busy"), (f"  {effect:<5}  ", "dim"), (about, "")]
 
 
 def _details(tool: dict[str, Any], width: int) -> Iterator[Line]:

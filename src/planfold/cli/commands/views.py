@@ -131,13 +131,14 @@ def _plan_json(plan: StreamHead) -> dict[str, Any]:
 
 def _plan_lines(plan: StreamHead, narrow: bool, pad: int) -> list[Line]:
     from planfold.cli.terminal import STATUS_STYLES, clean, counted
+    from planfold.readmodels.labels import status_word
 
     head = plan.head
     status = clean(str(head.get("status", "")))
     done = f"{head.get('completed', 0)}/{head.get('total', 0)}"
     line: Line = [
         (f"{clean(plan.aggregate_id):<{pad}}  ", ""),
-        (f"{status.replace('_', ' '):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
+        (f"{status_word(status):<{0 if narrow else 17}}  ", STATUS_STYLES.get(status, "")),
         (f"{done:>{0 if narrow else 5}}  ", ""),
     ]
     if head.get("questions"):
@@ -284,7 +285,7 @@ def log_command(
             printer = LogPrinter(as_json, everything, first, last)
             if found is not None:
                 begun = (await app.new_fold(found)).state
-                printer.name_tasks(found, begun)
+                printer.name_tasks(found, begun.tasks)
             if follow:
                 return await _follow(app, found, printer)
             return await _print(app, found, printer, first, last)
@@ -319,7 +320,7 @@ async def _print(
     else:
         begin = 0
         if isinstance(first, int) and first > LONG_LOG:  # the events before it are not read
-            printer.name_tasks(plan_id, (await app.planner(plan_id)).state)
+            printer.name_tasks(plan_id, (await app.fold(plan_id)).state.tasks)
             begin = first - 1
         async for envelope in app.history(plan_id, after=begin):
             if isinstance(last, int) and envelope.version > last:

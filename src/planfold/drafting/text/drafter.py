@@ -16,6 +16,7 @@ from planfold.drafting.text.arguments import Answers, arguments_of
 from planfold.drafting.text.commands import ShellCommand, ShellScript
 from planfold.drafting.text.directives import MAP_DIRECTIVES, Directives, take_directives
 from planfold.drafting.text.doubts import add_doubts
+from planfold.drafting.text.front import front_parameters
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import take_box, without_number
 from planfold.drafting.text.markdown import (
@@ -32,7 +33,7 @@ from planfold.drafting.text.order import Order
 from planfold.drafting.text.outline import outline
 from planfold.drafting.text.parts import Entry
 from planfold.planner.conditions import ConditionFault, read_condition, rename_in_condition
-from planfold.planner.references import rename_whole, whole_reference
+from planfold.planner.references import PARAMS, rename_whole, whole_reference
 from planfold.planner.tasks import NodeKind
 
 _TITLE: Final = 80  # characters of a title that is only the first line
@@ -64,7 +65,10 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
     titled = heading is not None and (heading.level == 1 or front is None)
     numbered = heading is not None and without_number(heading.text) is not None
     root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
-    order = Order(root)
+    params = front_parameters(text, faults)
+    if params and front is not None:
+        notes = [note for note in notes if note != front.text]
+    order = Order(root, (PARAMS,) if params else ())
     answers = Answers(order.entries, text)
     tasks = [_task(entry, order, answers) for entry in order.entries]
     add_doubts(root, order, tasks, known_tools, faults)
@@ -77,6 +81,7 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
         title=_title(blocks, heading if titled else None, front),
         goal=text.replace("\0", "\ufffd"),
         notes=[*notes, *_comments(text)],
+        params=params,
     )
 
 

@@ -78,6 +78,12 @@ class Note:
 Block = Heading | Paragraph | Code | ItemList | Quote | Note
 
 
+def front_matter(text: str) -> str:
+    """What is between the lines ``---`` at the beginning of ``text``, or ""."""
+    match = _FRONT_MATTER.match(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return "" if match is None else "\n".join(match[0].rstrip("\n").split("\n")[1:-1])
+
+
 def read_blocks(text: str) -> list[Block]:
     """The blocks of ``text``, in its order."""
     source = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")

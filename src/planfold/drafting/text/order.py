@@ -22,9 +22,11 @@ _LOOK_BACK: Final = 10_000  # tasks searched for whether a dependency is implied
 
 
 class Order:
-    """Numbers the tasks of ``root`` in its order and fills in their ``depends_on``."""
+    """Numbers the tasks of ``root`` in its order and fills in their ``depends_on``. ``names`` have
+    values without being tasks, such as the parameters."""
 
-    def __init__(self, root: Group) -> None:
+    def __init__(self, root: Group, names: Collection[str] = ()) -> None:
+        self._names = names
         self.entries: list[Entry] = []
         self._labels: dict[str, Part] = {}
         self._lists: list[Numbering] = []
@@ -47,6 +49,8 @@ class Order:
 
     def rename(self, entry: Entry, target: str) -> str | None:
         """The id that ``$target`` means in ``entry``, or None when no task is called so."""
+        if target in self._names:
+            return target
         if not target.isdecimal():
             part = self._labels.get(target)
             return target if part is not None and _head(part) not in (None, entry) else None
@@ -216,7 +220,8 @@ class Order:
     def _id_of(self, name: str) -> int | None:
         if name.isdecimal():
             return int(name)
-        head = _head(self._labels[name])
+        part = self._labels.get(name)
+        head = None if part is None else _head(part)
         return head.id if head else None
 
     def _is_implied(self, entry: Entry, task: int) -> bool:

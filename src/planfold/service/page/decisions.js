@@ -91,7 +91,7 @@ export function Approval({ plan, revision }) {
   const found = details.value;
   return html`
     <section class="card approval" aria-label="Approval">
-      <p class="card-kind"><span class="mark is-awaiting_approval" aria-hidden="true">!</span> Awaits approval</p>
+      <p class="card-kind"><span class="mark is-awaiting_approval" aria-hidden="true">!</span> Awaiting approval</p>
       <h2 class="question">${found?.changes ? "May this revision run?" : "May this plan run?"}</h2>
       ${found?.changes ? html`<${Changes} changes=${found.changes} />`
         : found && html`<${Specs} specs=${found.tasks} />`}
@@ -130,10 +130,16 @@ function Spec({ spec, mark = "" }) {
   return html`
     <li class="spec">
       <span class="spec-id">${mark}${plain(nameOf(spec))}</span>
-      <span>${plain(spec.description)}</span>
+      ${!says(spec.description, command) && html`<span>${plain(spec.description)}</span>`}
       ${command && html`<pre class="command">${plain(command)}</pre>`}
       <span class="dim">${plain(metaOf(spec))}</span>
     </li>`;
+}
+
+/** Whether a description is the command and nothing else. */
+function says(description, command) {
+  const bare = description.replaceAll("`", "").trim().replace(/\.$/, "");
+  return command !== "" && [`$ ${bare}`, `$ ${bare.replace(/^run /i, "")}`].includes(command);
 }
 
 const GUARDS = {

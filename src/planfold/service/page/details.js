@@ -2,23 +2,25 @@
 
 import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { tasksOf } from "./event_words.js";
-import { Deed, Fault, useCommand } from "./decisions.js";
+import { Answers } from "./answers.js";
+import { Deed } from "./decisions.js";
+import { FanOut } from "./fan_out.js";
 import { ForkButton } from "./fork.js";
-import { get, may, write } from "./requests.js";
-import { FIRST_SEEN, Status, clock, commandOf, counted, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain } from "./words.js";
+import { get } from "./requests.js";
+import { Status, clock, commandOf, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain } from "./words.js";
 
 const OPEN = new Set(["planned", "running", "needs_clarification"]);
 const AGAIN = new Set(["failed", "cancelled", "skipped"]);
-const MOST_ITEMS = 50; // that are listed
 const MOST = 20_000; // characters of a result that are shown at first
 
 /**
  * @param {{
  *   plan: string, id: number, task: any, at: number | null, version: number, events: any[],
- *   timeline: any, tasks: Map<number, any>, onSelect: (id: number | null) => void,
- * }} props `version` is that of the last event about the task.
+ *   timeline: any, tasks: Map<number, any>, among: {tasks: any[], what: string},
+ *   onSelect: (id: number | null) => void,
+ * }} props `version` is that of the last event about the task; `among` are those behind the same node.
  */
-export function Details({ plan, id, task, at, version, events, timeline, tasks, onSelect }) {
+export function Details({ plan, id, task, at, version, events, timeline, tasks, among, onSelect }) {
   const details = useSignal(/** @type {any} */ (null));
   const why = useSignal(/** @type {any} */ (null));
   const path = `/v1/plans/${encodeURIComponent(plan)}`;
@@ -63,12 +65,11 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
         <dl class="facts">
           <dt>Does</dt>
           <dd>${kindOf(spec)}${spec.tool && html` · effect ${spec.effect || "once"}`}
-            ${commandOf(spec) && html`<pre class="command" tabindex="0" aria-label="Command">${plain(commandOf({ ...spec, tool: spec.tool && { ...spec.tool, arguments: found.arguments || spec.tool.arguments } }))}</pre>`}</dd>
+            ${commandOf(spec) && html`<pre class="command" tabindex="0" aria-label="Command">${plain(commandOf(spec, found.arguments))}</pre>`}</dd>
           ${(task.depends_on.length > 0 || children.length > 0) && html`
             <dt>Graph</dt>
             <dd>${task.depends_on.length > 0 && html`after <${Names} ids=${task.depends_on} ...${{ tasks, onSelect }} />`}
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
-          ${task.items.length > 0 && html`<dt>Items</dt><dd><${Items} items=${task.items} onSelect=${onSelect} /></dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
@@ -76,6 +77,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
           ${found.task.result !== null && html`<dt>Result</dt><dd><${Result} result=${found.task.result} /></dd>`}
           ${cost && html`<dt>Cost</dt><dd>${cost}</dd>`}
         </dl>`}
+      ${among.tasks.length > 1 && html`<${FanOut} ...${{ ...among, selected: id, onSelect }} />`}
       <${Attempts} ...${{ events, id, timeline }} />
     </section>`;
 }
@@ -84,16 +86,6 @@ function Names({ ids, tasks, onSelect }) {
   return html`<span class="names">${ids.slice(0, 12).map((id) => html`
     <button type="button" class="link" key=${id} onClick=${() => onSelect(id)}>${
       plain(tasks.get(id) ? nameOf(tasks.get(id)) : idText(id))}</button>`)}${ids.length > 12 && html` <span class="dim">and ${ids.length - 12} more</span>`}</span>`;
-}
-
-/** The items of a map, those to look at first. */
-function Items({ items, onSelect }) {
-  const sorted = items.toSorted((a, b) => FIRST_SEEN.indexOf(a.status) - FIRST_SEEN.indexOf(b.status) || a.id - b.id);
-  const shown = sorted.slice(0, MOST_ITEMS);
-  return html`
-    <p class="dim">${counted(items.length, "item")}${items.length > shown.length && `, of which ${shown.length} are listed`}</p>
-    <ul class="items">${shown.map((item) => html`
-      <li key=${item.id}><button type="button" class="link" onClick=${() => onSelect(item.id)}>${plain(nameOf(item))}</button> <${Status} of=${item.status} /></li>`)}</ul>`;
 }
 
 function Why({ why, task, onSelect }) {
@@ -109,33 +101,6 @@ function Why({ why, task, onSelect }) {
           ${reason.remedy && html`<span class="remedy">${plain(reason.remedy)}</span>`}
         </li>`)}
     </ul>`;
-}
-
-function Answers({ plan, id, at, found, task }) {
-  const text = useSignal("");
-  const changes = useSignal(false);
-  const { busy, fault, run } = useCommand((answer) =>
-    write(`/v1/plans/${encodeURIComponent(plan)}/change-answer`, { task: String(id), answer }));
-  const asks = found.spec.kind === "clarification";
-  const change = async (answer) => {
-    if (await run(answer)) changes.value = false;
-  };
-  const choices = found.spec.prompt?.choices || [];
-  return html`
-    ${found.asked.map((question, index) => html`
-      <dt>Asked</dt><dd>${plain(question)} <strong>${plain(found.answers[index] ?? "")}</strong></dd>`)}
-    ${asks && task.status === "completed" && at === null && may("approve") && html`
-      <dt>Answer</dt>
-      <dd>
-        ${!changes.value && html`<button type="button" onClick=${() => (changes.value = true)}>Change the answer …</button>`}
-        ${changes.value && html`<p class="dim">What depends on it runs again.</p>
-          ${choices.length ? html`<div class="buttons">${choices.map((choice) => html`
-            <button type="button" key=${choice} disabled=${busy.value} onClick=${() => change(choice)}>${plain(choice)}</button>`)}</div>`
-          : html`<form class="answer" onSubmit=${(event) => { event.preventDefault(); change(text.value); }}>
-            <input aria-label="New answer" required value=${text.value} onInput=${(event) => (text.value = event.currentTarget.value)} />
-            <button disabled=${busy.value}>Change it</button></form>`}`}
-        <${Fault} fault=${fault} />
-      </dd>`}`;
 }
 
 function Result({ result }) {

@@ -27,7 +27,7 @@ export function Draft() {
   const faults = useSignal(/** @type {any[]} */ ([]));
   const approve = useSignal(false);
   const wish = useSignal(false);
-  const projects = session.value?.projects || [];
+  const projects = (session.value || { projects: [] }).projects || [];
   const project = useSignal(projects[0] || "");
   const { busy, fault, run } = useCommand(async () => {
     const body = { ...(project.value && { project: project.value }), [wish.value ? "wish" : "text"]: text.value, approve: approve.value };

@@ -2,7 +2,7 @@
 // Only what is in sight is in the document.
 
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
-import { FIRST_SEEN, Status, counted, markOf, nameOf, plain, wordOf } from "./words.js";
+import { FIRST_SEEN, Status, counted, countsOf, mapOf, markOf, nameOf, plain, wordOf } from "./words.js";
 
 const SCALES = [0.35, 0.5, 0.7, 0.85, 1];
 const LEAST = 0.8; // below it, texts are too small to read at a glance
@@ -24,7 +24,8 @@ export function Graph({ drawing, tasks, critical, selected, onSelect }) {
     drawing.nodes.forEach(([ids], number) => ids.forEach((id) => found.set(id, number)));
     return found;
   }, [drawing]);
-  const near = useMemo(() => neighbours(drawing, nodeOf.get(selected)), [drawing, nodeOf, selected]);
+  const own = nodeOf.get(selected) ?? nodeOf.get(mapOf(selected)); // an item is in the box of its map
+  const near = useMemo(() => neighbours(drawing, own), [drawing, own]);
   const shown = scale || fitting(drawing, box.current);
 
   const look = () => {
@@ -54,9 +55,8 @@ export function Graph({ drawing, tasks, critical, selected, onSelect }) {
   // A task that was chosen elsewhere comes into sight.
   useEffect(() => {
     const element = box.current;
-    const number = nodeOf.get(selected);
-    if (!element || number === undefined) return;
-    const [, x, y, height] = drawing.nodes[number];
+    if (!element || own === undefined) return;
+    const [, x, y, height] = drawing.nodes[own];
     const [left, top] = [x * shown, y * shown];
     const [width, tall] = [drawing.node_width * shown, height * shown];
     const { scrollLeft, scrollTop, clientWidth, clientHeight } = element;
@@ -65,16 +65,19 @@ export function Graph({ drawing, tasks, critical, selected, onSelect }) {
       left + width > scrollLeft + clientWidth || top + tall > scrollTop + clientHeight;
     if (apart)
       element.scrollTo({ left: left - (clientWidth - width) / 2, top: top - (clientHeight - tall) / 2 });
-  }, [selected, nodeOf]);
+  }, [own, nodeOf]);
 
   const inSight = ([, x, y, height]) =>
     x < sight.right && x + drawing.node_width > sight.left && y < sight.bottom && y + height > sight.top;
   const keys = (event) => {
-    const to = target(event.key, drawing, nodeOf.get(selected) ?? -1);
+    const to = target(event.key, drawing, own ?? -1);
     if (to === null) return;
     event.preventDefault();
     onSelect(drawing.nodes[to][0][0]);
-    requestAnimationFrame(() => box.current?.querySelector("[tabindex='0'].node")?.focus());
+    requestAnimationFrame(() => {
+      const entry = box.current?.querySelector("[tabindex='0'].node");
+      if (entry instanceof HTMLElement) entry.focus();
+    });
   };
   const numbers = [...drawing.nodes.keys()].filter((number) => inSight(drawing.nodes[number]));
   const fits = box.current && scale === 0 && shown === 1 && drawing.height <= box.current.clientHeight;
@@ -185,9 +188,10 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
     own.every((task) => task.superseded) && "is-superseded",
   ].filter(Boolean).join(" ");
   const [task] = own;
+  const first = own.find((each) => each.status === status) || task; // the one to look at
   return html`
     <button type="button" class=${kind} style=${place} tabindex=${entry ? 0 : -1}
-        aria-pressed=${chosen} data-task=${task.id} title=${plain(task.description)} onClick=${() => onSelect(task.id)}>
+        aria-pressed=${chosen} data-task=${task.id} title=${plain(task.description)} onClick=${() => onSelect(first.id)}>
       ${ids.length > 1
         ? html`<${Fan} ...${{ own, counts, what }} />`
         : html`
@@ -199,13 +203,6 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
             ? html`<${Counts} counts=${countsOf(task.items)} of=${counted(task.items.length, "item")} />`
             : html`<span class="node-text">${plain(task.note || task.description)}</span>`}`}
     </button>`;
-}
-
-/** How many tasks have each status. */
-function countsOf(tasks) {
-  const counts = new Map();
-  for (const task of tasks) counts.set(task.status, (counts.get(task.status) || 0) + 1);
-  return counts;
 }
 
 function Counts({ counts, of = "" }) {

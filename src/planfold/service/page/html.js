@@ -7,4 +7,6 @@ export { render, Fragment };
 export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact-hooks.js";
 export { batch, computed, effect, signal, useComputed, useSignal } from "./vendor/signals.js";
 
+/** @template T @typedef {{value: T}} Signal */
+
 export const html = htm.bind(h);

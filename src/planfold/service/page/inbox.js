@@ -55,7 +55,7 @@ export function Inbox() {
       ${approvals.value.map((plan, index) => html`
         <div class=${asked.length + index === chosen.value ? "item is-chosen" : "item"} key=${plan.id} data-item=${plan.id}>
           <section class="card approval">
-            <p class="card-kind"><span class="mark is-awaiting_approval" aria-hidden="true">!</span> Awaits approval</p>
+            <p class="card-kind"><span class="mark is-awaiting_approval" aria-hidden="true">!</span> Awaiting approval</p>
             <h2 class="question"><a href=${planPath(plan.id)}>${plain(plan.title) || plain(plan.id)}</a></h2>
             <p class="dim">${counted(plan.total, "task")} · ${plain(plan.id)}</p>
           </section>

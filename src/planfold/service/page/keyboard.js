@@ -9,7 +9,7 @@ export const helpShown = signal(false);
 const HELP = [
   ["j, k", "next and previous task, plan or question"],
   ["Enter", "open it"],
-  ["arrow keys", "move in the graph, the timeline or the events that have the focus"],
+  ["arrow keys", "move in the graph or the list that has the focus"],
   ["/", "search or filter"],
   ["n", "new plan"],
   ["i", "inbox"],

@@ -8,7 +8,7 @@ import { Help, followKeys, helpShown, onKeys } from "./keyboard.js";
 import { Plan } from "./plan.js";
 import { Plans } from "./plans.js";
 import { leave, session } from "./requests.js";
-import { SignIn, signIn } from "./sign_in.js";
+import { SignIn, followCodes, signIn } from "./sign_in.js";
 import { begin, connection } from "./stream.js";
 import { plain } from "./words.js";
 
@@ -49,7 +49,7 @@ function Bar({ view, name }) {
       <span class="bar-end">
         <span class=${live ? "live" : "live is-waiting"} role="status"><span aria-hidden="true">${live ? "●" : "○"}</span> ${
           live ? "live" : "reconnecting"}</span>
-        <button type="button" class="quiet" aria-label="Keys" onClick=${() => (helpShown.value = true)}>?</button>
+        <button type="button" class="quiet keys-button" aria-label="Keys" onClick=${() => (helpShown.value = true)}>?</button>
         <span class="who dim">${plain(name)}</span>
         <button type="button" class="quiet" onClick=${() => leave()}>Sign out</button>
       </span>
@@ -58,5 +58,6 @@ function Bar({ view, name }) {
 
 follow();
 followKeys();
+followCodes();
 render(html`<${Page} />`, /** @type {HTMLElement} */ (document.getElementById("page")));
 signIn();

@@ -3,6 +3,7 @@
 
 import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { address, ask, planPath } from "./address.js";
+import { PlanChanges } from "./changes.js";
 import { Approval, Deed, Question } from "./decisions.js";
 import { Details } from "./details.js";
 import { Events } from "./events.js";
@@ -12,7 +13,7 @@ import { onKeys } from "./keyboard.js";
 import { PlanState } from "./plan_state.js";
 import { Scrubber } from "./scrubber.js";
 import { Timeline } from "./timeline.js";
-import { FIRST_SEEN, Status, counted, idText, plain } from "./words.js";
+import { FIRST_SEEN, Status, counted, countsOf, idText, mapOf, plain } from "./words.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const PANES = { graph: "Graph", timeline: "Timeline", events: "Events" };
@@ -58,20 +59,23 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
   );
   const last = useMemo(() => lastAbout(events, selected), [events, selected]);
   const task = selected === null ? null : tasks.get(selected);
+  const among = useMemo(() => amongOf(graph, tasks, selected), [graph, tasks, selected]);
+  const changes = useSignal(false);
   const present = at === null;
   return html`
     <main class=${`plan shows-${pane.value}${present ? "" : " is-past"}`} data-version=${view.version}
         style=${{ "--graph-height": `${graph ? graph.height + 8 : 120}px` }}>
-      <${Head} ...${{ id, view, present }} />
+      <${Head} ...${{ id, view, present, changes }} />
       <${Scrubber} ...${{ plan: id, at, latest: state.latest.value, events, onTravel: travel }} />
       ${state.fault.value && html`<p class="fault" role="alert">${plain(state.fault.value)}</p>`}
       <aside class="side" aria-label="Decisions and details">
+        ${present && changes.value && html`<${PlanChanges} plan=${id} view=${view} onClose=${() => (changes.value = false)} />`}
         ${present && view.status === "awaiting_approval" && html`<${Approval} plan=${id} revision=${view.revision_hash} />`}
         ${present && view.questions.map((question) => html`
           <${Question} key=${question.task_id} plan=${id} task=${String(question.task_id)} question=${question} heading="h2"
             title=${plain(tasks.get(question.task_id)?.label || `task ${idText(question.task_id)}`)} />`)}
         ${task && html`<${Details} key=${selected} plan=${id} id=${selected} version=${last}
-          ...${{ task, at, events, timeline, tasks, onSelect: select }} />`}
+          ...${{ task, at, events, timeline, tasks, among, onSelect: select }} />`}
       </aside>
       <nav class="pane-tabs" aria-label="Panes">
         ${Object.entries(PANES).map(([name, word]) => html`
@@ -90,10 +94,9 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
     </main>`;
 }
 
-function Head({ id, view, present }) {
-  const counts = new Map();
+function Head({ id, view, present, changes }) {
   const those = view.tasks.filter((task) => !task.superseded).flatMap((task) => [task, ...task.items]);
-  for (const { status } of those) counts.set(status, (counts.get(status) || 0) + 1);
+  const counts = countsOf(those);
   const total = those.length;
   const done = counts.get("completed") || 0;
   return html`
@@ -113,8 +116,12 @@ function Head({ id, view, present }) {
         ${FIRST_SEEN.toReversed().filter((status) => counts.get(status)).map((status) => html`
           <span key=${status} class="bar is-${status}" style=${{ flexGrow: counts.get(status) }}></span>`)}
       </div>
-      ${present && !ENDED.has(view.status) && view.status !== "awaiting_approval" && html`
-        <${Deed} word="Cancel the plan" sure="Cancel all of it" plan=${id} name="cancel" />`}
+      ${present && html`<div class="buttons">
+        <button type="button" aria-expanded=${changes.value}
+          onClick=${() => (changes.value = !changes.value)}>Change the plan …</button>
+        ${!ENDED.has(view.status) && view.status !== "awaiting_approval" && html`
+          <${Deed} word="Cancel the plan" sure="Cancel all of it" plan=${id} name="cancel" />`}
+      </div>`}
     </header>`;
 }
 
@@ -132,10 +139,18 @@ function idOf(tasks, asked) {
   return null;
 }
 
+/** The tasks behind the same node as the selected one: of a map its items. */
+function amongOf(graph, tasks, selected) {
+  const map = tasks.get(mapOf(selected)) || tasks.get(selected);
+  if (map?.items.length) return { tasks: map.items, what: "items" };
+  const [ids] = graph?.nodes.find(([each]) => each.includes(selected)) || [[]];
+  return { tasks: ids.map((id) => tasks.get(id)).filter(Boolean), what: "tasks" };
+}
+
 /** The task after the selected one, in reading order. */
 function next(graph, selected, step) {
   if (!graph?.nodes.length) return null;
-  const at = graph.nodes.findIndex(([ids]) => ids.includes(selected));
+  const at = graph.nodes.findIndex(([ids]) => ids.includes(selected) || ids.includes(mapOf(selected)));
   const to = at < 0 ? 0 : Math.min(Math.max(at + step, 0), graph.nodes.length - 1);
   return graph.nodes[to][0][0];
 }

@@ -5,12 +5,17 @@ import { signal } from "./html.js";
 /** Whether the browser has a session: null while that is not known. */
 export const session = signal(/** @type {null | false | {name: string, scopes: string[], projects: string[]}} */ (null));
 
+/** What is wrong with a task of a plan, and what to do. @param {any} fault */
+function faultText({ task, field, message, fix }) {
+  const where = [task && `task ${task}`, field].filter(Boolean).join(", ");
+  return `${where && `${where}: `}${message}${fix ? ` (${fix})` : ""}`;
+}
+
 export class Refusal extends Error {
   /** @param {{status: number, title: string, detail?: string, faults?: any[]}} problem */
   constructor(problem) {
-    super(problem.detail || problem.title);
+    super([problem.detail || problem.title, ...(problem.faults || []).map(faultText)].join("\n"));
     this.status = problem.status;
-    this.faults = problem.faults || [];
   }
 }
 

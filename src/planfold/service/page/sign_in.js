@@ -20,6 +20,11 @@ export async function signIn() {
   await whoAmI();
 }
 
+/** A launch code that is opened in this tab changes only the fragment of its address. */
+export function followCodes() {
+  window.addEventListener("hashchange", () => CODE.test(window.location.hash) && signIn());
+}
+
 export function SignIn() {
   const token = useSignal("");
   const { busy, fault, run } = useCommand(() => enter(token.value.trim()));

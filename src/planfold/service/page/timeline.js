@@ -3,10 +3,12 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Rows, rowId } from "./rows.js";
 import { timeScale } from "./time_scale.js";
-import { Status, duration, mapOf, markOf, nameOf, phaseWord, plain } from "./words.js";
+import { FIRST_SEEN, Status, countsOf, duration, mapOf, markOf, nameOf, phaseWord, plain } from "./words.js";
 
 const ROW = 24;
-const TAIL = 96; // for the words behind a row
+const HIGH_ROW = 34; // where all rows have room
+const FEW = 12; // rows
+const TAIL = 132; // for the words behind a row
 const LABEL = "Timeline";
 const QUEUED = new Set(["worker", "plan_limit", "route_limit"]);
 const RAN = new Set(["running", "stopping", "items"]);
@@ -51,7 +53,8 @@ export function Timeline({ timeline, drawing, tasks, selected, onSelect }) {
       .map(([, , from, to]) => /** @type {[number, number]} */ ([from, to ?? end]));
     return timeScale(busy, timeline.start, Math.max(end, timeline.start + 0.001), width - names - TAIL - 16);
   }, [timeline, width, end]);
-  const shown = rows.findIndex((row) => row.ids.includes(selected));
+  const height = rows.length > FEW ? ROW : HIGH_ROW;
+  const shown = rowOf(rows, selected);
   const move = (step) => {
     const to = Math.min(Math.max(shown + step, 0), rows.length - 1);
     if (rows[to]) onSelect(rows[to].ids[0]);
@@ -65,12 +68,19 @@ export function Timeline({ timeline, drawing, tasks, selected, onSelect }) {
           <span class="tick is-gap" key=${`gap ${gap.left}`} style=${{ left: `${gap.left}px` }}
             title="Nothing ran for ${duration(gap.seconds)}">≈${duration(gap.seconds)}</span>`)}
       </div>
-      <${Rows} count=${rows.length} height=${ROW} label=${LABEL} shown=${shown} onMove=${move}
+      <${Rows} count=${rows.length} height=${height} label=${LABEL} shown=${shown} onMove=${move}
         row=${(index) => html`<${Row} key=${index} ...${{
-          index, row: rows[index], scale, end, tasks, onSelect, chosen: index === shown,
+          index, height, row: rows[index], scale, end, tasks, onSelect, chosen: index === shown,
         }} />`} />
       <${Legend} />
     </div>`;
+}
+
+/** The row of a task; an item is in that of its map. */
+function rowOf(rows, selected) {
+  const at = (id) => rows.findIndex((row) => row.ids.includes(id));
+  const own = at(selected);
+  return own < 0 && selected !== null ? at(mapOf(selected)) : own;
 }
 
 const offset = (seconds) =>
@@ -88,7 +98,7 @@ function rowsOf(timeline, drawing) {
   return drawing.nodes.map(([ids]) => ({ ids, spans: ids.flatMap((id) => spans.get(id) || []) }));
 }
 
-function Row({ index, row, scale, end, tasks, onSelect, chosen }) {
+function Row({ index, height, row, scale, end, tasks, onSelect, chosen }) {
   const own = row.ids.map((id) => tasks.get(id)).filter(Boolean);
   const [task] = own;
   if (!task) return null;
@@ -98,13 +108,15 @@ function Row({ index, row, scale, end, tasks, onSelect, chosen }) {
     .reduce((sum, [, , from, to]) => sum + (to ?? end) - from, 0);
   const last = row.spans.length ? Math.max(...row.spans.map(([, , , to]) => scale.at(to ?? end))) : 0;
   const name = own.length > 1 ? `${own.length} × ${task.label || task.description}` : nameOf(task);
-  const segments = row.spans.length > SEGMENTS ? crowd(row.spans, end) : row.spans.map((span) => ({ span, share: 1 }));
+  const counts = countsOf(own);
+  const status = FIRST_SEEN.find((each) => counts.has(each)) || task.status;
+  const segments = own.length > 1 || row.spans.length > SEGMENTS ? crowd(row.spans, end) : row.spans.map((span) => ({ span, share: 1 }));
   return html`
-    <div class=${chosen ? "row is-chosen" : "row"} style=${{ top: `${index * ROW}px`, height: `${ROW}px` }}
+    <div class=${chosen ? "row is-chosen" : "row"} style=${{ top: `${index * height}px`, height: `${height}px` }}
         role="option" id=${rowId(LABEL, index)} aria-selected=${chosen} data-task=${task.id}
         onClick=${() => onSelect(task.id)}>
       <span class="row-name" title=${plain(task.description)}>
-        <span class="mark is-${task.status}" aria-hidden="true">${markOf(task.status)}</span>
+        <span class="mark is-${status}" aria-hidden="true">${markOf(status)}</span>
         ${plain(name)}${!fan && !task.label && html` <span class="dim">${plain(task.description)}</span>`}
       </span>
       <span class="track">
@@ -152,7 +164,8 @@ function crowd(spans, end) {
   for (let first = 0; first < steps.length; first += width) {
     const part = steps.slice(first, first + width);
     const share = Math.max(...part.map((step) => step.count)) / most;
-    found.push({ span: [0, "running", part[0].from, part[part.length - 1].to, 1], share });
+    const lasts = part[part.length - 1].to === end && ran.some(([, , , to]) => to === null);
+    found.push({ span: [0, "running", part[0].from, lasts ? null : part[part.length - 1].to, 1], share });
   }
   return found;
 }

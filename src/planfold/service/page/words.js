@@ -14,15 +14,17 @@ const MARKS = {
   awaiting_answer: "?",
   cancelling: "◌",
 };
-const WORDS = {
-  needs_clarification: "asks",
-  awaiting_approval: "awaits approval",
-  awaiting_answer: "awaits an answer",
-};
 /** Of a fan-out, the first of these that one of its tasks has is the one to look at. */
 export const FIRST_SEEN = [
   "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "completed",
 ];
+/** How many tasks have each status. @param {any[]} tasks @returns {Map<string, number>} */
+export function countsOf(tasks) {
+  const counts = new Map();
+  for (const { status } of tasks) counts.set(status, (counts.get(status) || 0) + 1);
+  return counts;
+}
+
 const PHASES = {
   approval: "waits for approval",
   retry: "waits for the next attempt",
@@ -41,8 +43,9 @@ const PHASES = {
 
 /** @param {string} status */
 export const markOf = (status) => MARKS[status] || "·";
-/** @param {string} status */
-export const wordOf = (status) => WORDS[status] || status.replaceAll("_", " ");
+/** The same word as on the command line. @param {string} status */
+export const wordOf = (status) =>
+  status === "needs_clarification" ? "awaiting answer" : status.replaceAll("_", " ");
 /** @param {string} phase */
 export const phaseWord = (phase) => PHASES[phase] || phase;
 
@@ -80,8 +83,8 @@ export const counted = (count, what) => `${count.toLocaleString("en")} ${what}${
 
 const STRIDE = 10 ** 10; // the id of an item of a map is the id of the map times this, plus its place
 
-/** The id of the map that an item belongs to; 0 for other tasks. @param {number} id */
-export const mapOf = (id) => Math.floor(id / STRIDE);
+/** The id of the map that an item belongs to; 0 for other tasks. @param {number | null} id */
+export const mapOf = (id) => Math.floor((id || 0) / STRIDE);
 
 /** An id as people write it: 3, and 3[0] for the first item of map 3. @param {number} id */
 export const idText = (id) => (id >= STRIDE ? `${mapOf(id)}[${id % STRIDE}]` : String(id));
@@ -94,21 +97,37 @@ function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
 }
 
+// A reference to a result, or $$ for a dollar: the grammar of planner/references.py.
+const REFERENCE =
+  /(\$(?:\$|(?:\d+|[A-Za-z_][\w-]*)(?::(?:status|error)(?![\w-])|(?:\.\w+|\[-?\d{1,9}\]|\["(?:[^"\\]|\\.)*"\])*)))/;
+
+/** A word that is still to be resolved: references look as they do in the plan. @param {string} word */
+function written(word) {
+  const parts = word.split(REFERENCE); // every second one is a reference or $$
+  const refers = parts.some((part, index) => index % 2 && part !== "$$");
+  if (!refers) return quoted(parts.map((part, index) => (index % 2 ? "$" : part)).join(""));
+  if (parts.every((part, index) => (index % 2 ? part !== "$$" : /^[\w@%+=:,./-]*$/.test(part)))) return word;
+  const escaped = (part) => part.replace(/["\\`$]/g, "\\$&");
+  return `"${parts.map((part, index) => (index % 2 ? part.replace("$$", () => "\\$") : escaped(part))).join("")}"`;
+}
+
 /**
- * What a task will do, exactly: a person approves it.
- * @param {any} spec
+ * What a task will do, exactly: a person approves it. `resolved` are its arguments once it has begun.
+ * @param {any} spec @param {any} [resolved]
  * @returns {string}
  */
-export function commandOf(spec) {
+export function commandOf(spec, resolved) {
   if (!spec.tool) return "";
-  const { argv, script, ...rest } = spec.tool.arguments || {};
+  const given = resolved || spec.tool.arguments || {};
+  const { argv, script, ...rest } = given;
   const lines = [];
   if (spec.tool.name === "shell" && Array.isArray(argv)) {
-    lines.push(`$ ${argv.map((word) => quoted(String(word))).join(" ")}`);
+    const shown = resolved || spec.tool.literal?.includes("argv") ? quoted : written;
+    lines.push(`$ ${argv.map((word) => shown(String(word))).join(" ")}`);
   } else if (spec.tool.name === "shell" && typeof script === "string") {
     lines.push(...script.split("\n").map((line) => `$ ${line}`));
   } else {
-    return `${spec.tool.name} ${JSON.stringify(spec.tool.arguments || {}, null, 1)}`;
+    return `${spec.tool.name} ${JSON.stringify(given, null, 1)}`;
   }
   if (Object.keys(rest).length) lines.push(`with ${JSON.stringify(rest)}`);
   return lines.join("\n");

@@ -10,12 +10,12 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.access.credential import Scope
+from planfold.drafting.binding import BoundPlan
 from planfold.drafting.draft import PlanDraft
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
-from planfold.projects import DEFAULT
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
@@ -52,7 +52,7 @@ class CallDecisions(PlanForking):
             PLAN,
             plan_id,
             command,
-            command_id=call.key,
+            command_id=call.command_id,
             correlation_id=plan_id if forks or isinstance(command, Initialize) else "",
             extra={"by": call.holder.name, "token": call.holder.token_id},
             idempotent=True,
@@ -79,13 +79,18 @@ async def receipt(call: ServiceCall, plan_id: str) -> ServiceReply:
     return ServiceReply(value=answer, version=state.version)
 
 
-async def drafted(call: ServiceCall, text: str | None, draft: PlanDraft | None) -> PlanDraft:
-    """The draft that a request holds. Raises Refused, InvalidPlan."""
+async def drafted(call: ServiceCall) -> BoundPlan:
+    """The draft that a request holds, with its values. Raises Refused, InvalidPlan."""
+    from planfold.drafting.templates import drafted as read
+
+    text, draft = call.body.text, call.body.draft
     if (text is None) == (draft is None):
         raise refusal(422, "plan", "give exactly one of text and draft")
-    if draft is not None:
-        return draft
-    return await asyncio.to_thread(call.service.app.draft, text or "")
+    executors = call.service.app.executors
+    plan = text if draft is None else draft
+    return await asyncio.to_thread(
+        read, plan, call.body.params, executors.toolbox, executors.templates
+    )
 
 
 async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
@@ -103,34 +108,22 @@ def _approver(call: ServiceCall) -> str | None:
 
 
 def _new_id(call: ServiceCall) -> str:
-    """The id of a plan that begins: that of the request, else one made from the key, so that a
-    repetition names the same plan. Raises Refused."""
+    """The id of a plan that begins: that of the request, else one made from the id of the command,
+    so that a repetition names the same plan. Raises Refused."""
     given: str | None = call.body.plan_id
     if given is not None and given.endswith("\n"):  # $ allows it
         raise refusal(422, "plan-id", "plan_id holds a line break; remove it")
-    made = hashlib.blake2b(call.key.encode(), digest_size=8).hexdigest()
+    made = hashlib.blake2b(call.command_id.encode(), digest_size=8).hexdigest()
     return given or f"plan-{made}"
-
-
-def _project_of(call: ServiceCall) -> str:
-    """The project of a plan that begins. Raises Refused."""
-    given, own = call.body.project, call.projects
-    if given is None:
-        given = own[0] if len(own) == 1 else DEFAULT
-    if not call.holder.sees(given):
-        raise refusal(403, "project", f"give a project of this token: {', '.join(own)}")
-    return str(given)
 
 
 async def submit(call: ServiceCall) -> ServiceReply:
     body, approver, plan_id = call.body, _approver(call), _new_id(call)
-    config = call.service.app.planner_config(
-        max_parallel=body.max_parallel, project=_project_of(call)
-    )
+    config = call.service.app.planner_config(max_parallel=body.max_parallel, project=call.project)
     if body.priority is not None:
         config = replace(config, priority=body.priority)
     if body.wish is None:
-        draft = await drafted(call, body.text, body.draft)
+        draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
         command = Initialize(draft.title, tasks, draft.goal, config, approver)
     elif body.text is not None or body.draft is not None:
@@ -149,7 +142,7 @@ async def revise(call: ServiceCall) -> ServiceReply:
     from planfold.drafting.revision import compile_revision
 
     app, approver = call.service.app, _approver(call)
-    draft = await drafted(call, call.body.text, call.body.draft)
+    draft = (await drafted(call)).draft
     state = (await app.planner(call.plan_id)).state
     command = compile_revision(draft, app.executors.toolbox, state, approved_by=approver)
     await CallDecisions(call).begin(call.plan_id, command)

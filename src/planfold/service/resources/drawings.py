@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from planfold.errors import InvalidPlan
+from planfold.readmodels.labels import labelled
 from planfold.readmodels.plan_drawing import Sketch, graph_drawing, timeline_drawing
-from planfold.readmodels.task_details import revision_details, task_details
+from planfold.readmodels.task_details import remaining_draft, revision_details, task_details
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.task_names import task_id_in
 from planfold.service.answers import ServiceReply
@@ -36,12 +37,13 @@ async def graph(call: ServiceCall) -> ServiceReply:
 async def sketch(call: ServiceCall) -> ServiceReply:
     """Faults are what the page asks for here, and no refusal."""
     try:
-        draft = await drafted(call, call.body.text, call.body.draft)
+        draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
     except InvalidPlan as fault:
         return ServiceReply(value=Sketch(faults=tuple(fault.faults)))
     graph = await asyncio.to_thread(graph_drawing, tasks)
-    found = Sketch(title=draft.title, tasks=tasks, notes=tuple(draft.notes), graph=graph)
+    shown = tuple(labelled(tasks))
+    found = Sketch(title=draft.title, tasks=shown, notes=tuple(draft.notes), graph=graph)
     return ServiceReply(value=found)
 
 
@@ -67,10 +69,18 @@ async def revision(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=revision_details(await call.service.app.fold(call.plan_id)))
 
 
+async def remaining(call: ServiceCall) -> ServiceReply:
+    app = call.service.app
+    state = (await app.planner(call.plan_id)).state
+    draft = await asyncio.to_thread(remaining_draft, state, app.executors.toolbox)
+    return ServiceReply(value=draft, version=state.version)
+
+
 FUNCTIONS: Final[dict[str, Any]] = {
     "graph": graph,
     "sketch": sketch,
     "timeline": timeline,
     "task": task,
     "revision": revision,
+    "remaining": remaining,
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.heads import HeadChoice
+from planfold.eventstore.heads import HeadChoice, StreamHead
 from planfold.planner.structure import critical_path, waves
 from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 async def preview(call: ServiceCall) -> ServiceReply:
-    draft = await drafted(call, call.body.text, call.body.draft)
+    draft, params = await drafted(call)
     tasks = await compiled(call, draft)
     graph = graph_of(tasks)
     answer = m.Preview(
@@ -37,6 +38,7 @@ async def preview(call: ServiceCall) -> ServiceReply:
         critical_path=list(critical_path(graph, lambda _: 1.0)[1]),
         tools=sorted({spec.tool.name for spec in tasks if spec.tool is not None}),
         notes=draft.notes,
+        params=params,
     )
     return ServiceReply(value=answer)
 
@@ -51,13 +53,22 @@ async def plans(call: ServiceCall) -> ServiceReply:
         heads = await app.store.find_heads(
             PLAN.stream_id, query.id, limit=query.limit, projects=projects
         )
-        return ServiceReply(value=m.PlanPage(plans=[entry_of(head) for head in heads]))
+        return ServiceReply(value=m.PlanPage(plans=await _entries(call, heads)))
     below = min(read_cursor(query.before), (inf if query.until is None else query.until, ""))
     statuses = tuple(sorted(set(query.status.split(",")))) if query.status else ()
     choice = HeadChoice(statuses, -inf if query.since is None else query.since, below, projects)
     heads = await plans_of(app.store, choice, title=query.title, limit=query.limit)
-    page = m.PlanPage(plans=[entry_of(head) for head in heads], next=cursor_of(heads, query.limit))
-    return ServiceReply(value=page)
+    entries = await _entries(call, heads)
+    return ServiceReply(value=m.PlanPage(plans=entries, next=cursor_of(heads, query.limit)))
+
+
+async def _entries(call: ServiceCall, heads: Sequence[StreamHead]) -> list[m.PlanEntry]:
+    """The store knows no project of a plan whose entry was damaged."""
+    entries, sees = [], call.service.of_plans.sees
+    for entry in map(entry_of, heads):
+        if entry.status is not None or await sees(call.projects, entry.id):
+            entries.append(entry)
+    return entries
 
 
 async def plan(call: ServiceCall) -> ServiceReply:
@@ -140,7 +151,7 @@ async def what_if(call: ServiceCall) -> ServiceReply:
 
 
 async def forecast(call: ServiceCall) -> ServiceReply:
-    draft = await drafted(call, call.body.text, call.body.draft)
+    draft = (await drafted(call)).draft
     tasks = await compiled(call, draft)
     found = await forecast_of(call.service.app, draft.title, tasks, call.projects)
     return ServiceReply(value=m.ForecastAnswer(forecast=found))

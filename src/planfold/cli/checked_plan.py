@@ -1,0 +1,40 @@
+"""``CheckedPlan``: a plan that was read and passed the compiler, before it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from planfold.drafting.parameters import ParameterValue
+    from planfold.executors.registry import Executors
+    from planfold.planner.commands import Initialize
+
+
+class CheckedPlan(NamedTuple):
+    """The first command, what the text says beside the tasks, and the values of parameters."""
+
+    begin: Initialize
+    notes: list[str]
+    params: tuple[ParameterValue, ...]
+
+
+def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -> CheckedPlan:
+    """Read and check a plan from the command line. Raises InvalidPlan and ConfigurationError."""
+    from planfold.cli.preview import tool_warnings
+    from planfold.cli.sources import read_source
+    from planfold.drafting.compiler import compile_plan
+    from planfold.drafting.files import decoded_plan
+    from planfold.drafting.templates import drafted
+    from planfold.planner.commands import Initialize
+
+    text, name = read_source(source)
+    toolbox = executors.toolbox
+    plan = decoded_plan(text, name)
+    draft, values = drafted(plan, params, toolbox, executors.templates, source=name)
+    tasks = compile_plan(draft, toolbox)
+    for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
+        click.echo(f"planfold: {warning}", err=True)
+    return CheckedPlan(Initialize(draft.title, tasks, draft.goal), draft.notes, values)

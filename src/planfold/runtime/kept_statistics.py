@@ -1,0 +1,86 @@
+"""``KeptStatistics``: statistics that are saved in the store with their checkpoint, so that a start
+reads only the events after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache, partial
+from importlib.metadata import version
+from typing import Final
+
+from planfold.errors import PlanfoldError
+from planfold.eventstore.checkpoint import Checkpoint
+from planfold.eventstore.envelope import Envelope, Query
+from planfold.eventstore.port import EventStore
+from planfold.readmodels.statistics import Statistics
+from planfold.runtime.aggregate import PLAN
+from planfold.runtime.origins import state_at
+from planfold.subscriptions.projection import project
+
+NAME: Final = "statistics"
+SAVE_EVERY: Final = 5_000  # events
+PER_TITLE: Final = 2  # events more, for each title and group: saving them all takes longer
+
+
+class KeptStatistics:
+    """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
+    with what is saved in ``store``. Several processes may keep them; each has all of the log.
+    ``rebuild``: what is saved is not used."""
+
+    def __init__(self, store: EventStore, *, rebuild: bool = False) -> None:
+        self.found = statistics_of(store)
+        self._store = store
+        self._asked = rebuild
+        self._unsaved = 0  # events
+
+    async def load(self) -> Checkpoint | None:
+        """What is saved is used if it is of this log. It is a cache: any other is counted again."""
+        if not self._asked:
+            self._asked = True
+            saved = await self._store.checkpoints.read_model(NAME)
+            if saved is not None and await self._is_of_this_log(saved[0]):
+                self.found.restore(saved[1], saved[0], by=_version())
+        return await self.found.load()
+
+    async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
+        store = self._store
+        if (checkpoint.store_id, checkpoint.epoch) != (store.store_id, store.epoch):
+            return False
+        return checkpoint.position <= await store.last_position()
+
+    async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
+        """Count events, and save what was counted now and then."""
+        await self.found.apply(envelopes, checkpoint)
+        self._unsaved += len(envelopes)
+        known = len(self.found.titles) + len(self.found.groups)
+        if self._unsaved >= SAVE_EVERY + PER_TITLE * known:
+            await self.save()
+
+    async def catch_up(self) -> Statistics:
+        """Count up to the end of the log."""
+        last = await self._store.last_position()
+        await project(self._store, self, query=Query(stream_id=PLAN.stream_id), until=last)
+        return self.found
+
+    async def save(self) -> None:
+        """Save them. Where the database cannot be written, the next start counts more."""
+        if (checkpoint := self.found.checkpoint) is not None:
+            self._unsaved = 0
+            with suppress(PlanfoldError):
+                data = self.found.packed(by=_version())
+                await self._store.checkpoints.save_read_model(NAME, checkpoint, data)
+
+
+def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
+    """Statistics of nothing yet, for :func:`planfold.subscriptions.projection.project`."""
+
+    async def history(plan_id: str, version: int) -> list[Envelope]:
+        return await store.read_versions(plan_id, limit=version)
+
+    return Statistics(history, since, partial(state_at, store))
+
+
+@cache
+def _version() -> str:
+    return version("planfold")  # it reads files each time
