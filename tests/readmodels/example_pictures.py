@@ -195,6 +195,7 @@ EXAMPLES = {
     "plan-50.svg": lambda: layered(50, 8, until=70),
     "plan-500.svg": lambda: stages(10, 49),
     "plan-5000.svg": lambda: fan_out(1_666, 3, until=400),
+    "plan-chain-500.svg": lambda: chain(500),
     "plan-fan-out.svg": lambda: fan_out(1_000, until=300),
 }
 

@@ -177,6 +177,16 @@ def test_a_large_plan_is_a_picture_of_moderate_size(play: type[Played]) -> None:
     assert len(play().picture().svg()) < 600_000
 
 
+@pytest.mark.parametrize(("tasks", "axes"), [(50, 1), (51, 2), (500, 10)])
+def test_a_long_timeline_has_an_axis_above_every_50_rows(tasks: int, axes: int) -> None:
+    drawn = chain(tasks).picture().svg()
+    times = re.findall(r'<text class="dim" x="253" y="(\S+)" font-size="11">0 s</text>', drawn)
+    assert len(times) == axes
+    rows = [float(y) for y in re.findall(r'y="(\S+)"[^>]*font-weight="bold">\d+: Step', drawn)]
+    for place in map(float, times[1:]):
+        assert min(abs(place - y) for y in rows) >= 11
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_pictures_of_the_documentation_are_as_drawn(name: str) -> None:
     drawn = EXAMPLES[name]().picture().svg()

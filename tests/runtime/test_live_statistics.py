@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from planfold.eventstore.envelope import Envelope, Query
 from planfold.planner.commands import CancelPlan
 from planfold.planner.events import PlanningCompleted
 from planfold.planner.tasks import NodeKind, RetryPolicy
-from planfold.readmodels.statistics import Statistics
+from planfold.readmodels.statistics import Figures, Statistics
 from planfold.runtime import kept_statistics
 from planfold.runtime.kept_statistics import NAME, KeptStatistics, statistics_of
 from planfold.subscriptions.projection import project
@@ -62,24 +62,36 @@ async def test_live_equals_built_again(each_database: str, until: Until) -> None
 async def test_a_start_counts_only_what_came_after_what_was_saved(each_database: str) -> None:
     async with planfold.open_app(each_database) as app:
         await app.submit(PLAN, plan_id="before")
-        await app.statistics(rebuild=True)
+        await _counted_and_saved(app)
         await app.submit(PLAN, plan_id="after")
         last = await app.store.last_position()
     async with planfold.open_app(each_database) as app:
         read = _noted(app)
         (total,) = (await app.statistics()).figures().values()
         assert (total.plans_begun, read) == (2, ["after"])
-        kept = KeptStatistics(app.store)
-        await app.store.checkpoints.save_read_model(NAME, *await _saved(app, position=last + 9))
-        assert await kept.load() is None  # of a log that was longer: a backup was restored
-        await app.store.checkpoints.save_read_model(NAME, *await _saved(app, epoch=7))
+        saved = await _saved(app)
+        # Of a log that was longer, as before a backup was restored, and of another epoch.
+        for changed in (replace(saved[0], position=last + 9), replace(saved[0], epoch=7)):
+            await app.store.checkpoints.save_read_model(NAME, changed, saved[1])
+            read.clear()
+            (total,) = (await app.statistics()).figures().values()
+            assert (total.plans_begun, read) == (2, ["before", "after"])
+        await app.store.checkpoints.save_read_model(NAME, *saved)
         read.clear()
-        (total,) = (await app.statistics()).figures().values()
+        (total,) = (await app.statistics(rebuild=True)).figures().values()
         assert (total.plans_begun, read) == (2, ["before", "after"])
-        place, _ = await _saved(app)
-        await app.store.checkpoints.save_read_model(NAME, place, None)
+        assert await app.store.checkpoints.read_model(NAME) is None
+
+
+async def test_plans_that_are_archived_do_not_count(each_database: str, tmp_path: Path) -> None:
+    async with planfold.open_app(each_database) as app:
+        await app.submit(PLAN, plan_id="kept")
+        await app.submit(PLAN, plan_id="moved")
+        await app.send("moved", CancelPlan())
+        assert (await _counted_and_saved(app)).plans_begun == 2
+        assert (await app.archive(tmp_path, older_than=-60)).streams == 1
         (total,) = (await app.statistics()).figures().values()
-        assert total.plans_begun == 2
+        assert (total.plans_begun, total.plans) == (1, {})
 
 
 async def test_what_is_counted_is_saved_now_and_then(
@@ -87,42 +99,48 @@ async def test_what_is_counted_is_saved_now_and_then(
 ) -> None:
     monkeypatch.setattr(kept_statistics, "SAVE_EVERY", 2)
     async with planfold.open_app(each_database) as app:
-        for number in range(3):
+        for number in range(6):
             await app.submit(PLAN, plan_id=f"plan-{number}")
-        assert await app.store.checkpoints.read_model(NAME) is None
-        for number in range(3):
-            await app.submit(PLAN, plan_id=f"more-{number}")
-        await app.statistics()
+        kept, last = KeptStatistics(app.store), await app.store.last_position()
+        await project(app.store, kept, query=Query(stream_id="plan"), until=last)
         place, _ = await _saved(app)
-        assert place.position == await app.store.last_position()
+        assert place.position == last
         monkeypatch.setattr(app.store.checkpoints, "save_read_model", _refuse)
-        await app.submit(PLAN, plan_id="later")
-        (total,) = (await app.statistics(rebuild=True)).figures().values()
-        assert total.plans_begun == 7
+        await kept.save()  # the next start counts more
+        (total,) = kept.found.figures().values()
+        assert total.plans_begun == 6
 
 
 async def _refuse(*_: object) -> None:
     raise planfold.Transient("the database is read-only")
 
 
+async def _counted_and_saved(app: planfold.App) -> Figures:
+    kept, last = KeptStatistics(app.store), await app.store.last_position()
+    await project(app.store, kept, query=Query(stream_id="plan"), until=last)
+    await kept.save()
+    (total,) = kept.found.figures().values()
+    return total
+
+
 def _noted(app: planfold.App) -> list[str]:
     """The plans of the events that are counted from now on."""
-    read: list[str] = []
-    subscribe = app.store.subscribe
+    noted: list[str] = []
+    read = app.store.read
 
-    async def noted(*args: Any, **more: Any) -> AsyncIterator[Envelope]:
-        async for envelope in subscribe(*args, **more):
-            read.append(envelope.aggregate_id)
-            yield envelope
+    async def read_and_note(*args: Any, **more: Any) -> list[Envelope]:
+        found = await read(*args, **more)
+        noted.extend(envelope.aggregate_id for envelope in found)
+        return found
 
-    app.store.subscribe = noted  # type: ignore[method-assign]
-    return read
+    app.store.read = read_and_note  # type: ignore[method-assign]
+    return noted
 
 
-async def _saved(app: planfold.App, **changes: Any) -> tuple[Checkpoint, bytes]:
+async def _saved(app: planfold.App) -> tuple[Checkpoint, bytes]:
     saved = await app.store.checkpoints.read_model(NAME)
     assert saved is not None
-    return replace(saved[0], **changes), saved[1]
+    return saved
 
 
 @pytest.mark.soak

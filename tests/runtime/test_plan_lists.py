@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 import planfold
+from planfold.cli.reason_text import explanation_lines
 from planfold.errors import NotFound
 from planfold.planner.tasks import NodeKind, PlanStatus
+from planfold.readmodels import explanation
 from planfold.runtime import mailbox, plan_reader
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, submit, task
@@ -125,3 +127,20 @@ async def test_a_long_plan_that_has_ended_keeps_a_snapshot(
         saved = await app.store.checkpoints.snapshot(PLAN_ID)
         assert saved is not None
         assert saved[0] == version
+
+
+async def test_why_of_a_long_plan_looks_at_some_of_its_tasks(
+    each_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with planfold.open_app(each_database) as app:
+        await submit(app, asks(), asks(), asks(), asks(1))
+        everything = await app.why(PLAN_ID)
+        assert (everything.left_out, len(everything.reasons)) == (0, 3)
+        monkeypatch.setattr(plan_reader, "LONG_LOG", 3)
+        monkeypatch.setattr(explanation, "LOOKED_AT", 2)
+        found = await app.why(PLAN_ID)
+        assert [reason.tasks for reason in found.reasons] == [(1,), (2,)]
+        assert found.left_out == 2
+        lines = explanation_lines(found, None, 80)
+        assert "and 2 more tasks" in "".join(text for text, _ in lines[-1])
+        assert (await app.why(PLAN_ID, history=True)).left_out == 0

@@ -146,7 +146,7 @@ async def test_plans_that_ended_before_are_sent_in_one_request(
             await until(lambda: len(receiver.requests) == 6)
         first, *alone = [message for _, _, message in receiver.requests]
         assert alone == [await app.trace(name) for name in names]
-        await app.log.forget("traces")
+        await app.store.checkpoints.consumers.forget("traces")
         receiver.requests.clear()
         async with app.log.export_traces(receiver.address):
             await until(lambda: receiver.requests)

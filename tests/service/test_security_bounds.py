@@ -18,7 +18,8 @@ from planfold.log import Query
 from planfold.service.assets import ASSETS, page_files
 from planfold.service.server import Binding
 
-PROXIED = Binding(behind_proxy=True, addresses=("https://plans.example.org",))
+ADDRESSES = ("https://plans.example.org", "http://10.0.0.5:7433")  # the latter for a balancer
+PROXIED = Binding(behind_proxy=True, addresses=ADDRESSES)
 SECRET = "of-the-plan"
 
 
@@ -97,6 +98,10 @@ async def test_over_https_browsers_keep_the_session_to_it(database: str) -> None
             assert begun.status_code == 201, begun.text
             assert begun.headers["set-cookie"].endswith("; HttpOnly; SameSite=Strict; Secure")
             assert begun.headers["strict-transport-security"] == "max-age=31536000"
+            inside = {"Host": "10.0.0.5:7433"}  # HTTPS ends before it
+            code = (await http.post("/v1/launch-codes", headers=inside)).json()["code"]
+            begun = await http.post("/v1/sessions", json={"code": code}, headers=inside)
+            assert begun.headers["set-cookie"].endswith("; HttpOnly; SameSite=Strict")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -460,3 +460,40 @@ async def test_one_whose_store_is_closed_can_still_be_stopped(
     await store.close()
     async with asyncio.timeout(PATIENCE_S):
         await consumer.stop(drain_s=0.01)
+
+
+async def test_events_that_wait_are_given_together(store: SqliteStore) -> None:
+    desk, together = Desk(), list[list[tuple[str, int]]]()
+
+    async def handle_all(envelopes: Sequence[Envelope]) -> None:
+        together.append([(e.aggregate_id, e.version) for e in envelopes])
+        if any(e.aggregate_id == "b" for e in envelopes):
+            raise ValueError("not with b")
+        desk.handled += together[-1]
+
+    await write(store, *"acacac")
+    async with desk.consumer(store, handle_all=handle_all):
+        await until(lambda: len(desk.handled) == 6)
+    assert sum(len(some) for some in together) + len(desk.tried) == 6
+    assert max(len(some) for some in together) > 1
+    desk.broken["b"] = 1
+    together.clear()
+    await write(store, *"bdbd")
+    async with desk.consumer(store, handle_all=handle_all):
+        await until(lambda: len(desk.handled) == 10)
+    assert desk.of("b") == desk.of("d") == [1, 2]
+    assert len(desk.handled) == len(set(desk.handled))
+    assert await position(store) == 10
+
+
+async def test_at_most_32_events_are_given_together(store: SqliteStore) -> None:
+    sizes = list[int]()
+
+    async def handle_all(envelopes: Sequence[Envelope]) -> None:
+        sizes.append(len(envelopes))
+
+    desk = Desk()
+    await write(store, *["a"] * 100)
+    async with desk.consumer(store, handle_all=handle_all):
+        await until(lambda: sum(sizes) + len(desk.handled) == 100)
+    assert max(sizes) == partition.TOGETHER

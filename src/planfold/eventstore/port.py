@@ -115,8 +115,12 @@ class Checkpoints(Protocol):
         where there is none or it is damaged."""
         ...
 
-    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes | None) -> None:
-        """Save it in place of what was there; None removes it."""
+    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes) -> None:
+        """Save it in place of what was there."""
+        ...
+
+    async def forget_read_models(self) -> None:
+        """Remove all of them: they are counted again from what the log has now."""
         ...
 
 

@@ -40,7 +40,7 @@ class Piece:
 
 class Snapshot(NamedTuple):
     """``state`` has no tasks: those are in ``pieces``. ``by_status`` has the ids of the tasks that
-    did not complete; ``slots`` counts those that run and are no maps."""
+    did not complete; ``slots`` counts those that run, without maps."""
 
     version: int
     state: PlannerState
@@ -50,7 +50,7 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def unpack(cls, data: bytes) -> Self | None:
-        """From its bytes; None where they are no snapshot."""
+        """From its bytes; None where they do not hold one."""
         begin = LENGTH + int.from_bytes(data[:LENGTH], "big")
         try:
             version, state, by_status, slots, places = _front.decode(decompress(data[LENGTH:begin]))

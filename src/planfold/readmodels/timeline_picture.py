@@ -14,6 +14,7 @@ from planfold.readmodels.time_scale import TimeScale
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
 LABEL_W, _ROW_H, _COUNTED_H, _BAR_H, _AXIS_H, _LEGEND_H = 250, 20, 52, 11, 26, 34
+_PAGE: Final = 50  # rows
 _TAIL_W: Final = 190  # for the words behind a row
 _QUEUED: Final = (Phase.Worker, Phase.PlanLimit, Phase.RouteLimit)
 _WAITING: Final = (Phase.Approval, Phase.Retry, Phase.Answer, Phase.Budget)
@@ -41,8 +42,12 @@ class TimelinePicture:
         room = width - LABEL_W - _TAIL_W
         self._scale = TimeScale(ran, self._start, self._end, room)
         self._rows: dict[int, tuple[float, Node]] = {}  # of each task
+        self._axes = [float(_LEGEND_H)]  # one above each page of rows
         top = float(_LEGEND_H + _AXIS_H)
-        for node in layout.nodes:
+        for row, node in enumerate(layout.nodes):
+            if row and row % _PAGE == 0:
+                self._axes.append(top)
+                top += _AXIS_H
             self._rows |= {spec.id: (top, node) for spec in node.tasks}
             top += _COUNTED_H if node.counted else _ROW_H
         self.height = top + 10 if ledger.seconds > 0 else 0.0
@@ -77,7 +82,8 @@ class TimelinePicture:
         for place, seconds in self._scale.ticks():
             x = LABEL_W + place
             yield line(x, top + 4, x, self.height - 10, "grid")
-            yield words(x + 3, top, _offset(seconds), "dim", small)
+            for axis in self._axes:
+                yield words(x + 3, axis + 14, _offset(seconds), "dim", small)
         for left, right, seconds in self._scale.gaps:
             rest = ' fill-opacity="0.55"'
             x = LABEL_W + left

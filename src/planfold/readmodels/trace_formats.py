@@ -12,15 +12,15 @@ _INTERNAL, _CLIENT, _ERROR = 1, 3, 2  # span kinds and the status of OTLP
 _TICK: Final = 10_000  # times in the log are kept to 0.1 ms
 
 
-def otlp(version: str, *traces: Trace) -> dict[str, Any]:
-    """One ``TracesData`` message; ``version`` is planfold's."""
+def otlp(trace: Trace, version: str, *others: Trace) -> dict[str, Any]:
+    """One ``TracesData`` message, also with other traces; ``version`` is planfold's."""
     resource = _attributes({"service.name": "planfold"})
     scope = {
         "name": "planfold",
         "version": version,
         "attributes": _attributes({"planfold.conventions": names.CONVENTIONS}),
     }
-    spans = [_otlp_span(trace.trace_id, span) for trace in traces for span in trace.spans]
+    spans = [_otlp_span(trace.trace_id, span) for trace in (trace, *others) for span in trace.spans]
     return {
         "resourceSpans": [
             {

@@ -16,22 +16,21 @@ from planfold.eventstore.port import EventStore
 from planfold.readmodels.statistics import Statistics
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.origins import state_at
-from planfold.subscriptions.projection import project
 
 NAME: Final = "statistics"
+PAGE: Final = 1_000  # events that are read at a time
 SAVE_EVERY: Final = 5_000  # events
 PER_TITLE: Final = 2  # events more, for each title and group: saving them all takes longer
 
 
 class KeptStatistics:
     """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
-    with what is saved in ``store``. Several processes may keep them; each has all of the log.
-    ``rebuild``: what is saved is not used."""
+    with what is saved in ``store``. Several processes may keep them; each has all of the log."""
 
-    def __init__(self, store: EventStore, *, rebuild: bool = False) -> None:
+    def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
         self._store = store
-        self._asked = rebuild
+        self._asked = False
         self._unsaved = 0  # events
 
     async def load(self) -> Checkpoint | None:
@@ -58,10 +57,10 @@ class KeptStatistics:
             await self.save()
 
     async def catch_up(self) -> Statistics:
-        """Count up to the end of the log."""
-        last = await self._store.last_position()
-        await project(self._store, self, query=Query(stream_id=PLAN.stream_id), until=last)
-        return self.found
+        """Count what is in the log now. It is not to be saved: an event may still come before the
+        last one, from a transaction that has not ended."""
+        await self.load()
+        return await count_all(self._store, self.found)
 
     async def save(self) -> None:
         """Save them. Where the database cannot be written, the next start counts more."""
@@ -79,6 +78,16 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
         return await store.read_versions(plan_id, limit=version)
 
     return Statistics(history, since, partial(state_at, store))
+
+
+async def count_all(store: EventStore, found: Statistics) -> Statistics:
+    """Count what is in the log after the checkpoint of ``found``."""
+    query = Query(stream_id=PLAN.stream_id)
+    after = 0 if found.checkpoint is None else found.checkpoint.position
+    while page := await store.read(query, after=after, limit=PAGE):
+        after = page[-1].position
+        await found.apply(page, Checkpoint(store.store_id, store.epoch, after))
+    return found
 
 
 @cache

@@ -32,10 +32,9 @@ from planfold.readmodels.timeline import Timeline
 from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.kept_statistics import KeptStatistics, statistics_of
+from planfold.runtime.kept_statistics import KeptStatistics, count_all, statistics_of
 from planfold.runtime.origins import base_of, history_of
 from planfold.runtime.task_names import task_id_in
-from planfold.subscriptions.projection import project
 
 STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
@@ -238,7 +237,7 @@ class PlanReader:
         log = [envelope async for envelope in self.history(plan_id)]
         base = await base_of(self.store, plan_id)
         trace = trace_of(plan_id, log, content=content, base=base)
-        return otlp(version("planfold"), trace) if form == "otlp" else chrome(trace)
+        return otlp(trace, version("planfold")) if form == "otlp" else chrome(trace)
 
     async def what_if(
         self,
@@ -263,18 +262,13 @@ class PlanReader:
 
     async def statistics(self, *, since: float = 0.0, rebuild: bool = False) -> Statistics:
         """The outcomes of all plans. ``since`` counts only events recorded from then on (seconds
-        since the epoch), which reads the whole log. Without it, what was counted before is used,
-        and saved; with ``rebuild`` it is counted again, from what the log has now."""
+        since the epoch), which reads the whole log. Without it, what workers and services have
+        counted and saved is used; ``rebuild`` removes that, and counts the whole log."""
         if since:
-            found = statistics_of(self.store, since)
-            last, query = await self.store.last_position(), Query(stream_id=PLAN.stream_id)
-            await project(self.store, found, query=query, until=last)
-            return found
-        kept = KeptStatistics(self.store, rebuild=rebuild)
-        counted = await kept.catch_up()
+            return await count_all(self.store, statistics_of(self.store, since))
         if rebuild:
-            await kept.save()
-        return counted
+            await self.store.checkpoints.forget_read_models()
+        return await KeptStatistics(self.store).catch_up()
 
     async def plans(
         self,

@@ -103,7 +103,7 @@ class TraceExporter:
                 traces.append(trace)
                 spans += len(trace.spans)
             if spans >= SPANS or (envelope is envelopes[-1] and traces):
-                body = msgspec.json.encode(otlp(_version(), *traces))
+                body = msgspec.json.encode(otlp(traces[0], _version(), *traces[1:]))
                 traces, spans = [], 0
                 spent = time.thread_time() - begun
                 await run_in_thread(partial(self._send, body), "planfold-traces")

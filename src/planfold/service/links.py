@@ -10,7 +10,7 @@ from planfold.service.messages import Receipt
 from planfold.service.routes import ROUTES, Route
 
 
-class Link(msgspec.Struct, frozen=True):
+class AnswerLink(msgspec.Struct, frozen=True):
     """To the operation ``to``: its path parameter ``parameter`` is ``value``, and ``body`` is a
     part of its body. Values are runtime expressions of OpenAPI."""
 
@@ -30,17 +30,17 @@ class Link(msgspec.Struct, frozen=True):
 _QUESTION: Final = "$response.body#/questions/0"
 _REVISION: Final = {"revision_hash": "$response.body#/revision_hash"}
 _FROM: Final = {
-    "plans": [Link("plan", "plan_id", "$response.body#/plans/0/id")],
-    "plan": [Link("approve", "plan_id", "$request.path.plan_id", _REVISION)],
+    "plans": [AnswerLink("plan", "plan_id", "$response.body#/plans/0/id")],
+    "plan": [AnswerLink("approve", "plan_id", "$request.path.plan_id", _REVISION)],
     "questions": [
-        Link(
+        AnswerLink(
             "answer",
             "plan_id",
             f"{_QUESTION}/plan_id",
             {"task": f"{_QUESTION}/task", "answer": f"{_QUESTION}/question/choices/0"},
         )
     ],
-    "create_token": [Link("revoke_token", "token_id", "$response.body#/id")],
+    "create_token": [AnswerLink("revoke_token", "token_id", "$response.body#/id")],
 }
 
 
@@ -52,5 +52,5 @@ def links_of(route: Route) -> dict[str, Any]:
         begins = route.status == 201
         for name in named if begins else ["plan"]:
             body = _REVISION if name == "approve" else None
-            found.append(Link(name, "plan_id", "$response.body#/plan_id", body))
+            found.append(AnswerLink(name, "plan_id", "$response.body#/plan_id", body))
     return {link.to: link.as_json() for link in found}

@@ -35,7 +35,7 @@ def read_cursor(text: str | None) -> tuple[float, str]:
     return created_at, aggregate_id
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _ListedHead(msgspec.Struct, frozen=True):
     """What the head of a plan holds for lists."""
 
     title: str = ""
@@ -51,9 +51,9 @@ class _Line(msgspec.Struct, frozen=True):
 def entry_of(plan: StreamHead) -> PlanEntry:
     """A plan in a list. Where its head was damaged there is only what the store itself knows."""
     try:
-        line = msgspec.convert(plan.head, _Line)
+        line = msgspec.convert(plan.head, _ListedHead)
     except msgspec.ValidationError:
-        line = _Line()
+        line = _ListedHead()
     return PlanEntry(
         id=plan.aggregate_id,
         title=line.title,

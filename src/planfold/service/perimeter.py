@@ -41,17 +41,18 @@ access_log: Final = logging.getLogger("planfold.access")
 
 
 class Names(msgspec.Struct, frozen=True):
-    """The values of ``Host`` and ``Origin`` that name this service."""
+    """The values of ``Host`` and ``Origin`` that name this service; ``secure`` are the hosts that
+    are reached only over HTTPS."""
 
     hosts: frozenset[str]
     origins: frozenset[str]
-    secure: bool = False
+    secure: frozenset[str] = frozenset()
 
     @property
     def lasting(self) -> bool:
         """Whether browsers may remember to use HTTPS: on this machine that would be for all ports
         of "localhost"."""
-        return self.secure and not any(host.startswith("localhost") for host in self.hosts)
+        return bool(self.secure) and not any(host.startswith("localhost") for host in self.hosts)
 
 
 def names_of(addresses: Iterable[str]) -> Names:
@@ -60,7 +61,8 @@ def names_of(addresses: Iterable[str]) -> Names:
     Raises:
         ConfigurationError: one is not an http or https address with a host and nothing else.
     """
-    hosts, origins, secure = set(), set(), True
+    origins: set[str] = set()
+    hosts: dict[str, set[str]] = {"https": set(), "http": set()}
     for address in addresses:
         parts = urlsplit(address)
         try:
@@ -72,13 +74,13 @@ def names_of(addresses: Iterable[str]) -> Names:
                 f"{address!r} is not an address of a service; write it as https://plans.example.org"
             )
         name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        secure = secure and parts.scheme == "https"
-        hosts.add(f"{name}:{port}")
+        hosts[parts.scheme].add(f"{name}:{port}")
         origins.add(f"{parts.scheme}://{name}:{port}")
         if port == _PORTS[parts.scheme]:
-            hosts.add(name)
+            hosts[parts.scheme].add(name)
             origins.add(f"{parts.scheme}://{name}")
-    return Names(frozenset(hosts), frozenset(origins), secure)
+    every = frozenset(hosts["https"] | hosts["http"])
+    return Names(every, frozenset(origins), frozenset(hosts["https"] - hosts["http"]))
 
 
 class Perimeter:

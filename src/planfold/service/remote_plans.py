@@ -224,6 +224,13 @@ class RemotePlans(PlanForking):
 
     # --- decisions ----------------------------------------------------------------------------
 
+    async def approve(
+        self, plan_id: str, revision_hash: str | None = None, *, by: str = ""
+    ) -> None:
+        if revision_hash is None:
+            revision_hash = (await self.planner(plan_id)).state.revision_hash
+        await self.client.approve(plan_id, revision_hash)
+
     async def reject(self, plan_id: str, *, reason: str = "", by: str = "") -> None:
         await self.client.reject(plan_id, reason=reason)
 

@@ -82,6 +82,7 @@ async def archive(
             done.events += sum(row.version for row in chosen)
         elif chosen:
             forks = await _move(store, folder, choice, chosen, done, progress)
+            await store.checkpoints.forget_read_models()  # they have what was moved
         if not after_id:
             return done
 

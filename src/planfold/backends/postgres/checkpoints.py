@@ -42,11 +42,12 @@ class PostgresCheckpoints:
         """See :meth:`Checkpoints.read_model`."""
         return read_model_of(await self._readers.row("read_model", name))
 
-    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes | None) -> None:
+    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes) -> None:
         """See :meth:`Checkpoints.save_read_model`."""
-        if data is None:
-            await self._readers.rows("drop_read_model", name)
-        else:
-            checksum = snapshot_checksum(checkpoint.position, data)
-            row = (str(checkpoint), checkpoint.position, checksum, data)
-            await self._readers.rows("save_read_model", name, *row)
+        checksum = snapshot_checksum(checkpoint.position, data)
+        row = (str(checkpoint), checkpoint.position, checksum, data)
+        await self._readers.rows("save_read_model", name, *row)
+
+    async def forget_read_models(self) -> None:
+        """See :meth:`Checkpoints.forget_read_models`."""
+        await self._readers.rows("forget_read_models")

@@ -404,8 +404,8 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (name) DO UPDATE
 SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
     data = excluded.data
--- name: drop_read_model
-DELETE FROM planfold.read_models WHERE name = $1
+-- name: forget_read_models
+DELETE FROM planfold.read_models
 -- name: look_at_log
 SELECT upto, highest, holders FROM planfold.look_at_log($1, $2)
 -- name: conditions_of_log

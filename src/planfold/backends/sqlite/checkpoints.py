@@ -53,15 +53,16 @@ class SqliteCheckpoints:
         """See :meth:`Checkpoints.read_model`."""
         return read_model_of(next(iter(self._reader.rows("read_model", (name,))), None))
 
-    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes | None) -> None:
+    async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes) -> None:
         """See :meth:`Checkpoints.save_read_model`."""
 
         def work(connection: apsw.Connection) -> None:
-            if data is None:
-                connection.execute(SQL["drop_read_model"], (name,))
-                return
             checksum = snapshot_checksum(checkpoint.position, data)
             row = (name, str(checkpoint), checkpoint.position, checksum, data)
             connection.execute(SQL["save_read_model"], row)
 
         await self._writer.submit(work)
+
+    async def forget_read_models(self) -> None:
+        """See :meth:`Checkpoints.forget_read_models`."""
+        await self._writer.submit(lambda connection: connection.execute(SQL["forget_read_models"]))

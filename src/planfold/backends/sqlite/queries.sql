@@ -310,8 +310,8 @@ INSERT INTO read_models (name, checkpoint, position, checksum, data) VALUES (?, 
 ON CONFLICT (name) DO UPDATE
 SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
     data = excluded.data
--- name: drop_read_model
-DELETE FROM read_models WHERE name = ?
+-- name: forget_read_models
+DELETE FROM read_models
 -- name: meta
 SELECT value FROM meta WHERE key = ?
 -- name: all_streams

@@ -131,7 +131,7 @@ async def _figures(
     if since is not None:
         raise click.UsageError("a service counts from the beginning: leave out --since")
     if rebuild:
-        raise click.UsageError("a service counts by itself: use --rebuild with its database")
+        raise click.UsageError("a service uses what it counted: give --rebuild with its database")
     assert isinstance(plans, RemotePlans)
     answer = await plans.client.stats(by=by)
     return answer.figures if by else {"": answer.figures}, answer.unreadable

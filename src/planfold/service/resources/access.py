@@ -54,7 +54,8 @@ async def end_session(call: ServiceCall) -> ServiceReply:
 
 
 def _cookie(call: ServiceCall, value: str, lasts: int) -> str:
-    secure = "; Secure" if call.service.names.secure else ""
+    host = call.request.headers["host"].lower()
+    secure = "; Secure" if host in call.service.names.secure else ""
     name = call.service.cookie
     return f"{name}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict{secure}"
 
