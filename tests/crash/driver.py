@@ -15,14 +15,16 @@ from typing import Any
 from failpoints import Failpoints
 
 import planfold
-from planfold.app import ENDED, WAITING, open_app
+from planfold.app import open_app
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.eventstore.codec import Codec
 from planfold.planner.items import item_id
-from planfold.planner.tasks import RetryPolicy
+from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.runtime.plan_reader import ENDED
 
 PLAN_ID = "p"
+WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
 
 
 def _task(tool: str, number: int, *after: int, mark: str = "", **rest: Any) -> TaskDraft:

@@ -183,9 +183,7 @@ def plan_lines(
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
     now, pad = situation.then or time.time(), id_width(fold)
-    for task in shown:
-        if task.status is TaskStatus.Planned and not planned:
-            continue
+    for task in (t for t in shown if planned or t.status is not TaskStatus.Planned):
         lines.append(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
         )

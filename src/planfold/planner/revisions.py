@@ -310,7 +310,7 @@ def with_followers(
     state: PlannerState, frontier: list[int]
 ) -> tuple[dict[int, None], tuple[int, ...]]:
     """What a retry plans again: ``frontier`` and what was skipped or cancelled below it; and, to
-    run once more from the beginning, its handlers that ran, with what is below them."""
+    run again from the beginning, its handlers that ran, with what is below them."""
     reset, again = dict.fromkeys(frontier), dict[int, None]()
     for parent in frontier:
         for child in state.schedule.children[parent]:
