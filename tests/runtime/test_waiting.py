@@ -254,21 +254,20 @@ def test_workers_that_are_killed_lose_no_signal(each_database: str, tmp_path: Pa
 
 
 async def test_a_signal_reaches_the_others_where_one_plan_is_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(signal_delivery, "AT_ONCE", 1)
-    async with planfold.open_app(f"sqlite:///{tmp_path}/a.db") as app:
-        async with app.worker():
-            damaged = await _waiting(app, 1)  # it is the first to get the signal
-            whole = await _waiting(app, 2)
-            _refuse_streams(app, monkeypatch, damaged)
-            await app.signal("payment.settled", "17", 1)
-            assert (await app.result(whole)).task("paid").result == 1
-            assert await app.status(damaged) == "running"
+    async with planfold.open_app(f"sqlite:///{tmp_path}/a.db") as app, app.worker():
+        damaged = await _waiting(app, 1, until)  # it is the first to get the signal
+        whole = await _waiting(app, 2, until)
+        _refuse_streams(app, monkeypatch, damaged)
+        await app.signal("payment.settled", "17", 1)
+        assert (await app.result(whole)).task("paid").result == 1
+        assert await app.status(damaged) == "running"
 
 
 async def test_what_is_due_does_not_wait_for_signals_that_are_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(timers, "STUCK_PAUSE_S", 0.05)
     async with planfold.open_app(f"sqlite:///{tmp_path}/a.db") as app:
@@ -276,19 +275,24 @@ async def test_what_is_due_does_not_wait_for_signals_that_are_damaged(
         nap = TaskDraft(label="nap", description="Wait a moment", wait=0.01)
         plan = PlanDraft(title="Order", tasks=[*paid("17").tasks, nap])
         plan_id = await app.submit(plan, approved_by="me")
-        async with app.worker(), asyncio.timeout(60):
-            while (await app.view(plan_id)).task("nap").status != "completed":
-                await asyncio.sleep(0.01)
+
+        async def rested() -> bool:
+            return (await app.view(plan_id)).task("nap").status == "completed"
+
+        async with app.worker():
+            await until(rested)
 
 
-async def _waiting(app: planfold.App, number: int) -> str:
+async def _waiting(app: planfold.App, number: int, until: Until) -> str:
     """The id of a plan that is the ``number``th to wait."""
     plan_id = await app.submit(paid("17"), approved_by="me")
-    while True:
+
+    async def waits() -> bool:
         head = await app.store.head(inbox_id("payment.settled", "17"))
-        if head is not None and head.head["waiting"] == number:
-            return plan_id
-        await asyncio.sleep(0.01)
+        return head is not None and head.head["waiting"] == number
+
+    await until(waits)
+    return plan_id
 
 
 def _refuse_streams(app: planfold.App, monkeypatch: pytest.MonkeyPatch, *streams: str) -> None:
