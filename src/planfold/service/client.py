@@ -23,6 +23,7 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
+from planfold.service import access_messages as a
 from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service.caller import BY_NAME, Caller, path_of
@@ -218,9 +219,9 @@ class Client(Caller):
         headers = {"Idempotency-Key": f"command-{secrets.token_hex(16)}"}
         return self._make("signal", dict[str, Any], body=body, headers=headers)
 
-    def me(self) -> Operation[m.Me]:
+    def me(self) -> Operation[a.Me]:
         """Whose token this is, and what it allows."""
-        return self._make("me", m.Me)
+        return self._make("me", a.Me)
 
     # --- decisions; ``version``: refused unless the plan is at this version -------------------
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from planfold.access.credential import Scope
 from planfold.drafting.draft import Fault, PlanDraft
 from planfold.drafting.parameters import ParameterValue
 from planfold.planner.budget import Budget
@@ -376,17 +375,6 @@ class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, Any]
     unreadable: list[str]
     position: int
-
-
-class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose request this is, and what it may do. It sees the plans of its ``projects`` (none given:
-    of all)."""
-
-    name: str
-    kind: Literal["token", "session", "launch_code"]
-    scopes: tuple[Scope, ...]
-    expires_at: float
-    projects: tuple[str, ...] = ()
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -201,7 +201,7 @@ OVERVIEWS: Final = (
 )
 
 ACCESS: Final = (
-    looking("me", "/v1/me", "Whose request this is", m.Me, scope=None),
+    looking("me", "/v1/me", "Whose request this is", a.Me, scope=None),
     Route(
         name="launch",
         method="POST",
@@ -219,7 +219,7 @@ ACCESS: Final = (
         scope=None,
         public=True,
         request=a.LaunchRequest,
-        response=m.Me,
+        response=a.Me,
         status=201,
         body_bytes=4 * KIB,
         example={"code": "pfl_..."},
