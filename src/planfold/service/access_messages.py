@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -58,14 +58,3 @@ class LaunchRequest(Strict, frozen=True):
     """The launch code to exchange."""
 
     code: Annotated[str, Meta(max_length=200)]
-
-
-class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose request this is, and what it may do. It sees the plans of its ``projects`` (none given:
-    of all)."""
-
-    name: str
-    kind: Literal["token", "session", "launch_code"]
-    scopes: tuple[Scope, ...]
-    expires_at: float
-    projects: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from planfold.access.credential import Scope
 from planfold.errors import NotFound
 from planfold.service import access_messages as a
+from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.credentials import DAY_S, Principal
 from planfold.service.problems import refusal
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from planfold.service.requests import ServiceCall
 
 
-def _me(principal: Principal) -> a.Me:
-    return a.Me(
+def _me(principal: Principal) -> m.Me:
+    return m.Me(
         name=principal.name,
         kind=principal.kind,
         scopes=principal.scopes,
