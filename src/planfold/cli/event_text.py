@@ -81,7 +81,7 @@ class Words(NamedTuple):
 
 def words_for(event: Any) -> Words:
     """``event`` in plain words."""
-    words = _about_a_task(event) or _about_the_plan(event)
+    words = _about_a_task(event) or _about_a_step(event) or _about_the_plan(event)
     return words._replace(detail=fit(words.detail, MOST))
 
 
@@ -116,6 +116,11 @@ def _about_a_task(event: Any) -> Words | None:
             result = event.result if event.result is not msgspec.UNSET else None
             said = "" if result is None else f", with the result {short_result(result)}"
             return Words(verb, task_id, f"{clean(event.answer)}{said}{by}")
+    return None
+
+
+def _about_a_step(event: Any) -> Words | None:
+    match event:
         case StepStarted(task_id):
             what = clean(event.about or event.key)
             return Words(

@@ -61,7 +61,7 @@ from planfold.planner.maps import (
 from planfold.planner.names import fold_checkpoint, fold_tags
 from planfold.planner.pauses import fold_pause, fold_unpause
 from planfold.planner.questions import Question, error_of
-from planfold.planner.state import PlannerState
+from planfold.planner.state import PlannerState, forget_parents
 from planfold.planner.step_costs import (
     fold_step_failed,
     fold_step_recorded,
@@ -153,15 +153,7 @@ def _revised(state: PlannerState, event: PlanRevised) -> None:
     state.revision_hash, state.approved, state.outcome = event.revision_hash, False, None
     _add(state, event.tasks)
     if event.removed:
-        _forget_parents(state)
-
-
-def _forget_parents(state: PlannerState) -> None:
-    """A superseded task does not keep its parents in the plan."""
-    for task in state.tasks.values():
-        if task.superseded and any(i not in state.tasks for i in task.depends_on):
-            left = tuple(i for i in task.depends_on if i in state.tasks)
-            task.spec = msgspec.structs.replace(task.spec, depends_on=left)
+        forget_parents(state)
 
 
 def _add(state: PlannerState, specs: tuple[TaskSpec, ...]) -> None:

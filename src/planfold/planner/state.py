@@ -135,3 +135,11 @@ class PlannerState(msgspec.Struct, dict=True):
     def steps(self, task_id: int) -> dict[str, Any]:
         """Values of the task's durable inner steps, by key."""
         return self.steps_by_task.get(task_id, {})
+
+
+def forget_parents(state: PlannerState) -> None:
+    """A superseded task does not keep its parents in the plan."""
+    for task in state.tasks.values():
+        if task.superseded and any(i not in state.tasks for i in task.depends_on):
+            left = tuple(i for i in task.depends_on if i in state.tasks)
+            task.spec = msgspec.structs.replace(task.spec, depends_on=left)

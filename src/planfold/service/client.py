@@ -25,6 +25,7 @@ from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
 from planfold.service import hand_messages as h
 from planfold.service import messages as m
+from planfold.service import query_messages as q
 from planfold.service.caller import BY_NAME, Caller, path_of
 from planfold.service.operations import EventFeed, Operation
 
@@ -121,7 +122,7 @@ class Client(Caller):
         title, of a ``project``, with all of these ``tags``, that began at ``since`` or later and
         before ``until`` (seconds since the epoch). With ``id`` instead those whose ids begin so."""
         statuses = [status] if isinstance(status, PlanStatus) else status
-        query = m.ListQuery(
+        query = q.ListQuery(
             status=",".join(each.value for each in statuses) or None,
             title=title,
             since=since,
@@ -136,13 +137,13 @@ class Client(Caller):
 
     def plan(self, plan_id: str, *, version: int | None = None) -> Operation[PlanView]:
         """A plan, now or at a version."""
-        return self._make("plan", PlanView, plan_id, query=m.VersionQuery(version=version))
+        return self._make("plan", PlanView, plan_id, query=q.VersionQuery(version=version))
 
     def log(
         self, plan_id: str, *, after: int = 0, after_version: int | None = None, limit: int = 100
     ) -> Operation[m.LogPage]:
         """A page of the plan's events: those after a position, or after a version."""
-        query = m.LogQuery(after=after, after_version=after_version, limit=limit)
+        query = q.LogQuery(after=after, after_version=after_version, limit=limit)
         return self._make("log", m.LogPage, plan_id, query=query)
 
     def events(self, plan_id: str | None = None, *, after: int = 0) -> EventFeed:
@@ -155,7 +156,7 @@ class Client(Caller):
         self, plan_id: str, task: str | int | None = None, *, history: bool = False
     ) -> Operation[Explanation]:
         """Why a plan or a task does not run, failed or was skipped: see :meth:`App.why`."""
-        query = m.WhyQuery(task=None if task is None else str(task), history=history)
+        query = q.WhyQuery(task=None if task is None else str(task), history=history)
         return self._make("why", Explanation, plan_id, query=query)
 
     def queue(self, plan_id: str) -> Operation[Unclaimed]:
@@ -168,20 +169,20 @@ class Client(Caller):
 
     def questions(self, *, before: str | None = None, limit: int = 50) -> Operation[m.QuestionPage]:
         """Open questions of all plans."""
-        query = m.PageQuery(before=before, limit=limit)
+        query = q.PageQuery(before=before, limit=limit)
         return self._make("questions", m.QuestionPage, query=query)
 
     def stats(
         self, *, by: Literal["kind", "tool", "route", "title"] | None = None
     ) -> Operation[m.StatisticsAnswer]:
         """Figures of all plans, or for each of these."""
-        return self._make("stats", m.StatisticsAnswer, query=m.StatisticsQuery(by=by))
+        return self._make("stats", m.StatisticsAnswer, query=q.StatisticsQuery(by=by))
 
     def diff(
         self, plan_id: str, other: str, *, at: int | None = None, other_at: int | None = None
     ) -> Operation[PlanDifference]:
         """How another plan, or the same one at another version, differs."""
-        query = m.DiffQuery(other=other, at=at, other_at=other_at)
+        query = q.DiffQuery(other=other, at=at, other_at=other_at)
         return self._make("diff", PlanDifference, plan_id, query=query)
 
     def replay(self, plan_id: str) -> Operation[Replay]:
@@ -192,7 +193,7 @@ class Client(Caller):
         self, plan_id: str, form: Literal["otlp", "chrome"] = "otlp", *, content: bool = False
     ) -> Operation[dict[str, Any]]:
         """A plan that has ended, as a trace: see :meth:`App.trace`."""
-        query = m.TraceQuery(form=form, content=content)
+        query = q.TraceQuery(form=form, content=content)
         return self._make("trace", dict[str, Any], plan_id, query=query)
 
     def what_if(self, plan_id: str, changes: m.WhatIf) -> Operation[Simulation]:

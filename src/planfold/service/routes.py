@@ -21,6 +21,7 @@ from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
 from planfold.service import access_messages as a
 from planfold.service import messages as m
+from planfold.service import query_messages as q
 from planfold.service.decision_routes import DECISIONS
 from planfold.service.route import KIB, PLAN, PLAN_BYTES, RECEIPT, SHELL, Route, looking
 
@@ -66,31 +67,31 @@ PLANS: Final = (
         body_bytes=PLAN_BYTES,
         example=SHELL,
     ),
-    looking("plans", "/v1/plans", "Plans, newest first", m.PlanPage, query=m.ListQuery),
+    looking("plans", "/v1/plans", "Plans, newest first", m.PlanPage, query=q.ListQuery),
     looking(
-        "plan", PLAN, "A plan, now or at a version", PlanView, query=m.PlanQuery, errors=(304,)
+        "plan", PLAN, "A plan, now or at a version", PlanView, query=q.PlanQuery, errors=(304,)
     ),
-    looking("log", f"{PLAN}/log", "Events of a plan, a page", m.LogPage, query=m.LogQuery),
+    looking("log", f"{PLAN}/log", "Events of a plan, a page", m.LogPage, query=q.LogQuery),
     looking(
         "plan_events",
         f"{PLAN}/events",
         "Events of a plan as they happen",
         m.EventRecord,
-        query=m.EventsQuery,
+        query=q.EventsQuery,
         media="events",
         errors=(204,),
     ),
-    looking("why", f"{PLAN}/why", "Why it does not run, or failed", Explanation, query=m.WhyQuery),
+    looking("why", f"{PLAN}/why", "Why it does not run, or failed", Explanation, query=q.WhyQuery),
     looking("queue", f"{PLAN}/queue", "Tasks that wait for a worker", Unclaimed),
     looking("time", f"{PLAN}/stats", "Where the time of a plan went", Ledger),
-    looking("diff", f"{PLAN}/diff", "How another plan differs", PlanDifference, query=m.DiffQuery),
+    looking("diff", f"{PLAN}/diff", "How another plan differs", PlanDifference, query=q.DiffQuery),
     looking("replay", f"{PLAN}/replay", "Whether its decisions come out again", Replay),
     looking(
         "trace",
         f"{PLAN}/trace",
         "A plan that has ended, as spans",
         dict[str, Any],
-        query=m.TraceQuery,
+        query=q.TraceQuery,
         errors=(409,),
     ),
     looking(
@@ -153,7 +154,7 @@ SIGNALS: Final = (
     ),
 )
 
-_AT: Final = {"query": m.VersionQuery}
+_AT: Final = {"query": q.VersionQuery}
 # What the page shows beside the plans themselves.
 DRAWINGS: Final = (
     looking("graph", f"{PLAN}/graph", "Where the nodes of its graph are", GraphDrawing, **_AT),
@@ -180,14 +181,14 @@ OVERVIEWS: Final = (
         "/v1/questions",
         "Open questions of all plans",
         m.QuestionPage,
-        query=m.PageQuery,
+        query=q.PageQuery,
     ),
     looking(
         "stats",
         "/v1/stats",
         "Figures of all plans",
         m.StatisticsAnswer,
-        query=m.StatisticsQuery,
+        query=q.StatisticsQuery,
     ),
     looking("schema", "/v1/schema", "The JSON schema of a draft", dict[str, Any]),
     looking(
@@ -195,7 +196,7 @@ OVERVIEWS: Final = (
         "/v1/events",
         "Events of all plans as they happen",
         m.EventRecord,
-        query=m.EventsQuery,
+        query=q.EventsQuery,
         media="events",
     ),
 )
