@@ -236,14 +236,13 @@ class _Reader:
         if not words:
             return
         program, given = words[0], words[1:]
-        if any(map(_is_value, given)) and program == "for":
+        has_value = any(map(_is_value, given))
+        if has_value and program == "for":
             self._names.add(given[0])
         elif program == "read" and command.is_fed:
             self._names.update(given)
-        if (program == "[[" and not _COMPARES.isdisjoint(given) and any(map(_is_value, given))) or (
-            program == "let" and any(map(_is_value, given))
-        ):
-            self._faults.append(ARITHMETIC)
+        if program == "let" or (program == "[[" and not _COMPARES.isdisjoint(given)):
+            self._faults += [ARITHMETIC] * has_value
         elif program in _DECLARES:
             self._declare(given)
         elif program in _EVALUATES or (program in ("test", "[", "printf") and "-v" in given[:1]):
