@@ -34,11 +34,11 @@ PUBLIC = {
         TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
     """,
     planfold.commands: """
-        AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer ClarificationProvided Command
-        CompactContext ContextSummarised Continue ExecutorEvent FileRef ForEach ForkPlan
-        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Profile Prompt Replan
-        RetryTask RevisePlan StepAbandoned StepBegun StepCompleted TaskProgressed TaskSpec
-        TasksProposed ToolCall
+        AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer ClarificationProvided
+        Command CompactContext CompleteTask ContextSummarised Continue ExecutorEvent FileRef ForEach
+        ForkPlan HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Pause PausePlan Profile
+        Prompt RegisterWait Replan RetryTask RevisePlan SkipTask StepAbandoned StepBegun
+        StepCompleted TagPlan TaskProgressed TaskSpec TasksProposed ToolCall UnpausePlan Wait
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

@@ -17,18 +17,17 @@ from planfold.errors import ConfigurationError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
-from planfold.handler import Handler
 from planfold.llm.model import Model
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
-from planfold.runtime.aggregate import CREDENTIAL, PLAN, Aggregate
+from planfold.runtime.aggregate import CREDENTIAL, PLAN, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
-from planfold.runtime.forking import PlanForking
 from planfold.runtime.forking import new_plan_id as new_plan_id
-from planfold.runtime.inputs import check_length, check_new_id, check_text
+from planfold.runtime.inputs import check_text
 from planfold.runtime.logging_observer import LoggingObserver
+from planfold.runtime.own_aggregates import OwnAggregates
 from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.plan_run import until_rest
 from planfold.runtime.reporter import Observer
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from planfold.transfer.archive import Archived
 
 
-class App(PlanForking):
+class App(OwnAggregates):
     """planfold for programs: submit plans, decide, follow them, and run workers.
 
     Made by :func:`open_app`; belongs to one event loop. A plan is named by its id, a task by its
@@ -98,6 +97,8 @@ class App(PlanForking):
         approved_by: str | None = None,
         config: PlannerConfig | None = None,
         priority: int | None = None,
+        pause_before: Iterable[int | str] = (),
+        tags: Iterable[str] = (),
     ) -> str:
         """Check a plan (a draft, text: Markdown, prose, JSON, or the name of a template) and record
         it; returns its id. ``params`` are the values of its parameters: JSON, or texts of JSON.
@@ -105,7 +106,8 @@ class App(PlanForking):
         It waits for approval unless ``approved_by`` says who gave it. With a ``plan_id`` of your
         own, submitting the same plan again does nothing. A draft gives another plan once a tool's
         ``retry`` or effect has changed; :meth:`status` says whether a plan exists. Workers take
-        tasks of a higher ``priority`` (-1,000 to 1,000; None: that of ``config``) first.
+        tasks of a higher ``priority`` (-1,000 to 1,000; None: that of ``config``) first. The plan
+        pauses before the tasks ``pause_before``; ``tags`` join those of the draft.
 
         Raises:
             InvalidPlan: with all faults.
@@ -113,7 +115,8 @@ class App(PlanForking):
                 bytes; the priority is out of range; or a name or text cannot be recorded (NUL, half
                 a surrogate pair).
         """
-        from planfold.drafting.compiler import compile_plan  # only those who write plans need it
+        from planfold.drafting.beginning import begin_plan  # only those who write plans need it
+        from planfold.drafting.compiler import compile_plan
 
         draft = self._bound(plan, params)
         tasks = compile_plan(draft, self.executors.toolbox)
@@ -121,8 +124,8 @@ class App(PlanForking):
         config = config or self.planner_config()
         if priority is not None:
             config = replace(config, priority=priority)
-        command = Initialize(draft.title, tasks, draft.goal, config, approved_by)
-        await self._send(plan_id, command)
+        begin = begin_plan(draft, tasks, config, approved_by, pause_before, tags)
+        await self._send(plan_id, begin)
         return plan_id
 
     async def revise(
@@ -218,58 +221,21 @@ class App(PlanForking):
             )
         return self.executors.toolbox
 
-    async def send_to(
-        self,
-        aggregate: Aggregate,
-        aggregate_id: str,
-        command: Any,
-        *,
-        command_id: str = "",
-        correlation_id: str = "",
-        extra: dict[str, str] | None = None,
-        idempotent: bool = False,
-    ) -> list[Any]:
-        """Send a command to an aggregate of your own; returns the events it caused, durable by
-        then. ``correlation_id`` (that of the stream's first command by default) and ``extra`` are
-        recorded with the events. With ``idempotent``, sending the same command again under its
-        ``command_id`` does nothing.
-
-        Raises:
-            CommandRejected: the handler refused it, or a new id is longer than 512 bytes; nothing
-                is written.
-            Conflict: the command id was used for another command.
-            CorruptLog: this version cannot read the stream.
-            Transient: the database cannot be written now.
-            ValueError: ``idempotent`` without a ``command_id``.
-        """
-        await check_new_id("aggregate_id", aggregate_id, self.store)
-        if idempotent:
-            check_length("command_id", command_id)
-        return await self.dispatcher.send(
-            aggregate,
-            aggregate_id,
-            command,
-            command_id=command_id,
-            correlation_id=correlation_id,
-            extra=extra,
-            idempotent=idempotent,
-        )
-
-    async def load(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
-        """The present state of an aggregate of your own, for reading. Raises NotFound."""
-        return await self.dispatcher.view(aggregate, aggregate_id)
-
     async def archive(
         self,
         folder: Path | str,
         *,
         older_than: float,
         statuses: Iterable[PlanStatus] = ENDED,
+        tags: Iterable[str] = (),
+        title: str = "",
+        project: str | None = None,
         dry_run: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> Archived:
-        """Move plans that ended at least ``older_than`` seconds ago, with one of these statuses,
-        into a new file in ``folder``. Plans that a consumer of the log has not read yet stay.
+        """Move plans that ended at least ``older_than`` seconds ago, with one of these statuses and
+        all of these ``tags``, with ``title`` in their title and of the ``project``, into a new file
+        in ``folder``. Plans that a consumer of the log has not read yet stay.
         ``dry_run`` only counts; ``progress`` is called with the number of plans archived so far.
 
         Raises:
@@ -279,7 +245,8 @@ class App(PlanForking):
         """
         from planfold.transfer.archive import Choice, archive
 
-        choice = Choice(PLAN.stream_id, frozenset(statuses), self.store.clock() - older_than)
+        before, of = self.store.clock() - older_than, (frozenset(tags), title, project)
+        choice = Choice(PLAN.stream_id, frozenset(statuses), before, *of)
         return await archive(self.store, Path(folder), choice, dry_run=dry_run, progress=progress)
 
     async def run(self, plan_id: str) -> PlanView:
@@ -339,6 +306,7 @@ class App(PlanForking):
             workspace=workspace,
             files_dir=files_dir(settings, workspace),
             observer=observer or LoggingObserver(),
+            keep_signals_s=settings.keep_signals_s,
         )
 
 
@@ -383,7 +351,7 @@ async def open_app(
         chosen = executors or Executors()
         if load:
             chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
-        kinds = (PLAN, CREDENTIAL, *aggregates)
+        kinds = (PLAN, CREDENTIAL, SIGNALS, *aggregates)
         codec = Codec(t for aggregate in kinds for t in aggregate.event_types)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from planfold.planner.commands import ClarificationProvided as ClarificationProvided
     from planfold.planner.commands import Command as Command
     from planfold.planner.commands import CompactContext as CompactContext
+    from planfold.planner.commands import CompleteTask as CompleteTask
     from planfold.planner.commands import ContextSummarised as ContextSummarised
     from planfold.planner.commands import Continue as Continue
     from planfold.planner.commands import ExecutorEvent as ExecutorEvent
@@ -32,21 +33,29 @@ if TYPE_CHECKING:
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
     from planfold.planner.commands import Initialize as Initialize
     from planfold.planner.commands import NameCheckpoint as NameCheckpoint
+    from planfold.planner.commands import PausePlan as PausePlan
+    from planfold.planner.commands import RegisterWait as RegisterWait
     from planfold.planner.commands import Replan as Replan
     from planfold.planner.commands import RetryTask as RetryTask
     from planfold.planner.commands import RevisePlan as RevisePlan
+    from planfold.planner.commands import SkipTask as SkipTask
     from planfold.planner.commands import StepAbandoned as StepAbandoned
     from planfold.planner.commands import StepBegun as StepBegun
     from planfold.planner.commands import StepCompleted as StepCompleted
+    from planfold.planner.commands import TagPlan as TagPlan
     from planfold.planner.commands import TaskProgressed as TaskProgressed
     from planfold.planner.commands import TasksProposed as TasksProposed
+    from planfold.planner.commands import UnpausePlan as UnpausePlan
+    from planfold.planner.tasks import ByHand as ByHand
     from planfold.planner.tasks import FileRef as FileRef
     from planfold.planner.tasks import ForEach as ForEach
     from planfold.planner.tasks import ImageRef as ImageRef
     from planfold.planner.tasks import Link as Link
+    from planfold.planner.tasks import Pause as Pause
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import TaskSpec as TaskSpec
     from planfold.planner.tasks import ToolCall as ToolCall
+    from planfold.planner.tasks import Wait as Wait
 
 _HOMES = {
     "planfold.compaction.profiles": ("Profile",),
@@ -59,6 +68,7 @@ _HOMES = {
         "ClarificationProvided",
         "Command",
         "CompactContext",
+        "CompleteTask",
         "ContextSummarised",
         "Continue",
         "ExecutorEvent",
@@ -66,23 +76,31 @@ _HOMES = {
         "HandleExecutorEvent",
         "Initialize",
         "NameCheckpoint",
+        "PausePlan",
+        "RegisterWait",
         "Replan",
         "RetryTask",
         "RevisePlan",
+        "SkipTask",
         "StepAbandoned",
         "StepBegun",
         "StepCompleted",
+        "TagPlan",
         "TaskProgressed",
         "TasksProposed",
+        "UnpausePlan",
     ),
     "planfold.planner.tasks": (
+        "ByHand",
         "FileRef",
         "ForEach",
         "ImageRef",
         "Link",
+        "Pause",
         "Prompt",
         "TaskSpec",
         "ToolCall",
+        "Wait",
     ),
 }
 

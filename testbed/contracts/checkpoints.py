@@ -67,6 +67,35 @@ class CheckpointsContract(Contract):
         assert await store.heads("note", HeadChoice(("open",))) == []
         assert [h.version for h in await store.heads("note", HeadChoice(("done",)))] == [2]
 
+    async def test_heads_of_tags(self, backend: Backend) -> None:
+        clock = ManualClock(100.0)
+        store = await backend.open(clock=clock)
+        every = {"a": 2, "ab": 3, "team/x": 5}
+        for number in range(40):
+            tags = [name for name, nth in every.items() if number % nth == 0]
+            head: dict[str, Any] = {"title": '"tags":["a"]', "status": ("open", "done")[number % 2]}
+            head |= {"tags": tags} if tags else {}
+            head |= {"project": "red"} if number % 4 == 0 else {}
+            await store.append(decision(Counted(1), to=f"n{number % 7}-{number}", head=head))
+            clock.advance(number % 2)
+        everything = await store.heads("note")
+        for wanted in (("a",), ("ab", "a"), ("team/x", "ab", "a"), ("b",), ("a", "absent")):
+            for statuses, projects in (((), ()), (("open",), ()), ((), ("red",))):
+                named = [
+                    h
+                    for h in everything
+                    if {*wanted} <= {*h.head.get("tags", ())}
+                    and h.head["status"] in (statuses or ("open", "done"))
+                    and h.head.get("project", "default") in (projects or ("default", "red"))
+                ]
+                found: list[StreamHead] = []
+                choice = HeadChoice(statuses, projects=projects, tags=wanted)
+                while page := await store.heads("note", choice, limit=3):
+                    found += page
+                    below = key_of(page[-1])
+                    choice = HeadChoice(statuses, below=below, projects=projects, tags=wanted)
+                assert found == named
+
     async def test_heads_of_projects(self, backend: Backend) -> None:
         clock = ManualClock(100.0)
         store = await backend.open(clock=clock)

@@ -16,7 +16,7 @@ from failpoints import Failpoints
 import planfold
 import planfold.providers.vendor_model
 import planfold.providers.vendors
-from planfold.app import ENDED, WAITING, open_app
+from planfold.app import open_app
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.eventstore.envelope import Query
 from planfold.executors.agent.loop import AgentExecutor
@@ -27,11 +27,13 @@ from planfold.executors.registry import Executors
 from planfold.llm.model import Answer, Model, Request, ToolRequest
 from planfold.planner.budget import Spend
 from planfold.planner.events import StepRecorded, StepStarted
-from planfold.planner.tasks import NodeKind
+from planfold.planner.tasks import NodeKind, PlanStatus
+from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.settings import Settings
 from planfold.tools.tool import Tool
 
 PLAN_ID = "p"
+WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
 
 
 def turn(*calls: tuple[str, dict[str, Any]], text: str = "", **rest: Any) -> dict[str, Any]:

@@ -15,14 +15,16 @@ from typing import Any
 from failpoints import Failpoints
 
 import planfold
-from planfold.app import ENDED, WAITING, open_app
+from planfold.app import open_app
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.eventstore.codec import Codec
 from planfold.planner.items import item_id
-from planfold.planner.tasks import RetryPolicy
+from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.runtime.plan_reader import ENDED
 
 PLAN_ID = "p"
+WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
 
 
 def _task(tool: str, number: int, *after: int, mark: str = "", **rest: Any) -> TaskDraft:
@@ -53,6 +55,10 @@ def _each(tool: str, number: int, of: int, **rest: Any) -> TaskDraft:
         for_each=f"${of}",
         **rest,
     )
+
+
+def _wait(number: int, *after: int, **wait: Any) -> TaskDraft:
+    return TaskDraft(id=number, description="wait", depends_on=list(after), **wait)
 
 
 SHAPES = {
@@ -93,6 +99,16 @@ SHAPES = {
         _task("listing", 5),
         _each("half_broken", 6, 5, on_item_failure="continue", when="$index > 0"),
         _task("once", 7, 2, 4, 6),
+    ],
+    "waits": [  # one signal comes before its wait, one after it began, one never
+        _task("keyed", 1),
+        _wait(2, 1, wait_for="early", key="$1.number"),
+        _wait(3, 2, wait=0.02),
+        _wait(4, wait_for="late", key="4"),
+        _wait(5, wait_for="never", timeout=0.03, default={"came": False}),
+        _task("once", 6, 2, 3, 4, 5),
+        _wait(7, 6, wait_for="early", key="1"),
+        _task("once", 8, 7),
     ],
     "draws": [  # safe tasks return another value each time, and effects rest on them
         _task("draw", 1),
@@ -187,7 +203,11 @@ async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, An
         _acknowledge(app, folder, points)
         draft = PlanDraft(title=shape, tasks=SHAPES[shape])
         await app.submit(draft, plan_id=PLAN_ID, approved_by="driver")
+        if shape == "waits":
+            await app.signal("early", "1", {"signal": "early"}, id="early")
         async with app.worker(plan_id=PLAN_ID):
+            if shape == "waits":
+                await app.signal("late", "4", {"signal": "late"}, id="late")
             while (view := await app.result(PLAN_ID, stop_at=WAITING)).status not in ENDED:
                 for question in view.questions:
                     task_id = question.task_id

@@ -22,6 +22,7 @@ from planfold.planner.commands import (
     ChangeAnswer,
     ClarificationProvided,
     CompactContext,
+    CompleteTask,
     ContextSummarised,
     ExecutorEvent,
     ForkPlan,
@@ -30,17 +31,22 @@ from planfold.planner.commands import (
     NameCheckpoint,
     NeedsClarification,
     OutcomeUnknown,
+    PausePlan,
     PlannerConfig,
+    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
+    SkipTask,
     StepAbandoned,
     StepBegun,
     StepCompleted,
+    TagPlan,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
     TasksProposed,
+    UnpausePlan,
 )
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
@@ -55,6 +61,7 @@ from planfold.planner.tasks import (
     RetryPolicy,
     TaskSpec,
     ToolCall,
+    Wait,
 )
 from planfold.runtime.aggregate import PLAN
 
@@ -138,6 +145,26 @@ MAP = TaskSpec(
 )
 
 
+WAITS = (
+    TaskSpec(
+        id=12,
+        description="payment",
+        effect=Effect.Safe,
+        timeout=86_400.0,
+        wait=Wait(signal="payment.settled", key="order-1", default={"amount": 0}),
+        proposed=True,
+    ),
+    TaskSpec(id=13, description="a while", effect=Effect.Safe, wait=Wait(seconds=7_200.0)),
+    call(14, 12, stall_timeout=60.0),
+    TaskSpec(
+        id=15,
+        description="that day",
+        effect=Effect.Safe,
+        wait=Wait(at=START + 9e6, written="2024-02-27T03:13Z"),
+    ),
+)
+
+
 def tell_story() -> Story:
     story = Story()
     config = PlannerConfig(
@@ -147,7 +174,7 @@ def tell_story() -> Story:
         model="scripted:golden",
         budget=Budget(tokens=100, calls=9),
     )
-    story.tell(Initialize("Release", TASKS, "Make a release", config))
+    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=("nightly", "draft")))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
     story.tell(RevisePlan(replaced))
@@ -173,11 +200,23 @@ def tell_story() -> Story:
     story.tell(CancelTask(6, reason="not now"))
     story.report(6, TaskFailed("stopped"))
     story.tell(RetryTask(6))
+    by_hand(story)
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
     story.tell(NameCheckpoint("the end"))
     go_another_way(story)
     return story
+
+
+def by_hand(story: Story) -> None:
+    story.tell(TagPlan(("team/red",), ("draft",), "Ada"))
+    story.tell(PausePlan((), "lunch", "Ada"))
+    story.tell(PausePlan((7,), "look first", "Ada"))
+    story.tell(UnpausePlan((), "Bob"))
+    story.tell(UnpausePlan((7,), "Bob"))
+    story.tell(SkipTask(7, "not today", "Ada"))
+    story.tell(RetryTask(7))
+    story.tell(CompleteTask(7, {"by": "hand"}, "did it", "Ada"))
 
 
 def go_another_way(story: Story) -> None:
@@ -218,6 +257,15 @@ def work_with_a_model(story: Story) -> None:
     story.report(9, TaskCompleted([{"n": "a"}, {"n": "b"}]))
     story.report(item_id(10, 0), TaskCompleted("first"))
     story.report(item_id(10, 1), TaskFailed("boom", retryable=False))
+    story.tell(Replan("it has to wait"))
+    story.report(11, TasksProposed(WAITS))
+    story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
+    story.report(11, TaskCompleted({"tasks": 4}))
+    story.tell(RegisterWait(12, 1))
+    story.report(12, TaskCompleted({"amount": 5}))
+    story.report(14, TaskCompleted("sent"))
+    story.wait(7_200.0)
+    story.wait(9e6)
 
 
 def main() -> None:

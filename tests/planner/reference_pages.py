@@ -24,6 +24,7 @@ VALUES = (
     tasks.RetryPolicy,
     tasks.Prompt,
     tasks.ForEach,
+    tasks.Wait,
     *get_args(tasks.Attachment),
     commands.PlannerConfig,
     events.PlanSummary,

@@ -444,6 +444,10 @@ class PlannerMachine(RuleBasedStateMachine):
         if due is not None and rng.random() < 0.3:
             self.now = due
             return c.Continue(due)
+        if (state.paused or state.breakpoints) and rng.random() < 0.3:
+            return c.UnpausePlan(() if state.paused else tuple(state.breakpoints), "ada")
+        if state.outcome is None and not state.cancelled and rng.random() < 0.05:
+            return self.by_hand(task, rng)
         match task.status:
             case S.Running if rng.random() < 0.9:
                 event = rng.choice(WANDERING)
@@ -465,6 +469,18 @@ class PlannerMachine(RuleBasedStateMachine):
         if task.status in UNFINISHED and rng.random() < 0.2:
             return c.CancelTask(task.id, rng.random() < 0.3)
         return self.sensible(rng)
+
+    def by_hand(self, task: Task, rng: random.Random) -> c.Command:
+        running = task.status is S.Running
+        if task.status in UNFINISHED and not task.outdated and task.by_hand is None:
+            if rng.random() < 0.5 and task.id < STRIDE:
+                return c.PausePlan((task.id,), "why", "ada")
+            once = running and (task.spec.effect is Effect.Once or task.spec.for_each is not None)
+            if not (once or task.spec.drafts or task.superseded):
+                if task.kind is NodeKind.Clarification or task.spec.for_each is not None:
+                    return c.SkipTask(task.id, "why", "ada")
+                return c.CompleteTask(task.id, [1, 2], "why", "ada")
+        return c.PausePlan((), "why", "ada")
 
     # --- what holds --------------------------------------------------------------------------
 
@@ -534,7 +550,8 @@ class PlannerMachine(RuleBasedStateMachine):
             assert moving or ended
             assert not state.questions
         elif state.approved and not moving:
-            assert ended or state.schedule.delayed
+            held = state.paused is not None or state.breakpoints
+            assert ended or state.schedule.delayed or held
         due = self.planner.outlook().due_at
         assert due is None or due > self.now, "asked again and again for nothing"
         if state.schedule.delayed and state.approved and not moving and not state.cancelled:

@@ -20,7 +20,7 @@ from planfold.planner import events as e
 from planfold.planner.budget import Budget
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
-from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec
+from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, Wait
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer
 
@@ -215,6 +215,9 @@ PLAN_OF_THREE = c.Initialize(
 NO_TRACE = {c.RetryTask, c.CancelTask}  # small, so that they are recorded, but for a long reason
 SENT_BY_THE_DISPATCHER = {c.Continue}
 
+PLAN_OF_A_WAIT = c.Initialize(
+    "t", (TaskSpec(id=1, description="d", wait=Wait(signal="paid")),), approved_by="Ada"
+)
 ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([], PLAN_OF_THREE),
     ([], msgspec.structs.replace(PLAN_OF_THREE, approved_by=None)),
@@ -224,11 +227,23 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
     ),
     ([PLAN_OF_THREE], c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))),
     ([PLAN_OF_THREE], c.RevisePlan((work(4),))),
+    ([PLAN_OF_A_WAIT], c.RegisterWait(1, 1)),
     ([PLAN_OF_THREE], c.Replan("it rains")),
     ([PLAN_OF_THREE], c.AddBudget(Budget(tokens=5), "Ada")),
     ([PLAN_OF_THREE], c.NameCheckpoint("before")),
     ([PLAN_OF_THREE], c.CancelPlan("too late")),
     ([PLAN_OF_THREE], c.CompactContext("so far so good")),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, pause_before=(2, 3))),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, tags=("a", "b"))),
+    ([PLAN_OF_THREE], c.TagPlan(("a", "b"), (), "Ada")),
+    ([PLAN_OF_THREE], c.PausePlan((2,), "lunch", "Ada")),
+    ([PLAN_OF_THREE, c.PausePlan()], c.UnpausePlan((), "Ada")),
+    ([PLAN_OF_THREE], c.SkipTask(2, "not today", "Ada")),
+    ([PLAN_OF_THREE], c.CompleteTask(2, {"id": 7}, "did it", "Ada")),
+    (
+        [PLAN_OF_THREE, c.HandleExecutorEvent(1, c.TaskFailed("no"))],
+        c.CompleteTask(1, None, "did it", "Ada"),
+    ),
     (
         [PLAN_OF_THREE, c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))],
         c.ChangeAnswer(3, "b", "Ada", (1, 2, 3)),

@@ -190,6 +190,8 @@ def counted(log: Sequence[Envelope]) -> tuple[object, ...]:
                 running.add(key)
             case e.TaskStatusUpdated(status=status) if status in ENDED:
                 tasks[status.value] += 1
+            case e.TaskDecided(status=status) if key not in running:  # else its attempt ends first
+                tasks[status.value] += 1
             case e.ClarificationReceived(by=by, leads_to=leads_to) if key in asking:
                 answers[by == "deadline"] += 1
                 if leads_to != "resume":
@@ -198,7 +200,7 @@ def counted(log: Sequence[Envelope]) -> tuple[object, ...]:
                 asking -= {(plan, i) for i in task_ids}
         if isinstance(event, e.ClarificationRequested):
             asking.add(key)
-        elif isinstance(event, e.ClarificationReceived | e.TaskStatusUpdated):
+        elif isinstance(event, e.ClarificationReceived | e.TaskStatusUpdated | e.TaskDecided):
             asking.discard(key)
         ends = isinstance(event, e.RetryScheduled | e.ClarificationRequested) or (
             isinstance(event, e.TaskStatusUpdated) and event.status in ENDED

@@ -20,10 +20,13 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
+    TaskDecided,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import ForEach, TaskSpec, TaskStatus
@@ -43,6 +46,8 @@ HISTORY: dict[S, list[Event]] = {
 EVENTS: dict[str, Event] = {
     t.DISPATCHED: TaskDispatched(1, 2),
     t.EXPANDED: MapExpanded(1, 0),
+    t.WAIT_STARTED: WaitStarted(1, 1),
+    t.WAIT_REGISTERED: WaitRegistered(1, 1),
     t.RETRY_SCHEDULED: RetryScheduled(1, 1.0, 1.0, "boom"),
     t.ASKED: ClarificationRequested(1, "why?"),
     t.RESET: TasksReset((1,), "retry"),
@@ -50,6 +55,8 @@ EVENTS: dict[str, Event] = {
     t.STEP_RECORDED: StepRecorded(1, "key"),
     t.STEP_FAILED: StepFailed(1, "key"),
     t.CANCEL_REQUESTED: CancelRequested((1,)),
+    t.SKIPPED_BY_HAND: TaskDecided(1, S.Skipped),
+    t.COMPLETED_BY_HAND: TaskDecided(1, S.Completed),
 }
 for name in t.TRIGGERS:
     event_name, _, variant = name.partition(":")

@@ -80,8 +80,17 @@ METHODS = {
     commands.ForkPlan: App.fork,
     commands.CancelTask: App.cancel,
     commands.CancelPlan: App.cancel,
+    commands.PausePlan: App.pause,
+    commands.TagPlan: App.tag,
+    commands.UnpausePlan: App.unpause,
+    commands.SkipTask: App.skip,
+    commands.CompleteTask: App.complete,
 }
-FOLLOW = {commands.Continue, commands.CompactContext}  # what the dispatcher sends itself
+FOLLOW = {  # what the dispatcher and workers send themselves
+    commands.Continue,
+    commands.CompactContext,
+    commands.RegisterWait,
+}
 
 
 def test_every_command_of_a_person_has_a_method() -> None:

@@ -15,7 +15,8 @@ from served import Served, events_of, serve, until
 import planfold
 from planfold import Client, CommandRejected, Scope
 from planfold.commands import NameCheckpoint
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 
 SECRET = "of-the-red-ones"
 RED = {

@@ -34,6 +34,37 @@ async def versions(served: Served) -> int:
     return len(await served.app.log.read(Query(stream_id="plan")))
 
 
+async def test_a_plan_is_taken_in_hand(each_served: Served) -> None:
+    served = each_served
+    wanted = {"text": TWO, "approve": True, "pause_before": ["second"], "tags": ["nightly"]}
+    plan_id = (await served.post("/v1/plans", wanted)).json()["plan_id"]
+    path = f"/v1/plans/{plan_id}"
+    await until(lambda: is_at(served, plan_id, "paused"))
+    for tags, found in (("nightly", 1), ("nightly,late", 0)):
+        page = (await served.get(f"/v1/plans?tag={tags}")).json()
+        assert [plan["tags"] for plan in page["plans"]] == [["nightly"]] * found
+    assert (await served.post(f"{path}/tag", {"add": ["a b"]})).status_code in (400, 422)
+    assert (await served.post(f"{path}/tag", {"add": ["late"]})).status_code == 200
+    assert (await served.get(path)).json()["tags"] == ["late", "nightly"]
+    [reason] = (await served.get(f"{path}/why?task=second")).json()["reasons"]
+    assert reason["kind"] == "pause"
+    for refused in ({"task": "first"}, {"task": "third"}):
+        assert (await served.post(f"{path}/skip", refused)).status_code in (404, 409)
+    assert (await served.post(f"{path}/pause", {"before": ["first"]})).status_code == 409
+    assert (await served.post(f"{path}/pause", {"reason": "lunch"})).status_code == 200
+    done = {"task": "second", "result": {"id": 7}, "reason": "did it"}
+    assert (await served.post(f"{path}/complete", done)).status_code == 200
+    await until(lambda: is_at(served, plan_id, "completed"))
+    plan = (await served.get(path)).json()
+    second = plan["tasks"][1]
+    assert (second["result"], second["by_hand"]["by"]) == ({"id": 7}, plan["paused"]["by"])
+    assert (await served.post(f"{path}/unpause", {})).json()["status"] == "completed"
+
+
+async def is_at(served: Served, plan_id: str, wanted: str) -> bool:
+    return await status(served, plan_id) == wanted
+
+
 async def test_a_plan_from_submission_to_its_end(each_served: Served) -> None:
     served = each_served
     made = await served.post("/v1/plans", QUESTION, "all")
@@ -385,3 +416,31 @@ async def test_figures_and_metrics(served: Served) -> None:
     assert 'planfold_plans_ended_total{status="completed"} 1.0' in text
     schema = (await served.get("/v1/schema")).json()
     assert schema["title"] == "plan"
+
+
+async def test_a_signal_is_given_once_to_the_plans_that_wait(served: Served) -> None:
+    text = "1. Wait {#paid wait_for=payment.settled key=order-17}"
+    plan_id = await served.submit(text)
+    given = {"name": "payment.settled", "key": "order-17", "data": {"amount": 3}, "id": "e1"}
+    first = await served.post("/v1/signals", given, key="one")
+    assert first.json() == {"id": "e1", "new": True}
+    assert (await served.post("/v1/signals", given, key="two")).json() == {"id": "e1", "new": False}
+    other = await served.post("/v1/signals", given | {"data": 4}, key="three")
+    assert other.status_code == 409
+    await until(lambda: ended(served, plan_id))
+    assert (await served.get(f"/v1/plans/{plan_id}")).json()["tasks"][0]["result"] == {"amount": 3}
+    assert (await served.post("/v1/signals", given | {"name": "a b"})).status_code == 409
+    assert (await served.post("/v1/signals", {"name": "x"})).status_code == 422
+
+
+async def test_the_key_of_a_request_is_the_id_of_its_signal(served: Served) -> None:
+    given = {"name": "x", "key": "k"}
+    assert (await served.post("/v1/signals", given, key="same")).json()["new"] is True
+    assert (await served.post("/v1/signals", given, key="same")).json()["new"] is False
+
+
+async def test_a_token_for_some_projects_gives_no_signals(served: Served) -> None:
+    issued = await served.credentials.issue("some", [Scope.Write], lasts_s=60, projects=["a"])
+    found = await served.post("/v1/signals", {"name": "x", "key": "k"}, issued.secret)
+    assert found.status_code == 403
+    assert "projects" in found.text

@@ -21,8 +21,12 @@ from planfold.planner.commands import (
     CancelTask,
     ChangeAnswer,
     ClarificationProvided,
+    CompleteTask,
     HandleExecutorEvent,
+    PausePlan,
     RetryTask,
+    SkipTask,
+    UnpausePlan,
 )
 from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.readmodels.replay import Replayer
@@ -363,7 +367,8 @@ class World:
     def _whim(self, plan_id: str, view: Any) -> Any:
         random = self.faults.of("person")
         task = random.choice(view.tasks)
-        kind = random.choice(("change", "cancel task", "retry", "revise", "cancel"))
+        kinds = ("change", "cancel task", "retry", "revise", "cancel", "pause", "skip", "complete")
+        kind = random.choice(kinds)
         if kind == "change":
             asked = [t for t in view.tasks if t.kind is NodeKind.Clarification]
             task = random.choice(asked) if asked else task
@@ -371,6 +376,15 @@ class World:
             return ChangeAnswer(task.id, random.choice(("yes", "no")), "a person", repeat)
         if kind == "cancel task":
             return CancelTask(task.id, random.random() < 0.5)
+        if kind == "pause":
+            tasks = (task.id,) if random.random() < 0.5 else ()
+            unpauses = view.paused or any(t.breakpoint for t in view.tasks)
+            return UnpausePlan(tasks, "a person") if unpauses else PausePlan(tasks, "a whim")
+        if kind in ("skip", "complete"):
+            by_hand: dict[str, Any] = {"reason": "a whim", "by": "a person"}
+            skips = kind == "skip"
+            command = SkipTask(task.id, **by_hand)
+            return command if skips else CompleteTask(task.id, {"run": -1}, **by_hand)
         if kind == "retry":
             failed = [
                 t for t in view.tasks if t.status in (TaskStatus.Failed, TaskStatus.Cancelled)
@@ -389,6 +403,9 @@ class World:
             await asyncio.sleep(0.05 if self.loop.time() - since < 5.0 else 2.0)
             if state.status is PlanStatus.AwaitingApproval:  # else a reader would send commits
                 await self._send(plan_id, ApprovePlan(state.revision_hash, "a person"))
+            elif state.status is PlanStatus.Paused:
+                before = () if state.paused else tuple(state.breakpoints)
+                await self._send(plan_id, UnpausePlan(before, "a person"))
             elif state.questions and (view := await self._view(plan_id)) and view.questions:
                 await self._answer(plan_id, view)
             if len(plan.log) > length:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ENDED = frozenset({"completed", "failed", "cancelled"})
-APPROVED = frozenset({"running", "awaiting_answer", "cancelling"}) | ENDED
+APPROVED = frozenset({"running", "awaiting_answer", "paused", "cancelling"}) | ENDED
 _LISTED = 10  # plans that a message names
 
 

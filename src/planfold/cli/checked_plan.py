@@ -37,4 +37,5 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     tasks = compile_plan(draft, toolbox)
     for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
         click.echo(f"planfold: {warning}", err=True)
-    return CheckedPlan(Initialize(draft.title, tasks, draft.goal), draft.notes, values)
+    begin = Initialize(draft.title, tasks, draft.goal, tags=tuple(draft.tags))
+    return CheckedPlan(begin, draft.notes, values)

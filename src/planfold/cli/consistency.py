@@ -131,7 +131,11 @@ async def _difference(app: App, plan_id: str) -> Difference | None:
             break
     outlook = Planner(fold.state).outlook()
     tasks = fold.state.tasks
-    running = {(t.id, t.attempt) for t in tasks.values() if t.status is TaskStatus.Running}
+    running = {
+        (t.id, t.attempt)
+        for t in tasks.values()
+        if t.status is TaskStatus.Running and t.spec.for_each is None and not t.waits
+    }
     found = Difference(
         version=version,
         state=fold.state,

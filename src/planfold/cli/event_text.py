@@ -23,16 +23,22 @@ from planfold.planner.events import (
     PlanCancelled,
     PlanForked,
     PlanningCompleted,
+    PlanPaused,
     PlanRevised,
     PlanSummary,
+    PlanTagged,
+    PlanUnpaused,
     RetryScheduled,
     StepFailed,
     StepRecorded,
     StepStarted,
+    TaskDecided,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import Task, TaskStatus
@@ -42,6 +48,7 @@ _WHY: Final = {
     "retry": "retried by a person",
     "answer_changed": "an answer was changed",
     "handler": "what they handle is retried",
+    "by_hand": "a person decides about one of them",
 }
 _STYLE: Final = {
     "completed": "good",
@@ -74,7 +81,7 @@ class Words(NamedTuple):
 
 def words_for(event: Any) -> Words:
     """``event`` in plain words."""
-    words = _about_a_task(event) or _about_the_plan(event)
+    words = _about_a_task(event) or _about_a_step(event) or _about_the_plan(event)
     return words._replace(detail=fit(words.detail, MOST))
 
 
@@ -87,18 +94,33 @@ def _about_a_task(event: Any) -> Words | None:
         case TaskStatusUpdated(task_id, status):
             detail = clean(event.error) if event.error else short_result(event.result)
             return Words(str(status.value), task_id, detail)
+        case WaitStarted(task_id):
+            key = "" if event.key is None else f"for the key {clean(event.key)}"
+            until = "" if event.until is None else f"until {date_and_time(event.until)}"
+            return Words("waits", task_id, ", ".join(filter(None, (key, until))))
+        case WaitRegistered(task_id):
+            return Words("listens", task_id, "")
         case RetryScheduled(task_id):
             return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
         case ClarificationRequested(task_id):
             choices = f" [{' / '.join(map(clean, event.choices))}]" if event.choices else ""
             since = f" (started {date_and_time(event.started_at)})" if event.started_at else ""
             return Words("asks", task_id, clean(event.question) + since + choices)
+        case TaskDecided(task_id):
+            found = short_result(event.result)
+            what = f"{event.status.value} by hand{_by(event.by)}" + f": {found}" * bool(found)
+            return Words("decided", task_id, _because(what, event.reason))
         case ClarificationReceived(task_id):
-            by = f" by {clean(event.by)}" if event.by else ""
+            by = _by(event.by)
             verb = "could not" if event.leads_to == "fail" else "answered"
             result = event.result if event.result is not msgspec.UNSET else None
             said = "" if result is None else f", with the result {short_result(result)}"
             return Words(verb, task_id, f"{clean(event.answer)}{said}{by}")
+    return None
+
+
+def _about_a_step(event: Any) -> Words | None:
+    match event:
         case StepStarted(task_id):
             what = clean(event.about or event.key)
             return Words(
@@ -119,8 +141,7 @@ def _about_the_plan(event: Any) -> Words:
             detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
             return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
         case PlanApproved():
-            by = f" by {clean(event.by)}" if event.by else ""
-            return Words("approved", None, f"revision {event.revision_hash}{by}")
+            return Words("approved", None, f"revision {event.revision_hash}{_by(event.by)}")
         case PlanRevised():
             named = "; ".join(f"{name_of(s)}: {clean(s.description)}" for s in event.tasks[:3])
             few = 0 < len(event.tasks) <= 3
@@ -131,6 +152,8 @@ def _about_the_plan(event: Any) -> Words:
             return Words("expanded", task_id, f"{counted(count, 'item')} to run")
         case TasksReset():
             return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
+        case PlanPaused() | PlanUnpaused():
+            return _paused(event)
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():
@@ -140,11 +163,12 @@ def _about_the_plan(event: Any) -> Words:
             return Words("compacted", None, detail)
         case PlanForked():
             return Words("forked", None, _forked(event))
+        case PlanTagged():
+            return Words("tagged", None, _tags(event) + _by(event.by))
         case CheckpointNamed():
             return Words("checkpoint", None, clean(event.name))
         case BudgetAdded():
-            by = f" by {clean(event.by)}" if event.by else ""
-            return Words("budget", None, f"{budget_words(event.budget)} more{by}")
+            return Words("budget", None, f"{budget_words(event.budget)} more{_by(event.by)}")
         case PlanningCompleted():
             return Words(event.outcome, None, f"the plan: {summary_words(event.summary)}")
         case Undecoded():
@@ -157,6 +181,24 @@ def _forked(event: PlanForked) -> str:
     what += [f"{tasks_words(event.again)} again"] if event.again else []
     what += [f"{tasks_words(event.interrupted)} from the beginning"] if event.interrupted else []
     return "; ".join(what)
+
+
+def _paused(event: PlanPaused | PlanUnpaused) -> Words:
+    what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
+    what += _by(event.by)
+    if isinstance(event, PlanPaused):
+        return Words("paused", None, _because(what, event.reason))
+    return Words("unpaused", None, what)
+
+
+def _tags(event: PlanTagged) -> str:
+    return " ".join(
+        [*(f"+{clean(t)}" for t in event.added), *(f"-{clean(t)}" for t in event.removed)]
+    )
+
+
+def _by(name: str) -> str:
+    return f" by {clean(name)}" if name else ""
 
 
 def _because(what: str, reason: str) -> str:

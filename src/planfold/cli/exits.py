@@ -8,7 +8,7 @@ from typing import Final
 COMPLETED: Final = 0
 FAILED: Final = 1
 BAD_INPUT: Final = 2
-WAITS: Final = 3  # for an answer or approval
+WAITS: Final = 3  # for a person: an answer, an approval, the end of a pause
 CANCELLED: Final = 4
 INTERRUPTED: Final = 130
 
@@ -18,6 +18,7 @@ _BY_STATUS: Final = {
     "cancelled": CANCELLED,
     "awaiting_approval": WAITS,
     "awaiting_answer": WAITS,
+    "paused": WAITS,
 }
 _BAD_INPUT: Final = frozenset(
     {"CommandRejected", "InvalidPlan", "NotFound", "Conflict", "ConfigurationError"}

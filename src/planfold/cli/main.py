@@ -44,8 +44,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reject": ("decisions", "Refuse a plan that waits for approval."),
     "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("decisions", "Retry a task that did not complete."),
+    "signal": ("signals", "Report an event outside to the plans that wait for it."),
+    "pause": ("by_hand", "Start nothing more of a plan, or pause it before a task."),
+    "unpause": ("by_hand", "Continue a paused plan."),
+    "skip": ("by_hand", "Do without a task."),
+    "complete": ("by_hand", "Say that a task is done, with its result."),
     "checkpoint": ("forks", "Name the present version of a plan, to restore it later."),
     "restore": ("forks", "Begin another plan from a checkpoint of a plan."),
+    "tag": ("by_hand", "Add tags to a plan, or remove them."),
     "fork": ("forks", "Begin another plan from a version of a plan, with changes."),
     "revise": ("revisions", "Replace tasks that have not started or have failed."),
     "replan": ("models", "Let the model replan tasks that have not started."),
@@ -61,7 +67,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("maintenance", "Bring the database up to date."),
 }
 EXIT_CODES: Final = (
-    "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for an answer or approval, "
+    "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for a person, "
     "4 cancelled, 130 interrupted."
 )
 

@@ -110,6 +110,10 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
     match state.status:
         case PlanStatus.AwaitingApproval:
             steps = approval_steps(db, plan_id)
+        case PlanStatus.Paused:
+            unpause = Step(command_line(db, "unpause", plan_id), "continues it")
+            comment = "then runs it"
+            steps = [unpause, resume_step(db, plan_id, comment, tools=tools, more=more)]
         case PlanStatus.AwaitingAnswer:
             comment = "continues after the answer"
             steps = [resume_step(db, plan_id, comment, tools=tools, more=more)]
@@ -165,10 +169,16 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
         case ReasonKind.Answer:
             needs = reason.needs_result
             return [answer_step(db, plan, name, reason.choices, needs_result=needs)]
+        case ReasonKind.Pause:
+            before = ["--before", *by] if by else []
+            return [Step(command_line(db, "unpause", plan, *before))]
         case ReasonKind.Budget:
             return [budget_step(db, plan), answer_step(db, plan, name, [STOP])]
         case ReasonKind.Parents | ReasonKind.Items if by:
             return [Step(command_line(db, "why", plan, *by))]
+        case ReasonKind.Wait if reason.signal is not None:
+            key = plan if reason.key is None else reason.key
+            return [Step(command_line(db, "signal", reason.signal, key))]
         case ReasonKind.NoWorker if reason.route is not None:
             return [Step(command_line(db, "worker", "--route", reason.route))]
         case ReasonKind.NoWorker | ReasonKind.DeadWorker:

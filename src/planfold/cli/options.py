@@ -144,6 +144,9 @@ repeat_option = click.option(
 )
 
 
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+
+
 def _values(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     values: dict[str, str] = {}
     for text in given:

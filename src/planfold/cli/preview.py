@@ -12,7 +12,7 @@ from planfold.drafting.parameters import ParameterValue
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
-from planfold.readmodels.labels import guard_of, kind_of, labelled, name_of
+from planfold.readmodels.labels import kind_of, labelled, manner_of, name_of
 from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
@@ -97,12 +97,14 @@ def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
             words.append(f"default {clean(prompt.default)!r}{wait}")
     if spec.retry != RetryPolicy():
         words.append(f"{spec.retry.attempts} attempts")
-    if spec.timeout is not None:
+    if spec.stall_timeout is not None:
+        words.append(f"at most {duration(spec.stall_timeout)} without progress")
+    if spec.timeout is not None and spec.wait is None:
         words.append(f"timeout {duration(spec.timeout)}")
     if spec.route is not None and not spec.drafts:
         words.append(f"route {clean(spec.route)}")
-    if guard := guard_of(spec):
-        words.append(f"runs {guard}")
+    if manner := manner_of(spec):
+        words.append(manner)
     if spec.on_failure == "continue":
         words.append("its dependents run even if it fails")
     if spec.done:
@@ -175,7 +177,7 @@ def shape_lines(specs: Sequence[TaskSpec], width: int) -> list[Line]:
         "Tools": ", ".join(tools_needed(specs)) or "none",
     }
     asked = [spec.id for spec in specs if spec.kind is NodeKind.Clarification]
-    worked_out = [spec.id for spec in specs if spec.kind is NodeKind.Processing]
+    worked_out = [spec.id for spec in specs if spec.kind is NodeKind.Processing and not spec.wait]
     if asked:
         facts["Questions"] = f"in {_tasks(asked)}"
     if worked_out:

@@ -18,7 +18,14 @@ from planfold.cli.terminal import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus, in_words
-from planfold.readmodels.labels import name_of, named, status_word
+from planfold.readmodels.labels import (
+    manner_of,
+    name_of,
+    named,
+    parent_labels,
+    status_word,
+    with_labels,
+)
 from planfold.readmodels.reasons import ReasonKind
 from planfold.readmodels.timeline import Phase
 
@@ -26,8 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planfold.planner.state import PlannerState
+    from planfold.planner.tasks import Task
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
+    from planfold.readmodels.plan_fold import PlanFold
     from planfold.readmodels.reasons import Reason
 
 _STYLES = {
@@ -41,6 +50,7 @@ _STYLES = {
 _AWAITED = {
     Phase.Approval: "approval",
     Phase.Parents: "its parents",
+    Phase.Pause: "a person to unpause it",
     Phase.Retry: "the next attempt",
     Phase.PlanLimit: "a free slot of the plan",
     Phase.RouteLimit: "a free slot of its route",
@@ -48,6 +58,7 @@ _AWAITED = {
     Phase.Budget: "more budget",
     Phase.Worker: "a worker",
     Phase.Items: "its items",
+    Phase.Wait: "a time or a signal",
 }
 
 
@@ -102,6 +113,8 @@ def _runs(found: Explanation) -> bool:
 
 def _standing(found: Explanation) -> str:
     """A task was dispatched before a worker runs it."""
+    if any(r.kind is ReasonKind.Wait and found.task_id in r.tasks for r in found.reasons):
+        return "waits"
     if found.task_status is TaskStatus.Running:
         return "is running" if _runs(found) else "is queued"
     return in_words(found.task_status or TaskStatus.Planned)
@@ -169,3 +182,15 @@ def phase_words(phase: Phase) -> str:
     if phase in (Phase.Running, Phase.Stopping):
         return phase.value
     return f"waiting for {_AWAITED[phase]}"
+
+
+def waiting_words(task: Task, now: float) -> str:
+    """Of a wait, in a list: "waits 1 d 3 h for payment.settled"."""
+    left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
+    signal = task.spec.wait.signal if task.spec.wait is not None else None
+    return f"waits{left}" if signal is None else f"waits{left} for {clean(signal)}"
+
+
+def manner_words(fold: PlanFold, task: Task) -> str:
+    """How a task runs, where that is not as usual; other tasks by their labels."""
+    return manner_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))

@@ -19,6 +19,7 @@ _REMEDIES: Final = {
     "no model": "`planfold revise` does that",
     "not awaiting approval": "`planfold cancel` does that",
     "result": "`planfold answer TASK done --result JSON` does that",
+    "result by hand": "`planfold complete TASK --result JSON` does that",
     "repeat": "`--repeat TASK` allows one",
     "all plans": "name a plan, or add --follow",
     "tool specs": "--specs names it",

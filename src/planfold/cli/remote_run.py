@@ -24,6 +24,7 @@ from planfold.planner.tasks import PlanStatus
 from planfold.service.remote_plans import RemotePlans
 
 if TYPE_CHECKING:
+    from planfold.cli.beginning import Beside
     from planfold.readmodels.forecast import Forecast
     from planfold.service.messages import Preview
 
@@ -34,8 +35,7 @@ class RemoteRun(NamedTuple):
     server: str
     plan_id: str | None
     max_parallel: int | None
-    priority: int
-    project: str | None
+    beside: Beside
     params: dict[str, str]
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
@@ -55,8 +55,7 @@ class RemoteRun(NamedTuple):
                 plan_id=self.plan_id,
                 approve=approve,
                 max_parallel=self.max_parallel,
-                priority=self.priority,
-                project=self.project,
+                **self.beside._asdict(),
             )
             plans = RemotePlans(client)
             if detach or receipt.status is PlanStatus.AwaitingApproval:

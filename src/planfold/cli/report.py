@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
 from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
+from planfold.cli.reason_text import manner_words, waiting_words
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -33,13 +35,9 @@ from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import (
-    error_with_labels,
-    guard_of,
     labelled,
     name_of,
-    parent_labels,
     status_word,
-    with_labels,
 )
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
@@ -137,6 +135,8 @@ def _info(
             if task.elements is not None:
                 ended = sum(item.status in ENDED for item in items_of(fold.state, task))
                 return f"{ended:,} of {len(task.elements):,} items"
+            if task.waits:
+                return waiting_words(task, now)
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
             begun = max(fold.attempt_at.get(task.id, now), since)
@@ -154,7 +154,8 @@ def _info(
         case TaskStatus.Cancelled:
             return "outcome unknown" if task.outcome_unknown else "cancelled"
         case TaskStatus.Skipped:
-            return "not needed" if task.skip_reason == "condition" else "skipped"
+            by_hand = task.skip_reason == "by_hand"
+            return "by hand" if by_hand else "not needed" if task.not_needed else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
 
@@ -177,14 +178,12 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += lineage_lines(fold)
+    lines += [*lineage_lines(fold), *plan_facts(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
     now, pad = situation.then or time.time(), id_width(fold)
-    for task in shown:
-        if task.status is TaskStatus.Planned and not planned:
-            continue
+    for task in (t for t in shown if planned or t.status is not TaskStatus.Planned):
         lines.append(
             task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
         )
@@ -253,18 +252,9 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
     if task.status is TaskStatus.Completed:
         text = short_result(task.result)
         return [[(fit(indent + text, width), "dim")]] if text else []
-    guard, said = _guard(fold, task), _not_needed(fold, task)
-    said = said or (guard and f"runs {guard}")
+    guard, said = manner_words(fold, task), why_not_needed(fold.state, task)
+    said = said or guard
     return [[(fit(indent + clean(said), width), "dim")]] if said else []
-
-
-def _guard(fold: PlanFold, task: Task) -> str:
-    return guard_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))
-
-
-def _not_needed(fold: PlanFold, task: Task) -> str:
-    """Why a task was skipped by its condition; else empty."""
-    return error_with_labels(task, fold.state.tasks) if task.skip_reason == "condition" else ""
 
 
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
@@ -276,12 +266,13 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
             lines.append([(f"{name} {date_and_time(at)}", "dim")])
-    if guard := _guard(fold, task):
-        lines.append([(f"runs {guard}", "dim")])
-    if said := _not_needed(fold, task):
+    if guard := manner_words(fold, task):
+        lines.append([(guard, "dim")])
+    if said := why_not_needed(fold.state, task):
         lines += [[("not needed", "bold")], *([(line, "")] for line in clean_lines(said))]
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
+    lines += by_hand_lines(fold.state, task)
     if task.result is not None:
         lines.append([("result", "bold")])
         lines += [[(line, "")] for line in _result_lines(task.result)]

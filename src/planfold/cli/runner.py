@@ -265,4 +265,6 @@ def _standing(fold: PlanFold) -> str:
             return "It waits for approval:"
         case PlanStatus.AwaitingAnswer:
             return "It waits for an answer:"
+        case PlanStatus.Paused:
+            return "It is paused:"
     return "Next:"

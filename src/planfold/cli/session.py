@@ -226,7 +226,7 @@ class Session:
             return True
         if self._to_the_end:
             return False
-        if status is PlanStatus.AwaitingApproval:
+        if status in (PlanStatus.AwaitingApproval, PlanStatus.Paused):
             return True
         if status is not PlanStatus.AwaitingAnswer:
             return False

@@ -197,5 +197,6 @@ STATUS_STYLES: Final = {
     "skipped": "dim",
     "awaiting_approval": "ask",
     "awaiting_answer": "ask",
+    "paused": "ask",
     "cancelling": "bad",
 }

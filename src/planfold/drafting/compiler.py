@@ -21,6 +21,7 @@ from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.waits import check_wait, is_wait, wait_of
 from planfold.planner.conditions import rename_in_condition
 from planfold.planner.references import rename_references
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, ToolCall
@@ -90,6 +91,7 @@ def _check_task(
     task, name = numbered.tasks[place], numbered.names[place]
     check_fields(task, name, limits, faults)
     check_map(task, name, faults)
+    check_wait(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
     arguments = {} if task.arguments is None and tool is not None else task.arguments
@@ -98,6 +100,8 @@ def _check_task(
         if argument_bytes is not None:
             size += argument_bytes
             links.add_references(place, arguments, tool)
+    if task.key is not None:
+        links.add_references(place, {"key": task.key}, None, within="")
     if task.for_each is not None:
         links.add_list(place, task.for_each.strip(), tools)
     if task.when is not None:
@@ -135,7 +139,8 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
     kind = kind_of(task)
     tool = None if task.tool is None else tools.get(task.tool)
     call = None
-    effect = Effect.Safe if kind is NodeKind.Clarification else Effect.Once
+    safe = kind is NodeKind.Clarification or is_wait(task)
+    effect = Effect.Safe if safe else Effect.Once
     retry = RetryPolicy()
     if tool is not None:
         arguments = rename_references(task.arguments or {}, numbered.labels, literal=tool.literal)
@@ -143,7 +148,8 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         effect, retry = tool.effect, tool.retry
     prompt = None
     if kind is NodeKind.Clarification and (task.choices or task.default is not None):
-        prompt = Prompt(tuple(task.choices), task.default, task.deadline)
+        default = task.default if isinstance(task.default, str) else None
+        prompt = Prompt(tuple(task.choices), default, task.deadline)
     return TaskSpec(
         id=numbered.ids[place],
         description=task.description,
@@ -152,7 +158,7 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         tool=call,
         depends_on=tuple(sorted(links.parents[place])),
         attachments=tuple(task.attachments),
-        effect=task.effect or effect,
+        effect=(None if is_wait(task) else task.effect) or effect,
         retry=task.retry or retry,
         timeout=task.timeout,
         route=task.route,
@@ -162,4 +168,6 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         for_each=for_each_of(task, numbered.labels),
         prompt=prompt,
         done=task.done,
+        wait=wait_of(task, numbered.labels),
+        stall_timeout=task.stall_timeout,
     )

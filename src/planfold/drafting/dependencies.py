@@ -101,12 +101,18 @@ class Links:
         for target in dict.fromkeys(self._numbered.tasks[place].depends_on):
             self._link(place, target, "depends_on", f"there is no task {quoted(target)}")
 
-    def add_references(self, place: int, arguments: dict[str, Any], tool: Tool | None) -> None:
+    def add_references(
+        self,
+        place: int,
+        arguments: dict[str, Any],
+        tool: Tool | None,
+        within: str = "arguments.",
+    ) -> None:
         literal = tool.literal if tool else ()
         for key, value in arguments.items():
             if key in literal:
                 continue
-            field = f"arguments.{excerpt(key)}"
+            field = f"{within}{excerpt(key)}"
             for doubtful in doubtful_references(
                 value,
                 lambda target: (

@@ -39,6 +39,11 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     person is asked where there are more than ``max_items`` (1,000); at most ``concurrency`` (100)
     run at once; ``on_item_failure`` says whether the others still start. ``item_label`` names each
     item.
+
+    A task with ``wait`` (seconds), ``at`` (a time: ``2026-12-01T09:00[Europe/Zurich]``) or
+    ``wait_for`` (the name of a signal, with a ``key``) waits and does nothing else. Where no signal
+    comes within ``timeout``, its result is ``default``; without one it fails. An attempt of any
+    other task ends after ``stall_timeout`` seconds without progress.
     """
 
     description: str
@@ -62,9 +67,14 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     on_item_failure: Literal["stop", "continue"] | None = None
     item_label: str | None = None
     choices: list[str] = []
-    default: str | None = None
+    default: str | int | float | bool | list[Any] | dict[str, Any] | None = None
     deadline: float | None = None
     done: bool = False
+    wait: float | None = None
+    at: str | None = None
+    wait_for: str | None = None
+    key: str | None = None
+    stall_timeout: float | None = None
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +107,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
     that request says beside the tasks; they are shown with the plan and are not part of it.
     ``params`` are values that each run gives: :class:`Parameter`.
+    ``tags`` are words to find the plan by.
 
     Example:
         from planfold import Effect, PlanDraft, TaskDraft
@@ -118,6 +129,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     goal: str = ""
     notes: list[str] = []
     params: dict[str, Parameter] = {}
+    tags: list[str] = []
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,10 @@ from typing import Final
 
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
+from planfold.errors import CommandRejected
 from planfold.planner.references import LABEL
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
+from planfold.tags import check_tags
 
 MAX_ID: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9  # about 31 years: beyond it dates leave what databases can store
@@ -43,6 +45,12 @@ def check_plan_texts(draft: PlanDraft, limits: Limits, faults: Faults) -> None:
             faults.add(message, field=field, fix="remove that character")
     if isinstance(draft.title, str):
         _check_length("title", draft.title, None, "name_chars", limits.name_chars, faults)
+    try:
+        check_tags(draft.tags)
+    except CommandRejected as fault:
+        faults.add(str(fault), field="tags", fix="choose other tags")
+    except TypeError:
+        faults.add("must be a list of texts", field="tags", fix="pass a list of str")
 
 
 def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> None:
@@ -81,8 +89,9 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
 
 def _texts(task: TaskDraft) -> Iterator[tuple[str, str]]:
     yield "description", task.description
-    for field in ("label", "route", "tool", "default", "when", "for_each", "item_label"):
-        if (text := getattr(task, field)) is not None:
+    texts = ("label", "route", "tool", "default", "when", "for_each", "item_label", "key")
+    for field in (*texts, "wait_for", "at"):
+        if isinstance(text := getattr(task, field), str):
             yield field, text
     for index, choice in enumerate(task.choices):
         yield f"choices[{index}]", choice
@@ -109,7 +118,7 @@ def _check_numbers(task: TaskDraft, name: str, faults: Faults) -> None:
     if task.id is not None and not 1 <= task.id <= MAX_ID:
         fix = f"use a number from 1 to {MAX_ID}, or leave it out"
         faults.add(f"{quoted(task.id)} is out of range", task=name, field="id", fix=fix)
-    for field in ("timeout", "deadline"):
+    for field in ("timeout", "deadline", "stall_timeout"):
         seconds = getattr(task, field)
         if seconds is not None and not 0 < seconds <= MAX_SECONDS:
             fix = f"use seconds, more than 0 and at most {MAX_SECONDS:,.0f}"
@@ -146,6 +155,7 @@ def check_retry(retry: RetryPolicy, name: str, faults: Faults) -> None:
 
 def _check_combination(task: TaskDraft, name: str, faults: Faults) -> None:
     kind = kind_of(task)
+    waits = (task.wait, task.at, task.wait_for) != (None, None, None)
     if kind is NodeKind.ToolCall:
         if task.tool is None:
             fix = "name the tool, or choose another kind"
@@ -156,9 +166,15 @@ def _check_combination(task: TaskDraft, name: str, faults: Faults) -> None:
             if getattr(task, field) is not None:
                 message = f"is not used by a {kind} task"
                 faults.add(message, task=name, field=field, fix=fix)
+    if kind is NodeKind.Clarification and task.stall_timeout is not None:
+        fix = "leave it out, or use deadline"
+        message = "is not used by a clarification task"
+        faults.add(message, task=name, field="stall_timeout", fix=fix)
     if kind is not NodeKind.Clarification:
         fix = "leave it out, or use kind clarification"
         for field in ("choices", "default", "deadline"):
+            if waits:
+                continue  # what a wait uses is checked with it
             if getattr(task, field) not in (None, []):
                 message = f"is not used by a {kind} task"
                 faults.add(message, task=name, field=field, fix=fix)
@@ -174,7 +190,9 @@ def _check_question(task: TaskDraft, name: str, faults: Faults) -> None:
             message = f"{quoted(choice)} is given twice"
             faults.add(message, task=name, field=field, fix="remove one of them")
         seen.add(choice)
-    if task.default is not None and task.choices and task.default not in seen:
+    if task.default is not None and not isinstance(task.default, str):
+        faults.add("is not a text", task=name, field="default", fix="put it in quotes")
+    elif task.default is not None and task.choices and task.default not in seen:
         near = faults.nearest(task.default, seen)
         some = [quoted(choice) for choice in dict.fromkeys(task.choices) if choice.strip()]
         fix = near or "use one of the choices: " + ", ".join(some[:12])

@@ -62,6 +62,8 @@ def _check_element(task: TaskDraft, name: str, faults: Faults) -> None:
     """A task that says nothing of the element would be the same for each."""
     texts: Any = task.arguments if kind_of(task) is NodeKind.ToolCall else task.description
     field = "arguments" if kind_of(task) is NodeKind.ToolCall else "description"
+    if task.wait_for is not None:
+        texts, field = task.key or "", "key"
     try:
         found = find_references(texts)
     except RecursionError:

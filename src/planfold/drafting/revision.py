@@ -16,6 +16,7 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
 from planfold.drafting.model.current_plan import ancestors, has_started, why_closed
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.waits import wait_fields
 from planfold.planner.commands import RevisePlan
 from planfold.planner.conditions import ConditionFault, rename_in_condition
 from planfold.planner.graph import blocks
@@ -113,6 +114,9 @@ def check_tasks(
         if spec.for_each != compiled.for_each:
             message, fix = "its list is referred to by label", "refer by id"
             faults.add(message, task=name, field="for_each", fix=fix)
+        if spec.wait != compiled.wait:
+            message, fix = "its key refers to tasks by label, or its time differs", "refer by id"
+            faults.add(message, task=name, field="wait", fix=fix)
         if spec.when != compiled.when:
             message, fix = "its condition refers to tasks by label", "refer by id"
             faults.add(message, task=name, field="when", fix=fix)
@@ -239,6 +243,7 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
         arguments=arguments,
         when=when,
         for_each=for_each,
+        key=None if task.key is None else rename_references({"": task.key}, numbers)[""],
         depends_on=depends_on,
     )
 
@@ -279,7 +284,7 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         depends_on=list(spec.depends_on),
         attachments=list(spec.attachments),
         effect=spec.effect,
-        retry=spec.retry,
+        retry=None if spec.wait else spec.retry,
         timeout=spec.timeout,
         route=spec.route,
         on_failure=spec.on_failure,
@@ -287,9 +292,10 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         run_if=spec.run_if,
         **_map_fields(spec.for_each),
         choices=list(prompt.choices) if prompt else [],
-        default=prompt.default if prompt else None,
+        **({"default": prompt.default} if prompt else wait_fields(spec.wait)),
         deadline=prompt.deadline if prompt else None,
         done=spec.done,
+        stall_timeout=spec.stall_timeout,
     )
 
 

@@ -21,6 +21,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "params": (
             "Values that each run gives, by name. Texts of tasks refer to them as $params.name."
         ),
+        "tags": "Words to find the plan by; up to 20. Not part of what is approved.",
     },
     "Parameter": {
         "type": (
@@ -55,7 +56,13 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         ),
         "retry": "How often and after which waits a failed attempt is repeated. Default: the "
         "tool's, else one attempt.",
-        "timeout": "Seconds after which an attempt is ended. Default: none.",
+        "timeout": (
+            "Seconds after which an attempt is ended; of wait_for, how long to wait. Default: none."
+        ),
+        "stall_timeout": (
+            "Seconds without progress (output, a note, a step) after which an attempt is ended, "
+            "as by timeout. Default: none."
+        ),
         "route": "Which workers may run the task. Default: the tool's name, else the kind.",
         "on_failure": (
             "When the task fails: stop (skip what depends on it; the plan fails) or continue "
@@ -87,8 +94,24 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         ),
         "item_label": "Of a map: what each item is called, such as $item.name. Default: none.",
         "choices": "The answers to choose from. None: any text. Only for clarification.",
-        "default": "The answer that holds when the deadline passes; one of the choices, if any.",
+        "default": (
+            "The answer that holds when the deadline passes; one of the choices, if any. Of "
+            "wait_for: the result if no signal comes within timeout; without it the task fails."
+        ),
         "deadline": "Seconds to wait for an answer before the default holds. Needs a default.",
+        "wait": "Seconds to wait. The task does nothing else. Default: none.",
+        "at": (
+            "The time to wait for, such as 2026-12-01T09:00[Europe/Zurich] or "
+            "2026-12-01T08:00Z. The task does nothing else. Default: none."
+        ),
+        "wait_for": (
+            "The name of the signal to wait for, such as payment.settled: an event outside that a "
+            "program reports. Its data is the result. The task does nothing else. Default: none."
+        ),
+        "key": (
+            "Of wait_for: which signals of that name, such as $order.id. Default: those whose key "
+            "is the id of the plan."
+        ),
         "done": "The task was finished before the plan began. It is not run and has no result.",
     },
     "RetryPolicy": {
@@ -109,6 +132,8 @@ _NUMBER_RULES: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "max_items": {"minimum": 1, "maximum": MAX_ITEMS},
         "concurrency": {"minimum": 1, "maximum": MAX_ITEMS},
         "deadline": _SECONDS,
+        "wait": _SECONDS,
+        "stall_timeout": _SECONDS,
     },
     "RetryPolicy": {
         "attempts": {"minimum": 1, "maximum": 100},

@@ -42,6 +42,11 @@ _WANTED: Final = {
     "item_label": "a text such as $item.name",
     "choices": "a list of texts",
     "default": "a text",
+    "wait": "a number of seconds, without quotes",
+    "at": "a time in quotes, such as 2026-12-01T09:00[Europe/Zurich]",
+    "wait_for": "the name of a signal, such as payment.settled",
+    "key": "a text, such as $order.id",
+    "stall_timeout": "a number of seconds, without quotes",
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }
@@ -94,7 +99,7 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
     for field in raw.keys() - _PLAN_FIELDS:
         fix = faults.nearest(field, _PLAN_FIELDS)
-        fix = fix or "the fields of a plan: title, goal, notes, params, tasks"
+        fix = fix or "the fields of a plan: title, goal, notes, params, tags, tasks"
         faults.add("there is no such field", field=excerpt(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
@@ -120,7 +125,11 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
         faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
         notes = []
     params = params_from(raw.get("params", {}), faults)
-    return PlanDraft(tasks=drafts, notes=notes, params=params, **texts)
+    tags = raw.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        faults.add("must be a list of texts", field="tags", fix='write "tags": ["..."]')
+        tags = []
+    return PlanDraft(tasks=drafts, notes=notes, params=params, tags=tags, **texts)
 
 
 def params_from(raw: object, faults: Faults) -> dict[str, Parameter]:

@@ -23,14 +23,16 @@ class StreamHead(msgspec.Struct, frozen=True):
 
 class HeadChoice(msgspec.Struct, frozen=True):
     """Streams with one of these ``statuses`` in their head (none given: with any) and one of these
-    ``projects`` (likewise; a head without one has "default"), which began at ``since`` or later
-    (seconds since the epoch), below a key: time and id, as :func:`key_of` gives it. A time with
-    the id "" is below all streams that began then."""
+    ``projects`` (likewise; a head without one has "default"), with all of these ``tags`` (which a
+    head has sorted), which began at ``since`` or later (seconds since the epoch), below a key: time
+    and id, as :func:`key_of` gives it. A time with the id "" is below all streams that began
+    then."""
 
     statuses: tuple[str, ...] = ()
     since: float = -inf
     below: tuple[float, str] = (inf, "")
     projects: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 ALL_HEADS = HeadChoice()

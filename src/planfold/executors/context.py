@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,7 @@ class TaskContext:
       ``safe`` they are always durable.
     - ``idempotency_key`` is the same for all attempts of one run of a task.
     - ``cancelled`` is set when the attempt should stop: end within 10 s, or be interrupted.
+    - ``progressed_at`` is when there was progress last, by ``time.monotonic()``.
     - ``workspace`` is where files belong; ``files_dir`` is for output that is too long for the log.
 
     What :meth:`once`, :meth:`paid` and :meth:`ask` return is durable: later attempts get it again.
@@ -93,7 +95,10 @@ class TaskContext:
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
-        self.journal = Journal(report, steps, set(self.plan.begun_by_task.get(task.spec.id, ())))
+        self.progressed_at = time.monotonic()
+        self.journal = Journal(
+            self._counted(report), steps, set(self.plan.begun_by_task.get(task.spec.id, ()))
+        )
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
         self._last_note = float("-inf")  # loop time
@@ -101,17 +106,35 @@ class TaskContext:
         self._note_timer: asyncio.TimerHandle | None = None
         self._note_task: asyncio.Task[None] | None = None
 
+    def _counted(self, report: Report) -> Report:
+        async def counted(event: ExecutorEvent) -> Sequence[Event] | None:
+            self.touch()
+            return await report(event)
+
+        return counted
+
     def cancel(self) -> None:
         """Ask the attempt to stop: sets ``cancelled`` and calls those who watch it."""
         self.cancelled.set()
+
+    def touch(self) -> None:
+        """Say that there is progress, without a note: it keeps ``stall_timeout`` from ending the
+        attempt. Notes, durable steps, and the output of commands and requests do so as well. May be
+        called from any thread."""
+        context = self
+        while context._outer is not None:
+            context = context._outer
+        context.progressed_at = time.monotonic()
 
     async def progress(self, note: str) -> None:
         """Record a note about the attempt's progress in the log.
 
         At most one note a second is recorded. An earlier note waits until the second has passed,
         and a newer one replaces it; so the newest is recorded, except when the attempt ends
-        first. Notes are cut at 1,000 characters.
+        first. Notes are cut at 1,000 characters. Every call counts as progress for
+        ``stall_timeout``.
         """
+        self.touch()
         if self.redactor is not None:
             note = self.redactor.text(as_text(note))
         if self._outer is not None:

@@ -138,6 +138,7 @@ class HttpExecutor:
             keep=self._keep,
             file_limit=self._body_limit,
             redactor=context.redactor,
+            received=context.touch,
         )
         request = Fetch(
             policy=self._policy,

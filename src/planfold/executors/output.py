@@ -60,7 +60,7 @@ class Output:
     many. After ``file_limit`` bytes, or when the disk has only its reserve left (``spare`` says how
     many bytes may still be written), no more is written: then ``truncated`` is true and the file
     ends with a mark. ``redactor`` removes the values of secrets while it is written: call
-    ``end()`` after the last byte, to write the rest.
+    ``end()`` after the last byte, to write the rest. ``received`` is called whenever bytes come.
     """
 
     def __init__(
@@ -71,7 +71,9 @@ class Output:
         file_limit: int,
         redactor: Redactor | None = None,
         spare: Callable[[int], int] = spare_bytes,
+        received: Callable[[], None] | None = None,
     ) -> None:
+        self._received = received
         self.path = path
         self.total = 0  # bytes received
         self.truncated = False
@@ -91,6 +93,8 @@ class Output:
         return self.total > self._keep
 
     def write(self, data: bytes) -> None:
+        if self._received is not None:
+            self._received()
         self._take(data if self._redaction is None else self._redaction.feed(data))
 
     def end(self) -> None:

@@ -121,6 +121,7 @@ class ShellExecutor:
                 keep=self._keep,
                 file_limit=self._file_limit,
                 redactor=context.redactor,
+                received=context.touch,
             )
             for name in ("stdout.txt", "stderr.txt")
         ]

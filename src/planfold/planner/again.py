@@ -26,7 +26,7 @@ def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) 
                 item.superseded = False
         task.cancel_requested = task.outcome_unknown = task.superseded = False
         task.outdated = task.confirmed = False
-        task.skip_reason = None
+        task.skip_reason = task.by_hand = None
         task.halted = False
         if task_id >= STRIDE:
             item_reset(state, task)

@@ -79,6 +79,12 @@ def use_of_result(state: PlannerState, question: Question) -> str:
     task = state.tasks[question.task_id]
     if question.then != "outcome" or DONE not in question.choices or task.outdated:
         return ""
+    return use_of(state, task)
+
+
+def use_of(state: PlannerState, task: Task) -> str:
+    """The first use of the result of ``task`` by a task that has not started; empty where there is
+    none."""
     source = map_of(task.id) or task.id  # the result of an item is in that of its map
     for child in state.schedule.children[source]:
         if state.tasks[child].status is not TaskStatus.Planned:
@@ -200,7 +206,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:
     if task.status is TaskStatus.Running:
-        return True
+        return not task.waits
     question = state.questions.get(task.id)
     unknown = question is not None and question.then == "outcome" and not question.ended
     return unknown and task.spec.effect is not Effect.Safe

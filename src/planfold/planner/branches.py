@@ -18,6 +18,7 @@ from planfold.planner.tasks import Task, TaskStatus
 
 NOTHING_FAILED = "no task before it failed or was cancelled"
 NOTHING_RAN = "the tasks before it were skipped by their conditions"
+NONE_NEEDED = "the tasks before it were skipped by hand or by their conditions"
 
 
 def did_not_complete(task: Task) -> bool:
@@ -25,7 +26,7 @@ def did_not_complete(task: Task) -> bool:
     because of such a task."""
     status = task.status
     if status is TaskStatus.Skipped:
-        return task.skip_reason in (None, "failure")
+        return not task.not_needed
     return status is TaskStatus.Failed or status is TaskStatus.Cancelled
 
 
@@ -38,7 +39,8 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
         return not_needed(task.id, NOTHING_FAILED)
     none_ran = parents and all(parent.status is TaskStatus.Skipped for parent in parents)
     if spec.run_if == "completed" and none_ran:
-        return not_needed(task.id, NOTHING_RAN)
+        by_hand = any(parent.skip_reason == "by_hand" for parent in parents)
+        return not_needed(task.id, NONE_NEEDED if by_hand else NOTHING_RAN)
     if spec.when is None or (spec.for_each is not None and about_element(spec.when)):
         return None
     try:

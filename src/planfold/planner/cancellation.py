@@ -71,8 +71,8 @@ def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
         raise CommandRejected(
             f"task {id_text(task.id)} {in_words(task.status)}; there is nothing to cancel"
         )
-    yield from _cancel(state, doomed, command.reason)
-    if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
+    yield from stop(state, doomed, command.reason)
+    if _ends_at_once(task):
         yield from skip_dependents(state, [task.id], set(below))
 
 
@@ -84,7 +84,7 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     if state.outcome is not None:
         raise CommandRejected(f"the plan {in_words(state.status)}; there is nothing to cancel")
     yield PlanCancelled(command.reason)
-    yield from _cancel(state, with_active_items(state, state.written().values()), command.reason)
+    yield from stop(state, with_active_items(state, state.written().values()), command.reason)
 
 
 def with_active_items(state: PlannerState, tasks: Iterable[Task]) -> list[Task]:
@@ -105,7 +105,19 @@ def stopped(
     unknown: bool = False,
     result: object = None,
 ) -> Iterator[Event]:
-    """A task that was asked to stop has ended. ``result``: if it completed anyway."""
+    """A task that was asked to stop has ended. ``result``: if it completed anyway. A decision by
+    hand holds all the same."""
+    if (said := task.by_hand) is not None:
+        completed = said.status is TaskStatus.Completed
+        yield TaskStatusUpdated(
+            task.id,
+            said.status,
+            said.result if completed else result,
+            None if completed else str(said),
+            outcome_unknown=unknown,
+            skip_reason=None if completed else "by_hand",
+        )
+        return
     yield TaskStatusUpdated(
         task.id, TaskStatus.Cancelled, result, error or None, outcome_unknown=unknown
     )
@@ -124,10 +136,16 @@ def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
         yield from skip_dependents(state, [task.id], set())
 
 
-def _cancel(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:
+def _ends_at_once(task: Task) -> bool:
+    """Whether no worker has to stop it."""
+    return task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification) or task.waits
+
+
+def stop(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:
+    """Those of ``tasks`` that run are asked to stop, and those that wait are cancelled."""
     running: list[int] = []
     for task in tasks:
-        if task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification):
+        if _ends_at_once(task):
             question = state.questions.get(task.id)
             unknown = question is not None and question.then == "outcome"
             yield TaskStatusUpdated(

@@ -187,13 +187,17 @@ ExecutorEvent = (
 
 
 class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Begin a plan of checked tasks; ``approved_by`` skips the wait for approval."""
+    """Begin a plan of checked tasks; ``approved_by`` skips the wait for approval. The tasks of
+    ``pause_before`` get break-points. ``tags`` are words to find the plan by: up to 20, each of up
+    to 50 letters, digits and ``. _ : / = -``."""
 
     title: str
     tasks: tuple[TaskSpec, ...]
     goal: str = ""
     config: PlannerConfig = PlannerConfig()
     approved_by: str | None = None
+    pause_before: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
@@ -266,6 +270,14 @@ class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     task_id: int
 
 
+class RegisterWait(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """An attempt of a wait for a signal is now known where the signals of its name and key are. The
+    worker that made it known sends this; it changes nothing where the wait has ended."""
+
+    task_id: int
+    attempt: int
+
+
 class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Give another answer to a question: exactly the tasks that descend from it run again, each
     once its present attempt has ended. Those of effect ``once`` that may have had their effect must
@@ -275,6 +287,14 @@ class ChangeAnswer(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     answer: str
     by: str = ""
     repeat: tuple[int, ...] = ()
+
+
+class TagPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Add tags to the plan and remove others, at any time."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    by: str = ""
 
 
 class NameCheckpoint(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -320,6 +340,42 @@ class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     reason: str = ""
 
 
+class PausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Start nothing more of the plan, or (``task_ids``) nothing of these tasks: they get
+    break-points. Attempts that run, and those that are queued, end."""
+
+    task_ids: tuple[int, ...] = ()
+    reason: str = ""
+    by: str = ""
+
+
+class UnpausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Continue a paused plan; where it is not paused, lift the break-points that it has reached.
+    With ``task_ids`` lift the break-points of these tasks instead."""
+
+    task_ids: tuple[int, ...] = ()
+    by: str = ""
+
+
+class SkipTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Do without a task. An attempt that runs is stopped first; one of effect ``once`` is not."""
+
+    task_id: int
+    reason: str = ""
+    by: str = ""
+
+
+class CompleteTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A person did what the task is about, with this ``result`` (none: null, which is refused where
+    a task that has not started uses it). An attempt that runs is stopped first; one of effect
+    ``once`` is not."""
+
+    task_id: int
+    result: Any = msgspec.UNSET
+    reason: str = ""
+    by: str = ""
+
+
 Command = (
     Initialize
     | HandleExecutorEvent
@@ -330,9 +386,15 @@ Command = (
     | Replan
     | AddBudget
     | RetryTask
+    | RegisterWait
     | ChangeAnswer
+    | TagPlan
     | NameCheckpoint
     | ForkPlan
     | CancelTask
     | CancelPlan
+    | PausePlan
+    | UnpausePlan
+    | SkipTask
+    | CompleteTask
 )

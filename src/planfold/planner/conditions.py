@@ -164,7 +164,8 @@ def _near(text: str, place: int) -> str:
 
 
 def references_of(spec: TaskSpec) -> list[Reference]:
-    """All references of a task: in its arguments, its condition and the list of a map.
+    """All references of a task: in its arguments, its condition, the list of a map and the key of a
+    wait.
 
     Raises ConditionFault where the condition cannot be read.
     """
@@ -172,6 +173,8 @@ def references_of(spec: TaskSpec) -> list[Reference]:
     found = [] if call is None else find_references(call.arguments, literal=call.literal)
     if spec.for_each is not None:
         found += find_references(spec.for_each.items)
+    if spec.wait is not None and spec.wait.key is not None:
+        found += find_references(spec.wait.key)
     return found if spec.when is None else [*found, *read_condition(spec.when).references.values()]
 
 

@@ -26,6 +26,7 @@ from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus
+from planfold.planner.waits import end_wait, start_wait
 
 PREPARED = "fork"  # who gives an answer that a fork was made with
 _PLANNED, _SKIPPED, _RUNNING, _ASKING = (
@@ -54,7 +55,8 @@ def has_work(state: PlannerState, now: float) -> bool:
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
-    if limited or state.schedule.maps or not state.approved or state.cancelled:
+    held = state.cancelled or state.paused is not None
+    if limited or held or state.schedule.maps or not state.approved:
         return False
     return state.schedule.startable > 0
 
@@ -67,7 +69,10 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     skipped: set[int] = set()
     if state.schedule.deadlines.pending:
         for _, task_id in state.schedule.deadlines.due(command.now):
-            events += answer_by_default(state, state.questions[task_id], skipped)
+            if (question := state.questions.get(task_id)) is not None:
+                events += answer_by_default(state, question, skipped)
+            else:
+                events += end_wait(state, state.tasks[task_id], skipped)
     for task_id in sorted(state.schedule.over):
         events += end_map(state, state.tasks[task_id], skipped)
     for task in _startable(state, command.now):
@@ -124,10 +129,12 @@ class _Room:
 
 
 def next_due(state: PlannerState) -> tuple[float, float] | None:
-    """When the next question's default applies, or the next retry that has a slot is due; and
-    when that wait began. A retry without a slot starts when a task ends, not when time passes."""
+    """When the next question's default applies, the next wait ends, or the next retry that has a
+    slot is due; and when that began. A retry without a slot starts when a task ends, not when time
+    passes."""
     waits = [state.schedule.deadlines.next()]
-    if state.schedule.waits and state.approved and not state.cancelled:
+    held = state.cancelled or state.paused is not None
+    if state.schedule.waits and state.approved and not held:
         room = _Room(state)
         waits += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
     first = min((wait for wait in waits if wait is not None), default=None)
@@ -141,7 +148,7 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
     routes taking turns so that a crowded one does not starve the others. Before the approval:
     drafting only."""
-    if state.cancelled:
+    if state.cancelled or state.paused is not None:
         return
     if not state.approved:
         drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
@@ -200,6 +207,9 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         return
     if spec.for_each is not None:
         yield from start_map(state, task, skipped)
+        return
+    if spec.wait is not None:
+        yield from start_wait(state, task, spec.wait, now, skipped)
         return
     if spec.kind is NodeKind.Clarification:
         prompt = spec.prompt or Prompt()
@@ -260,7 +270,7 @@ def summary_of(state: PlannerState) -> PlanSummary:
         skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
         unknown=tuple(t.spec.id for t in others if t.outcome_unknown),
-        by_condition=tuple(i for i in skipped if state.tasks[i].skip_reason == "condition"),
+        by_condition=tuple(i for i in skipped if state.tasks[i].not_needed),
     )
 
 

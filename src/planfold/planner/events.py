@@ -23,6 +23,7 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tasks: tuple[TaskSpec, ...]
     revision_hash: str
     config: PlannerConfig = PlannerConfig()
+    tags: tuple[str, ...] = ()
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -58,10 +59,28 @@ class MapExpanded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     count: int
 
 
+class WaitStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A wait begins. It ends at ``until`` (seconds since the epoch; None: only by a signal) or,
+    where it is for a signal, when one with its ``key`` comes (None: the key is the plan's id)."""
+
+    task_id: int
+    attempt: int
+    until: float | None = None
+    key: str | None = None
+
+
+class WaitRegistered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A wait for a signal is known where the signals of its name and key are."""
+
+    task_id: int
+    attempt: int
+
+
 class TaskStatusUpdated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A task moved on: progress (``running``, with a ``note``), or its end. ``skip_reason``: a
-    parent did not complete, or its condition is false (or nothing before it ran, or failed). The
-    result of a map is the list of its items' results, and is not written again."""
+    parent did not complete, its condition is false (or nothing before it ran, or failed), or a
+    person decided so while it ran. The result of a map is the list of its items' results, and is
+    not written again."""
 
     task_id: int
     status: TaskStatus
@@ -114,11 +133,12 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """These tasks are planned again: a manual retry, an answer on which they depend changed, or
-    they are handlers of a task that is retried (or follow one)."""
+    """These tasks are planned again: a manual retry, an answer on which they depend changed, they
+    are handlers of a task that is retried (or follow one), or a person decides about one of them
+    that did not complete."""
 
     task_ids: tuple[int, ...]
-    reason: Literal["retry", "answer_changed", "handler"]
+    reason: Literal["retry", "answer_changed", "handler", "by_hand"]
 
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -185,6 +205,40 @@ class ContextCompacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False
     covers: tuple[int, ...] | None = None
 
 
+class PlanPaused(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Nothing starts any more, or (``task_ids``) nothing of these tasks: they have break-points."""
+
+    task_ids: tuple[int, ...] = ()
+    reason: str = ""
+    by: str = ""
+
+
+class PlanUnpaused(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The break-points of ``task_ids`` are gone; without any, the plan is no longer paused."""
+
+    task_ids: tuple[int, ...] = ()
+    by: str = ""
+
+
+class TaskDecided(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A person decided how a task ends: skipped, or completed with this ``result``. Where an
+    attempt runs, it is stopped first, and the task ends with it."""
+
+    task_id: int
+    status: TaskStatus
+    result: Any = None
+    reason: str = ""
+    by: str = ""
+
+
+class PlanTagged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The plan got tags, or lost them."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    by: str = ""
+
+
 class CheckpointNamed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The version of this event has a name now."""
 
@@ -238,6 +292,8 @@ Event = (
     | PlanRevised
     | TaskDispatched
     | MapExpanded
+    | WaitStarted
+    | WaitRegistered
     | TaskStatusUpdated
     | RetryScheduled
     | ClarificationRequested
@@ -250,6 +306,10 @@ Event = (
     | CancelRequested
     | PlanCancelled
     | ContextCompacted
+    | PlanPaused
+    | PlanUnpaused
+    | TaskDecided
+    | PlanTagged
     | CheckpointNamed
     | PlanForked
     | PlanningCompleted

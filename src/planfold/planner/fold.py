@@ -32,29 +32,44 @@ from planfold.planner.events import (
     PlanCancelled,
     PlanForked,
     PlanningCompleted,
+    PlanPaused,
     PlanRevised,
+    PlanTagged,
+    PlanUnpaused,
     RetryScheduled,
     StepFailed,
     StepRecorded,
     StepStarted,
+    TaskDecided,
     TaskDispatched,
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
 )
 from planfold.planner.graph import change
-from planfold.planner.items import STRIDE, map_of
+from planfold.planner.items import STRIDE
 from planfold.planner.maps import (
+    answer_of_item_changed,
     end_items,
     expand,
     item_ended,
     items_of,
     results_in_order,
 )
-from planfold.planner.questions import Question
-from planfold.planner.state import PlannerState
-from planfold.planner.step_costs import settle, settle_all
-from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.planner.names import fold_checkpoint, fold_tags
+from planfold.planner.pauses import fold_pause, fold_unpause
+from planfold.planner.questions import Question, error_of
+from planfold.planner.state import PlannerState, forget_parents
+from planfold.planner.step_costs import (
+    fold_step_failed,
+    fold_step_recorded,
+    fold_step_started,
+    settle_all,
+)
+from planfold.planner.tasks import ByHand, Task, TaskSpec, TaskStatus
+from planfold.planner.waits import fold_registration, fold_start
 
 RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
 COMPLETED: Final = TaskStatus.Completed
@@ -111,7 +126,7 @@ def _planned(state: PlannerState, event: TasksPlanned) -> None:
     if state.initialized:
         raise CorruptLog("the plan was initialized twice")
     state.title, state.goal, state.config = event.title, event.goal, event.config
-    state.budget = event.config.budget
+    state.budget, state.tags = event.config.budget, event.tags
     state.initial_hash = state.revision_hash = event.revision_hash
     state.created_at = state.updated_at
     _add(state, event.tasks)
@@ -128,6 +143,8 @@ def _revised(state: PlannerState, event: PlanRevised) -> None:
     for task_id in (*event.removed, *replaced):
         remember_plan(state, state.tasks.pop(task_id).spec, -1)
     state.drafting = [i for i in state.drafting if i in state.tasks]
+    for task_id in event.removed:
+        state.breakpoints.pop(task_id, None)
     for task_id in event.superseded:
         task = state.tasks[task_id]
         task.superseded = True
@@ -136,15 +153,7 @@ def _revised(state: PlannerState, event: PlanRevised) -> None:
     state.revision_hash, state.approved, state.outcome = event.revision_hash, False, None
     _add(state, event.tasks)
     if event.removed:
-        _forget_parents(state)
-
-
-def _forget_parents(state: PlannerState) -> None:
-    """A superseded task does not keep its parents in the plan."""
-    for task in state.tasks.values():
-        if task.superseded and any(i not in state.tasks for i in task.depends_on):
-            left = tuple(i for i in task.depends_on if i in state.tasks)
-            task.spec = msgspec.structs.replace(task.spec, depends_on=left)
+        forget_parents(state)
 
 
 def _add(state: PlannerState, specs: tuple[TaskSpec, ...]) -> None:
@@ -182,6 +191,27 @@ def _status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     if after is RUNNING:
         task.note = event.note
         return
+    _end(state, task, after, event)
+
+
+def _decided(state: PlannerState, event: TaskDecided) -> None:
+    task, status = state.tasks[event.task_id], event.status
+    task.by_hand = ByHand(status, event.by, event.reason, event.result)
+    question = state.questions.get(event.task_id)
+    skipped = status is TaskStatus.Skipped
+    unknown = skipped and question is not None and question.then == "outcome"
+    if skipped and task.status is not RUNNING:
+        task.skip_reason = "by_hand"
+    after = change(state, task, f"TaskDecided:{status.value}")
+    if after is not RUNNING:
+        error = str(task.by_hand) if skipped else None
+        ended = TaskStatusUpdated(
+            event.task_id, status, event.result, error, outcome_unknown=unknown
+        )
+        _end(state, task, after, ended)
+
+
+def _end(state: PlannerState, task: Task, after: TaskStatus, event: TaskStatusUpdated) -> None:
     task.finished_at = state.updated_at
     if state.begun_by_task:
         settle_all(state, event.task_id)
@@ -258,22 +288,15 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
         task.confirmed = event.result is not msgspec.UNSET
         _finish(state, task, event.result if task.confirmed else event.answer)
         if event.task_id >= STRIDE:
-            _answer_of_item_changed(state, event.task_id)
+            answer_of_item_changed(state, event.task_id)
     elif after is TaskStatus.Failed:
-        task.error = _why_failed(question, event.answer)
+        task.error = error_of(question, event.answer)
         if event.task_id >= STRIDE:
             item_ended(state, task)
     elif question is not None and question.then == "resume":
         remember_answer(state, task, question.question, event.answer)
         if question.key:
             state.steps_by_task.setdefault(event.task_id, {})[question.key] = event.answer
-
-
-def _answer_of_item_changed(state: PlannerState, item_id: int) -> None:
-    """The result of a map that has completed holds the answers to its questions."""
-    task = state.tasks[map_of(item_id)]
-    if task.status is COMPLETED:
-        task.result = results_in_order(state, task)
 
 
 def _reset(state: PlannerState, event: TasksReset) -> None:
@@ -299,33 +322,9 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
     state.revision_hash = event.revision_hash
     state.origins = ((event.origin, event.version), *state.origins)
     state.prepared, state.checkpoints = dict(event.prepared), {}
+    state.paused, state.breakpoints = None, {}
     state.created_at = state.updated_at
     state.version = 0
-
-
-def _named(state: PlannerState, event: CheckpointNamed) -> None:
-    _must_have_begun(state)
-    state.checkpoints[event.name] = state.version + 1
-
-
-def _step_recorded(state: PlannerState, event: StepRecorded) -> None:
-    change(state, state.tasks[event.task_id], t.STEP_RECORDED)
-    state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
-    settle(state, event.task_id, event.key, event.spent)
-
-
-def _step_started(state: PlannerState, event: StepStarted) -> None:
-    change(state, state.tasks[event.task_id], t.STEP_STARTED)
-    settle(state, event.task_id, event.key, None)
-    state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
-    if event.epoch:
-        under = (state.tasks[event.task_id].attempt, event.epoch)
-        state.begun_under.setdefault(event.task_id, {})[event.key] = under
-
-
-def _step_failed(state: PlannerState, event: StepFailed) -> None:
-    change(state, state.tasks[event.task_id], t.STEP_FAILED)
-    settle(state, event.task_id, event.key, event.spent)
 
 
 def _budget_added(state: PlannerState, event: BudgetAdded) -> None:
@@ -339,6 +338,8 @@ def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
         change(state, task, t.CANCEL_REQUESTED)
         task.cancel_requested = not event.restart
         task.outdated = task.outdated or event.restart
+        if event.restart:
+            task.by_hand = None
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
             schedule.gate(task)
     if event.restart:
@@ -360,14 +361,6 @@ def _completed(state: PlannerState, event: PlanningCompleted) -> None:
     state.outcome = event.outcome
 
 
-def _why_failed(question: Question | None, answer: str) -> str:
-    if question is not None and question.then == "outcome":
-        return f"its outcome was unknown: {answer}"
-    if question is not None and question.then == "budget":
-        return question.question
-    return answer
-
-
 _STATUS_TRIGGER = {status: f"TaskStatusUpdated:{status.value}" for status in TaskStatus}
 
 _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
@@ -376,19 +369,25 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanRevised: _revised,
     TaskDispatched: _dispatched,
     MapExpanded: _expanded,
+    WaitStarted: fold_start,
+    WaitRegistered: fold_registration,
     TaskStatusUpdated: _status_updated,
     RetryScheduled: _retry_scheduled,
     ClarificationRequested: _asked,
     ClarificationReceived: _answered,
     TasksReset: _reset,
-    StepRecorded: _step_recorded,
-    StepStarted: _step_started,
-    StepFailed: _step_failed,
+    StepRecorded: fold_step_recorded,
+    StepStarted: fold_step_started,
+    StepFailed: fold_step_failed,
     BudgetAdded: _budget_added,
     CancelRequested: _cancel_requested,
     PlanCancelled: _cancelled,
     ContextCompacted: _compacted,
-    CheckpointNamed: _named,
+    PlanPaused: fold_pause,
+    PlanUnpaused: fold_unpause,
+    TaskDecided: _decided,
+    PlanTagged: fold_tags,
+    CheckpointNamed: fold_checkpoint,
     PlanForked: _forked,
     PlanningCompleted: _completed,
 }

@@ -33,13 +33,13 @@ QUESTION: Final = NodeKind.Clarification
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
-    ``on_failure="continue"`` its dependents may run without it, as after a task that was skipped
-    by its condition."""
+    ``on_failure="continue"`` its dependents may run without it, as after a task that was not
+    needed."""
     status = task.status
     return (
         status is COMPLETED
         or (status is FAILED and task.spec.on_failure == "continue")
-        or (status is SKIPPED and task.skip_reason == "condition")
+        or (status is SKIPPED and task.not_needed)
     )
 
 
@@ -59,9 +59,10 @@ OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a
 
 
 def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions and maps need no slot, so they do not queue behind tasks that
-    do. The items of a map have a lane of their own, which takes turns with the others."""
-    if spec.kind is QUESTION or spec.for_each is not None:
+    """What a task waits in: questions, maps and waits need no slot, so they do not queue behind
+    tasks that do. The items of a map have a lane of their own, which takes turns with the
+    others."""
+    if spec.kind is QUESTION or spec.for_each is not None or spec.wait is not None:
         return ""
     if spec.id < STRIDE:
         return spec.queue_route
@@ -74,12 +75,17 @@ def is_open(task: Task) -> bool:
 
 
 class Schedule:
-    """``deadline_of`` is the time at which the default of a task's question applies."""
+    """``deadline_of`` is the time at which the default of a task's question applies, or its wait
+    ends. The tasks with ``breakpoints`` do not become free."""
 
     def __init__(
-        self, tasks: Mapping[int, Task], deadline_of: Callable[[int], float | None]
+        self,
+        tasks: Mapping[int, Task],
+        deadline_of: Callable[[int], float | None],
+        breakpoints: Collection[int] = (),
     ) -> None:
         self._tasks = tasks
+        self._held = set(breakpoints)  # each counts as one more parent that is not met
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
         self._late: set[int] = set()  # tasks with a ``run_if`` of their own
@@ -98,7 +104,7 @@ class Schedule:
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id, task in tasks.items():
-            if task.status is ASKING and (deadline := deadline_of(task_id)) is not None:
+            if task.status in (ASKING, RUNNING) and (deadline := deadline_of(task_id)) is not None:
                 self.deadlines.set(deadline, task_id)
 
     def _take_in(self, tasks: Collection[Task]) -> None:
@@ -119,6 +125,7 @@ class Schedule:
             if spec.id >= STRIDE:
                 unmet = not is_open(self._tasks[map_of(spec.id)])
                 self._count_item(task, 1)
+            unmet += spec.id in self._held
             self._unmet[spec.id] = unmet
             self._lanes[spec.id] = lane_of(spec)
             if task.status is RUNNING or task.status is PLANNED:
@@ -173,9 +180,14 @@ class Schedule:
         (self.maps.add if runs else self.maps.discard)(key)
 
     @property
+    def open_waits(self) -> int:
+        """How many waits have begun and not ended: beside maps, all that runs without a slot."""
+        return self.running[""] - len(self.maps)
+
+    @property
     def idle(self) -> bool:
-        """Whether no task runs, can start, or waits for a retry."""
-        return not (self.slots or self.startable or self.delayed)
+        """Whether no task runs, waits, can start, or waits for a retry."""
+        return not (self.slots or self.startable or self.delayed or self.open_waits)
 
     def running_on(self, route: str) -> int:
         """How many slots of a route are taken."""
@@ -230,7 +242,21 @@ class Schedule:
 
     def unmet(self, task_id: int) -> int:
         """How many parents of a task do not satisfy it."""
-        return self._unmet[task_id]
+        return self._unmet[task_id] - (task_id in self._held)
+
+    def hold(self, task_id: int, held: bool) -> None:
+        """A task got a break-point, or lost it."""
+        if (task_id in self._held) is not held:
+            (self._held.add if held else self._held.discard)(task_id)
+            self._parent_changed(self._tasks[task_id], not held)
+
+    def reached(self) -> list[int]:
+        """The planned tasks that nothing but their break-point keeps from being free."""
+        return [
+            i
+            for i in sorted(self._held)
+            if self._unmet[i] == 1 and self._tasks[i].status is PLANNED
+        ]
 
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
         """Everything reachable from ``roots``, without them, each once, nearest first."""

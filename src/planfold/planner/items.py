@@ -87,6 +87,8 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         effect=spec.effect,
         retry=spec.retry,
         timeout=spec.timeout,
+        stall_timeout=spec.stall_timeout,
+        wait=spec.wait,
         route=spec.route,
         on_failure="continue",
         when=spec.when if when else None,

@@ -119,6 +119,13 @@ def results_in_order(state: PlannerState, task: Task) -> list[Any]:
     ]
 
 
+def answer_of_item_changed(state: PlannerState, item: int) -> None:
+    """The result of a map that has completed holds the answers to its questions."""
+    task = state.tasks[map_of(item)]
+    if task.status is TaskStatus.Completed:
+        task.result = results_in_order(state, task)
+
+
 def drop_items(state: PlannerState, task: Task) -> None:
     """The map is planned again from the beginning: its list may be another one."""
     schedule = state.__dict__.get("schedule")
@@ -149,4 +156,4 @@ def retried_with(state: PlannerState, task: Task) -> list[int]:
 
 
 def _never_started(item: Task) -> bool:
-    return item.status is TaskStatus.Skipped and item.skip_reason != "condition"
+    return item.status is TaskStatus.Skipped and not item.not_needed

@@ -102,6 +102,9 @@ def _reported(state: PlannerState, task: Task, command: HandleExecutorEvent) -> 
 
 
 def _completed(state: PlannerState, task: Task, result: object) -> Iterator[Event]:
+    if task.by_hand is not None:
+        yield from stopped(state, task, "", result=result)
+        return
     if task.outdated and task.cancel_requested:
         error = "it completed, but an answer on which it rests was changed"
         yield from stopped(state, task, error, result=result)

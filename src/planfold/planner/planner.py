@@ -10,7 +10,7 @@ import msgspec
 from planfold import projects
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
-from planfold.planner import answers, cancellation, revisions
+from planfold.planner import answers, by_hand, cancellation, names, pauses, revisions
 from planfold.planner.commands import (
     AddBudget,
     ApprovePlan,
@@ -19,23 +19,29 @@ from planfold.planner.commands import (
     ChangeAnswer,
     Command,
     CompactContext,
+    CompleteTask,
     Continue,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
     NameCheckpoint,
+    PausePlan,
+    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
+    SkipTask,
+    TagPlan,
+    UnpausePlan,
 )
 from planfold.planner.context import compact_context, over_budget
 from planfold.planner.dispatch import continue_plan, has_work, next_due
 from planfold.planner.events import (
     CancelRequested,
-    CheckpointNamed,
     ClarificationRequested,
     Event,
     PlanApproved,
+    PlanPaused,
     RetryScheduled,
     TaskDispatched,
     TasksPlanned,
@@ -52,10 +58,12 @@ from planfold.planner.snapshots import Snapshot, pack
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
+from planfold.planner.waits import register_wait, to_register
+from planfold.tags import check_tags
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
-_WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer)
+_WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
 FOLD_VERSION = 7  # raise it when folding the same events gives another state
 
 
@@ -98,8 +106,8 @@ class Planner(PlanMemory):
 
         ``Continue`` follows while something can be dispatched or completed, ``CompactContext``
         when the context has passed its budget. Time changes something when a retry's wait or a
-        question's deadline ends. Dispatched tasks enter the queue; they leave it when their
-        attempt has ended.
+        question's deadline ends, or a wait. Dispatched tasks enter the queue; they leave it when
+        their attempt has ended.
         """
         queue = _queue_changes(self.state, events) if events else ()
         command = self._next_command(now)
@@ -107,6 +115,8 @@ class Planner(PlanMemory):
             return Outlook(command, queue=queue)
         timed = self.state.schedule.delayed or self.state.schedule.deadlines.pending
         due = next_due(self.state) if timed else None
+        if self.state.unregistered and (new := to_register(self.state)):
+            due = (new[0].waiting_since, new[0].waiting_since)  # at once
         due_at, due_since = due or (None, 0.0)
         head, size = _head(self.state), _size(self.state)
         phase = _phase(self.state, head["status"])
@@ -176,19 +186,19 @@ def _was_dispatched(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
     if task is None:
         return task_id >= STRIDE
-    return task.attempt > 0 and task.spec.for_each is None
+    return task.attempt > 0 and task.spec.for_each is None and task.spec.wait is None
 
 
 def _runs(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
-    if task is None or task.spec.for_each is not None:
+    if task is None or task.spec.for_each is not None or task.spec.wait is not None:
         return False
     return task.status is TaskStatus.Running
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority and a project that are not the default, and the origins
-    of a fork."""
+    """Title, status and counts, a priority and a project that are not the default, tags, and the
+    origins of a fork."""
     counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
@@ -203,6 +213,8 @@ def _head(state: PlannerState) -> dict[str, Any]:
         head["priority"] = config.priority
     if config.project != projects.DEFAULT:
         head["project"] = config.project
+    if state.tags:
+        head["tags"] = list(state.tags)
     return head
 
 
@@ -221,11 +233,22 @@ def _size(state: PlannerState) -> int:
 def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     check_structure(command.tasks, {})
     check_config(command.config)
+    check_tags(command.tags)
+    if missing := sorted({*command.pause_before} - {spec.id for spec in command.tasks}):
+        raise CommandRejected(f"pause_before names task {missing[0]}, which the plan does not have")
     revision_hash = hash_revision(command.tasks)
     if not state.initialized:
         yield TasksPlanned(
-            command.title, command.goal, command.tasks, revision_hash, command.config
+            command.title,
+            command.goal,
+            command.tasks,
+            revision_hash,
+            command.config,
+            tuple(sorted({*command.tags})),
         )
+        if command.pause_before:
+            before = tuple(dict.fromkeys(command.pause_before))
+            yield PlanPaused(before, by=command.approved_by or "")
     elif command.config.project != state.config.project:  # nor is it approved from there
         raise CommandRejected(
             "there is a plan with this id in another project; give the new plan another id"
@@ -262,17 +285,6 @@ def _compact(state: PlannerState, command: CompactContext) -> Iterator[Event]:
         yield compact_context(state, command.summary)
 
 
-def _name_checkpoint(state: PlannerState, command: NameCheckpoint) -> Iterator[Event]:
-    if not command.name.strip():
-        raise CommandRejected("a checkpoint needs a name")
-    if command.name in state.checkpoints:
-        raise CommandRejected(
-            f"checkpoint {command.name!r} is version {state.checkpoints[command.name]} of this "
-            "plan; choose another name"
-        )
-    yield CheckpointNamed(command.name)
-
-
 _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     HandleExecutorEvent: handle_executor_event,
     Continue: continue_plan,
@@ -282,9 +294,15 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     Replan: revisions.replan,
     AddBudget: add_budget,
     RetryTask: revisions.retry_task,
+    RegisterWait: register_wait,
     ChangeAnswer: answers.change_answer,
-    NameCheckpoint: _name_checkpoint,
+    TagPlan: names.tag_plan,
+    NameCheckpoint: names.name_checkpoint,
     ForkPlan: fork_plan,
     CancelTask: cancellation.cancel_task,
     CancelPlan: cancellation.cancel_plan,
+    PausePlan: pauses.pause_plan,
+    UnpausePlan: pauses.unpause_plan,
+    SkipTask: by_hand.skip_task,
+    CompleteTask: by_hand.complete_task,
 }

@@ -40,3 +40,12 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     partial: Any = None  # what the task has so far, where its budget is used up
     started_at: float | None = None  # of the attempt whose outcome is unknown: when it began,
     ended: bool = False  # and whether it is certain that it runs no more
+
+
+def error_of(question: Question | None, answer: str) -> str:
+    """The error of a task that fails by this answer."""
+    if question is not None and question.then == "outcome":
+        return f"its outcome was unknown: {answer}"
+    if question is not None and question.then == "budget":
+        return question.question
+    return answer

@@ -16,6 +16,8 @@ SHOWN: Final = 20  # tasks that a refusal names
 def may_have_happened(state: PlannerState, task: Task) -> bool:
     """Whether an effect of this task may have happened. One whose failure was reported counts as
     not done, as it does for a retry."""
+    if task.by_hand is not None and task.status is TaskStatus.Completed:
+        return True  # a person did it
     if task.kind is NodeKind.Clarification or not task.attempt or task.spec.for_each is not None:
         return False  # of a map the items may have happened
     question = state.questions.get(task.id)

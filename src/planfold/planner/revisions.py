@@ -295,7 +295,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {id_text(task.id)} needs task {cause}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
-    reset, again = _with_followers(state, retried_with(state, task))
+    reset, again = with_followers(state, retried_with(state, task))
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
@@ -306,11 +306,11 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
         yield TasksReset(again, "handler")
 
 
-def _with_followers(
+def with_followers(
     state: PlannerState, frontier: list[int]
 ) -> tuple[dict[int, None], tuple[int, ...]]:
     """What a retry plans again: ``frontier`` and what was skipped or cancelled below it; and, to
-    run once more from the beginning, its handlers that ran, with what is below them."""
+    run again from the beginning, its handlers that ran, with what is below them."""
     reset, again = dict.fromkeys(frontier), dict[int, None]()
     for parent in frontier:
         for child in state.schedule.children[parent]:

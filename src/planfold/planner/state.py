@@ -13,7 +13,7 @@ from planfold.planner.events import PlanOutcome
 from planfold.planner.graph import Schedule
 from planfold.planner.items import STRIDE
 from planfold.planner.questions import Question
-from planfold.planner.tasks import PlanStatus, Task, TaskStatus
+from planfold.planner.tasks import Pause, PlanStatus, Task, TaskStatus
 
 
 class PlannerState(msgspec.Struct, dict=True):
@@ -36,6 +36,8 @@ class PlannerState(msgspec.Struct, dict=True):
     budget: Budget = Budget()  # with all that was added
     spent: Spend = Spend()  # without what is reserved for running calls
     drafting: list[int] = []  # tasks in which a model plans
+    paused: Pause | None = None
+    breakpoints: dict[int, Pause] = {}  # before these tasks
     cancelled: bool = False
     cancel_reason: str = ""
     outcome: PlanOutcome | None = None  # how the plan ended; None while it has not
@@ -50,6 +52,8 @@ class PlannerState(msgspec.Struct, dict=True):
     # then what that plan continues
     prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
     checkpoints: dict[str, int] = {}  # named versions
+    unregistered: list[int] = []  # waits for a signal that are not known where the signals are
+    tags: tuple[str, ...] = ()  # sorted
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
@@ -58,7 +62,7 @@ class PlannerState(msgspec.Struct, dict=True):
     def schedule(self) -> Schedule:
         """Built when it is first needed, so that folding a long history does not pay for it, and
         kept up to date from then on."""
-        return Schedule(self.tasks, self.deadline_of)
+        return Schedule(self.tasks, self.deadline_of, self.breakpoints)
 
     def written_ids(self) -> list[int]:
         """Those of :meth:`written`."""
@@ -69,9 +73,12 @@ class PlannerState(msgspec.Struct, dict=True):
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
 
     def deadline_of(self, task_id: int) -> float | None:
-        """When a task's open question will be answered by its default, if it will be."""
+        """When time ends what a task waits for: its question by the default, or its wait."""
         question = self.questions.get(task_id)
-        return question.deadline if question and question.default is not None else None
+        if question is not None:
+            return question.deadline if question.default is not None else None
+        task = self.tasks.get(task_id)
+        return task.until if task is not None and task.waits else None
 
     @property
     def initialized(self) -> bool:
@@ -87,9 +94,19 @@ class PlannerState(msgspec.Struct, dict=True):
             return PlanStatus.Cancelling
         if not self.approved:
             return self._before_approval()
-        if self.questions and self.schedule.idle:
+        return self._while_it_lasts()
+
+    def _while_it_lasts(self) -> PlanStatus:
+        schedule = self.schedule
+        if not (self.questions or self.paused or self.breakpoints):
+            return PlanStatus.Running
+        if self.paused is not None:
+            return PlanStatus.Running if schedule.slots else PlanStatus.Paused
+        if not schedule.idle:
+            return PlanStatus.Running
+        if self.questions:
             return PlanStatus.AwaitingAnswer
-        return PlanStatus.Running
+        return PlanStatus.Paused if schedule.reached() else PlanStatus.Running
 
     def _before_approval(self) -> PlanStatus:
         drafting = {self.tasks[i].status for i in self.drafting}
@@ -118,3 +135,11 @@ class PlannerState(msgspec.Struct, dict=True):
     def steps(self, task_id: int) -> dict[str, Any]:
         """Values of the task's durable inner steps, by key."""
         return self.steps_by_task.get(task_id, {})
+
+
+def forget_parents(state: PlannerState) -> None:
+    """A superseded task does not keep its parents in the plan."""
+    for task in state.tasks.values():
+        if task.superseded and any(i not in state.tasks for i in task.depends_on):
+            left = tuple(i for i in task.depends_on if i in state.tasks)
+            task.spec = msgspec.structs.replace(task.spec, depends_on=left)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from planfold.planner import transitions as t
 from planfold.planner.budget import Spend, total
+from planfold.planner.events import StepFailed, StepRecorded, StepStarted
+from planfold.planner.graph import change
 from planfold.planner.state import PlannerState
 
 
@@ -28,3 +31,26 @@ def settle_all(state: PlannerState, task_id: int) -> None:
         state.spent += total(begun.values())
         state.begun_by_task[task_id] = dict.fromkeys(begun, Spend())
         state.begun_under.pop(task_id, None)
+
+
+def fold_step_recorded(state: PlannerState, event: StepRecorded) -> None:
+    """Fold the value of an inner step."""
+    change(state, state.tasks[event.task_id], t.STEP_RECORDED)
+    state.steps_by_task.setdefault(event.task_id, {})[event.key] = event.value
+    settle(state, event.task_id, event.key, event.spent)
+
+
+def fold_step_started(state: PlannerState, event: StepStarted) -> None:
+    """Fold the beginning of an inner step: its reservation."""
+    change(state, state.tasks[event.task_id], t.STEP_STARTED)
+    settle(state, event.task_id, event.key, None)
+    state.begun_by_task.setdefault(event.task_id, {})[event.key] = event.reserved
+    if event.epoch:
+        under = (state.tasks[event.task_id].attempt, event.epoch)
+        state.begun_under.setdefault(event.task_id, {})[event.key] = under
+
+
+def fold_step_failed(state: PlannerState, event: StepFailed) -> None:
+    """Fold the failure of an inner step."""
+    change(state, state.tasks[event.task_id], t.STEP_FAILED)
+    settle(state, event.task_id, event.key, event.spent)

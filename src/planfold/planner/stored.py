@@ -102,7 +102,7 @@ class StoredSchedule(Schedule):
             running = (self._tasks[i] for i in self._ids[TaskStatus.Running])
             self.running = Counter(lane_of(task.spec) for task in running)
             return self.running
-        super().__init__(self._tasks, self._state.deadline_of)
+        super().__init__(self._tasks, self._state.deadline_of, self._state.breakpoints)
         return getattr(self, name)
 
     @property
@@ -115,7 +115,8 @@ class StoredSchedule(Schedule):
         if self.is_whole:
             super().add_items(task, items)
         else:
-            super().__init__(self._tasks, self._state.deadline_of)  # the items are among them
+            state = self._state  # the items are among its tasks
+            super().__init__(self._tasks, state.deadline_of, state.breakpoints)
 
     def having(
         self, statuses: Sequence[TaskStatus], most: int | None = None, *, items: bool = True

@@ -33,7 +33,7 @@ class TaskStatus(StrEnum):
 
 
 RunIf = Literal["completed", "failed", "ended"]
-SkipReason = Literal["failure", "condition"]
+SkipReason = Literal["failure", "condition", "by_hand"]
 
 
 class Effect(StrEnum):
@@ -107,6 +107,23 @@ class ForEach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     label: str | None = None
 
 
+class Wait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """Makes a task a wait: it completes when ``seconds`` have passed since it began, at a time
+    (``at``, in seconds since the epoch; ``written`` is what the author wrote), or when a signal of
+    the name ``signal`` comes. One of the three is set.
+
+    ``key`` (a text that may hold references) says which signals of that name; None: those whose
+    key is the plan's id. The signal's data is the result. When the task's time-out has passed
+    without a signal, the result is ``default``; without a default the task fails."""
+
+    seconds: float | None = None
+    at: float | None = None
+    written: str | None = None
+    signal: str | None = None
+    key: str | None = None
+    default: Any = msgspec.UNSET
+
+
 class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A task as planned and checked: ids are resolved, references point to ``depends_on``."""
 
@@ -119,7 +136,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     attachments: tuple[Link | ImageRef | FileRef, ...] = ()
     effect: Effect = Effect.Once
     retry: RetryPolicy = RetryPolicy()
-    timeout: float | None = None  # seconds for one attempt
+    timeout: float | None = None  # seconds for one attempt, or for a wait
     route: str | None = None
     on_failure: Literal["stop", "continue"] = "stop"
     when: str | None = None  # a condition in CEL; where it is false, the task is skipped
@@ -130,11 +147,36 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     drafts: bool = False  # a model plans: its outcome is tasks, and it needs no approval
     proposed: bool = False  # by a model, or not reviewed: the policy decides what it may do
     tainted: bool = False  # proposed after the model had read untrusted text
+    wait: Wait | None = None
+    stall_timeout: float | None = None  # seconds without progress after which an attempt ends
 
     @property
     def queue_route(self) -> str:
         """The name that workers and concurrency limits go by: route, else tool, else kind."""
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
+
+
+class ByHand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A person's word on how a task ends, in place of its executor's: ``skipped``, or
+    ``completed`` with a ``result``."""
+
+    status: TaskStatus
+    by: str = ""
+    reason: str = ""
+    result: Any = None
+
+    def __str__(self) -> str:
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.status.value} by hand{by}" + (f": {self.reason}" if self.reason else "")
+
+
+class Pause(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Nothing starts until the plan is unpaused, or nothing of one task: since when (seconds since
+    the epoch; 0.0: not known), who paused it and why."""
+
+    since: float = 0.0
+    by: str = ""
+    reason: str = ""
 
 
 PLANNING = "planning"  # the route of drafting tasks
@@ -156,6 +198,7 @@ class PlanStatus(StrEnum):
     AwaitingApproval = "awaiting_approval"
     Running = "running"
     AwaitingAnswer = "awaiting_answer"  # nothing runs and nothing can start without an answer
+    Paused = "paused"  # nothing runs, and nothing starts until a person unpauses it
     Cancelling = "cancelling"
     Completed = "completed"
     Failed = "failed"
@@ -168,6 +211,7 @@ _IN_WORDS = {
     "needs_clarification": "waits for an answer",
     "awaiting_answer": "waits for an answer",
     "awaiting_approval": "waits for approval",
+    "paused": "is paused",
     "cancelling": "is being cancelled",
     "completed": "is completed",
     "failed": "has failed",
@@ -201,7 +245,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     answers: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()  # what ``answers`` answer
     not_before: float | None = None  # a retry waits until then
-    waiting_since: float = 0.0  # when its last retry's wait or question began (as started_at)
+    waiting_since: float = 0.0  # when its last retry's wait, question or wait began (as started_at)
     cancel_requested: bool = False
     outcome_unknown: bool = False
     note: str | None = None  # what the executor last said of its progress
@@ -209,16 +253,29 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     outdated: bool = False  # an answer on which it depends was changed: this attempt does not count
     confirmed: bool = False  # its outcome was unknown, and a person said that it was done
     skip_reason: SkipReason | None = None  # None in logs of before: a parent did not complete
+    by_hand: ByHand | None = None  # holds once its present attempt, if any, has ended
     elements: list[Any] | None = None  # of a map: its list, since it expanded
     halted: bool = False  # of a map: an item did not complete, so no other one starts
     item_attempts: int = 0  # of a map: the most attempts of its earlier items
     started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
     finished_at: float = 0.0
+    until: float | None = None  # of a wait: when it ends, or its time-out has passed
+    signal_key: str | None = None  # of a wait for a signal: with references resolved
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a wait that has begun and not ended."""
+        return self.spec.wait is not None and self.status is TaskStatus.Running
 
     @property
     def id(self) -> int:
         """The task's number in its plan."""
         return self.spec.id
+
+    @property
+    def not_needed(self) -> bool:
+        """Whether it was skipped, and not because a task before it did not complete."""
+        return self.status is TaskStatus.Skipped and self.skip_reason not in (None, "failure")
 
     @property
     def stopping(self) -> bool:

@@ -68,6 +68,8 @@ class Present:
         state, task = self.state, self.state.tasks[task_id]
         if task.status is TaskStatus.NeedsClarification:
             return task.started_at if task.kind is NodeKind.Clarification else None
+        if task.waits:
+            return task.waiting_since or None
         if task.status is TaskStatus.Running:
             return task.started_at or None if task.attempt == 1 and not task.asked else None
         if task.status is not TaskStatus.Planned or task.attempt or not state.approved:
@@ -160,7 +162,8 @@ def _all_reasons(
 ) -> list[Reason]:
     state = timeline.state
     found = reasons_of(state, task, now)
-    if task.status is TaskStatus.Running and not task.stopping and task.spec.for_each is None:
+    runs = task.status is TaskStatus.Running and not task.stopping
+    if runs and task.spec.for_each is None and not task.waits:
         found = queue_reasons(look, task)
     since = timeline.ended_at(task.id)
     if since is None:

@@ -54,6 +54,7 @@ def _work_of(spec: TaskSpec) -> tuple[str, ...]:
         spec.run_if,
         "when" * bool(spec.when),
         *each,
+        *["wait"] * (spec.wait is not None),
         *first,
     )
 

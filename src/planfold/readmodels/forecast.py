@@ -19,7 +19,9 @@ from planfold.readmodels.timeline import Phase, Timeline
 _IDLE = frozenset(  # waits for people, or until a worker runs, and what is between an end and a
     # retry or a revision
     phase.value
-    for phase in (Phase.Approval, Phase.Answer, Phase.Budget, Phase.Worker, Phase.Ended)
+    for phase in (
+        *(Phase.Approval, Phase.Pause, Phase.Answer, Phase.Budget, Phase.Worker, Phase.Ended),
+    )
 )
 
 
@@ -121,7 +123,8 @@ class PastRuns:
 
 
 def _is_counted(spec: TaskSpec) -> bool:
-    return spec.kind is not NodeKind.Clarification and not spec.drafts and not spec.done
+    works = spec.kind is not NodeKind.Clarification and spec.wait is None
+    return works and not spec.drafts and not spec.done
 
 
 def _keys(spec: TaskSpec) -> tuple[bytes, bytes]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 
 from planfold.planner.tasks import TaskSpec
-from planfold.readmodels.labels import STATUS_MARKS, fit, guard_of, kind_of, name_of, status_word
+from planfold.readmodels.labels import STATUS_MARKS, fit, kind_of, manner_of, name_of, status_word
 from planfold.readmodels.layout import BOX_W, Layout, Node
 from planfold.readmodels.picture_style import box, escaped, words
 
@@ -95,6 +95,6 @@ def _about(node: Node, found: Counter[str]) -> str:
     shown = ", ".join(f"{found[s]:,} {s.replace('_', ' ')}" for s in _FIRST_SEEN if found[s])
     if node.counted:
         return f"{node_name(node)}: {shown}"
-    guard = guard_of(node.tasks[0])
-    said = f"{node.tasks[0].description} (runs {guard})" if guard else node.tasks[0].description
+    manner = manner_of(node.tasks[0])
+    said = f"{node.tasks[0].description} ({manner})" if manner else node.tasks[0].description
     return f"{node_name(node)}, {shown.partition(' ')[2]}: {said}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.planner.conditions import ConditionFault, rename_in_condition
@@ -110,6 +111,29 @@ def map_words(spec: TaskSpec) -> str:
     return f"for each of {clean(of.items)} ({at_once}{also})"
 
 
+def _span(seconds: float | None) -> str:
+    """In the largest unit of which it is a whole number: "2 h", "90 s"."""
+    seconds = seconds or 0.0
+    units = (("d", 86_400), ("h", 3_600), ("min", 60))
+    whole = (f"{seconds / size:g} {name}" for name, size in units if not seconds % size)
+    return next(whole, f"{seconds:g} s")
+
+
+def wait_words(spec: TaskSpec) -> str:
+    """Of a wait: "waits 7200 s", "waits for the signal payment.settled with the key $1.id"."""
+    wait = spec.wait
+    if wait is None:
+        return ""
+    if wait.signal is None:
+        return (
+            f"waits until {clean(wait.written)}" if wait.written else f"waits {_span(wait.seconds)}"
+        )
+    key = f" with the key {clean(wait.key)}" if wait.key else ""
+    limit = "" if spec.timeout is None else f", at most {_span(spec.timeout)}"
+    otherwise = "" if wait.default is UNSET else ", then takes its default"
+    return f"waits for the signal {clean(wait.signal)}{key}{limit}{otherwise}"
+
+
 def guard_of(spec: TaskSpec) -> str:
     """When a task runs, where that is not as usual: "if a task before it failed, when ...", and
     how often."""
@@ -121,12 +145,20 @@ def guard_of(spec: TaskSpec) -> str:
     return ", ".join([*words, map_words(spec)] if spec.for_each else words)
 
 
+def manner_of(spec: TaskSpec) -> str:
+    """How a task runs, where that is not as usual: "runs when ..., waits 2 h"."""
+    guard = guard_of(spec)
+    return ", ".join(filter(None, (guard and f"runs {guard}", wait_words(spec))))
+
+
 def kind_of(spec: TaskSpec) -> str:
     """The tool's name, or what else the task is."""
     if spec.kind.value == "clarification":
         return "question"
     if spec.tool is not None:
         return clean(spec.tool.name)
+    if spec.wait is not None:
+        return "wait"
     return "a model plans" if spec.drafts else "to be worked out"
 
 
@@ -155,6 +187,9 @@ def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
     if spec.for_each is not None:
         items = rename_references(spec.for_each.items, names)
         spec = replace(spec, for_each=replace(spec.for_each, items=items))
+    if spec.wait is not None and spec.wait.key is not None:
+        key = rename_references(spec.wait.key, names)
+        spec = replace(spec, wait=replace(spec.wait, key=key))
     if spec.when is not None:
         with suppress(ConditionFault):  # of an older version
             spec = replace(spec, when=rename_in_condition(spec.when, names))

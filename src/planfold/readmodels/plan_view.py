@@ -16,7 +16,17 @@ from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.questions import Question
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, PlanStatus, RunIf, SkipReason, Task, TaskStatus
+from planfold.planner.tasks import (
+    ByHand,
+    NodeKind,
+    Pause,
+    PlanStatus,
+    RunIf,
+    SkipReason,
+    Task,
+    TaskStatus,
+    Wait,
+)
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.reasons import waits_for
 
@@ -25,9 +35,11 @@ class TaskView(msgspec.Struct):
     """A task with its times (seconds since the epoch) and, while it waits, the reason why.
     ``started_at`` is when it was first queued, or asked.
     ``superseded``: it did not complete, and a revision replaced or dropped it. ``skip_reason``: a
-    task before it did not complete ("failure"), or its condition is false, or nothing before it
-    ran or failed ("condition"). A map runs once for each element of ``for_each``; ``items`` are
-    those runs, in order, once it has expanded."""
+    task before it did not complete ("failure"), its condition is false, or nothing before it ran or
+    failed ("condition"), or a person decided so ("by_hand"). ``by_hand`` is what a person decided.
+    Before a task with a ``breakpoint`` the plan pauses. A map runs once for each element of
+    ``for_each``; ``items`` are those runs, in order, once it has expanded. ``wait`` is what a wait
+    waits for."""
 
     id: int
     label: str | None
@@ -47,7 +59,10 @@ class TaskView(msgspec.Struct):
     when: str | None = None
     run_if: RunIf = "completed"
     skip_reason: SkipReason | None = None
+    by_hand: ByHand | None = None
+    breakpoint: Pause | None = None
     for_each: str | None = None
+    wait: Wait | None = None
     items: list[TaskView] = []
 
 
@@ -58,7 +73,8 @@ class PlanView(msgspec.Struct):
     and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
     ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
     :class:`Spend`. A fork continues ``origin`` at ``origin_version``; ``checkpoints`` are versions
-    by name. ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
+    by name. ``paused`` says who paused it. ``stopped_because`` says why :meth:`App.run` returned a
+    plan that has not ended.
 
     Example:
         import planfold
@@ -91,6 +107,8 @@ class PlanView(msgspec.Struct):
     origin_version: int | None = None
     checkpoints: dict[str, int] = {}
     project: str = projects.DEFAULT
+    paused: Pause | None = None
+    tags: tuple[str, ...] = ()
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label; ``"3[0]"`` is the first item of map 3. Raises
@@ -127,6 +145,8 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         origin_version=state.origins[0][1] if state.origins else None,
         checkpoints=dict(state.checkpoints),
         project=state.config.project,
+        paused=state.paused,
+        tags=state.tags,
     )
 
 
@@ -151,6 +171,9 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         when=spec.when,
         run_if=spec.run_if,
         skip_reason=task.skip_reason,
+        by_hand=task.by_hand,
+        breakpoint=state.breakpoints.get(spec.id),
         for_each=None if spec.for_each is None else spec.for_each.items,
+        wait=spec.wait,
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

@@ -34,10 +34,12 @@ class ReasonKind(StrEnum):
     Parents = "parents"
     Answer = "answer"
     Budget = "budget"
+    Pause = "pause"  # of the plan, or a break-point
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
     MapLimit = "map_limit"
     Items = "items"  # of a map run
+    Wait = "wait"  # for a time or a signal
     Retry = "retry"
     NoWorker = "no_worker"  # that lives can run it
     BusyWorker = "busy_worker"  # those that can run it have not taken it
@@ -65,7 +67,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
     earlier. ``worker`` holds the task; ``workers`` are those that live.
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
-    needs the result. ``route`` is the one that no worker serves, ``tool`` the one that none has.
+    needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for.
+    ``route`` is the one that no worker serves, ``tool`` the one that none has.
     """
 
     kind: ReasonKind
@@ -83,6 +86,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     route: str | None = None
     needs_result: bool = False
     tool: str | None = None
+    signal: str | None = None
+    key: str | None = None
 
 
 def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
@@ -100,10 +105,14 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return []
         case Phase.Items:
             return [_items(state, task)]
+        case Phase.Wait:
+            return [_wait(task)]
         case _ if not state.approved and not task.spec.drafts:
             return [_approval(state, task)]
         case Phase.Parents:
             return [_parents(state, task)]
+        case Phase.Pause:
+            return [_paused(state, task)]
         case Phase.Retry if (task.not_before or 0.0) > now:
             remedy = "wait until then"
             text = f"waits for a retry after: {_first_line(task.error)}"
@@ -115,7 +124,8 @@ def waits_for(task: Task, state: PlannerState) -> str | None:
     """Why a task does not continue, and what it waits for; None when it does not wait."""
     if task.status is TaskStatus.NeedsClarification:
         return "an answer"
-    if task.status is TaskStatus.Planned or (task.status is TaskStatus.Running and task.stopping):
+    paused = task.status is TaskStatus.Running and (task.stopping or task.waits)
+    if task.status is TaskStatus.Planned or paused:
         texts = [reason.text for reason in reasons_of(state, task, 0.0)]
         waits = [text.removeprefix("waits for ") for text in texts if text.startswith("waits for ")]
         return "; ".join(waits) or None
@@ -162,6 +172,20 @@ def _parents(state: PlannerState, task: Task) -> Reason:
     return _reason(ReasonKind.Parents, task, text, remedy, by=open_)
 
 
+def _paused(state: PlannerState, task: Task) -> Reason:
+    pause, at_task = state.paused, state.paused is None
+    text, remedy = "waits for a person to unpause the plan", "unpause the plan"
+    if pause is None:
+        pause = state.breakpoints[task.id]
+        text = "waits for a person at its break-point"
+        remedy = "unpause the plan, or lift the break-point"
+    said = f"paused by {pause.by}" if pause.by else "paused"
+    said += f": {_first_line(pause.reason)}" if pause.reason else ""
+    reason = _reason(ReasonKind.Pause, task, f"{text} ({said})", remedy)
+    by = (task.id,) if at_task else ()
+    return msgspec.structs.replace(reason, since=pause.since or None, by=by)
+
+
 def _items(state: PlannerState, task: Task) -> Reason:
     ended = Counter(item.status for item in items_of(state, task))
     done, total = sum(ended[status] for status in ENDED), ended.total()
@@ -171,6 +195,24 @@ def _items(state: PlannerState, task: Task) -> Reason:
     open_ = [item.id for item in items_of(state, task) if item.status not in ENDED][:1]
     remedy = f"see what {id_text(open_[0])} waits for" if open_ else "wait until the map ends"
     return _reason(ReasonKind.Items, task, text, remedy, by=open_)
+
+
+def _wait(task: Task) -> Reason:
+    wait = task.spec.wait
+    if wait is None or wait.signal is None:
+        remedy = "wait until then, or cancel the task"
+        text = f"waits for its time{f', {wait.written}' if wait and wait.written else ''}"
+        return _reason(ReasonKind.Wait, task, text, remedy, until=task.until)
+    whose = "whose key is the plan's id"
+    if task.signal_key is not None:
+        whose = f"with the key {task.signal_key!r}"
+    text, remedy = f"waits for the signal {wait.signal!r} {whose}", "give the signal"
+    if task.until is not None:
+        remedy += "; without it the task fails then"
+        if wait.default is not msgspec.UNSET:
+            remedy = "give the signal; without it the default holds then"
+    found = _reason(ReasonKind.Wait, task, text, remedy, until=task.until)
+    return msgspec.structs.replace(found, signal=wait.signal, key=task.signal_key)
 
 
 def _asked(state: PlannerState, task: Task) -> Reason:
@@ -224,7 +266,8 @@ def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
         running = tuple(item.id for item in items if item.status is TaskStatus.Running)
         return msgspec.structs.replace(reason, by=running)
     route = task.spec.queue_route if reason.kind is ReasonKind.RouteLimit else None
-    busy = (t for t in state.schedule.having([TaskStatus.Running]) if t.spec.for_each is None)
+    active = state.schedule.having([TaskStatus.Running])
+    busy = (t for t in active if t.spec.for_each is None and not t.waits)
     holders = tuple(t.id for t in busy if route in (None, t.spec.queue_route))
     ahead = ahead_of(state, task, now, route=route) if len(reason.tasks) == 1 else None
     return msgspec.structs.replace(reason, by=holders, ahead=ahead)
@@ -245,7 +288,10 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
-        case TaskStatus.Skipped if task.skip_reason == "condition":
+        case TaskStatus.Skipped if task.skip_reason == "by_hand":
+            remedy = "nothing: a person decided so; a retry takes the decision back"
+            return [_reason(ReasonKind.Skipped, task, f"was {error}", remedy)]
+        case TaskStatus.Skipped if task.not_needed:
             remedy = "nothing: the plan does without it"
             return [_reason(ReasonKind.Skipped, task, f"was not needed: {error}", remedy)]
         case TaskStatus.Skipped:

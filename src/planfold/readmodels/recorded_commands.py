@@ -125,8 +125,10 @@ def _error(state: PlannerState, event: Any) -> str | None:
     return error if kept == error else None
 
 
-def _needs_answer(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | None:
+def _needs_answer(_: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
     match first.event:
+        case e.TaskStatusUpdated() if task.by_hand is not None:
+            return c.NeedsClarification("")  # whose text is not recorded
         case e.TaskStatusUpdated(error=str(error)) if error.startswith(_STOPPED_ASKING):
             return c.NeedsClarification(error.removeprefix(_STOPPED_ASKING))
         case e.ClarificationRequested() as asked:
@@ -244,19 +246,42 @@ def _forking(forked: e.PlanForked, approved_by: str | None) -> c.ForkPlan:
     )
 
 
+def _by_hand(events: Sequence[Any]) -> c.Command | None:
+    match events[0]:
+        case e.PlanPaused(task_ids, reason, by):
+            return c.PausePlan(task_ids, reason, by)
+        case e.PlanUnpaused(task_ids, by):
+            return c.UnpausePlan(task_ids, by)
+        case e.PlanTagged(added, removed, by):
+            return c.TagPlan(added, removed, by)
+    for event in events[:3]:  # the first ones may be resets
+        match event:
+            case e.TaskDecided(task_id, TaskStatus.Completed, result, reason, by):
+                return c.CompleteTask(task_id, result, reason, by)
+            case e.TaskDecided(task_id, _, _, reason, by):
+                return c.SkipTask(task_id, reason, by)
+    return None
+
+
 def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Command | None:
     """A command of the same effect. ``events`` are all that share its causation id."""
+    if (decided := _by_hand(events)) is not None:
+        return decided
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
     approved_by = approval.by if approval is not None else None
     match first.event:
-        case e.TasksPlanned(title, goal, tasks, _, config):
-            return c.Initialize(title, tasks, goal, config, approved_by)
+        case e.TasksPlanned(title, goal, tasks, _, config, tags):
+            paused = [event.task_ids for event in events if isinstance(event, e.PlanPaused)]
+            before = paused[0] if paused else ()
+            return c.Initialize(title, tasks, goal, config, approved_by, before, tags)
         case e.PlanApproved(revision_hash, by):
             return c.ApprovePlan(revision_hash, by)
         case e.PlanRevised((), (spec,)) if spec.drafts:
             return c.Replan(spec.description.removeprefix(REPLANNING))
         case e.PlanRevised(_, tasks, _, superseded):
             return c.RevisePlan(tasks, approved_by, superseded)
+        case e.WaitRegistered(task_id, attempt):
+            return c.RegisterWait(task_id, attempt)
         case e.PlanForked() as forked:
             return _forking(forked, approved_by)
         case e.CheckpointNamed(name):

@@ -23,12 +23,19 @@ from planfold.planner.commands import (
     Initialize,
     NeedsClarification,
     PlannerConfig,
+    RegisterWait,
     TaskCompleted,
     TaskFailed,
 )
-from planfold.planner.events import ClarificationRequested, Event, TaskDispatched
+from planfold.planner.events import (
+    ClarificationRequested,
+    Event,
+    TaskDispatched,
+    WaitStarted,
+)
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus, in_words
+from planfold.planner.waits import to_register
 from planfold.readmodels.timeline import Phase, Timeline
 
 START = 1.0  # of the time that is played: 0.0 means that a time is not known
@@ -89,6 +96,7 @@ class _Play:
             i: _seconds(timeline, i, Phase.Answer, Phase.Budget) for i in self._state.tasks
         }
         self._asked.update(answers)
+        self._waited = {i: _seconds(timeline, i, Phase.Wait) for i in self._state.tasks}
         self._planner = Planner()
         self._now = START
         self._ends: list[tuple[float, int, ExecutorEvent]] = []
@@ -98,6 +106,8 @@ class _Play:
         specs = tuple(self._specs())
         self._send(Initialize(state.title, specs, state.goal, config, approved_by="simulation"))
         while self._planner.state.outcome is None:
+            for task in to_register(self._planner.state):
+                self._send(RegisterWait(task.id, task.attempt))
             due = self._planner.outlook((), self._now).due_at
             if due is not None and (not self._ends or due < self._ends[0][0]):
                 self._now = due
@@ -134,6 +144,8 @@ class _Play:
                 self._planner.apply(event)
                 if isinstance(event, TaskDispatched):
                     self._begin(event)
+                elif isinstance(event, WaitStarted):
+                    self._begin_wait(event)
                 elif isinstance(event, ClarificationRequested):
                     task = self._state.tasks[event.task_id]
                     self._end(event.task_id, self._asked[event.task_id], _answer(task))
@@ -150,6 +162,14 @@ class _Play:
         if not isinstance(report, NeedsClarification) and task.status is not TaskStatus.Completed:
             report = TaskFailed(task.error or "", retryable=False)
         self._end(task.id, seconds, report)
+
+    def _begin_wait(self, event: WaitStarted) -> None:
+        """It lasts as long as it did, however it ended."""
+        task = self._state.tasks[event.task_id]
+        report: ExecutorEvent = TaskCompleted(task.result)
+        if task.status is not TaskStatus.Completed:
+            report = TaskFailed(task.error or "", retryable=False)
+        self._end(task.id, self._waited[task.id], report)
 
     def _end(self, task_id: int, seconds: float, report: ExecutorEvent) -> None:
         heapq.heappush(self._ends, (self._now + seconds, task_id, report))

@@ -18,7 +18,10 @@ from planfold.planner.events import (
     CancelRequested,
     CheckpointNamed,
     PlanForked,
+    PlanPaused,
     PlanRevised,
+    PlanTagged,
+    PlanUnpaused,
     StepRecorded,
     StepStarted,
     TasksPlanned,
@@ -37,6 +40,7 @@ class Phase(StrEnum):
 
     Approval = "approval"
     Parents = "parents"
+    Pause = "pause"  # until a person unpauses the plan, or lifts its break-point
     Retry = "retry"  # the delay before the next attempt
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
@@ -44,6 +48,7 @@ class Phase(StrEnum):
     Budget = "budget"  # a person decides whether the plan may spend more
     Worker = "worker"  # that takes it
     Items = "items"  # those of a map run
+    Wait = "wait"  # for a time or a signal
     Running = "running"
     Stopping = "stopping"
     Ended = "ended"
@@ -54,7 +59,8 @@ class Phase(StrEnum):
 # Looking up a member takes longer than what is done with it.
 APPROVAL, PARENTS, RETRY = Phase.Approval, Phase.Parents, Phase.Retry
 PLAN_LIMIT, ROUTE_LIMIT, WORKER = Phase.PlanLimit, Phase.RouteLimit, Phase.Worker
-ANSWER, BUDGET, ITEMS = Phase.Answer, Phase.Budget, Phase.Items
+ANSWER, BUDGET, PAUSE = Phase.Answer, Phase.Budget, Phase.Pause
+ITEMS, WAITING = Phase.Items, Phase.Wait
 RUNNING, STOPPING, OVER = Phase.Running, Phase.Stopping, Phase.Ended
 RUNS, ASKS = TaskStatus.Running, TaskStatus.NeedsClarification
 
@@ -98,14 +104,15 @@ class Timeline:
         Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
-        if isinstance(event, CheckpointNamed):
+        if isinstance(event, CheckpointNamed | PlanTagged):
             return []  # also of a plan that ended long ago
         self.now = max(self.now, envelope.recorded_at)
         if isinstance(event, _QUIET) and getattr(event, "status", RUNS) is RUNS:
             return []
         self._unapproved.set(not state.approved, self.now)
         closed: list[PhaseSpan] = []
-        for task_id in state.tasks if isinstance(event, PlanForked) else self._moved(event):
+        every = isinstance(event, PlanForked | PlanPaused | PlanUnpaused)
+        for task_id in list(state.tasks) if every else self._moved(event):
             before = self.ended_at(task_id)
             closed += self._move(task_id, envelope)
             if before != self.ended_at(task_id):
@@ -232,9 +239,12 @@ def phase_of(state: PlannerState, task: Task) -> Phase:
         return BUDGET if question and question.then == "budget" else ANSWER
     if task.status is RUNS:
         runs = RUNNING if task.spec.for_each is None else ITEMS
+        runs = WAITING if task.waits else runs
         return STOPPING if task.stopping else runs
     if state.schedule.unmet(task.id):
         return PARENTS
+    if state.paused is not None or task.id in state.breakpoints:
+        return PAUSE
     return WORKER if task.not_before is None else RETRY
 
 

@@ -12,6 +12,7 @@ from planfold.executors.faults import describe_exception, is_permanent, leaves
 from planfold.planner.commands import OutcomeUnknown, TaskFailed
 from planfold.planner.tasks import Effect
 from planfold.runtime.letter import LOG, Basis
+from planfold.runtime.stalls import stall_limit
 
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
@@ -75,12 +76,13 @@ class Attempt:
             return refused
         self._context = context
         self.may_have_acted = once
-        timeout = context.task.spec.timeout
         try:
-            if timeout is None:
+            if context.task.spec.timeout is None and context.task.spec.stall_timeout is None:
                 return self._honest(await executor.execute(context), once)
-            async with asyncio.timeout(timeout) as limit:
-                return self._honest(await executor.execute(context), once)
+            return self._honest(await _in_time(executor, context), once)
+        except _Overdue as overdue:
+            said = str(overdue)
+            return self._unknown(said) if once else TaskFailed(said)
         except asyncio.CancelledError:
             if not self._stopping():
                 return self._cancelled_here(once)
@@ -89,11 +91,6 @@ class Attempt:
             return self._unknown(CUT_OFF)  # a person can answer before another worker starts
         except Asking as asking:
             return asking.question
-        except TimeoutError as fault:
-            if timeout is not None and limit.expired():
-                said = f"timed out after {timeout:g} s"
-                return self._unknown(said) if once else TaskFailed(said)
-            return TaskFailed(describe_exception(fault))
         except BaseException as fault:
             if not isinstance(fault, Exception) and self._ends_with(fault):
                 raise
@@ -154,6 +151,24 @@ class Attempt:
         if self._context is not None and self.running is not None:
             self._forced = True
             self.running.cancel()
+
+
+class _Overdue(Exception):
+    """The attempt took too long, or made no progress for too long."""
+
+
+async def _in_time(executor: Executor, context: TaskContext) -> Outcome:
+    spec = context.task.spec
+    stall, limit = None, asyncio.timeout(spec.timeout)
+    try:
+        async with limit, stall_limit(context, spec.stall_timeout) as stall:
+            return await executor.execute(context)
+    except TimeoutError:
+        if limit.expired():
+            raise _Overdue(f"timed out after {spec.timeout:g} s") from None
+        if stall is not None and stall.expired:
+            raise _Overdue(f"stalled: no progress for {spec.stall_timeout:g} s") from None
+        raise
 
 
 def _failure(fault: BaseException) -> Outcome:

@@ -19,6 +19,8 @@ def waits_for_person(state: PlannerState) -> str | None:
     question whose default will answer it."""
     if state.status is PlanStatus.AwaitingApproval:
         return "the plan waits for approval"
+    if state.status is PlanStatus.Paused:
+        return "the plan is paused"
     if state.status is not PlanStatus.AwaitingAnswer or has_deadline(state):
         return None
     tasks = sorted(state.questions)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from planfold.errors import CommandRejected, NotFound, Permanent
+from planfold.errors import CommandRejected, Conflict, NotFound, Permanent
 from planfold.executors.recordable import recordable
 from planfold.planner.budget import Budget
 from planfold.planner.commands import (
@@ -20,25 +20,32 @@ from planfold.planner.commands import (
     ChangeAnswer,
     ClarificationProvided,
     Command,
+    CompleteTask,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
+    PausePlan,
     Replan,
     RetryTask,
     RevisePlan,
+    SkipTask,
+    TagPlan,
+    UnpausePlan,
 )
 from planfold.planner.events import Event
 from planfold.planner.tasks import PlanStatus, in_words
-from planfold.runtime.aggregate import PLAN
+from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.inputs import (
     check_id,
     check_length,
     check_new_id,
+    check_signal,
     check_text,
     recordable_command,
 )
 from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
+from planfold.signals.inbox import GiveSignal, inbox_id
 from planfold.tools.tool import Toolbox
 
 
@@ -125,7 +132,7 @@ class PlanDecisions(PlanReader):
                 ``once`` would happen again that is not in ``repeat``.
         """
         check_text("text", text, nul=False)
-        allowed = tuple(dict.fromkeys([await self.task_id(plan_id, key) for key in repeat]))
+        allowed = await self._task_ids(plan_id, repeat)
         command = ChangeAnswer(await self.task_id(plan_id, task), text, by, allowed)
         return bool(await self.send(plan_id, command))
 
@@ -164,6 +171,82 @@ class PlanDecisions(PlanReader):
         """
         return bool(await self.send(plan_id, RetryTask(await self.task_id(plan_id, task))))
 
+    async def pause(
+        self,
+        plan_id: str,
+        *,
+        before: Iterable[int | str] = (),
+        reason: str = "",
+        by: str = "",
+    ) -> bool:
+        """Start nothing more of a plan until :meth:`unpause`, or nothing of the tasks ``before``
+        which it is to pause: they get break-points. Running and queued attempts end. False: it is
+        paused already, and nothing changes.
+
+        Raises:
+            CommandRejected: the plan or the task has ended, or the task is an item of a map.
+        """
+        tasks = await self._task_ids(plan_id, before)
+        return bool(await self.send(plan_id, PausePlan(tasks, reason, by)))
+
+    async def unpause(
+        self, plan_id: str, *, before: Iterable[int | str] = (), by: str = ""
+    ) -> bool:
+        """Continue a paused plan; where it is not paused, lift the break-points that it has
+        reached. With ``before`` lift the break-points of these tasks. False: nothing was paused."""
+        tasks = await self._task_ids(plan_id, before)
+        return bool(await self.send(plan_id, UnpausePlan(tasks, by)))
+
+    async def _task_ids(self, plan_id: str, tasks: Iterable[int | str]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys([await self.task_id(plan_id, key) for key in tasks]))
+
+    async def skip(self, plan_id: str, task: int | str, *, reason: str = "", by: str = "") -> bool:
+        """Do without a task: it counts as not needed. A running attempt is stopped first; the task
+        is skipped when it has ended. False: it was skipped already.
+
+        Raises:
+            CommandRejected: the task is completed, or of effect ``once`` and running.
+        """
+        command = SkipTask(await self.task_id(plan_id, task), reason, by)
+        return bool(await self.send(plan_id, command))
+
+    async def complete(
+        self,
+        plan_id: str,
+        task: int | str,
+        result: Any = UNSET,
+        *,
+        reason: str = "",
+        by: str = "",
+    ) -> bool:
+        """Say that a task is done, with its ``result`` as JSON. Without one the result is null,
+        which is refused where a task that has not started uses it. A running attempt is stopped
+        first. False: it was completed so already.
+
+        Raises:
+            CommandRejected: the task is completed, a question or a map, or of effect ``once`` and
+                running.
+        """
+        if result is not UNSET:
+            result = _recorded(result)
+        command = CompleteTask(await self.task_id(plan_id, task), result, reason, by)
+        return bool(await self.send(plan_id, command))
+
+    async def tag(
+        self,
+        plan_id: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        by: str = "",
+    ) -> bool:
+        """Add tags to a plan and remove others, also after its end. False: nothing changes.
+
+        Raises:
+            CommandRejected: one is not a tag, or the plan would have more than 20.
+        """
+        return bool(await self.send(plan_id, TagPlan(tuple(add), tuple(remove), by)))
+
     async def replan(self, plan_id: str, reason: str = "") -> None:
         """Let the plan's model plan again what has not started. The revision that it makes waits
         for approval; ``reason`` is shown to the model.
@@ -183,6 +266,34 @@ class PlanDecisions(PlanReader):
         if min(amounts) < 0 or not any(amounts):
             raise CommandRejected("give at least one amount, none below 0, to raise the budget by")
         await self.send(plan_id, AddBudget(budget, by))
+
+    async def signal(self, name: str, key: str, data: Any = None, *, id: str | None = None) -> bool:
+        """Report something from outside, once: every task that waits for the signal ``name`` with
+        this ``key`` completes with ``data`` (JSON) as its result, as does one that begins to wait
+        within ``settings.keep_signals_s``. A wait without a key has the id of its plan as its key.
+        False: a signal with this ``id`` was given before, and nothing changes. Without an ``id``
+        every call is another signal. Workers deliver it.
+
+        Raises:
+            CommandRejected: a name, key, id or the data cannot be recorded.
+            Conflict: the id was used for another signal.
+        """
+        check_signal(name, key)
+        if id is not None:
+            check_id("id", id)
+            check_length("id", id)
+        command = GiveSignal(name, key, id or secrets.token_hex(8), _recorded(data, "data"))
+        try:
+            return bool(await self._record_signal(inbox_id(name, key), command))
+        except Conflict:
+            raise Conflict(
+                f"the id {command.id!r} was given to another signal; use an id of its own"
+            ) from None
+
+    async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
+        return await self.dispatcher.send(
+            SIGNALS, stream, command, command_id=f"signal/{command.id}", idempotent=True
+        )
 
     async def send(
         self, plan_id: str, command: Command, *, command_id: str | None = None
@@ -260,8 +371,8 @@ class PlanDecisions(PlanReader):
         )
 
 
-def _recorded(result: Any) -> Any:
+def _recorded(value: Any, what: str = "the result") -> Any:
     try:
-        return recordable(result, "the result")
+        return recordable(value, what)
     except Permanent as fault:
         raise CommandRejected(str(fault)) from None

@@ -11,6 +11,7 @@ from planfold.drafting.fields import unicode_fault
 from planfold.errors import CommandRejected
 from planfold.eventstore.codec import is_too_deep, is_whole, require_finite
 from planfold.eventstore.port import EventStore
+from planfold.planner.waits import KEY_CHARACTERS, SIGNAL_NAME
 
 C = TypeVar("C")
 
@@ -46,6 +47,19 @@ def check_length(field: str, text: str) -> None:
             f"{field} is {length:,} bytes long, and the limit is {LONGEST_ID}; give a shorter one, "
             "such as a hash of it"
         )
+
+
+def check_signal(name: object, key: object) -> None:
+    """Raises CommandRejected where these cannot be the name and the key of a signal."""
+    check_text("name", name)
+    check_text("key", key)
+    if not SIGNAL_NAME.fullmatch(str(name)):
+        raise CommandRejected(
+            f"name {str(name)[:50]!r} is not the name of a signal; use 1 to 200 letters, digits "
+            "and . _ : / -"
+        )
+    if not 0 < len(str(key)) <= KEY_CHARACTERS:
+        raise CommandRejected(f"key must have 1 to {KEY_CHARACTERS:,} characters")
 
 
 async def check_new_id(field: str, text: str, store: EventStore) -> None:

@@ -280,14 +280,16 @@ class PlanReader:
         since: float | None = None,
         before: float | None = None,
         projects: Iterable[str] = (),
+        tags: Iterable[str] = (),
     ) -> list[StreamHead]:
         """Plans, the newest first, with title, status and counts in ``head``: at most ``limit``
         (None: all), those that come ``after`` the plan with this id, for the next page.
 
-        ``statuses`` and ``projects``: plans with one of these. ``title``: those that have this text
-        in their title, in capitals or not. ``since`` and ``before``: those that began then or
-        later, and earlier (seconds since the epoch). A page costs what is on it; a title is looked
-        for in the heads, one after the other. Raises NotFound where there is no plan ``after``.
+        ``statuses`` and ``projects``: plans with one of these; ``tags``: with all of these.
+        ``title``: those that have this text in their title, in capitals or not. ``since`` and
+        ``before``: those that began then or later, and earlier (seconds since the epoch). A page
+        costs what is on it; a title is looked for in the heads, one after the other. Raises
+        NotFound where there is no plan ``after``.
         """
         below = (inf, "") if before is None else (before, "")
         if after is not None:
@@ -296,7 +298,8 @@ class PlanReader:
                 raise await self._missing(after)
             below = min(below, key_of(head))
         wanted = tuple(sorted({PlanStatus(status).value for status in statuses}))
-        choice = HeadChoice(wanted, -inf if since is None else since, below, tuple(projects))
+        start, of = -inf if since is None else since, tuple(projects)
+        choice = HeadChoice(wanted, start, below, of, tuple(tags))
         return await plans_of(self.store, choice, title=title, limit=limit)
 
     async def find_plans(self, beginning: str, *, limit: int = 10) -> list[StreamHead]:

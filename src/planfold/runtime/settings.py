@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       ``secret://NAME`` is.
     - ``notify`` are the places, by name, where ``planfold worker`` and ``planfold serve`` send
       notifications; a program of yours calls ``App.log.notify``.
+    - ``keep_signals_s``: a wait gets signals that came up to so many seconds (a week) before it
+      began.
 
     Raises:
         ConfigurationError: a number is out of its range, or a path holds NUL.
@@ -88,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets: dict[str, SecretSource] = {}
     mcp: dict[str, McpServer] = {}
     notify: dict[str, NotifyTarget] = {}
+    keep_signals_s: float = 604_800.0
 
     def __post_init__(self) -> None:
         if fault := wrong_choice(self.durability, get_args(Durability)):
@@ -103,7 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in ("database", "workspace", "files_dir", "profile"):
             if "\0" in getattr(self, name):
                 raise ConfigurationError(f"{name} holds a NUL character; remove it")
-        for name, amount in (("attach_bytes", self.attach_bytes), ("drain_s", self.drain_s)):
+        for name in ("attach_bytes", "drain_s", "keep_signals_s"):
+            amount = getattr(self, name)
             if not 0 <= amount < float("inf"):
                 raise ConfigurationError(f"{name} must be a number from 0 up, not {amount}")
 

@@ -8,15 +8,20 @@ it was is in the state of the stream: the store only knows when the stream was l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Due
+from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.worker_loop import EVERY_S
+
+HandOver = Callable[[str, Handler[Any, Any]], Awaitable[None]]
+"""Gives other streams what this one, which is due, has for them."""
 
 AT_ONCE = 100  # streams that are looked at in one round
 SHORTEST_PAUSE_S = 0.1  # between two rounds
@@ -24,7 +29,8 @@ STUCK_PAUSE_S = 60.0  # between two tries to continue a stream that cannot be, u
 
 
 class Timers:
-    """``aggregates`` are the kinds of streams to continue; ``plan_id`` bounds it to one stream."""
+    """``aggregates`` are the kinds of streams to continue; ``plan_id`` bounds it to one stream.
+    ``handovers``: what else is to be done with streams of a kind that are due."""
 
     def __init__(
         self,
@@ -33,7 +39,9 @@ class Timers:
         aggregates: Sequence[Aggregate],
         plan_id: str | None,
         trouble: Callable[[PlanfoldError], None],
+        handovers: Mapping[str, HandOver] | None = None,
     ) -> None:
+        self._handovers = handovers or {}
         self._store = store
         self._dispatcher = dispatcher
         self._aggregates = {aggregate.stream_id: aggregate for aggregate in aggregates}
@@ -57,14 +65,15 @@ class Timers:
         for due in waiting:
             end = known.get(_wait(due))
             self._ends[_wait(due)] = passed + await self._longest(due, now) if end is None else end
-        pause = EVERY_S
+        pause, ended = EVERY_S, list[Due]()
         for due in waiting:
             end = self._ends[_wait(due)]
             if due.at <= now or end <= passed:
-                await self._continue(due, max(due.at, now))
+                ended.append(due)
                 pause = SHORTEST_PAUSE_S if len(found) == limit else pause
             else:
                 pause = min(pause, max(min(due.at - now, end - passed), SHORTEST_PAUSE_S))
+        await asyncio.gather(*(self._continue(due, max(due.at, now)) for due in ended))
         return pause
 
     async def _longest(self, due: Due, now: float) -> float:
@@ -86,6 +95,8 @@ class Timers:
         try:
             handler = await self._dispatcher.view(aggregate, due.aggregate_id)
             command = handler.outlook((), now).command
+            if (hand_over := self._handovers.get(due.stream_id)) is not None:
+                await hand_over(due.aggregate_id, handler)
             if command is not None:
                 name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
                 await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)

@@ -18,12 +18,13 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.readmodels.histogram import Histogram
-from planfold.runtime.aggregate import PLAN, Aggregate
+from planfold.runtime.aggregate import PLAN, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
 from planfold.runtime.machine import this_machine
 from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
+from planfold.runtime.signal_delivery import KEEP_SIGNALS_S, SignalDelivery
 from planfold.runtime.slots import Slots
 from planfold.runtime.timers import Timers
 from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
@@ -52,6 +53,7 @@ class Worker:
         files_dir: Path | None = None,
         drain_s: float = 0.0,
         observer: Observer | None = None,
+        keep_signals_s: float = KEEP_SIGNALS_S,
     ) -> None:
         self.owner = f"worker-{secrets.token_hex(6)}"
         self.fault: PlanfoldError | None = None
@@ -67,10 +69,13 @@ class Worker:
         files_dir = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
-        timers = Timers(store, dispatcher, aggregates, plan_id, self.trouble)
+        handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers
+        timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, handovers)]
+        if plan_id is not None:  # signals for it come from other streams
+            timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, handovers))
         self._loops = [
             WorkerLoop(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
-            WorkerLoop(timers.round, store.wakeup, self.trouble),
+            *(WorkerLoop(timer.round, store.wakeup, self.trouble) for timer in timers),
         ]
         self._leases.shut_down = lambda: self._loops[0].being_cancelled
 

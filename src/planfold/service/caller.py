@@ -11,7 +11,8 @@ import msgspec
 from planfold.errors import ConfigurationError
 from planfold.service import messages as m
 from planfold.service.operations import Connection, Operation
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 
 T = TypeVar("T")
 BY_NAME: Final = {route.name: route for route in ROUTES}

@@ -6,6 +6,7 @@ is one list of methods. It needs the extra ``client``.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -22,7 +23,9 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.forking import Fork
+from planfold.service import hand_messages as h
 from planfold.service import messages as m
+from planfold.service import query_messages as q
 from planfold.service.caller import BY_NAME, Caller, path_of
 from planfold.service.operations import EventFeed, Operation
 
@@ -65,6 +68,8 @@ class Client(Caller):
         max_parallel: int | None = None,
         priority: int | None = None,
         project: str | None = None,
+        pause_before: Iterable[str | int] = (),
+        tags: Iterable[str] = (),
         key: str | None = None,
     ) -> Operation[m.Receipt]:
         """Check a plan (a draft, a text, or the name of a template) and record it, with the values
@@ -77,6 +82,8 @@ class Client(Caller):
             max_parallel=max_parallel,
             priority=priority,
             project=project,
+            pause_before=tuple(map(str, pause_before)),
+            tags=tuple(tags),
         )
         return self._write("submit", None, body, key=key)
 
@@ -106,20 +113,22 @@ class Client(Caller):
         since: float | None = None,
         until: float | None = None,
         project: str | None = None,
+        tags: Iterable[str] = (),
         id: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> Operation[m.PlanPage]:
         """A page of plans, newest first: those with one of these statuses, with ``title`` in their
-        title, of a ``project``, that began at ``since`` or later and before ``until`` (seconds
-        since the epoch). With ``id`` instead those whose ids begin so."""
+        title, of a ``project``, with all of these ``tags``, that began at ``since`` or later and
+        before ``until`` (seconds since the epoch). With ``id`` instead those whose ids begin so."""
         statuses = [status] if isinstance(status, PlanStatus) else status
-        query = m.ListQuery(
+        query = q.ListQuery(
             status=",".join(each.value for each in statuses) or None,
             title=title,
             since=since,
             until=until,
             project=project,
+            tag=",".join(tags) or None,
             id=id,
             before=before,
             limit=limit,
@@ -128,13 +137,13 @@ class Client(Caller):
 
     def plan(self, plan_id: str, *, version: int | None = None) -> Operation[PlanView]:
         """A plan, now or at a version."""
-        return self._make("plan", PlanView, plan_id, query=m.VersionQuery(version=version))
+        return self._make("plan", PlanView, plan_id, query=q.VersionQuery(version=version))
 
     def log(
         self, plan_id: str, *, after: int = 0, after_version: int | None = None, limit: int = 100
     ) -> Operation[m.LogPage]:
         """A page of the plan's events: those after a position, or after a version."""
-        query = m.LogQuery(after=after, after_version=after_version, limit=limit)
+        query = q.LogQuery(after=after, after_version=after_version, limit=limit)
         return self._make("log", m.LogPage, plan_id, query=query)
 
     def events(self, plan_id: str | None = None, *, after: int = 0) -> EventFeed:
@@ -147,7 +156,7 @@ class Client(Caller):
         self, plan_id: str, task: str | int | None = None, *, history: bool = False
     ) -> Operation[Explanation]:
         """Why a plan or a task does not run, failed or was skipped: see :meth:`App.why`."""
-        query = m.WhyQuery(task=None if task is None else str(task), history=history)
+        query = q.WhyQuery(task=None if task is None else str(task), history=history)
         return self._make("why", Explanation, plan_id, query=query)
 
     def queue(self, plan_id: str) -> Operation[Unclaimed]:
@@ -160,20 +169,20 @@ class Client(Caller):
 
     def questions(self, *, before: str | None = None, limit: int = 50) -> Operation[m.QuestionPage]:
         """Open questions of all plans."""
-        query = m.PageQuery(before=before, limit=limit)
+        query = q.PageQuery(before=before, limit=limit)
         return self._make("questions", m.QuestionPage, query=query)
 
     def stats(
         self, *, by: Literal["kind", "tool", "route", "title"] | None = None
     ) -> Operation[m.StatisticsAnswer]:
         """Figures of all plans, or for each of these."""
-        return self._make("stats", m.StatisticsAnswer, query=m.StatisticsQuery(by=by))
+        return self._make("stats", m.StatisticsAnswer, query=q.StatisticsQuery(by=by))
 
     def diff(
         self, plan_id: str, other: str, *, at: int | None = None, other_at: int | None = None
     ) -> Operation[PlanDifference]:
         """How another plan, or the same one at another version, differs."""
-        query = m.DiffQuery(other=other, at=at, other_at=other_at)
+        query = q.DiffQuery(other=other, at=at, other_at=other_at)
         return self._make("diff", PlanDifference, plan_id, query=query)
 
     def replay(self, plan_id: str) -> Operation[Replay]:
@@ -184,7 +193,7 @@ class Client(Caller):
         self, plan_id: str, form: Literal["otlp", "chrome"] = "otlp", *, content: bool = False
     ) -> Operation[dict[str, Any]]:
         """A plan that has ended, as a trace: see :meth:`App.trace`."""
-        query = m.TraceQuery(form=form, content=content)
+        query = q.TraceQuery(form=form, content=content)
         return self._make("trace", dict[str, Any], plan_id, query=query)
 
     def what_if(self, plan_id: str, changes: m.WhatIf) -> Operation[Simulation]:
@@ -201,6 +210,14 @@ class Client(Caller):
     def fork_preview(self, plan_id: str, source: m.ForkSource) -> Operation[Fork]:
         """What a fork would run, and which effects would happen again."""
         return self._make("fork_preview", Fork, plan_id, body=source)
+
+    def signal(
+        self, name: str, key: str, data: Any = None, *, id: str | None = None
+    ) -> Operation[dict[str, Any]]:
+        """Give a signal: see :meth:`App.signal`."""
+        body = m.SignalGiven(name=name, key=key, data=data, id=id)
+        headers = {"Idempotency-Key": f"command-{secrets.token_hex(16)}"}
+        return self._make("signal", dict[str, Any], body=body, headers=headers)
 
     def me(self) -> Operation[m.Me]:
         """Whose token this is, and what it allows."""
@@ -269,6 +286,44 @@ class Client(Caller):
         """Run a task again that did not complete."""
         return self._write("retry", plan_id, m.RetryRequest(task=str(task)), version)
 
+    def pause(
+        self,
+        plan_id: str,
+        *,
+        before: Iterable[str | int] = (),
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Pause a plan, or let it pause before tasks: see :meth:`App.pause`."""
+        body = h.PauseRequest(before=tuple(map(str, before)), reason=reason)
+        return self._write("pause", plan_id, body, version)
+
+    def unpause(
+        self, plan_id: str, *, before: Iterable[str | int] = (), version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Continue a paused plan: see :meth:`App.unpause`."""
+        body = h.UnpauseRequest(before=tuple(map(str, before)))
+        return self._write("unpause", plan_id, body, version)
+
+    def skip(
+        self, plan_id: str, task: str | int, *, reason: str = "", version: int | None = None
+    ) -> Operation[m.Receipt]:
+        """Do without a task: see :meth:`App.skip`."""
+        return self._write("skip", plan_id, h.SkipRequest(task=str(task), reason=reason), version)
+
+    def complete(
+        self,
+        plan_id: str,
+        task: str | int,
+        result: Any = msgspec.UNSET,
+        *,
+        reason: str = "",
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Say that a task is done: see :meth:`App.complete`."""
+        body = h.CompleteRequest(task=str(task), result=result, reason=reason)
+        return self._write("complete", plan_id, body, version)
+
     def replan(
         self, plan_id: str, reason: str = "", *, version: int | None = None
     ) -> Operation[m.Receipt]:
@@ -293,6 +348,18 @@ class Client(Caller):
     ) -> Operation[m.Receipt]:
         """Raise the plan's budget."""
         return self._write("budget", plan_id, m.BudgetRaise(budget=budget), version)
+
+    def tag(
+        self,
+        plan_id: str,
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        version: int | None = None,
+    ) -> Operation[m.Receipt]:
+        """Add tags and remove others: see :meth:`App.tag`."""
+        body = h.TagRequest(add=tuple(add), remove=tuple(remove))
+        return self._write("tag", plan_id, body, version)
 
     def checkpoint(
         self, plan_id: str, name: str, *, version: int | None = None

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from planfold.service.messages import Receipt
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 
 
 class AnswerLink(msgspec.Struct, frozen=True):

@@ -16,10 +16,13 @@ from planfold.planner.tasks import PlanStatus, TaskSpec
 from planfold.projects import DEFAULT
 from planfold.projects import PATTERN as PROJECT
 from planfold.readmodels.forecast import Forecast
+from planfold.tags import PATTERN as TAG
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
 LONGEST_PAGE: Final = 500
 _STATUS: Final = "|".join(status.value for status in PlanStatus)
+_TAG: Final = TAG[1:-1]
+TAGS: Final = rf"^{_TAG}(,{_TAG})*$"
 STATUSES: Final = rf"^({_STATUS})(,({_STATUS}))*$"
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -27,6 +30,7 @@ ShortText = Annotated[str, Meta(max_length=20_000)]
 PlanText = Annotated[str, Meta(max_length=1_000_000)]
 PlanId = Annotated[str, Meta(pattern=PLAN_ID)]
 Project = Annotated[str, Meta(pattern=PROJECT)]
+Tag = Annotated[str, Meta(pattern=TAG)]
 TaskName = Annotated[str, Meta(min_length=1, max_length=200)]
 PageSize = Annotated[int, Meta(ge=1, le=LONGEST_PAGE)]
 Position = Annotated[int, Meta(ge=0, le=2**62)]
@@ -43,7 +47,8 @@ class Submission(Strict, frozen=True):
     Without ``approve`` the plan waits for approval; with it the token needs the scope ``approve``.
     ``plan_id`` is chosen by the server unless it is given; ``project`` is "default", or the only
     one of the token. ``params`` are the values of the plan's parameters; a ``text`` may be the
-    name of a template.
+    name of a template. The plan pauses when it reaches one of the tasks ``pause_before``; ``tags``
+    join those of the draft.
     """
 
     text: PlanText | None = None
@@ -55,6 +60,8 @@ class Submission(Strict, frozen=True):
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] | None = None
     project: Project | None = None
     params: dict[str, Any] = {}
+    pause_before: tuple[TaskName, ...] = ()
+    tags: tuple[Tag, ...] = ()
 
 
 class PlanSource(Strict, frozen=True):
@@ -106,6 +113,7 @@ class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     origins: tuple[str, ...] = ()
     project: str = DEFAULT
+    tags: tuple[str, ...] = ()
 
 
 class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,57 +122,6 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
 
     plans: list[PlanEntry]
     next: str | None = None
-
-
-class ListQuery(Strict, frozen=True):
-    """Which plans: those with one of these statuses (``status``, with commas between), with
-    ``title`` in their title, of a ``project``, that began at ``since`` or later and before
-    ``until`` (seconds since the epoch); at most ``limit``, after the page that gave ``before``.
-    With ``id`` instead those whose ids begin so, by id."""
-
-    status: Annotated[str, Meta(pattern=STATUSES)] | None = None
-    title: Annotated[str, Meta(max_length=200)] = ""
-    since: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
-    until: Annotated[float, Meta(ge=0.0, le=1e12)] | None = None
-    project: Project | None = None
-    id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
-    before: Annotated[str, Meta(max_length=700)] | None = None
-    limit: PageSize = 50
-
-
-class VersionQuery(Strict, frozen=True):
-    """As it was at this ``version`` of the plan."""
-
-    version: Annotated[int, Meta(ge=1, le=2**62)] | None = None
-
-
-class PlanQuery(VersionQuery, frozen=True):
-    """``results`` false: without the results of tasks."""
-
-    results: bool = True
-
-
-class LogQuery(Strict, frozen=True):
-    """Events after this position, or after a version of the plan, at most ``limit``."""
-
-    after: Position = 0
-    after_version: Position | None = None
-    limit: PageSize = 100
-
-
-class EventsQuery(Strict, frozen=True):
-    """Events after this position, or only ``new`` ones. ``Last-Event-ID`` counts more."""
-
-    after: Position = 0
-    new: bool = False
-
-
-class WhyQuery(Strict, frozen=True):
-    """Of this task (id or label) instead of the plan. ``history``: read a log of more than 5,000
-    events, too."""
-
-    task: TaskName | None = None
-    history: bool = False
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,6 +216,16 @@ class BudgetRaise(Strict, frozen=True):
     budget: Budget
 
 
+class SignalGiven(Strict, frozen=True):
+    """A signal, which counts once by its ``id`` (by default the idempotency key). The answer holds
+    its ``id``, and whether it is ``new``."""
+
+    name: TaskName
+    key: ShortText
+    data: Any = None
+    id: TaskName | None = None
+
+
 class CheckpointName(Strict, frozen=True):
     """Give the plan's present version this name."""
 
@@ -305,21 +272,6 @@ class ForecastAnswer(msgspec.Struct, frozen=True, kw_only=True):
     forecast: Forecast | None
 
 
-class DiffQuery(Strict, frozen=True):
-    """The ``other`` plan, or the same one, and versions of both; by default the present ones."""
-
-    other: Annotated[str, Meta(min_length=1, max_length=512)]
-    at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
-    other_at: Annotated[int, Meta(ge=1, le=2**62)] | None = None
-
-
-class TraceQuery(Strict, frozen=True):
-    """The ``form`` of a trace; with ``content`` also titles, arguments, results and answers."""
-
-    form: Literal["otlp", "chrome"] = "otlp"
-    content: bool = False
-
-
 class OpenQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """A question with its plan. ``task`` is the label, or the id as text."""
 
@@ -335,19 +287,6 @@ class QuestionPage(msgspec.Struct, frozen=True, kw_only=True):
 
     questions: list[OpenQuestion]
     next: str | None = None
-
-
-class PageQuery(Strict, frozen=True):
-    """A page of at most ``limit`` plans, after the page that gave ``before``."""
-
-    before: Annotated[str, Meta(max_length=200)] | None = None
-    limit: PageSize = 50
-
-
-class StatisticsQuery(Strict, frozen=True):
-    """Figures for each of these instead of one for all."""
-
-    by: Literal["kind", "tool", "route", "title"] | None = None
 
 
 class StatisticsAnswer(msgspec.Struct, frozen=True, kw_only=True):

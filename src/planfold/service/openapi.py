@@ -12,7 +12,8 @@ import msgspec
 from planfold.service.links import links_of
 from planfold.service.messages import EventRecord, Problem
 from planfold.service.problems import EVERYWHERE, TITLES, WITH_BODY
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 
 _REF: Final = "#/components/schemas/{name}"
 _TEXTS: Final = {

@@ -46,6 +46,7 @@ class _ListedHead(msgspec.Struct, frozen=True):
     priority: int = 0
     origins: tuple[str, ...] = ()
     project: str = DEFAULT
+    tags: tuple[str, ...] = ()
 
 
 def entry_of(plan: StreamHead) -> PlanEntry:
@@ -67,4 +68,5 @@ def entry_of(plan: StreamHead) -> PlanEntry:
         updated_at=plan.updated_at,
         origins=line.origins,
         project=line.project,
+        tags=line.tags,
     )

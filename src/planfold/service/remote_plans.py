@@ -116,7 +116,7 @@ def _page(limit: int | None) -> int:
 
 def _head_of(entry: m.PlanEntry) -> StreamHead:
     names = ["title", "status", "total", "completed", "questions"]
-    names += [name for name in ("priority", "origins") if getattr(entry, name)]
+    names += [name for name in ("priority", "origins", "tags") if getattr(entry, name)]
     names += ["project"] if entry.project != DEFAULT else []
     values = msgspec.to_builtins(entry)
     if entry.status is None:  # the head was damaged
@@ -180,8 +180,9 @@ class RemotePlans(PlanForking):
         since: float | None = None,
         before: float | None = None,
         projects: Iterable[str] = (),
+        tags: Iterable[str] = (),
     ) -> list[StreamHead]:
-        cursor, wanted = None, [*projects]
+        cursor, wanted, tags = None, [*projects], [*tags]
         if len(wanted) > 1:
             raise ConfigurationError("a service lists the plans of one project, or all")
         if after is not None:
@@ -197,6 +198,7 @@ class RemotePlans(PlanForking):
                 since=since,
                 until=before,
                 project=wanted[0] if wanted else None,
+                tags=tags,
                 before=cursor,
                 limit=_page(limit),
             )
@@ -264,6 +266,10 @@ class RemotePlans(PlanForking):
         receipt = await self.client.fork(plan_id, request)
         return msgspec.structs.replace(tried, plan_id=receipt.plan_id)
 
+    async def signal(self, name: str, key: str, data: Any = None, *, id: str | None = None) -> bool:
+        taken = await self.client.signal(name, key, data, id=id)
+        return bool(taken["new"])
+
     async def _send(
         self, plan_id: str, command: c.Command, *, command_id: str | None = None
     ) -> list[Event]:
@@ -290,10 +296,20 @@ class RemotePlans(PlanForking):
                 return client.cancel(plan_id, task_id, subtree=subtree, reason=reason)
             case c.RetryTask(task_id):
                 return client.retry(plan_id, task_id)
+            case c.PausePlan(task_ids, reason):
+                return client.pause(plan_id, before=task_ids, reason=reason)
+            case c.UnpausePlan(task_ids):
+                return client.unpause(plan_id, before=task_ids)
+            case c.SkipTask(task_id, reason):
+                return client.skip(plan_id, task_id, reason=reason)
+            case c.CompleteTask(task_id, result, reason):
+                return client.complete(plan_id, task_id, result, reason=reason)
             case c.Replan(reason):
                 return client.replan(plan_id, reason)
             case c.AddBudget(budget):
                 return client.add_budget(plan_id, budget)
+            case c.TagPlan(add, remove):
+                return client.tag(plan_id, add=add, remove=remove)
             case c.NameCheckpoint(name):
                 return client.checkpoint(plan_id, name)
         raise ConfigurationError(f"a service takes no {type(command).__name__} in this way")

@@ -21,7 +21,7 @@ from planfold.eventstore.codec import is_too_deep
 from planfold.projects import DEFAULT
 from planfold.service.credentials import Principal
 from planfold.service.problems import refusal
-from planfold.service.routes import Route
+from planfold.service.route import Route
 
 if TYPE_CHECKING:
     from planfold.service.service import Service
@@ -116,8 +116,8 @@ def command_id_of(project: str, key: str) -> str:
 
 
 def _project_of(call: ServiceCall) -> str:
-    """The project of a plan that begins. Raises Refused."""
-    given, own = call.body.project, call.projects
+    """The project of a plan that begins, or of a signal's key. Raises Refused."""
+    given, own = getattr(call.body, "project", None), call.projects
     if given is None:
         given = own[0] if len(own) == 1 else DEFAULT
     if not call.holder.sees(given):

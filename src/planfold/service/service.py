@@ -33,7 +33,8 @@ from planfold.service.limits import Places, RateLimit
 from planfold.service.perimeter import SAFE_METHODS, Names, Perimeter
 from planfold.service.problems import TITLES, Refused, refusal, refusal_of
 from planfold.service.requests import ServiceCall, read_call
-from planfold.service.routes import ROUTES, Route
+from planfold.service.route import Route
+from planfold.service.routes import ROUTES
 from planfold.service.timelines import Timelines
 from planfold.service.visibility import ProjectsOfPlans, ProjectStatistics
 

@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from planfold.errors import ConfigurationError, CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import StreamRow, Tombstone, hindrance, origins_in
+from planfold.projects import DEFAULT
 from planfold.transfer.export_file import ExportFile, StreamSection
 from planfold.transfer.exporter import Exported, Progress, export
 from planfold.transfer.files import naming, new_file
@@ -48,11 +49,23 @@ class Archived(msgspec.Struct):
 
 class Choice(msgspec.Struct, frozen=True):
     """Which streams: of this kind, with one of these statuses in their heads, last written at or
-    before a time (seconds since the epoch)."""
+    before a time (seconds since the epoch), with all of ``tags``, ``title`` in their title and of
+    the ``project`` (None: of any)."""
 
     stream_id: str
     statuses: frozenset[str]
     before: float
+    tags: frozenset[str] = frozenset()
+    title: str = ""
+    project: str | None = None
+
+    def has(self, head: dict[str, Any]) -> bool:
+        """Whether it chooses a stream with this head."""
+        return (
+            self.tags <= {*head.get("tags", ())}
+            and self.title.casefold() in str(head.get("title", "")).casefold()
+            and self.project in (None, head.get("project", DEFAULT))
+        )
 
 
 async def archive(
@@ -108,7 +121,8 @@ async def _candidates(
             choice.stream_id, choice.before, after_id=after_id, limit=STREAMS_AT_ONCE
         )
         for row in page:
-            if _status(row) not in choice.statuses:
+            head = _head(row)
+            if head.get("status") not in choice.statuses or not choice.has(head):
                 continue
             footing = await store.transfer.footing(row.aggregate_id)
             reason = hindrance(footing, row.version, choice.statuses)
@@ -133,12 +147,11 @@ def _without_origins(chosen: list[StreamRow], forks: Forks, done: Archived) -> l
     return found
 
 
-def _status(row: StreamRow) -> str:
+def _head(row: StreamRow) -> dict[str, Any]:
     try:
-        head = msgspec.json.decode(row.head, type=dict[str, object])
+        return msgspec.json.decode(row.head, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError):
-        return ""
-    return str(head.get("status", ""))
+        return {}
 
 
 async def _move(

@@ -283,6 +283,13 @@ SELECT h.* FROM unnest($6::text[]) AS wanted (project) CROSS JOIN LATERAL (
       AND ($7::text[] IS NULL OR s.status = ANY ($7))
     ORDER BY created_at DESC, aggregate_id DESC LIMIT $5
 ) h ORDER BY h.created_at DESC, h.aggregate_id DESC LIMIT $5
+-- name: heads_of_tags
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM planfold.streams
+WHERE stream_id = $1 AND created_at >= $2 AND (created_at, aggregate_id) < ($3, $4)
+  AND tags IS NOT NULL AND tags LIKE $6
+  AND ($7::text[] IS NULL OR status = ANY ($7)) AND ($8::text[] IS NULL OR project = ANY ($8))
+ORDER BY created_at DESC, aggregate_id DESC LIMIT $5
 -- name: find_heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM planfold.streams WHERE aggregate_id >= $2 AND aggregate_id < $3 AND stream_id = $1

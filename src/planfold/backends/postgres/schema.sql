@@ -46,12 +46,14 @@ CREATE TABLE planfold.streams (
     updated_at   double precision NOT NULL,
     turn         bigint           NOT NULL DEFAULT 0,  -- the last one that a row of the queue got
     status       text             GENERATED ALWAYS AS (nullif(split_part(split_part(head, '"status":"', 2), '"', 1), '')) STORED,
-    project      text COLLATE "C" GENERATED ALWAYS AS (coalesce(nullif(split_part(split_part(head, '"project":"', 2), '"', 1), ''), 'default')) STORED
+    project      text COLLATE "C" GENERATED ALWAYS AS (coalesce(nullif(split_part(split_part(head, '"project":"', 2), '"', 1), ''), 'default')) STORED,
+    tags         text COLLATE "C" GENERATED ALWAYS AS (nullif(split_part(split_part(head, '"tags":[', 2), ']', 1), '')) STORED  -- as in JSON
 ) WITH (fillfactor = 75);
 CREATE INDEX streams_due ON planfold.streams (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX streams_by_kind ON planfold.streams (stream_id, created_at, aggregate_id);
 CREATE INDEX streams_by_status ON planfold.streams (stream_id, status, created_at, aggregate_id);
 CREATE INDEX streams_by_project ON planfold.streams (stream_id, project, created_at, aggregate_id);
+CREATE INDEX streams_by_tags ON planfold.streams (stream_id, created_at, aggregate_id) WHERE tags IS NOT NULL;
 
 CREATE TABLE planfold.task_queue (
     id           bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

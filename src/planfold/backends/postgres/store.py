@@ -189,7 +189,12 @@ class PostgresStore:
     ) -> list[StreamHead]:
         """See :meth:`EventStore.heads`."""
         arguments = (stream_id, choice.since, *choice.below, limit)
-        if choice.projects:
+        if choice.tags:
+            marks = "%".join(f'"{tag}"' for tag in sorted({*choice.tags}))  # as in heads
+            among = (choice.statuses or None, choice.projects or None)
+            pattern = f"%{marks}%".replace("_", r"\_")
+            rows = await self._readers.rows("heads_of_tags", *arguments, pattern, *among)
+        elif choice.projects:
             wanted = (choice.projects, choice.statuses or None)
             rows = await self._readers.rows("heads_of_project", *arguments, *wanted)
         elif choice.statuses:

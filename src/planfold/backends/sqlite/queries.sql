@@ -179,6 +179,14 @@ SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams INDEXED BY streams_by_project WHERE stream_id = ?1 AND created_at >= ?2 AND (created_at, aggregate_id) < (?3, ?4)
   AND project = ?6 AND (?7 IS NULL OR status IN (SELECT value FROM json_each(?7)))
 ORDER BY created_at DESC, aggregate_id DESC LIMIT ?5
+-- name: heads_of_tags
+-- The tags are in the index, so that plans with others are passed over without reading their rows.
+SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
+FROM streams INDEXED BY streams_by_tags WHERE stream_id = ?1 AND created_at >= ?2 AND (created_at, aggregate_id) < (?3, ?4)
+  AND tags IS NOT NULL AND tags GLOB ?6
+  AND (?7 IS NULL OR status IN (SELECT value FROM json_each(?7)))
+  AND (?8 IS NULL OR project IN (SELECT value FROM json_each(?8)))
+ORDER BY created_at DESC, aggregate_id DESC LIMIT ?5
 -- name: find_heads
 SELECT stream_id, aggregate_id, version, head, created_at, updated_at, due_at
 FROM streams WHERE aggregate_id >= ?2 AND aggregate_id < ?3 AND +stream_id = ?1

@@ -34,11 +34,13 @@ CREATE TABLE streams (
     updated_at   REAL    NOT NULL,
     turn         INTEGER NOT NULL DEFAULT 0,  -- the last one that a row of the queue got, see turns.py
     status       TEXT    GENERATED ALWAYS AS (iif(json_valid(head), head ->> '$.status', NULL)) VIRTUAL,
-    project      TEXT    GENERATED ALWAYS AS (ifnull(iif(json_valid(head), head ->> '$.project', NULL), 'default')) VIRTUAL
+    project      TEXT    GENERATED ALWAYS AS (ifnull(iif(json_valid(head), head ->> '$.project', NULL), 'default')) VIRTUAL,
+    tags         TEXT    GENERATED ALWAYS AS (iif(json_valid(head), head ->> '$.tags', NULL)) VIRTUAL  -- as JSON
 );
 CREATE INDEX streams_by_kind ON streams (stream_id, created_at, aggregate_id);
 CREATE INDEX streams_by_status ON streams (stream_id, status, created_at, aggregate_id);
 CREATE INDEX streams_by_project ON streams (stream_id, project, created_at, aggregate_id);
+CREATE INDEX streams_by_tags ON streams (stream_id, created_at, aggregate_id, tags) WHERE tags IS NOT NULL;
 CREATE INDEX streams_due ON streams (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE task_queue (

@@ -240,6 +240,11 @@ class SqliteStore:
     ) -> list[StreamHead]:
         """See :meth:`EventStore.heads`."""
         bindings = (stream_id, choice.since, *choice.below, -1 if limit is None else limit)
+        if choice.tags:
+            pattern = "".join(f'*"{tag}"' for tag in sorted({*choice.tags})) + "*"  # as in heads
+            of = (json_or_null(choice.statuses), json_or_null(choice.projects))
+            rows = self._reader.rows("heads_of_tags", (*bindings, pattern, *of))
+            return [head_of(row) for row in rows]
         if choice.projects:
             among = json_or_null(choice.statuses)
             rows = [

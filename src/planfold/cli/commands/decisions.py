@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from planfold.cli.bulk import Filter, decide_each, filter_options
 from planfold.cli.exits import COMPLETED, FAILED
-from planfold.cli.options import command, json_option, plan_argument, repeat_option
+from planfold.cli.options import command, json_option, plan_argument, reason_option, repeat_option
 
 if TYPE_CHECKING:
     from planfold.runtime.forking import PlanForking
@@ -100,10 +102,11 @@ def _given(
         raise click.UsageError(
             "--result goes with the first answer `done`; a result cannot be changed later"
         )
-    return {} if result is None else {"result": _json(result)}
+    return {} if result is None else {"result": json_of(result)}
 
 
-def _json(text: str) -> Any:
+def json_of(text: str) -> Any:
+    """The value of --result. Raises UsageError."""
     import msgspec
 
     try:
@@ -149,21 +152,28 @@ async def tell(app: PlanForking, plan_id: str, said: str, *, as_json: bool, db: 
 @command("approve")
 @plan_argument
 @click.option("--revision", metavar="HASH", help="Only if the plan is at this revision.")
+@filter_options
 @json_after
 def approve_command(
-    plan_id: str | None, revision: str | None, as_json: bool, db: str | None
+    plan_id: str | None, revision: str | None, chosen: Filter, as_json: bool, db: str | None
 ) -> int:
     """Approve a plan, so that `resume` or a worker may run it.
 
-    ID may be left out where only one plan waits for approval.
+    ID may be left out where only one plan waits for approval. With --tag, --title or --project all
+    such plans that wait for approval are shown, and approved as they were shown.
 
     \b
     planfold approve plan-3f9a
+    planfold approve --tag nightly
     """
     from planfold.cli.access import APPROVED, only_plan, person, plans_at, run_async
 
+    chosen.check(plan_id or revision)
+
     async def approve() -> int:
         async with plans_at(db) as app:
+            if chosen.given:
+                return await _approve_each(app, chosen)
             found = await only_plan(app, plan_id, "that wait for approval", without=APPROVED)
             await app.approve(found, revision, by=person())
             return await tell(app, found, "Approved", as_json=as_json, db=db)
@@ -171,9 +181,22 @@ def approve_command(
     return run_async(approve())
 
 
+async def _approve_each(app: PlanForking, chosen: Filter) -> int:
+    from planfold.cli.access import APPROVED, person
+
+    plans = await chosen.plans(app, APPROVED)
+    ids = [plan.aggregate_id for plan in plans]
+    shown = {i: (await app.planner(i)).state.revision_hash for i in ids}
+
+    async def approve(plan_id: str) -> None:
+        await app.approve(plan_id, shown[plan_id], by=person())
+
+    return await decide_each(app, chosen, plans, "Approve", approve)
+
+
 @command("reject")
 @plan_argument
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@reason_option
 @json_after
 def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | None) -> int:
     """Refuse a plan that waits for approval: it ends as cancelled, and nothing was run.
@@ -198,23 +221,27 @@ def reject_command(plan_id: str | None, reason: str, as_json: bool, db: str | No
 @plan_argument
 @click.option("--task", metavar="TASK", help="Cancel only this task; its dependents are skipped.")
 @click.option("--subtree", is_flag=True, help="With --task: also cancel all its dependents.")
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@reason_option
+@filter_options
 @json_after
 def cancel_command(
     plan_id: str | None,
     task: str | None,
     subtree: bool,
     reason: str,
+    chosen: Filter,
     as_json: bool,
     db: str | None,
 ) -> int:
     """Stop a plan, or one task; what is finished stays finished.
 
     Running commands are asked to stop, then killed. It waits until nothing runs any more.
-    ID may be left out where only one plan has not ended.
+    ID may be left out where only one plan has not ended. With --tag, --title or --project all such
+    plans that have not ended are shown, and cancelled; it does not wait for them.
 
     \b
     planfold cancel plan-3f9a
+    planfold cancel --tag nightly
     planfold cancel plan-3f9a --task deploy --subtree
     """
     from planfold.cli.access import ENDED, only_plan, plans_at, run_async
@@ -222,9 +249,14 @@ def cancel_command(
 
     if subtree and task is None:
         raise click.UsageError("--subtree needs --task")
+    chosen.check(plan_id or task)
 
     async def cancel() -> int:
         async with plans_at(db) as app:
+            if chosen.given:
+                plans = await chosen.plans(app, ENDED)
+                stop = partial(app.cancel, reason=reason)
+                return await decide_each(app, chosen, plans, "Cancel", stop)
             found = await only_plan(app, plan_id, "that have not ended", without=ENDED)
             if said := await _cancelled_already(app, found, task):
                 return await tell(app, found, said, as_json=as_json, db=db)
@@ -251,25 +283,33 @@ async def _cancelled_already(app: PlanForking, plan_id: str, task: str | None) -
 
 
 @command("retry")
-@click.argument("words", nargs=-1, required=True, metavar="[ID] TASK")
+@click.argument("words", nargs=-1, metavar="[ID] TASK")
+@filter_options
 @json_after
-def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
+def retry_command(words: tuple[str, ...], chosen: Filter, as_json: bool, db: str | None) -> int:
     """Retry a task that failed, was cancelled or skipped, and the tasks skipped because of it.
 
-    `resume` or a worker then runs it. ID may be left out where only one plan is not completed.
+    `resume` or a worker then runs it. ID may be left out where only one plan is not completed. With
+    --tag, --title or --project all tasks that failed are retried, of all such plans that failed.
 
     \b
     planfold retry plan-3f9a test
+    planfold retry --tag nightly
     planfold resume plan-3f9a
     """
     from planfold.cli.access import plan_in, plans_at, run_async
     from planfold.planner.items import id_text
+    from planfold.planner.tasks import PlanStatus
 
-    if len(words) > 2:
+    chosen.check(words)
+    if len(words) > 2 or not (words or chosen.given):
         raise click.UsageError("give a plan and one task")
 
     async def retry() -> int:
         async with plans_at(db) as app:
+            if chosen.given:
+                plans = await chosen.plans(app, [s.value for s in PlanStatus if s != "failed"])
+                return await decide_each(app, chosen, plans, "Retry", partial(_retry_all, app))
             found = await plan_in(app, words, "name the task: planfold retry {} TASK")
             task_id = await app.task_id(found, words[-1])
             again = await app.retry(found, task_id)
@@ -281,3 +321,13 @@ def retry_command(words: tuple[str, ...], as_json: bool, db: str | None) -> int:
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(retry())
+
+
+async def _retry_all(app: PlanForking, plan_id: str) -> None:
+    """Retry what failed; items with their map."""
+    from planfold.planner.tasks import TaskStatus
+
+    state = (await app.planner(plan_id)).state
+    failed = state.schedule.having([TaskStatus.Failed], items=False)
+    for task_id in [task.id for task in failed if not task.superseded]:
+        await app.retry(plan_id, task_id)

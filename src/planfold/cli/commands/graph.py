@@ -95,6 +95,7 @@ def _print(fold: PlanFold, *, as_json: bool) -> None:
                 "when": task.spec.when,
                 "run_if": task.spec.run_if,
                 "for_each": None if task.spec.for_each is None else task.spec.for_each.items,
+                "wait": task.spec.wait,
             }
             for task in tasks.values()
         ]
@@ -117,11 +118,11 @@ def _lines(layout: Layout, statuses: Mapping[int, str], width: int) -> Iterator[
 
 def _single(node: Node, statuses: Mapping[int, str], width: int) -> Line:
     from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, fit, width_of
-    from planfold.readmodels.labels import guard_of, name_of
+    from planfold.readmodels.labels import guard_of, name_of, wait_words
 
     spec = node.tasks[0]
     status, after = statuses[spec.id], ", ".join(map(str, spec.depends_on))
-    guard = guard_of(spec)
+    guard = guard_of(spec) or wait_words(spec)
     tail = f"  <- {after}" if after else ""
     tail += f" ({guard})" if guard else ""
     head = f"  {MARKS[status]} {name_of(spec)}"

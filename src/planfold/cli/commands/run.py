@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from planfold.cli.beginning import (
+    Beside,
+    parallel_option,
+    pause_option,
+    priority_option,
+    project_option,
+    tag_option,
+)
 from planfold.cli.exits import COMPLETED
 from planfold.cli.json_log import log_json_option
 from planfold.cli.options import (
-    WholeNumber,
     command,
     json_option,
     model_option,
@@ -39,27 +46,6 @@ def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str
     return value
 
 
-parallel_option = click.option(
-    "--max-parallel",
-    type=WholeNumber(1),
-    metavar="N",
-    help="At most N tasks of this plan run at once.",
-)
-
-priority_option = click.option(
-    "--priority",
-    type=WholeNumber(-1_000, 1_000),
-    default=0,
-    metavar="N",
-    help="Workers take tasks of plans with a higher priority first (0 unless set).",
-)
-
-
-project_option = click.option(
-    "--project", metavar="NAME", help='What tokens of the service may be limited to ("default").'
-)
-
-
 @command("run")
 @click.argument("source", metavar="PLAN")
 @set_option
@@ -77,6 +63,8 @@ project_option = click.option(
 @parallel_option
 @priority_option
 @project_option
+@pause_option
+@tag_option
 @tools_option
 @log_json_option
 @json_option("the plan when it ends")
@@ -92,6 +80,8 @@ def run_command(
     max_parallel: int | None,
     priority: int,
     project: str | None,
+    pause_before: tuple[str, ...],
+    tags: tuple[str, ...],
     tools: tuple[str, ...],
     as_json: bool,
     db: str | None,
@@ -111,6 +101,7 @@ def run_command(
     """
     from planfold.cli.access import run_async, server_given, settings_for
 
+    beside = Beside(priority, project, pause_before, tags)
     if (server := server_given(db)) is not None:
         from planfold.cli.remote_run import RemoteRun
 
@@ -119,26 +110,25 @@ def run_command(
                 "the service has its own models, budgets and tools: leave out --model, "
                 "--as-written, --budget and --tools"
             )
-        wanted = RemoteRun(server, plan_id, max_parallel, priority, project, params)
+        wanted = RemoteRun(server, plan_id, max_parallel, beside, params)
         return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
         from planfold.cli.commands.models import read_budget
 
         settings = _with(settings, budget=read_budget(budget))
-    of_config = {"priority": priority} | ({"project": project} if project else {})
-    about = _RunSource(source, params, settings, as_written, of_config)
+    about = _RunSource(source, params, settings, as_written, beside)
     return run_async(_run(about, yes, detach, plan_id, tools, as_json=as_json, db=db))
 
 
 class _RunSource(NamedTuple):
-    """Where a plan comes from, and what is said of it: ``of_config`` are fields of its settings."""
+    """Where a plan comes from, and what is said of it."""
 
     source: str
     params: dict[str, str]
     settings: Settings
     as_written: bool
-    of_config: dict[str, Any]
+    beside: Beside
 
 
 async def _run(
@@ -164,8 +154,7 @@ async def _run(
     plan_id = plan_id or new_plan_id()
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
-        begin = _begun(wanted, executors, person() if yes else None)
-        begin = _with(begin, config=_with(begin.config, **wanted.of_config))
+        begin = wanted.beside.added_to(_begun(wanted, executors, person() if yes else None))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         targets(settings)  # and so is one of notifications that cannot work

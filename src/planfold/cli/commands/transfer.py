@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import click
 
-from planfold.cli.exits import COMPLETED
+from planfold.cli.bulk import Filter, filter_options
+from planfold.cli.exits import BAD_INPUT, COMPLETED
 from planfold.cli.options import Age, command, json_option
 from planfold.cli.output_file import STANDARD, output_file
 from planfold.cli.streams import say
@@ -234,12 +236,14 @@ class EndedStatuses(click.ParamType[frozenset[str]]):
     help="Only plans with this status. Default: completed,failed,cancelled.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be archived; change nothing.")
+@filter_options
 @json_option("what was archived")
 def archive_command(
     older_than: float,
     to: str,
     status: frozenset[str],
     dry_run: bool,
+    chosen: Filter,
     as_json: bool,
     db: str | None,
 ) -> int:
@@ -247,33 +251,50 @@ def archive_command(
 
     The file is read again before anything is deleted. Plans that have not ended, those that a
     consumer of the log has not read yet, and those that a fork continues which stays, are never
-    touched. `planfold import FILE` brings the
-    plans back.
+    touched. `planfold import FILE` brings the plans back. With --tag, --title or --project only
+    such plans are archived; how many is shown first, and it asks.
 
     \b
     planfold archive --older-than 90d --to archive/
+    planfold archive --older-than 1d --tag nightly --yes
     """
     from planfold.cli.access import existing_app, run_async
     from planfold.cli.terminal import print_json
     from planfold.planner.tasks import PlanStatus
 
-    async def archive_plans() -> Archived:
+    chosen.check(None)
+
+    async def archive_plans() -> Archived | None:
         async with existing_app(db) as app:
+            move = partial(
+                app.archive,
+                to,
+                older_than=older_than,
+                statuses=[PlanStatus(name) for name in status],
+                tags=chosen.tags,
+                title=chosen.title,
+                project=chosen.project,
+            )
+            if chosen.given and not dry_run and not _agrees(chosen, await move(dry_run=True)):
+                return None
             with _progress("plans") as progress:
-                return await app.archive(
-                    to,
-                    older_than=older_than,
-                    statuses=[PlanStatus(name) for name in status],
-                    dry_run=dry_run,
-                    progress=progress,
-                )
+                return await move(dry_run=dry_run, progress=progress)
 
     done = run_async(archive_plans())
+    if done is None:
+        return BAD_INPUT
     if as_json:
         print_json({"dry_run": dry_run, **_as_dict(done)})
     else:
         _tell_archived(done, dry_run)
     return COMPLETED
+
+
+def _agrees(chosen: Filter, would: Archived) -> bool:
+    from planfold.cli.terminal import counted
+
+    _tell_archived(would, dry_run=True)
+    return chosen.agrees("Archive", counted(would.streams, "plan"))
 
 
 def _tell_archived(done: Archived, dry_run: bool) -> None:

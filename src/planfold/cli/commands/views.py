@@ -40,6 +40,7 @@ NARROW = 70  # columns
 )
 @click.option("--title", metavar="TEXT", default="", help="Only plans with this in their title.")
 @click.option("--project", metavar="NAME", help="Only plans of this project.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only plans with this tag.")
 @click.option("--since", metavar="AGE", type=Age(), help="Begun in the last 12h, 90d or 2w.")
 @click.option("--older-than", metavar="AGE", type=Age(), help="Begun before that.")
 @json_option("the plans")
@@ -49,6 +50,7 @@ def list_command(
     statuses: tuple[str, ...],
     title: str,
     project: str | None,
+    tags: tuple[str, ...],
     since: float | None,
     older_than: float | None,
     as_json: bool,
@@ -56,7 +58,8 @@ def list_command(
 ) -> int:
     """List plans, the newest first.
 
-    STATUS is awaiting_approval, running, awaiting_answer, cancelling, completed, failed, cancelled.
+    STATUS is awaiting_approval, running, awaiting_answer, paused, cancelling,
+    completed, failed, cancelled.
 
     \b
     planfold list
@@ -77,6 +80,7 @@ def list_command(
                 statuses=wanted,
                 title=title,
                 projects=() if project is None else [project],
+                tags=tags,
                 since=None if since is None else now - since,
                 before=None if older_than is None else now - older_than,
             )
@@ -85,9 +89,8 @@ def list_command(
     if as_json:
         print_json([_plan_json(plan) for plan in found[:limit]])
         return COMPLETED
-    _print_plans(
-        found[:limit], filtered=bool(after or statuses or title or project or since or older_than)
-    )
+    chosen = (after, statuses, title, project, tags, since, older_than)
+    _print_plans(found[:limit], filtered=any(chosen))
     if len(found) > limit:
         say(f"Older plans: planfold list --after {clean(found[limit - 1].aggregate_id)}")
     return COMPLETED

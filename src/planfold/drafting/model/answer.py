@@ -54,10 +54,15 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "max_items": {"type": "integer"},
     "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
+    "wait": {"type": "number"},
+    "at": _TEXT,
+    "wait_for": _TEXT,
+    "key": _TEXT,
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
     *("for_each", "max_items", "on_item_failure"),
+    *("wait", "at", "wait_for", "key"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
@@ -72,6 +77,12 @@ _MAP: Final = {
     "on_item_failure": {"anyOf": [{**_TEXT, "enum": ["stop", "continue"]}, NULL]},
 }
 _WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
+_WAITING: Final = {
+    "wait": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 31_536_000}, NULL]},
+    "at": {"anyOf": [_TEXT, NULL]},
+    "wait_for": {"anyOf": [_TEXT, NULL]},
+    "key": {"anyOf": [_TEXT, NULL]},
+}
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -94,7 +105,7 @@ def answer_form(tools: Toolbox) -> AnswerForm:
     """
     notes: list[str] = []
     calls = [_call(tool, notes) for tool in tools]
-    schema = _plan({"anyOf": [*calls, _work(), _question()]})
+    schema = _plan({"anyOf": [*calls, _work(), _question(), _wait()]})
     plain = plain_schema(tools)
     if limit := over_limit(schema):
         return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
@@ -140,6 +151,13 @@ def _question() -> dict[str, Any]:
     said = _named("description", "choices")
     default = {"anyOf": [_TEXT, NULL], "description": _FIELDS["default"]["description"]}
     return closed({**kind, **_LABEL, **said, "default": default, **_ORDER})
+
+
+def _wait() -> dict[str, Any]:
+    kind = {"kind": constant(NodeKind.Processing.value)}
+    limit = {"timeout": {"anyOf": [{**_WHOLE_SECONDS, "maximum": 31_536_000}, NULL]}}
+    said = _named("description", "on_failure")
+    return closed({**_WAITING, **limit, **kind, **_LABEL, **said, **_ORDER})
 
 
 def _bare(name: str) -> dict[str, Any]:

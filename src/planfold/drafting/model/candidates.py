@@ -240,6 +240,8 @@ class Candidates:
         if draft.arguments:
             found = find_references(draft.arguments, literal=literal)
             names |= dict.fromkeys(reference.target for reference in found)
+        if draft.key:
+            names |= dict.fromkeys(found.target for found in find_references(draft.key))
         if draft.when:
             with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
                 wanted = read_condition(draft.when).references.values()

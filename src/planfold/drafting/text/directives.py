@@ -1,5 +1,5 @@
 """Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
-``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``."""
+``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``, ``{wait=2h}``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _SECONDS: Final = {
 _LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
 _ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
 MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
+WAIT_DIRECTIVES: Final = ("wait", "at", "wait_for", "key")
 _MOST: Final = 50  # directives of one item; more is an attack
 
 
@@ -54,6 +55,11 @@ class Directives:
     concurrency: int | None = None
     on_item_failure: Literal["stop", "continue"] | None = None
     item_label: str | None = None
+    wait: float | None = None
+    at: str | None = None
+    wait_for: str | None = None
+    key: str | None = None
+    stall_timeout: float | None = None
     default: str | None = None
     deadline: float | None = None
     wrong: tuple[Misspelt, ...] = ()  # what was meant as one, and stays in the text
@@ -65,7 +71,9 @@ class Directives:
 
     def over(self, outer: Directives) -> Directives:
         """These, and for a task inside ``outer`` what it says of how its tasks are run."""
-        inherited = ("retry", "timeout", "effect", "route", "carry_on", "when", *MAP_DIRECTIVES)
+        of_work = ("retry", "timeout", "stall_timeout", "effect", "route")
+        waits = any(getattr(self, name) is not None for name in WAIT_DIRECTIVES)
+        inherited = (*(() if waits else of_work), "carry_on", "when", *MAP_DIRECTIVES)
         missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
         return replace(self, **missing)
 
@@ -183,7 +191,7 @@ def _value(key: str, value: str) -> object | None:
         case "retry":
             number = value.isascii() and value.isdecimal() and len(value) < 10
             return RetryPolicy(attempts=int(value)) if number else None
-        case "timeout" | "deadline":
+        case "timeout" | "deadline" | "wait" | "stall_timeout":
             match_ = _DURATION.fullmatch(value)
             return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
         case "effect":
@@ -193,7 +201,7 @@ def _value(key: str, value: str) -> object | None:
             return int(value) if number else None
         case "on_item_failure":
             return value.lower() if value.lower() in ("stop", "continue") else None
-        case "route" | "default" | "when" | "for_each" | "item_label":
+        case "route" | "default" | "when" | "for_each" | "item_label" | "at" | "wait_for" | "key":
             return value.strip() or None
         case "run_if":
             return value.lower() if value.lower() in get_args(RunIf) else None

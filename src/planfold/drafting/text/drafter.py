@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
+import msgspec
+
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults
 from planfold.drafting.text.arguments import Answers, arguments_of
 from planfold.drafting.text.commands import ShellCommand, ShellScript
-from planfold.drafting.text.directives import MAP_DIRECTIVES, Directives, take_directives
+from planfold.drafting.text.directives import (
+    MAP_DIRECTIVES,
+    WAIT_DIRECTIVES,
+    Directives,
+    take_directives,
+)
 from planfold.drafting.text.doubts import add_doubts
 from planfold.drafting.text.front import front_parameters
 from planfold.drafting.text.inline import Inline
@@ -33,7 +40,13 @@ from planfold.drafting.text.order import Order
 from planfold.drafting.text.outline import outline
 from planfold.drafting.text.parts import Entry
 from planfold.planner.conditions import ConditionFault, read_condition, rename_in_condition
-from planfold.planner.references import PARAMS, rename_whole, whole_reference
+from planfold.planner.references import (
+    PARAMS,
+    find_references,
+    rename_references,
+    rename_whole,
+    whole_reference,
+)
 from planfold.planner.tasks import NodeKind
 
 _TITLE: Final = 80  # characters of a title that is only the first line
@@ -114,7 +127,10 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         run_if="completed" if reading.done else said.run_if or "completed",
         **({} if reading.done else _map_fields(entry, order)),
         done=reading.done is True,
+        stall_timeout=said.stall_timeout,
     )
+    if not reading.done and (wait := _wait_fields(entry, order)):
+        return msgspec.structs.replace(draft, **wait)
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
         draft.choices = reading.choices
         draft.default = _default(said, reading.choices)
@@ -145,6 +161,21 @@ def _map_fields(entry: Entry, order: Order) -> dict[str, Any]:
         if meant is not None and meant.isdecimal():
             fields["for_each"] = rename_whole(said.for_each, {whole.target: int(meant)})
     return fields
+
+
+def _wait_fields(entry: Entry, order: Order) -> dict[str, Any]:
+    """What the directives say of a wait; empty without one. Numbers of the text are ids."""
+    said = entry.reading.directives
+    fields = {name: getattr(said, name) for name in WAIT_DIRECTIVES}
+    if all(value is None for value in fields.values()):
+        return {}
+    if said.key is not None:
+        targets = {found.target for found in find_references(said.key)}
+        found = {target: order.rename(entry, target) for target in targets}
+        ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
+        fields["key"] = rename_references({"": said.key}, ids)[""]
+    kind = {"kind": None} if entry.reading.kind is not NodeKind.ToolCall else {}
+    return {**fields, **kind, "default": said.default, "deadline": said.deadline}
 
 
 def _default(said: Directives, choices: list[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useSignal } from "./html.js";
 import { get, may, write } from "./requests.js";
-import { clock, commandOf, counted, duration, kindOf, mapWords, nameOf, plain } from "./words.js";
+import { clock, commandOf, counted, duration, kindOf, mapWords, nameOf, plain, waitWords } from "./words.js";
 
 /**
  * Sends a command; shows while it is sent, and why it was refused.
@@ -155,10 +155,12 @@ function metaOf(spec) {
   if (choices.length) words.push(choices.join(" / "));
   if (otherwise != null) words.push(`default “${otherwise}”${deadline ? ` after ${duration(deadline)}` : ""}`);
   if (spec.retry?.attempts > 1) words.push(`${spec.retry.attempts} attempts`);
-  if (spec.timeout) words.push(`timeout ${duration(spec.timeout)}`);
+  if (spec.stall_timeout) words.push(`at most ${duration(spec.stall_timeout)} without progress`);
+  if (spec.timeout && !spec.wait) words.push(`timeout ${duration(spec.timeout)}`);
   if (spec.route && !spec.drafts) words.push(`route ${spec.route}`);
   if (spec.run_if in GUARDS) words.push(GUARDS[spec.run_if]);
   if (spec.when) words.push(`runs when ${spec.when}`);
+  if (spec.wait) words.push(waitWords(spec));
   if (spec.for_each) words.push(`runs for each of ${mapWords(spec.for_each)}`);
   if (spec.on_failure === "continue") words.push("its dependents run even if it fails");
   if (spec.depends_on?.length) words.push(`after ${spec.depends_on.join(", ")}`);

@@ -7,7 +7,7 @@ import { Deed } from "./decisions.js";
 import { FanOut } from "./fan_out.js";
 import { ForkButton } from "./fork.js";
 import { get } from "./requests.js";
-import { Status, clock, commandOf, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain } from "./words.js";
+import { Status, clock, commandOf, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain, waitWords } from "./words.js";
 
 const OPEN = new Set(["planned", "running", "needs_clarification"]);
 const AGAIN = new Set(["failed", "cancelled", "skipped"]);
@@ -71,6 +71,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
             <dd>${task.depends_on.length > 0 && html`after <${Names} ids=${task.depends_on} ...${{ tasks, onSelect }} />`}
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
+          ${spec.wait && html`<dt>Wait</dt><dd>${plain(waitWords(spec))}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
           ${found.task.error && html`<dt>Error</dt><dd><pre class="error" tabindex="0" aria-label="Error">${plain(found.task.error)}</pre></dd>`}

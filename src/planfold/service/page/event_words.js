@@ -17,6 +17,13 @@ export function shortResult(result) {
   return JSON.stringify(result);
 }
 
+/** @type {Record<string, string>} */
+const AGAIN = {
+  retry: "retried by a person",
+  answer_changed: "an answer was changed",
+  by_hand: "a person decides about one of them",
+};
+
 /** @type {Record<string, (data: any) => [verb: string, detail: string]>} */
 const WORDS = {
   TasksPlanned: (d) => ["planned", `${d.title} (${counted(d.tasks.length, "task")})`],
@@ -27,6 +34,8 @@ const WORDS = {
       (d.removed?.length ? `, ${d.removed.length} removed` : ""),
   ],
   MapExpanded: (d) => ["expands", counted(d.count, "item")],
+  WaitStarted: (d) => ["waits", d.key ? `for the key ${d.key}` : ""],
+  WaitRegistered: () => ["listens", ""],
   TaskDispatched: (d) => ["queued", d.attempt > 1 ? `attempt ${d.attempt}` : ""],
   TaskStatusUpdated: (d) =>
     d.status === "running" ? ["progress", d.note || ""] : [d.status, d.error || shortResult(d.result)],
@@ -38,7 +47,7 @@ const WORDS = {
   ClarificationReceived: (d) => [d.leads_to === "fail" ? "could not" : "answered", d.answer + by(d)],
   TasksReset: (d) => [
     "planned",
-    `${tasks(d.task_ids)}: ${d.reason === "retry" ? "retried by a person" : "an answer was changed"}`,
+    `${tasks(d.task_ids)}: ${AGAIN[d.reason] || d.reason}`,
   ],
   StepStarted: (d) => ["calls", d.about || d.key],
   StepRecorded: (d) => ["step", `${d.key} = ${shortResult(d.value)}`],
@@ -47,6 +56,13 @@ const WORDS = {
   CancelRequested: (d) => ["stopping", tasks(d.task_ids) + (d.reason ? `: ${d.reason}` : "")],
   PlanCancelled: (d) => ["cancelled", `the plan${d.reason ? `: ${d.reason}` : ""}`],
   ContextCompacted: (d) => ["compacted", `from ${d.tokens_before} to ${d.tokens_after} tokens`],
+  PlanPaused: (d) => ["paused", `${before(d)}${by(d)}${because(d)}`],
+  PlanUnpaused: (d) => ["unpaused", `${before(d)}${by(d)}`],
+  TaskDecided: (d) => ["decided", `${d.status} by hand${by(d)}${because(d)}`],
+  PlanTagged: (d) => [
+    "tagged",
+    [...(d.added || []).map((/** @type {string} */ t) => `+${t}`), ...(d.removed || []).map((/** @type {string} */ t) => `-${t}`)].join(" ") + by(d),
+  ],
   CheckpointNamed: (d) => ["checkpoint", d.name],
   PlanForked: (d) => ["forked", `${d.origin} at version ${d.version}`],
   PlanningCompleted: (d) => [
@@ -54,6 +70,12 @@ const WORDS = {
     `the plan: ${d.summary.completed} of ${counted(d.summary.total, "task")} completed`,
   ],
 };
+
+/** @param {any} data */
+const before = (data) => (data.task_ids?.length ? `before ${tasks(data.task_ids)}` : "the plan");
+
+/** @param {any} data */
+const because = (data) => (data.reason ? `: ${data.reason}` : "");
 
 /** @param {any} data */
 function by(data) {

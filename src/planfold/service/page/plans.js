@@ -7,7 +7,7 @@ import { useReading } from "./reading.js";
 import { get } from "./requests.js";
 import { Status, clock, plain, wordOf } from "./words.js";
 
-const FILTERS = ["running", "awaiting_approval", "awaiting_answer", "completed", "failed", "cancelled"];
+const FILTERS = ["running", "awaiting_approval", "awaiting_answer", "paused", "completed", "failed", "cancelled"];
 
 /** Choose one of several things by j, k and Enter. @param {number} count @param {(index: number) => void} open */
 export function useChosen(count, open) {

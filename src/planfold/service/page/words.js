@@ -12,6 +12,7 @@ const MARKS = {
   skipped: "–",
   awaiting_approval: "!",
   awaiting_answer: "?",
+  paused: "‖",
   cancelling: "◌",
 };
 /** Of a fan-out, the first of these that one of its tasks has is the one to look at. */
@@ -27,6 +28,7 @@ export function countsOf(tasks) {
 
 const PHASES = {
   approval: "waits for approval",
+  pause: "waits for a person to unpause it",
   retry: "waits for the next attempt",
   plan_limit: "waits for a slot of the plan",
   route_limit: "waits for a slot of its route",
@@ -139,10 +141,19 @@ export function mapWords({ items, max_items = 1000, concurrency = 100, on_item_f
   return `${items} (${most}${on_item_failure === "continue" ? ", the others run if one fails" : ""})`;
 }
 
+/** What a wait waits for. @param {any} spec */
+export function waitWords({ wait, timeout }) {
+  if (!wait.signal) return wait.written ? `waits until ${wait.written}` : `waits ${duration(wait.seconds)}`;
+  const key = wait.key ? ` with the key ${wait.key}` : "";
+  const limit = timeout ? `, at most ${duration(timeout)}` : "";
+  return `waits for the signal ${wait.signal}${key}${limit}${"default" in wait ? ", then takes its default" : ""}`;
+}
+
 /** What a task is, in a word. @param {any} spec */
 export function kindOf(spec) {
   if (spec.kind === "clarification") return "question";
   if (spec.tool) return spec.tool.name;
+  if (spec.wait) return "wait";
   return spec.drafts ? "a model plans" : "to be worked out";
 }
 

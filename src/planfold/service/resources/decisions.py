@@ -10,17 +10,19 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.access.credential import Scope
+from planfold.drafting.beginning import begin_plan, ids_of
 from planfold.drafting.binding import BoundPlan
 from planfold.drafting.draft import PlanDraft
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
-from planfold.runtime.aggregate import PLAN
+from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal
+from planfold.signals.inbox import GiveSignal
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -58,6 +60,17 @@ class CallDecisions(PlanForking):
             idempotent=True,
             request_hash=call.digest,
             expected_version=None if forks else call.expected_version,  # that of the origin
+        )
+
+    async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
+        call = self._call
+        return await self.dispatcher.send(
+            SIGNALS,
+            stream,
+            command,
+            command_id=f"signal/{command.id}",
+            extra={"by": call.holder.name, "token": call.holder.token_id},
+            idempotent=True,
         )
 
     async def begin(self, plan_id: str, command: Command) -> None:
@@ -125,7 +138,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
     if body.wish is None:
         draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
-        command = Initialize(draft.title, tasks, draft.goal, config, approver)
+        command = begin_plan(draft, tasks, config, approver, body.pause_before, body.tags)
     elif body.text is not None or body.draft is not None:
         raise refusal(422, "plan", "give exactly one of text, draft and wish")
     elif not config.model:
@@ -134,6 +147,8 @@ async def submit(call: ServiceCall) -> ServiceReply:
         from planfold.drafting.model.wish import begin_with_wish
 
         command = begin_with_wish(body.wish, config, approved_by=approver)
+        ids_of(command.tasks, body.pause_before)
+        command = replace(command, tags=body.tags)
     await CallDecisions(call).begin(plan_id, command)
     return await receipt(call, plan_id)
 
@@ -195,6 +210,38 @@ async def retry(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def pause(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).pause(call.plan_id, before=given.before, reason=given.reason, by=by)
+    return await receipt(call, call.plan_id)
+
+
+async def unpause(call: ServiceCall) -> ServiceReply:
+    decide = CallDecisions(call)
+    await decide.unpause(call.plan_id, before=call.body.before, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
+async def skip(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).skip(call.plan_id, given.task, reason=given.reason, by=by)
+    return await receipt(call, call.plan_id)
+
+
+async def complete(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    result = UNSET if given.result is UNSET else given.result
+    decide = CallDecisions(call)
+    await decide.complete(call.plan_id, given.task, result, reason=given.reason, by=by)
+    return await receipt(call, call.plan_id)
+
+
+async def tag(call: ServiceCall) -> ServiceReply:
+    given, by = call.body, call.holder.name
+    await CallDecisions(call).tag(call.plan_id, add=given.add, remove=given.remove, by=by)
+    return await receipt(call, call.plan_id)
+
+
 async def replan(call: ServiceCall) -> ServiceReply:
     await CallDecisions(call).replan(call.plan_id, call.body.reason)
     return await receipt(call, call.plan_id)
@@ -204,6 +251,16 @@ async def budget(call: ServiceCall) -> ServiceReply:
     decide = CallDecisions(call)
     await decide.add_budget(call.plan_id, call.body.budget, by=call.holder.name)
     return await receipt(call, call.plan_id)
+
+
+async def signal(call: ServiceCall) -> ServiceReply:
+    """Waits of all projects get a signal, so a token for some of them may give none."""
+    if call.projects:
+        raise refusal(403, "projects", "signals are for plans of all projects; this token is not")
+    given = call.body
+    signal_id = f"key-{call.command_id}" if given.id is None else given.id
+    new = await CallDecisions(call).signal(given.name, given.key, given.data, id=signal_id)
+    return ServiceReply(value={"id": signal_id, "new": new})
 
 
 async def checkpoint(call: ServiceCall) -> ServiceReply:
@@ -270,6 +327,12 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "change_answer": change_answer,
     "cancel": cancel,
     "retry": retry,
+    "pause": pause,
+    "unpause": unpause,
+    "skip": skip,
+    "complete": complete,
+    "tag": tag,
     "replan": replan,
     "budget": budget,
+    "signal": signal,
 }

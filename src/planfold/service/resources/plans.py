@@ -56,7 +56,9 @@ async def plans(call: ServiceCall) -> ServiceReply:
         return ServiceReply(value=m.PlanPage(plans=await _entries(call, heads)))
     below = min(read_cursor(query.before), (inf if query.until is None else query.until, ""))
     statuses = tuple(sorted(set(query.status.split(",")))) if query.status else ()
-    choice = HeadChoice(statuses, -inf if query.since is None else query.since, below, projects)
+    tags = tuple(query.tag.split(",")) if query.tag else ()
+    since = -inf if query.since is None else query.since
+    choice = HeadChoice(statuses, since, below, projects, tags)
     heads = await plans_of(app.store, choice, title=query.title, limit=query.limit)
     entries = await _entries(call, heads)
     return ServiceReply(value=m.PlanPage(plans=entries, next=cursor_of(heads, query.limit)))

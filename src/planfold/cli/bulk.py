@@ -1,0 +1,132 @@
+"""One decision about all plans that a filter chooses: shown first, and made only with a yes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from planfold.cli.exits import BAD_INPUT, COMPLETED, FAILED
+from planfold.cli.streams import say
+
+if TYPE_CHECKING:
+    from planfold.eventstore.heads import StreamHead
+    from planfold.runtime.forking import PlanForking
+
+F = TypeVar("F", bound=Callable[..., Any])
+SHOWN = 20  # plans that the preview lists
+
+_OPTIONS = (
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="All plans with this tag."),
+    click.option("--title", metavar="TEXT", default="", help="All with this in their title."),
+    click.option("--project", metavar="NAME", help="All of this project."),
+    click.option("--yes", "-y", is_flag=True, help="With a filter: do so without asking."),
+)
+
+
+class Filter(NamedTuple):
+    """Which plans: with all of these tags, with ``title`` in their title, of a ``project``."""
+
+    tags: tuple[str, ...]
+    title: str
+    project: str | None
+    yes: bool
+
+    @property
+    def given(self) -> bool:
+        """Whether it chooses plans."""
+        return bool(self.tags or self.title or self.project)
+
+    def check(self, named: object) -> None:
+        """Raises UsageError where plans are both named and chosen, or --yes chooses none."""
+        if self.given and named:
+            raise click.UsageError("name one plan, or choose plans by --tag, --title or --project")
+        if self.yes and not self.given:
+            raise click.UsageError("--yes needs --tag, --title or --project")
+
+    async def plans(self, app: PlanForking, without: Collection[str]) -> list[StreamHead]:
+        """The chosen plans whose status is not one of these, the newest first."""
+        from planfold.planner.tasks import PlanStatus
+
+        return await app.plans(
+            limit=None,
+            statuses=[status for status in PlanStatus if status.value not in without],
+            title=self.title,
+            projects=() if self.project is None else [self.project],
+            tags=self.tags,
+        )
+
+    def agrees(self, verb: str, what: str) -> bool:
+        """Whether a person wants it. Without a terminal it needs --yes."""
+        from planfold.cli.terminal import can_ask
+
+        if self.yes:
+            return True
+        if can_ask():
+            return click.confirm(f"{verb} {what}?", default=False)
+        click.echo(f"planfold: nothing was changed; to {verb.lower()} {what}, add --yes", err=True)
+        return False
+
+
+def filter_options(function: F) -> F:
+    """Options that choose plans; the command gets ``chosen``, a :class:`Filter`."""
+
+    @functools.wraps(function)
+    def called(
+        *args: Any, tags: tuple[str, ...], title: str, project: str | None, yes: bool, **more: Any
+    ) -> Any:
+        return function(*args, chosen=Filter(tags, title, project, yes), **more)
+
+    for option in reversed(_OPTIONS):
+        called = option(called)
+    return called  # type: ignore[return-value]
+
+
+def show_chosen(plans: Sequence[StreamHead]) -> None:
+    """The plans that a decision would be about."""
+    from planfold.cli.terminal import Paper, clean, fit
+
+    paper = Paper()
+    for plan in plans[:SHOWN]:
+        head = plan.head
+        status = str(head.get("status", "")).replace("_", " ")
+        line = f"  {clean(plan.aggregate_id)}  {status}  {clean(str(head.get('title', '')))}"
+        paper.line(fit(line.rstrip(), paper.width))
+    if len(plans) > SHOWN:
+        paper.line(f"  ... and {len(plans) - SHOWN:,} more")
+    paper.flush()
+
+
+async def decide_each(
+    app: PlanForking,
+    chosen: Filter,
+    plans: Sequence[StreamHead],
+    verb: str,
+    decide: Callable[[str], Awaitable[object]],
+) -> int:
+    """Show the plans, ask, and decide about each; returns the exit code. A plan that refuses the
+    decision does not keep the others from it."""
+    from planfold.cli.remedies import explained
+    from planfold.cli.terminal import clean, counted
+    from planfold.errors import PlanfoldError
+
+    if not plans:
+        say("No such plans.")
+        return COMPLETED
+    show_chosen(plans)
+    what = counted(len(plans), "plan")
+    if not chosen.agrees(verb, what):
+        return BAD_INPUT
+    refused = 0
+    for plan in plans:
+        try:
+            await decide(plan.aggregate_id)
+        except PlanfoldError as fault:
+            refused += 1
+            name = clean(plan.aggregate_id)
+            click.echo(f"planfold: {name}: {clean(explained(fault))}", err=True)
+    done = counted(len(plans) - refused, "plan")
+    say(f"{verb}: {done}." + (f" Refused by {refused}." if refused else ""))
+    return FAILED if refused else COMPLETED

@@ -1,0 +1,48 @@
+"""``Initialize`` from a checked draft: what is given beside its tasks names them as their author
+did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from planfold.drafting.draft import PlanDraft
+from planfold.errors import CommandRejected, NotFound
+from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.tasks import TaskSpec
+
+
+def begin_plan(
+    draft: PlanDraft,
+    tasks: tuple[TaskSpec, ...],
+    config: PlannerConfig,
+    approved_by: str | None = None,
+    pause_before: Iterable[int | str] = (),
+    tags: Iterable[str] = (),
+) -> Initialize:
+    """The first command of a plan whose draft was compiled to ``tasks``; its tags and these are the
+    plan's. Raises NotFound where ``pause_before`` names none of the tasks."""
+    before, all_tags = ids_of(tasks, pause_before), (*draft.tags, *tags)
+    return Initialize(draft.title, tasks, draft.goal, config, approved_by, before, all_tags)
+
+
+def ids_of(tasks: tuple[TaskSpec, ...], names: Iterable[int | str]) -> tuple[int, ...]:
+    """The ids of tasks that are named by id or label.
+
+    Raises:
+        NotFound: there is no such task.
+        CommandRejected: a model is still to plan the tasks.
+    """
+    ids = {str(spec.id): spec.id for spec in tasks}
+    ids |= {spec.label: spec.id for spec in tasks if spec.label is not None}
+    found = dict[int, None]()
+    for name in names:
+        if any(spec.drafts for spec in tasks):
+            raise CommandRejected(
+                f"a model is to plan the tasks, so there is no task {name!r} yet to pause before; "
+                "pause the plan when it waits for approval"
+            )
+        if (task_id := ids.get(str(name))) is None:
+            known = ", ".join(list(ids)[:10])
+            raise NotFound(f"the plan has no task {name!r} to pause before; its tasks are {known}")
+        found[task_id] = None
+    return tuple(found)

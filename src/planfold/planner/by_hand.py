@@ -1,0 +1,91 @@
+"""Decisions by hand: a person skips a task, or completes it in place of its executor.
+
+An attempt that runs is stopped first; the task ends as the person said once the attempt has ended,
+however it ended. What follows a skipped task decides as after one that was not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from planfold.errors import CommandRejected
+from planfold.planner.answers import use_of
+from planfold.planner.cancellation import find_task, stop, with_active_items
+from planfold.planner.commands import CompleteTask, SkipTask
+from planfold.planner.events import Event, TaskDecided, TasksReset
+from planfold.planner.items import id_text
+from planfold.planner.maps import retried_with
+from planfold.planner.revisions import with_followers
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import ByHand, Effect, NodeKind, Task, TaskStatus, in_words
+from planfold.planner.transitions import ENDED
+
+_COMPLETED = TaskStatus.Completed
+
+
+def skip_task(state: PlannerState, command: SkipTask) -> Iterator[Event]:
+    """Decide ``SkipTask``. Skipping a task again changes nothing."""
+    task = find_task(state, command.task_id)
+    if task.not_needed:
+        return
+    yield from _decide(state, task, ByHand(TaskStatus.Skipped, command.by, command.reason))
+
+
+def complete_task(state: PlannerState, command: CompleteTask) -> Iterator[Event]:
+    """Decide ``CompleteTask``. Completing a task again with the same result changes nothing."""
+    task, given = find_task(state, command.task_id), command.result
+    result = None if given is msgspec.UNSET else given
+    if task.by_hand is not None and task.status is _COMPLETED and task.result == result:
+        return
+    name = f"task {id_text(task.id)}"
+    if task.spec.for_each is not None:
+        raise CommandRejected(f"{name} is a map; complete its items, or skip it")
+    if task.kind is NodeKind.Clarification:
+        raise CommandRejected(f"{name} is a question; answer it instead")
+    if given is msgspec.UNSET and (use := use_of(state, task)):
+        raise CommandRejected(
+            f"{use}: give the result of {name} with result=... (null where there is none)"
+        ).about("result by hand")
+    yield from _decide(state, task, ByHand(_COMPLETED, command.by, command.reason, result))
+
+
+def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
+    if task.by_hand is not None and task.status is TaskStatus.Running:
+        if task.by_hand.status is wanted.status and task.by_hand.result == wanted.result:
+            return
+        raise CommandRejected(f"task {id_text(task.id)} is being stopped: it is {task.by_hand}")
+    _refuse(state, task)
+    if task.status in ENDED:
+        reset, again = with_followers(state, retried_with(state, task))
+        yield TasksReset(tuple(reset), "by_hand")
+        if again:
+            yield TasksReset(again, "handler")
+    yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
+    if task.status is TaskStatus.Running:
+        yield from stop(state, with_active_items(state, [task]), str(wanted))
+
+
+def _refuse(state: PlannerState, task: Task) -> None:
+    name = f"task {id_text(task.id)}"
+    if state.cancelled and state.outcome is None:
+        raise CommandRejected("the plan is being cancelled; wait until it has ended")
+    if task.status is _COMPLETED:
+        raise CommandRejected(
+            f"{name} is completed; nothing is left to decide (fork the plan to go another way)"
+        )
+    if task.superseded or task.spec.drafts:
+        why = "was superseded by a revision" if task.superseded else "drafts the plan"
+        raise CommandRejected(f"{name} {why}; skip or complete another task, or revise the plan")
+    if task.outdated:
+        raise CommandRejected(
+            f"an answer on which {name} depends was changed; wait until its attempt has ended"
+        )
+    for active in with_active_items(state, [task]):
+        once = active.spec.effect is Effect.Once and active.spec.for_each is None
+        if once and active.status is TaskStatus.Running:
+            raise CommandRejected(
+                f"task {id_text(active.id)} {in_words(active.status)}, and its effect (once) may "
+                "happen in part; wait until it has ended, or cancel it and look at what was done"
+            )

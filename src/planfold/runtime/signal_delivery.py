@@ -1,0 +1,92 @@
+"""``SignalDelivery``: carries waits to where their signals are, and signals to the plans that wait.
+
+Both ways work alike. A stream that has something for another one is due. A worker gives it to the
+other stream, then records here that it has; if it dies in between, the next one gives it again,
+which changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from planfold.errors import NotFound
+from planfold.eventstore.port import EventStore
+from planfold.handler import Handler
+from planfold.planner.commands import HandleExecutorEvent, RegisterWait, TaskCompleted
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import Task
+from planfold.planner.waits import to_register
+from planfold.runtime.aggregate import PLAN, SIGNALS
+from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.timers import HandOver
+from planfold.signals.inbox import (
+    AwaitSignal,
+    ConfirmDelivery,
+    KeptSignal,
+    SignalInbox,
+    WaitPlace,
+    inbox_id,
+)
+
+KEEP_SIGNALS_S: Final = 7 * 86_400.0
+AT_ONCE: Final = 100  # plans that one signal is given to at the same time
+
+
+class SignalDelivery:
+    """``keep_s``: a wait gets signals that came up to so many seconds before it began."""
+
+    def __init__(self, store: EventStore, dispatcher: Dispatcher, keep_s: float) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._keep_s = keep_s
+
+    @property
+    def handovers(self) -> Mapping[str, HandOver]:
+        """By kind of stream: what is to be done when it is due."""
+        return {PLAN.stream_id: self._register, SIGNALS.stream_id: self._deliver}
+
+    async def _register(self, plan_id: str, handler: Handler[Any, Any]) -> None:
+        assert isinstance(handler, Planner)
+        waits = to_register(handler.state)
+        for first in range(0, len(waits), AT_ONCE):
+            some = waits[first : first + AT_ONCE]
+            await asyncio.gather(*(self._register_one(plan_id, task) for task in some))
+
+    async def _register_one(self, plan_id: str, task: Task) -> None:
+        wait = task.spec.wait
+        if wait is None or wait.signal is None:
+            return
+        place = WaitPlace(plan_id, task.id, task.attempt)
+        key = plan_id if task.signal_key is None else task.signal_key
+        since = (task.waiting_since or self._store.clock()) - self._keep_s
+        command = AwaitSignal(wait.signal, key, place, since)
+        stream, name = inbox_id(wait.signal, key), _name("wait", place)
+        await self._dispatcher.send(SIGNALS, stream, command, command_id=name)
+        known = RegisterWait(place.task_id, place.attempt)
+        await self._dispatcher.send(PLAN, plan_id, known, command_id=f"{name}/registered")
+
+    async def _deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
+        assert isinstance(handler, SignalInbox)
+        owed = list(handler.owed.items())
+        for first in range(0, len(owed), AT_ONCE):
+            some = owed[first : first + AT_ONCE]
+            await asyncio.gather(*(self._deliver_one(stream, *one) for one in some))
+
+    async def _deliver_one(self, stream: str, place: WaitPlace, signal: KeptSignal) -> None:
+        report = HandleExecutorEvent(
+            place.task_id, TaskCompleted(signal.data), place.attempt, self._store.clock()
+        )
+        with suppress(NotFound):  # the plan was archived, or the wait's task is gone
+            await self._dispatcher.send(
+                PLAN, place.plan_id, report, command_id=f"signal/{signal.id}"
+            )
+        confirmed = ConfirmDelivery(place)
+        name = _name("delivery", place)
+        await self._dispatcher.send(SIGNALS, stream, confirmed, command_id=name)
+
+
+def _name(what: str, place: WaitPlace) -> str:
+    return f"{place.plan_id}/{what}/{place.task_id}/{place.attempt}"

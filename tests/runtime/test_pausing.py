@@ -1,0 +1,97 @@
+"""Pauses and decisions by hand while workers run: several workers, stops, and both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import planfold
+from planfold import App, PlanDraft, TaskDraft, TaskStatus
+from planfold.commands import ByHand
+from planfold.executor import Executors
+from planfold.log import events
+
+GATES: dict[str, asyncio.Event] = {}
+RAN: list[str] = []
+
+
+@planfold.tool(effect="safe")
+async def step(name: str) -> str:
+    RAN.append(name)
+    if name in GATES:
+        await GATES[name].wait()
+    return name
+
+
+def chain(*names: str) -> PlanDraft:
+    before: list[str] = []
+    tasks = []
+    for name in names:
+        arguments = {"name": name}
+        tasks.append(
+            TaskDraft(
+                label=name,
+                description=name,
+                tool="step",
+                arguments=arguments,
+                depends_on=list(before),
+            )
+        )
+        before = [name]
+    return PlanDraft(tasks=tasks)
+
+
+def opened(database: str) -> Any:
+    RAN.clear()
+    GATES.clear()
+    return planfold.open_app(database, tools=[step], executors=Executors())
+
+
+async def test_a_pause_holds_for_several_workers_and_after_a_restart(
+    each_database: str, until: Callable[..., Any]
+) -> None:
+    async with opened(each_database) as app:
+        GATES["a"] = asyncio.Event()
+        plan_id = await app.submit(chain("a", "b", "c"), approved_by="ada")
+        async with app.worker(), app.worker():
+            await until(lambda: RAN == ["a"])
+            assert await app.pause(plan_id, reason="incident", by="ada")
+            assert not await app.pause(plan_id, by="bob")
+            GATES["a"].set()
+            await until(lambda: _is(app, plan_id, "paused"))
+    async with opened(each_database) as app:
+        plan = await app.run(plan_id)
+        assert plan.stopped_because == "the plan is paused"
+        assert (plan.paused.by, plan.paused.reason) == ("ada", "incident")  # type: ignore[union-attr]
+        [reason] = (await app.why(plan_id, "b")).reasons
+        assert (reason.kind, reason.since) == ("pause", plan.paused.since)  # type: ignore[union-attr]
+        assert await app.unpause(plan_id, by="bob")
+        assert (await app.run(plan_id)).status == "completed"
+        assert RAN == ["b", "c"]
+
+
+async def test_a_running_attempt_is_stopped_before_what_follows_starts(
+    each_database: str, until: Callable[..., Any]
+) -> None:
+    async with opened(each_database) as app:
+        GATES["a"] = asyncio.Event()
+        plan_id = await app.submit(chain("a", "b"), approved_by="ada")
+        async with app.worker():
+            await until(lambda: RAN == ["a"])
+            assert await app.complete(plan_id, "a", "by hand", by="ada", reason="did it")
+            plan = await app.result(plan_id)
+        assert (plan.status, plan.task("a").result, RAN) == ("completed", "by hand", ["a", "b"])
+        said = ByHand(TaskStatus.Completed, "ada", "did it", "by hand")
+        assert plan.task("a").by_hand == said
+        log = [x.event for x in await app.log.read()]
+        ended = next(i for i, x in enumerate(log) if _ends(x, 1))
+        assert log.index(events.TaskDispatched(2, 1)) > ended
+
+
+async def _is(app: App, plan_id: str, status: str) -> bool:
+    return await app.status(plan_id) == status
+
+
+def _ends(event: object, task_id: int) -> bool:
+    return isinstance(event, events.TaskStatusUpdated) and event.task_id == task_id
