@@ -3,6 +3,7 @@ reads only the events after it."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -18,6 +19,7 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.origins import state_at
 
 NAME: Final = "statistics"
+MARK: Final = "statistics-mark"  # of the plans that were counted: it goes when some are archived
 PAGE: Final = 1_000  # events that are read at a time
 SAVE_EVERY: Final = 5_000  # events
 PER_TITLE: Final = 2  # events more, for each title and group: saving them all takes longer
@@ -30,17 +32,32 @@ class KeptStatistics:
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
         self._store = store
-        self._asked = False
+        self._mark: bytes | None = None
         self._unsaved = 0  # events
 
     async def load(self) -> Checkpoint | None:
         """What is saved is used if it is of this log. It is a cache: any other is counted again."""
-        if not self._asked:
-            self._asked = True
-            saved = await self._store.checkpoints.read_model(NAME)
-            if saved is not None and await self._is_of_this_log(saved[0]):
-                self.found.restore(saved[1], saved[0], by=_version())
+        if self._mark is None:
+            await self._restore()
+        if self._mark is None:
+            self._mark = secrets.token_bytes(16)
+            first = Checkpoint(self._store.store_id, self._store.epoch, 0)
+            with suppress(PlanfoldError):
+                await self._store.checkpoints.save_read_model(MARK, first, self._mark)
         return await self.found.load()
+
+    async def _restore(self) -> None:
+        """Continue from what is saved, where no plan was archived since."""
+        marked = await self._store.checkpoints.read_model(MARK)
+        saved = await self._store.checkpoints.read_model(NAME) if marked else None
+        self._mark = marked[1] if marked else None
+        if saved is not None and await self._is_of_this_log(saved[0]):
+            self.found.restore(saved[1], saved[0], by=_version())
+
+    async def _is_of_these_plans(self) -> bool:
+        """Whether all plans that were counted are still in the log."""
+        marked = await self._store.checkpoints.read_model(MARK)
+        return marked is not None and marked[1] == self._mark
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         store = self._store
@@ -49,7 +66,13 @@ class KeptStatistics:
         return checkpoint.position <= await store.last_position()
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
-        """Count events, and save what was counted now and then."""
+        """Count events, and save what was counted now and then. Where plans were archived, the
+        whole log is counted again: they do not count any more, and may be imported."""
+        if not await self._is_of_these_plans():
+            self._mark = None
+            await self.load()  # the mark first: what is archived meanwhile is noticed
+            fresh = statistics_of(self._store)
+            self.found.become(await count_all(self._store, fresh, checkpoint.position))
         await self.found.apply(envelopes, checkpoint)
         self._unsaved += len(envelopes)
         known = len(self.found.titles) + len(self.found.groups)
@@ -59,7 +82,7 @@ class KeptStatistics:
     async def catch_up(self) -> Statistics:
         """Count what is in the log now. It is not to be saved: an event may still come before the
         last one, from a transaction that has not ended."""
-        await self.load()
+        await self._restore()
         return await count_all(self._store, self.found)
 
     async def save(self) -> None:
@@ -67,6 +90,8 @@ class KeptStatistics:
         if (checkpoint := self.found.checkpoint) is not None:
             self._unsaved = 0
             with suppress(PlanfoldError):
+                if not await self._is_of_these_plans():
+                    return
                 data = self.found.packed(by=_version())
                 await self._store.checkpoints.save_read_model(NAME, checkpoint, data)
 
@@ -80,13 +105,17 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
     return Statistics(history, since, partial(state_at, store))
 
 
-async def count_all(store: EventStore, found: Statistics) -> Statistics:
-    """Count what is in the log after the checkpoint of ``found``."""
+async def count_all(store: EventStore, found: Statistics, until: int | None = None) -> Statistics:
+    """Count what is in the log after the checkpoint of ``found``, up to a position."""
     query = Query(stream_id=PLAN.stream_id)
     after = 0 if found.checkpoint is None else found.checkpoint.position
     while page := await store.read(query, after=after, limit=PAGE):
         after = page[-1].position
-        await found.apply(page, Checkpoint(store.store_id, store.epoch, after))
+        counted = [e for e in page if until is None or e.position <= until]
+        if not counted:
+            break
+        last = counted[-1].position
+        await found.apply(counted, Checkpoint(store.store_id, store.epoch, last))
     return found
 
 
