@@ -26,7 +26,7 @@ PER_TITLE: Final = 2  # events more, for each title and group: saving them all t
 class KeptStatistics:
     """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
     with what is saved in ``store``. Several processes may keep them; each has all of the log. What
-    is counted is of use to others as long as no plan is moved out of the log meanwhile."""
+    is counted is of use to others unless plans are moved out of the log in the meantime."""
 
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
