@@ -45,7 +45,7 @@ from planfold.runtime.inputs import (
 )
 from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
-from planfold.signals.inbox import GiveSignal, inbox_id
+from planfold.signals.inbox import GiveSignal, giving_id, inbox_id
 from planfold.tools.tool import Toolbox
 
 
@@ -292,7 +292,7 @@ class PlanDecisions(PlanReader):
 
     async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
         return await self.dispatcher.send(
-            SIGNALS, stream, command, command_id=f"signal/{command.id}", idempotent=True
+            SIGNALS, stream, command, command_id=giving_id(command.id), idempotent=True
         )
 
     async def send(
