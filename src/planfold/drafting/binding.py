@@ -14,6 +14,7 @@ import msgspec
 
 from planfold.drafting.command_lines import code_in, program_of
 from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.expansions import ARITHMETIC, COMMAND, code_of_values
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.parameters import (
     SCALARS,
@@ -41,6 +42,17 @@ from planfold.tools.tool import Toolbox
 
 _IN_SCRIPT: Final = re.compile(r"(?<!\$)\$\{?params(?:\.\w|\[|\})")
 _ENV: Final = 'hand it over in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
+_NUMBERS: Final = frozenset({"integer", "number", "boolean"})
+_READ_AS_CODE: Final = {
+    ARITHMETIC: (
+        "computes with a parameter: arithmetic of a shell runs commands in its value",
+        "let the parameter have the type integer or number",
+    ),
+    COMMAND: (
+        "reads the value of a parameter as a command",
+        'let a program get it as an argument, as in: sh -c \'echo "$1"\' sh "$VALUE"',
+    ),
+}
 
 
 class BoundPlan(NamedTuple):
@@ -84,6 +96,7 @@ class _Binder:
     def __init__(self, values: tuple[ParameterValue, ...], tools: Toolbox, faults: Faults) -> None:
         self._values = {each.name: each.value for each in values}
         self._scalars = {each.name for each in values if each.type in SCALARS}
+        self._numbers = {each.name for each in values if each.type in _NUMBERS}
         self._tools = tools
         self._faults = faults
 
@@ -108,6 +121,8 @@ class _Binder:
                 of_element = isinstance(task.for_each, str) and _names_parameter(task.for_each)
                 self._check_command(task.arguments.get("argv"), name, of_element=of_element)
             changed["arguments"] = self._arguments(task.arguments, task.tool, name)
+            if task.tool == "shell":
+                self._check_script(task.arguments, task, name)
         if isinstance(task.when, str):
             changed["when"] = self._condition(task.when, name)
         if isinstance(task.for_each, str):
@@ -168,6 +183,28 @@ class _Binder:
         elif any(map(is_value, code_in(texts))):
             message = "a parameter is part of a script: its value could become a command"
             self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
+
+    def _check_script(self, arguments: dict[str, Any], task: TaskDraft, name: str) -> None:
+        """A script must not read as code what its variables have from parameters."""
+        env, argv, script = (arguments.get(key) for key in ("env", "argv", "script"))
+        variables = env.items() if isinstance(env, dict) else ()
+        mapped = isinstance(task.for_each, str) and _names_parameter(task.for_each)
+        texts = {key for key, value in variables if self._may_be_code(value, mapped=mapped)}
+        words = argv if isinstance(argv, (list, tuple)) else ()
+        code = code_in([word if isinstance(word, str) else "" for word in words])
+        scripts = [("argv", each.replace("$$", "$")) for each in code]
+        if isinstance(script, str):
+            scripts.append(("script", script))
+        for field, each in scripts if texts else ():
+            if found := code_of_values(each, texts):
+                message, fix = _READ_AS_CODE[found]
+                self._faults.add(message, task=name, field=f"arguments.{field}", fix=fix)
+
+    def _may_be_code(self, value: Any, *, mapped: bool) -> bool:
+        found = find_references(value)
+        named = [r.path[0] for r in found if r.target == PARAMS and r.path]
+        of_items = mapped and any(r.target in ITEM for r in found)
+        return of_items or any(name not in self._numbers for name in named)
 
     def _argument(self, value: Any, place: _TextPlace) -> Any:
         if isinstance(value, str):

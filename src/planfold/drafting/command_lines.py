@@ -19,12 +19,14 @@ _STARTERS: Final = {
     "timeout": "ks",
     "xargs": "EILPadns",
     "exec": "a",
-    **dict.fromkeys(("nohup", "setsid", "command"), ""),
+    **dict.fromkeys(("nohup", "setsid", "command", "builtin", "busybox"), ""),
 }
 _BEFORE_PROGRAM: Final = re.compile(r"-|\w+=|\d")
-_REMOTE: Final = frozenset(("ssh", "rsh", "watch", "parallel", "eval"))
+_REMOTE: Final = frozenset(("ssh", "rsh", "mosh", "watch", "parallel", "eval"))
+_CONTAINERS: Final = frozenset(("docker", "podman", "kubectl", "oc"))
 _INTERPRETERS: Final = re.compile(
-    r"(?:ba|da|z|k|fi|pw)?sh|powershell|python[\d.]*|perl|ruby|node|php|lua[\d.]*|su"
+    r"(?:ba|da|z|k|mk|fi|a|c|tc|rba|pw)?sh|powershell|python[\d.]*|pypy[\d.]*|perl|ruby|node|nodejs"
+    r"|deno|bun|php|lua[\d.]*|R|Rscript|julia|osascript|tclsh|su|runuser|flock|script"
 )
 _FILTERS: Final = re.compile(r"[gmn]?awk|g?sed")
 _CODE: Final = re.compile(r"-\w*[ceErp]|--?(?:eval|print|run|command|init-command|execute)", re.I)
@@ -37,6 +39,25 @@ _PROGRAM_FOLLOWS: Final = frozenset(("-exec", "-execdir", "-ok", "-okdir"))
 def program_of(words: Sequence[str], is_value: Callable[[str], bool]) -> str:
     """The program of a command line, also where another one starts it: ``sudo -u web make``. A word
     that ``is_value`` is the program where it could be."""
+    place = _place_of_program(words, is_value)
+    return words[place] if place < len(words) else ""
+
+
+def reads_code(words: Sequence[str]) -> bool:
+    """Whether a command line runs what it reads from its standard input: ``sh``, ``ssh web``."""
+    if words and words[0].rpartition("/")[2] in _CONTAINERS:
+        return _INTERPRETERS.fullmatch(words[-1].rpartition("/")[2]) is not None
+    place = _place_of_program(words, lambda _: False)
+    if place == len(words):
+        return False
+    name = words[place].rpartition("/")[2]
+    behind = [each for each in words[place + 1 :] if not each.startswith("-")]
+    if name in _REMOTE:
+        return len(behind) <= 1
+    return _INTERPRETERS.fullmatch(name) is not None and not behind
+
+
+def _place_of_program(words: Sequence[str], is_value: Callable[[str], bool]) -> int:
     place, valued = 0, ""
     while place < len(words):
         word = words[place]
@@ -47,8 +68,8 @@ def program_of(words: Sequence[str], is_value: Callable[[str], bool]) -> str:
         elif name in _STARTERS:
             valued = _STARTERS[name]
         else:
-            return word
-    return ""
+            return place - 1
+    return len(words)
 
 
 def code_in(words: Sequence[str]) -> Iterator[str]:

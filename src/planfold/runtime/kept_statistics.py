@@ -58,7 +58,13 @@ class KeptStatistics:
         return checkpoint.position <= await store.last_position()
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
-        """Count events, and save what was counted now and then."""
+        """Count events, and save what was counted now and then. Where plans were archived, the
+        whole log is counted again: they do not count any more, and may be imported."""
+        forgotten = await self._store.checkpoints.times_forgotten()
+        if forgotten != self._times_forgotten:
+            self._times_forgotten = forgotten  # what is archived meanwhile is noticed the next time
+            fresh = statistics_of(self._store)
+            self.found.become(await count_all(self._store, fresh, checkpoint.position))
         await self.found.apply(envelopes, checkpoint)
         self._unsaved += len(envelopes)
         known = len(self.found.titles) + len(self.found.groups)
@@ -93,13 +99,17 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
     return Statistics(history, since, partial(state_at, store))
 
 
-async def count_all(store: EventStore, found: Statistics) -> Statistics:
-    """Count what is in the log after the checkpoint of ``found``."""
+async def count_all(store: EventStore, found: Statistics, until: int | None = None) -> Statistics:
+    """Count what is in the log after the checkpoint of ``found``, up to a position."""
     query = Query(stream_id=PLAN.stream_id)
     after = 0 if found.checkpoint is None else found.checkpoint.position
     while page := await store.read(query, after=after, limit=PAGE):
         after = page[-1].position
-        await found.apply(page, Checkpoint(store.store_id, store.epoch, after))
+        counted = [e for e in page if until is None or e.position <= until]
+        if not counted:
+            break
+        last = counted[-1].position
+        await found.apply(counted, Checkpoint(store.store_id, store.epoch, last))
     return found
 
 
