@@ -70,9 +70,10 @@ class KeptStatistics:
         whole log is counted again: they do not count any more, and may be imported."""
         if not await self._is_of_these_plans():
             self._mark = None
-            await self.load()  # the mark first: what is archived meanwhile is noticed
+            await self.load()  # the mark first: what is archived since then is noticed
             fresh = statistics_of(self._store)
-            self.found.become(await count_all(self._store, fresh, checkpoint.position))
+            await count_all(self._store, fresh, checkpoint.position)
+            vars(self.found).update(vars(fresh))  # at once: others look at it
         await self.found.apply(envelopes, checkpoint)
         self._unsaved += len(envelopes)
         known = len(self.found.titles) + len(self.found.groups)
