@@ -192,10 +192,6 @@ def test_texts_for_people_hold_the_value(value: str) -> None:
         ({"argv": ["sudo", "-n", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["env", "A=1", "timeout", "5s", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["nice", "-$params.v", "make"]}, "a parameter is the command"),
-        ({"argv": ["find", ".", "-exec", "$params.v", ";"]}, "a parameter is the command"),
-        ({"argv": ["sh", "-c", "--", "$params.v"]}, "a parameter is part of a script"),
-        ({"argv": ["node", "--eval=$params.v"]}, "a parameter is part of a script"),
-        ({"argv": ["perl", "-e$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["csh", "-c", "$params.v"]}, "a parameter is part of a script"),
         ({"script": "echo $((V))", "env": {"V": "$params.v"}}, "computes with a parameter"),
         ({"script": "eval $V", "env": {"V": "a $params.v"}}, "reads the value of a parameter"),
@@ -203,6 +199,21 @@ def test_texts_for_people_hold_the_value(value: str) -> None:
             {"argv": ["bash", "-ec", "[[ $V -eq 1 ]]"], "env": {"V": "$params.v"}},
             "computes with a parameter",
         ),
+        ({"argv": ["sudo", "-u", "web", "$params.v"]}, "a parameter is the command"),
+        ({"argv": ["timeout", "-s", "TERM", "5", "$params.v"]}, "a parameter is the command"),
+        ({"argv": ["bash", "-c", "-x", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["bash", "-c", "--", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["bash", "-c", "-o", "pipefail", "$params.v"]}, "is part of a script"),
+        ({"argv": ["python3", "-c$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["node", "--eval=$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["node", "-p", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["perl", "-nE", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["php", "-r", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["pwsh", "-Command", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["awk", "-F", ":", "$params.v", "file"]}, "a parameter is part of a script"),
+        ({"argv": ["sed", "-i", "s/V/$params.v/", "file"]}, "a parameter is part of a script"),
+        ({"argv": ["sed", "-n", "-e", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["find", ".", "-exec", "$params.v", ";"]}, "a parameter is part of a script"),
     ],
 )
 def test_a_parameter_has_no_place_where_it_could_be_a_command(
@@ -219,6 +230,13 @@ def test_a_parameter_has_no_place_where_it_could_be_a_command(
         ["timeout", "5", "git", "tag", "$params.v"],
         ["grep", "-e", "$params.v", "sh"],
         ["sh", "run.sh", "$params.v"],
+        ["bash", "-e", "run.sh", "--version=$params.v"],
+        ["sh", "-c", "tar -cf all.tar *", "_", "$params.v"],
+        ["python3", "-m", "build", "--tag=$params.v"],
+        ["sudo", "-u", "$params.v", "make"],
+        ["awk", "-v", "v=$params.v", "{print v}", "$params.v"],
+        ["sed", "-n", "5p", "$params.v"],
+        ["find", "$params.v", "-exec", "cat", "{}", ";"],
     ],
 )
 def test_a_parameter_may_be_an_argument_of_a_program(argv: list[str]) -> None:
@@ -266,6 +284,16 @@ def test_in_a_command_of_a_text_a_value_is_one_word_and_no_code(
     else:
         (spec,) = compiled(draft, values)
         assert arguments_of(spec)["script"] == script
+
+
+@pytest.mark.parametrize("argv", [["sh", "-c", "echo $item"], ["$item.name", "x"]])
+def test_an_element_of_a_parameter_is_no_command_either(argv: list[str]) -> None:
+    listed = {"v": Parameter(type="list")}
+    given = {"v": [{"name": "reboot"}]}
+    over, written = run(argv, for_each="$params.v"), run(argv, for_each='[{"name": "date"}]')
+    assert any("a parameter is" in fault for fault in faults(plan(over, **listed), given))
+    assert compiled(plan(written, **listed), given)
+    assert compiled(plan(run(["date", "-d", "$item"], for_each="$params.v"), **listed), given)
 
 
 # --- secrets ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from playwright.sync_api import expect
 
@@ -337,3 +338,13 @@ def test_filters_are_in_the_address(page: Any, site: Site) -> None:
     page.get_by_label("Filter by title").fill("other")
     expect(page).to_have_url(re.compile(r"q=other"))
     expect(page.locator(".entry")).to_have_count(1)
+
+
+def test_a_damaged_line_does_not_hide_the_list(page: Any, site: Site) -> None:
+    hurt = site.submit("# Hurt\n\n1. Run `true`", approve=False)
+    with apsw.Connection(site.database.removeprefix("sqlite:///")) as raw:
+        raw.execute("UPDATE streams SET head = 'x' WHERE aggregate_id = ?", (hurt,))
+    site.submit("# Beside it\n\n1. Run `true`")
+    page.reload()
+    expect(page.locator(".entry", has_text="Beside it")).to_be_visible()
+    expect(page.locator(f".entry[data-item='{hurt}']")).to_contain_text("damaged")

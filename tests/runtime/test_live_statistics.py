@@ -118,6 +118,30 @@ async def test_who_counts_while_plans_are_archived_counts_again(
             assert (total.plans_begun, dict(total.plans)) == (2, {"cancelled": 1})
 
 
+async def test_what_was_counted_before_plans_were_archived_is_not_saved(
+    each_database: str, tmp_path: Path
+) -> None:
+    async with planfold.open_app(each_database) as app, planfold.open_app(each_database) as other:
+        await app.submit(PLAN, plan_id="kept")
+        await app.submit(PLAN, plan_id="moved")
+        await app.send("moved", CancelPlan())
+        worker, last = KeptStatistics(app.store), await app.store.last_position()
+        await project(app.store, worker, query=Query(stream_id="plan"), until=last)
+        assert (await other.archive(tmp_path, older_than=-60)).streams == 1
+        await worker.save()
+        assert await app.store.checkpoints.read_model(NAME) is None
+        (total,) = (await other.statistics()).figures().values()
+        assert (total.plans_begun, total.plans) == (1, {})
+        await app.submit(PLAN, plan_id="later")
+        assert (await _counted_and_saved(app)).plans_begun == 2
+        saved = await _saved(app)
+        await other.store.checkpoints.forget_read_models()
+        await app.store.checkpoints.save_read_model(NAME, *saved)  # at the same moment
+        read = _noted(other)
+        await other.statistics()
+        assert read == ["kept", "later"]
+
+
 async def test_what_is_counted_is_saved_now_and_then(
     each_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

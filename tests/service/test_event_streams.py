@@ -208,22 +208,29 @@ async def test_a_place_is_free_when_its_client_has_left(served: Served) -> None:
     await until(lambda: served.service.streams.taken == 0)
 
 
+ALONE = 200  # plans before the slow client comes
+
+
 @pytest.mark.soak  # a busy machine is slow to drop it
-@pytest.mark.parametrize("bytes_a_second", [0, 20])
+@pytest.mark.parametrize("bytes_a_second", [0, 1, 20])
 async def test_a_client_that_hardly_reads_is_dropped_and_the_others_get_theirs(
     database: str, bytes_a_second: int
 ) -> None:
     limits = replace(HASTY, write_s=3.0)  # more than a busy machine keeps the other one waiting
     async with serve(database, work=False, limits=limits) as served:
-        slow = await unread_stream(served, "/v1/events")
         got: list[Any] = []
-        tasks = [
-            asyncio.create_task(sip(slow, bytes_a_second)),
-            asyncio.create_task(read_all(served, got)),
-        ]
+        delays: list[float] = []
+        tasks = [asyncio.create_task(read_all(served, got, delays))]
+        await until(lambda: served.service.streams.taken == 1)
+        for _ in range(ALONE):
+            await submit_large(served)
+        await until(lambda: len(got) >= ALONE)
+        slow = await unread_stream(served, "/v1/events?new=true")
+        tasks.append(asyncio.create_task(sip(slow, bytes_a_second)))
         try:
             await until(lambda: served.service.streams.taken == 2)
             sent, largest = await submit_until_dropped(served)
+            sent += ALONE
             await until(lambda: len(got) >= sent)
         finally:
             for task in tasks:
@@ -234,25 +241,37 @@ async def test_a_client_that_hardly_reads_is_dropped_and_the_others_get_theirs(
         await until(lambda: served.service.streams.taken == 0)
         assert [each.data["version"] for each in got] == [1] * sent
         assert 0 < largest < 600_000  # of several MB that were sent
+        alone, beside = p99(delays[:ALONE]), p99(delays[ALONE:])
+        assert beside < 3 * alone + 0.1, f"{alone * 1e3:.0f} ms alone, {beside * 1e3:.0f} ms beside"
+
+
+def p99(delays: list[float]) -> float:
+    return sorted(delays)[len(delays) * 99 // 100]
+
+
+async def submit_large(served: Served) -> None:
+    tasks = [TaskDraft(description="x" * 19_000) for _ in range(10)]
+    await served.app.submit(PlanDraft(title="large", tasks=tasks))
+    await asyncio.sleep(0.02)
 
 
 async def submit_until_dropped(served: Served) -> tuple[int, int]:
     """How many plans were submitted, and the largest buffer of a connection meanwhile in bytes."""
-    tasks = [TaskDraft(description="x" * 19_000) for _ in range(10)]
     sent, largest = 0, 0
     connections = [each for each in gc.get_objects() if isinstance(each, asyncio.WriteTransport)]
     while not served.service.dropped:
-        await served.app.submit(PlanDraft(title="large", tasks=tasks))
+        await submit_large(served)
         sent += 1
         largest = max(largest, *(each.get_write_buffer_size() for each in connections))
-        await asyncio.sleep(0.02)
     return sent, largest
 
 
-async def read_all(served: Served, got: list[Any]) -> None:
+async def read_all(served: Served, got: list[Any], delays: list[float]) -> None:
+    """``delays``: seconds from the record of each event until it is here."""
     async with stream(served, "/v1/events", token="all") as response:
         async for event in events_of(response):
             got.append(event)
+            delays.append(served.app.store.clock() - event.data["recorded_at"])
 
 
 async def sip(connection: socket.socket, bytes_a_second: int) -> None:

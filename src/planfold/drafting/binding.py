@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from planfold.drafting.command_lines import code_in, program_of
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.expansions import ARITHMETIC, COMMAND, code_of_values
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
-from planfold.drafting.interpreters import code_in, programs_in
 from planfold.drafting.parameters import (
     SCALARS,
     ParameterValue,
@@ -117,6 +117,9 @@ class _Binder:
         if isinstance(task.attachments, (list, tuple)):
             changed["attachments"] = [self._attachment(each, name) for each in task.attachments]
         if isinstance(task.arguments, dict):
+            if task.tool == "shell":
+                of_element = isinstance(task.for_each, str) and _names_parameter(task.for_each)
+                self._check_command(task.arguments.get("argv"), name, of_element=of_element)
             changed["arguments"] = self._arguments(task.arguments, task.tool, name)
             if task.tool == "shell":
                 self._check_script(task.arguments, task, name)
@@ -146,8 +149,6 @@ class _Binder:
 
     def _arguments(self, arguments: dict[str, Any], tool_name: Any, task: str) -> dict[str, Any]:
         tool = self._tools.get(tool_name) if isinstance(tool_name, str) else None
-        if tool_name == "shell":
-            self._check_command(arguments.get("argv"), task)
         changed: dict[str, Any] = {}
         for key, value in arguments.items():
             place = _TextPlace(task, f"arguments.{excerpt(str(key))}", tool_name == "shell")
@@ -163,17 +164,23 @@ class _Binder:
                 changed[key] = value  # the compiler says that it is too deep
         return changed
 
-    def _check_command(self, argv: Any, task: str) -> None:
-        """A parameter must not be the program, nor part of what a shell or interpreter reads."""
+    def _check_command(self, argv: Any, task: str, *, of_element: bool) -> None:
+        """A parameter, and the element of a list that is one (``of_element``), must not be the
+        program, nor part of what a shell or interpreter reads."""
         words = [argv] if isinstance(argv, str) else argv
         if not isinstance(words, (list, tuple)) or not words:
             return
+        targets = (PARAMS, ITEM[0]) if of_element else (PARAMS,)
+
+        def is_value(text: str) -> bool:
+            return any(reference.target in targets for reference in find_references(text))
+
         texts = [word if isinstance(word, str) else "" for word in words]
-        if any(_names_parameter(texts[place]) for place in programs_in(texts, _names_parameter)):
+        if is_value(program_of(texts, is_value)):
             message = "a parameter is the command: its value could be any program"
             fix = "name the program in the plan"
             self._faults.add(message, task=task, field="arguments.argv", fix=fix)
-        elif any(map(_names_parameter, code_in(texts))):
+        elif any(map(is_value, code_in(texts))):
             message = "a parameter is part of a script: its value could become a command"
             self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
-from planfold.drafting.interpreters import code_in, programs_in, reads_code
+from planfold.drafting.command_lines import code_in, program_of, reads_code
 
 ARITHMETIC: Final = "arithmetic"
 COMMAND: Final = "command"
@@ -254,9 +254,8 @@ class _Reader:
 
     def _run(self, words: list[str], *, fed: bool) -> None:
         """A command that starts a program, perhaps one that reads code."""
-        code = code_in(words)
-        programs = [words[place] for place in programs_in(words, _is_value)]
-        if any(map(_is_value, [*programs, *code])):
+        code = list(code_in(words))
+        if any(map(_is_value, [program_of(words, _is_value), *code])):
             self._faults.append(COMMAND)
         if fed and (reads_code(words) or (words[0] in ("xargs", "parallel") and code)):
             self._faults.append(COMMAND)

@@ -3,7 +3,6 @@ reads only the events after it."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -19,7 +18,6 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.origins import state_at
 
 NAME: Final = "statistics"
-MARK: Final = "statistics-mark"  # of the plans that were counted: it goes when some are archived
 PAGE: Final = 1_000  # events that are read at a time
 SAVE_EVERY: Final = 5_000  # events
 PER_TITLE: Final = 2  # events more, for each title and group: saving them all takes longer
@@ -27,37 +25,31 @@ PER_TITLE: Final = 2  # events more, for each title and group: saving them all t
 
 class KeptStatistics:
     """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
-    with what is saved in ``store``. Several processes may keep them; each has all of the log."""
+    with what is saved in ``store``. Several processes may keep them; each has all of the log. What
+    is counted is of use to others as long as no plan is moved out of the log meanwhile."""
 
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
         self._store = store
-        self._mark: bytes | None = None
+        self._asked = False
         self._unsaved = 0  # events
+        self._times_forgotten = 0  # when counting began
 
     async def load(self) -> Checkpoint | None:
         """What is saved is used if it is of this log. It is a cache: any other is counted again."""
-        if self._mark is None:
-            await self._restore()
-        if self._mark is None:
-            self._mark = secrets.token_bytes(16)
-            first = Checkpoint(self._store.store_id, self._store.epoch, 0)
-            with suppress(PlanfoldError):
-                await self._store.checkpoints.save_read_model(MARK, first, self._mark)
+        if not self._asked:
+            self._asked = True
+            self._times_forgotten = await self._store.checkpoints.times_forgotten()
+            saved = await self._store.checkpoints.read_model(NAME)
+            if saved is not None and await self._is_of_this_log(saved[0]):
+                mark, data = saved[1][: len(self._mark)], saved[1][len(self._mark) :]
+                if mark == self._mark:  # else it was saved while plans were moved
+                    self.found.restore(data, saved[0], by=_version())
         return await self.found.load()
 
-    async def _restore(self) -> None:
-        """Continue from what is saved, where no plan was archived since."""
-        marked = await self._store.checkpoints.read_model(MARK)
-        saved = await self._store.checkpoints.read_model(NAME) if marked else None
-        self._mark = marked[1] if marked else None
-        if saved is not None and await self._is_of_this_log(saved[0]):
-            self.found.restore(saved[1], saved[0], by=_version())
-
-    async def _is_of_these_plans(self) -> bool:
-        """Whether all plans that were counted are still in the log."""
-        marked = await self._store.checkpoints.read_model(MARK)
-        return marked is not None and marked[1] == self._mark
+    @property
+    def _mark(self) -> bytes:
+        return b"%d\n" % self._times_forgotten
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         store = self._store
@@ -67,10 +59,10 @@ class KeptStatistics:
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
         """Count events, and save what was counted now and then. Where plans were archived, the
-        whole log is counted again: they do not count any more, and may be imported."""
-        if not await self._is_of_these_plans():
-            self._mark = None
-            await self.load()  # the mark first: what is archived since then is noticed
+        whole log is counted again: they do not count any more, and may have been imported."""
+        times = await self._store.checkpoints.times_forgotten()
+        if self._asked and times != self._times_forgotten:
+            self._times_forgotten = times  # first: what is archived from now on is noticed
             fresh = statistics_of(self._store)
             await count_all(self._store, fresh, checkpoint.position)
             vars(self.found).update(vars(fresh))  # at once: others look at it
@@ -83,18 +75,20 @@ class KeptStatistics:
     async def catch_up(self) -> Statistics:
         """Count what is in the log now. It is not to be saved: an event may still come before the
         last one, from a transaction that has not ended."""
-        await self._restore()
+        await self.load()
         return await count_all(self._store, self.found)
 
     async def save(self) -> None:
-        """Save them. Where the database cannot be written, the next start counts more."""
-        if (checkpoint := self.found.checkpoint) is not None:
-            self._unsaved = 0
-            with suppress(PlanfoldError):
-                if not await self._is_of_these_plans():
-                    return
-                data = self.found.packed(by=_version())
-                await self._store.checkpoints.save_read_model(NAME, checkpoint, data)
+        """Save them. Where the database cannot be written, or plans were moved out of the log since
+        counting began, the next start counts more."""
+        if (checkpoint := self.found.checkpoint) is None:
+            return
+        self._unsaved = 0
+        checkpoints = self._store.checkpoints
+        with suppress(PlanfoldError):
+            if await checkpoints.times_forgotten() == self._times_forgotten:
+                data = self._mark + self.found.packed(by=_version())
+                await checkpoints.save_read_model(NAME, checkpoint, data)
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:

@@ -72,14 +72,15 @@ export function Plans() {
 
 function Entry({ plan, chosen }) {
   const share = plan.total ? plan.completed / plan.total : 0;
+  const status = plan.status || "damaged"; // its line in the store; its log has the status
   return html`
     <li class=${chosen ? "entry is-chosen" : "entry"} data-item=${plan.id}>
       <a href=${planPath(plan.id)}>
-        <${Status} of=${plan.status} />
+        <${Status} of=${status} />
         <span class="entry-title">${plain(plan.title) || plain(plan.id)}</span>
         <span class="entry-id dim">${plain(plan.id)}</span>
         <span class="entry-progress">
-          <span class="meter is-${plan.status}" aria-hidden="true"><span style=${{ width: `${100 * share}%` }}></span></span>
+          <span class="meter is-${status}" aria-hidden="true"><span style=${{ width: `${100 * share}%` }}></span></span>
           <span class="numbers">${plan.completed}/${plan.total}</span>
         </span>
         <time class="dim">${clock(plan.updated_at)}</time>
