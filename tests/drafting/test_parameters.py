@@ -192,13 +192,6 @@ def test_texts_for_people_hold_the_value(value: str) -> None:
         ({"argv": ["sudo", "-n", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["env", "A=1", "timeout", "5s", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["nice", "-$params.v", "make"]}, "a parameter is the command"),
-        ({"argv": ["csh", "-c", "$params.v"]}, "a parameter is part of a script"),
-        ({"script": "echo $((V))", "env": {"V": "$params.v"}}, "computes with a parameter"),
-        ({"script": "eval $V", "env": {"V": "a $params.v"}}, "reads the value of a parameter"),
-        (
-            {"argv": ["bash", "-ec", "[[ $V -eq 1 ]]"], "env": {"V": "$params.v"}},
-            "computes with a parameter",
-        ),
         ({"argv": ["sudo", "-u", "web", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["timeout", "-s", "TERM", "5", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["bash", "-c", "-x", "$params.v"]}, "a parameter is part of a script"),
@@ -208,12 +201,20 @@ def test_texts_for_people_hold_the_value(value: str) -> None:
         ({"argv": ["node", "--eval=$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["node", "-p", "$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["perl", "-nE", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["perl", "-e$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["php", "-r", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["csh", "-c", "$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["pwsh", "-Command", "$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["awk", "-F", ":", "$params.v", "file"]}, "a parameter is part of a script"),
         ({"argv": ["sed", "-i", "s/V/$params.v/", "file"]}, "a parameter is part of a script"),
         ({"argv": ["sed", "-n", "-e", "$params.v"]}, "a parameter is part of a script"),
         ({"argv": ["find", ".", "-exec", "$params.v", ";"]}, "a parameter is part of a script"),
+        ({"script": "echo $((V))", "env": {"V": "$params.v"}}, "computes with a parameter"),
+        ({"script": "eval $V", "env": {"V": "a $params.v"}}, "reads the value of a parameter"),
+        (
+            {"argv": ["bash", "-ec", "[[ $V -eq 1 ]]"], "env": {"V": "$params.v"}},
+            "computes with a parameter",
+        ),
     ],
 )
 def test_a_parameter_has_no_place_where_it_could_be_a_command(
@@ -242,6 +243,16 @@ def test_a_parameter_has_no_place_where_it_could_be_a_command(
 def test_a_parameter_may_be_an_argument_of_a_program(argv: list[str]) -> None:
     (spec,) = compiled(plan(run(argv), v=Parameter()), {"v": "1"})
     assert arguments_of(spec) == {"argv": [word.replace("$params.v", "1") for word in argv]}
+
+
+@pytest.mark.parametrize("argv", [["sh", "-c", "echo $item"], ["$item.name", "x"]])
+def test_an_element_of_a_parameter_is_no_command_either(argv: list[str]) -> None:
+    listed = {"v": Parameter(type="list")}
+    given = {"v": [{"name": "reboot"}]}
+    over, written = run(argv, for_each="$params.v"), run(argv, for_each='[{"name": "date"}]')
+    assert any("a parameter is" in fault for fault in faults(plan(over, **listed), given))
+    assert compiled(plan(written, **listed), given)
+    assert compiled(plan(run(["date", "-d", "$item"], for_each="$params.v"), **listed), given)
 
 
 def test_numbers_may_be_computed_with_and_other_types_not() -> None:
@@ -284,16 +295,6 @@ def test_in_a_command_of_a_text_a_value_is_one_word_and_no_code(
     else:
         (spec,) = compiled(draft, values)
         assert arguments_of(spec)["script"] == script
-
-
-@pytest.mark.parametrize("argv", [["sh", "-c", "echo $item"], ["$item.name", "x"]])
-def test_an_element_of_a_parameter_is_no_command_either(argv: list[str]) -> None:
-    listed = {"v": Parameter(type="list")}
-    given = {"v": [{"name": "reboot"}]}
-    over, written = run(argv, for_each="$params.v"), run(argv, for_each='[{"name": "date"}]')
-    assert any("a parameter is" in fault for fault in faults(plan(over, **listed), given))
-    assert compiled(plan(written, **listed), given)
-    assert compiled(plan(run(["date", "-d", "$item"], for_each="$params.v"), **listed), given)
 
 
 # --- secrets ------------------------------------------------------------------------------------

@@ -96,28 +96,6 @@ async def test_plans_that_are_archived_do_not_count(each_database: str, tmp_path
         assert (total.plans_begun, total.plans) == (1, {})
 
 
-async def test_who_counts_while_plans_are_archived_counts_again(
-    each_database: str, tmp_path: Path
-) -> None:
-    """And does not save what it had counted before; a plan that is imported counts once."""
-    async with planfold.open_app(each_database) as app:
-        kept = KeptStatistics(app.store)
-        await app.submit(PLAN, plan_id="gone")
-        await app.cancel("gone")
-        await project(app.store, kept, until=await app.store.last_position())
-        archived = await app.archive(tmp_path, older_than=-1)
-        await kept.save()
-        assert not (await app.statistics()).figures()
-        with Path(archived.files[0]).open("rb") as file:  # noqa: ASYNC230
-            await import_file(app.store, ExportFile(file, "archive"))
-        await app.submit(PLAN, plan_id="next")
-        await project(app.store, kept, until=await app.store.last_position())
-        await kept.save()
-        for found in (kept.found, await app.statistics(), await app.statistics(rebuild=True)):
-            (total,) = found.figures().values()
-            assert (total.plans_begun, dict(total.plans)) == (2, {"cancelled": 1})
-
-
 async def test_what_was_counted_before_plans_were_archived_is_not_saved(
     each_database: str, tmp_path: Path
 ) -> None:
@@ -140,6 +118,28 @@ async def test_what_was_counted_before_plans_were_archived_is_not_saved(
         read = _noted(other)
         await other.statistics()
         assert read == ["kept", "later"]
+
+
+async def test_who_counts_while_plans_are_archived_counts_again(
+    each_database: str, tmp_path: Path
+) -> None:
+    """And does not save what it had counted before; a plan that is imported counts once."""
+    async with planfold.open_app(each_database) as app:
+        kept = KeptStatistics(app.store)
+        await app.submit(PLAN, plan_id="gone")
+        await app.cancel("gone")
+        await project(app.store, kept, until=await app.store.last_position())
+        archived = await app.archive(tmp_path, older_than=-1)
+        await kept.save()
+        assert not (await app.statistics()).figures()
+        with Path(archived.files[0]).open("rb") as file:  # noqa: ASYNC230
+            await import_file(app.store, ExportFile(file, "archive"))
+        await app.submit(PLAN, plan_id="next")
+        await project(app.store, kept, until=await app.store.last_position())
+        await kept.save()
+        for found in (kept.found, await app.statistics(), await app.statistics(rebuild=True)):
+            (total,) = found.figures().values()
+            assert (total.plans_begun, dict(total.plans)) == (2, {"cancelled": 1})
 
 
 async def test_what_is_counted_is_saved_now_and_then(

@@ -1,4 +1,4 @@
-"""Names that every backend can store: of aggregates, streams, routes, tools, commands and owners."""
+"""Names that every backend can store: of aggregates, streams, routes, tools, commands, owners."""
 
 from __future__ import annotations
 

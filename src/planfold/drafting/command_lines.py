@@ -19,25 +19,45 @@ _STARTERS: Final = {
     "timeout": "ks",
     "xargs": "EILPadns",
     "exec": "a",
-    **dict.fromkeys(("nohup", "setsid", "command"), ""),
+    **dict.fromkeys(("nohup", "setsid", "command", "builtin", "busybox"), ""),
 }
 _BEFORE_PROGRAM: Final = re.compile(r"-|\w+=|\d")
-_REMOTE: Final = frozenset(("ssh", "rsh", "watch", "parallel", "eval"))
+_REMOTE: Final = frozenset(("ssh", "rsh", "mosh", "watch", "parallel", "eval"))
+_CONTAINERS: Final = frozenset(("docker", "podman", "kubectl", "oc"))
 _INTERPRETERS: Final = re.compile(
-    r"(?:ba|da|z|k|mk|fi|a|c|tc|rba|pw)?sh|powershell|python[\d.]*|perl|ruby|node|php|lua[\d.]*|su"
+    r"(?:ba|da|z|k|mk|fi|a|c|tc|rba|pw)?sh|powershell|python[\d.]*|pypy[\d.]*|perl|ruby|node|nodejs"
+    r"|deno|bun|php|lua[\d.]*|R|Rscript|julia|osascript|tclsh|su|runuser|flock|script"
 )
 _FILTERS: Final = re.compile(r"[gmn]?awk|g?sed")
 _CODE: Final = re.compile(r"-\w*[ceErp]|--?(?:eval|print|run|command|init-command|execute)", re.I)
-_WITH_VALUE: Final = frozenset(("-o", "+o", "-O", "+O"))
-_FILTER_VALUE: Final = frozenset(("-v", "-F", "-l", "--assign", "--field-separator"))
-_FILTER_CODE: Final = ("-e", "--expression", "-f", "--file")
-_CONTAINERS: Final = frozenset(("docker", "podman", "kubectl", "oc"))
+_WITH_VALUE: Final = re.compile(r"[-+][oO]")
+_FILTER_VALUE: Final = re.compile(r"-[vFl]|-{2}(?:assign|field-separator)")
+_FILTER_CODE: Final = re.compile(r"-[ef]|-{2}(?:expression|file)")
 _PROGRAM_FOLLOWS: Final = frozenset(("-exec", "-execdir", "-ok", "-okdir"))
 
 
 def program_of(words: Sequence[str], is_value: Callable[[str], bool]) -> str:
     """The program of a command line, also where another one starts it: ``sudo -u web make``. A word
     that ``is_value`` is the program where it could be."""
+    place = _place_of_program(words, is_value)
+    return words[place] if place < len(words) else ""
+
+
+def reads_code(words: Sequence[str]) -> bool:
+    """Whether a command line runs what it reads from its standard input: ``sh``, ``ssh web``."""
+    if words and words[0].rpartition("/")[2] in _CONTAINERS:
+        return _INTERPRETERS.fullmatch(words[-1].rpartition("/")[2]) is not None
+    place = _place_of_program(words, lambda _: False)
+    if place == len(words):
+        return False
+    name = words[place].rpartition("/")[2]
+    behind = [each for each in words[place + 1 :] if not each.startswith("-")]
+    if name in _REMOTE:
+        return len(behind) <= 1
+    return _INTERPRETERS.fullmatch(name) is not None and not behind
+
+
+def _place_of_program(words: Sequence[str], is_value: Callable[[str], bool]) -> int:
     place, valued = 0, ""
     while place < len(words):
         word = words[place]
@@ -48,8 +68,8 @@ def program_of(words: Sequence[str], is_value: Callable[[str], bool]) -> str:
         elif name in _STARTERS:
             valued = _STARTERS[name]
         else:
-            return word
-    return ""
+            return place - 1
+    return len(words)
 
 
 def code_in(words: Sequence[str]) -> Iterator[str]:
@@ -68,19 +88,6 @@ def code_in(words: Sequence[str]) -> Iterator[str]:
             yield from _code_of_filter(after)
 
 
-def reads_code(words: Sequence[str]) -> bool:
-    """Whether a command line runs what it reads from its standard input: ``sh``, ``ssh web``."""
-    names = [word.rpartition("/")[2] for word in words]
-    if names[0] in _CONTAINERS:
-        return _INTERPRETERS.fullmatch(names[-1]) is not None
-    program = program_of(words, lambda _: False)
-    name = program.rpartition("/")[2]
-    operands = [word for word in words[words.index(program) + 1 :] if not _is_option(word)]
-    if name in _REMOTE:
-        return len(operands) <= 1
-    return _INTERPRETERS.fullmatch(name) is not None and not operands
-
-
 def _code_of_interpreter(words: Sequence[str]) -> Iterator[str]:
     yield from takewhile(_is_option, words)  # the code may be part of one: -c..., --eval=...
     for place, option in enumerate(words):
@@ -92,17 +99,17 @@ def _code_of_filter(words: Sequence[str]) -> Iterator[str]:
     """Of ``awk`` and ``sed``, whose programs can start others."""
     written = False
     for place, option in enumerate(words):
-        if option.startswith(_FILTER_CODE):
+        if _FILTER_CODE.match(option):
             written = True
             yield from words[place : place + 2]
     if not written:
         yield from words[: _next_operand(words, 0, _FILTER_VALUE) + 1][-1:]
 
 
-def _next_operand(words: Sequence[str], place: int, valued: frozenset[str]) -> int:
+def _next_operand(words: Sequence[str], place: int, valued: re.Pattern[str]) -> int:
     """The place of the first word from ``place`` on that is neither an option nor its value."""
     while place < len(words) and _is_option(words[place]):
-        place += 2 if words[place] in valued else 1
+        place += 2 if valued.fullmatch(words[place]) else 1
     return place
 
 

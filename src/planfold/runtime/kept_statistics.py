@@ -26,7 +26,7 @@ PER_TITLE: Final = 2  # events more, for each title and group: saving them all t
 class KeptStatistics:
     """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
     with what is saved in ``store``. Several processes may keep them; each has all of the log. What
-    is counted is of use to others as long as no plan is moved out of the log meanwhile."""
+    is counted is of use to others as long as no plan is moved out of the log."""
 
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
@@ -59,10 +59,10 @@ class KeptStatistics:
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
         """Count events, and save what was counted now and then. Where plans were archived, the
-        whole log is counted again: they do not count any more, and may have been imported."""
-        times = await self._store.checkpoints.times_forgotten()
-        if self._asked and times != self._times_forgotten:
-            self._times_forgotten = times  # first: what is archived from now on is noticed
+        whole log is counted again: they do not count any more, and may be imported."""
+        forgotten = await self._store.checkpoints.times_forgotten()
+        if forgotten != self._times_forgotten:
+            self._times_forgotten = forgotten  # first: what is archived from now on is noticed
             fresh = statistics_of(self._store)
             await count_all(self._store, fresh, checkpoint.position)
             vars(self.found).update(vars(fresh))  # at once: others look at it
