@@ -54,6 +54,21 @@ class SignalDelivery:
         await _all([partial(self._register_one, plan_id, t) for t in to_register(handler.state)])
 
     async def _register_one(self, plan_id: str, task: Task) -> None:
+        await self._await(plan_id, task)
+        place = WaitPlace(plan_id, task.id, task.attempt)
+        known = RegisterWait(place.task_id, place.attempt)
+        name = f"{_name('wait', place)}/registered"
+        await self._dispatcher.send(PLAN, plan_id, known, command_id=name)
+
+    async def await_again(self, plan_id: str) -> None:
+        """Make the waits of a plan known where the signals of this store are, also those that its
+        log says are known: it may have been copied here without them. Raises NotFound."""
+        plan = await self._dispatcher.view(PLAN, plan_id)
+        assert isinstance(plan, Planner)
+        for task in [task for task in plan.state.tasks.values() if task.waits]:
+            await self._await(plan_id, task)
+
+    async def _await(self, plan_id: str, task: Task) -> None:
         wait = task.spec.wait
         if wait is None or wait.signal is None:
             return
@@ -63,8 +78,6 @@ class SignalDelivery:
         command = AwaitSignal(wait.signal, key, place, since)
         stream, name = inbox_id(wait.signal, key), _name("wait", place)
         await self._dispatcher.send(SIGNALS, stream, command, command_id=name)
-        known = RegisterWait(place.task_id, place.attempt)
-        await self._dispatcher.send(PLAN, plan_id, known, command_id=f"{name}/registered")
 
     async def _deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
         assert isinstance(handler, SignalInbox)

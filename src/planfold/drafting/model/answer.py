@@ -84,8 +84,8 @@ _WAITS: Final[tuple[dict[str, Any], ...]] = (
     {"at": _TEXT},
     {
         "wait_for": {**_TEXT, "pattern": f"^{SIGNAL_NAME.pattern}$"},
-        "key": {"anyOf": [_TEXT, NULL]},
-        "timeout": {"anyOf": [_LONG, NULL]},
+        "key": _TEXT,  # empty: the plan's id
+        "timeout": _LONG,
     },
 )
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
