@@ -62,11 +62,10 @@ class KeptStatistics:
         whole log is counted again: they do not count any more, and may be imported."""
         forgotten = await self._store.checkpoints.times_forgotten()
         if forgotten != self._times_forgotten:
-            self._times_forgotten = (
-                forgotten  # what is archived after this is noticed the next time
-            )
+            self._times_forgotten = forgotten  # first: what is archived from now on is noticed
             fresh = statistics_of(self._store)
-            self.found.become(await count_all(self._store, fresh, checkpoint.position))
+            await count_all(self._store, fresh, checkpoint.position)
+            vars(self.found).update(vars(fresh))  # at once: others look at it
         await self.found.apply(envelopes, checkpoint)
         self._unsaved += len(envelopes)
         known = len(self.found.titles) + len(self.found.groups)
