@@ -10,6 +10,8 @@ import pytest
 from command_line import called, shown
 
 import planfold
+from planfold.runtime.signal_delivery import SignalDelivery
+from planfold.testing import check_golden
 
 PLAN = """# Order
 
@@ -58,6 +60,65 @@ def test_a_signal_is_given_on_the_command_line(plan: str) -> None:
     assert shown()["tasks"][1]["result"]["stdout"] == "12"
     called("replay", plan)
     called("doctor")
+
+
+def test_a_plan_that_waits_is_redacted_with_its_key_and_default() -> None:
+    Path("waits.json").write_text(
+        json.dumps(
+            {
+                "title": "Order",
+                "tasks": [
+                    {"label": "order", "description": "Which order?", "kind": "clarification"},
+                    {
+                        "label": "paid",
+                        "description": "Wait",
+                        "wait_for": "payment",
+                        "key": "customer-$order",
+                        "timeout": 0.001,
+                        "default": {"note": "Zaphod"},
+                    },
+                ],
+            }
+        )
+    )
+    called("run", "--yes", "--id", "p", "waits.json", code=3)
+    called("answer", "order", "Zaphod")
+    called("resume")
+    called("golden", "p", "--to", "redacted.jsonl", "--redact")
+    text = Path("redacted.jsonl").read_text()
+    assert "Zaphod" not in text
+    assert "customer" not in text
+    called("golden", "p", "--to", "whole.jsonl")
+    assert check_golden("redacted.jsonl").checked == check_golden("whole.jsonl").checked
+
+
+def test_a_plan_that_is_imported_alone_gets_the_signals_of_its_new_database(plan: str) -> None:
+    called("export", plan, "--to", "plan.jsonl")
+    called("export", "--to", "all.jsonl")
+    for file in ("plan.jsonl", "all.jsonl"):
+        there = ("--db", f"sqlite:///{file}.db")
+        called("import", file, *there)
+        called("signal", "payment.settled", "order-17", "--data", '{"amount": 12}', *there)
+        called("resume", plan, *there)
+        called("import", "plan.jsonl", *there)
+    assert shown()["status"] == "running"
+
+
+def test_an_import_that_was_interrupted_before_the_signals_is_repeated(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called("export", plan, "--to", "plan.jsonl")
+    there = ("--db", "sqlite:///other.db")
+    with monkeypatch.context() as broken:
+        broken.setattr(SignalDelivery, "await_again", _interrupted)
+        assert "interrupted" in called("import", "plan.jsonl", *there, code=1)
+    called("signal", "payment.settled", "order-17", "--data", '{"amount": 12}', *there)
+    called("import", "plan.jsonl", *there)
+    called("resume", plan, *there)
+
+
+async def _interrupted(self: SignalDelivery, plan_id: str) -> None:
+    raise RuntimeError(f"interrupted at {plan_id}")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ from planfold.executor import NeedsClarification, OutcomeUnknown
 from planfold.log import events as e
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import Effect, Pause, RetryPolicy, TaskStatus
+from planfold.planner.tasks import Effect, Pause, RetryPolicy, TaskStatus, planning_task
 from planfold.testing.scenario import given
 
 SAFE: dict[str, Any] = {"effect": Effect.Safe}
@@ -254,6 +254,40 @@ def test_a_changed_answer_while_an_attempt_is_stopped_for_a_decision() -> None:
     plan = play(running(ask(1), work(2, 1, **SAFE)), answer(1, "a"), SkipTask(2), change(1, "b"))
     play(plan, failed(2))
     assert (statuses(plan)[2], plan.handler.state.tasks[2].attempt) == ("running", 2)
+
+
+def test_a_map_that_failed_is_decided_by_hand_without_what_completed() -> None:
+    for decision, expected in (
+        (CompleteTask(item_id(2, 0), "z"), [COMPLETED, COMPLETED, COMPLETED]),
+        (SkipTask(2), [SKIPPED, SKIPPED, COMPLETED]),
+    ):
+        waits = work(2, 1, for_each=ForEach(items="$1"), **SAFE)
+        plan = play(running(work(1), waits, work(3, 2)), done(1, [5, 6]))
+        play(plan, failed(item_id(2, 0), retryable=False), done(item_id(2, 1), "b"), decision)
+        tasks = plan.handler.state.tasks
+        assert [tasks[i].status for i in (2, item_id(2, 0), item_id(2, 1))] == expected
+        assert tasks[item_id(2, 1)].attempt == 1
+        assert tasks[item_id(2, 1)].result == "b"
+
+
+def test_a_task_cancelled_after_a_changed_answer_is_decided_by_hand() -> None:
+    plan = play(running(ask(1), work(2, 1)), answer(1, "x"), change(1, "y"), CancelTask(2))
+    play(plan, report(2, NeedsClarification("?")))
+    assert statuses(plan) == {1: "completed", 2: "cancelled"}
+    play(plan, CompleteTask(2, "done"))
+    assert plan.handler.state.tasks[2].result == "done"
+
+
+@pytest.mark.parametrize("pause", [PausePlan(), PausePlan((1,))], ids=["plan", "task"])
+def test_a_plan_that_is_to_be_drafted_is_paused(pause: PausePlan) -> None:
+    drafts = planning_task(1, "Release")
+    plan = given(Planner, initialize(drafts, approved_by=None, model="m"))
+    assert plan_status(plan) == "running"
+    play(plan, pause)
+    assert plan_status(plan) == "paused"
+    play(plan, UnpausePlan())
+    assert statuses(plan) == {1: "running"}
+    assert plan_status(plan) == "running"
 
 
 def test_items_of_a_map_are_skipped_and_completed() -> None:

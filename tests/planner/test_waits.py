@@ -10,12 +10,22 @@ import pytest
 from planfold.planner.commands import (
     CancelPlan,
     CancelTask,
+    CompleteTask,
     Continue,
     ForkPlan,
+    PausePlan,
     RegisterWait,
     RetryTask,
+    SkipTask,
+    UnpausePlan,
 )
-from planfold.planner.events import TaskDispatched, TaskStatusUpdated, WaitRegistered, WaitStarted
+from planfold.planner.events import (
+    TaskDecided,
+    TaskDispatched,
+    TaskStatusUpdated,
+    WaitRegistered,
+    WaitStarted,
+)
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, ForEach, TaskSpec, TaskStatus, Wait
@@ -180,6 +190,51 @@ def test_the_items_are_cancelled_with_their_map() -> None:
     plan = play(running(work(1), waits), done(1, [5, 6]), CancelTask(2))
     assert set(statuses(plan).values()) == {"completed", "cancelled"}
     assert plan_status(plan) == "cancelled"
+
+
+@pytest.mark.parametrize("fields", [{"signal": "a"}, {"seconds": 9.0}], ids=["signal", "time"])
+def test_a_wait_ends_at_once_by_hand(fields: Any) -> None:
+    plan = running(wait(1, **fields), work(2, 1))
+    plan.when(CompleteTask(1, "paid", "by letter", "ada")).follow_up().then(
+        TaskDecided(1, S.Completed, "paid", "by letter", "ada"),
+        TaskStatusUpdated(1, S.Completed, "paid"),
+        TaskDispatched(2, 1),
+    )
+    assert due(plan) is None
+    plan.when(done(1, "late", attempt=1)).then()
+    plan = play(running(wait(1, **fields), work(2), work(3, 1, 2)), SkipTask(1), done(2))
+    assert statuses(plan) == {1: "skipped", 2: "completed", 3: "running"}
+    assert plan.handler.state.tasks[1].not_needed
+
+
+def test_the_items_of_a_map_of_waits_end_by_hand() -> None:
+    waits = wait(2, 1, signal="paid", key="$item", for_each=ForEach(items="$1"))
+    first, second = item_id(2, 0), item_id(2, 1)
+    plan = play(running(work(1), waits, work(3, 2)), done(1, [5, 6]))
+    assert not plan.handler.state.tasks[2].waits
+    play(plan, CompleteTask(first, "a"), SkipTask(second))
+    assert plan.handler.state.tasks[2].result == ["a", None]
+    assert statuses(plan)[3] == "running"
+    whole = play(running(work(1), waits, work(3, 2)), done(1, [5, 6]), SkipTask(2))
+    assert statuses(whole) == {
+        **{1: "completed", 2: "skipped", 3: "skipped"},
+        **{first: "cancelled", second: "cancelled"},
+    }
+    assert plan_status(whole) == "completed"
+
+
+def test_a_pause_stops_neither_signals_nor_time() -> None:
+    plan = play(running(wait(1, signal="a", timeout=9.0), work(2, 1)), PausePlan())
+    assert plan_status(plan) == "paused"
+    assert due(plan) == 0.0  # it is to be registered
+    play(plan, RegisterWait(1, 1))
+    assert due(plan) == 9.0
+    late = after(Plan(Planner.fold(plan.history)), 9.0)
+    assert plan_status(late) == "failed"
+    play(plan, done(1, "x", attempt=1))
+    assert statuses(plan) == {1: "completed", 2: "planned"}
+    play(plan, UnpausePlan())
+    assert statuses(plan) == {1: "completed", 2: "running"}
 
 
 def test_a_fork_waits_itself() -> None:

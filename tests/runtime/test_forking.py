@@ -365,6 +365,21 @@ async def test_a_task_that_has_not_begun_is_no_place_to_fork(app: App) -> None:
         await app.fork(fork.plan_id, at="build")
 
 
+async def test_a_wait_and_a_task_decided_by_hand_are_places_to_fork(app: App) -> None:
+    waits = TaskDraft(label="paid", description="Wait", wait_for="paid", key="17")
+    asks = TaskDraft(label="go", description="Go?", kind="clarification")
+    asks = msgspec.structs.replace(asks, depends_on=["paid"])
+    plan_id = await app.submit(PlanDraft(title="Order", tasks=[waits, asks]), approved_by="ada")
+    assert (await app.fork(plan_id, at="paid", dry_run=True)).version == 2
+    await app.skip(plan_id, "go")
+    assert (await app.fork(plan_id, at="go", dry_run=True)).version == 3
+    fork = await app.fork(plan_id, at="paid")
+    async with app.worker():
+        await app.signal("paid", "17", "yes")
+        assert (await app.result(plan_id)).task("paid").result == "yes"
+    assert (await app.view(fork.plan_id)).task("paid").result == "yes"
+
+
 async def test_a_version_in_the_middle_of_a_decision_means_its_end(app: App) -> None:
     plan_id = await app.submit(RELEASE, approved_by="ada")  # planned and approved at once
     fork = await app.fork(plan_id, at=1)

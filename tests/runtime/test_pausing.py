@@ -42,6 +42,23 @@ def chain(*names: str) -> PlanDraft:
     return PlanDraft(tasks=tasks)
 
 
+async def test_a_run_ends_at_a_pause_and_why_names_it_beside_what_the_plan_waits_for(
+    database: str,
+) -> None:
+    waits = TaskDraft(label="paid", description="Wait", wait_for="paid")
+    asks = TaskDraft(label="go", description="Go?", kind="clarification", depends_on=["paid"])
+    async with planfold.open_app(database) as app:
+        plan_id = await app.submit(PlanDraft(tasks=[waits, asks]), approved_by="me")
+        await app.pause(plan_id, reason="incident", by="ada")
+        for about in (None, "go"):
+            last = (await app.why(plan_id, about)).reasons[-1]
+            assert last.text == "waits for a person to unpause the plan (paused by ada: incident)"
+            assert last.tasks == (2,)
+        assert len((await app.why(plan_id, "paid")).reasons) == 1
+        async with asyncio.timeout(20):
+            assert (await app.run(plan_id)).stopped_because == "the plan is paused"
+
+
 def opened(database: str) -> Any:
     RAN.clear()
     GATES.clear()

@@ -96,13 +96,23 @@ class Tombstone(msgspec.Struct, frozen=True):
 def origins_in(head: str | bytes | dict[str, Any]) -> list[str]:
     """The streams that a stream with this head (or its JSON) continues, and is not folded
     without."""
-    if not isinstance(head, dict):
-        try:
-            head = msgspec.json.decode(head, type=dict[str, Any])
-        except (msgspec.MsgspecError, RecursionError):
-            return []
-    origins = head.get("origins")
+    origins = _decoded(head).get("origins")
     return [name for name in origins if isinstance(name, str)] if isinstance(origins, list) else []
+
+
+def status_in(head: str | bytes | dict[str, Any]) -> str:
+    """The status of a plan with this head; empty where it has none."""
+    status = _decoded(head).get("status")
+    return status if isinstance(status, str) else ""
+
+
+def _decoded(head: str | bytes | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(head, dict):
+        return head
+    try:
+        return msgspec.json.decode(head, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
 
 
 def where_archived(tombstone: Tombstone) -> str:

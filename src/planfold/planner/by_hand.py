@@ -12,12 +12,11 @@ import msgspec
 
 from planfold.errors import CommandRejected
 from planfold.planner.answers import use_of
-from planfold.planner.cancellation import find_task, stop, with_active_items
+from planfold.planner.cancellation import as_decided, find_task, stop, with_active_items
 from planfold.planner.commands import CompleteTask, SkipTask
-from planfold.planner.events import Event, TaskDecided, TasksReset
+from planfold.planner.events import Event, TaskDecided
 from planfold.planner.items import id_text
-from planfold.planner.maps import retried_with
-from planfold.planner.revisions import with_followers
+from planfold.planner.revisions import reset_with_followers
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ByHand, Effect, NodeKind, Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
@@ -58,12 +57,11 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
         raise CommandRejected(f"task {id_text(task.id)} is being stopped: it is {task.by_hand}")
     _refuse(state, task)
     if task.status in ENDED:
-        reset, again = with_followers(state, retried_with(state, task))
-        yield TasksReset(tuple(reset), "by_hand")
-        if again:
-            yield TasksReset(again, "handler")
+        yield from reset_with_followers(state, task, "by_hand")
     yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
-    if task.status is TaskStatus.Running:
+    if task.waits:  # no worker has to stop it
+        yield as_decided(task.id, wanted)
+    elif task.status is TaskStatus.Running:
         yield from stop(state, with_active_items(state, [task]), str(wanted))
 
 
@@ -78,7 +76,7 @@ def _refuse(state: PlannerState, task: Task) -> None:
     if task.superseded or task.spec.drafts:
         why = "was superseded by a revision" if task.superseded else "drafts the plan"
         raise CommandRejected(f"{name} {why}; skip or complete another task, or revise the plan")
-    if task.outdated:
+    if task.outdated and task.status not in ENDED:
         raise CommandRejected(
             f"an answer on which {name} depends was changed; wait until its attempt has ended"
         )

@@ -17,7 +17,7 @@ from planfold.planner.graph import blocks
 from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Task, TaskStatus, in_words
+from planfold.planner.tasks import ByHand, Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
 
 
@@ -107,16 +107,8 @@ def stopped(
 ) -> Iterator[Event]:
     """A task that was asked to stop has ended. ``result``: if it completed anyway. A decision by
     hand holds all the same."""
-    if (said := task.by_hand) is not None:
-        completed = said.status is TaskStatus.Completed
-        yield TaskStatusUpdated(
-            task.id,
-            said.status,
-            said.result if completed else result,
-            None if completed else str(said),
-            outcome_unknown=unknown,
-            skip_reason=None if completed else "by_hand",
-        )
+    if task.by_hand is not None:
+        yield as_decided(task.id, task.by_hand, unknown=unknown, result=result)
         return
     yield TaskStatusUpdated(
         task.id, TaskStatus.Cancelled, result, error or None, outcome_unknown=unknown
@@ -125,6 +117,21 @@ def stopped(
         yield from skip_dependents(state, [task.id], set())
     else:
         yield from run_again(state, task)
+
+
+def as_decided(
+    task_id: int, said: ByHand, *, unknown: bool = False, result: object = None
+) -> TaskStatusUpdated:
+    """A task ends as a person said. ``unknown`` and ``result``: how its attempt ended."""
+    completed = said.status is TaskStatus.Completed
+    return TaskStatusUpdated(
+        task_id,
+        said.status,
+        said.result if completed else result,
+        None if completed else str(said),
+        outcome_unknown=unknown,
+        skip_reason=None if completed else "by_hand",
+    )
 
 
 def run_again(state: PlannerState, task: Task) -> Iterator[Event]:

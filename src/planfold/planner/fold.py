@@ -301,7 +301,7 @@ def _answered(state: PlannerState, event: ClarificationReceived) -> None:
 
 def _reset(state: PlannerState, event: TasksReset) -> None:
     _must_have_begun(state)
-    plan_again(state, event.task_ids, afresh=event.reason != "retry")
+    plan_again(state, event.task_ids, afresh=event.reason not in ("retry", "by_hand"))
 
 
 def _forked(state: PlannerState, event: PlanForked) -> None:

@@ -64,7 +64,7 @@ from planfold.tags import check_tags
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
-FOLD_VERSION = 7  # raise it when folding the same events gives another state
+FOLD_VERSION = 8  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):

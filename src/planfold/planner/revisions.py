@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -295,18 +296,25 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {id_text(task.id)} needs task {cause}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
-    reset, again = with_followers(state, retried_with(state, task))
+    yield from reset_with_followers(state, task, "retry")
+
+
+def reset_with_followers(
+    state: PlannerState, task: Task, reason: Literal["retry", "by_hand"]
+) -> Iterator[TasksReset]:
+    """Plan a task again that has ended, and what a retry plans again with it."""
+    reset, again = _with_followers(state, retried_with(state, task))
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
     gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
     if rest := tuple(i for i in reset if i not in gone):
-        yield TasksReset(rest, "retry")
+        yield TasksReset(rest, reason)
     if again:
         yield TasksReset(again, "handler")
 
 
-def with_followers(
+def _with_followers(
     state: PlannerState, frontier: list[int]
 ) -> tuple[dict[int, None], tuple[int, ...]]:
     """What a retry plans again: ``frontier`` and what was skipped or cancelled below it; and, to

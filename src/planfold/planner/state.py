@@ -110,8 +110,12 @@ class PlannerState(msgspec.Struct, dict=True):
 
     def _before_approval(self) -> PlanStatus:
         drafting = {self.tasks[i].status for i in self.drafting}
-        if drafting & {TaskStatus.Running, TaskStatus.Planned}:
+        if TaskStatus.Running in drafting:
             return PlanStatus.Running
+        if TaskStatus.Planned in drafting:
+            planned = (i for i in self.drafting if self.tasks[i].status is TaskStatus.Planned)
+            held = self.paused is not None or all(i in self.breakpoints for i in planned)
+            return PlanStatus.Paused if held else PlanStatus.Running
         asks = TaskStatus.NeedsClarification in drafting
         return PlanStatus.AwaitingAnswer if asks else PlanStatus.AwaitingApproval
 

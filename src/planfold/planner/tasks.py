@@ -264,8 +264,10 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def waits(self) -> bool:
-        """Whether it is a wait that has begun and not ended."""
-        return self.spec.wait is not None and self.status is TaskStatus.Running
+        """Whether it is a wait that has begun and not ended; of a map of waits its items are."""
+        spec = self.spec
+        waits = spec.wait is not None and spec.for_each is None
+        return waits and self.status is TaskStatus.Running
 
     @property
     def id(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import SHOWN, labels_of
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.reasons import Reason, ReasonKind, reasons_of, with_holders
+from planfold.readmodels.reasons import Reason, ReasonKind, paused, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, queue_reasons
 
@@ -78,6 +79,17 @@ class Present:
         return max(ends, default=0.0) or None
 
 
+def _pause_of_plan(
+    state: PlannerState, task: Task | None, found: Sequence[Reason]
+) -> Iterator[Reason]:
+    """The pause of a plan holds its tasks up also where they first wait for something else."""
+    if state.paused is None or any(reason.kind is ReasonKind.Pause for reason in found):
+        return
+    held = [task] if task is not None else state.schedule.having([TaskStatus.Planned], 1)
+    if held and held[0].status is TaskStatus.Planned and state.approved:
+        yield paused(state, held[0])
+
+
 def explain(
     timeline: Timeline | Present, look: QueueLook, now: float, task_id: int | None = None
 ) -> Explanation:
@@ -96,6 +108,7 @@ def explain(
         found = _all_reasons(timeline, look, task, now)
         above = [state.tasks[i] for i in _holding_up(state, task)]
         found += merged([r for t in above for r in _all_reasons(timeline, look, t, now)])
+    found += _pause_of_plan(state, task, found)
     reasons = tuple(with_holders(state, reason, now) for reason in found)
     named = {i for r in reasons for i in (*r.tasks[:SHOWN], *r.by[:SHOWN])}
     history: tuple[PhaseSpan, ...] = ()

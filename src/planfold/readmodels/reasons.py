@@ -112,7 +112,7 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
         case Phase.Parents:
             return [_parents(state, task)]
         case Phase.Pause:
-            return [_paused(state, task)]
+            return [paused(state, task)]
         case Phase.Retry if (task.not_before or 0.0) > now:
             remedy = "wait until then"
             text = f"waits for a retry after: {_first_line(task.error)}"
@@ -172,7 +172,8 @@ def _parents(state: PlannerState, task: Task) -> Reason:
     return _reason(ReasonKind.Parents, task, text, remedy, by=open_)
 
 
-def _paused(state: PlannerState, task: Task) -> Reason:
+def paused(state: PlannerState, task: Task) -> Reason:
+    """The pause of the plan, or the break-point before the task."""
     pause, at_task = state.paused, state.paused is None
     text, remedy = "waits for a person to unpause the plan", "unpause the plan"
     if pause is None:

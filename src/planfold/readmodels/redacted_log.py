@@ -26,7 +26,7 @@ from planfold.planner.answers import BUDGET_CHOICES, OUTCOME_CHOICES
 from planfold.planner.items import written_json, written_list
 from planfold.planner.planner import Planner
 from planfold.planner.references import references_in
-from planfold.planner.tasks import ForEach, TaskSpec, ToolCall
+from planfold.planner.tasks import ForEach, TaskSpec, ToolCall, Wait
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer, continues
 
@@ -133,9 +133,11 @@ class Exchange:
         if name == "items" and isinstance(struct, ForEach):
             elements = written_list(value)
             return value if elements is None else written_json(self.value(elements))
-        if name == "label" and isinstance(struct, ForEach):
+        if name in ("label", "key") and isinstance(struct, ForEach | Wait):
             return None if value is None else self._around_references(value)
-        if name in ("result", "value", "partial", "arguments"):
+        if name in ("result", "value", "partial", "arguments") or (
+            name == "default" and isinstance(struct, Wait)
+        ):
             return self.value(value)
         return self._part(value)
 

@@ -40,7 +40,7 @@ async def unserved(
     plan; empty while a living worker may serve one of them."""
     if state.status not in (PlanStatus.Running, PlanStatus.Cancelling):
         return []
-    if state.schedule.delayed or has_deadline(state):
+    if state.schedule.delayed or has_deadline(state) or state.schedule.deadlines.next():
         return []
     look = await look_at_queue(store.queue, plan_id)
     tasks = [state.tasks[task_id] for task_id in look.rows if task_id in state.tasks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,8 +15,10 @@ from planfold.planner.events import (
     Event,
     MapExpanded,
     PlanForked,
+    TaskDecided,
     TaskDispatched,
     TasksReset,
+    WaitStarted,
 )
 from planfold.planner.forks import effects_again, tasks_to_run
 from planfold.planner.items import id_text
@@ -29,6 +31,11 @@ from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.inputs import check_id, check_new_id, check_text
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
 from planfold.runtime.task_names import task_id_in
+
+_BEGINNINGS: Final = (
+    *(TaskDispatched, MapExpanded, WaitStarted, ClarificationRequested),
+    TaskDecided,  # by hand, perhaps before an attempt
+)
 
 
 class RepeatedEffect(msgspec.Struct, frozen=True):
@@ -258,12 +265,10 @@ class PlanForking(PlanDecisions):
         began = 0
         async for version, event in self._own_events(plan_id, present.version):
             match event:
-                case TaskDispatched() | MapExpanded() | ClarificationRequested() if (
-                    event.task_id == task_id
-                ):
-                    began = began or version
                 case TasksReset(task_ids) if task_id in task_ids:
                     began = 0
+                case _ if isinstance(event, _BEGINNINGS) and event.task_id == task_id:
+                    began = began or version
         if began and (version := await decision_start(self.store, plan_id, began)):
             return version
         task = present.tasks[task_id]

@@ -14,7 +14,7 @@ from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
 from planfold.runtime.plan_reader import ENDED, PlanReader
 
-_WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer})
+_WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused})
 
 
 async def until_rest(

@@ -8,8 +8,9 @@ which changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from planfold.errors import NotFound
@@ -50,12 +51,24 @@ class SignalDelivery:
 
     async def _register(self, plan_id: str, handler: Handler[Any, Any]) -> None:
         assert isinstance(handler, Planner)
-        waits = to_register(handler.state)
-        for first in range(0, len(waits), AT_ONCE):
-            some = waits[first : first + AT_ONCE]
-            await asyncio.gather(*(self._register_one(plan_id, task) for task in some))
+        await _all([partial(self._register_one, plan_id, t) for t in to_register(handler.state)])
 
     async def _register_one(self, plan_id: str, task: Task) -> None:
+        await self._await(plan_id, task)
+        place = WaitPlace(plan_id, task.id, task.attempt)
+        known = RegisterWait(place.task_id, place.attempt)
+        name = f"{_name('wait', place)}/registered"
+        await self._dispatcher.send(PLAN, plan_id, known, command_id=name)
+
+    async def await_again(self, plan_id: str) -> None:
+        """Make the waits of a plan known where the signals of this store are, also those that its
+        log says are known: it may have been copied here without them. Raises NotFound."""
+        plan = await self._dispatcher.view(PLAN, plan_id)
+        assert isinstance(plan, Planner)
+        for task in [task for task in plan.state.tasks.values() if task.waits]:
+            await self._await(plan_id, task)
+
+    async def _await(self, plan_id: str, task: Task) -> None:
         wait = task.spec.wait
         if wait is None or wait.signal is None:
             return
@@ -65,15 +78,11 @@ class SignalDelivery:
         command = AwaitSignal(wait.signal, key, place, since)
         stream, name = inbox_id(wait.signal, key), _name("wait", place)
         await self._dispatcher.send(SIGNALS, stream, command, command_id=name)
-        known = RegisterWait(place.task_id, place.attempt)
-        await self._dispatcher.send(PLAN, plan_id, known, command_id=f"{name}/registered")
 
     async def _deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
         assert isinstance(handler, SignalInbox)
         owed = list(handler.owed.items())
-        for first in range(0, len(owed), AT_ONCE):
-            some = owed[first : first + AT_ONCE]
-            await asyncio.gather(*(self._deliver_one(stream, *one) for one in some))
+        await _all([partial(self._deliver_one, stream, *one) for one in owed])
 
     async def _deliver_one(self, stream: str, place: WaitPlace, signal: KeptSignal) -> None:
         report = HandleExecutorEvent(
@@ -86,6 +95,18 @@ class SignalDelivery:
         confirmed = ConfirmDelivery(place)
         name = _name("delivery", place)
         await self._dispatcher.send(SIGNALS, stream, confirmed, command_id=name)
+
+
+async def _all(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Take all steps, also where one of them cannot be taken, as for a plan that was damaged; then
+    raise its fault."""
+    faults: list[BaseException] = []
+    for first in range(0, len(steps), AT_ONCE):
+        some = (step() for step in steps[first : first + AT_ONCE])
+        found = await asyncio.gather(*some, return_exceptions=True)
+        faults += [each for each in found if each is not None]
+    if faults:
+        raise faults[0]
 
 
 def _name(what: str, place: WaitPlace) -> str:

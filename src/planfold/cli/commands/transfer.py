@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
@@ -133,14 +133,35 @@ async def _import(export: ExportFile, dry_run: bool, db: str | None) -> Imported
     """A missing database is created only after the whole file was found valid."""
     from planfold.app import open_app
     from planfold.cli.access import settings_for
+    from planfold.errors import CorruptLog
+    from planfold.runtime.signal_delivery import SignalDelivery
     from planfold.transfer.importer import write
 
     plan = await _checked(export, db)
-    if not dry_run and (plan.found.new or plan.found.extended):
+    unfinished = [] if dry_run else _unfinished(export, plan)
+    if not dry_run and (plan.found.new or plan.found.extended or unfinished):
         async with open_app(settings_for(db), load=False) as app:
             with _progress("events") as progress:
                 await write(app.store, export, plan, progress=progress)
+            signals = SignalDelivery(app.store, app.dispatcher, app.settings.keep_signals_s)
+            for plan_id in unfinished:
+                with suppress(CorruptLog):  # it can be read by another version only
+                    await signals.await_again(plan_id)
     return plan.found
+
+
+def _unfinished(export: ExportFile, plan: ImportPlan) -> list[str]:
+    """Plans of the file that may wait for signals; also those that are there, because an import
+    may have been interrupted."""
+    from planfold.cli.access import ENDED
+    from planfold.eventstore.transfer import status_in
+
+    streams = (export.stream_at(start) for start in plan.starts)
+    return [
+        stream.aggregate_id
+        for stream in streams
+        if stream.stream_id == "plan" and status_in(stream.head) not in ENDED
+    ]
 
 
 async def _checked(export: ExportFile, db: str | None) -> ImportPlan:
