@@ -52,14 +52,14 @@ def pause_command(
 
 
 async def _begun(app: PlanForking, plan_id: str, names: tuple[str, ...]) -> str:
-    """Those of the named tasks that are under way: a break-point does not hold them back now."""
+    """Those of the named tasks that run or ask: a break-point does not hold them back now."""
     from planfold.cli.situation import situation_of
     from planfold.planner.tasks import TaskStatus
 
     tasks = (await situation_of(app, plan_id)).fold.state.tasks.values()
-    under_way = (TaskStatus.Running, TaskStatus.NeedsClarification)
-    called = {str(task.id) for task in tasks if task.status in under_way}
-    called |= {task.spec.label for task in tasks if task.status in under_way and task.spec.label}
+    begun = (TaskStatus.Running, TaskStatus.NeedsClarification)
+    called = {str(task.id) for task in tasks if task.status in begun}
+    called |= {task.spec.label for task in tasks if task.status in begun and task.spec.label}
     return ", ".join(name for name in names if name in called)
 
 
