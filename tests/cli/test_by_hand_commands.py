@@ -72,6 +72,14 @@ def test_a_paused_plan_waits_until_it_is_continued() -> None:
     assert "nothing to pause" in called("pause", "q", code=2)
 
 
+def test_a_break_point_of_a_task_that_has_begun_promises_no_pause() -> None:
+    called("run", "--yes", "--id", "q", write_plan(question("go"), sh("do", "true", "go")), code=3)
+    assert "Task go has begun; the break-point holds back only a further attempt" in called(
+        "pause", "q", "--before", "go"
+    )
+    assert "It will pause there" in called("pause", "q", "--before", "do")
+
+
 def test_what_is_wrong_changes_nothing(plan: str) -> None:
     before = called("log", plan)
     assert "no task" in called("pause", plan, "--before", "9", code=2)
@@ -79,6 +87,9 @@ def test_what_is_wrong_changes_nothing(plan: str) -> None:
     assert "is completed" in called("skip", plan, "build", code=2)
     assert "give a plan and one task" in called("skip", plan, "deploy", "tell", code=2)
     assert called("log", plan) == before
+    assert "no task 'biuld' to pause before; did you mean 'build'?" in called(
+        *("run", "--pause-before", "biuld", "--id", "r", write_plan(sh("build", "true"))), code=2
+    )
     assert "no task 'x' to pause before" in called(
         "run", "--pause-before", "x", "--id", "r", "Run `true`", code=2
     )

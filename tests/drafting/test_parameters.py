@@ -558,3 +558,36 @@ def test_a_map_takes_a_list_that_is_written_in_the_plan() -> None:
     assert spec.for_each is not None
     assert spec.for_each.items == '["a", 2]'
     assert "holds no references" in faults(plan(call({"a": "$item"}, for_each='["$1.x"]')))[0]
+
+
+@pytest.mark.parametrize("value", ["2026-11-30", "$1", "$other.id", "a $$ b"])
+def test_a_parameter_is_the_key_of_a_signal_and_part_of_its_default(value: str) -> None:
+    wait = TaskDraft(
+        description="wait",
+        wait_for="payment.settled",
+        key="day/$params.v",
+        timeout=5,
+        default={"day": "$params.v", "parts": ["$params.v", 3]},
+    )
+    spec, alone = compiled(
+        plan(wait, TaskDraft(description="other", wait_for="paid", key="$params.v"), v=Parameter()),
+        {"v": value},
+    )
+    assert spec.wait is not None
+    assert alone.wait is not None
+    assert resolve({"": spec.wait.key}, nothing)[""] == f"day/{value}"
+    assert resolve({"": alone.wait.key}, nothing)[""] == value
+    assert spec.wait.default == {"day": value, "parts": [value, 3]}
+
+
+def test_an_integer_parameter_is_a_key_as_text() -> None:
+    wait = TaskDraft(description="wait", wait_for="paid", key="$params.n")
+    (spec,) = compiled(plan(wait, n=Parameter(type="integer")), {"n": 7})
+    assert spec.wait is not None
+    assert spec.wait.key == "7"
+
+
+def test_front_matter_that_declares_parameters_is_no_note() -> None:
+    text = "---\nparams:\n  v: {default: a}\n---\n# T\n\n1. Run `true`\n"
+    draft = load_plan(text, source="plan.md")
+    assert (list(draft.params), draft.notes) == (["v"], [])

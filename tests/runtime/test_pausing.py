@@ -112,3 +112,21 @@ async def _is(app: App, plan_id: str, status: str) -> bool:
 
 def _ends(event: object, task_id: int) -> bool:
     return isinstance(event, events.TaskStatusUpdated) and event.task_id == task_id
+
+
+async def test_a_run_ends_at_a_break_point_where_the_task_waits_since_it_reached_it(
+    each_database: str,
+) -> None:
+    async with opened(each_database) as app:
+        plan_id = await app.submit(chain("a", "b"), approved_by="ada", pause_before=["b"])
+        plan = await app.run(plan_id)
+        assert plan.stopped_because == "the plan is paused"
+        found = await app.why(plan_id, "b")
+        (reason,) = found.reasons
+        assert reason.kind == "pause"
+        assert reason.since == plan.task("a").finished_at
+        assert reason.since == found.history[-1].start
+        (alike,) = (await app.why(plan_id)).reasons
+        assert alike.since == reason.since
+        assert plan.task("b").breakpoint is not None
+        assert plan.task("b").breakpoint.since < reason.since

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from planfold.drafting.draft import PlanDraft
+from planfold.drafting.faults import Faults, listed
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import Initialize, PlannerConfig
 from planfold.planner.tasks import TaskSpec
@@ -42,7 +43,8 @@ def ids_of(tasks: tuple[TaskSpec, ...], names: Iterable[int | str]) -> tuple[int
                 "pause the plan when it waits for approval"
             )
         if (task_id := ids.get(str(name))) is None:
-            known = ", ".join(list(ids)[:10])
-            raise NotFound(f"the plan has no task {name!r} to pause before; its tasks are {known}")
+            near = Faults().nearest(str(name), ids)
+            known = near or f"its tasks are {listed(ids)}"
+            raise NotFound(f"the plan has no task {name!r} to pause before; {known}")
         found[task_id] = None
     return tuple(found)

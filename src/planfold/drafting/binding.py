@@ -110,8 +110,9 @@ class _Binder:
             self._faults.add(message, task=name, field="label", fix="use another label")
         changed: dict[str, Any] = {
             field: self.text(getattr(task, field), name, field, items=task.for_each is not None)
-            for field in ("description", "item_label", "default")
+            for field in ("description", "item_label")
         }
+        changed["default"] = self._default(task.default, name)
         if isinstance(task.choices, (list, tuple)):
             changed["choices"] = [self.text(each, name, "choices") for each in task.choices]
         if isinstance(task.attachments, (list, tuple)):
@@ -125,6 +126,8 @@ class _Binder:
                 self._check_script(task.arguments, task, name)
         if isinstance(task.when, str):
             changed["when"] = self._condition(task.when, name)
+        if isinstance(task.key, str):
+            changed["key"] = self._argument(task.key, _TextPlace(name, "key", as_text=True))
         if isinstance(task.for_each, str):
             changed["for_each"] = self._list(task.for_each, name)
         return msgspec.structs.replace(task, **changed)
@@ -139,6 +142,14 @@ class _Binder:
             return _escaped(said) if items and find_references(said) else said
 
         return "".join(self._parts(text, _TextPlace(task, field), written))
+
+    def _default(self, value: Any, task: str) -> Any:
+        """The answer of a question, or the result of a wait: data, in which values are data."""
+        if isinstance(value, dict):
+            return {key: self._default(item, task) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._default(item, task) for item in value]
+        return self.text(value, task, "default")
 
     def _attachment(self, attachment: Any, task: str) -> Any:
         if not isinstance(attachment, msgspec.Struct):

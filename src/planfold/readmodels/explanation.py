@@ -184,9 +184,16 @@ def _all_reasons(
             since = timeline.since(task.id)
         else:
             since = next((s.start for s in timeline.spans(task.id, now)[-1:]), None)
-    return [
-        reason if reason.since is not None else replace(reason, since=since) for reason in found
-    ]
+    return [replace(reason, since=_since(reason, since)) for reason in found]
+
+
+def _since(reason: Reason, phase: float | None) -> float | None:
+    """When a reason began to hold; ``phase``: when what the task is at began. A break-point holds a
+    task back from when the task reaches it, however early it was set."""
+    if reason.since is None or phase is None:
+        return phase if reason.since is None else reason.since
+    at_breakpoint = reason.kind is ReasonKind.Pause and reason.by
+    return max(reason.since, phase) if at_breakpoint else reason.since
 
 
 def _waits_for_parents(state: PlannerState, task: Task) -> bool:

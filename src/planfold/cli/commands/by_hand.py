@@ -44,9 +44,23 @@ def pause_command(
             found = await only_plan(app, plan_id, "that have not ended", without=ENDED)
             new = await app.pause(found, before=before, reason=reason, by=person())
             said = ("It will pause there" if before else "Paused") if new else "It was so already"
+            if new and before and (begun := await _begun(app, found, before)):
+                said = f"Task {begun} has begun; the break-point holds back only a further attempt"
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(pause())
+
+
+async def _begun(app: PlanForking, plan_id: str, names: tuple[str, ...]) -> str:
+    """Those of the named tasks that run or ask: a break-point does not hold them back now."""
+    from planfold.cli.situation import situation_of
+    from planfold.planner.tasks import TaskStatus
+
+    tasks = (await situation_of(app, plan_id)).fold.state.tasks.values()
+    begun = (TaskStatus.Running, TaskStatus.NeedsClarification)
+    called = {str(task.id) for task in tasks if task.status in begun}
+    called |= {task.spec.label for task in tasks if task.status in begun and task.spec.label}
+    return ", ".join(name for name in names if name in called)
 
 
 @command("unpause")

@@ -74,13 +74,14 @@ def load_text(text: str, *, known_tools: Collection[str] = ()) -> PlanDraft:
 def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
     blocks = read_blocks(text)
     heading = next((block for block in blocks if isinstance(block, Heading)), None)
-    front = next((b for b in blocks[:1] if isinstance(b, Note) and b.title), None)
+    matter = next((b for b in blocks[:1] if isinstance(b, Note)), None)
+    front = matter if matter is not None and matter.title else None
     titled = heading is not None and (heading.level == 1 or front is None)
     numbered = heading is not None and without_number(heading.text) is not None
     root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
     params = front_parameters(text, faults)
-    if params and front is not None:
-        notes = [note for note in notes if note != front.text]
+    if params and matter is not None:  # it is converted
+        notes = [note for note in notes if note != matter.text]
     order = Order(root, (PARAMS,) if params else ())
     answers = Answers(order.entries, text)
     tasks = [_task(entry, order, answers) for entry in order.entries]
