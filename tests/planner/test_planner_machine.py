@@ -200,7 +200,7 @@ class PlannerMachine(RuleBasedStateMachine):
         if not events:
             return
         self.apply(events)
-        if not isinstance(command, c.Continue):
+        if not isinstance(command, c.Continue | c.UnpausePlan):  # the next one lifts break-points
             assert not self.decide(command), f"a second {command} decided again"
         self.follow_up()
 
@@ -575,7 +575,7 @@ class PlannerMachine(RuleBasedStateMachine):
             ids(S.Skipped),
             ids(S.Cancelled),
             tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
-            tuple(i for i in ids(S.Skipped) if state.tasks[i].skip_reason == "condition"),
+            tuple(i for i in ids(S.Skipped) if state.tasks[i].skip_reason != "failure"),
         )
         for task_id in ids(S.Skipped):
             task = state.tasks[task_id]
