@@ -19,6 +19,7 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 ENV PLANFOLD_DB=sqlite:////data/planfold.db
+ENV XDG_STATE_HOME=/data/state
 EXPOSE 7433
 # 421: it answers, under other names than that of this machine.
 HEALTHCHECK --start-period=10s CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 7433, timeout=5); c.request('GET', '/livez'); raise SystemExit(c.getresponse().status not in (200, 421))"]

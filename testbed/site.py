@@ -36,6 +36,12 @@ async def wait_for(file: str) -> str:
 def listing() -> list[str]:
     """A list for a map."""
     return ["ada", "bob", "cy"]
+
+
+@planfold.tool(effect="safe")
+def note(number: int) -> int:
+    """Return a number."""
+    return number
 '''
 
 

@@ -237,6 +237,7 @@ class AppendContract(Contract):
             decision(Counted(1), stream=name),
             decision(Counted(1), commands=[CommandRecord(name, "h")]),
             dispatch(1, route=name),
+            dispatch(1, tool=name),
             dispatch(1, owner=name, leased=frozenset({1})),
         ):
             with pytest.raises(ValueError, match=r"NUL|surrogate"):

@@ -193,8 +193,11 @@ class CheckpointsContract(Contract):
             await kept.save_read_model("a", checkpoint, data)
             assert await kept.read_model("a") == (checkpoint, data)
         assert await kept.read_model("b") is None
-        await kept.forget_read_models()
-        assert await kept.read_model("a") is None
+        assert await kept.times_forgotten() == 0
+        for times in (1, 2):
+            await kept.forget_read_models()
+            assert await kept.read_model("a") is None
+            assert await kept.times_forgotten() == times
 
     async def test_a_damaged_read_model_is_as_good_as_none(self, backend: Backend) -> None:
         store = await backend.open()

@@ -192,6 +192,29 @@ def test_texts_for_people_hold_the_value(value: str) -> None:
         ({"argv": ["sudo", "-n", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["env", "A=1", "timeout", "5s", "$params.v"]}, "a parameter is the command"),
         ({"argv": ["nice", "-$params.v", "make"]}, "a parameter is the command"),
+        ({"argv": ["sudo", "-u", "web", "$params.v"]}, "a parameter is the command"),
+        ({"argv": ["timeout", "-s", "TERM", "5", "$params.v"]}, "a parameter is the command"),
+        ({"argv": ["bash", "-c", "-x", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["bash", "-c", "--", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["bash", "-c", "-o", "pipefail", "$params.v"]}, "is part of a script"),
+        ({"argv": ["python3", "-c$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["node", "--eval=$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["node", "-p", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["perl", "-nE", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["perl", "-e$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["php", "-r", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["csh", "-c", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["pwsh", "-Command", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["awk", "-F", ":", "$params.v", "file"]}, "a parameter is part of a script"),
+        ({"argv": ["sed", "-i", "s/V/$params.v/", "file"]}, "a parameter is part of a script"),
+        ({"argv": ["sed", "-n", "-e", "$params.v"]}, "a parameter is part of a script"),
+        ({"argv": ["find", ".", "-exec", "$params.v", ";"]}, "a parameter is part of a script"),
+        ({"script": "echo $((V))", "env": {"V": "$params.v"}}, "computes with a parameter"),
+        ({"script": "eval $V", "env": {"V": "a $params.v"}}, "reads the value of a parameter"),
+        (
+            {"argv": ["bash", "-ec", "[[ $V -eq 1 ]]"], "env": {"V": "$params.v"}},
+            "computes with a parameter",
+        ),
     ],
 )
 def test_a_parameter_has_no_place_where_it_could_be_a_command(
@@ -208,11 +231,70 @@ def test_a_parameter_has_no_place_where_it_could_be_a_command(
         ["timeout", "5", "git", "tag", "$params.v"],
         ["grep", "-e", "$params.v", "sh"],
         ["sh", "run.sh", "$params.v"],
+        ["bash", "-e", "run.sh", "--version=$params.v"],
+        ["sh", "-c", "tar -cf all.tar *", "_", "$params.v"],
+        ["python3", "-m", "build", "--tag=$params.v"],
+        ["sudo", "-u", "$params.v", "make"],
+        ["awk", "-v", "v=$params.v", "{print v}", "$params.v"],
+        ["sed", "-n", "5p", "$params.v"],
+        ["find", "$params.v", "-exec", "cat", "{}", ";"],
     ],
 )
 def test_a_parameter_may_be_an_argument_of_a_program(argv: list[str]) -> None:
     (spec,) = compiled(plan(run(argv), v=Parameter()), {"v": "1"})
     assert arguments_of(spec) == {"argv": [word.replace("$params.v", "1") for word in argv]}
+
+
+@pytest.mark.parametrize("argv", [["sh", "-c", "echo $item"], ["$item.name", "x"]])
+def test_an_element_of_a_parameter_is_no_command_either(argv: list[str]) -> None:
+    listed = {"v": Parameter(type="list")}
+    given = {"v": [{"name": "reboot"}]}
+    over, written = run(argv, for_each="$params.v"), run(argv, for_each='[{"name": "date"}]')
+    assert any("a parameter is" in fault for fault in faults(plan(over, **listed), given))
+    assert compiled(plan(written, **listed), given)
+    assert compiled(plan(run(["date", "-d", "$item"], for_each="$params.v"), **listed), given)
+
+
+def test_numbers_may_be_computed_with_and_other_types_not() -> None:
+    arguments = {"script": "echo $((V))", "env": {"V": "$params.v"}}
+    task = TaskDraft(description="run", tool="shell", arguments=arguments)
+    assert compiled(plan(task, v=Parameter(type="integer")), {"v": 3})
+    assert faults(plan(task, v=Parameter(type="list")), {"v": [3]}) == [
+        "task 1, arguments.script: computes with a parameter: arithmetic of a shell runs commands "
+        "in its value (let the parameter have the type integer or number)"
+    ]
+
+
+def test_the_elements_of_a_list_that_a_parameter_gives_are_values_too() -> None:
+    arguments = {"script": "eval $V", "env": {"V": "$item"}}
+    task = TaskDraft(description="run", tool="shell", arguments=arguments, for_each="$params.v")
+    assert (
+        "reads the value of a parameter as a command"
+        in faults(plan(task, v=Parameter(type="list")), {"v": ["id"]})[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("rm -f build/$params.v | cat", 'rm -f build/"${params_v}" | cat'),
+        ("echo '$params.v' \"$params.v\" | cat", None),
+        ("echo $((2 * $params.n)) | cat", "echo $((2 * ${params_n})) | cat"),
+        ("echo $((2 * $params.v)) | cat", None),
+        ('ssh web "rm $params.v" | cat', None),
+    ],
+)
+def test_in_a_command_of_a_text_a_value_is_one_word_and_no_code(
+    command: str, script: str | None
+) -> None:
+    front = "---\nparams:\n  v: {}\n  n: {type: integer}\n---\n"
+    draft = load_plan(f"{front}1. Run `{command}`\n", source="plan.md")
+    values = {"v": "a /;*", "n": 3}
+    if script is None:
+        assert faults(draft, values)
+    else:
+        (spec,) = compiled(draft, values)
+        assert arguments_of(spec)["script"] == script
 
 
 # --- secrets ------------------------------------------------------------------------------------
@@ -414,7 +496,7 @@ def test_a_text_declares_parameters_in_its_front_matter() -> None:
     tag, tee, tell, each = compile_plan(found, TOOLS)
     assert arguments_of(tag) == {"argv": ["git", "tag", "v$1;`id`"]}
     assert arguments_of(tee) == {
-        "script": 'echo "${params_version}" | tee out-${params_count_txt}',
+        "script": 'echo "${params_version}" | tee out-"${params_count_txt}"',
         "env": {"params_version": "$1;`id`", "params_count_txt": "3.txt"},
     }
     assert (tell.description, tell.when) == (

@@ -55,6 +55,26 @@ def test_revise(page: Any, site: Site, watched: Watched) -> None:
     expect(status(page)).to_contain_text("completed")
 
 
+def test_a_large_whole_number_is_shown_and_sent_back_as_it_is(page: Any, site: Site) -> None:
+    large = 9007199254740993  # 2^53 + 1, which is no number of JavaScript
+    draft = {
+        "title": "Large",
+        "tasks": [{"description": "Note", "tool": "note", "arguments": {"number": large}}],
+    }
+    plan_id = site.submit(draft, approve=False)
+    page.goto(f"{site.address}/plans/{plan_id}")
+    expect(page.get_by_role("region", name="Approval")).to_contain_text(str(large))
+    card = change(page, "Revise")
+    text = card.get_by_label("Tasks that have not started")
+    expect(text).to_have_value(re.compile(str(large)))
+    text.fill(text.input_value().replace("Note", "Write it down"))
+    card.get_by_role("button", name="Revise", exact=True).last.click()
+    expect(card).to_have_count(0)
+    remaining = site.ask("GET", f"/v1/plans/{plan_id}/remaining")
+    assert [task["arguments"] for task in remaining["tasks"]] == [{"number": large}]
+    assert remaining["tasks"][0]["description"] == "Write it down"
+
+
 def test_another_answer_repeats_an_effect_only_with_a_persons_word(page: Any, site: Site) -> None:
     text = "# Mail\n\n1. Who? {#who}\n2. Run `echo $who` {#send}\n\nIn parallel:\n\n- Run `true`"
     plan_id = site.submit(text)

@@ -179,7 +179,7 @@ def test_only_what_ended_without_completing_is_superseded(ended: Plan) -> None:
     ended.when(RevisePlan((work(5),), superseded=(9,))).then_rejected("no task 9", NotFound)
     ended.when(RevisePlan((work(2),), superseded=())).then_rejected("has already started")
     plan = running(work(1), work(2, 1))
-    plan.when(RevisePlan((), superseded=(1,))).then_rejected("task 1 is running")
+    plan.when(RevisePlan((), superseded=(1,))).then_rejected("task 1 is queued or running")
     plan.when(RevisePlan((), superseded=(2,))).then_rejected("task 2 is planned")
 
 

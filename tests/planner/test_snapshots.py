@@ -10,11 +10,11 @@ from plan_builders import answer, ask, done, failed, initialize, play, report, r
 from planfold.handler import Outlook
 from planfold.planner import planner as module
 from planfold.planner import snapshots
-from planfold.planner.commands import Continue, NeedsClarification, StepCompleted
+from planfold.planner.commands import Continue, NeedsClarification, PausePlan, StepCompleted
 from planfold.planner.planner import Planner
 from planfold.planner.snapshots import Snapshot
 from planfold.planner.stored import StoredPlan, StoredSchedule, StoredTasks
-from planfold.planner.tasks import Link, PlanStatus, RetryPolicy, Task, TaskStatus
+from planfold.planner.tasks import Link, PlanStatus, RetryPolicy, Task, TaskStatus, Wait
 
 
 def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
@@ -123,3 +123,23 @@ def test_tasks_that_a_revision_removes_or_replaces_do_not_come_back() -> None:
     tasks[2] = Task(work(2, 1))
     del tasks[3]
     assert [task.depends_on for task in tasks.values()] == [(), (1,)]
+
+
+def test_waits_take_no_slot_of_a_stored_plan() -> None:
+    plan = running(work(1, wait=Wait(signal="paid")), work(2, wait=Wait(seconds=9.0)), ask(3))
+    play(plan, PausePlan())
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    assert stored.state.schedule.slots == plan.handler.state.schedule.slots == 0
+    assert stored.state.status is plan.handler.state.status is PlanStatus.Paused
+
+
+def test_a_stored_plan_is_told_that_it_is_paused_at_a_break_point() -> None:
+    plan = running(work(1), work(2, 1))
+    play(plan, PausePlan((2,)), done(1))
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    schedule = stored.state.schedule
+    assert isinstance(schedule, StoredSchedule)
+    schedule.say(stored.state.version, PlanStatus.Paused)
+    assert stored.state.status is plan.handler.state.status is PlanStatus.Paused

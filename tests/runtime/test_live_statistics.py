@@ -21,6 +21,8 @@ from planfold.readmodels.statistics import Figures, Statistics
 from planfold.runtime import kept_statistics
 from planfold.runtime.kept_statistics import NAME, KeptStatistics, statistics_of
 from planfold.subscriptions.projection import project
+from planfold.transfer.export_file import ExportFile
+from planfold.transfer.importer import import_file
 from plans import Until, task
 
 PLANS = 24
@@ -92,6 +94,52 @@ async def test_plans_that_are_archived_do_not_count(each_database: str, tmp_path
         assert (await app.archive(tmp_path, older_than=-60)).streams == 1
         (total,) = (await app.statistics()).figures().values()
         assert (total.plans_begun, total.plans) == (1, {})
+
+
+async def test_what_was_counted_before_plans_were_archived_is_not_saved(
+    each_database: str, tmp_path: Path
+) -> None:
+    async with planfold.open_app(each_database) as app, planfold.open_app(each_database) as other:
+        await app.submit(PLAN, plan_id="kept")
+        await app.submit(PLAN, plan_id="moved")
+        await app.send("moved", CancelPlan())
+        worker, last = KeptStatistics(app.store), await app.store.last_position()
+        await project(app.store, worker, query=Query(stream_id="plan"), until=last)
+        assert (await other.archive(tmp_path, older_than=-60)).streams == 1
+        await worker.save()
+        assert await app.store.checkpoints.read_model(NAME) is None
+        (total,) = (await other.statistics()).figures().values()
+        assert (total.plans_begun, total.plans) == (1, {})
+        await app.submit(PLAN, plan_id="later")
+        assert (await _counted_and_saved(app)).plans_begun == 2
+        saved = await _saved(app)
+        await other.store.checkpoints.forget_read_models()
+        await app.store.checkpoints.save_read_model(NAME, *saved)  # at the same moment
+        read = _noted(other)
+        await other.statistics()
+        assert read == ["kept", "later"]
+
+
+async def test_who_counts_while_plans_are_archived_counts_again(
+    each_database: str, tmp_path: Path
+) -> None:
+    """And does not save what it had counted before; a plan that is imported counts once."""
+    async with planfold.open_app(each_database) as app:
+        kept = KeptStatistics(app.store)
+        await app.submit(PLAN, plan_id="gone")
+        await app.cancel("gone")
+        await project(app.store, kept, until=await app.store.last_position())
+        archived = await app.archive(tmp_path, older_than=-1)
+        await kept.save()
+        assert not (await app.statistics()).figures()
+        with Path(archived.files[0]).open("rb") as file:  # noqa: ASYNC230
+            await import_file(app.store, ExportFile(file, "archive"))
+        await app.submit(PLAN, plan_id="next")
+        await project(app.store, kept, until=await app.store.last_position())
+        await kept.save()
+        for found in (kept.found, await app.statistics(), await app.statistics(rebuild=True)):
+            (total,) = found.figures().values()
+            assert (total.plans_begun, dict(total.plans)) == (2, {"cancelled": 1})
 
 
 async def test_what_is_counted_is_saved_now_and_then(

@@ -93,6 +93,18 @@ async def test_a_failed_plan_says_why(database: str) -> None:
     assert failed.command == "planfold why p"
 
 
+async def test_the_line_for_people_does_not_steer_their_terminal(database: str) -> None:
+    inbox = Inbox()
+    async with planfold.open_app(database) as app:
+        draft = planfold.PlanDraft(title="\x1b[2JRelease\u202e\nnow", tasks=[QUESTION])
+        async with app.log.notify("desk", inbox.deliver):
+            await app.submit(draft, plan_id=PLAN_ID)
+            await inbox.kinds(1)
+    (approval,) = inbox.found
+    assert approval.text == "\\x1b[2JRelease\\u202e now waits for approval of 1 tasks"
+    assert approval.title == "\x1b[2JRelease\u202e\nnow"
+
+
 async def test_a_plan_that_completed_without_a_task_names_it(database: str) -> None:
     inbox = Inbox()
     async with (

@@ -33,6 +33,7 @@ class Receiver:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], Any]] = []
         self.answers: list[int] = []
+        self.said = b"{}"
         self.address = ""
 
     @property
@@ -56,9 +57,9 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.requests.append((self.path, dict(self.headers), json.loads(body)))
             self.send_response(receiver.answers.pop(0) if receiver.answers else 200)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(receiver.said)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(receiver.said)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -128,6 +129,38 @@ async def test_what_ended_before_and_while_nobody_listened_is_sent_once(
             trace_id_of("between"),
         ]
         assert [span["status"] for span in roots] == [{}, {"code": 2}]
+
+
+async def test_spans_that_the_receiver_did_not_keep_are_said_and_not_sent_again(
+    each_database: str, receiver: Receiver, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = {"rejectedSpans": "2", "errorMessage": "too old"}
+    receiver.said = json.dumps({"partialSuccess": refused}).encode()
+    async with planfold.open_app(each_database) as app:
+        await submit(app, shell("true"))
+        await finish(app)
+        async with app.log.export_traces(receiver.address) as consumer:
+            await until(lambda: caplog.messages)
+            assert consumer.fault is None
+        async with app.log.export_traces(receiver.address):
+            await submit(app, shell("true"), plan_id="next")
+            await finish(app, "next")
+            await until(lambda: len(receiver.requests) == 2)
+    assert caplog.messages[0] == "the OTLP receiver did not keep 2 spans: too old"
+
+
+@pytest.mark.parametrize("said", [b"", b"\x12\x00", b"null", b'{"partialSuccess": {}}', b"[1]"])
+async def test_any_answer_of_a_receiver_that_accepts_is_understood(
+    database: str, receiver: Receiver, until: Until, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.said = said
+    async with planfold.open_app(database) as app:
+        await submit(app, shell("true"))
+        await finish(app)
+        async with app.log.export_traces(receiver.address) as consumer:
+            await until(lambda: receiver.requests)
+        assert consumer.fault is None
+    assert caplog.messages == []
 
 
 async def test_plans_that_ended_before_are_sent_in_one_request(

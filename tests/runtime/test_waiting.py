@@ -9,13 +9,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import planfold
 from planfold import PlanDraft, TaskDraft
-from planfold.errors import CommandRejected, Conflict
+from planfold.errors import CommandRejected, Conflict, CorruptLog
 from planfold.log import Query
+from planfold.runtime import signal_delivery, timers
 from planfold.runtime.aggregate import SIGNALS
 from planfold.signals.inbox import inbox_id
 from planfold.testing import ManualClock
@@ -249,3 +251,56 @@ def test_workers_that_are_killed_lose_no_signal(each_database: str, tmp_path: Pa
             worker.kill()
             worker.wait()
     asyncio.run(finish())
+
+
+async def test_a_signal_reaches_the_others_where_one_plan_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(signal_delivery, "AT_ONCE", 1)
+    async with planfold.open_app(f"sqlite:///{tmp_path}/a.db") as app, app.worker():
+        damaged = await _waiting(app, 1, until)  # it is the first to get the signal
+        whole = await _waiting(app, 2, until)
+        _refuse_streams(app, monkeypatch, damaged)
+        await app.signal("payment.settled", "17", 1)
+        assert (await app.result(whole)).task("paid").result == 1
+        assert await app.status(damaged) == "running"
+
+
+async def test_what_is_due_does_not_wait_for_signals_that_are_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(timers, "STUCK_PAUSE_S", 0.05)
+    async with planfold.open_app(f"sqlite:///{tmp_path}/a.db") as app:
+        _refuse_streams(app, monkeypatch, inbox_id("payment.settled", "17"))
+        nap = TaskDraft(label="nap", description="Wait a moment", wait=0.01)
+        plan = PlanDraft(title="Order", tasks=[*paid("17").tasks, nap])
+        plan_id = await app.submit(plan, approved_by="me")
+
+        async def rested() -> bool:
+            return (await app.view(plan_id)).task("nap").status == "completed"
+
+        async with app.worker():
+            await until(rested)
+
+
+async def _waiting(app: planfold.App, number: int, until: Until) -> str:
+    """The id of a plan that is the ``number``th to wait."""
+    plan_id = await app.submit(paid("17"), approved_by="me")
+
+    async def waits() -> bool:
+        head = await app.store.head(inbox_id("payment.settled", "17"))
+        return head is not None and head.head["waiting"] == number
+
+    await until(waits)
+    return plan_id
+
+
+def _refuse_streams(app: planfold.App, monkeypatch: pytest.MonkeyPatch, *streams: str) -> None:
+    send = app.dispatcher.send
+
+    async def refused(aggregate: Any, stream: str, *args: Any, **more: Any) -> Any:
+        if stream in streams:
+            raise CorruptLog(f"{stream}#1 is damaged")
+        return await send(aggregate, stream, *args, **more)
+
+    monkeypatch.setattr(app.dispatcher, "send", refused)

@@ -28,7 +28,7 @@ USER = 10_001
 PATIENCE_S = 60.0
 FIRST = ["FROM", "WORKDIR", "COPY", "RUN", "COPY", "COPY", "RUN"]
 SECOND = ["FROM", "COPY", "RUN", "COPY", "RUN", "RUN", "USER", "WORKDIR", "VOLUME", "ENV"]
-SECOND += ["EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]
+SECOND += ["ENV", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -62,6 +62,11 @@ def test_its_instructions_are_those_that_are_tested_here() -> None:
     assert of("USER") == [f"{USER}:{USER}"]
     assert of("RUN")[-1] == f"useradd --uid {USER} --create-home --home-dir /data planfold"
     assert (of("WORKDIR")[-1], of("VOLUME"), of("EXPOSE")) == ("/data", ["/data"], [PORT])
+
+
+def test_a_user_without_a_home_folder_can_be_given() -> None:
+    """``docker run --user``: with PostgreSQL, too, all that is written is in the volume."""
+    assert dict(rest.split("=", 1) for rest in of("ENV"))["XDG_STATE_HOME"].startswith("/data/")
 
 
 def test_what_it_copies_is_there_and_not_ignored() -> None:
@@ -123,8 +128,9 @@ class Image:
         (site / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        name, _, value = of("ENV")[0].partition("=")
-        env = {"PATH": os.defpath, "HOME": self.here("/data"), name: self.here(value)}
+        given = dict(rest.split("=", 1) for rest in of("ENV"))
+        env = {"PATH": os.defpath, "HOME": self.here("/data")}
+        env |= {name: self.here(value) for name, value in given.items()}
         return subprocess.Popen(
             self.words(*words),
             cwd=self.folder / "data",

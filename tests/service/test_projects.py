@@ -28,7 +28,7 @@ RED = {
     ],
 }
 WORKING = [Scope.Read, Scope.Write, Scope.Approve]
-ALL_PROJECTS = {"metrics": 403, "tokens": 403, "create_token": 403, "revoke_token": 403}
+ALL_PROJECTS = dict.fromkeys(("metrics", "tokens", "create_token", "revoke_token", "signal"), 403)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

@@ -18,8 +18,14 @@ import httpx2
 import pytest
 from serve_process import PATIENCE_S, serving, start, stopped
 
+from planfold.errors import ConfigurationError
 from planfold.service.perimeter import names_of
-from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
+from planfold.service.runtime_file import (
+    RuntimeFile,
+    read_runtime_file,
+    runtime_path,
+    write_runtime_file,
+)
 
 STEP = {"tool": "shell", "arguments": {"argv": ["true"]}, "effect": "safe"}
 PLAN = {"tasks": [STEP | {"description": "One"}, STEP | {"description": "Two", "depends_on": [1]}]}
@@ -169,6 +175,23 @@ def test_the_runtime_file_is_for_its_owner(tmp_path: Path) -> None:
             assert http.get("/v1/me").json()["name"] == "ann"
     with serving(database, folder=tmp_path) as (_, again):
         assert again.token == runtime.token  # sessions that began with it continue
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    database = "postgresql://db.example.org/planfold"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(ConfigurationError, match="no home folder; set XDG_STATE_HOME"):
+        runtime_path(database)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigurationError, match=r"cannot be written: .*set XDG_STATE_HOME"):
+        write_runtime_file(runtime_path(database), RuntimeFile(address="", token="", pid=1))
 
 
 def test_a_tool_of_a_model_cannot_read_the_runtime_file(tmp_path: Path) -> None:

@@ -497,3 +497,29 @@ async def test_at_most_32_events_are_given_together(store: SqliteStore) -> None:
     async with desk.consumer(store, handle_all=handle_all):
         await until(lambda: sum(sizes) + len(desk.handled) == 100)
     assert max(sizes) == partition.TOGETHER
+
+
+async def test_a_stream_that_is_back_in_line_loses_no_event_that_waited_with_others(
+    store: SqliteStore, clock: ManualClock
+) -> None:
+    desk = Desk()
+    desk.broken["b"] = 1
+    desk.held["a"].clear()
+
+    async def handle_all(envelopes: Sequence[Envelope]) -> None:
+        desk.handled += [(e.aggregate_id, e.version) for e in envelopes]
+
+    await write(store, "b")
+    async with desk.consumer(store, handle_all=handle_all, batch=2) as consumer:
+        await until(lambda: desk.tried == [("b", 1)])
+        await write(store, "a")
+        await until(lambda: desk.holding["a"])
+        await write(store, "c", "b")
+        await until(lambda: [len(each._waiting) for each in consumer._runners.values()] == [2])
+        clock.advance(60)  # "b" is tried between "c" and its second event, which wait together
+        desk.held["a"].set()
+        await until(lambda: ("b", 1) in desk.handled)
+        await write(store, "c")
+        await until(lambda: ("c", 2) in desk.handled)
+    assert desk.of("b") == [1, 2]
+    assert desk.of("c") == [1, 2]

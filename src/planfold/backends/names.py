@@ -1,4 +1,4 @@
-"""Names that every backend can store: of aggregates, streams, routes, commands and owners."""
+"""Names that every backend can store: of aggregates, streams, routes, tools, commands, owners."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def require_storable_names(append: Append) -> None:
     if append.commands or not all(map(_is_name, names)):
         require_storable(_names_of(append))
     for change, _ in append.queue:
-        if type(change) is Enqueue and not _is_name(change.route):
+        if type(change) is Enqueue and not (_is_name(change.route) and _is_name(change.tool)):
             require_storable(_names_of(append))
 
 
@@ -62,6 +62,7 @@ def _names_of(append: Append) -> Iterator[tuple[str, str]]:
     for change, _ in append.queue:
         if isinstance(change, Enqueue):
             yield "route", change.route
+            yield "tool", change.tool
 
 
 def of_another_kind(aggregate_id: str, kind: str, wanted: str) -> CommandRejected:

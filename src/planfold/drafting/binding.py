@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from planfold.drafting.command_lines import code_in, program_of
 from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.expansions import ARITHMETIC, COMMAND, code_of_values
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.parameters import (
     SCALARS,
@@ -25,6 +26,7 @@ from planfold.drafting.shape import task_name
 from planfold.planner.conditions import ConditionFault, bind_in_condition
 from planfold.planner.items import written_json
 from planfold.planner.references import (
+    ITEM,
     PARAMS,
     Reference,
     ReferenceFault,
@@ -39,16 +41,18 @@ from planfold.tools.secrets import references_in as secrets_in
 from planfold.tools.tool import Toolbox
 
 _IN_SCRIPT: Final = re.compile(r"(?<!\$)\$\{?params(?:\.\w|\[|\})")
-_INTERPRETERS: Final = re.compile(
-    r"(?:.*/)?(?:(?:ba|da|z|k|fi)?sh|python[\d.]*|perl|ruby|node|php|su)"
-)
-_REMOTE: Final = re.compile(r"(?:.*/)?(?:ssh|rsh|watch|parallel|eval)")
-_STARTERS: Final = re.compile(
-    r"(?:.*/)?(?:sudo|doas|env|nice|ionice|nohup|setsid|stdbuf|time|timeout|xargs|command|exec)"
-)
-_BEFORE_PROGRAM: Final = re.compile(r"-|\w+=|\d")
-_CODE: Final = re.compile(r"-\w*[ce]|--(?:eval|command)")
 _ENV: Final = 'hand it over in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
+_NUMBERS: Final = frozenset({"integer", "number", "boolean"})
+_READ_AS_CODE: Final = {
+    ARITHMETIC: (
+        "computes with a parameter: arithmetic of a shell runs commands in its value",
+        "let the parameter have the type integer or number",
+    ),
+    COMMAND: (
+        "reads the value of a parameter as a command",
+        'let a program get it as an argument, as in: sh -c \'echo "$1"\' sh "$VALUE"',
+    ),
+}
 
 
 class BoundPlan(NamedTuple):
@@ -92,6 +96,7 @@ class _Binder:
     def __init__(self, values: tuple[ParameterValue, ...], tools: Toolbox, faults: Faults) -> None:
         self._values = {each.name: each.value for each in values}
         self._scalars = {each.name for each in values if each.type in SCALARS}
+        self._numbers = {each.name for each in values if each.type in _NUMBERS}
         self._tools = tools
         self._faults = faults
 
@@ -112,7 +117,12 @@ class _Binder:
         if isinstance(task.attachments, (list, tuple)):
             changed["attachments"] = [self._attachment(each, name) for each in task.attachments]
         if isinstance(task.arguments, dict):
+            if task.tool == "shell":
+                of_element = isinstance(task.for_each, str) and _names_parameter(task.for_each)
+                self._check_command(task.arguments.get("argv"), name, of_element=of_element)
             changed["arguments"] = self._arguments(task.arguments, task.tool, name)
+            if task.tool == "shell":
+                self._check_script(task.arguments, task, name)
         if isinstance(task.when, str):
             changed["when"] = self._condition(task.when, name)
         if isinstance(task.for_each, str):
@@ -139,8 +149,6 @@ class _Binder:
 
     def _arguments(self, arguments: dict[str, Any], tool_name: Any, task: str) -> dict[str, Any]:
         tool = self._tools.get(tool_name) if isinstance(tool_name, str) else None
-        if tool_name == "shell":
-            self._check_command(arguments.get("argv"), task)
         changed: dict[str, Any] = {}
         for key, value in arguments.items():
             place = _TextPlace(task, f"arguments.{excerpt(str(key))}", tool_name == "shell")
@@ -156,19 +164,47 @@ class _Binder:
                 changed[key] = value  # the compiler says that it is too deep
         return changed
 
-    def _check_command(self, argv: Any, task: str) -> None:
-        """A parameter must not be the program, nor part of what a shell or interpreter reads."""
+    def _check_command(self, argv: Any, task: str, *, of_element: bool) -> None:
+        """A parameter, and the element of a list that is one (``of_element``), must not be the
+        program, nor part of what a shell or interpreter reads."""
         words = [argv] if isinstance(argv, str) else argv
         if not isinstance(words, (list, tuple)) or not words:
             return
+        targets = (PARAMS, ITEM[0]) if of_element else (PARAMS,)
+
+        def is_value(text: str) -> bool:
+            return any(reference.target in targets for reference in find_references(text))
+
         texts = [word if isinstance(word, str) else "" for word in words]
-        if _names_parameter(_program_of(texts)):
+        if is_value(program_of(texts, is_value)):
             message = "a parameter is the command: its value could be any program"
             fix = "name the program in the plan"
             self._faults.add(message, task=task, field="arguments.argv", fix=fix)
-        elif any(map(_names_parameter, _code_in(texts))):
+        elif any(map(is_value, code_in(texts))):
             message = "a parameter is part of a script: its value could become a command"
             self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
+
+    def _check_script(self, arguments: dict[str, Any], task: TaskDraft, name: str) -> None:
+        """A script must not read as code what its variables have from parameters."""
+        env, argv, script = (arguments.get(key) for key in ("env", "argv", "script"))
+        variables = env.items() if isinstance(env, dict) else ()
+        mapped = isinstance(task.for_each, str) and _names_parameter(task.for_each)
+        texts = {key for key, value in variables if self._may_be_code(value, mapped=mapped)}
+        words = argv if isinstance(argv, (list, tuple)) else ()
+        code = code_in([word if isinstance(word, str) else "" for word in words])
+        scripts = [("argv", each.replace("$$", "$")) for each in code]
+        if isinstance(script, str):
+            scripts.append(("script", script))
+        for field, each in scripts if texts else ():
+            if found := code_of_values(each, texts):
+                message, fix = _READ_AS_CODE[found]
+                self._faults.add(message, task=name, field=f"arguments.{field}", fix=fix)
+
+    def _may_be_code(self, value: Any, *, mapped: bool) -> bool:
+        found = find_references(value)
+        named = [r.path[0] for r in found if r.target == PARAMS and r.path]
+        of_items = mapped and any(r.target in ITEM for r in found)
+        return of_items or any(name not in self._numbers for name in named)
 
     def _argument(self, value: Any, place: _TextPlace) -> Any:
         if isinstance(value, str):
@@ -267,25 +303,6 @@ class _Binder:
             self._faults.add(message, task=task, field="for_each", fix=fix)
             return "[]"
         return written_json(value)
-
-
-def _program_of(words: list[str]) -> str:
-    """The program of a command line, also where another one starts it: ``sudo -u web make``."""
-    for place, word in enumerate(words):
-        if place and _BEFORE_PROGRAM.match(word) and not _names_parameter(word):
-            continue
-        if not _STARTERS.fullmatch(word):
-            return word
-    return ""
-
-
-def _code_in(words: list[str]) -> list[str]:
-    """The words that a shell, here or on another machine, or an interpreter reads as code."""
-    for place, word in enumerate(words):
-        if _REMOTE.fullmatch(word):
-            return words[place + 1 :]
-    first = next((n for n, word in enumerate(words) if _INTERPRETERS.fullmatch(word)), len(words))
-    return [code for option, code in pairwise(words[first:]) if _CODE.fullmatch(option)]
 
 
 def _names_parameter(text: str) -> bool:

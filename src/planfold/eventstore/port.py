@@ -123,6 +123,11 @@ class Checkpoints(Protocol):
         """Remove all of them: they are counted again from what the log has now."""
         ...
 
+    async def times_forgotten(self) -> int:
+        """How often they were removed. What was counted before the last time may hold what the log
+        has no longer."""
+        ...
+
 
 class EventStore(Protocol):
     """What is written is durable when its await returns. Belongs to one event loop."""

@@ -12,6 +12,7 @@ from zlib import error as ZlibError
 
 import msgspec
 
+from planfold.planner.graph import lane_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 
@@ -40,7 +41,7 @@ class Piece:
 
 class Snapshot(NamedTuple):
     """``state`` has no tasks: those are in ``pieces``. ``by_status`` has the ids of the tasks that
-    did not complete; ``slots`` counts those that run, without maps."""
+    did not complete; ``slots`` counts those that run, without maps and waits."""
 
     version: int
     state: PlannerState
@@ -69,7 +70,7 @@ def pack(version: int, state: PlannerState) -> bytes:
     for task in tasks:
         if task.status is not TaskStatus.Completed:
             by_status.setdefault(task.status, []).append(task.id)
-            slots += task.status is TaskStatus.Running and task.spec.for_each is None
+            slots += task.status is TaskStatus.Running and lane_of(task.spec) != ""
     places: list[tuple[list[int], int]] = []
     packed: list[bytes] = []
     for first in range(0, len(tasks), PIECE):

@@ -134,7 +134,7 @@ class StoredSchedule(Schedule):
         """See :attr:`Schedule.idle`."""
         version, status = self._said
         if version == self._state.version:
-            return status is PlanStatus.AwaitingAnswer
+            return status in (PlanStatus.AwaitingAnswer, PlanStatus.Paused)
         return super().idle
 
     def say(self, version: int, status: PlanStatus) -> None:

@@ -67,7 +67,7 @@ class PlanDecisions(PlanReader):
             CommandRejected: the plan is at another revision, or has ended.
         """
         if revision_hash is None:
-            # A revision that another process has just made is not approved unseen.
+            # One that another process makes after this is refused, and not approved in its place.
             known = self._settled(plan_id) or await self.planner(plan_id)
             revision_hash = known.state.revision_hash
         await self.send(plan_id, ApprovePlan(revision_hash, by))

@@ -25,22 +25,31 @@ PER_TITLE: Final = 2  # events more, for each title and group: saving them all t
 
 class KeptStatistics:
     """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
-    with what is saved in ``store``. Several processes may keep them; each has all of the log."""
+    with what is saved in ``store``. Several processes may keep them; each has all of the log. What
+    is counted is of use to others as long as no plan is moved out of the log meanwhile."""
 
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
         self._store = store
         self._asked = False
         self._unsaved = 0  # events
+        self._times_forgotten = 0  # when counting began
 
     async def load(self) -> Checkpoint | None:
         """What is saved is used if it is of this log. It is a cache: any other is counted again."""
         if not self._asked:
             self._asked = True
+            self._times_forgotten = await self._store.checkpoints.times_forgotten()
             saved = await self._store.checkpoints.read_model(NAME)
             if saved is not None and await self._is_of_this_log(saved[0]):
-                self.found.restore(saved[1], saved[0], by=_version())
+                mark, data = saved[1][: len(self._mark)], saved[1][len(self._mark) :]
+                if mark == self._mark:  # else it was saved while plans were moved
+                    self.found.restore(data, saved[0], by=_version())
         return await self.found.load()
+
+    @property
+    def _mark(self) -> bytes:
+        return b"%d\n" % self._times_forgotten
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         store = self._store
@@ -49,7 +58,13 @@ class KeptStatistics:
         return checkpoint.position <= await store.last_position()
 
     async def apply(self, envelopes: Sequence[Envelope], checkpoint: Checkpoint) -> None:
-        """Count events, and save what was counted now and then."""
+        """Count events, and save what was counted now and then. Where plans were archived, the
+        whole log is counted again: they do not count any more, and may be imported."""
+        forgotten = await self._store.checkpoints.times_forgotten()
+        if forgotten != self._times_forgotten:
+            self._times_forgotten = forgotten  # what is archived meanwhile is noticed the next time
+            fresh = statistics_of(self._store)
+            self.found.become(await count_all(self._store, fresh, checkpoint.position))
         await self.found.apply(envelopes, checkpoint)
         self._unsaved += len(envelopes)
         known = len(self.found.titles) + len(self.found.groups)
@@ -63,12 +78,16 @@ class KeptStatistics:
         return await count_all(self._store, self.found)
 
     async def save(self) -> None:
-        """Save them. Where the database cannot be written, the next start counts more."""
-        if (checkpoint := self.found.checkpoint) is not None:
-            self._unsaved = 0
-            with suppress(PlanfoldError):
-                data = self.found.packed(by=_version())
-                await self._store.checkpoints.save_read_model(NAME, checkpoint, data)
+        """Save them. Where the database cannot be written, or plans were moved out of the log since
+        counting began, the next start counts more."""
+        if (checkpoint := self.found.checkpoint) is None:
+            return
+        self._unsaved = 0
+        checkpoints = self._store.checkpoints
+        with suppress(PlanfoldError):
+            if await checkpoints.times_forgotten() == self._times_forgotten:
+                data = self._mark + self.found.packed(by=_version())
+                await checkpoints.save_read_model(NAME, checkpoint, data)
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
@@ -80,13 +99,17 @@ def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
     return Statistics(history, since, partial(state_at, store))
 
 
-async def count_all(store: EventStore, found: Statistics) -> Statistics:
-    """Count what is in the log after the checkpoint of ``found``."""
+async def count_all(store: EventStore, found: Statistics, until: int | None = None) -> Statistics:
+    """Count what is in the log after the checkpoint of ``found``, up to a position."""
     query = Query(stream_id=PLAN.stream_id)
     after = 0 if found.checkpoint is None else found.checkpoint.position
     while page := await store.read(query, after=after, limit=PAGE):
         after = page[-1].position
-        await found.apply(page, Checkpoint(store.store_id, store.epoch, after))
+        counted = [e for e in page if until is None or e.position <= until]
+        if not counted:
+            break
+        last = counted[-1].position
+        await found.apply(counted, Checkpoint(store.store_id, store.epoch, last))
     return found
 
 

@@ -14,6 +14,7 @@ from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus
 from planfold.planner.transitions import ENDED
+from planfold.printable import printable
 from planfold.retries import RetryPolicy
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.mailbox import Mailbox
@@ -146,7 +147,7 @@ def _made(
 ) -> Notification:
     verb, *arguments = command
     words = ["planfold", verb, envelope.aggregate_id, *arguments]
-    said = " ".join(f"{state.title or envelope.aggregate_id} {text}".split())
+    said = printable(" ".join(f"{state.title or envelope.aggregate_id} {text}".split()))
     return Notification(
         id=envelope.event_id,
         kind=kind,

@@ -8,8 +8,9 @@ which changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from planfold.errors import NotFound
@@ -50,10 +51,7 @@ class SignalDelivery:
 
     async def _register(self, plan_id: str, handler: Handler[Any, Any]) -> None:
         assert isinstance(handler, Planner)
-        waits = to_register(handler.state)
-        for first in range(0, len(waits), AT_ONCE):
-            some = waits[first : first + AT_ONCE]
-            await asyncio.gather(*(self._register_one(plan_id, task) for task in some))
+        await _all([partial(self._register_one, plan_id, t) for t in to_register(handler.state)])
 
     async def _register_one(self, plan_id: str, task: Task) -> None:
         await self._await(plan_id, task)
@@ -84,9 +82,7 @@ class SignalDelivery:
     async def _deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
         assert isinstance(handler, SignalInbox)
         owed = list(handler.owed.items())
-        for first in range(0, len(owed), AT_ONCE):
-            some = owed[first : first + AT_ONCE]
-            await asyncio.gather(*(self._deliver_one(stream, *one) for one in some))
+        await _all([partial(self._deliver_one, stream, *one) for one in owed])
 
     async def _deliver_one(self, stream: str, place: WaitPlace, signal: KeptSignal) -> None:
         report = HandleExecutorEvent(
@@ -99,6 +95,18 @@ class SignalDelivery:
         confirmed = ConfirmDelivery(place)
         name = _name("delivery", place)
         await self._dispatcher.send(SIGNALS, stream, confirmed, command_id=name)
+
+
+async def _all(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Take all steps, also where one of them cannot be taken, as for a plan that was damaged; then
+    raise its fault."""
+    faults: list[BaseException] = []
+    for first in range(0, len(steps), AT_ONCE):
+        some = (step() for step in steps[first : first + AT_ONCE])
+        found = await asyncio.gather(*some, return_exceptions=True)
+        faults += [each for each in found if each is not None]
+    if faults:
+        raise faults[0]
 
 
 def _name(what: str, place: WaitPlace) -> str:

@@ -95,11 +95,15 @@ class Timers:
         try:
             handler = await self._dispatcher.view(aggregate, due.aggregate_id)
             command = handler.outlook((), now).command
-            if (hand_over := self._handovers.get(due.stream_id)) is not None:
-                await hand_over(due.aggregate_id, handler)
-            if command is not None:
-                name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
-                await self._dispatcher.send(aggregate, due.aggregate_id, command, command_id=name)
+            try:
+                if (hand_over := self._handovers.get(due.stream_id)) is not None:
+                    await hand_over(due.aggregate_id, handler)
+            finally:  # what else is due does not wait for another stream, which may be damaged
+                if command is not None:
+                    name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
+                    await self._dispatcher.send(
+                        aggregate, due.aggregate_id, command, command_id=name
+                    )
         except PlanfoldError as fault:  # the others are still due
             if not isinstance(fault, Transient):
                 self._stuck[due] = asyncio.get_running_loop().time() + STUCK_PAUSE_S

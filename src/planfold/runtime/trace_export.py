@@ -9,6 +9,7 @@ twice is the same.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -23,6 +24,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.eventstore.port import EventStore
 from planfold.executors.threads import run_in_thread
 from planfold.planner.events import PlanForked
+from planfold.printable import printable
 from planfold.readmodels.trace import Trace, trace_of
 from planfold.readmodels.trace_formats import otlp
 from planfold.runtime.origins import state_at
@@ -33,6 +35,18 @@ PAGE = 1_000  # events that are read at a time
 PAUSE_S = 0.02
 BUSY = 0.5  # share of its time that a busy event loop works
 TRACES_PATH = "/v1/traces"
+ANSWER_BYTES = 4_096  # of an answer that are read
+
+_log = logging.getLogger("planfold")
+
+
+class _PartialSuccess(msgspec.Struct, rename="camel"):
+    rejected_spans: int = 0
+    error_message: str = ""
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    partial_success: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)
 
 
 @cache
@@ -131,11 +145,24 @@ class TraceExporter:
         try:
             connection.request("POST", self._path, body, self._headers)
             answer = connection.getresponse()
-            said = answer.read(200)
+            said = answer.read(ANSWER_BYTES)
         except (OSError, HTTPException) as fault:
             raise Transient(f"the OTLP receiver at {self._host} does not answer: {fault}") from None
         finally:
             connection.close()
         if answer.status >= 300:
-            words = said.decode("utf-8", "replace")
+            words = said[:200].decode("utf-8", "replace")
             raise Transient(f"the OTLP receiver did not accept a trace: {answer.status} {words}")
+        if refused := _refused(said):
+            count, why = refused.rejected_spans, printable(refused.error_message)
+            _log.warning("the OTLP receiver did not keep %d spans: %s", count, why)
+
+
+def _refused(answer: bytes) -> _PartialSuccess | None:
+    """The spans that the receiver did not keep of a request that it accepted: as OTLP has it, they
+    are not sent again."""
+    try:
+        found = msgspec.json.decode(answer, type=_Answer, strict=False).partial_success
+    except msgspec.DecodeError:  # an empty answer, or not one of OTLP in JSON
+        return None
+    return found if found.rejected_spans else None

@@ -9,12 +9,15 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from planfold.databases import database_path, shown_address
 from planfold.errors import ConfigurationError
 from planfold.executors.files.workspace import LAUNCH, SERVER
+
+_REMEDY: Final = "set XDG_STATE_HOME to a folder that this user may write"
 
 
 class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,11 +30,18 @@ class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def runtime_path(database: str) -> Path:
-    """Where the file for a database is."""
+    """Where the file for a database is.
+
+    Raises:
+        ConfigurationError: this user has no home folder.
+    """
     path = database_path(database)
     if path is not None:
         return Path(f"{path}{SERVER}")
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # a user id without a name, as a container may have
+        raise ConfigurationError(f"this user has no home folder; {_REMEDY}") from None
     name = hashlib.sha256(shown_address(database).encode()).hexdigest()[:16]
     return Path(state) / "planfold" / f"{name}{SERVER}"
 
@@ -72,4 +82,7 @@ def write_runtime_file(path: Path, contents: RuntimeFile) -> None:
             file.write(msgspec.json.encode(contents))
         os.replace(new, path)
     except OSError as fault:
-        raise ConfigurationError(f"{path} cannot be written: {fault.strerror}") from None
+        raise ConfigurationError(
+            f"{path} cannot be written: {fault.strerror}; let this user write its folder, or, for "
+            f"a PostgreSQL database, {_REMEDY}"
+        ) from None

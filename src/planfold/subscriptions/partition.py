@@ -65,8 +65,8 @@ class PartitionRunner:
         self._to = handling
         self._saved = share.position
         self._unsaved = 0  # events handled since then
-        self._tried = 0  # up to where events were given to ``handle_all``,
-        self._together = 0  # and up to where it handled them
+        self._tried = 0  # up to where events were given to ``handle_all``
+        self._together: set[int] = set()  # positions of those that it handled and that wait
         self._aside: set[str] = set()  # streams that are parked or to be tried again
         self._retrying: dict[str, Parked] = {}
         self._due: dict[str, float] = {}  # when they are tried, by the event loop's clock
@@ -171,7 +171,9 @@ class PartitionRunner:
             envelope = self._waiting.popleft()
             self._room.set()
             fault = None
-            if envelope.position > self._together and envelope.aggregate_id not in self._aside:
+            if envelope.position in self._together:
+                self._together.discard(envelope.position)
+            elif envelope.aggregate_id not in self._aside:
                 fault = await self._call(partial(self._to.handle, envelope))
             self.handled = envelope.position
             self._unsaved += 1
@@ -190,7 +192,7 @@ class PartitionRunner:
         self._tried = some[-1].position
         whole = [envelope for envelope in some if envelope.aggregate_id not in self._aside]
         if whole and await self._call(partial(self._to.handle_all, whole)) is None:
-            self._together = self._tried
+            self._together = {envelope.position for envelope in whole}
 
     async def _call(self, handle: Callable[[], Awaitable[object]]) -> Exception | None:
         """Returns what the handler raised."""

@@ -21,9 +21,10 @@ class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
     """What happened to a plan: it waits for its approval or for an answer, or it has ended.
 
     ``id`` is that of the event, so that what is sent twice can be recognised. ``at`` is when it was
-    recorded (seconds since the epoch). ``text`` is one line for people; ``command`` is what to type
-    next. A question has ``task_id``, ``question`` and ``choices``; a plan in which tasks failed has
-    ``errors``, also where it completed without them.
+    recorded (seconds since the epoch). ``text`` is one line for people, in which what would steer
+    a terminal is escaped; ``command`` is what to type next. A question has ``task_id``,
+    ``question`` and ``choices``; a plan in which tasks failed has ``errors``, also where it
+    completed without them.
 
     Example:
         import planfold

@@ -94,8 +94,10 @@ async def archive(
             done.streams += len(chosen)
             done.events += sum(row.version for row in chosen)
         elif chosen:
-            forks = await _move(store, folder, choice, chosen, done, progress)
-            await store.checkpoints.forget_read_models()  # they have what was moved
+            try:
+                forks = await _move(store, folder, choice, chosen, done, progress)
+            finally:
+                await store.checkpoints.forget_read_models()  # they have what was moved
         if not after_id:
             return done
 

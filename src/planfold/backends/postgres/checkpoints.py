@@ -51,3 +51,8 @@ class PostgresCheckpoints:
     async def forget_read_models(self) -> None:
         """See :meth:`Checkpoints.forget_read_models`."""
         await self._readers.rows("forget_read_models")
+
+    async def times_forgotten(self) -> int:
+        """See :meth:`Checkpoints.times_forgotten`."""
+        row = await self._readers.row("times_forgotten")
+        return 0 if row is None else int(row[0])

@@ -412,7 +412,12 @@ ON CONFLICT (name) DO UPDATE
 SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
     data = excluded.data
 -- name: forget_read_models
-DELETE FROM planfold.read_models
+WITH forgotten AS (DELETE FROM planfold.read_models WHERE name <> '')
+INSERT INTO planfold.read_models (name, checkpoint, position, checksum, data)
+VALUES ('', '', 1, '', '')
+ON CONFLICT (name) DO UPDATE SET position = planfold.read_models.position + 1
+-- name: times_forgotten
+SELECT position FROM planfold.read_models WHERE name = ''
 -- name: look_at_log
 SELECT upto, highest, holders FROM planfold.look_at_log($1, $2)
 -- name: conditions_of_log

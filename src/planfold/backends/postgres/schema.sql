@@ -148,6 +148,7 @@ CREATE TABLE planfold.snapshots (
 );
 
 -- What is counted from the log, up to a checkpoint: a cache, rebuilt from the log where it lacks.
+-- The position of the row without a name is how often all others were removed.
 CREATE TABLE planfold.read_models (
     name       text COLLATE "C" PRIMARY KEY,
     checkpoint text   NOT NULL,  -- store:epoch:position

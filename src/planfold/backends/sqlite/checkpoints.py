@@ -65,4 +65,14 @@ class SqliteCheckpoints:
 
     async def forget_read_models(self) -> None:
         """See :meth:`Checkpoints.forget_read_models`."""
-        await self._writer.submit(lambda connection: connection.execute(SQL["forget_read_models"]))
+
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(SQL["forget_read_models"])
+            connection.execute(SQL["count_forgetting"])
+
+        await self._writer.submit(work)
+
+    async def times_forgotten(self) -> int:
+        """See :meth:`Checkpoints.times_forgotten`."""
+        row = next(iter(self._reader.rows("times_forgotten", ())), None)
+        return 0 if row is None else int(row[0])

@@ -319,7 +319,12 @@ ON CONFLICT (name) DO UPDATE
 SET checkpoint = excluded.checkpoint, position = excluded.position, checksum = excluded.checksum,
     data = excluded.data
 -- name: forget_read_models
-DELETE FROM read_models
+DELETE FROM read_models WHERE name <> ''
+-- name: count_forgetting
+INSERT INTO read_models (name, checkpoint, position, checksum, data) VALUES ('', '', 1, '', x'')
+ON CONFLICT (name) DO UPDATE SET position = position + 1
+-- name: times_forgotten
+SELECT position FROM read_models WHERE name = ''
 -- name: meta
 SELECT value FROM meta WHERE key = ?
 -- name: all_streams

@@ -84,6 +84,7 @@ CREATE TABLE snapshots (
 );
 
 -- What is counted from the log, up to a checkpoint: a cache, rebuilt from the log where it lacks.
+-- The position of the row without a name is how often all others were removed.
 CREATE TABLE read_models (
     name       TEXT    PRIMARY KEY,
     checkpoint TEXT    NOT NULL,  -- store:epoch:position

@@ -142,6 +142,7 @@ def _plan_json(plan: Initialize) -> dict[str, Any]:
     return {
         "title": plan.title,
         "goal": plan.goal,
+        "tags": list(plan.tags),
         "revision_hash": hash_revision(plan.tasks),
         "tasks": tasks,
     }

@@ -28,6 +28,7 @@ from planfold.drafting.model.strict import (
 from planfold.drafting.schema import DESCRIPTIONS
 from planfold.drafting.shape import task_from, task_name
 from planfold.planner.tasks import Effect, NodeKind, RunIf
+from planfold.planner.waits import SIGNAL_NAME
 from planfold.tools.tool import Tool, Toolbox
 
 MOST_LISTED: Final = 250  # tools that the schema lists; with more of them any name will do
@@ -77,12 +78,16 @@ _MAP: Final = {
     "on_item_failure": {"anyOf": [{**_TEXT, "enum": ["stop", "continue"]}, NULL]},
 }
 _WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
-_WAITING: Final = {
-    "wait": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 31_536_000}, NULL]},
-    "at": {"anyOf": [_TEXT, NULL]},
-    "wait_for": {"anyOf": [_TEXT, NULL]},
-    "key": {"anyOf": [_TEXT, NULL]},
-}
+_LONG: Final = {"type": "integer", "minimum": 1, "maximum": 31_536_000}
+_WAITS: Final[tuple[dict[str, Any], ...]] = (
+    {"wait": _LONG},
+    {"at": _TEXT},
+    {
+        "wait_for": {**_TEXT, "pattern": f"^{SIGNAL_NAME.pattern}$"},
+        "key": _TEXT,  # empty: the plan's id
+        "timeout": _LONG,
+    },
+)
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -105,7 +110,7 @@ def answer_form(tools: Toolbox) -> AnswerForm:
     """
     notes: list[str] = []
     calls = [_call(tool, notes) for tool in tools]
-    schema = _plan({"anyOf": [*calls, _work(), _question(), _wait()]})
+    schema = _plan({"anyOf": [*calls, _work(), _question(), *map(_wait, _WAITS)]})
     plain = plain_schema(tools)
     if limit := over_limit(schema):
         return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
@@ -153,11 +158,11 @@ def _question() -> dict[str, Any]:
     return closed({**kind, **_LABEL, **said, "default": default, **_ORDER})
 
 
-def _wait() -> dict[str, Any]:
+def _wait(until: dict[str, Any]) -> dict[str, Any]:
+    """A wait in one of its forms. What distinguishes it comes first."""
     kind = {"kind": constant(NodeKind.Processing.value)}
-    limit = {"timeout": {"anyOf": [{**_WHOLE_SECONDS, "maximum": 31_536_000}, NULL]}}
     said = _named("description", "on_failure")
-    return closed({**_WAITING, **limit, **kind, **_LABEL, **said, **_ORDER})
+    return closed({**until, **kind, **_LABEL, **said, **_ORDER})
 
 
 def _bare(name: str) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from planfold.drafting.text.placeholders import (
     placeholders,
 )
 from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
-from planfold.planner.references import ITEM, references_in
+from planfold.planner.references import ITEM, PARAMS, references_in
 from planfold.planner.tasks import NodeKind
 
 _LITERAL_DOCUMENT: Final = re.compile(r"<<-?\s*['\"\\]")
+_NO_QUOTES: Final = re.compile(r"<<|\(\(")  # quotes in these are text, or not allowed
 _MARK: Final = "\ue000"  # a private character: replaces an answer while a command is read
 ANSWER_PREFIX: Final = "ANSWER_"
 
@@ -173,7 +174,10 @@ def _with_results(
             continue
         name += "_" * (name in shell_names)
         env[name] = reference.text
-        parts += [script[place:start], f"${{{name}}}"]
+        written = f"${{{name}}}"
+        if target == PARAMS and not states[start] and not _NO_QUOTES.search(script):
+            written = f'"{written}"'  # one word, as in a command without a shell
+        parts += [script[place:start], written]
         place = end
     return "".join([*parts, script[place:]]), env
 

@@ -3,6 +3,7 @@
 import { html, useSignal } from "./html.js";
 import { go, planPath } from "./address.js";
 import { Fault, useCommand } from "./decisions.js";
+import { parse } from "./numbers.js";
 import { Repeats, allowed, needConsent, useTrial } from "./repeats.js";
 import { may, write } from "./requests.js";
 import { counted, idText, plain } from "./words.js";
@@ -52,7 +53,7 @@ function changesIn(text, spec) {
   if (!spec?.tool) return {};
   let wanted;
   try {
-    wanted = JSON.parse(text);
+    wanted = parse(text);
   } catch (fault) {
     throw new Error(`The arguments are not JSON: ${fault.message}`);
   }

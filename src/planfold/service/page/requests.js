@@ -1,6 +1,7 @@
 // Requests to the service. A refusal is thrown as `Refusal`, with what the service says about it.
 
 import { signal } from "./html.js";
+import { parse } from "./numbers.js";
 
 /** Whether the browser has a session: null while that is not known. */
 export const session = signal(/** @type {null | false | {name: string, scopes: string[], projects: string[]}} */ (null));
@@ -42,7 +43,7 @@ async function request(method, path, options = {}) {
     throw new Refusal({ status: 0, title: "The service cannot be reached. It is tried again." });
   }
   if (response.status === 204 || response.status === 304) return null;
-  const answer = await response.json().catch(() => null);
+  const answer = await response.text().then(parse).catch(() => null);
   if (response.ok) return answer;
   if (response.status === 401 && !headers.Authorization) session.value = false;
   const title = `The service answered with status ${response.status}.`;

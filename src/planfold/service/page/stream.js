@@ -2,6 +2,7 @@
 // each event to the others; when it closes, another tab gets the lock and continues the stream.
 
 import { signal } from "./html.js";
+import { parse } from "./numbers.js";
 import { whoAmI } from "./requests.js";
 
 /** "live" while events arrive, "waiting" while the service cannot be reached. */
@@ -32,12 +33,13 @@ export function listen(listener, refresh) {
   };
 }
 
-/** @param {{kind: string, event?: any, position?: number, state?: string}} message */
+/** @param {{kind: string, data?: string, position?: number, state?: string}} message */
 function take(message) {
   if (message.kind === "event") {
-    if (message.event.position <= position) return;
-    position = message.event.position;
-    for (const listener of [...listeners]) listener(message.event);
+    const event = parse(message.data || "");
+    if (event.position <= position) return;
+    position = event.position;
+    for (const listener of [...listeners]) listener(event);
   } else if (message.kind === "state") {
     connection.value = message.state || "waiting";
   } else if (message.kind === "refresh") {
@@ -71,7 +73,7 @@ function read() {
     if (!known || opened) pass({ kind: "refresh" });
     opened = true;
   };
-  source.onmessage = (message) => pass({ kind: "event", event: JSON.parse(message.data) });
+  source.onmessage = (message) => pass({ kind: "event", data: message.data });
   source.onerror = () => {
     pass({ kind: "state", state: "waiting" });
     if (source.readyState !== EventSource.CLOSED) return;
