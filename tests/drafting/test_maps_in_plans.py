@@ -197,7 +197,7 @@ def test_a_model_answers_with_a_map() -> None:
         alternative["properties"]
         for alternative in answer_form(TOOLS).schema["properties"]["tasks"]["items"]["anyOf"]
     ]
-    assert ["for_each" in fields for fields in properties] == [True] * 3 + [False] * 4  # a question, and waits
+    assert ["for_each" in fields for fields in properties] == [True] * 3 + [False] * 4
     candidates = Candidates(TOOLS)
     candidates.offer({"label": "find", "description": "find", "kind": "tool_call", "tool": "echo"})
     accepted = candidates.offer(

@@ -575,7 +575,7 @@ class PlannerMachine(RuleBasedStateMachine):
             ids(S.Skipped),
             ids(S.Cancelled),
             tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
-            tuple(i for i in ids(S.Skipped) if state.tasks[i].skip_reason == "condition"),
+            tuple(i for i in ids(S.Skipped) if state.tasks[i].not_needed),
         )
         for task_id in ids(S.Skipped):
             task = state.tasks[task_id]

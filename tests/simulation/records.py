@@ -164,6 +164,8 @@ class Records:
     def _check_result(
         self, plan_id: str, plan: PlanRecord, event: Any, attempt: int, worker: str
     ) -> None:
+        if event.result["run"] < 0:
+            return  # a person's
         run = self.runs[event.result["run"]]
         ran_by = (run.plan_id, run.task_id, run.attempt, run.process)
         if ran_by != (plan_id, event.task_id, attempt, self.processes[worker]):
@@ -186,7 +188,8 @@ class Records:
 
     def _compare(self, plan_id: str, plan: PlanRecord, queue: dict[int, Row]) -> None:
         tasks = plan.planner.state.tasks.values()
-        expected = {t.id: (t.attempt, t.stopping) for t in tasks if t.status is TaskStatus.Running}
+        running = (t for t in tasks if t.status is TaskStatus.Running and not t.waits)
+        expected = {t.id: (t.attempt, t.stopping) for t in running}
         actual = {task_id: row[:2] for task_id, row in queue.items()}
         if expected != actual:
             self._violated(f"{plan_id}: the queue holds {actual}, the plan runs {expected}")
