@@ -197,6 +197,7 @@ def test_a_model_answers_with_a_map() -> None:
         alternative["properties"]
         for alternative in answer_form(TOOLS).schema["properties"]["tasks"]["items"]["anyOf"]
     ]
+    # not in that of a question, nor of a wait
     assert ["for_each" in fields for fields in properties] == [True] * 3 + [False] * 4
     candidates = Candidates(TOOLS)
     candidates.offer({"label": "find", "description": "find", "kind": "tool_call", "tool": "echo"})

@@ -86,7 +86,9 @@ def test_the_same_answer_again_changes_nothing_and_another_one_is_rejected() -> 
 
 def test_an_answer_to_what_nobody_asked_is_rejected() -> None:
     plan = running(work(1), ask(2, 1))
-    plan.when(answer(1, "yes")).then_rejected("1 has no open question; it is queued or running")
+    plan.when(answer(1, "yes")).then_rejected(
+        "task 1 has no open question; it is queued or running"
+    )
     plan.when(answer(2, "yes")).then_rejected("task 2 has no open question; it is planned")
 
 

@@ -81,6 +81,22 @@ async def test_approval(each_database: str) -> None:
         assert kinds(await app.why(PLAN_ID)) == ["answer"]
 
 
+async def test_a_pause(each_database: str) -> None:
+    clock = ManualClock()
+    async with planfold.open_app(each_database, clock=clock) as app:
+        await plan_of(app, asks("Which?"), asks("Why?", depends_on=[1]))
+        await app.pause(PLAN_ID, by="ann", reason="incident")
+        paused = clock.now
+        clock.advance(5)
+        await app.answer(PLAN_ID, 1, "a")
+        for found in (await app.why(PLAN_ID), await app.why(PLAN_ID, 2)):
+            (reason,) = found.reasons
+            assert (reason.kind, reason.since) == ("pause", paused)
+            assert all(said in reason.text for said in ("ann", "incident")), reason.text
+        await app.unpause(PLAN_ID)
+        assert kinds(await app.why(PLAN_ID)) == ["answer"]
+
+
 async def test_parents_and_what_holds_them_up(each_database: str) -> None:
     clock = ManualClock()
     async with planfold.open_app(each_database, clock=clock) as app:

@@ -437,6 +437,20 @@ async def test_the_key_of_a_request_is_the_id_of_its_signal(served: Served) -> N
     given = {"name": "x", "key": "k"}
     assert (await served.post("/v1/signals", given, key="same")).json()["new"] is True
     assert (await served.post("/v1/signals", given, key="same")).json()["new"] is False
+    for other in (given | {"key": "l"}, given | {"data": 4}):
+        reused = await served.post("/v1/signals", other, key="same")
+        assert (reused.status_code, reused.json()["type"]) == (
+            422,
+            "urn:planfold:problem:key-reused",
+        )
+
+
+@pytest.mark.parametrize("key", ["signal/e1", "signal", "e1", "key-e1"])
+async def test_no_key_of_a_request_is_that_of_a_signal(served: Served, key: str) -> None:
+    submitted = await served.post("/v1/plans", {"text": "1. Run `true`"}, key=key)
+    assert submitted.status_code == 201
+    given = await served.post("/v1/signals", {"name": "x", "key": "k", "id": "e1"})
+    assert given.json() == {"id": "e1", "new": True}
 
 
 async def test_a_token_for_some_projects_gives_no_signals(served: Served) -> None:

@@ -157,15 +157,14 @@ class Records:
                 f"{plan_id}#{envelope.version}: {worker} reported task {event.task_id}, "
                 f"which the queue says is {row}"
             )
-        attempt = plan.planner.state.tasks[event.task_id].attempt
-        if event.status is TaskStatus.Completed and isinstance(event.result, dict):
-            self._check_result(plan_id, plan, event, attempt, worker)
+        task = plan.planner.state.tasks[event.task_id]
+        decided = task.by_hand is not None  # the result is a person's, not that of the attempt
+        if event.status is TaskStatus.Completed and isinstance(event.result, dict) and not decided:
+            self._check_result(plan_id, plan, event, task.attempt, worker)
 
     def _check_result(
         self, plan_id: str, plan: PlanRecord, event: Any, attempt: int, worker: str
     ) -> None:
-        if event.result["run"] < 0:
-            return  # a person's
         run = self.runs[event.result["run"]]
         ran_by = (run.plan_id, run.task_id, run.attempt, run.process)
         if ran_by != (plan_id, event.task_id, attempt, self.processes[worker]):

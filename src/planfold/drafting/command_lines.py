@@ -30,9 +30,9 @@ _INTERPRETERS: Final = re.compile(
 )
 _FILTERS: Final = re.compile(r"[gmn]?awk|g?sed")
 _CODE: Final = re.compile(r"-\w*[ceErp]|--?(?:eval|print|run|command|init-command|execute)", re.I)
-_WITH_VALUE: Final = frozenset(("-o", "+o", "-O", "+O"))
-_FILTER_VALUE: Final = frozenset(("-v", "-F", "-l", "--assign", "--field-separator"))
-_FILTER_CODE: Final = ("-e", "--expression", "-f", "--file")
+_WITH_VALUE: Final = re.compile(r"[-+][oO]")
+_FILTER_VALUE: Final = re.compile(r"-[vFl]|--(?:assign|field-separator)")
+_FILTER_CODE: Final = re.compile(r"-\w*[ef]|--(?:expression|file)")
 _PROGRAM_FOLLOWS: Final = frozenset(("-exec", "-execdir", "-ok", "-okdir"))
 
 
@@ -99,17 +99,17 @@ def _code_of_filter(words: Sequence[str]) -> Iterator[str]:
     """Of ``awk`` and ``sed``, whose programs can start others."""
     written = False
     for place, option in enumerate(words):
-        if option.startswith(_FILTER_CODE):
+        if _FILTER_CODE.match(option):
             written = True
             yield from words[place : place + 2]
     if not written:
         yield from words[: _next_operand(words, 0, _FILTER_VALUE) + 1][-1:]
 
 
-def _next_operand(words: Sequence[str], place: int, valued: frozenset[str]) -> int:
+def _next_operand(words: Sequence[str], place: int, valued: re.Pattern[str]) -> int:
     """The place of the first word from ``place`` on that is neither an option nor its value."""
     while place < len(words) and _is_option(words[place]):
-        place += 2 if words[place] in valued else 1
+        place += 2 if valued.fullmatch(words[place]) else 1
     return place
 
 

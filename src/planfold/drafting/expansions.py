@@ -29,7 +29,7 @@ _EVALUATES: Final = frozenset(
 )
 
 
-class _Command(NamedTuple):
+class _ExpandedCommand(NamedTuple):
     """A simple command: its words without quotes, and whether a value is on its input."""
 
     words: list[str]
@@ -66,7 +66,7 @@ class _Reader:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def _commands(self) -> Iterator[_Command]:
+    def _commands(self) -> Iterator[_ExpandedCommand]:
         while self._place < len(self._script):
             char = self._script[self._place]
             if char in "&|()<>" and (self._is_test() or self._script.startswith("&>", self._place)):
@@ -92,14 +92,14 @@ class _Reader:
         words = [word for word in self._words if word not in _KEYWORDS or word == "!"]
         return "[[" in words[:1] and "]]" not in words
 
-    def _end(self, char: str) -> _Command:
+    def _end(self, char: str) -> _ExpandedCommand:
         """The command that ends here."""
         if self._script.startswith("((", self._place):
             self._arithmetic("((", "))")
         else:
             self._place += 1
         self._end_word()
-        command = _Command(self._words, self._fed)
+        command = _ExpandedCommand(self._words, self._fed)
         self._is_target = False
         piped = char == "|" and not self._script.startswith("|", self._place)
         self._place += piped and self._script.startswith("&", self._place)
@@ -227,7 +227,7 @@ class _Reader:
 
     # --- checking -------------------------------------------------------------------------------
 
-    def _check(self, command: _Command) -> None:
+    def _check(self, command: _ExpandedCommand) -> None:
         words = command.words
         while words and (words[0] in _KEYWORDS or (match := _ASSIGNMENT.match(words[0]))):
             if words[0] not in _KEYWORDS and match:

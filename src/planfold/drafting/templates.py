@@ -12,7 +12,6 @@ import msgspec
 from planfold.drafting.binding import BoundPlan, bound
 from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults
-from planfold.drafting.files import load_plan
 from planfold.drafting.parameters import declared_parameters, parameter_values
 from planfold.drafting.shape import task_name
 from planfold.errors import ConfigurationError, InvalidPlan
@@ -142,6 +141,8 @@ def drafted(
         if found is not None:
             plan = found.draft(given)
         else:
+            from planfold.drafting.files import load_plan
+
             plan = load_plan(plan, source=source, tools=[tool.name for tool in toolbox])
     return bound(plan, given, toolbox)
 

@@ -175,10 +175,6 @@ class Statistics:
         self.checkpoint, self._position = checkpoint, position
         return True
 
-    def become(self, other: Statistics) -> None:
-        """Hold what another one has counted."""
-        self.__dict__.update(other.__dict__)
-
     async def _count(self, envelope: Envelope) -> None:
         plan_id = envelope.aggregate_id
         if plan_id in self.unreadable:

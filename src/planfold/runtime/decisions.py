@@ -45,7 +45,7 @@ from planfold.runtime.inputs import (
 )
 from planfold.runtime.origins import checksum_at, state_at
 from planfold.runtime.plan_reader import PlanReader
-from planfold.signals.inbox import GiveSignal, inbox_id
+from planfold.signals.inbox import GiveSignal, giving_id, inbox_id
 from planfold.tools.tool import Toolbox
 
 
@@ -67,7 +67,7 @@ class PlanDecisions(PlanReader):
             CommandRejected: the plan is at another revision, or has ended.
         """
         if revision_hash is None:
-            # One that another process makes after this is refused, and not approved in its place.
+            # If another process replaces it after this, the planner refuses the approval.
             known = self._settled(plan_id) or await self.planner(plan_id)
             revision_hash = known.state.revision_hash
         await self.send(plan_id, ApprovePlan(revision_hash, by))
@@ -292,7 +292,7 @@ class PlanDecisions(PlanReader):
 
     async def _record_signal(self, stream: str, command: GiveSignal) -> list[Any]:
         return await self.dispatcher.send(
-            SIGNALS, stream, command, command_id=f"signal/{command.id}", idempotent=True
+            SIGNALS, stream, command, command_id=giving_id(command.id), idempotent=True
         )
 
     async def send(

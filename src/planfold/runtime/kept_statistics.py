@@ -26,7 +26,7 @@ PER_TITLE: Final = 2  # events more, for each title and group: saving them all t
 class KeptStatistics:
     """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
     with what is saved in ``store``. Several processes may keep them; each has all of the log. What
-    is counted is of use to others as long as no plan is moved out of the log meanwhile."""
+    is counted is of use to others unless plans are moved out of the log in the meantime."""
 
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
@@ -62,9 +62,10 @@ class KeptStatistics:
         whole log is counted again: they do not count any more, and may be imported."""
         forgotten = await self._store.checkpoints.times_forgotten()
         if forgotten != self._times_forgotten:
-            self._times_forgotten = forgotten  # what is archived meanwhile is noticed the next time
+            self._times_forgotten = forgotten  # first: what is archived from now on is noticed
             fresh = statistics_of(self._store)
-            self.found.become(await count_all(self._store, fresh, checkpoint.position))
+            await count_all(self._store, fresh, checkpoint.position)
+            vars(self.found).update(vars(fresh))  # at once: others look at it
         await self.found.apply(envelopes, checkpoint)
         self._unsaved += len(envelopes)
         known = len(self.found.titles) + len(self.found.groups)
@@ -78,8 +79,8 @@ class KeptStatistics:
         return await count_all(self._store, self.found)
 
     async def save(self) -> None:
-        """Save them. Where the database cannot be written, or plans were moved out of the log since
-        counting began, the next start counts more."""
+        """Save them, unless plans were archived since the last events were counted. Where the
+        database cannot be written, the next start counts more."""
         if (checkpoint := self.found.checkpoint) is None:
             return
         self._unsaved = 0

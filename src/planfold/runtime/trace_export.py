@@ -45,7 +45,7 @@ class _PartialSuccess(msgspec.Struct, rename="camel"):
     error_message: str = ""
 
 
-class _Answer(msgspec.Struct, rename="camel"):
+class _ExportAnswer(msgspec.Struct, rename="camel"):
     partial_success: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)
 
 
@@ -162,7 +162,7 @@ def _refused(answer: bytes) -> _PartialSuccess | None:
     """The spans that the receiver did not keep of a request that it accepted: as OTLP has it, they
     are not sent again."""
     try:
-        found = msgspec.json.decode(answer, type=_Answer, strict=False).partial_success
+        found = msgspec.json.decode(answer, type=_ExportAnswer, strict=False).partial_success
     except msgspec.DecodeError:  # an empty answer, or not one of OTLP in JSON
         return None
     return found if found.rejected_spans else None

@@ -94,6 +94,11 @@ def inbox_id(name: str, key: str) -> str:
     return f"signal-{digest}"
 
 
+def giving_id(signal_id: str) -> str:
+    """The id of the command that gives a signal. No key of a request makes one with two spaces."""
+    return f"signal  {signal_id}"
+
+
 class SignalInbox(Handler[InboxCommand, InboxEvent]):
     """``waiting`` waits have no signal yet; ``owed`` are those whose signal their plan does not
     have yet; ``kept`` are the last signals, for waits that begin later, oldest first."""

@@ -159,10 +159,11 @@ def _question() -> dict[str, Any]:
 
 
 def _wait(until: dict[str, Any]) -> dict[str, Any]:
-    """A wait in one of its forms. What distinguishes it comes first."""
+    """A wait in one of its forms. What distinguishes it comes first. An empty condition is none: a
+    vendor takes 16 unions in all."""
     kind = {"kind": constant(NodeKind.Processing.value)}
     said = _named("description", "on_failure")
-    return closed({**until, **kind, **_LABEL, **said, **_ORDER})
+    return closed({**until, **kind, **_LABEL, **said, **_ORDER, "when": _TEXT})
 
 
 def _bare(name: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal
-from planfold.signals.inbox import GiveSignal
+from planfold.signals.inbox import GiveSignal, giving_id
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class CallDecisions(PlanForking):
             SIGNALS,
             stream,
             command,
-            command_id=f"signal/{command.id}",
+            command_id=giving_id(command.id),
             extra={"by": call.holder.name, "token": call.holder.token_id},
             idempotent=True,
         )
@@ -259,7 +259,13 @@ async def signal(call: ServiceCall) -> ServiceReply:
         raise refusal(403, "projects", "signals are for plans of all projects; this token is not")
     given = call.body
     signal_id = f"key-{call.command_id}" if given.id is None else given.id
-    new = await CallDecisions(call).signal(given.name, given.key, given.data, id=signal_id)
+    try:
+        new = await CallDecisions(call).signal(given.name, given.key, given.data, id=signal_id)
+    except Conflict:
+        if given.id is not None:
+            raise
+        said = "this key was used for another request; choose a new one"
+        raise refusal(422, "key-reused", said) from None
     return ServiceReply(value={"id": signal_id, "new": new})
 
 
