@@ -40,9 +40,9 @@ from planfold.commands import (
 from planfold.errors import CommandRejected, NotFound
 from planfold.executor import NeedsClarification, OutcomeUnknown
 from planfold.log import events as e
-from planfold.planner.items import item_id
+from planfold.planner.items import STRIDE, item_id, map_of
 from planfold.planner.planner import Planner
-from planfold.planner.tasks import Effect, Pause, RetryPolicy, TaskStatus, planning_task
+from planfold.planner.tasks import Effect, Pause, RetryPolicy, TaskStatus, Wait, planning_task
 from planfold.testing.scenario import given
 
 SAFE: dict[str, Any] = {"effect": Effect.Safe}
@@ -321,17 +321,27 @@ def test_what_cannot_be_decided_is_refused() -> None:
 
 # --- invariants ----------------------------------------------------------------------------------
 
-_SPECS = (work(1, **SAFE), ask(2), work(3, 1, **SAFE), work(4, 1, 2), work(5, 3, 4, **SAFE))
+_WAIT = Wait(signal="paid", key="$item")
+_SPECS = (
+    *(work(1, **SAFE), ask(2), work(3, 1, **SAFE), work(4, 1, 2), work(5, 3, 4, **SAFE)),
+    work(6, 1, wait=Wait(signal="paid"), timeout=9.0, **SAFE),
+    work(7, 1, for_each=ForEach(items="[1, 2]"), **SAFE),
+    work(8, 6, wait=_WAIT, for_each=ForEach(items="[1, 2]"), **SAFE),
+    work(9, 7, 8, **SAFE),
+)
+_IDS = st.sampled_from((*range(1, 10), *(item_id(i, place) for i in (7, 8) for place in (0, 1))))
 _COMMANDS = st.one_of(
-    st.builds(PausePlan, st.sampled_from([(), (3,), (4, 5)])),
+    st.builds(PausePlan, st.sampled_from([(), (3,), (4, 5), (6, 8), (7,)])),
     st.builds(UnpausePlan, st.sampled_from([(), (3,), (5, 4)])),
-    st.builds(SkipTask, st.integers(1, 5)),
-    st.builds(CompleteTask, st.integers(1, 5), st.just("r")),
-    st.builds(RetryTask, st.integers(1, 5)),
-    st.builds(CancelTask, st.integers(1, 5)),
-    st.builds(lambda i: done(i, "x"), st.integers(1, 5)),
-    st.builds(failed, st.integers(1, 5)),
+    st.builds(SkipTask, _IDS),
+    st.builds(CompleteTask, _IDS, st.just("r")),
+    st.builds(RetryTask, _IDS),
+    st.builds(CancelTask, _IDS),
+    st.builds(lambda i: done(i, "x"), _IDS),
+    st.builds(failed, _IDS),
     st.builds(lambda text: answer(2, text), st.sampled_from("ab")),
+    st.builds(lambda text: change(2, text), st.sampled_from("ab")),
+    st.just(Continue(9.0)),
 )
 
 
@@ -345,16 +355,17 @@ def test_no_decision_is_lost_and_no_plan_gets_stuck(commands: list[Any]) -> None
         paused, held = state.paused, set(state.breakpoints)
         try:
             events = plan.handler.process(command)
-        except CommandRejected:
-            continue
+        except (CommandRejected, NotFound):
+            continue  # an item may not be there
         for event in events:
             plan.handler.apply(event)
         plan.follow_up()
         retried = {i for event in events if isinstance(event, e.TasksReset) for i in event.task_ids}
+        retried |= {i for i in before if i >= STRIDE and map_of(i) in retried}
         for i, word in decided.items():
             assert i in retried or state.tasks[i].by_hand == word
             assert i in retried or state.tasks[i].attempt == before[i]
-        started = {i for i, t in state.tasks.items() if t.attempt > before[i]}
+        started = {i for i, t in state.tasks.items() if t.attempt > before.get(i, 0)}
         assert not (started and paused and state.paused)
         assert not started & held & set(state.breakpoints)
     _finish(plan)
@@ -369,6 +380,7 @@ def _finish(plan: Plan) -> None:
         if 2 in state.questions:
             play(plan, answer(2, "a"))
         for task in list(state.tasks.values()):
-            if task.status is TaskStatus.Running:
+            task = state.tasks.get(task.id, task)
+            if task.status is TaskStatus.Running and task.spec.for_each is None:
                 play(plan, done(task.id, "x"))
     raise AssertionError(f"stuck: {statuses(plan)}")
