@@ -22,6 +22,7 @@ from planfold.planner.events import (
     PlanningCompleted,
     PlanSummary,
     RetryScheduled,
+    TaskDecided,
     TaskDispatched,
     TaskStatusUpdated,
 )
@@ -254,6 +255,8 @@ class PlannerMachine(RuleBasedStateMachine):
             case RetryScheduled(task_id) | ClarificationRequested(task_id):
                 self.alive.discard(task_id)
             case ClarificationReceived(task_id):
+                self.alive.discard(task_id)
+            case TaskDecided(task_id) if self.planner.state.tasks[task_id].status is not S.Running:
                 self.alive.discard(task_id)
 
     def check_limits(self, event: Event) -> None:
@@ -533,6 +536,7 @@ class PlannerMachine(RuleBasedStateMachine):
                 assert all(
                     self.planner.state.tasks[i].status not in (S.Running, S.Completed)
                     or self.planner.state.tasks[i].outdated
+                    or self.planner.state.tasks[i].by_hand is not None
                     or self.planner.state.tasks[i].spec.done
                     for i in children
                 )
@@ -554,7 +558,8 @@ class PlannerMachine(RuleBasedStateMachine):
             assert ended or state.schedule.delayed or held
         due = self.planner.outlook().due_at
         assert due is None or due > self.now, "asked again and again for nothing"
-        if state.schedule.delayed and state.approved and not moving and not state.cancelled:
+        waits = state.schedule.delayed and state.approved and not state.paused
+        if waits and not moving and not state.cancelled:
             assert due is not None
 
     @invariant()
