@@ -537,6 +537,10 @@ class PlannerMachine(RuleBasedStateMachine):
                     self.planner.state.tasks[i].status not in (S.Running, S.Completed)
                     or self.planner.state.tasks[i].outdated
                     or self.planner.state.tasks[i].by_hand is not None
+                    or (
+                        task.status is S.Cancelled
+                        and self.planner.state.tasks[i].spec.run_if == "ended"
+                    )
                     or self.planner.state.tasks[i].spec.done
                     for i in children
                 )

@@ -129,7 +129,7 @@ def as_decided(
         said.status,
         said.result if completed else result,
         None if completed else str(said),
-        outcome_unknown=unknown,
+        outcome_unknown=unknown and not completed,
         skip_reason=None if completed else "by_hand",
     )
 
