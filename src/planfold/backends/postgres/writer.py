@@ -28,7 +28,7 @@ PATIENCE_S = 30.0  # how long a batch is sent again and again
 AT_LEAST_S = 2.0  # of it are left for what had to wait for others
 CLOSING_PATIENCE_S = 5.0
 ANSWER_S = 20.0  # without an answer by then the connection counts as lost
-MOST_DECISIONS = 256
+MOST_DECISIONS = 64  # of more, this process and the server would take turns
 MOST_BYTES = 4_000_000
 
 
