@@ -1,4 +1,4 @@
-"""``stall_timeout``: an attempt without progress ends; one that says something goes on."""
+"""``stall_timeout``: an attempt without progress ends; one that reports progress continues."""
 
 from __future__ import annotations
 
