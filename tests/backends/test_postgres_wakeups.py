@@ -76,7 +76,7 @@ async def test_a_process_that_says_too_much_says_that_all_has_changed(
     async with opened(postgres_database) as here, opened(postgres_database) as there:
         await listening(here)
         ticket, before = here.wakeup.ticket("untouched"), here.generation("untouched")
-        many = (decision(Counted(n), to=f"{n:0>60}") for n in range(200))
+        many = (decision(Counted(n), to=f"{n:0>200}") for n in range(200))
         await asyncio.gather(*map(there.append, many))
         await asyncio.wait_for(ticket.wait(), 5)
         assert here.generation("untouched") > before
