@@ -67,7 +67,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
     earlier. ``worker`` holds the task; ``workers`` are those that live.
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
-    needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for.
+    needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for;
+    of a wait that failed, ``signal`` is the one that did not come.
     ``route`` is the one that no worker serves, ``tool`` the one that none has.
     """
 
@@ -288,7 +289,8 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
     match task.status:
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
-            return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
+            found = _reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)
+            return [msgspec.structs.replace(found, signal=_signal_of(task))]
         case TaskStatus.Skipped if task.skip_reason == "by_hand":
             remedy = "nothing: a person decided so; a retry takes the decision back"
             return [_reason(ReasonKind.Skipped, task, f"was {error}", remedy)]
@@ -305,12 +307,17 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
                 f": {_first_line(root.error)}" * bool(root.error)
             )
             remedy = again if task.superseded else f"retry {name}, or revise the plan"
-            return [_reason(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
+            found = _reason(ReasonKind.Skipped, task, text, remedy, by=[root.id])
+            return [msgspec.structs.replace(found, signal=_signal_of(root))]
         case TaskStatus.Cancelled:
             unknown = ", and whether it was done is not known" if task.outcome_unknown else ""
             text = f"was cancelled{unknown}" + (f": {error}" if error else "")
             return [_reason(ReasonKind.Cancelled, task, text, again)]
     return []
+
+
+def _signal_of(task: Task) -> str | None:
+    return task.spec.wait.signal if task.spec.wait is not None else None
 
 
 def _first_line(error: str | None) -> str:
