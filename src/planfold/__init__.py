@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from planfold.llm.endpoint import ModelEndpoint as ModelEndpoint
     from planfold.planner.budget import Budget as Budget
     from planfold.planner.budget import Spend as Spend
-    from planfold.planner.commands import PlannerConfig as PlannerConfig
+    from planfold.planner.config import PlannerConfig as PlannerConfig
     from planfold.planner.events import PlanSummary as PlanSummary
     from planfold.planner.planner import Planner as Planner
     from planfold.planner.questions import Question as Question
@@ -120,7 +120,7 @@ _HOMES = {
     "planfold.executors.python": ("tool",),
     "planfold.llm.endpoint": ("ModelEndpoint",),
     "planfold.planner.budget": ("Budget", "Spend"),
-    "planfold.planner.commands": ("PlannerConfig",),
+    "planfold.planner.config": ("PlannerConfig",),
     "planfold.planner.events": ("PlanSummary",),
     "planfold.planner.planner": ("Planner",),
     "planfold.planner.questions": ("Question",),

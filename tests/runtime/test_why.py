@@ -14,7 +14,8 @@ import pytest
 
 import planfold
 from planfold.planner.budget import Budget, Spend
-from planfold.planner.commands import AddBudget, CancelTask, PlannerConfig
+from planfold.planner.commands import AddBudget, CancelTask
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import item_id
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.explanation import Explanation

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.amount_text import budget_words, spent_words
 from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
-from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
+from planfold.cli.event_text import summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.reason_text import manner_words, waiting_words
+from planfold.cli.result_text import short_result
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,

@@ -13,15 +13,9 @@ from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
 from planfold.planner.budget import Spend
 from planfold.planner.cancellation import blocking_parent, find_task, stopped
-from planfold.planner.commands import (
-    MAX_PRIORITY,
-    PlannerConfig,
-    Replan,
-    RetryTask,
-    RevisePlan,
-    TasksProposed,
-)
+from planfold.planner.commands import Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.conditions import ConditionFault, references_of
+from planfold.planner.config import MAX_PRIORITY, PlannerConfig
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of, written_list
