@@ -147,8 +147,7 @@ def _info(
             wait = duration(max(task.not_before - now, 0.0))
             return f"attempt {task.attempt + 1} in {wait}: {clean(task.error or '')}"
         case TaskStatus.Completed:
-            started = fold.began_at.get(task.id, task.started_at)
-            return duration((task.finished_at or now) - started) if started else ""
+            return _took(fold, task, now)
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
             return f"{task.status.value}, superseded"
         case TaskStatus.Failed:
@@ -160,6 +159,19 @@ def _info(
             return "by hand" if by_hand else "not needed" if task.not_needed else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
+
+
+def _took(fold: PlanFold, task: Task, now: float) -> str:
+    """How long a completed task ran, or waited for its answer."""
+    if task.by_hand is not None:
+        return "by hand"
+    started = fold.began_at.get(task.id, task.started_at)
+    if not started:
+        return ""
+    took = duration((task.finished_at or now) - started)
+    if task.kind is NodeKind.Clarification and task.spec.for_each is None:
+        return f"answered after {took}"
+    return "by an answer" if task.id in fold.by_answer else took
 
 
 def plan_lines(
@@ -360,7 +372,7 @@ def whole_report(
     lines += revision_lines(situation.fold, width)
     lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)
-    return [*lines, [], [("Next", "bold")], *steps] if steps else lines
+    return [*lines, [], [("Next:", "bold")], *steps] if steps else lines
 
 
 # --- JSON -------------------------------------------------------------------------------------

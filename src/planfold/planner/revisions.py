@@ -108,7 +108,9 @@ def check_config(config: PlannerConfig) -> None:
         bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
         raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
     check_project(config.project)
-    limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
+    limits: dict[str, int | None] = {
+        name: getattr(config, name) for name in ("max_parallel", "token_budget", "error_char_limit")
+    }
     limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
     for name, limit in limits.items():
         if limit is not None and limit < 1:
