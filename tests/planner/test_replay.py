@@ -13,7 +13,6 @@ from recorded_logs import PLAN_ID, RecordedLog, logs, written_by_an_older_versio
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
-from planfold.log import Replay, ReplayDifference
 from planfold.planner import answers, dispatch, outcomes
 from planfold.planner import commands as c
 from planfold.planner import events as e
@@ -23,6 +22,7 @@ from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, Wait
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer
+from planfold.types import Replay, ReplayDifference
 
 
 def replayed(envelopes: Sequence[Envelope]) -> Replay:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planfold
-from planfold import App, NodeKind, PlanDraft, TaskDraft
+from planfold import App, PlanDraft, TaskDraft
 from planfold.errors import (
     CommandRejected,
     ConfigurationError,
@@ -24,6 +24,7 @@ from planfold.planner.budget import Budget, Spend
 from planfold.planner.tasks import Prompt, TaskSpec
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import recordable_command
+from planfold.types import NodeKind
 
 NUL, HALF = "a\0b", "a\ud800b"
 MODEL = c.PlannerConfig(model="m")

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 import planfold
-from planfold import InvalidPlan, Parameter, ParameterValue, PlanDraft, TaskDraft, Template
+from planfold import InvalidPlan, Parameter, PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError
 from planfold.log import Query
+from planfold.types import ParameterValue, Template
 
 SECRET = "hunter2-hunter2"
 SEEN: list[str] = []

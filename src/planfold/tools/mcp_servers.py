@@ -33,7 +33,8 @@ class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server says of its tools, so reading that does not taint what a model proposes.
 
     Example:
-        from planfold import Settings, McpServer
+        from planfold import Settings
+        from planfold.types import McpServer
 
         clock = McpServer(command=("mcp-server-time",), safe=("convert_time",))
         settings = Settings(mcp={"time": clock})
