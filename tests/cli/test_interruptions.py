@@ -80,6 +80,7 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
     called("answer", "b", "failed", "--result", "3", code=2)
     called("answer", "b", "done", "--result", '{"id": 3}')
     assert shown()["tasks"][1]["result"] == {"id": 3}
+    assert "by an answer" in called("show")
     called("resume")
     assert lines_of(LEDGER) == ["a", "b-began", "c"]
 

@@ -43,7 +43,6 @@ from planfold.readmodels.labels import (
 )
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.plan_view import plan_view
 from planfold.readmodels.reasons import waits_for
 
 if TYPE_CHECKING:
@@ -373,33 +372,3 @@ def whole_report(
     lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)
     return [*lines, [], [("Next:", "bold")], *steps] if steps else lines
-
-
-# --- JSON -------------------------------------------------------------------------------------
-
-
-def show_json(situation: Situation) -> dict[str, Any]:
-    """What ``show --json`` prints: every key is always there."""
-    view = plan_view(situation.fold.plan_id, situation.fold.state)
-    for task in view.tasks:
-        if task.id in situation.unclaimed and task.status is TaskStatus.Running:
-            task.waits_for = situation.unclaimed[task.id]
-    found: dict[str, Any] = msgspec.to_builtins(view)
-    labels = {i: task.spec.label for i, task in situation.fold.state.tasks.items()}
-    found["questions"] = [
-        {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
-    ]
-    found["summary"] = None if view.summary is None else _all_fields(view.summary)
-    return found
-
-
-def task_json(situation: Situation, task_id: int) -> dict[str, Any]:
-    """What ``show --task --json`` prints."""
-    tasks: list[dict[str, Any]] = show_json(situation)["tasks"]
-    tasks += [item for task in tasks for item in task["items"]]
-    return next(task for task in tasks if task["id"] == task_id)
-
-
-def _all_fields(value: msgspec.Struct) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
-    return fields
