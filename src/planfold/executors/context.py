@@ -94,9 +94,7 @@ class TaskContext:
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
-        self.journal = Journal(
-            report, steps, set(self.plan.begun_by_task.get(task.spec.id, ()))
-        )
+        self.journal = Journal(report, steps, set(self.plan.begun_by_task.get(task.spec.id, ())))
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
         self._last_note = float("-inf")  # loop time

@@ -277,7 +277,7 @@ async def _take_back(cancellations: int, task: asyncio.Task[Any]) -> None:
             await asyncio.sleep(0)
 
 
-class _Forks:
+class _ForkCount:
     """Counts the forks between the process that began and this one."""
 
     def __init__(self) -> None:
@@ -294,7 +294,7 @@ class _Forks:
             os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-_forks = _Forks()
+_forks = _ForkCount()
 
 
 async def _awaited(call: Awaitable[Any]) -> Any:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from planfold.errors import LeaseLost
 from planfold.eventstore.codec import own
@@ -16,7 +15,7 @@ from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import ExecutorEvent, TaskCompleted, TaskFailed
+from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
