@@ -115,7 +115,7 @@ def test_kill_then_resume_does_nothing_twice() -> None:
     wait_for_record_of_a()
     process.kill()
     ended(process)
-    assert "waits for a worker" in called("show")
+    assert "waits for another worker: " in called("show")
     assert json.loads(called("doctor", "--json"))["dead_workers"]
     Path("go.txt").touch()  # also ends what the killed process left behind
     wait_until(lambda: "b" in lines_of(LEDGER), "the orphan has ended")

@@ -18,7 +18,7 @@ from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, no_worker_then, queue_reasons
 
 _NOT_COMPLETED: Final = tuple(s for s in TaskStatus if s is not TaskStatus.Completed)
-_BY_TIME: Final = (ReasonKind.Retry, ReasonKind.Wait, ReasonKind.Answer)
+_BY_TIME: Final = (ReasonKind.Retry, ReasonKind.Wait)
 LOOKED_AT: Final = 200  # tasks, where the log is not read
 _TELLING: Final = (
     (TaskStatus.Failed, TaskStatus.NeedsClarification, TaskStatus.Running),
