@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: they work while a test waits for a process, a server or a time."""
+    return 1 + (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first: else one process works on it when the others have ended."""
@@ -70,6 +77,22 @@ def replayed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     for path in folder.glob("**/*.db") if folder is not None else ():
         check_replays_of(f"sqlite:///{path}")
+
+
+@pytest.fixture
+async def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """``let_pass(5)``: 5 s have passed for the event loop. A timeout that a test ends so, once what
+    it waits for has begun, may be longer than a busy machine takes for that."""
+    loop = asyncio.get_running_loop()
+    time, passed = loop.time, 0.0
+
+    def let_pass(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+        loop.call_soon_threadsafe(lambda: None)  # it looks at its timers
+
+    monkeypatch.setattr(loop, "time", lambda: time() + passed)
+    return let_pass
 
 
 SAMPLES = ROOT / "tests" / "data"

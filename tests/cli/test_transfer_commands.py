@@ -21,6 +21,8 @@ from command_line import (
     write_plan,
 )
 
+from testbed.patience import PATIENCE_S
+
 DATABASE = Path(".planfold/planfold.db")
 OTHER = "sqlite:///other.db"
 
@@ -94,7 +96,7 @@ def test_an_export_that_is_interrupted_leaves_no_file(plans: list[str]) -> None:
     Path("full").mkdir()
     process = start("export", "--to", "full/x.jsonl")
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
     left = sorted(os.listdir("full"))
     assert left in ([], ["x.jsonl"])  # it may have been quicker
 

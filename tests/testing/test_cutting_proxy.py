@@ -13,8 +13,6 @@ import pytest
 from testbed.postgres_messages import Message, query, read_message, startup_message
 from testbed.proxies import CuttingProxy
 
-pytestmark = pytest.mark.timeout(30)
-
 LOST = (asyncpg.ConnectionDoesNotExistError, ConnectionError)
 INSERT = "INSERT INTO written VALUES ($1)"
 

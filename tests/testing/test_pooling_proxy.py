@@ -11,8 +11,6 @@ import pytest
 
 from testbed.pooling import PoolingProxy
 
-pytestmark = pytest.mark.timeout(30)
-
 MY_SERVER_PROCESS = "SELECT pg_backend_pid()"
 
 

@@ -17,10 +17,9 @@ import asyncpg
 import pytest
 
 from planfold.errors import ConfigurationError
+from testbed.patience import PATIENCE_S
 from testbed.postgres import FAST, PORTS, Postgres, PostgresServer, StopMode, free_port
 from testbed.postgres_process import ServerFailed, program, without_root
-
-WAIT = 20.0
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ async def write_row(address: str) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
@@ -275,7 +274,7 @@ def test_the_launcher_passes_a_signal_on_and_stops_the_server(tmp_path: Path, wh
         assert port is not None
         assert listens(port)
         launcher.terminate()
-        assert launcher.wait(WAIT) == 5
+        assert launcher.wait(PATIENCE_S) == 5
     assert not listens(port)
 
 
