@@ -16,6 +16,7 @@ from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.reason_text import manner_words, waiting_words
+from planfold.cli.schedule_text import submitted_lines
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -178,7 +179,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += [*lineage_lines(fold), *plan_facts(fold.state)]
+    lines += [*lineage_lines(fold), *submitted_lines(situation.schedule), *plan_facts(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
@@ -375,6 +376,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
     found["questions"] = [
         {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
     ]
+    found["schedule"] = msgspec.to_builtins(situation.schedule)
     found["summary"] = None if view.summary is None else _all_fields(view.summary)
     return found
 
