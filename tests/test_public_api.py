@@ -29,7 +29,7 @@ PUBLIC = {
         ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Parameter ParameterValue
         Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner
         PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RepeatedEffect
-        RetryPolicy Rule Scope
+        RetryPolicy Rule ScheduleView Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
         TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
     """,

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from planfold.runtime.forking import Fork as Fork
     from planfold.runtime.forking import RepeatedEffect as RepeatedEffect
     from planfold.runtime.reporter import Observer as Observer
+    from planfold.runtime.schedules import ScheduleView as ScheduleView
     from planfold.runtime.settings import Settings as Settings
     from planfold.runtime.worker import Worker as Worker
     from planfold.service import messages as messages
@@ -139,6 +140,7 @@ _HOMES = {
     "planfold.retries": ("RetryPolicy",),
     "planfold.runtime.forking": ("Fork", "RepeatedEffect"),
     "planfold.runtime.reporter": ("Observer",),
+    "planfold.runtime.schedules": ("ScheduleView",),
     "planfold.runtime.settings": ("Settings",),
     "planfold.runtime.worker": ("Worker",),
     "planfold.service.messages": (),

@@ -86,6 +86,7 @@ def test_what_is_refused(words: tuple[str, ...], fault: str) -> None:
     name, cron, *more = words
     said = add(*more, "--yes", name=name, cron=cron, code=2)
     assert fault in said
+    assert not Path(".planfold").exists()
 
 
 def test_a_service_has_no_schedules() -> None:

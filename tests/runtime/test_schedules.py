@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import planfold
-from planfold import App, PlanDraft, TaskDraft
+from planfold import App, PlanDraft, ScheduleView, TaskDraft
 from planfold.errors import CommandRejected, ConfigurationError, InvalidPlan, NotFound
 from planfold.log import Query
 from planfold.runtime.occurrences import AT_ONCE, Occurrences
@@ -216,6 +216,7 @@ async def test_pause_run_and_remove(each_database: str) -> None:
     async with planfold.open_app(each_database, clock=clock) as app:
         await app.add_schedule("n", "0 * * * *", ASK, tags=["a"], approved_by="ada")
         again = await app.add_schedule("n", "0 * * * *", ASK, tags=["a"], approved_by="ada")
+        assert isinstance(again, ScheduleView)
         assert again.tags == ("schedule=n", "a")
         assert await app.pause_schedule("n", reason="why", by="ada") is True
         assert await app.pause_schedule("n") is False

@@ -126,13 +126,7 @@ class PlanSchedules(PlanForking):
                 has the name.
             ConfigurationError: the tools are not known, because of ``load=False``.
         """
-        _check_name(name)
-        for field, value, allowed in (
-            ("catch_up", catch_up, CatchUp),
-            ("overlap", overlap, Overlap),
-        ):
-            if fault := wrong_choice(value, get_args(allowed)):
-                raise CommandRejected(f"{field}: {fault}")
+        check_schedule(name, cron, tz, catch_up, overlap)
         next_at = _first(cron, tz, self.store.clock())
         all_tags = (f"schedule={name}", *tags)
         scheduled = self._scheduled(plan, params or {}, approved_by, config, all_tags)
@@ -255,6 +249,32 @@ class PlanSchedules(PlanForking):
         raise NotImplementedError
 
 
+def check_schedule(
+    name: object,
+    cron: object,
+    tz: object,
+    catch_up: object = "once",
+    overlap: object = "skip",
+) -> None:
+    """Raises CommandRejected where these cannot be those of a schedule."""
+    from planfold.instants import zone_of
+
+    _check_name(name)
+    for field, value, allowed in (
+        ("catch_up", catch_up, CatchUp),
+        ("overlap", overlap, Overlap),
+    ):
+        if fault := wrong_choice(value, get_args(allowed)):
+            raise CommandRejected(f"{field}: {fault}")
+    check_text("cron", cron)
+    check_text("tz", tz)
+    try:
+        zone_of(str(tz))
+    except ValueError as fault:
+        raise CommandRejected(f"tz: {fault}") from None
+    _first(str(cron), str(tz), 0.0)
+
+
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise CommandRejected(
@@ -263,22 +283,15 @@ def _check_name(name: object) -> None:
         )
 
 
-def _first(cron: object, tz: object, now: float) -> float:
+def _first(cron: str, tz: str, after: float) -> float:
     from planfold.cron import Cron  # most programs have no schedules
-    from planfold.instants import zone_of
 
-    check_text("cron", cron)
-    check_text("tz", tz)
     try:
-        zone_of(str(tz))
+        first = Cron(cron, tz).after(after)
     except ValueError as fault:
-        raise CommandRejected(f"tz: {fault}") from None
-    try:
-        first = Cron(str(cron), str(tz)).after(now)
-    except ValueError as fault:
-        raise CommandRejected(f"cron {str(cron)[:50]!r}: {fault}") from None
+        raise CommandRejected(f"cron {cron[:50]!r}: {fault}") from None
     if first is None:
-        raise CommandRejected(f"cron {str(cron)[:50]!r}: it does not occur within 50 years")
+        raise CommandRejected(f"cron {cron[:50]!r}: it does not occur within 50 years")
     return first
 
 

@@ -70,11 +70,8 @@ class Worker:
         files_dir = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
-        occurrences = Occurrences(store, dispatcher, executors)
-        handovers = {
-            **SignalDelivery(store, dispatcher, keep_signals_s).handovers,
-            SCHEDULES.stream_id: occurrences.hand_over,
-        }
+        occurrences = {SCHEDULES.stream_id: Occurrences(store, dispatcher, executors).hand_over}
+        handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers | occurrences
         timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, handovers)]
         if plan_id is not None:  # signals for it come from other streams
             timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, handovers))

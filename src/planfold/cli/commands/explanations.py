@@ -52,7 +52,7 @@ def why_command(
             found = await app.why(*about, history=history)
             schedule = await scheduled_by(app.store, about[0])
         if as_json:
-            print_json(msgspec.to_builtins(found) | {"schedule": msgspec.to_builtins(schedule)})
+            print_json(msgspec.to_builtins(found))
         else:
             paper = Paper()
             paper.lines(explanation_lines(found, db, paper.width))

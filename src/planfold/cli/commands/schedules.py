@@ -100,30 +100,44 @@ def add_command(
     planfold schedule add sync "*/15 * * * *" sync.md --overlap queue --catch-up skip --yes
     """
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
+    from planfold.runtime.schedules import check_schedule
 
     settings = settings_for(db, max_parallel=max_parallel)
     let_tools_be_found(settings, tools)
     given: dict[str, Any] = {"tz": tz, "catch_up": catch_up, "overlap": overlap, "tags": tags}
+    check_schedule(name, cron, tz)
     given |= {"cron": cron, "config": _config(settings, priority, project)}
 
-    async def add() -> int:
-        from planfold.app import open_app
-        from planfold.assembly import assembled
-        from planfold.cli.access import person
-        from planfold.cli.checked_plan import checked_plan
+    def approves(checked: CheckedPlan) -> bool:
+        return yes or _is_approved(checked, as_json=as_json)
 
-        async with assembled(settings, tools) as executors:
-            checked = checked_plan(source, params, executors)
-            if not yes and not _is_approved(checked, as_json=as_json):
-                return COMPLETED
-            given["plan"] = checked.draft
-            # Only now: an invalid plan must not create a database.
-            async with open_app(settings, executors=executors, load=False) as app:
-                view = await app.add_schedule(name, approved_by=person(), **given)
+    view = run_async(_added(settings, tools, (source, params), approves, name=name, **given))
+    if view is not None:
         _print(view, db, as_json=as_json, more=["Workers run it: planfold worker"])
-        return COMPLETED
+    return COMPLETED
 
-    return run_async(add())
+
+async def _added(
+    settings: Settings,
+    tools: tuple[str, ...],
+    plan: tuple[str, dict[str, str]],
+    approves: Callable[[CheckedPlan], bool],
+    **given: Any,
+) -> ScheduleView | None:
+    """None: a person did not approve the plan."""
+    from planfold.app import open_app
+    from planfold.assembly import assembled
+    from planfold.cli.access import person
+    from planfold.cli.checked_plan import checked_plan
+
+    async with assembled(settings, tools) as executors:
+        checked = checked_plan(*plan, executors)
+        if not approves(checked):
+            return None
+        assert checked.draft is not None
+        # Only now: a plan or a time that is refused must not create a database.
+        async with open_app(settings, executors=executors, load=False) as app:
+            return await app.add_schedule(plan=checked.draft, approved_by=person(), **given)
 
 
 def _config(settings: Settings, priority: int, project: str | None) -> PlannerConfig:
