@@ -36,7 +36,8 @@ async def situation_of(
     """The plan as it is now, or as it was ``at`` a version or a time. Raises NotFound,
     CorruptLog."""
     fold = await app.fold(plan_id, at)
-    schedule = await scheduled_by(app.store, plan_id)
+    tagged = any(tag.startswith("schedule=") for tag in fold.state.tags)
+    schedule = await scheduled_by(app.store, plan_id) if tagged else None
     if at is not None:
         then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
         return Situation(fold, NO_TASKS, False, then, schedule)
