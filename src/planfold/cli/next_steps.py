@@ -11,7 +11,7 @@ from planfold.planner.answers import STOP
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.readmodels.labels import name_in_commands
-from planfold.readmodels.reasons import NEEDS_LIST, ReasonKind, has_no_list
+from planfold.readmodels.reasons import ReasonKind, has_no_list
 
 if TYPE_CHECKING:
     from planfold.cli.situation import Situation
@@ -175,8 +175,6 @@ def reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Ste
 
 def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Step]:
     plan, (task, *_) = found.plan_id, reason.tasks
-    if reason.remedy.startswith("nothing"):
-        return []
     name = found.labels.get(task) or id_text(task)
     by = [found.labels.get(i) or id_text(i) for i in reason.by[:1]]
     match reason.kind:
@@ -202,12 +200,10 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
         case ReasonKind.BusyWorker:
             more = options_for(_tools_of(reason, found), db)
             return [Step(command_line(db, "worker", *more))]
-        case ReasonKind.Failed | ReasonKind.Cancelled:
-            no_list, field = reason.remedy == NEEDS_LIST, _field_in(reason, task, found)
-            return failure_steps(db, plan, name, field=field, no_list=no_list)
-        case ReasonKind.Skipped if by:
-            field = _field_in(reason, reason.by[0], found)
-            return failure_steps(db, plan, by[0], field=field)
+        case ReasonKind.Failed | ReasonKind.Cancelled | ReasonKind.Skipped if reason.helps:
+            failed, task_id = (by[0], reason.by[0]) if by else (name, task)
+            field, no_list = _field_in(reason, task_id, found), reason.helps == "revise"
+            return failure_steps(db, plan, failed, field=field, no_list=no_list)
     return []
 
 
