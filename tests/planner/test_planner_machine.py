@@ -8,9 +8,17 @@ from itertools import repeat
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner import commands as c
@@ -580,7 +588,7 @@ class PlannerMachine(RuleBasedStateMachine):
 
         assert last.summary == PlanSummary(
             len(state.tasks),
-            len(ids(S.Completed)),
+            sum(t.status is S.Completed for t in state.tasks.values()),  # items of superseded maps
             ids(S.Failed),
             ids(S.Skipped),
             ids(S.Cancelled),
@@ -661,9 +669,12 @@ class MapMachine(PlannerMachine):
         self.send(c.HandleExecutorEvent(1, c.ClarificationProvided("a")))
 
 
-TestPlannerMachine = PlannerMachine.TestCase
-TestPlannerMachine.settings = settings(
-    stateful_step_count=20, max_examples=2 * settings.default.max_examples
-)
-TestMapMachine = MapMachine.TestCase
-TestMapMachine.settings = TestPlannerMachine.settings
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("machine", [PlannerMachine, MapMachine])
+def test_every_invariant_holds_after_any_commands(
+    machine: type[PlannerMachine], times: int
+) -> None:
+    examples = times * settings().max_examples
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine, settings=settings(stateful_step_count=20, max_examples=examples)
+    )
