@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import planfold
-from planfold import App, PlanDraft, ScheduleView, TaskDraft
+from planfold import App, PlanDraft, TaskDraft
 from planfold.errors import CommandRejected, ConfigurationError, InvalidPlan, NotFound
 from planfold.log import Query
 from planfold.runtime.aggregate import SCHEDULES
@@ -22,6 +22,7 @@ from planfold.runtime.occurrences import AT_ONCE, Occurrences
 from planfold.runtime.timers import Timers
 from planfold.schedules.schedule import schedule_id
 from planfold.testing import ManualClock
+from planfold.types import ScheduleView
 from tests.schedules.calendars import Rule, occurrences, start_of
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -296,6 +297,7 @@ import asyncio, sys
 import planfold
 from planfold.runtime.occurrences import Occurrences
 from planfold.testing import ManualClock
+from planfold.types import ScheduleView
 from tests.crash.failpoints import Failpoints
 
 async def main():

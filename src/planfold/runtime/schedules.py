@@ -11,7 +11,7 @@ import msgspec
 from planfold.choices import wrong_choice
 from planfold.errors import CommandRejected, NotFound
 from planfold.executors.registry import Executors
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
 from planfold.runtime.aggregate import SCHEDULES

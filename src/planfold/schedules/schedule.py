@@ -13,7 +13,7 @@ import msgspec
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Handler, Outlook
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 
 STREAM: Final = "schedule"  # the kind of these streams
 MOST_WAITING: Final = 1_000  # occurrences of a schedule that wait for the one before

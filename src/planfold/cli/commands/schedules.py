@@ -24,7 +24,7 @@ from planfold.cli.streams import say
 if TYPE_CHECKING:
     from planfold.app import App
     from planfold.cli.checked_plan import CheckedPlan
-    from planfold.planner.commands import PlannerConfig
+    from planfold.planner.config import PlannerConfig
     from planfold.runtime.schedules import ScheduleView
     from planfold.runtime.settings import Settings
 
