@@ -31,14 +31,15 @@ PUBLIC = {
         PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RepeatedEffect
         RetryPolicy Rule Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
-        TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
+        TaskView Template Transient Unclaimed UndoDraft Worker WorkerFit messages open_app template tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer ClarificationProvided
         Command CompactContext CompleteTask ContextSummarised Continue ExecutorEvent FileRef ForEach
         ForkPlan HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Pause PausePlan Profile
         Prompt RegisterWait Replan RetryTask RevisePlan SkipTask StepAbandoned StepBegun
-        StepCompleted TagPlan TaskProgressed TaskSpec TasksProposed ToolCall UnpausePlan Wait
+        StepCompleted TagPlan TaskProgressed TaskSpec TasksProposed ToolCall Undo UndoPlan
+        UnpausePlan Wait
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from planfold.drafting.draft import Parameter as Parameter
     from planfold.drafting.draft import PlanDraft as PlanDraft
     from planfold.drafting.draft import TaskDraft as TaskDraft
+    from planfold.drafting.draft import UndoDraft as UndoDraft
     from planfold.drafting.parameters import ParameterValue as ParameterValue
     from planfold.drafting.templates import Template as Template
     from planfold.drafting.templates import template as template
@@ -102,7 +103,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "planfold.access.credential": ("Scope",),
     "planfold.app": ("App", "open_app"),
-    "planfold.drafting.draft": ("Fault", "Parameter", "PlanDraft", "TaskDraft"),
+    "planfold.drafting.draft": ("Fault", "Parameter", "PlanDraft", "TaskDraft", "UndoDraft"),
     "planfold.drafting.parameters": ("ParameterValue",),
     "planfold.drafting.templates": ("Template", "template"),
     "planfold.errors": (

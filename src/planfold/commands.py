@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from planfold.planner.commands import TagPlan as TagPlan
     from planfold.planner.commands import TaskProgressed as TaskProgressed
     from planfold.planner.commands import TasksProposed as TasksProposed
+    from planfold.planner.commands import UndoPlan as UndoPlan
     from planfold.planner.commands import UnpausePlan as UnpausePlan
     from planfold.planner.tasks import ByHand as ByHand
     from planfold.planner.tasks import FileRef as FileRef
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import TaskSpec as TaskSpec
     from planfold.planner.tasks import ToolCall as ToolCall
+    from planfold.planner.tasks import Undo as Undo
     from planfold.planner.tasks import Wait as Wait
 
 _HOMES = {
@@ -88,6 +90,7 @@ _HOMES = {
         "TagPlan",
         "TaskProgressed",
         "TasksProposed",
+        "UndoPlan",
         "UnpausePlan",
     ),
     "planfold.planner.tasks": (
@@ -100,6 +103,7 @@ _HOMES = {
         "Prompt",
         "TaskSpec",
         "ToolCall",
+        "Undo",
         "Wait",
     ),
 }

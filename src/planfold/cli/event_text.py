@@ -37,6 +37,7 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    UndoPlanned,
     WaitRegistered,
     WaitStarted,
 )
@@ -49,6 +50,7 @@ _WHY: Final = {
     "answer_changed": "an answer was changed",
     "handler": "what they handle is retried",
     "by_hand": "a person decides about one of them",
+    "undone": "they were undone",
 }
 _STYLE: Final = {
     "completed": "good",
@@ -161,6 +163,9 @@ def _about_the_plan(event: Any) -> Words:
         case ContextCompacted():
             detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
             return Words("compacted", None, detail)
+        case UndoPlanned(task_ids):
+            asked = ", if a person agrees" * bool(event.question)
+            return Words("to undo", None, tasks_words(task_ids) + asked + _by(event.by))
         case PlanForked():
             return Words("forked", None, _forked(event))
         case PlanTagged():
@@ -221,6 +226,8 @@ def summary_words(summary: PlanSummary) -> str:
         if ids:
             name = "outcome unknown" if name == "unknown" else name
             words.append(f"{name}: {tasks_words(ids).partition(' ')[2]}")
+    if summary.to_undo:
+        words.append(f"undone: {summary.undone} of {summary.to_undo}")
     return "; ".join(words)
 
 

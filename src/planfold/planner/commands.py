@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from planfold import projects
 from planfold.compaction.profiles import Profile
 from planfold.planner.budget import Budget, Spend
+from planfold.planner.hand_commands import CompleteTask as CompleteTask
+from planfold.planner.hand_commands import PausePlan as PausePlan
+from planfold.planner.hand_commands import SkipTask as SkipTask
+from planfold.planner.hand_commands import UndoPlan as UndoPlan
+from planfold.planner.hand_commands import UnpausePlan as UnpausePlan
 from planfold.planner.tasks import TaskSpec
 
 MAX_PRIORITY = 1_000  # and as much below 0
@@ -27,6 +32,8 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
       ``own_profile`` holds it where it is not built in. ``summarise`` lets the model write the
       summary.
     - Workers take tasks of a higher ``priority`` (-1,000 to 1,000) first.
+    - ``undo``: whether what the plan did is undone when it fails or is cancelled, as far as its
+      tasks have an undo (``ask``: a person decides then).
     - ``project`` groups plans: a token of the service may see only those of some projects. It has
       up to 100 letters, digits and ``. _ -``; a fork has that of its origin.
 
@@ -59,6 +66,7 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     summarise: bool = False
     priority: int = 0
     project: str = projects.DEFAULT
+    undo: Literal["ask", "always", "never"] = "ask"
 
 
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------
@@ -310,7 +318,8 @@ class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
     is asked; ``kept`` ones only when it is asked. ``happened`` are tasks whose effect happened, or
     may happen, in an origin after ``version``; those of effect ``once``, and those in which a model
     plans, are refused unless they are in ``repeat``. ``by`` gave the answers. ``checksum`` is that
-    of the origin's event at ``version``; :meth:`App.send` adds it.
+    of the origin's event at ``version``; :meth:`App.send` adds it. ``undone`` tasks were undone in
+    the origin after ``version``; they run again, as do those that were before.
     """
 
     origin: str
@@ -323,6 +332,7 @@ class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
     by: str = ""
     approved_by: str | None = None
     checksum: str = ""
+    undone: tuple[int, ...] = ()
 
 
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -338,42 +348,6 @@ class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Cancel the plan: finished tasks stay finished, running tasks are asked to stop."""
 
     reason: str = ""
-
-
-class PausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Start nothing more of the plan, or (``task_ids``) nothing of these tasks: they get
-    break-points. Attempts that run, and those that are queued, end."""
-
-    task_ids: tuple[int, ...] = ()
-    reason: str = ""
-    by: str = ""
-
-
-class UnpausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Continue a paused plan; where it is not paused, lift the break-points that it has reached.
-    With ``task_ids`` lift the break-points of these tasks instead."""
-
-    task_ids: tuple[int, ...] = ()
-    by: str = ""
-
-
-class SkipTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Do without a task. An attempt that runs is stopped first; one of effect ``once`` is not."""
-
-    task_id: int
-    reason: str = ""
-    by: str = ""
-
-
-class CompleteTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """A person did what the task is about, with this ``result`` (none: null, which is refused where
-    a task that has not started uses it). An attempt that runs is stopped first; one of effect
-    ``once`` is not."""
-
-    task_id: int
-    result: Any = msgspec.UNSET
-    reason: str = ""
-    by: str = ""
 
 
 Command = (
@@ -397,4 +371,5 @@ Command = (
     | UnpausePlan
     | SkipTask
     | CompleteTask
+    | UndoPlan
 )

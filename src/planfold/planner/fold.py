@@ -45,6 +45,7 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    UndoPlanned,
     WaitRegistered,
     WaitStarted,
 )
@@ -69,6 +70,7 @@ from planfold.planner.step_costs import (
     settle_all,
 )
 from planfold.planner.tasks import ByHand, Task, TaskSpec, TaskStatus
+from planfold.planner.undone import fold_undo, forget_undo, note_completion
 from planfold.planner.waits import fold_registration, fold_start
 
 RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
@@ -244,6 +246,8 @@ def _finish(state: PlannerState, task: Task, result: Any) -> None:
     remember_result(state, task, result)
     task.result = result
     task.error = None
+    if task.spec.undo is not None and task.spec.for_each is None:
+        note_completion(state, task)
 
 
 def _retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:
@@ -309,6 +313,7 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
     state.__dict__.pop("schedule", None)  # the changed tasks may depend on others
     for task_id, answer in event.answers.items():
         _answered(state, ClarificationReceived(task_id, answer, event.by))
+    forget_undo(state)
     if event.again:
         plan_again(state, event.again, afresh=True)
     if event.interrupted:
@@ -358,7 +363,7 @@ def _compacted(state: PlannerState, event: ContextCompacted) -> None:
 
 def _completed(state: PlannerState, event: PlanningCompleted) -> None:
     _must_have_begun(state)
-    state.outcome = event.outcome
+    state.outcome, state.undoing = event.outcome, False
 
 
 _STATUS_TRIGGER = {status: f"TaskStatusUpdated:{status.value}" for status in TaskStatus}
@@ -389,5 +394,6 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanTagged: fold_tags,
     CheckpointNamed: fold_checkpoint,
     PlanForked: _forked,
+    UndoPlanned: fold_undo,
     PlanningCompleted: _completed,
 }

@@ -21,6 +21,7 @@ from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
 
@@ -49,6 +50,7 @@ class ReasonKind(StrEnum):
     Failed = "failed"
     Skipped = "skipped"
     Cancelled = "cancelled"
+    Undone = "undone"
 
 
 class WorkerFit(msgspec.Struct, frozen=True):
@@ -107,7 +109,7 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return [_items(state, task)]
         case Phase.Wait:
             return [_wait(task)]
-        case _ if not state.approved and not task.spec.drafts:
+        case _ if not (state.approved or task.spec.drafts or task.spec.undoes is not None):
             return [_approval(state, task)]
         case Phase.Parents:
             return [_parents(state, task)]
@@ -283,9 +285,17 @@ def has_no_list(task: Task) -> bool:
 def _ended(state: PlannerState, task: Task) -> list[Reason]:
     error = _first_line(error_with_labels(task, state.tasks))
     again = NEEDS_LIST if has_no_list(task) else "retry the task, or revise the plan"
+    if task.spec.undoes is not None:
+        again = "undo the plan again"
     if task.superseded:
         again = "nothing: a revision superseded it"
+        if task.spec.undoes is not None:
+            again = "nothing: what it was to undo has run again, or was undone by another task"
     match task.status:
+        case TaskStatus.Completed if is_undone(state, task):
+            by = _named(state, [task.undo_task])
+            remedy = "retry a task that did not complete: what was undone runs again"
+            return [_reason(ReasonKind.Undone, task, f"was undone by {by}", remedy)]
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]

@@ -38,6 +38,7 @@ def plan_command(
         preview_lines,
         shape_json,
         shape_lines,
+        undo_notes,
     )
     from planfold.cli.terminal import Paper, clean, print_json
     from planfold.planner.revisions import hash_revision
@@ -60,6 +61,7 @@ def plan_command(
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])
     paper.lines([[], *shape_lines(plan.tasks, paper.width)])
+    paper.lines(undo_notes(plan.tasks, plan.config.undo, paper.width))
     if missing:
         named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
         paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])

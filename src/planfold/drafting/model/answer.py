@@ -59,11 +59,12 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "at": _TEXT,
     "wait_for": _TEXT,
     "key": _TEXT,
+    "undo": {"type": "object"},
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
     *("for_each", "max_items", "on_item_failure"),
-    *("wait", "at", "wait_for", "key"),
+    *("wait", "at", "wait_for", "key", "undo"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
@@ -88,6 +89,9 @@ _WAITS: Final[tuple[dict[str, Any], ...]] = (
         "timeout": _LONG,
     },
 )
+_UNDO: Final = {  # an empty tool: none, because a vendor takes 16 unions in all
+    "undo": closed({"tool": {"type": "string"}, "arguments": {"type": "string"}})
+}
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -141,6 +145,7 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
         **_MAP,
         **effect,
         "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
+        **({} if tool.effect is Effect.Safe else _UNDO),
     }
     return closed(fields)
 
@@ -226,6 +231,8 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
+    if isinstance(raw.get("undo"), Mapping):
+        raw["undo"] = _undo(raw["undo"], tools)
     resources = _texts(raw, "resources", name, faults)
     addresses = _texts(raw, "attachments", name, faults)
     if addresses:
@@ -234,6 +241,18 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     if resources:
         draft.description += f"\nNeeds: {', '.join(resources)}."
     return draft
+
+
+def _undo(value: Mapping[str, Any], tools: Toolbox) -> dict[str, Any] | None:
+    """The call that undoes a task; None where its tool is empty. Arguments are JSON, perhaps in a
+    text."""
+    given = {key: item for key, item in value.items() if item not in _NOTHING}
+    if "tool" not in given:
+        return None
+    tool = tools.get(given["tool"]) if isinstance(given["tool"], str) else None
+    if "arguments" in given:
+        given["arguments"] = own_arguments(given["arguments"], tool.parameters if tool else {})
+    return given
 
 
 def _is_said(key: str, item: Any) -> bool:
