@@ -31,7 +31,8 @@ PUBLIC = {
         PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RepeatedEffect
         RetryPolicy Rule Scope
         SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
-        TaskView Template Transient Unclaimed UndoDraft Worker WorkerFit messages open_app template tool
+        TaskView Template Transient Unclaimed UndoDraft Worker WorkerFit messages
+        open_app template tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer ClarificationProvided

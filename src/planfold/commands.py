@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from planfold.planner.commands import ClarificationProvided as ClarificationProvided
     from planfold.planner.commands import Command as Command
     from planfold.planner.commands import CompactContext as CompactContext
-    from planfold.planner.commands import CompleteTask as CompleteTask
     from planfold.planner.commands import ContextSummarised as ContextSummarised
     from planfold.planner.commands import Continue as Continue
     from planfold.planner.commands import ExecutorEvent as ExecutorEvent
@@ -33,20 +32,21 @@ if TYPE_CHECKING:
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
     from planfold.planner.commands import Initialize as Initialize
     from planfold.planner.commands import NameCheckpoint as NameCheckpoint
-    from planfold.planner.commands import PausePlan as PausePlan
     from planfold.planner.commands import RegisterWait as RegisterWait
     from planfold.planner.commands import Replan as Replan
     from planfold.planner.commands import RetryTask as RetryTask
     from planfold.planner.commands import RevisePlan as RevisePlan
-    from planfold.planner.commands import SkipTask as SkipTask
     from planfold.planner.commands import StepAbandoned as StepAbandoned
     from planfold.planner.commands import StepBegun as StepBegun
     from planfold.planner.commands import StepCompleted as StepCompleted
     from planfold.planner.commands import TagPlan as TagPlan
     from planfold.planner.commands import TaskProgressed as TaskProgressed
     from planfold.planner.commands import TasksProposed as TasksProposed
-    from planfold.planner.commands import UndoPlan as UndoPlan
-    from planfold.planner.commands import UnpausePlan as UnpausePlan
+    from planfold.planner.hand_commands import CompleteTask as CompleteTask
+    from planfold.planner.hand_commands import PausePlan as PausePlan
+    from planfold.planner.hand_commands import SkipTask as SkipTask
+    from planfold.planner.hand_commands import UndoPlan as UndoPlan
+    from planfold.planner.hand_commands import UnpausePlan as UnpausePlan
     from planfold.planner.tasks import ByHand as ByHand
     from planfold.planner.tasks import FileRef as FileRef
     from planfold.planner.tasks import ForEach as ForEach
@@ -70,7 +70,6 @@ _HOMES = {
         "ClarificationProvided",
         "Command",
         "CompactContext",
-        "CompleteTask",
         "ContextSummarised",
         "Continue",
         "ExecutorEvent",
@@ -78,18 +77,21 @@ _HOMES = {
         "HandleExecutorEvent",
         "Initialize",
         "NameCheckpoint",
-        "PausePlan",
         "RegisterWait",
         "Replan",
         "RetryTask",
         "RevisePlan",
-        "SkipTask",
         "StepAbandoned",
         "StepBegun",
         "StepCompleted",
         "TagPlan",
         "TaskProgressed",
         "TasksProposed",
+    ),
+    "planfold.planner.hand_commands": (
+        "CompleteTask",
+        "PausePlan",
+        "SkipTask",
         "UndoPlan",
         "UnpausePlan",
     ),

@@ -83,7 +83,8 @@ class Words(NamedTuple):
 
 def words_for(event: Any) -> Words:
     """``event`` in plain words."""
-    words = _about_a_task(event) or _about_a_step(event) or _about_the_plan(event)
+    words = _about_a_task(event) or _about_a_step(event) or _about_tasks(event)
+    words = words or _about_the_plan(event)
     return words._replace(detail=fit(words.detail, MOST))
 
 
@@ -137,6 +138,20 @@ def _about_a_step(event: Any) -> Words | None:
     return None
 
 
+def _about_tasks(event: Any) -> Words | None:
+    match event:
+        case MapExpanded(task_id, count):
+            return Words("expanded", task_id, f"{counted(count, 'item')} to run")
+        case TasksReset():
+            return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
+        case CancelRequested():
+            return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
+        case UndoPlanned(task_ids):
+            asked = ", if a person agrees" * bool(event.question)
+            return Words("to undo", None, tasks_words(task_ids) + asked + _by(event.by))
+    return None
+
+
 def _about_the_plan(event: Any) -> Words:
     match event:
         case TasksPlanned():
@@ -150,22 +165,13 @@ def _about_the_plan(event: Any) -> Words:
             detail = named if few else f"{counted(len(event.tasks), 'task')} planned"
             detail += f", {len(event.removed)} removed" if event.removed else ""
             return Words("revised", None, f"{detail} (revision {event.revision_hash})")
-        case MapExpanded(task_id, count):
-            return Words("expanded", task_id, f"{counted(count, 'item')} to run")
-        case TasksReset():
-            return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
         case PlanPaused() | PlanUnpaused():
             return _paused(event)
-        case CancelRequested():
-            return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
         case PlanCancelled():
             return Words("cancelled", None, _because("the plan", event.reason))
         case ContextCompacted():
             detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
             return Words("compacted", None, detail)
-        case UndoPlanned(task_ids):
-            asked = ", if a person agrees" * bool(event.question)
-            return Words("to undo", None, tasks_words(task_ids) + asked + _by(event.by))
         case PlanForked():
             return Words("forked", None, _forked(event))
         case PlanTagged():

@@ -117,7 +117,7 @@ class Links:
         within: str = "arguments.",
         known: Collection[str] = (),
     ) -> None:
-        """Link what arguments refer to, besides the ``known`` targets, which are no tasks."""
+        """Link what arguments refer to. The ``known`` targets do not name tasks."""
         literal = tool.literal if tool else ()
         for key, value in arguments.items():
             if key in literal:

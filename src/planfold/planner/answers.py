@@ -162,18 +162,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     be running are asked to stop, and planned again when their attempt has ended. An effect ``once``
     happens again only where the command allows it."""
     task = find_task(state, command.task_id)
-    asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
-    if not asks or task.status is not TaskStatus.Completed:
-        why = f"it {in_words(task.status)}" if asks else "it asks nothing"
-        raise CommandRejected(
-            f"task {id_text(task.id)} is not an answered question ({why}); there is no "
-            "answer to change"
-        )
-    if task.spec.undoes is not None:
-        raise CommandRejected(
-            f"task {task.id} asked whether to undo the plan, and that is over; undo the plan again"
-        )
-    refuse_while_undoing(state)
+    _check_answered(state, task)
     prompt = task.spec.prompt
     answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)
     if answer == task.result:
@@ -206,6 +195,22 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
         yield TasksReset(tuple(t.id for t in reset), "answer_changed")
     skipped = (t for t in below if t.id in kept_off and t.status not in over)
     yield from (skip(t.id, kept_off[t.id]) for t in skipped)
+
+
+def _check_answered(state: PlannerState, task: Task) -> None:
+    """Raises CommandRejected where a task has no answer that can be changed now."""
+    asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
+    if not asks or task.status is not TaskStatus.Completed:
+        why = f"it {in_words(task.status)}" if asks else "it asks nothing"
+        raise CommandRejected(
+            f"task {id_text(task.id)} is not an answered question ({why}); there is no "
+            "answer to change"
+        )
+    if task.spec.undoes is not None:
+        raise CommandRejected(
+            f"task {task.id} asked whether to undo the plan, and that is over; undo the plan again"
+        )
+    refuse_while_undoing(state)
 
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:

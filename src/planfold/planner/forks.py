@@ -61,14 +61,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     again, interrupted, kept_off = _planned_again(state, change, undone)
     change.leave_items_out(command.answers, again)
     _check_consent(state, command, _running(state, again, interrupted) - kept_off.keys())
-    revision_hash = state.revision_hash
-    if change.specs:
-        counted = (
-            change.specs.get(i, t.spec)
-            for i, t in state.written().items()
-            if not t.superseded and t.spec.undoes is None
-        )
-        revision_hash = hash_revision(counted)
+    revision_hash = _revision(state, change)
     yield PlanForked(
         origin=command.origin,
         version=command.version,
@@ -89,6 +82,13 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _revision(state: PlannerState, change: _Change) -> str:
+    if not change.specs:
+        return state.revision_hash
+    counted = (t for t in state.written().values() if not t.superseded and t.spec.undoes is None)
+    return hash_revision(change.specs.get(t.id, t.spec) for t in counted)
 
 
 def _running(state: PlannerState, again: Iterable[int], interrupted: Iterable[int]) -> set[int]:

@@ -84,7 +84,7 @@ class PlannerState(msgspec.Struct, dict=True):
 
     @property
     def starts_nothing(self) -> bool:
-        """Whether no task starts, whatever waits: it is paused, or cancelled and not undone."""
+        """Whether no task starts: the plan is paused, or cancelled and not being undone."""
         return self.paused is not None or (self.cancelled and not self.undoing)
 
     @property

@@ -17,7 +17,7 @@ from planfold.planner.events import ClarificationRequested, PlanOutcome, UndoPla
 from planfold.planner.items import id_text
 from planfold.planner.questions import OUTCOME_CHOICES
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import Effect, Task, TaskStatus, in_words
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
 from planfold.planner.undone import is_undone
 
 _LISTED: Final = 20  # tasks that a question names
@@ -45,8 +45,9 @@ def stays(state: PlannerState) -> list[Task]:
 
 def _stays(state: PlannerState, task: Task) -> bool:
     spec = task.spec
+    asks = spec.kind is NodeKind.Clarification
     mapped = spec.for_each is not None  # its items say it
-    if spec.effect is Effect.Safe or spec.undoes is not None or spec.done or mapped:
+    if spec.effect is Effect.Safe or spec.undoes is not None or spec.done or asks or mapped:
         return False
     if task.status is TaskStatus.Completed:
         return spec.undo is None or not task.completion
@@ -93,7 +94,7 @@ def undo_plan(state: PlannerState, command: UndoPlan) -> Iterator[UndoPlanned]:
 
 def how_to_undo(task: Task, error: str) -> ClarificationRequested:
     """Ask a person about an undo that failed. What comes after it waits: it was done earlier, and
-    may be what this one rests on."""
+    the failed one may depend on it."""
     question = (
         f"This could not be undone. {task.description} (it failed: {error}; undo it by hand and "
         f"answer {OUTCOME_CHOICES[0]!r}, or answer {OUTCOME_CHOICES[2]!r} to leave it as it is: "

@@ -113,7 +113,7 @@ def _completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | 
 
 def _failed(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
     """Whether a retry could have succeeded is read from whether there was one."""
-    if isinstance(first.event, e.ClarificationRequested):  # an undo that failed for good
+    if isinstance(first.event, e.ClarificationRequested):  # an undo that failed
         said = _between(first.event.question, how_to_undo(task, _MARK).question)
         return None if said is None else c.TaskFailed(said, retryable=False)
     error = _error(state, first.event)

@@ -74,7 +74,7 @@ def simulate(
     limits = [1 if max_parallel is None else max_parallel, *(route_limits or {}).values()]
     if min(limits) < 1 or min((answers or {}).values(), default=0.0) < 0:
         raise CommandRejected("a limit must be at least 1, and a time at least 0 seconds")
-    config = replace(state.config, undo="never")  # how long that took is no part of the plan
+    config = replace(state.config, undo="never")  # the time that it took does not count
     changed = replace(config, route_limits={**config.route_limits, **(route_limits or {})})
     if max_parallel is not None:
         changed = replace(changed, max_parallel=max_parallel)

@@ -71,7 +71,7 @@ class Answers:
 
 
 def _rename(entry: Entry, order: Order, more: Collection[str] = ()) -> Rename:
-    """``more``: targets that are no tasks."""
+    """``more``: targets that do not name tasks."""
     maps = entry.reading.directives.for_each is not None
 
     def rename(target: str) -> str | None:
@@ -89,7 +89,7 @@ def undo_of(entry: Entry, order: Order, answers: Answers) -> UndoDraft | None:
         return None
     rename = _rename(entry, order, OF_UNDO)
     if not written.startswith("@"):
-        _, arguments = _run(written, "", None, rename, answers, single=True)
+        _, arguments = _run(written, "", "", rename, answers, single=True)
         return UndoDraft(tool="shell", arguments=arguments or {})
     tool, *pairs = shlex.split(written[1:])
     given = dict(pair.split("=", 1) for pair in pairs)
