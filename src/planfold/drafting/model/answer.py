@@ -6,6 +6,7 @@ cannot say that something is done.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
@@ -89,9 +90,7 @@ _WAITS: Final[tuple[dict[str, Any], ...]] = (
         "timeout": _LONG,
     },
 )
-_UNDO: Final = {  # an empty tool: none, because a vendor takes 16 unions in all
-    "undo": closed({"tool": {"type": "string"}, "arguments": {"type": "string"}})
-}
+_UNDO: Final = {"undo": _TEXT}  # a JSON object; empty: none, as a vendor takes 16 unions in all
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -231,7 +230,7 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
-    if isinstance(raw.get("undo"), Mapping):
+    if "undo" in raw:
         raw["undo"] = _undo(raw["undo"], tools)
     resources = _texts(raw, "resources", name, faults)
     addresses = _texts(raw, "attachments", name, faults)
@@ -243,16 +242,18 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     return draft
 
 
-def _undo(value: Mapping[str, Any], tools: Toolbox) -> dict[str, Any] | None:
-    """The call that undoes a task; None where its tool is empty. Arguments are JSON, perhaps in a
-    text."""
-    given = {key: item for key, item in value.items() if item not in _NOTHING}
-    if "tool" not in given:
-        return None
-    tool = tools.get(given["tool"]) if isinstance(given["tool"], str) else None
-    if "arguments" in given:
-        given["arguments"] = own_arguments(given["arguments"], tool.parameters if tool else {})
-    return given
+def _undo(value: Any, tools: Toolbox) -> Any:
+    """The call that undoes a task, perhaps as a text of JSON."""
+    if isinstance(value, str):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            value = msgspec.json.decode(value)
+    if not isinstance(value, dict):
+        return value  # which is a fault
+    tool = tools.get(value["tool"]) if isinstance(value.get("tool"), str) else None
+    if "arguments" in value:
+        parameters = tool.parameters if tool is not None else {}
+        value = {**value, "arguments": own_arguments(value["arguments"], parameters)}
+    return value
 
 
 def _is_said(key: str, item: Any) -> bool:
