@@ -295,7 +295,8 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
         case TaskStatus.Completed if is_undone(state, task):
             by = _named(state, [task.undo_task])
             remedy = "retry a task that did not complete: what was undone runs again"
-            return [_reason(ReasonKind.Undone, task, f"was undone by {by}", remedy)]
+            said = f"was undone by {by}"
+            return [_reason(ReasonKind.Undone, task, said, remedy, by=[task.undo_task])]
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]

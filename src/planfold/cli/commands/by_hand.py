@@ -161,12 +161,13 @@ def undo_command(plan_id: str, yes: bool, as_json: bool, db: str | None) -> int:
         async with plans_at(db) as app:
             found = await find_plan(app, plan_id)
             state = (await situation_of(app, found)).fold.state
-            if state.outcome is not None and not as_json:
-                paper = Paper()
-                paper.lines(undo_preview(state))
-                paper.flush()
-            if state.outcome is not None and to_undo(state) and not agreed("Undo", "it", yes=yes):
-                return BAD_INPUT
+            if state.outcome is not None and to_undo(state):
+                if not as_json:
+                    paper = Paper()
+                    paper.lines(undo_preview(state))
+                    paper.flush()
+                if not agreed("Undo", "it", yes=yes):
+                    return BAD_INPUT
             new = await app.undo(found, by=person())
             said = "To be undone" if new else "It is being undone already"
             return await tell(app, found, said, as_json=as_json, db=db)
