@@ -56,9 +56,9 @@ def plan_command(
         )
         return COMPLETED
     paper = Paper()
-    params = parameter_lines(checked.params, paper.width)
+    given = parameter_lines(checked.params, paper.width)
     tasks = preview_lines(plan.tasks, paper.width, most=None)
-    paper.lines([title_line(plan.title, len(plan.tasks)), [], *params, *tasks])
+    paper.lines([title_line(plan.title, len(plan.tasks)), [], *given, *tasks])
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])
     undo = undo_notes(plan.tasks, plan.config.undo, paper.width)
