@@ -18,7 +18,7 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.llm.model import Model
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import CREDENTIAL, PLAN, SIGNALS, Aggregate

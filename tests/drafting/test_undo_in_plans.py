@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planfold import Parameter, PlanDraft, TaskDraft, UndoDraft
+from planfold import Parameter, PlanDraft, TaskDraft
 from planfold.drafting.beginning import begin_plan
 from planfold.drafting.binding import bound
 from planfold.drafting.compiler import compile_plan
@@ -15,9 +15,10 @@ from planfold.drafting.files import load_plan
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.revision import check_tasks, draft_of
 from planfold.errors import InvalidPlan
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Effect, RetryPolicy, TaskSpec, ToolCall, Undo
 from planfold.tools.tool import Tool, Toolbox
+from planfold.types import UndoDraft
 
 TEXTS = {"type": "object", "properties": {"id": {"type": "string"}, "n": {"type": "integer"}}}
 SHELL = Tool(name="shell", literal=frozenset({"script"}))

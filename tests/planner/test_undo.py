@@ -27,15 +27,12 @@ from planfold.commands import (
     CancelPlan,
     CancelTask,
     CompleteTask,
-    ForEach,
     ForkPlan,
     PausePlan,
     RetryTask,
     RevisePlan,
     SkipTask,
     TaskSpec,
-    ToolCall,
-    Undo,
     UndoPlan,
     UnpausePlan,
 )
@@ -46,6 +43,7 @@ from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
 from planfold.testing.scenario import given
+from planfold.types import ForEach, ToolCall, Undo
 
 SAFE, ONCE = Effect.Safe, Effect.Once
 ALWAYS: dict[str, Any] = {"undo": "always"}

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import pytest
 from plan_builders import answer, done, failed, plan_status, play, report, running, work
 
-from planfold.commands import CancelPlan, CancelTask, CompleteTask, ForEach, SkipTask, Undo
+from planfold.commands import CancelPlan, CancelTask, CompleteTask, SkipTask
 from planfold.executor import OutcomeUnknown
 from planfold.planner.items import item_id
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec, ToolCall
+from planfold.types import ForEach, Undo
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "undo.md"
 ENDS = ("the plan fails", "the plan is cancelled", "the plan completes")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import planfold
-from planfold import PlanDraft, TaskDraft, UndoDraft
+from planfold import PlanDraft, TaskDraft
 from planfold.executor import Executors
 from planfold.log import events
+from planfold.types import UndoDraft
 
 WORLD: list[str] = []
 

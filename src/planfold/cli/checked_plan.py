@@ -28,7 +28,8 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.files import decoded_plan
     from planfold.drafting.templates import drafted
-    from planfold.planner.commands import Initialize, PlannerConfig
+    from planfold.planner.commands import Initialize
+    from planfold.planner.config import PlannerConfig
 
     text, name = read_source(source)
     toolbox = executors.toolbox

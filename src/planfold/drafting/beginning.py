@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.faults import Faults, listed
 from planfold.errors import CommandRejected, NotFound
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import TaskSpec
 
 

@@ -2,72 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from planfold import projects
-from planfold.compaction.profiles import Profile
 from planfold.planner.budget import Budget, Spend
-from planfold.planner.hand_commands import CompleteTask as CompleteTask
-from planfold.planner.hand_commands import PausePlan as PausePlan
-from planfold.planner.hand_commands import SkipTask as SkipTask
-from planfold.planner.hand_commands import UndoPlan as UndoPlan
-from planfold.planner.hand_commands import UnpausePlan as UnpausePlan
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import TaskSpec
-
-MAX_PRIORITY = 1_000  # and as much below 0
-
-
-class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Settings of one plan, fixed when it begins. Most have their default in :class:`Settings`.
-
-    - ``max_parallel`` bounds the plan's running tasks, ``route_limits`` those of one route (None,
-      or no entry: unlimited; at least 1).
-    - ``model`` names the language model that plans and works (empty: a person works), ``budget``
-      bounds what it may cost, and ``approve_as`` says who approved, in advance, all that it plans.
-    - ``system_prompt`` is shown to the model in every conversation of the plan.
-    - ``token_budget`` bounds the rendered context (estimated tokens), ``error_char_limit`` an
-      error's text (characters). ``profile`` names what compaction keeps (``coding``, ``analysis``);
-      ``own_profile`` holds it where it is not built in. ``summarise`` lets the model write the
-      summary.
-    - Workers take tasks of a higher ``priority`` (-1,000 to 1,000) first.
-    - ``undo``: whether what the plan did is undone when it fails or is cancelled, as far as its
-      tasks have an undo (``ask``: a person decides then).
-    - ``project`` groups plans: a token of the service may see only those of some projects. It has
-      up to 100 letters, digits and ``. _ -``; a fork has that of its origin.
-
-    A value out of its range is refused with CommandRejected when the plan is submitted.
-
-    Example:
-        import planfold
-        from planfold import Budget, PlannerConfig
-
-        config = PlannerConfig(
-            max_parallel=4,
-            route_limits={"shell": 1},
-            model="openai:gpt-5",
-            budget=Budget(tokens=200_000, cost=1.50),
-        )
-        async with planfold.open_app("sqlite:///plans.db") as app:
-            await app.submit("1. Run `make`", config=config)
-    """
-
-    system_prompt: str = ""
-    profile: str = "coding"
-    own_profile: Profile | None = None
-    token_budget: int = 100_000
-    error_char_limit: int = 2_000
-    max_parallel: int | None = None
-    route_limits: dict[str, int] = {}
-    model: str = ""
-    budget: Budget = Budget()
-    approve_as: str | None = None
-    summarise: bool = False
-    priority: int = 0
-    project: str = projects.DEFAULT
-    undo: Literal["ask", "always", "never"] = "ask"
-
 
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------
 
@@ -348,6 +289,49 @@ class CancelPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Cancel the plan: finished tasks stay finished, running tasks are asked to stop."""
 
     reason: str = ""
+
+
+class PausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Start nothing more of the plan, or (``task_ids``) nothing of these tasks: they get
+    break-points. Attempts that run, and those that are queued, end."""
+
+    task_ids: tuple[int, ...] = ()
+    reason: str = ""
+    by: str = ""
+
+
+class UnpausePlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Continue a paused plan; where it is not paused, lift the break-points that it has reached.
+    With ``task_ids`` lift the break-points of these tasks instead."""
+
+    task_ids: tuple[int, ...] = ()
+    by: str = ""
+
+
+class SkipTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Do without a task. An attempt that runs is stopped first; one of effect ``once`` is not."""
+
+    task_id: int
+    reason: str = ""
+    by: str = ""
+
+
+class CompleteTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A person did what the task is about, with this ``result`` (none: null, which is refused where
+    a task that has not started uses it). An attempt that runs is stopped first; one of effect
+    ``once`` is not."""
+
+    task_id: int
+    result: Any = msgspec.UNSET
+    reason: str = ""
+    by: str = ""
+
+
+class UndoPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Undo what a plan that has ended did: its completed tasks that have an undo, the last one
+    first. Those that were undone stay so."""
+
+    by: str = ""
 
 
 Command = (

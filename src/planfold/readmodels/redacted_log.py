@@ -22,6 +22,7 @@ from planfold.errors import CommandRejected
 from planfold.eventstore.envelope import Envelope
 from planfold.planner import commands as c
 from planfold.planner import events as e
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import written_json, written_list
 from planfold.planner.planner import Planner
 from planfold.planner.questions import BUDGET_CHOICES, OUTCOME_CHOICES
@@ -37,7 +38,7 @@ _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     ToolCall: {"name", "literal"},
     TaskSpec: {"route", "on_failure", "run_if"},
     ForEach: {"on_item_failure"},
-    c.PlannerConfig: {"route_limits", "model", "profile", "undo"},
+    PlannerConfig: {"route_limits", "model", "profile", "undo"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
     e.TaskStatusUpdated: {"skip_reason"},
