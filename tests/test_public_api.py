@@ -52,7 +52,8 @@ PUBLIC = {
         ForEach Forecast Fork Histogram ImageRef Ledger Link McpServer ModelEndpoint NodeKind
         Notification NotifyTarget Observer Operation ParameterValue Pause Phase PhaseSpan
         PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt PythonTool Reason
-        ReasonKind RepeatedEffect Replay ReplayDifference Request Rule Scenario Scope SecretSource
+        ReasonKind RepeatedEffect Replay ReplayDifference Request Rule Scenario ScheduleView Scope
+        SecretSource
         Simulation Statistics StepAbandoned StepBegun StepCompleted StreamHead Task TaskDifference
         TaskProgressed TasksProposed Template ToolCall ToolExecutor ToolRun ToolSchema Toolbox
         Unclaimed Undo UndoDraft Wait WorkerFit messages

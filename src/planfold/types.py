@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from planfold.runtime.forking import Fork as Fork
     from planfold.runtime.forking import RepeatedEffect as RepeatedEffect
     from planfold.runtime.reporter import Observer as Observer
+    from planfold.runtime.schedules import ScheduleView as ScheduleView
     from planfold.service import messages as messages
     from planfold.service.operations import EventFeed as EventFeed
     from planfold.service.operations import Operation as Operation
@@ -146,6 +147,7 @@ _HOMES = {
     "planfold.readmodels.workers": ("Unclaimed",),
     "planfold.runtime.forking": ("Fork", "RepeatedEffect"),
     "planfold.runtime.reporter": ("Observer",),
+    "planfold.runtime.schedules": ("ScheduleView",),
     "planfold.service.messages": (),
     "planfold.service.operations": ("EventFeed", "Operation"),
     "planfold.testing.executors": ("ToolRun",),

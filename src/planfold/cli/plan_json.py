@@ -24,6 +24,7 @@ def show_json(situation: Situation) -> dict[str, Any]:
     found["questions"] = [
         {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
     ]
+    found["schedule"] = msgspec.to_builtins(situation.schedule)
     found["summary"] = None if view.summary is None else _all_fields(view.summary)
     return found
 

@@ -18,6 +18,7 @@ from planfold.cli.preview import preview_lines, undo_notes
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.reason_text import manner_words, waiting_words
 from planfold.cli.result_text import short_result
+from planfold.cli.schedule_text import submitted_lines
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -195,7 +196,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += [*lineage_lines(fold), *plan_facts(fold.state)]
+    lines += [*lineage_lines(fold), *submitted_lines(situation.schedule), *plan_facts(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
