@@ -28,6 +28,7 @@ FORMS: Final = {
     "key": '{wait_for=payment.settled key="$order.id"}, a name, and a key in quotes',
     "stall_timeout": "{stall_timeout=5m}, a time: 30s, 5m or 1h",
     "default": '{default=yes}, or {default="not yet"} with quotes',
+    "undo": '{undo="rm -r build"} or {undo="@tool id=$self.id"}, with quotes',
     "continue": "{continue}",
     "after": "(after: name)",
     "depends_on": "(after: name)",  # as in plan files, and so are the next two
