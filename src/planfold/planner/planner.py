@@ -199,8 +199,8 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority and a project that are not the default, tags, and the
-    origins of a fork."""
+    """Title, status and counts, a priority and a project that are not the default, tags, how many
+    break-points there are, and the origins of a fork."""
     counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
@@ -217,6 +217,8 @@ def _head(state: PlannerState) -> dict[str, Any]:
         head["project"] = config.project
     if state.tags:
         head["tags"] = list(state.tags)
+    if state.breakpoints:
+        head["breakpoints"] = len(state.breakpoints)
     return head
 
 
