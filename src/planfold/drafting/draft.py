@@ -44,6 +44,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     ``wait_for`` (the name of a signal, with a ``key``) waits and does nothing else. Where no signal
     comes within ``timeout``, its result is ``default``; without one it fails. An attempt of any
     other task ends after ``stall_timeout`` seconds without progress.
+
+    ``limits`` are names of :class:`SharedLimit`, to which those of the tool are added.
     """
 
     description: str
@@ -75,6 +77,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     wait_for: str | None = None
     key: str | None = None
     stall_timeout: float | None = None
+    limits: list[str] = []
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

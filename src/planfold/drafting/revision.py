@@ -296,6 +296,7 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         deadline=prompt.deadline if prompt else None,
         done=spec.done,
         stall_timeout=spec.stall_timeout,
+        limits=list(spec.limits),
     )
 
 

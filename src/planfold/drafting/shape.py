@@ -47,6 +47,7 @@ _WANTED: Final = {
     "wait_for": "the name of a signal, such as payment.settled",
     "key": "a text, such as $order.id",
     "stall_timeout": "a number of seconds, without quotes",
+    "limits": "a list of names of shared limits",
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }

@@ -149,6 +149,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     tainted: bool = False  # proposed after the model had read untrusted text
     wait: Wait | None = None
     stall_timeout: float | None = None  # seconds without progress after which an attempt ends
+    limits: tuple[str, ...] = ()  # names of shared limits that its attempts are under
 
     @property
     def queue_route(self) -> str:

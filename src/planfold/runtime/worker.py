@@ -68,7 +68,7 @@ class Worker:
         self._reporter = Reporter(store, dispatcher, self.owner, reported, self.trouble)
         files_dir = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
-        self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
+        self._leases = Leases(store, self._slots, runner, self._enter, self.trouble)
         handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers
         timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, handovers)]
         if plan_id is not None:  # signals for it come from other streams
@@ -77,6 +77,7 @@ class Worker:
             WorkerLoop(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
             *(WorkerLoop(timer.round, store.wakeup, self.trouble) for timer in timers),
         ]
+        self._undeclared = executors.toolbox.limits
         self._leases.shut_down = lambda: self._loops[0].being_cancelled
 
     async def __aenter__(self) -> Self:
@@ -138,6 +139,11 @@ class Worker:
         """Something does not work here; it will be tried again."""
         self.fault = fault
         self._observer.trouble(fault)
+
+    async def _enter(self) -> None:
+        await self._store.queue.enter(self._record())
+        await self._store.queue.declare(self._undeclared)
+        self._undeclared = {}  # what another worker declares later counts
 
     def _record(self) -> WorkerRecord:
         routes = self._slots.routes

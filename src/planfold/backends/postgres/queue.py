@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
 from planfold.backends.names import is_storable, require_storable
@@ -16,10 +16,11 @@ from planfold.backends.postgres.connection import DatabaseRow, ServerConnection
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
 from planfold.backends.postgres.writer import PostgresWriter
 from planfold.errors import PlanfoldError
-from planfold.eventstore.queue import Due, Lease, QueueSize, Suspects, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, LimitState, QueueSize, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
 from planfold.runtime.machine import has_ended
+from planfold.shared_limits import LONGEST_CLOSED_S, START_WITHIN_S, SharedLimit, split
 
 LEASE_S = 30.0
 ARRIVE_S = 5.0  # how long a renewal waits for appends that lease tasks
@@ -42,6 +43,7 @@ class PostgresQueue:
         self._wakeup = wakeup
         self._clock = clock
         self._doubtful: list[tuple[str, int, float]] = []  # owner, claim, until when
+        self._closed = False  # tasks under limits were among those of the last claim
 
     def _now(self) -> float | None:
         return None if self._clock is None else self._clock()
@@ -96,10 +98,12 @@ class PostgresQueue:
         only = None if routes is None else _storable(routes)
         if limit < 1 or only == [] or (aggregate_id is not None and not is_storable(aggregate_id)):
             return []
+        self._closed = False
         if found := await self._come_to_light(owner):
             return found
         token = secrets.randbits(63)
-        wanted = [owner, self._now(), LEASE_S, limit, _storable(without_tools), _storable(barred)]
+        lists = (_storable(without_tools), _storable(barred))
+        wanted = [owner, self._now(), LEASE_S, limit, *lists]
         wanted += [token, only, aggregate_id, suspects == "no"]
         if suspects == "only":
             name, wanted = "claim_suspect", [*wanted[:3], aggregate_id, *wanted[4:8]]
@@ -109,7 +113,12 @@ class PostgresQueue:
             name = "claim"
 
         async def ask(session: ServerConnection) -> list[DatabaseRow]:
-            return await session.rows(name, *wanted, timeout=STATEMENT_S)
+            rows = await session.rows(name, *wanted, timeout=STATEMENT_S)
+            if not rows[0]["limited"]:
+                return [tuple(row)[1:] for row in rows if row["id"] is not None]
+            about = (owner, self._now(), LEASE_S, limit, *lists, token, only, aggregate_id)
+            self._closed = True
+            return await session.rows("claim_limited", *about, suspects, START_WITHIN_S)
 
         try:
             return _claimed(await self._readers.run(ask, again=False))
@@ -129,8 +138,34 @@ class PostgresQueue:
         """See :meth:`TaskQueue.waiting_suspects`."""
         only = None if routes is None else _storable(routes)
         without = (_storable(without_tools), _storable(barred))
-        asked = (owner, self._now(), *without, only, aggregate_id)
+        asked = (owner, self._now(), *without, only, aggregate_id, START_WITHIN_S)
         return bool(await self._readers.value("waiting_suspects", *asked))
+
+    async def declare(self, limits: Mapping[str, SharedLimit]) -> None:
+        """See :meth:`TaskQueue.declare`."""
+        if not limits:
+            return
+        rows = [(name, of.starts, of.period, of.concurrency) for name, of in limits.items()]
+        await self._readers.rows("declare_limits", *map(list, zip(*rows, strict=True)))
+        self._wakeup.notify(WORK)
+
+    async def limits(self) -> list[LimitState]:
+        """See :meth:`TaskQueue.limits`."""
+        rows = await self._readers.rows("limits", self._now(), START_WITHIN_S)
+        return [LimitState(*tuple(row)[:8]) for row in rows]
+
+    async def close(self, names: Iterable[str], seconds: float) -> None:
+        """See :meth:`TaskQueue.close`."""
+        about = (self._now(), min(seconds, LONGEST_CLOSED_S))
+        await self._readers.rows("close_limits", _storable(names), *about)
+
+    async def opens_in(self) -> float | None:
+        """See :meth:`TaskQueue.opens_in`."""
+        if not self._closed:
+            return None
+        rows = await self._readers.rows("limits", self._now(), START_WITHIN_S)
+        opens = [(LimitState(*tuple(row)[:8]).opens, row["at"]) for row in rows]
+        return min((max(at - now, 0.0) for at, now in opens if at is not None), default=None)
 
     async def _is_small(self, aggregate_id: str) -> bool:
         rows = await self._readers.value("rows_upto", aggregate_id, SMALL + 1)
@@ -224,6 +259,7 @@ def _lease(
     claimed_at: float | None,
     started_at: float | None,
     crashes: int,
+    limits: str,
 ) -> Lease:
     return Lease(
         aggregate_id=aggregate_id,
@@ -241,6 +277,7 @@ def _lease(
         claimed_at=claimed_at or 0.0,
         started_at=started_at,
         crashes=crashes,
+        limits=split(limits),
     )
 
 

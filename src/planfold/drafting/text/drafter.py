@@ -129,6 +129,7 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         **({} if reading.done else _map_fields(entry, order)),
         done=reading.done is True,
         stall_timeout=said.stall_timeout,
+        limits=list(said.limits or ()),
     )
     if not reading.done and (wait := _wait_fields(entry, order)):
         return msgspec.structs.replace(draft, **wait)
