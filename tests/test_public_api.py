@@ -29,8 +29,8 @@ PUBLIC = {
         ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Parameter ParameterValue
         Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner
         PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RepeatedEffect
-        RetryPolicy Rule Scope
-        SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
+        RetryPolicy Rule Scope SecretSource Settings SharedLimit Simulation Spend Statistics Task
+        TaskContext TaskDraft TaskStatus
         TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
     """,
     planfold.commands: """

@@ -19,7 +19,7 @@ Most programs need these names of ``planfold``; others are what methods return, 
 - plans: ``open_app``, ``App``, ``PlanDraft``, ``TaskDraft``, ``template``, ``PlanStatus``,
   ``TaskStatus``
 - tools: ``tool``, ``TaskContext``, ``Effect``, ``RetryPolicy``, ``Permanent``
-- settings: ``Settings``, ``PlannerConfig``, ``Budget``
+- settings: ``Settings``, ``PlannerConfig``, ``Budget``, ``SharedLimit``
 - errors: ``PlanfoldError``, which is above all others, ``InvalidPlan``, ``CommandRejected``
 - programs in another process than the workers: ``Client``
 
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from planfold.service.client import Client as Client
     from planfold.service.operations import EventFeed as EventFeed
     from planfold.service.operations import Operation as Operation
+    from planfold.shared_limits import SharedLimit as SharedLimit
     from planfold.tools.mcp_servers import McpServer as McpServer
     from planfold.tools.notifications import NotifyTarget as NotifyTarget
     from planfold.tools.policy.rules import PolicySettings as PolicySettings
@@ -144,6 +145,7 @@ _HOMES = {
     "planfold.service.messages": (),
     "planfold.service.client": ("Client",),
     "planfold.service.operations": ("EventFeed", "Operation"),
+    "planfold.shared_limits": ("SharedLimit",),
     "planfold.tools.mcp_servers": ("McpServer",),
     "planfold.tools.notifications": ("NotifyTarget",),
     "planfold.tools.policy.rules": ("PolicySettings", "Rule"),

@@ -25,10 +25,7 @@ _SECONDS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d
 class SharedLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A limit that tasks name, over all workers of a database: ``rate`` is how many attempts may
     start in any time of a length (``"60/min"``, ``"10/s"``, ``"500/15min"``), ``concurrency`` how
-    many may run at once. A lock is a limit with ``concurrency`` 1.
-
-    Raises:
-        ConfigurationError: neither is given, or one is out of its range.
+    many may run at once. One of them is set. A lock is a limit with ``concurrency`` 1.
 
     Example:
         from planfold import Settings, SharedLimit
@@ -39,18 +36,6 @@ class SharedLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     rate: str | None = None
     concurrency: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.rate is None and self.concurrency is None:
-            raise ConfigurationError('has no rate and no concurrency; set one: rate = "60/min"')
-        if self.rate is not None and self.starts is None:
-            most = f"{MOST_STARTS:,}"
-            raise ConfigurationError(
-                f"rate {self.rate[:100]!r} is not a number of starts (1 to {most}) for each s, "
-                'min, h or d; write "60/min" or "500/15min"'
-            )
-        if self.concurrency is not None and self.concurrency < 1:
-            raise ConfigurationError(f"concurrency must be at least 1, not {self.concurrency}")
 
     @property
     def starts(self) -> int | None:
@@ -68,12 +53,28 @@ class SharedLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def check_limits(limits: Mapping[str, SharedLimit]) -> None:
-    """Raises ConfigurationError where a name cannot be used in a plan's text."""
-    for name in limits:
+    """Raises ConfigurationError where a name cannot be used in a plan's text, a limit limits
+    nothing, or a number is out of its range."""
+    for name, limit in limits.items():
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
                 f"{name[:100]!r} is not a name of a limit; use letters, digits, _, - and ."
             )
+        if fault := _fault(limit):
+            raise ConfigurationError(f"limits.{name}{fault}")
+
+
+def _fault(limit: SharedLimit) -> str:
+    if limit.rate is None and limit.concurrency is None:
+        return ' has no rate and no concurrency; set one: rate = "60/min"'
+    if limit.rate is not None and limit.starts is None:
+        return (
+            f".rate: {limit.rate[:100]!r} is not a number of starts (1 to {MOST_STARTS:,}) for "
+            'each s, min, h or d; write "60/min" or "500/15min"'
+        )
+    if limit.concurrency is not None and limit.concurrency < 1:
+        return f".concurrency must be at least 1, not {limit.concurrency}"
+    return ""
 
 
 def joined(names: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease
 from planfold.handler import Settle
-from planfold.shared_limits import START_WITHIN_S, SharedLimit
+from planfold.shared_limits import LONGEST_CLOSED_S, START_WITHIN_S, SharedLimit
 from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import CODEC, Backend, Contract, Counted, decision, dispatch
 from testbed.contracts.fairness import LEASE_S, names
@@ -140,9 +140,15 @@ class LimitsContract(Contract):
         assert await queue.claim("me", 1) == []
         assert await queue.opens_in() == pytest.approx(7.0)
         api, lock = await queue.limits()
-        assert (api.closed_until, lock.closed_until) == (pytest.approx(clock() + 7.0), 0.0)
+        assert api.closed_until == pytest.approx(clock() + 7.0)
+        assert lock.closed_until == 0.0
         clock.advance(7.1)
         assert names(await queue.claim("me", 1)) == "a1"
+        await queue.close(["api"], 1e9)
+        [api] = [state for state in await queue.limits() if state.name == "api"]
+        assert api.closed_until == pytest.approx(clock() + LONGEST_CLOSED_S)
+        await queue.reopen(["api"])
+        assert (await queue.limits())[0].closed_until == 0.0
 
     async def test_a_clock_that_is_set_back_delays_no_longer_than_a_period(
         self, store: EventStore, clock: ManualClock
@@ -157,9 +163,7 @@ class LimitsContract(Contract):
         clock.advance(MINUTE + 0.1)
         assert names(await queue.claim("me", 5)) == "a3 a4 a5"
 
-    async def test_the_last_declaration_counts(
-        self, store: EventStore, clock: ManualClock
-    ) -> None:
+    async def test_the_last_declaration_counts(self, store: EventStore, clock: ManualClock) -> None:
         queue = store.queue
         await queue.declare(RATE)
         await store.append(dispatch(*range(20), to="a", limits=("api",)))
@@ -179,13 +183,19 @@ class LimitsContract(Contract):
     async def test_workers_that_claim_at_once_take_each_place_once(
         self, backend: Backend, store: EventStore, clock: ManualClock
     ) -> None:
-        stores = [store, *[await backend.open(CODEC, clock) for _ in range(2)]] if (
-            backend.shared
-        ) else [store]
-        await store.queue.declare({"api": SharedLimit(rate="7/min"), "two": SharedLimit(concurrency=2)})
+        stores = (
+            [store, *[await backend.open(CODEC, clock) for _ in range(2)]]
+            if (backend.shared)
+            else [store]
+        )
+        await store.queue.declare(
+            {"api": SharedLimit(rate="7/min"), "two": SharedLimit(concurrency=2)}
+        )
         await store.append(dispatch(*range(40), to="a", limits=("api",)))
         await store.append(dispatch(*range(40), to="b", limits=("two",)))
-        claims = [each.queue.claim(f"w{k}{n}", 4) for n in range(4) for k, each in enumerate(stores)]
+        claims = [
+            each.queue.claim(f"w{k}{n}", 4) for n in range(4) for k, each in enumerate(stores)
+        ]
         granted = [le.aggregate_id for leases in await asyncio.gather(*claims) for le in leases]
         assert granted.count("a") == 7
         assert granted.count("b") == 2

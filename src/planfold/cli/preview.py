@@ -103,8 +103,6 @@ def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
         words.append(f"timeout {duration(spec.timeout)}")
     if spec.route is not None and not spec.drafts:
         words.append(f"route {clean(spec.route)}")
-    if spec.limits:
-        words.append(f"limit {', '.join(map(clean, spec.limits))}")
     if manner := manner_of(spec):
         words.append(manner)
     if spec.on_failure == "continue":

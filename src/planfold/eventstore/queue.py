@@ -218,6 +218,10 @@ class TaskQueue(Protocol):
         Limits without a rate stay open."""
         ...
 
+    async def reopen(self, names: Iterable[str]) -> None:
+        """Take back what :meth:`close` did to these limits."""
+        ...
+
     async def opens_in(self) -> float | None:
         """The seconds until time gives a place to a limit that the last claim of this process found
         without one; None where there is none."""

@@ -177,7 +177,12 @@ class Leases:
         slots = self._slots
         busy = bool(self._running or slots.reserved)
         # Under a limit it would begin later than its start was counted.
-        if not lease.limits and slots.open and slots.free > 0 and not (busy and (lease.suspect or slots.alone)):
+        if (
+            not lease.limits
+            and slots.open
+            and slots.free > 0
+            and not (busy and (lease.suspect or slots.alone))
+        ):
             slots.alone = slots.alone or lease.suspect
             self._begin(lease)
         else:

@@ -206,6 +206,8 @@ ON CONFLICT (name) DO UPDATE
 SET starts = excluded.starts, period = excluded.period, concurrency = excluded.concurrency
 WHERE (l.starts, l.period, l.concurrency)
       IS DISTINCT FROM (excluded.starts, excluded.period, excluded.concurrency)
+-- name: reopen_limits
+UPDATE planfold.limits SET closed_until = 0 WHERE name = ANY ($1::text[])
 -- name: close_limits
 WITH asked AS (
     SELECT name FROM planfold.limits WHERE name = ANY ($1::text[]) AND starts IS NOT NULL
@@ -509,7 +511,7 @@ SELECT aggregate_id, command_id, body_hash, version, recorded_at FROM planfold.c
 WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, version, command_id
 -- name: tasks_of
 SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority,
-       started_at, crashes
+       started_at, crashes, limits
 FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
 -- name: events_of_stream
 -- Rows until their texts are larger than $4 bytes together, at least one.
@@ -588,15 +590,15 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::doubl
 ON CONFLICT DO NOTHING RETURNING command_id
 -- name: add_tasks
 INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel,
-                                 tool, priority, started_at, crashes, turn)
+                                 tool, priority, started_at, crashes, limits, turn)
 SELECT t.id, task, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes,
-       greatest(s.turn, planfold.first_turn(priority, route, tool) - 1)
+       limits, greatest(s.turn, planfold.first_turn(priority, route, tool, limits) - 1)
        + row_number() OVER (PARTITION BY t.id ORDER BY k)
 FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[],
             $7::integer[], $8::boolean[], $9::text[], $10::integer[], $11::double precision[],
-            $12::integer[])
+            $12::integer[], $13::text[])
     WITH ORDINALITY AS t (id, task, attempt, route, cause, epoch, starts, cancel, tool, priority,
-                          started_at, crashes, k)
+                          started_at, crashes, limits, k)
 JOIN planfold.streams s ON s.aggregate_id = t.id
 ORDER BY k
 -- name: set_turns

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from planfold.backends.names import is_storable, require_storable
 from planfold.backends.postgres.connection import DatabaseRow, ServerConnection
@@ -112,7 +113,7 @@ class PostgresQueue:
         else:
             name = "claim"
 
-        async def ask(session: ServerConnection) -> list[DatabaseRow]:
+        async def ask(session: ServerConnection) -> Iterable[Iterable[Any]]:
             rows = await session.rows(name, *wanted, timeout=STATEMENT_S)
             if not rows[0]["limited"]:
                 return [tuple(row)[1:] for row in rows if row["id"] is not None]
@@ -158,6 +159,11 @@ class PostgresQueue:
         """See :meth:`TaskQueue.close`."""
         about = (self._now(), min(seconds, LONGEST_CLOSED_S))
         await self._readers.rows("close_limits", _storable(names), *about)
+
+    async def reopen(self, names: Iterable[str]) -> None:
+        """See :meth:`TaskQueue.reopen`."""
+        await self._readers.rows("reopen_limits", _storable(names))
+        self._wakeup.notify(WORK)
 
     async def opens_in(self) -> float | None:
         """See :meth:`TaskQueue.opens_in`."""
@@ -233,7 +239,7 @@ class PostgresQueue:
         return [Due(*row) for row in rows]
 
 
-def _claimed(rows: Iterable[DatabaseRow]) -> list[Lease]:
+def _claimed(rows: Iterable[Iterable[Any]]) -> list[Lease]:
     """In the order of the line: by priority, turn and id."""
     return [_lease(*row[3:]) for row in sorted(map(tuple, rows))]
 

@@ -670,7 +670,7 @@ $$;
 
 -- The limits at a time: the starts that count then, each for its period and "grace" seconds, the
 -- tasks that are held under them, and how many may start. See places.py of SQLite.
-CREATE FUNCTION planfold.limit_states(at double precision, grace double precision)
+CREATE FUNCTION planfold.limit_states(as_of double precision, grace double precision)
 RETURNS TABLE (
     name text, starts integer, period double precision, concurrency integer, started bigint,
     held bigint, opens_at double precision, closed_until double precision, places bigint
@@ -687,22 +687,22 @@ BEGIN
                                  l.concurrency - coalesce(h.held, 0)), 0) END
     FROM planfold.limits l
     CROSS JOIN LATERAL (  -- not where the clock was set back since
-        SELECT CASE WHEN l.closed_until > at AND l.closed_until <= at + 86400
+        SELECT CASE WHEN l.closed_until > as_of AND l.closed_until <= as_of + 86400
                     THEN l.closed_until ELSE 0 END AS closed_until
     ) c
     LEFT JOIN LATERAL (
         SELECT l.last - o.number + 1 AS started FROM planfold.limit_starts o
-        WHERE o.name = l.name AND o.at > at - l.period - grace AND l.starts IS NOT NULL
+        WHERE o.name = l.name AND o.at > as_of - l.period - grace AND l.starts IS NOT NULL
         ORDER BY o.at, o.number LIMIT 1
     ) s ON true
     LEFT JOIN LATERAL (  -- the one that has to be over first
-        SELECT least(o.at, at) + l.period + grace AS opens_at FROM planfold.limit_starts o
-        WHERE o.name = l.name AND o.at > at - l.period - grace AND s.started >= l.starts
+        SELECT least(o.at, as_of) + l.period + grace AS opens_at FROM planfold.limit_starts o
+        WHERE o.name = l.name AND o.at > as_of - l.period - grace AND s.started >= l.starts
         ORDER BY o.at, o.number LIMIT 1 OFFSET greatest(s.started - l.starts, 0)
     ) f ON true
     LEFT JOIN LATERAL (
         SELECT count(*) AS held FROM planfold.task_queue q
-        WHERE q.owner IS NOT NULL AND q.limits <> '' AND q.expires >= at
+        WHERE q.owner IS NOT NULL AND q.limits <> '' AND q.expires >= as_of
           AND l.name = ANY (string_to_array(q.limits, ','))
     ) h ON true
     ORDER BY l.name;
@@ -739,12 +739,12 @@ DECLARE
     taken   bigint[];
     ids     bigint[] := '{}';
     wanted  integer[];  -- the places of its limits in "names"
-    found   record;
+    one     record;
     k       integer;
 BEGIN
     PERFORM FROM planfold.limits ORDER BY name FOR UPDATE;
     now_at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
-    SELECT array_agg(s.name), array_agg(s.places) INTO names, places
+    SELECT coalesce(array_agg(s.name), '{}'), coalesce(array_agg(s.places), '{}') INTO names, places
     FROM planfold.limit_states(now_at, grace) s;
     taken := array_fill(0::bigint, ARRAY[cardinality(names)]);
     IF suspects = 'only' AND EXISTS (SELECT FROM planfold.task_queue WHERE owner = who)
@@ -753,7 +753,7 @@ BEGIN
        ) THEN
         RETURN;
     END IF;
-    FOR found IN
+    FOR one IN
         WITH RECURSIVE lanes AS (
             (SELECT route, tool, limits FROM planfold.task_queue
              WHERE owner IS NULL AND suspects IS DISTINCT FROM 'only'
@@ -800,31 +800,31 @@ BEGIN
     LOOP
         EXIT WHEN cardinality(ids) >= most;
         SELECT coalesce(array_agg(array_position(names, w.name)), '{}') INTO wanted
-        FROM unnest(string_to_array(found.limits, ',')) AS w (name);
+        FROM unnest(string_to_array(one.limits, ',')) AS w (name);
         CONTINUE WHEN EXISTS (
             SELECT FROM unnest(wanted) AS w (k) WHERE coalesce(places[w.k] - taken[w.k], 0) < 1
         );
         PERFORM FROM planfold.task_queue q
-        WHERE q.id = found.id AND (q.owner IS NULL OR q.owner <> who AND q.expires < now_at)
+        WHERE q.id = one.id AND (q.owner IS NULL OR q.owner <> who AND q.expires < now_at)
         FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         FOREACH k IN ARRAY wanted LOOP
             taken[k] := taken[k] + 1;
         END LOOP;
-        ids := ids || found.id;
+        ids := ids || one.id;
     END LOOP;
 
-    FOR k IN 1..coalesce(cardinality(names), 0) LOOP
+    FOR k IN 1..cardinality(names) LOOP
         IF taken[k] > 0 THEN
             UPDATE planfold.limits SET last = last + taken[k]
-            WHERE name = names[k] AND starts IS NOT NULL RETURNING last, period INTO found;
+            WHERE name = names[k] AND starts IS NOT NULL RETURNING last, period INTO one;
             CONTINUE WHEN NOT FOUND;
             UPDATE planfold.limit_starts SET at = now_at  -- the clock was set back
             WHERE name = names[k] AND at > now_at;
             DELETE FROM planfold.limit_starts
-            WHERE name = names[k] AND at <= now_at - found.period - grace;
+            WHERE name = names[k] AND at <= now_at - one.period - grace;
             INSERT INTO planfold.limit_starts (name, at, number)
-            SELECT names[k], now_at, found.last - n FROM generate_series(0, taken[k] - 1) AS n;
+            SELECT names[k], now_at, one.last - n FROM generate_series(0, taken[k] - 1) AS n;
         END IF;
     END LOOP;
     RETURN QUERY UPDATE planfold.task_queue q

@@ -128,6 +128,8 @@ ON CONFLICT (name) DO UPDATE
 SET starts = excluded.starts, period = excluded.period, concurrency = excluded.concurrency
 -- name: close_limit
 UPDATE limits SET closed_until = max(closed_until, ?2) WHERE name = ?1 AND starts IS NOT NULL
+-- name: reopen_limit
+UPDATE limits SET closed_until = 0 WHERE name = ?
 -- name: start_after
 SELECT number, at FROM limit_starts WHERE name = ? AND at > ? ORDER BY at, number LIMIT 1 OFFSET ?
 -- name: starts_in_the_future
@@ -377,7 +379,7 @@ FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?)) ORDER BY cre
 SELECT command_id, body_hash, version, recorded_at FROM commands
 WHERE aggregate_id = ? ORDER BY version, command_id
 -- name: tasks_of
-SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes
+SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, limits
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
 SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
@@ -431,8 +433,8 @@ WHERE aggregate_id = ?
 -- name: drop_tasks
 DELETE FROM task_queue WHERE aggregate_id = ?
 -- name: add_task
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, turn)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, limits, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: drop_events
 DELETE FROM events WHERE aggregate_id = ?
 -- name: drop_commands

@@ -134,6 +134,12 @@ class SqliteQueue:
         for name in names:
             await self._execute("close_limit", (name, until))
 
+    async def reopen(self, names: Iterable[str]) -> None:
+        """See :meth:`TaskQueue.reopen`."""
+        for name in names:
+            await self._execute("reopen_limit", (name,))
+        self._wakeup.notify(WORK)
+
     async def opens_in(self) -> float | None:
         """See :meth:`TaskQueue.opens_in`."""
         if not self._shut:

@@ -185,7 +185,7 @@ def _options(text: str) -> Directives | None:
             if read is None:
                 return None
             key = match["key"].lower()
-            if key in ("limit", "lock"):
+            if isinstance(read, list):  # names, perhaps said in two directives
                 read = tuple(dict.fromkeys((*said.get("limits", ()), *read)))
             said[_FIELDS.get(key, key)] = read
     return Directives(**said) if said else None
@@ -200,7 +200,7 @@ def _value(key: str, value: str) -> object | None:
             match_ = _DURATION.fullmatch(value)
             return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
         case "limit" | "lock":
-            return tuple(name.strip() for name in value.split(",") if name.strip()) or None
+            return [name.strip() for name in value.split(",") if name.strip()] or None
         case "effect":
             return Effect(value.lower()) if value.lower() in set(Effect) else None
         case "max_items" | "concurrency":
