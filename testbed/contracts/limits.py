@@ -47,6 +47,22 @@ class LimitsContract(Contract):
         assert names(await queue.claim("me", 5)) == "a2 a3", "a2 was lost: it starts again"
         assert await queue.opens_in() == pytest.approx(19.9)
 
+    async def test_what_is_released_before_it_began_does_not_count(
+        self, store: EventStore, clock: ManualClock
+    ) -> None:
+        queue = store.queue
+        await queue.declare(RATE | LOCK)
+        await store.append(dispatch(*range(9), to="a", limits=("api",)))
+        one, two, _ = await queue.claim("me", 5)
+        clock.advance(1)
+        await queue.release("me", one, started=True)
+        assert await queue.claim("you", 5) == []
+        await queue.release("me", two, started=False, counts=False)
+        await queue.release("me", two, started=False, counts=False)
+        assert len(await queue.claim("you", 5)) == 1
+        [api, _] = await queue.limits()
+        assert api.opens_at == pytest.approx(clock() - 1 + MINUTE), "the oldest counts"
+
     async def test_a_lock_is_free_when_its_task_is_settled_or_released(
         self, store: EventStore
     ) -> None:
@@ -222,15 +238,19 @@ class LimitsContract(Contract):
                     held[lease.task_id] = owner, lease, clock()
             else:
                 task = dice.choice(list(held))
-                whose, lease, _ = held.pop(task)
+                whose, lease, at = held.pop(task)
                 if step % 3:
                     change: Any = [(Settle(task), version + 1)]
                     await store.append(decision(Counted(0), at=version, queue=change))
                     version += 1
                 else:
-                    await queue.release(whose, lease, started=False)
+                    counts = dice.random() < 0.5
+                    epochs = {le.task_id: le.epoch for le in await queue.owned(whose)}
+                    await queue.release(whose, lease, started=False, counts=counts)
+                    if not counts and epochs.get(task) == lease.epoch and "r" in lease.limits:
+                        starts.remove(at)
             now = clock()
             alive = [le for _, le, at in held.values() if now <= at + LEASE_S]
             assert sum("c" in le.limits for le in alive) <= 3
-            assert all(sum(at <= t < at + 10.0 for t in starts) <= 5 for at in starts)
+            assert all(sum(t <= u < t + 10.0 for u in starts) <= 5 for t in starts)
         assert len(starts) > 20

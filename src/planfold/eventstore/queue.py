@@ -174,8 +174,8 @@ class TaskQueue(Protocol):
         a stream that has just come waits for one task at most of every other. ``routes`` None
         means all; ``without_tools`` and ``barred`` (aggregates) are excluded.
 
-        Tasks under limits are granted as far as each of their limits has a place, which they take
-        in the same transaction. Others pass a task that waits for a limit.
+        Tasks under limits are granted as far as each of their limits has a place, which they occupy
+        from the same transaction on. Others pass a task that waits for a limit.
 
         ``suspects`` keeps tasks apart that may have killed a worker: those that two owners have
         lost. One does not count, because when a machine ends, all that ran on it is lost once.
@@ -227,9 +227,12 @@ class TaskQueue(Protocol):
         without one; None where there is none."""
         ...
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+    async def release(
+        self, owner: str, lease: Lease, *, started: bool, counts: bool = True
+    ) -> None:
         """Release a task, which returns to the head of the queue; ``started`` says that its effect
-        may have begun. Does nothing when another owner has the lease."""
+        may have begun. Without ``counts`` no attempt began at all, so that its start does not count
+        under its limits. Does nothing when another owner has the lease."""
         ...
 
     async def renew(self, owner: str) -> list[Lease]:

@@ -37,7 +37,7 @@ class Closings:
         closing.add_done_callback(self._running.discard)
 
     async def _close(self, seconds: float) -> None:
-        with suppress(PlanfoldError):  # the database is away: the next answer asks again
+        with suppress(PlanfoldError):  # no database: the next answer asks again
             await self._queue.close(self._limits, seconds)
 
     async def recorded(self) -> None:

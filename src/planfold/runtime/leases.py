@@ -186,13 +186,12 @@ class Leases:
             slots.alone = slots.alone or lease.suspect
             self._begin(lease)
         else:
-            await self._queue.release(self._owner, lease, started=False)
+            await self._queue.release(self._owner, lease, started=False, counts=False)
 
     # --- claim and begin ----------------------------------------------------------------------
 
     async def _claim(self) -> None:
-        slots = self._slots
-        self._opens_in = EVERY_S
+        slots, self._opens_in = self._slots, EVERY_S
         self._begin_surplus()
         kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
         left = await self._share.review(asyncio.get_running_loop().time(), kinds)
@@ -215,8 +214,7 @@ class Leases:
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
-        if not self._full:
-            self._opens_in = await self._queue.opens_in() or EVERY_S
+        self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
 
     def _half(self) -> int:
         return max(1, self._slots.concurrency // 2)
@@ -321,8 +319,8 @@ class Leases:
         """Release what ended without a report; again in the next round where that fails."""
         for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
             if attempt.basis.durable:
-                started = attempt.to_release is True
-                await self._queue.release(self._owner, attempt.lease, started=started)
+                started, began = attempt.to_release is True, attempt.began_at > 0.0
+                await self._queue.release(self._owner, attempt.lease, started=started, counts=began)
             elif not attempt.basis.failed:
                 continue  # its lease is on its way
             self._forget(attempt)

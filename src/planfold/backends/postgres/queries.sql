@@ -238,11 +238,25 @@ SELECT count(*) FROM (SELECT FROM planfold.task_queue WHERE aggregate_id = $1 LI
 SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue WHERE owner = $1 AND claim = $2
 -- name: release
-UPDATE planfold.task_queue
-SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - $1,
-    started_at = CASE WHEN starts > $1 THEN started_at END,
-    turn = greatest(turn, planfold.first_turn(priority, route, tool, limits))
-WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5
+-- $6: whether its start counts under its limits.
+WITH held AS (
+    SELECT id, claimed_at FROM planfold.task_queue
+    WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5 FOR UPDATE
+), released AS (
+    UPDATE planfold.task_queue q
+    SET owner = NULL, expires = NULL, claimed_at = NULL, starts = q.starts - $1,
+        started_at = CASE WHEN q.starts > $1 THEN q.started_at END,
+        turn = greatest(q.turn, planfold.first_turn(q.priority, q.route, q.tool, q.limits))
+    FROM held WHERE q.id = held.id
+    RETURNING q.limits, held.claimed_at
+)
+DELETE FROM planfold.limit_starts WHERE ctid = ANY (ARRAY(
+    SELECT one.ctid FROM released r CROSS JOIN unnest(string_to_array(r.limits, ',')) AS w (name)
+    CROSS JOIN LATERAL (
+        SELECT s.ctid FROM planfold.limit_starts s
+        WHERE s.name = w.name AND s.at = r.claimed_at AND NOT $6::boolean LIMIT 1
+    ) one
+))
 -- name: renew
 WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -99,33 +99,39 @@ class PostgresQueue:
         only = None if routes is None else _storable(routes)
         if limit < 1 or only == [] or (aggregate_id is not None and not is_storable(aggregate_id)):
             return []
-        self._closed = False
         if found := await self._come_to_light(owner):
             return found
         token = secrets.randbits(63)
         lists = (_storable(without_tools), _storable(barred))
-        wanted = [owner, self._now(), LEASE_S, limit, *lists]
-        wanted += [token, only, aggregate_id, suspects == "no"]
+        wanted = [owner, self._now(), LEASE_S, limit, *lists, token, only]
+        asked = [*wanted, aggregate_id, suspects == "no"]
         if suspects == "only":
-            name, wanted = "claim_suspect", [*wanted[:3], aggregate_id, *wanted[4:8]]
+            name, asked = "claim_suspect", [*wanted[:3], aggregate_id, *wanted[4:8]]
         elif aggregate_id is not None and await self._is_small(aggregate_id):
             name = "claim_of_stream"
         else:
             name = "claim"
 
-        async def ask(session: ServerConnection) -> Iterable[Iterable[Any]]:
-            rows = await session.rows(name, *wanted, timeout=STATEMENT_S)
-            if not rows[0]["limited"]:
-                return [tuple(row)[1:] for row in rows if row["id"] is not None]
-            about = (owner, self._now(), LEASE_S, limit, *lists, token, only, aggregate_id)
-            self._closed = True
-            return await session.rows("claim_limited", *about, suspects, START_WITHIN_S)
+        limited = (*wanted, aggregate_id, suspects, START_WITHIN_S)
 
         try:
-            return _claimed(await self._readers.run(ask, again=False))
+            return await self._grant(name, asked, limited)
         except LostAnswer:
             self._doubtful.append((owner, token, time.monotonic() + DOUBTFUL_S))
             raise
+
+    async def _grant(self, name: str, asked: Sequence[Any], limited: Sequence[Any]) -> list[Lease]:
+        """By this statement; where tasks under limits are among those that it may take, by another
+        one with the arguments ``limited``."""
+
+        async def ask(session: ServerConnection) -> Iterable[Iterable[Any]]:
+            rows = await session.rows(name, *asked, timeout=STATEMENT_S)
+            self._closed = rows[0]["limited"]
+            if self._closed:
+                return await session.rows("claim_limited", *limited, timeout=STATEMENT_S)
+            return [tuple(row)[1:] for row in rows if row["id"] is not None]
+
+        return _claimed(await self._readers.run(ask, again=False))
 
     async def waiting_suspects(
         self,
@@ -190,11 +196,13 @@ class PostgresQueue:
                 return _claimed(rows)
         return []
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+    async def release(
+        self, owner: str, lease: Lease, *, started: bool, counts: bool = True
+    ) -> None:
         """See :meth:`TaskQueue.release`."""
         uncounted = 0 if started else 1
         of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
-        await self._readers.rows("release", uncounted, *of)
+        await self._readers.rows("release", uncounted, *of, counts)
         self._wakeup.notify(lease.aggregate_id, WORK)
 
     async def renew(self, owner: str) -> list[Lease]:

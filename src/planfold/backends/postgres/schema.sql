@@ -89,17 +89,15 @@ CREATE TABLE planfold.limits (
     starts       integer,  -- tasks that may start in a period; NULL: any number
     period       double precision NOT NULL,  -- seconds
     concurrency  integer,  -- tasks that may run at once; NULL: any number
-    closed_until double precision NOT NULL DEFAULT 0,  -- a server has asked to wait until then
-    last         bigint           NOT NULL DEFAULT 0  -- the number of the last start
+    closed_until double precision NOT NULL DEFAULT 0  -- a server has asked to wait until then
 ) WITH (fillfactor = 50);
 
 -- Starts that still count.
 CREATE TABLE planfold.limit_starts (
-    name   text COLLATE "C"  NOT NULL,
-    at     double precision NOT NULL,
-    number bigint           NOT NULL,  -- 1, 2, 3, without gaps; later starts have higher ones
-    PRIMARY KEY (name, at, number)
+    name text COLLATE "C" NOT NULL,
+    at   double precision NOT NULL
 );
+CREATE INDEX limit_starts_by_time ON planfold.limit_starts (name, at);
 
 CREATE TABLE planfold.commands (
     command_id   text COLLATE "C" PRIMARY KEY,
@@ -691,14 +689,13 @@ BEGIN
                     THEN l.closed_until ELSE 0 END AS closed_until
     ) c
     LEFT JOIN LATERAL (
-        SELECT l.last - o.number + 1 AS started FROM planfold.limit_starts o
+        SELECT count(*) AS started FROM planfold.limit_starts o
         WHERE o.name = l.name AND o.at > as_of - l.period - grace AND l.starts IS NOT NULL
-        ORDER BY o.at, o.number LIMIT 1
     ) s ON true
     LEFT JOIN LATERAL (  -- the one that has to be over first
         SELECT least(o.at, as_of) + l.period + grace AS opens_at FROM planfold.limit_starts o
         WHERE o.name = l.name AND o.at > as_of - l.period - grace AND s.started >= l.starts
-        ORDER BY o.at, o.number LIMIT 1 OFFSET greatest(s.started - l.starts, 0)
+        ORDER BY o.at LIMIT 1 OFFSET greatest(s.started - l.starts, 0)
     ) f ON true
     LEFT JOIN LATERAL (
         SELECT count(*) AS held FROM planfold.task_queue q
@@ -816,15 +813,14 @@ BEGIN
 
     FOR k IN 1..cardinality(names) LOOP
         IF taken[k] > 0 THEN
-            UPDATE planfold.limits SET last = last + taken[k]
-            WHERE name = names[k] AND starts IS NOT NULL RETURNING last, period INTO one;
+            SELECT period INTO one FROM planfold.limits WHERE name = names[k] AND starts IS NOT NULL;
             CONTINUE WHEN NOT FOUND;
             UPDATE planfold.limit_starts SET at = now_at  -- the clock was set back
             WHERE name = names[k] AND at > now_at;
             DELETE FROM planfold.limit_starts
             WHERE name = names[k] AND at <= now_at - one.period - grace;
-            INSERT INTO planfold.limit_starts (name, at, number)
-            SELECT names[k], now_at, one.last - n FROM generate_series(0, taken[k] - 1) AS n;
+            INSERT INTO planfold.limit_starts (name, at)
+            SELECT names[k], now_at FROM generate_series(1, taken[k]);
         END IF;
     END LOOP;
     RETURN QUERY UPDATE planfold.task_queue q

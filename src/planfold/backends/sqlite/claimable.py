@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from planfold.backends.names import is_storable
-from planfold.backends.sqlite.places import Places, Rows
+from planfold.backends.sqlite.places import LimitPlaces, Rows
 from planfold.eventstore.queue import SUSPECT_CRASHES, Suspects
 
 Place = tuple[int, int, int, str]
@@ -53,7 +53,7 @@ class Claimable:
         self._lost_owners = lost
         self._lanes: list[tuple[str, str, str]] = []
 
-    def exist(self, rows: Rows, places: Places) -> bool:
+    def exist(self, rows: Rows, places: LimitPlaces) -> bool:
         """Whether there are any, suspects or not; asked before :meth:`ids`, without a lock."""
         about = (self._barred, self._aggregate_id, ANY)
         self._lanes = [lane for lane in rows("lanes", ()) if self._serves(*lane[:2])]
@@ -62,19 +62,19 @@ class Claimable:
         )
         return free or bool(self._taken(rows, places, 1, 0, ANY))
 
-    def places(self, rows: Rows) -> Places:
+    def places(self, rows: Rows) -> LimitPlaces:
         """How many tasks the limits let start now."""
-        return Places(rows, self._now, self._lost_owners)
+        return LimitPlaces(rows, self._now, self._lost_owners)
 
     def ids(
         self, rows: Rows, owner: str, limit: int, suspects: Suspects | None
-    ) -> tuple[list[int], Places]:
+    ) -> tuple[list[int], LimitPlaces]:
         """The first rows of the line, at most ``limit``; and the limits with the starts of them."""
         places = self.places(rows)
         return self._ids(rows, places, owner, limit, suspects), places
 
     def _ids(
-        self, rows: Rows, places: Places, owner: str, limit: int, suspects: Suspects | None
+        self, rows: Rows, places: LimitPlaces, owner: str, limit: int, suspects: Suspects | None
     ) -> list[int]:
         found: Iterable[Place]
         if suspects == "only":
@@ -92,11 +92,11 @@ class Claimable:
         """The first row that may have killed a worker, if there is one."""
         return self._suspects(rows, self.places(rows))
 
-    def _suspects(self, rows: Rows, places: Places) -> list[Place]:
+    def _suspects(self, rows: Rows, places: LimitPlaces) -> list[Place]:
         free = self._open(rows, places, "free_suspects", 1)
         return sorted([*free, *self._taken(rows, places, 1, ONE, ANY)])[:1]
 
-    def _free(self, rows: Rows, places: Places, limit: int, crashes: int) -> Iterable[Place]:
+    def _free(self, rows: Rows, places: LimitPlaces, limit: int, crashes: int) -> Iterable[Place]:
         if self._is_small_stream(rows):
             found = self._open(rows, places, "free_of_stream", limit, crashes)
             if any(limits for *_, limits in found):  # they may not have places for all of them
@@ -124,7 +124,7 @@ class Claimable:
         return bool(count <= SMALL)
 
     def _taken(
-        self, rows: Rows, places: Places, limit: int, least: int, most: int
+        self, rows: Rows, places: LimitPlaces, limit: int, least: int, most: int
     ) -> Sequence[Place]:
         """Those whose owner has died or lost them, with so many crashes before."""
         if self._lost is None:
@@ -132,7 +132,7 @@ class Claimable:
         return self._open(rows, places, "lost", limit, *self._lost, least, most)
 
     def _open(
-        self, rows: Rows, places: Places, name: str, limit: int, *about: Any
+        self, rows: Rows, places: LimitPlaces, name: str, limit: int, *about: Any
     ) -> Sequence[Place]:
         """The first rows that no limit holds back."""
         closed: set[str] = set()

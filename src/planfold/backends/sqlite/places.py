@@ -1,4 +1,4 @@
-"""``Places``: how many tasks the limits by name let start now, within one claim.
+"""``LimitPlaces``: how many tasks the limits by name let start now, within one claim.
 
 The starts of a period are recorded, so no time of that length has more of them. How many tasks of a
 limit run is counted from the rows that are leased, so no counter can differ from them. See
@@ -22,7 +22,7 @@ Rows = Callable[[str, Sequence[Any]], Iterable[tuple[Any, ...]]]
 """The rows of a named query."""
 
 
-class Places:
+class LimitPlaces:
     """The limits at the time ``now``. ``lost`` are owners that are not known to live: what they
     hold counts until its lease has run out. A limit is looked up when a task asks for it."""
 
@@ -58,9 +58,7 @@ class Places:
             before = self._now - state.period - START_WITHIN_S
             connection.execute(SQL["starts_in_the_future"], (name, self._now))
             connection.execute(SQL["forget_starts"], (name, before))
-            last = connection.execute(SQL["count_starts"], (name, count)).get
-            added = [(name, self._now, last - count + k) for k in range(1, count + 1)]
-            connection.executemany(SQL["add_start"], added)
+            connection.executemany(SQL["add_start"], [(name, self._now)] * count)
 
     @property
     def shut(self) -> list[str]:
@@ -89,17 +87,16 @@ class Places:
         return held
 
     def _state(self, row: tuple[Any, ...], held: Counter[str]) -> LimitState:
-        name, starts, period, concurrency, closed_until, last = row
+        name, starts, period, concurrency, closed_until = row
         if not self._now < closed_until <= self._now + LONGEST_CLOSED_S:
             closed_until = 0.0  # over, or the clock was set back since
         started, opens_at = 0, 0.0
         if starts is not None:
             lasts = period + START_WITHIN_S
             counted = (name, self._now - lasts)
-            for number, _ in self._rows("start_after", (*counted, 0)):
-                started = last - number + 1
+            ((started,),) = self._rows("starts_after", counted)
             if started >= starts:  # the one that has to be over first
-                ((_, at),) = self._rows("start_after", (*counted, started - starts))
+                ((at,),) = self._rows("start_after", (*counted, started - starts))
                 opens_at = min(at, self._now) + lasts
         bounds = (starts, period, concurrency)
         return LimitState(name, *bounds, started, held[name], opens_at, closed_until)

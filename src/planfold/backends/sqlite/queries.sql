@@ -121,7 +121,7 @@ SET owner = ?1, epoch = epoch + 1, starts = starts + 1, crashes = crashes + (own
 WHERE id IN (SELECT value FROM json_each(?4))
 RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 -- name: limits
-SELECT name, starts, period, concurrency, closed_until, last FROM limits ORDER BY name
+SELECT name, starts, period, concurrency, closed_until FROM limits ORDER BY name
 -- name: declare_limit
 INSERT INTO limits (name, starts, period, concurrency) VALUES (?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE
@@ -130,17 +130,24 @@ SET starts = excluded.starts, period = excluded.period, concurrency = excluded.c
 UPDATE limits SET closed_until = max(closed_until, ?2) WHERE name = ?1 AND starts IS NOT NULL
 -- name: reopen_limit
 UPDATE limits SET closed_until = 0 WHERE name = ?
+-- name: starts_after
+SELECT count(*) FROM limit_starts WHERE name = ? AND at > ?
 -- name: start_after
-SELECT number, at FROM limit_starts WHERE name = ? AND at > ? ORDER BY at, number LIMIT 1 OFFSET ?
+SELECT at FROM limit_starts WHERE name = ? AND at > ? ORDER BY at LIMIT 1 OFFSET ?
 -- name: starts_in_the_future
 -- The clock was set back: they count as if they were now.
 UPDATE limit_starts SET at = ?2 WHERE name = ?1 AND at > ?2
 -- name: forget_starts
 DELETE FROM limit_starts WHERE name = ? AND at <= ?
--- name: count_starts
-UPDATE limits SET last = last + ?2 WHERE name = ?1 AND starts IS NOT NULL RETURNING last
 -- name: add_start
-INSERT INTO limit_starts (name, at, number) VALUES (?, ?, ?)
+INSERT INTO limit_starts (name, at) VALUES (?, ?)
+-- name: take_back_start
+-- Of a task that was not begun, by when it was claimed.
+DELETE FROM limit_starts WHERE rowid = (
+    SELECT s.rowid FROM limit_starts s JOIN task_queue q ON s.at = q.claimed_at
+    WHERE s.name = ?1 AND q.aggregate_id = ?2 AND q.task_id = ?3 AND q.owner = ?4 AND q.epoch = ?5
+    LIMIT 1
+)
 -- name: held_limits
 SELECT limits, count(*) FROM task_queue INDEXED BY task_queue_limited
 WHERE owner IS NOT NULL AND limits <> ''

@@ -12,7 +12,7 @@ import msgspec
 
 from planfold.backends.sqlite.claimable import Claimable
 from planfold.backends.sqlite.liveness import Liveness, workers_folder
-from planfold.backends.sqlite.places import Places, Rows
+from planfold.backends.sqlite.places import LimitPlaces, Rows
 from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.turns import LEASE_S, Turns
 from planfold.backends.sqlite.writer import SqliteWriter
@@ -148,23 +148,32 @@ class SqliteQueue:
         opens = [states[name].opens for name in self._shut if name in states]
         return min((max(at - now, 0.0) for at in opens if at is not None), default=None)
 
-    def _places(self) -> Places:
+    def _places(self) -> LimitPlaces:
         owners = [owner for (owner,) in self._reader.rows("owners", ())]
         lost = [owner for owner in owners if not self._liveness.is_alive(owner)]
-        return Places(self._reader.rows, self._reader.clock(), lost)
+        return LimitPlaces(self._reader.rows, self._reader.clock(), lost)
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+    async def release(
+        self, owner: str, lease: Lease, *, started: bool, counts: bool = True
+    ) -> None:
         """See :meth:`TaskQueue.release`."""
         await self._writer.submit(
-            lambda connection: self._release(connection, owner, lease, started)
+            lambda connection: self._release(connection, owner, lease, started, counts)
         )
         self._wakeup.notify(lease.aggregate_id, WORK)
 
     def _release(
-        self, connection: apsw.Connection, owner: str, lease: Lease, started: bool
+        self,
+        connection: apsw.Connection,
+        owner: str,
+        lease: Lease,
+        started: bool,
+        counts: bool = True,
     ) -> None:
         turn = self._turns.first((lease.priority, lease.route, lease.tool, joined(lease.limits)))
         of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
+        for name in () if counts else lease.limits:
+            connection.execute(SQL["take_back_start"], (name, *of))
         connection.execute(SQL["release"], (0 if started else 1, turn, *of))
         self._turns.forget()
 

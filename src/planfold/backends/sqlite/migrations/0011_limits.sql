@@ -9,13 +9,11 @@ CREATE TABLE limits (
     starts       INTEGER,  -- tasks that may start in a period; NULL: any number
     period       REAL    NOT NULL,  -- seconds
     concurrency  INTEGER,  -- tasks that may run at once; NULL: any number
-    closed_until REAL    NOT NULL DEFAULT 0,  -- a server has asked to wait until then
-    last         INTEGER NOT NULL DEFAULT 0  -- the number of the last start
+    closed_until REAL    NOT NULL DEFAULT 0  -- a server has asked to wait until then
 ) WITHOUT ROWID;
 
 CREATE TABLE limit_starts (
-    name   TEXT    NOT NULL,
-    at     REAL    NOT NULL,
-    number INTEGER NOT NULL,  -- 1, 2, 3, without gaps; later starts have higher ones
-    PRIMARY KEY (name, at, number)
-) WITHOUT ROWID;
+    name TEXT NOT NULL,
+    at   REAL NOT NULL
+);
+CREATE INDEX limit_starts_by_time ON limit_starts (name, at);
