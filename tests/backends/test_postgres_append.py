@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 import planfold
-from planfold.backends.postgres import writer as writer_module
+from planfold.backends.postgres import appender as appender_module
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import (
     CommandRejected,
@@ -27,6 +27,7 @@ from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import CommandRecord, Fence
 from planfold.handler import Enqueue, Settle, Signal
 from testbed.contracts.backend import CODEC, Counted, Noted, decision, dispatch
+from testbed.patience import PATIENCE_S
 from testbed.postgres_messages import Message
 from testbed.proxies import CuttingProxy
 
@@ -63,8 +64,8 @@ async def through_proxy(proxy: CuttingProxy) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(writer_module, "AT_LEAST_S", 0.4)
+    monkeypatch.setattr(appender_module, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(appender_module, "AT_LEAST_S", 0.4)
 
 
 def is_append(message: Message) -> bool:
@@ -301,7 +302,7 @@ async def test_it_waits_for_a_short_transaction_of_another_session(
     async with direct.transaction():
         await direct.execute("SELECT FROM planfold.streams FOR UPDATE")
         waiting = store.append(decision(Counted(2), at=1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while not await direct.fetchval(waits):  # noqa: ASYNC110 - a lock sets no event
                 await asyncio.sleep(0.01)

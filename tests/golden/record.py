@@ -32,7 +32,6 @@ from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
     PausePlan,
-    PlannerConfig,
     RegisterWait,
     Replan,
     RetryTask,
@@ -48,6 +47,7 @@ from planfold.planner.commands import (
     TasksProposed,
     UnpausePlan,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import (
@@ -155,7 +155,7 @@ WAITS = (
         proposed=True,
     ),
     TaskSpec(id=13, description="a while", effect=Effect.Safe, wait=Wait(seconds=7_200.0)),
-    call(14, 12, stall_timeout=60.0),
+    call(14, 12, stall_timeout=60.0, limits=("api",)),
     TaskSpec(
         id=15,
         description="that day",

@@ -13,9 +13,10 @@ import pytest
 from limits_driver import LIMITS, call, hold
 
 import planfold
-from planfold import PlanDraft, ReasonKind, Settings, SharedLimit, TaskContext, TaskDraft
+from planfold import PlanDraft, Settings, SharedLimit, TaskContext, TaskDraft
 from planfold.shared_limits import START_WITHIN_S
 from planfold.testing import ManualClock
+from planfold.types import ReasonKind
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 MINUTE = 60.0 + START_WITHIN_S

@@ -14,8 +14,8 @@ from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
 
 class QueueLook(NamedTuple):
     """A plan's rows of the task queue by task id, the owners that have certainly ended, the
-    workers that live, and how many tasks each of them holds; and the shared limits by name, where a
-    row is under one."""
+    workers that live, and how many tasks each of them holds; without rows, no workers. ``limits``
+    are the shared limits by name, where a row is under one."""
 
     rows: Mapping[int, Lease]
     dead: frozenset[str]
@@ -57,6 +57,8 @@ class Unclaimed(msgspec.Struct, frozen=True):
 async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
     """Who holds the tasks of a plan now."""
     rows = {row.task_id: row for row in await queue.queued(plan_id)}
+    if not rows:
+        return QueueLook(rows, frozenset(), (), {})
     seen = await queue.workers()
     owners = {row.owner for row in rows.values() if row.owner}
     dead = await queue.dead(owners | {worker.owner for worker in seen})
@@ -71,11 +73,11 @@ async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
 
 def unclaimed(look: QueueLook, tasks: Mapping[int, Task]) -> Unclaimed:
     """Of a plan with these tasks."""
-    waiting = {
-        row.task_id: missing_worker(look, row, tasks[row.task_id].spec)
-        for row in look.free
-        if row.task_id in tasks
-    }
+    waiting = {}
+    for row in look.free:
+        if (task := tasks.get(row.task_id)) is not None:
+            texts = (reason.text for reason in queue_reasons(look, task))
+            waiting[row.task_id] = "; ".join(text.removeprefix("waits for ") for text in texts)
     return Unclaimed(waiting, look.attended)
 
 
@@ -92,15 +94,16 @@ def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
     if row.owner is not None:
         text = f"waits for another worker: {row.owner}, which held it, has ended"
         remedy = "start a worker, unless one takes it over"
-        since = row.claimed_at or None
+        alone = task.spec.tool.name if task.spec.tool is not None and not look.workers else None
         found.append(
             Reason(
                 kind=ReasonKind.DeadWorker,
                 tasks=(task_id,),
                 text=text,
                 remedy=remedy,
-                since=since,
+                since=row.claimed_at or None,
                 worker=row.owner,
+                tool=alone,
             )
         )
         if not look.workers:
@@ -108,6 +111,17 @@ def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
     if look.may_be_served(row) and (closed := list(_closed_limits(look, row))):
         return [*found, *[_limited(row, words, state) for words, state in closed]]
     return [*found, _unclaimed(look, row, task.spec)]
+
+
+def no_worker_then(task: Task) -> Reason:
+    """Time alone would continue the task, but no worker lives that would notice it."""
+    return Reason(
+        kind=ReasonKind.NoWorker,
+        tasks=(task.id,),
+        text="waits for a worker: none runs now, and one continues the plan when the time comes",
+        remedy="start a worker",
+        tool=task.spec.tool.name if task.spec.tool is not None else None,
+    )
 
 
 def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:

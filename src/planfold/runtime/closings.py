@@ -20,7 +20,7 @@ class Closings:
 
     def ask(self, seconds: float) -> None:
         """A server asked to wait. May be called from any thread."""
-        if not self._limits or not seconds > 0:
+        if not seconds > 0:
             return
         try:
             here = asyncio.get_running_loop() is self._loop
@@ -42,6 +42,5 @@ class Closings:
 
     async def recorded(self) -> None:
         """Returns when all that was asked so far is in the database."""
-        if self._limits:
-            await asyncio.sleep(0)  # what a thread asked
-            await asyncio.gather(*self._running)
+        await asyncio.sleep(0)  # what a thread asked
+        await asyncio.gather(*self._running)

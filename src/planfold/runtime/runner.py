@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from planfold.errors import LeaseLost
 from planfold.eventstore.codec import own
@@ -17,7 +16,7 @@ from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
 from planfold.llm.retry_after import heed_retry_after
-from planfold.planner.commands import ExecutorEvent, TaskCompleted, TaskFailed
+from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
@@ -92,10 +91,6 @@ class Runner:
         self, attempt: Attempt, executor: Executor, task: Task, planner: Planner
     ) -> Outcome:
         lease = attempt.lease
-
-        async def report(event: ExecutorEvent) -> Sequence[Any]:
-            return await self._reporter.report(attempt, event)
-
         arguments = task.arguments
         if arguments is None:
             arguments = task.spec.tool.arguments if task.spec.tool else {}
@@ -104,25 +99,26 @@ class Runner:
             plan_id=lease.aggregate_id,
             task=task,
             arguments=own(arguments) if arguments else {},  # tools may change them
-            report=report,
+            report=partial(self._reporter.report, attempt),
             steps=own(steps) if steps else {},
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,
         )
-        closings = Closings(self._store.queue, lease.limits)
-        context.heed_retry_after = closings.ask
-        heed_retry_after.set(closings.ask)
+        closings = Closings(self._store.queue, lease.limits) if lease.limits else None
+        if closings is not None:
+            context.heed_retry_after = closings.ask
+            heed_retry_after.set(closings.ask)
         attempt.began_at = self._store.clock()
-        traced = OPENTELEMETRY in sys.modules
-        span = attempt_span(lease.aggregate_id, lease.cause) if traced else nullcontext()
         try:
-            with span:
-                outcome = await attempt.perform(executor, context)
-            await closings.recorded()
-            return outcome
+            if OPENTELEMETRY not in sys.modules:
+                return await attempt.perform(executor, context)
+            with attempt_span(lease.aggregate_id, lease.cause):
+                return await attempt.perform(executor, context)
         finally:
             attempt.to_release = attempt.may_have_acted
+            if closings is not None:
+                await closings.recorded()
 
     async def _find(self, attempt: Attempt) -> tuple[Task | None, Planner]:
         lease = attempt.lease
