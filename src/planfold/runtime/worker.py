@@ -61,7 +61,7 @@ class Worker:
         self._observer = observer or Unobserved()
         self._store = store
         self._dispatcher = dispatcher
-        self._drain_s = drain_s
+        self._drain_s, self._undeclared = drain_s, executors.toolbox.limits
         workspace = workspace or Path.cwd()
         served = executors.routes() if routes is None else frozenset(routes)
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
@@ -79,7 +79,6 @@ class Worker:
             WorkerLoop(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
             *(WorkerLoop(timer.round, store.wakeup, self.trouble) for timer in timers),
         ]
-        self._undeclared = executors.toolbox.limits
         self._leases.shut_down = lambda: self._loops[0].being_cancelled
 
     async def __aenter__(self) -> Self:
