@@ -110,7 +110,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``retry`` is the number of attempts, a ``RetryPolicy``, or its fields as in a plan file (times
       in seconds); it applies to tasks without a policy of their own. Default: one attempt.
     - ``description`` says what the tool does (default: the first paragraph of the docstring).
-    - ``literal`` names parameters with an ordinary ``$``; ``limit`` names shared limits of its tasks.
+    - ``literal`` names parameters with an ordinary ``$``, ``limit`` the shared limits of its tasks.
 
     Raises:
         ConfigurationError: a parameter has a type that JSON cannot give, or is ``*args``; the
