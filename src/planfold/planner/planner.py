@@ -169,7 +169,8 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
                 route = spec.queue_route
                 tool = spec.tool.name if spec.tool else route
                 safe = spec.effect is Effect.Safe
-                changes.append((place, Enqueue(task_id, attempt, route, tool, priority, safe)))
+                about = (route, tool, priority, safe, spec.limits)
+                changes.append((place, Enqueue(task_id, attempt, *about)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):
                     changes.append((place, Settle(task_id)))

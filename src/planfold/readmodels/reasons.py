@@ -40,6 +40,7 @@ class ReasonKind(StrEnum):
     Items = "items"  # of a map run
     Wait = "wait"  # for a time or a signal
     Retry = "retry"
+    SharedLimit = "shared_limit"  # over all workers has no place
     NoWorker = "no_worker"  # that lives can run it
     BusyWorker = "busy_worker"  # those that can run it have not taken it
     DeadWorker = "dead_worker"  # holds its lease
