@@ -27,6 +27,7 @@ from planfold.planner.events import Event
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import TaskStatus
+from planfold.planner.undone import is_undone
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.reasons import ReasonKind, reasons_of
 from planfold.readmodels.timeline import Phase, Timeline, phase_of
@@ -92,7 +93,7 @@ class TimelineMachine(PlannerMachine):
             phase = phase_of(state, task)
             runs = phase is Phase.Running  # a map gives its items as a reason
             if task.status is TaskStatus.Completed or runs:
-                assert not reasons
+                assert [reason.kind for reason in reasons] == ["undone"] * is_undone(state, task)
                 continue
             assert reasons
             kinds = {reason.kind.value for reason in reasons}

@@ -63,14 +63,19 @@ class Filter(NamedTuple):
 
     def agrees(self, verb: str, what: str) -> bool:
         """Whether a person wants it. Without a terminal it needs --yes."""
-        from planfold.cli.terminal import can_ask
+        return agreed(verb, what, yes=self.yes)
 
-        if self.yes:
-            return True
-        if can_ask():
-            return click.confirm(f"{verb} {what}?", default=False)
-        click.echo(f"planfold: nothing was changed; to {verb.lower()} {what}, add --yes", err=True)
-        return False
+
+def agreed(verb: str, what: str, *, yes: bool) -> bool:
+    """Whether a person wants it, or has said so with --yes."""
+    from planfold.cli.terminal import can_ask
+
+    if yes:
+        return True
+    if can_ask():
+        return click.confirm(f"{verb} {what}?", default=False)
+    click.echo(f"planfold: nothing was changed; to {verb.lower()} {what}, add --yes", err=True)
+    return False
 
 
 def filter_options(function: F) -> F:

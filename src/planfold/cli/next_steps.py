@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.access import command_line, server_given, settings_for
-from planfold.planner.answers import STOP
 from planfold.planner.items import id_text
+from planfold.planner.questions import STOP
 from planfold.planner.tasks import PlanStatus, TaskStatus
+from planfold.planner.undo import to_undo
 from planfold.readmodels.labels import name_in_commands
 from planfold.readmodels.reasons import ReasonKind, has_no_list
 
@@ -143,10 +144,18 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             calls, waits = spec is None or spec.tool is not None, bool(spec and spec.wait)
             field = changed_field(calls_tool=calls, waits=waits)
             steps = failure_steps(db, plan_id, name, field=field, no_list=no_list)
+            steps += _undo_step(db, plan_id, state)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
             steps = [*_tolerated(db, plan_id, state), Step(fork, "forks the plan before a task")]
+            steps += _undo_step(db, plan_id, state)
     return step_lines(_usable(db, steps))
+
+
+def _undo_step(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
+    if not to_undo(state):
+        return []
+    return [Step(command_line(db, "undo", plan_id), "or undoes what it did")]
 
 
 def _tolerated(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:

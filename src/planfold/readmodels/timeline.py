@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
@@ -27,6 +28,7 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    UndoPlanned,
 )
 from planfold.planner.graph import lane_of_items
 from planfold.planner.items import map_of
@@ -132,7 +134,11 @@ class Timeline:
 
     def _moved(self, event: object) -> Iterator[int]:
         """The tasks that an event may move: with a map its items."""
-        for task_id in _about(event):
+        about = _about(event)
+        if isinstance(event, UndoPlanned):  # the tasks that it added
+            added = len(event.task_ids) + bool(event.question)
+            about = tuple(islice(reversed(self.state.tasks), added))
+        for task_id in about:
             yield task_id
             task = self.state.tasks.get(task_id)
             if task is not None and task.elements is not None:

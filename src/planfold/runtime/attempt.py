@@ -14,6 +14,9 @@ from planfold.planner.tasks import Effect
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.stalls import stall_limit
 
+Key = tuple[str, int]
+"""Aggregate and task: a worker runs one attempt of a task at a time."""
+
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 
@@ -184,6 +187,17 @@ def _failure(fault: BaseException) -> Outcome:
 def identity(lease: Lease) -> tuple[str, int, int, int]:
     """Aggregate, task, attempt and epoch of a lease."""
     return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch
+
+
+def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
+    """Stop what is not leased to this worker any more, and what was cancelled."""
+    owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}
+    for key, attempt in running.items():
+        lease = owned.get(key)
+        if lease is None or identity(lease) != attempt.identity:
+            attempt.lose()
+        elif lease.cancel:
+            attempt.cancel()
 
 
 async def cancel_tasks(

@@ -204,11 +204,14 @@ def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
     failed = [state.tasks[i] for i in ids[:MOST_ERRORS] if i in state.tasks]
     errors = tuple(f"{id_text(t.id)}. {t.description}: {_first_line(t.error)}" for t in failed)
     said = f": {errors[0]}" if errors else ""
+    if envelope.event.summary.to_undo:
+        said += f" (undone: {envelope.event.summary.undone} of {envelope.event.summary.to_undo})"
     if kind == "failed":
         return _made(envelope, state, kind, f"has failed{said}", ("why",), errors=errors)
     text = f"is {kind}"
     if ids:  # the plan did without them
-        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed{said}"
+        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed"
+    text += said
     return _made(envelope, state, kind, text, ("show",), errors=errors)
 
 

@@ -162,6 +162,7 @@ function metaOf(spec) {
   if (spec.stall_timeout) words.push(`at most ${duration(spec.stall_timeout)} without progress`);
   if (spec.timeout && !spec.wait) words.push(`timeout ${duration(spec.timeout)}`);
   if (spec.route && !spec.drafts) words.push(`route ${spec.route}`);
+  if (spec.limits?.length) words.push(`under the limit${spec.limits.length > 1 ? "s" : ""} ${spec.limits.join(", ")}`);
   if (spec.run_if in GUARDS) words.push(GUARDS[spec.run_if]);
   if (spec.when) words.push(`runs when ${spec.when}`);
   if (spec.wait) words.push(waitWords(spec));

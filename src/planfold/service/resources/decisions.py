@@ -248,6 +248,11 @@ async def complete(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def undo(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).undo(call.plan_id, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
 async def tag(call: ServiceCall) -> ServiceReply:
     given, by = call.body, call.holder.name
     await CallDecisions(call).tag(call.plan_id, add=given.add, remove=given.remove, by=by)
@@ -348,6 +353,7 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "pause": pause,
     "unpause": unpause,
     "skip": skip,
+    "undo": undo,
     "complete": complete,
     "tag": tag,
     "replan": replan,
