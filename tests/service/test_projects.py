@@ -55,7 +55,7 @@ async def site(
 
 
 async def ask(site: Served, route: Route, token: str, plan_id: str = "red-1") -> httpx2.Response:
-    path = route.path.format(plan_id=plan_id, token_id="0" * 16, task="1")
+    path = route.path.format(plan_id=plan_id, token_id="0" * 16, task="1", schedule_name="n")
     headers = site.headers(token)
     if route.keyed:
         headers["Idempotency-Key"] = f"key-{route.name}-{token}-{plan_id}"
