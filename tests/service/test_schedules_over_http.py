@@ -9,7 +9,7 @@ from served import Served
 
 from planfold import Client, CommandRejected, InvalidPlan, NotFound, PlanDraft
 from planfold.access.credential import Scope
-from planfold.service.schedule_messages import SchedulePage
+from planfold.types import messages
 
 ASK = {"tasks": [{"description": "Well?", "choices": ["yes", "no"]}]}
 NIGHTLY = {"name": "nightly", "cron": "0 2 * * *", "tz": "Europe/Zurich", "draft": ASK}
@@ -87,7 +87,7 @@ async def test_the_client(served: Served) -> None:
         with Client(served.address, served.tokens["all"]) as client:
             added = client.add_schedule("n", "0 * * * *", "1. Ask how it went (yes/no)").run()
             found = client.schedules().run()
-            assert isinstance(found, SchedulePage)
+            assert isinstance(found, messages.SchedulePage)
             assert found.schedules == [added] == [client.schedule("n").run()]
             assert client.pause_schedule("n", reason="x").run().paused
             with pytest.raises(CommandRejected, match="unpause it first"):

@@ -12,6 +12,7 @@ import msgspec
 from planfold.drafting.draft import PlanDraft
 from planfold.runtime.schedules import ScheduleView
 from planfold.schedules.schedule import CatchUp, Overlap
+from planfold.service import messages as m
 from planfold.service import schedule_messages as s
 from planfold.service.caller import BY_NAME, Caller
 from planfold.service.operations import Operation
@@ -20,9 +21,9 @@ from planfold.service.operations import Operation
 class ScheduleCaller(Caller):
     """Adds schedules to a service, and decides about them: see the methods of :class:`App`."""
 
-    def schedules(self) -> Operation[s.SchedulePage]:
+    def schedules(self) -> Operation[m.SchedulePage]:
         """All schedules."""
-        return self._make("schedules", s.SchedulePage)
+        return self._make("schedules", m.SchedulePage)
 
     def schedule(self, name: str) -> Operation[ScheduleView]:
         """A schedule."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from planfold.drafting.draft import PlanDraft
-from planfold.runtime.schedules import ScheduleView
 from planfold.schedules.schedule import CatchUp, Overlap
 from planfold.service.messages import PlanText, Project, ShortText, Strict, Tag
 
@@ -40,9 +38,3 @@ class SchedulePauseRequest(Strict, frozen=True):
 
 class ScheduleActionRequest(Strict, frozen=True):
     """Nothing more has to be said."""
-
-
-class SchedulePage(msgspec.Struct, frozen=True):
-    """All schedules, by name."""
-
-    schedules: list[ScheduleView]

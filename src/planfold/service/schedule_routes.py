@@ -30,7 +30,7 @@ def _changing(action: str, request: type[m.Strict], summary: str, **more: Any) -
 
 
 SCHEDULES: Final = (
-    looking("schedules", "/v1/schedules", "All schedules", s.SchedulePage),
+    looking("schedules", "/v1/schedules", "All schedules", m.SchedulePage),
     looking("schedule", SCHEDULE, "A schedule", ScheduleView, errors=(404,)),
     Route(
         name="add_schedule",

@@ -11,7 +11,7 @@ from planfold.executors.registry import Executors
 from planfold.runtime.aggregate import SCHEDULES
 from planfold.runtime.schedules import PlanSchedules, ScheduleView
 from planfold.schedules.schedule import ScheduleCommand, schedule_id
-from planfold.service import schedule_messages as s
+from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.resources.decisions import approver_of, drafted
 
@@ -49,7 +49,7 @@ class CallSchedules(PlanSchedules):
 async def schedules(call: ServiceCall) -> ServiceReply:
     found = await call.service.app.schedules()
     seen = [view for view in found if call.holder.sees(view.project)]
-    return ServiceReply(value=s.SchedulePage(schedules=seen))
+    return ServiceReply(value=m.SchedulePage(schedules=seen))
 
 
 async def schedule(call: ServiceCall) -> ServiceReply:
