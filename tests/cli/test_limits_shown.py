@@ -53,4 +53,4 @@ def test_commands_show_limits() -> None:
     assert api["closed_until"] is None
     assert api["opens"] is not None
     assert (lock["concurrency"], lock["held"], lock["starts"]) == (1, 0, None)
-    assert "there is no limit 'x'" in called("limits", "--open", "x", code=1)
+    assert "there is no limit 'x'" in called("limits", "--open", "x", code=2)
