@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "complete": ("by_hand", "Say that a task is done, with its result."),
     "checkpoint": ("forks", "Name the present version of a plan, to restore it later."),
     "restore": ("forks", "Begin another plan from a checkpoint of a plan."),
+    "undo": ("by_hand", "Undo what a plan did that has ended."),
     "tag": ("by_hand", "Add tags to a plan, or remove them."),
     "fork": ("forks", "Begin another plan from a version of a plan, with changes."),
     "revise": ("revisions", "Replace tasks that have not started or have failed."),

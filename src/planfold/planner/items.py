@@ -96,6 +96,7 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         prompt=spec.prompt,
         proposed=spec.proposed,
         tainted=spec.tainted,
+        undo=spec.undo,
     )
 
 

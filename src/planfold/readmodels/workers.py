@@ -54,10 +54,11 @@ class Unclaimed(msgspec.Struct, frozen=True):
     attended: bool
 
 
-async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
-    """Who holds the tasks of a plan now."""
+async def look_at_queue(queue: TaskQueue, plan_id: str, *, always: bool = False) -> QueueLook:
+    """Who holds the tasks of a plan now. The workers are looked up where a task is queued, or
+    ``always``."""
     rows = {row.task_id: row for row in await queue.queued(plan_id)}
-    if not rows:
+    if not (rows or always):
         return QueueLook(rows, frozenset(), (), {})
     seen = await queue.workers()
     owners = {row.owner for row in rows.values() if row.owner}

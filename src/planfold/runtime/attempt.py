@@ -132,9 +132,11 @@ class Attempt:
 
     def _honest(self, outcome: Outcome, once: bool) -> Outcome:
         """What was interrupted may have had its effect, also where it says that it failed."""
-        if once and self._cancelled and isinstance(outcome, TaskFailed):
+        if not once or not isinstance(outcome, TaskFailed):
+            return outcome
+        if self._cancelled:
             return self._unknown(outcome.error)
-        return outcome
+        return self._unknown(CUT_OFF) if self.cut_off else outcome
 
     def _unknown(self, reason: str) -> OutcomeUnknown:
         return OutcomeUnknown(reason, self.lease.started_at, ended=True)

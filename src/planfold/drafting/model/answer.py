@@ -6,6 +6,7 @@ cannot say that something is done.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
@@ -59,12 +60,13 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "at": _TEXT,
     "wait_for": _TEXT,
     "key": _TEXT,
+    "undo": {"type": "object"},
     "limits": _SOME_TEXTS,
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
     *("for_each", "max_items", "on_item_failure"),
-    *("wait", "at", "wait_for", "key", "limits"),
+    *("wait", "at", "wait_for", "key", "undo", "limits"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
@@ -89,6 +91,7 @@ _WAITS: Final[tuple[dict[str, Any], ...]] = (
         "timeout": _LONG,
     },
 )
+_UNDO: Final = {"undo": _TEXT}  # a JSON object; empty: none, as a vendor takes 16 unions in all
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -149,6 +152,7 @@ def _call(tool: Tool, notes: list[str], limits: dict[str, Any]) -> dict[str, Any
         **_MAP,
         **effect,
         "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
+        **({} if tool.effect is Effect.Safe else _UNDO),
         **limits,
     }
     return closed(fields)
@@ -237,6 +241,8 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
+    if "undo" in raw:
+        raw["undo"] = _undo(raw["undo"], tools)
     resources = _texts(raw, "resources", name, faults)
     addresses = _texts(raw, "attachments", name, faults)
     if addresses:
@@ -245,6 +251,20 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     if resources:
         draft.description += f"\nNeeds: {', '.join(resources)}."
     return draft
+
+
+def _undo(value: Any, tools: Toolbox) -> Any:
+    """The call that undoes a task, perhaps as a text of JSON."""
+    if isinstance(value, str):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            value = msgspec.json.decode(value)
+    if not isinstance(value, dict):
+        return value  # which is a fault
+    tool = tools.get(value["tool"]) if isinstance(value.get("tool"), str) else None
+    if "arguments" in value:
+        parameters = tool.parameters if tool is not None else {}
+        value = {**value, "arguments": own_arguments(value["arguments"], parameters)}
+    return value
 
 
 def _is_said(key: str, item: Any) -> bool:

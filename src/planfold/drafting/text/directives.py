@@ -1,6 +1,6 @@
 """Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
 ``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``, ``{wait=2h}``,
-``{limit=openai}``."""
+``{undo="rm -r build"}``, ``{limit=openai}``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{
 _ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
 MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
 WAIT_DIRECTIVES: Final = ("wait", "at", "wait_for", "key")
+_UNDO: Final = re.compile(r"@[A-Za-z_][\w.-]*(?:\s+[A-Za-z_]\w*=(?:'[^']*'|[^\s']+))*|[^@\s].*")
 _FIELDS: Final = {"on_failure": "carry_on", "limit": "limits", "lock": "limits"}
 _MOST: Final = 50  # directives of one item; more is an attack
 
@@ -65,6 +66,7 @@ class Directives:
     limits: tuple[str, ...] | None = None
     default: str | None = None
     deadline: float | None = None
+    undo: str | None = None  # a command, or @tool with its arguments as name=value
     wrong: tuple[Misspelt, ...] = ()  # what was meant as one, and stays in the text
 
     @property
@@ -210,6 +212,8 @@ def _value(key: str, value: str) -> object | None:
             return value.lower() if value.lower() in ("stop", "continue") else None
         case "route" | "default" | "when" | "for_each" | "item_label" | "at" | "wait_for" | "key":
             return value.strip() or None
+        case "undo":
+            return value.strip() if _UNDO.fullmatch(value.strip()) else None
         case "run_if":
             return value.lower() if value.lower() in get_args(RunIf) else None
         case "on_failure":

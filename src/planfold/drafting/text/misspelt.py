@@ -30,6 +30,7 @@ FORMS: Final = {
     "limit": "{limit=openai}, or several with commas: {limit=openai,search}",
     "lock": "{lock=production}",
     "default": '{default=yes}, or {default="not yet"} with quotes',
+    "undo": '{undo="rm -r build"} or {undo="@tool id=$self.id"}, with quotes',
     "continue": "{continue}",
     "after": "(after: name)",
     "depends_on": "(after: name)",  # as in plan files, and so are the next two

@@ -72,8 +72,11 @@ export function Question({ plan, task, question, title, heading = "h3" }) {
     </section>`;
 }
 
-/** What a plan would do, exactly, to be approved or refused. @param {{plan: string, revision: string}} props */
-export function Approval({ plan, revision }) {
+/**
+ * What a plan would do, exactly, to be approved or refused. `before` are the tasks before which it pauses.
+ * @param {{plan: string, revision: string, before: any[]}} props
+ */
+export function Approval({ plan, revision, before }) {
   const details = useSignal(/** @type {any} */ (null));
   const reason = useSignal("");
   const refuses = useSignal(false);
@@ -95,6 +98,7 @@ export function Approval({ plan, revision }) {
       <h2 class="question">${found?.changes ? "May this revision run?" : "May this plan run?"}</h2>
       ${found?.changes ? html`<${Changes} changes=${found.changes} />`
         : found && html`<${Specs} specs=${found.tasks} />`}
+      ${before.length > 0 && html`<p class="paused"><span aria-hidden="true">‖</span> Pauses before ${plain(before.map(nameOf).join(", "))}.</p>`}
       ${found && html`<p class="dim">Revision <code>${found.revision_hash}</code>: exactly what is shown here.</p>`}
       ${may("approve") ? html`
         <div class="buttons">
