@@ -314,7 +314,7 @@ async def test_the_lease_of_a_dead_worker(each_database: str, until: Until) -> N
         (dead,) = (await app.why(PLAN_ID, 1)).reasons
         assert (dead.worker, dead.text.split(":")[1]) == (
             owner,
-            f" {owner}, which held it, has ended",
+            f" {owner} has ended",
         )
         assert dead.since is not None
         assert "start a worker" in dead.remedy
