@@ -28,7 +28,7 @@ from planfold.executors.planning import PlanningExecutor
 from planfold.executors.registry import Executors
 from planfold.executors.shell import SHELL, ShellExecutor
 from planfold.llm.endpoint import ModelEndpoint
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import StepFailed, StepRecorded, TaskStatusUpdated
 from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.providers.models import open_models

@@ -18,10 +18,11 @@ from signatures import (
 )
 
 import planfold
-from planfold import messages
+from planfold import types
 from planfold.errors import PlanfoldError
 from planfold.executors.journal import Asking
 from planfold.log import events
+from planfold.types import messages
 
 TESTS = Path(__file__).resolve().parents[1]
 EXPORTS = sorted(exports().items())
@@ -56,11 +57,11 @@ def test_types_are_found_in_all_places() -> None:
     met = {place: each for name, value in EXPORTS for place, each in types_met(name, value)}
     assert met["App.settings"] is planfold.Settings  # an attribute that a constructor sets
     assert met["App.view(return)"] is planfold.PlanView  # a method of a base class
-    assert met["InvalidPlan.faults"] is planfold.Fault
-    assert met["Task.kind(return)"] is planfold.NodeKind  # a property
+    assert met["InvalidPlan.faults"] is types.Fault
+    assert met["Task.kind(return)"] is types.NodeKind  # a property
     assert met["PlanView.questions"] is planfold.Question  # in a list
     assert met["open_app(database)"] is planfold.Settings  # in a union
-    assert met["App.archive(return)"] is planfold.Archived  # imported for type checkers only
+    assert met["App.archive(return)"] is types.Archived  # imported for type checkers only
     assert len(met) > 190
 
 

@@ -17,10 +17,10 @@ import pytest
 
 from planfold.errors import ConfigurationError, Permanent, PlanfoldError, Transient
 from planfold.executors.delivery import deliveries, signature
-from planfold.log import Notification
 from planfold.runtime.settings import Settings
 from planfold.tools.notifications import NotifyTarget
 from planfold.tools.secrets import Secrets
+from planfold.types import Notification
 from testbed.patience import PATIENCE_S
 
 NOTE = Notification(

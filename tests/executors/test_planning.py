@@ -27,7 +27,6 @@ from planfold.planner.commands import (
     AddBudget,
     CancelPlan,
     HandleExecutorEvent,
-    PlannerConfig,
     Replan,
     StepBegun,
     StepCompleted,
@@ -35,6 +34,7 @@ from planfold.planner.commands import (
     TaskProgressed,
     TasksProposed,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import PlanRevised, StepRecorded, StepStarted
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus

@@ -32,7 +32,6 @@ from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
     PausePlan,
-    PlannerConfig,
     RegisterWait,
     Replan,
     RetryTask,
@@ -48,6 +47,7 @@ from planfold.planner.commands import (
     TasksProposed,
     UnpausePlan,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import (

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner import commands as c
 from planfold.planner.branches import did_not_complete
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
@@ -96,7 +97,7 @@ WANDERING = (
     c.OutcomeUnknown("its process died", ended=True),
 )
 configs = st.builds(
-    c.PlannerConfig,
+    PlannerConfig,
     max_parallel=st.sampled_from([None, None, 1, 2]),
     route_limits=st.sampled_from([{}, {"a": 1}, {"processing": 1, "a": 2}]),
     token_budget=st.sampled_from([4, 100_000]),
@@ -303,7 +304,7 @@ class PlannerMachine(RuleBasedStateMachine):
 
     @initialize(tasks=plans(), config=configs, approved_by=st.sampled_from(["me", "me", None]))
     def begin(
-        self, tasks: tuple[TaskSpec, ...], config: c.PlannerConfig, approved_by: str | None
+        self, tasks: tuple[TaskSpec, ...], config: PlannerConfig, approved_by: str | None
     ) -> None:
         self.first = c.Initialize("plan", tasks, "goal", config, approved_by)
         self.send(self.first)
@@ -662,7 +663,7 @@ class MapMachine(PlannerMachine):
     """The same for plans that are mostly maps."""
 
     @initialize(tasks=plans_with_maps(), config=configs)
-    def begin(self, tasks: tuple[TaskSpec, ...], config: c.PlannerConfig) -> None:
+    def begin(self, tasks: tuple[TaskSpec, ...], config: PlannerConfig) -> None:
         self.first = c.Initialize("plan", tasks, "goal", config, "me")
         self.send(self.first)
         self.send(c.HandleExecutorEvent(1, c.ClarificationProvided("a")))

@@ -16,7 +16,8 @@ from planfold.app import App
 from planfold.errors import CommandRejected, ConfigurationError, Transient
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Effect, NodeKind, PlanStatus, TaskSpec, ToolCall
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.logging_observer import FIRST_PAUSE_S, LoggingObserver

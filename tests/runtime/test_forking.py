@@ -18,13 +18,11 @@ from planfold import (
     CommandRejected,
     CorruptLog,
     Effect,
-    Fork,
     InvalidPlan,
     NotFound,
     Permanent,
     PlanDraft,
     PlanStatus,
-    RepeatedEffect,
     Settings,
     TaskDraft,
     TaskStatus,
@@ -34,6 +32,7 @@ from planfold.executor import Executors
 from planfold.log import Query, events
 from planfold.runtime.origins import checksum_at
 from planfold.testing import ScriptedModel
+from planfold.types import Fork, RepeatedEffect
 
 CALLS: list[str] = []
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import planfold
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.ledger import Ledger
 from planfold.testing.clock import ManualClock

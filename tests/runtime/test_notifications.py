@@ -8,8 +8,8 @@ import pytest
 
 import planfold
 from planfold import TaskDraft
-from planfold.log import Notification
 from planfold.testing.clock import ManualClock
+from planfold.types import Notification
 from plans import PLAN_ID, submit, task
 from testbed.patience import PATIENCE_S
 

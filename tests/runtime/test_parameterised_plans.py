@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 import planfold
-from planfold import InvalidPlan, Parameter, ParameterValue, PlanDraft, TaskDraft, Template
+from planfold import InvalidPlan, Parameter, PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError
 from planfold.log import Query
+from planfold.types import ParameterValue, Template
 from testbed.patience import PATIENCE_S
 
 SECRET = "hunter2-hunter2"

@@ -8,9 +8,9 @@ from typing import Any
 
 import planfold
 from planfold import App, PlanDraft, TaskDraft, TaskStatus
-from planfold.commands import ByHand
 from planfold.executor import Executors
 from planfold.log import events
+from planfold.types import ByHand
 from testbed.patience import PATIENCE_S
 
 GATES: dict[str, asyncio.Event] = {}

@@ -16,20 +16,16 @@ from planfold import (
     CommandRejected,
     ConfigurationError,
     Conflict,
-    EventFeed,
     InvalidPlan,
     NotFound,
-    Operation,
     PlanDraft,
     PlanStatus,
-    Scope,
     TaskDraft,
     Transient,
-    Unclaimed,
-    messages,
 )
 from planfold.service.routes import ROUTES
 from planfold.service.runtime_file import RuntimeFile, runtime_path, write_runtime_file
+from planfold.types import EventFeed, Operation, Scope, Unclaimed, messages
 from testbed.patience import PATIENCE_S
 
 TWO = "1. Run `true` {#first}\n2. Run `true` {#second}"

@@ -13,10 +13,11 @@ import pytest_asyncio
 from served import Served, events_of, serve, until
 
 import planfold
-from planfold import Client, CommandRejected, Scope
+from planfold import Client, CommandRejected
 from planfold.commands import NameCheckpoint
 from planfold.service.route import Route
 from planfold.service.routes import ROUTES
+from planfold.types import Scope
 from testbed.patience import PATIENCE_S
 
 SECRET = "of-the-red-ones"

@@ -17,6 +17,7 @@ from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
+_ESCAPED: Final = re.compile(r"(?<!\S)\\(\$[\w.]+)(?!\S)")
 _IN_QUOTES: Final = re.compile(r'["\\`$]')
 
 
@@ -160,8 +161,10 @@ def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
 
 
 def _says(description: str, command: str) -> bool:
-    """Whether a description is the command and nothing else."""
+    """Whether a description is the command and nothing else; the word ``\\$HOME`` in it is the
+    ``'$HOME'`` of the command."""
     bare = description.replace("`", "").strip().removesuffix(".")
+    bare = _ESCAPED.sub(r"'\1'", bare)
     return bare == command or bare.casefold() in (f"run {command}".casefold(), f"$ {command}")
 
 

@@ -25,7 +25,7 @@ from planfold.cli.terminal import Paper, clean
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.labels import name_of
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.runtime.blockers import LOOK_EVERY_S, has_deadline, unserved
+from planfold.runtime.blockers import LOOK_EVERY_S, has_deadline, serves, unserved
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -101,7 +101,7 @@ class Session:
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
         """Until nothing more can happen, or a signal came."""
         await self.look()
-        self._tell_what_goes_on()
+        await self._show_earlier_attempts(worker)
         keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
         if keyboard is not None:
             self._asker = Asker(
@@ -123,12 +123,19 @@ class Session:
                 keyboard.stop()
             self.display.close()
 
-    def _tell_what_goes_on(self) -> None:
+    async def _show_earlier_attempts(self, worker: Worker | None) -> None:
+        """Those that run, and those that wait for a worker other than this one."""
         for fold in self.folds.values():
-            for task in fold.state.tasks.values():
-                earlier = fold.attempt_at.get(task.id, 0.0) < self._since
-                if task.status is TaskStatus.Running and earlier:
-                    self.display.goes_on(fold, task)
+            earlier = [
+                task
+                for task in fold.state.schedule.having((TaskStatus.Running,))
+                if fold.attempt_at.get(task.id, 0.0) < self._since
+            ]
+            unclaimed = await self.app.unclaimed(fold.plan_id, fold.state) if earlier else None
+            for task in earlier:
+                waits = "" if unclaimed is None else unclaimed.tasks.get(task.id, "")
+                here = worker is not None and serves(self.app.executors, task.spec)
+                self.display.began_earlier(fold, task, "" if here else waits)
 
     async def _loop(self, worker: Worker | None) -> None:
         while True:

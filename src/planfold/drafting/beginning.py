@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.faults import Faults, listed
 from planfold.errors import CommandRejected, NotFound
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import TaskSpec
 
 

@@ -71,7 +71,7 @@ class Planner(PlanMemory):
     """One plan.
 
     Example:
-        from planfold import Planner
+        from planfold.commands import Planner
         from planfold.commands import Continue, Initialize, TaskSpec
 
         planner = Planner()

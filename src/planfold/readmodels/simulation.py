@@ -22,11 +22,11 @@ from planfold.planner.commands import (
     HandleExecutorEvent,
     Initialize,
     NeedsClarification,
-    PlannerConfig,
     RegisterWait,
     TaskCompleted,
     TaskFailed,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import (
     ClarificationRequested,
     Event,

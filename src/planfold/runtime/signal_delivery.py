@@ -8,7 +8,7 @@ which changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -45,7 +45,7 @@ class SignalDelivery:
         self._keep_s = keep_s
 
     @property
-    def handovers(self) -> Mapping[str, HandOver]:
+    def handovers(self) -> dict[str, HandOver]:
         """By kind of stream: what is to be done when it is due."""
         return {PLAN.stream_id: self._register, SIGNALS.stream_id: self._deliver}
 

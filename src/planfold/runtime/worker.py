@@ -18,10 +18,11 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.readmodels.histogram import Histogram
-from planfold.runtime.aggregate import PLAN, SIGNALS, Aggregate
+from planfold.runtime.aggregate import PLAN, SCHEDULES, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
 from planfold.runtime.machine import this_machine
+from planfold.runtime.occurrences import Occurrences
 from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
 from planfold.runtime.signal_delivery import KEEP_SIGNALS_S, SignalDelivery
@@ -69,7 +70,8 @@ class Worker:
         files_dir = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
-        handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers
+        occurrences = {SCHEDULES.stream_id: Occurrences(store, dispatcher, executors).hand_over}
+        handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers | occurrences
         timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, handovers)]
         if plan_id is not None:  # signals for it come from other streams
             timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, handovers))
