@@ -10,6 +10,8 @@ from served import Served, make_token, serve, until
 
 from planfold.access.credential import Scope
 from planfold.log import Query
+from planfold.service.openapi import statuses_of
+from planfold.service.routes import ROUTES
 
 TWO = "1. Run `true` {#first}\n2. Run `true` {#second}"
 QUESTION = {
@@ -59,6 +61,23 @@ async def test_a_plan_is_taken_in_hand(each_served: Served) -> None:
     second = plan["tasks"][1]
     assert (second["result"], second["by_hand"]["by"]) == ({"id": 7}, plan["paused"]["by"])
     assert (await served.post(f"{path}/unpause", {})).json()["status"] == "completed"
+
+
+async def test_a_plan_is_undone(each_served: Served) -> None:
+    served = each_served
+    undo = {"tool": "shell", "arguments": {"argv": ["true"]}}
+    call = {"description": "make", "tool": "shell", "arguments": {"argv": ["true"]}, "undo": undo}
+    wanted = {"draft": {"undo": "never", "tasks": [call]}, "approve": True}
+    preview = (await served.post("/v1/plans/preview", {"draft": wanted["draft"]})).json()
+    assert preview["undo"] == "never"
+    plan_id = (await served.post("/v1/plans", wanted)).json()["plan_id"]
+    path = f"/v1/plans/{plan_id}"
+    await until(lambda: is_at(served, plan_id, "completed"))
+    assert (await served.post(f"{path}/undo", {})).status_code == 200
+    await until(lambda: is_at(served, plan_id, "completed"))
+    plan = (await served.get(path)).json()
+    assert (plan["summary"]["undone"], plan["tasks"][0]["undone"]) == (1, True)
+    assert (await served.post(f"{path}/undo", {})).status_code == 409
 
 
 async def is_at(served: Served, plan_id: str, wanted: str) -> bool:
@@ -458,3 +477,10 @@ async def test_a_token_for_some_projects_gives_no_signals(served: Served) -> Non
     found = await served.post("/v1/signals", {"name": "x", "key": "k"}, issued.secret)
     assert found.status_code == 403
     assert "projects" in found.text
+
+
+async def test_a_break_point_at_no_task_is_refused_as_the_document_says(served: Served) -> None:
+    found = await served.post("/v1/plans", {"text": "1. Run `true`", "pause_before": ["x"]})
+    submit = next(route for route in ROUTES if route.name == "submit")
+    assert found.status_code == 404
+    assert 404 in statuses_of(submit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -13,7 +14,7 @@ from planfold.cli.commands.decisions import tell
 from planfold.cli.exits import COMPLETED, WAITS, exit_code_of
 from planfold.cli.log_printer import LogPrinter
 from planfold.cli.plan_json import show_json
-from planfold.cli.preview import note_lines, parameter_lines, preview_lines
+from planfold.cli.preview import note_lines, parameter_lines, preview_lines, undo_notes
 from planfold.cli.report import header_line
 from planfold.cli.situation import situation_of
 from planfold.cli.sources import is_data, read_source
@@ -21,6 +22,7 @@ from planfold.cli.terminal import Paper, clean, counted, print_json
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import decoded_plan, load_plan
 from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.service.remote_plans import RemotePlans
 
@@ -41,11 +43,11 @@ class RemoteRun(NamedTuple):
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
         """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
-        plan = _source(source)
+        plan = source_of(source)
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
-                _show(await client.preview(plan, params=self.params))
+                _show(await client.preview(plan, params=self.params), self.beside.pause_before)
                 if sys.stdin.isatty() and not yes:
                     approve = click.confirm("Approve and run this plan?", default=False)
                     if not approve:
@@ -58,11 +60,17 @@ class RemoteRun(NamedTuple):
                 max_parallel=self.max_parallel,
                 **self.beside._asdict(),
             )
-            plans = RemotePlans(client)
-            if detach or receipt.status is PlanStatus.AwaitingApproval:
-                await tell(plans, receipt.plan_id, "Submitted", as_json=as_json, db=None)
-                return WAITS if receipt.status is PlanStatus.AwaitingApproval else COMPLETED
-            return await _follow(plans, receipt.plan_id, as_json=as_json)
+            plans, plan_id = RemotePlans(client), receipt.plan_id
+            return await followed(plans, plan_id, detach=detach, as_json=as_json)
+
+
+async def followed(plans: RemotePlans, plan_id: str, *, detach: bool, as_json: bool) -> int:
+    """Follow a plan that was submitted, unless ``detach``; returns the exit code."""
+    waits = await plans.status(plan_id) is PlanStatus.AwaitingApproval
+    if detach or waits:
+        await tell(plans, plan_id, "Submitted", as_json=as_json, db=None)
+        return WAITS if waits else COMPLETED
+    return await _follow(plans, plan_id, as_json=as_json)
 
 
 async def _follow(plans: RemotePlans, plan_id: str, *, as_json: bool) -> int:
@@ -84,26 +92,29 @@ async def previewed(
     server: str, source: str, params: dict[str, str]
 ) -> tuple[CheckedPlan, Forecast | None]:
     """What the service says of a plan, and the forecast."""
-    plan = _source(source)
+    plan = source_of(source)
     async with client_of(server) as client:
         found = await client.preview(plan, params=params)
         forecast = (await client.forecast(plan, params=params)).forecast
-    begin = Initialize(found.title, found.tasks, found.goal)
+    begin = Initialize(found.title, found.tasks, found.goal, PlannerConfig(undo=found.undo))
     return CheckedPlan(begin, found.notes, found.params), forecast
 
 
-def _source(source: str) -> PlanDraft | str:
+def source_of(source: str) -> PlanDraft | str:
     """A plan in JSON or YAML as a draft; the service reads texts itself, with its tools."""
     text, name = read_source(source)
     return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)
 
 
-def _show(found: Preview) -> None:
+def _show(found: Preview, before: Sequence[str]) -> None:
     paper = Paper()
     title = (clean(found.title) or "Plan", "bold")
     paper.lines([[title, (f" ({counted(len(found.tasks), 'task')})", "dim")], []])
     paper.lines(parameter_lines(found.params, paper.width))
     paper.lines(preview_lines(found.tasks, paper.width, most=None))
+    paper.lines(undo_notes(found.tasks, found.undo, paper.width))
     if found.notes:
         paper.lines([[], *note_lines(found.notes, paper.width)])
+    if before:
+        paper.line(f"pauses before {', '.join(map(clean, before))}")
     paper.flush()

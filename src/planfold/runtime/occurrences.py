@@ -7,13 +7,20 @@ and the next one submits it again, which changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from planfold.errors import CommandRejected, ConfigurationError, Conflict, CorruptLog
+from planfold.errors import (
+    CommandRejected,
+    ConfigurationError,
+    Conflict,
+    CorruptLog,
+    InvalidPlan,
+)
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.handler import Handler
@@ -58,7 +65,8 @@ class Occurrences:
         how many seconds to look again, where an occurrence waits.
 
         Raises:
-            InvalidPlan: the tools of this process do not allow the plan; another process may.
+            ConfigurationError: the plan cannot be made with the tools of this process; another
+                process may have them.
         """
         while True:
             state = await schedule_state(self._dispatcher, stream)
@@ -75,7 +83,13 @@ class Occurrences:
     async def _submit(self, stream: str, state: ScheduleState, occurrence: Occurrence) -> None:
         added, plan_id = state.added, occurrence.plan_id
         assert added is not None
-        begin = recordable_command(compiled(added.plan, self._executors))
+        try:
+            begin = await asyncio.to_thread(compiled, added.plan, self._executors)
+        except InvalidPlan as invalid:
+            raise ConfigurationError(
+                f"the plan of the schedule {added.name!r} cannot be made with the tools of this "
+                f"worker: {invalid.faults[0]}; give a worker its tools, or remove the schedule"
+            ) from None
         origin = {SCHEDULE: added.name, OCCURRENCE: in_utc(occurrence.at)}
         if begin.approved_by != added.plan.approved_by:
             origin[OTHER_REVISION] = added.plan.revision_hash
@@ -200,7 +214,8 @@ def compiled(plan: ScheduledPlan, executors: Executors) -> Initialize:
         raise CorruptLog(f"this version cannot read the plan of the schedule: {fault}") from None
     tasks = compile_plan(draft, executors.toolbox)
     same = hash_revision(tasks) == plan.revision_hash
-    return begin_plan(draft, tasks, plan.config, plan.approved_by if same else None, (), plan.tags)
+    approved_by = plan.approved_by if same else None
+    return recordable_command(begin_plan(draft, tasks, plan.config, approved_by, (), plan.tags))
 
 
 def _plan_id(name: str, at: float) -> str:

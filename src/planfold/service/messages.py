@@ -16,6 +16,7 @@ from planfold.planner.tasks import PlanStatus, TaskSpec
 from planfold.projects import DEFAULT
 from planfold.projects import PATTERN as PROJECT
 from planfold.readmodels.forecast import Forecast
+from planfold.runtime.schedules import ScheduleView
 from planfold.tags import PATTERN as TAG
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
@@ -75,7 +76,8 @@ class PlanSource(Strict, frozen=True):
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that was checked and not recorded. ``waves`` are tasks that could run at the same
-    time, ``critical_path`` the longest chain, ``notes`` what the text says beside the tasks."""
+    time, ``critical_path`` the longest chain, ``notes`` what the text says beside the tasks.
+    ``undo`` says whether the plan undoes what it did when it fails or is cancelled."""
 
     title: str
     goal: str
@@ -85,6 +87,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[str]
     notes: list[str] = []
     params: tuple[ParameterValue, ...] = ()
+    undo: Literal["ask", "always", "never"] = "ask"
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -326,3 +329,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
     faults: tuple[Fault, ...] = ()
     field: str = ""
+
+
+class SchedulePage(msgspec.Struct, frozen=True):
+    """All schedules, by name."""
+
+    schedules: list[ScheduleView]

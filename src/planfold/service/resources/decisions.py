@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from planfold.access.credential import Scope
 from planfold.drafting.beginning import begin_plan, ids_of
 from planfold.drafting.binding import BoundPlan
-from planfold.drafting.draft import PlanDraft
+from planfold.drafting.draft import Parameter, PlanDraft
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
@@ -96,14 +96,26 @@ async def drafted(call: ServiceCall) -> BoundPlan:
     """The draft that a request holds, with its values. Raises Refused, InvalidPlan."""
     from planfold.drafting.templates import drafted as read
 
-    text, draft = call.body.text, call.body.draft
-    if (text is None) == (draft is None):
-        raise refusal(422, "plan", "give exactly one of text and draft")
-    executors = call.service.app.executors
-    plan = text if draft is None else draft
+    plan, executors = _given_plan(call), call.service.app.executors
     return await asyncio.to_thread(
         read, plan, call.body.params, executors.toolbox, executors.templates
     )
+
+
+async def declared_by(call: ServiceCall) -> dict[str, Parameter]:
+    """The parameters of the plan that a request holds. Raises Refused, InvalidPlan."""
+    from planfold.drafting.templates import parameters_of
+
+    plan, executors = _given_plan(call), call.service.app.executors
+    return await asyncio.to_thread(parameters_of, plan, executors.toolbox, executors.templates)
+
+
+def _given_plan(call: ServiceCall) -> str | PlanDraft:
+    text, draft = call.body.text, call.body.draft
+    if (text is None) == (draft is None):
+        raise refusal(422, "plan", "give exactly one of text and draft")
+    given: str | PlanDraft = text if draft is None else draft
+    return given
 
 
 async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
@@ -113,7 +125,8 @@ async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
     return await asyncio.to_thread(compile_plan, draft, call.service.app.executors.toolbox)
 
 
-def _approver(call: ServiceCall) -> str | None:
+def approver_of(call: ServiceCall) -> str | None:
+    """Who approves a plan by this request, if a person does. Raises Refused."""
     if not call.body.approve:
         return None
     call.require(Scope.Approve)
@@ -131,7 +144,7 @@ def _new_id(call: ServiceCall) -> str:
 
 
 async def submit(call: ServiceCall) -> ServiceReply:
-    body, approver, plan_id = call.body, _approver(call), _new_id(call)
+    body, approver, plan_id = call.body, approver_of(call), _new_id(call)
     config = call.service.app.planner_config(max_parallel=body.max_parallel, project=call.project)
     if body.priority is not None:
         config = replace(config, priority=body.priority)
@@ -156,7 +169,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
 async def revise(call: ServiceCall) -> ServiceReply:
     from planfold.drafting.revision import compile_revision
 
-    app, approver = call.service.app, _approver(call)
+    app, approver = call.service.app, approver_of(call)
     draft = (await drafted(call)).draft
     state = (await app.planner(call.plan_id)).state
     command = compile_revision(draft, app.executors.toolbox, state, approved_by=approver)
@@ -236,6 +249,11 @@ async def complete(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def undo(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).undo(call.plan_id, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
 async def tag(call: ServiceCall) -> ServiceReply:
     given, by = call.body, call.holder.name
     await CallDecisions(call).tag(call.plan_id, add=given.add, remove=given.remove, by=by)
@@ -277,7 +295,7 @@ async def checkpoint(call: ServiceCall) -> ServiceReply:
 async def fork(call: ServiceCall) -> ServiceReply:
     """Answers are a person's word, and so are effects that happen again: also those under a new
     key, unless the fork waits for its approval."""
-    wanted, approver = call.body, _approver(call)
+    wanted, approver = call.body, approver_of(call)
     if wanted.answers or wanted.keep_answers or wanted.repeat:
         call.require(Scope.Approve)
     at = None
@@ -336,6 +354,7 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "pause": pause,
     "unpause": unpause,
     "skip": skip,
+    "undo": undo,
     "complete": complete,
     "tag": tag,
     "replan": replan,
