@@ -20,7 +20,16 @@ from planfold.planner.budget import Budget
 from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
-from planfold.planner.tasks import Effect, NodeKind, Prompt, RetryPolicy, TaskSpec, Wait
+from planfold.planner.tasks import (
+    Effect,
+    NodeKind,
+    Prompt,
+    RetryPolicy,
+    TaskSpec,
+    ToolCall,
+    Undo,
+    Wait,
+)
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer
 from planfold.types import Replay, ReplayDifference
@@ -219,6 +228,9 @@ SENT_BY_THE_DISPATCHER = {c.Continue}
 PLAN_OF_A_WAIT = c.Initialize(
     "t", (TaskSpec(id=1, description="d", wait=Wait(signal="paid")),), approved_by="Ada"
 )
+PLAN_OF_ONE = c.Initialize(
+    "t", (TaskSpec(id=1, description="d", undo=Undo(tool=ToolCall("drop"))),), approved_by="Ada"
+)
 ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([], PLAN_OF_THREE),
     ([], msgspec.structs.replace(PLAN_OF_THREE, approved_by=None)),
@@ -249,6 +261,7 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
         [PLAN_OF_THREE, c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))],
         c.ChangeAnswer(3, "b", "Ada", (1, 2, 3)),
     ),
+    ([PLAN_OF_ONE, c.HandleExecutorEvent(1, c.TaskCompleted("made"))], c.UndoPlan("Ada")),
 ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.faults import Faults, listed
 from planfold.errors import CommandRejected, NotFound
@@ -23,6 +25,8 @@ def begin_plan(
 ) -> Initialize:
     """The first command of a plan whose draft was compiled to ``tasks``; its tags and these are the
     plan's. Raises NotFound where ``pause_before`` names none of the tasks."""
+    if draft.undo is not None:
+        config = replace(config, undo=draft.undo)
     before, all_tags = ids_of(tasks, pause_before), (*draft.tags, *tags)
     return Initialize(draft.title, tasks, draft.goal, config, approved_by, before, all_tags)
 
