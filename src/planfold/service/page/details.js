@@ -72,6 +72,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
           ${spec.wait && html`<dt>Wait</dt><dd>${plain(waitWords(spec))}</dd>`}
+          ${spec.undo && html`<dt>Undo</dt><dd>${found.task.undone && "was done: "}<pre class="command" tabindex="0" aria-label="Undo">${plain(commandOf(spec.undo))}</pre></dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
           ${found.task.error && html`<dt>Error</dt><dd><pre class="error" tabindex="0" aria-label="Error">${plain(found.task.error)}</pre></dd>`}
