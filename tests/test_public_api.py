@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import get_args
 
 import pytest
 
@@ -59,6 +60,7 @@ PUBLIC = {
         Unclaimed Undo UndoDraft Wait WorkerFit messages
     """,
 }
+MOST = {planfold: 32, planfold.executor: 13, planfold.log: 12, planfold.testing: 12}
 ROOT = Path(__file__).resolve().parent.parent
 FACES = list(PUBLIC)
 IMPORTED = {name: home for face in FACES for home, names in face._HOMES.items() for name in names}
@@ -71,6 +73,16 @@ def test_the_public_names_are_these(face: ModuleType) -> None:
     names = PUBLIC[face].split()
     assert face.__all__ == names == sorted(names)
     assert dir(face) == names
+
+
+@pytest.mark.parametrize("face", MOST, ids=lambda face: face.__name__)
+def test_a_face_can_be_read_from_beginning_to_end(face: ModuleType) -> None:
+    assert len(face.__all__) <= MOST[face], "export what is seldom named from planfold.types"
+
+
+def test_the_commands_are_those_of_the_planner_and_few_more() -> None:
+    commands = {each.__name__ for each in get_args(planfold.commands.Command)}
+    assert set(planfold.commands.__all__) == commands | {"Command", "Planner", "TaskSpec"}
 
 
 @pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)

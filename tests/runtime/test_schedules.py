@@ -17,7 +17,9 @@ import planfold
 from planfold import App, PlanDraft, TaskDraft
 from planfold.errors import CommandRejected, ConfigurationError, InvalidPlan, NotFound
 from planfold.log import Query
+from planfold.runtime.aggregate import SCHEDULES
 from planfold.runtime.occurrences import AT_ONCE, Occurrences
+from planfold.runtime.timers import Timers
 from planfold.schedules.schedule import schedule_id
 from planfold.testing import ManualClock
 from planfold.types import ScheduleView
@@ -41,7 +43,13 @@ async def begun(app: App, name: str) -> list[float]:
 
 
 MONTHS = (3, 4, 10, 11)
-RULE = Rule("30 2 1-8,24-31 3,4,10,11 *", lambda d: d.month in MONTHS, (2,), (30,))
+DAYS = (1, 4, 5, 8, *range(25, 32))  # among them those of all changes of clocks
+RULE = Rule(
+    "30 2 1,4,5,8,25-31 3,4,10,11 *",
+    lambda d: d.month in MONTHS and d.day in DAYS,
+    (2,),
+    (30,),
+)
 ZONES = (
     ("skip", "Europe/Zurich"),
     ("once", "America/New_York"),
@@ -53,8 +61,6 @@ ZONES = (
 async def test_a_year_of_two_workers(each_database: str) -> None:
     """Clocks are set in the zones; all workers are down from 27 to 30 March, and for three days
     beginning at the change of clocks of October."""
-    days = {*range(1, 9), *range(24, 32)}
-    rule = RULE._replace(day=lambda d: d.month in MONTHS and d.day in days)
     clock = ManualClock(float(start_of(YEAR)))
     begins = (datetime(YEAR, 3, 27, 5, tzinfo=UTC), datetime(YEAR, 10, 24, 20, tzinfo=UTC))
     down = [(each.timestamp(), each.timestamp() + 3 * DAY) for each in begins]
@@ -65,9 +71,9 @@ async def test_a_year_of_two_workers(each_database: str) -> None:
         known = {}
         for catch_up, zone in ZONES:
             name = f"{catch_up}-{zone.rpartition('/')[2]}"
-            known[name] = occurrences(rule, zone, YEAR)
+            known[name] = occurrences(RULE, zone, YEAR)
             await one.add_schedule(
-                name, rule.expression, ASK, tz=zone, catch_up=catch_up, overlap="allow"
+                name, RULE.expression, ASK, tz=zone, catch_up=catch_up, overlap="allow"
             )
         for name, times in known.items():
             looks = [at + 1.0 for at in times if not any(a <= at < b for a, b in down)]
@@ -188,10 +194,11 @@ async def test_a_worker_without_the_tools_leaves_it_to_another(database: str, un
         await app.add_schedule("r", "0 * * * *", REPORT, approved_by="ada")
         clock.advance(3_600)
         async with planfold.open_app(database, clock=clock) as other:
-            with pytest.raises(InvalidPlan, match="report"):
+            why = "of the schedule 'r' cannot be made with the tools of this worker: task 1, tool"
+            with pytest.raises(ConfigurationError, match=why):
                 await hand_over(other, "r")
             async with other.worker() as worker:
-                await until(lambda: isinstance(worker.fault, InvalidPlan))
+                await until(lambda: isinstance(worker.fault, ConfigurationError))
             assert (await other.schedule("r")).starting == ("r-20260101T0100Z",)
         await hand_over(app, "r")
         assert await begun(app, "r") == [clock.now]
@@ -290,6 +297,7 @@ import asyncio, sys
 import planfold
 from planfold.runtime.occurrences import Occurrences
 from planfold.testing import ManualClock
+from planfold.types import ScheduleView
 from tests.crash.failpoints import Failpoints
 
 async def main():
@@ -326,3 +334,25 @@ async def test_a_worker_that_is_killed_while_it_submits(each_database: str, poin
         assert await begun(app, "n") == [clock.now]
         assert (await app.schedule("n")).submitted == 1
         assert len(await app.log.read(Query(stream_id="schedule"))) == 3
+
+
+async def test_a_schedule_is_looked_at_when_it_is_due(database: str) -> None:
+    clock, looks = ManualClock(float(start_of(YEAR))), list[str]()
+
+    async def look(stream: str, _: object) -> None:
+        looks.append(stream)
+
+    async with planfold.open_app(database, clock=clock) as app:
+        for name in ("a", "b"):
+            await app.add_schedule(name, "0 * * * *", ASK)
+        await app.add_schedule("later", "0 0 1 6 *", ASK)
+        faults: list[Any] = []
+        parts = (app.store, app.dispatcher, (SCHEDULES,), None, faults.append)
+        rounds = Timers(*parts, {"schedule": look})
+        for _ in range(3):
+            await rounds.round()
+        assert looks == []
+        clock.advance(3_600)
+        await rounds.round()
+        assert sorted(looks) == ["schedule/a", "schedule/b"]
+        assert faults == []

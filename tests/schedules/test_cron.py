@@ -30,7 +30,7 @@ def test_a_year(rule: Rule, zone: str) -> None:
     assert [int(each) for each in found] == occurrences(rule, zone, YEAR)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @for_all(
     st.sampled_from(RULES),
     st.sampled_from(ZONES),

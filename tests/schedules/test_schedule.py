@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from planfold.errors import NotFound
+from planfold.eventstore.codec import Codec, event_types
 from planfold.runtime.occurrences import LATE_S, decision_on
 from planfold.schedules.schedule import (
     MOST_WAITING,
+    SCHEDULE_EVENTS,
     AddSchedule,
     CatchUp,
     ConfirmSubmission,
@@ -165,6 +167,31 @@ def test_a_snapshot_is_the_whole_state() -> None:
     assert PlanSchedule.restore(b"[]") is None
 
 
+RECORDED = (
+    (
+        '{"name":"n","cron":"0 2 * * *","tz":"UTC","plan":{"draft":{"tasks":[]},'
+        '"revision_hash":"0"},"next_at":60.0}',
+        ScheduleAdded("n", "0 2 * * *", "UTC", ScheduledPlan({"tasks": []}, "0"), 60.0),
+    ),
+    ('{"reason":"why","by":"ada"}', SchedulePaused("why", "ada")),
+    ('{"next_at":60.0}', ScheduleUnpaused(60.0)),
+    ("{}", ScheduleRemoved()),
+    (
+        '{"next_at":180.0,"started":[{"at":60.0,"plan_id":"n-1"}],"queued":[{"at":120.0,'
+        '"plan_id":"n-2"}],"missed_since":1.0}',
+        OccurrencesDecided(180.0, (ONE,), (TWO,), missed_since=1.0),
+    ),
+    ('{"plan_id":"n-1","fault":"in use"}', OccurrenceSubmitted("n-1", "in use")),
+)
+
+
+@pytest.mark.parametrize(("data", "event"), RECORDED, ids=lambda each: type(each).__name__)
+def test_what_was_recorded_can_be_read(data: str, event: Any) -> None:
+    codec = Codec(event_types(SCHEDULE_EVENTS, {}))
+    assert codec.decode(type(event).__name__, 1, data) == event
+    assert codec.encode(event) == (type(event).__name__, 1, data)
+
+
 def test_streams_have_ids_of_their_own() -> None:
     assert schedule_id("nightly") == "schedule/nightly"
 
@@ -241,7 +268,7 @@ def test_a_year_with_an_outage(zone: str, catch_up: CatchUp) -> None:
     assert bool(clocks) is (zone != "UTC")
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @for_all(
     st.sampled_from(RULES),
     st.sampled_from(ZONES),
@@ -268,7 +295,7 @@ def test_no_worker_that_is_killed_loses_or_doubles_an_occurrence(
     assert sorted(office.submitted.values()) == begun
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @for_all(st.sampled_from(["skip", "queue"]), st.lists(st.integers(0, 2), max_size=60))
 def test_plans_of_a_schedule_do_not_overlap(overlap: Overlap, acts: list[int]) -> None:
     rule = RULES[3]

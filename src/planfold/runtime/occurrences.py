@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from planfold.errors import CommandRejected, ConfigurationError, Conflict, CorruptLog
+from planfold.errors import (
+    CommandRejected,
+    ConfigurationError,
+    Conflict,
+    CorruptLog,
+    InvalidPlan,
+)
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.handler import Handler
@@ -58,7 +64,8 @@ class Occurrences:
         how many seconds to look again, where an occurrence waits.
 
         Raises:
-            InvalidPlan: the tools of this process do not allow the plan; another process may.
+            ConfigurationError: the plan cannot be made with the tools of this process; another
+                process may have them.
         """
         while True:
             state = await schedule_state(self._dispatcher, stream)
@@ -75,7 +82,13 @@ class Occurrences:
     async def _submit(self, stream: str, state: ScheduleState, occurrence: Occurrence) -> None:
         added, plan_id = state.added, occurrence.plan_id
         assert added is not None
-        begin = recordable_command(compiled(added.plan, self._executors))
+        try:
+            begin = recordable_command(compiled(added.plan, self._executors))
+        except InvalidPlan as invalid:
+            raise ConfigurationError(
+                f"the plan of the schedule {added.name!r} cannot be made with the tools of this "
+                f"worker: {invalid.faults[0]}; give a worker its tools, or remove the schedule"
+            ) from None
         origin = {SCHEDULE: added.name, OCCURRENCE: in_utc(occurrence.at)}
         if begin.approved_by != added.plan.approved_by:
             origin[OTHER_REVISION] = added.plan.revision_hash
