@@ -27,8 +27,8 @@ PUBLIC = {
     planfold: """
         App Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect InvalidPlan
         NotFound Parameter Permanent PlanDraft PlanStatus PlanView PlanfoldError PlannerConfig
-        Question RetryPolicy Settings Spend TaskContext TaskDraft TaskStatus TaskView Transient
-        Worker open_app template tool
+        Question RetryPolicy Settings SharedLimit Spend TaskContext TaskDraft TaskStatus TaskView
+        Transient Worker open_app template tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer Command CompactContext CompleteTask

@@ -158,7 +158,7 @@ WAITS = (
         proposed=True,
     ),
     TaskSpec(id=13, description="a while", effect=Effect.Safe, wait=Wait(seconds=7_200.0)),
-    call(14, 12, stall_timeout=60.0),
+    call(14, 12, stall_timeout=60.0, limits=("api",)),
     TaskSpec(
         id=15,
         description="that day",

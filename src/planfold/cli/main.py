@@ -64,6 +64,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import": ("transfer", "Read plans from a file that `export` or `archive` wrote."),
     "archive": ("transfer", "Move plans that ended long ago from the database to a file."),
     "schema": ("maintenance", "Print the JSON schema of plan files."),
+    "limits": ("limits", "Show the limits over all workers, and what is used of them."),
     "consumers": ("consumers", "Show consumers: their positions and parked streams."),
     "doctor": ("maintenance", "Check the installation and the database."),
     "migrate": ("maintenance", "Bring the database up to date."),

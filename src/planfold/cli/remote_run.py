@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -46,7 +47,7 @@ class RemoteRun(NamedTuple):
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
-                _show(await client.preview(plan, params=self.params))
+                _show(await client.preview(plan, params=self.params), self.beside.pause_before)
                 if sys.stdin.isatty() and not yes:
                     approve = click.confirm("Approve and run this plan?", default=False)
                     if not approve:
@@ -99,7 +100,7 @@ def _source(source: str) -> PlanDraft | str:
     return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)
 
 
-def _show(found: Preview) -> None:
+def _show(found: Preview, before: Sequence[str]) -> None:
     paper = Paper()
     title = (clean(found.title) or "Plan", "bold")
     paper.lines([[title, (f" ({counted(len(found.tasks), 'task')})", "dim")], []])
@@ -108,4 +109,6 @@ def _show(found: Preview) -> None:
     paper.lines(undo_notes(found.tasks, found.undo, paper.width))
     if found.notes:
         paper.lines([[], *note_lines(found.notes, paper.width)])
+    if before:
+        paper.line(f"pauses before {', '.join(map(clean, before))}")
     paper.flush()

@@ -10,7 +10,7 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.amount_text import budget_words, spent_words
-from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
+from planfold.cli.by_hand_text import before_lines, by_hand_lines, plan_facts, why_not_needed
 from planfold.cli.event_text import summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import TaskSpec
 
 MOST_ITEMS: Final = 10  # of a map that are listed below it
+MOST_EACH: Final = 10  # tasks of each plan, where several are approved
 SHOWN: Final = 200  # tasks that ``show`` prints of a larger plan
 QUESTIONS: Final = 20  # that it prints then
 _TELLING_ITEMS: Final = (
@@ -344,14 +345,14 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     return [[], [("What would run", "bold")], *runs_lines(fold, width)]
 
 
-def runs_lines(fold: PlanFold, width: int) -> list[Line]:
+def runs_lines(fold: PlanFold, width: int, *, most: int | None = None) -> list[Line]:
     """What an approval would let run: not what has completed, whose results are reused."""
     tasks = fold.state.tasks
     specs = labelled(counted_specs(fold))
     done = [s for s in specs if tasks[s.id].status is TaskStatus.Completed]
     left = [s for s in specs if tasks[s.id].status is not TaskStatus.Completed]
     again = [s for s in left if tasks[s.id].status is TaskStatus.Planned and tasks[s.id].attempt]
-    lines = preview_lines(left, width, most=None)
+    lines = preview_lines(left, width, most=most)
     lines += undo_notes(left, fold.state.config.undo, width)
     for what, which in (("Runs again", again), ("Already done, and reused", done)):
         if which:
@@ -359,6 +360,12 @@ def runs_lines(fold: PlanFold, width: int) -> list[Line]:
             text = f"{what}: {', '.join(name_of(spec) for spec in which[:SHOWN])}{more}"
             lines += [[(part, "dim")] for part in wrapped(text, width)]
     return lines
+
+
+def tasks_to_approve(fold: PlanFold, width: int) -> list[Line]:
+    """What one approval among several would let run, in short."""
+    lines = [*runs_lines(fold, width, most=MOST_EACH), *revision_lines(fold, width)]
+    return [*lines, *before_lines(fold.state, width)]
 
 
 def whole_report(

@@ -21,6 +21,7 @@ from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.shared_limits import check_shared_limits, shared_limits_of
 from planfold.drafting.undo import UndoChecks, undo_of
 from planfold.drafting.waits import check_wait, is_wait, wait_of
 from planfold.planner.conditions import rename_in_condition
@@ -96,6 +97,7 @@ def _check_task(
     check_map(task, name, faults)
     check_wait(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
+    check_shared_limits(task, tool, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
     arguments = {} if task.arguments is None and tool is not None else task.arguments
     if arguments is not None:
@@ -174,4 +176,5 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         wait=wait_of(task, numbered.labels),
         stall_timeout=task.stall_timeout,
         undo=undo_of(task, numbered.labels, tools),
+        limits=shared_limits_of(task, tool),
     )

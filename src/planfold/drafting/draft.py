@@ -59,6 +59,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     other task ends after ``stall_timeout`` seconds without progress.
 
     ``undo`` is the call that reverts the task when the plan fails or is cancelled.
+    ``limits`` are names of :class:`SharedLimit`, to which those of the tool are added.
     """
 
     description: str
@@ -91,6 +92,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     key: str | None = None
     stall_timeout: float | None = None
     undo: UndoDraft | None = None
+    limits: list[str] = []
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -306,6 +306,7 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         done=spec.done,
         stall_timeout=spec.stall_timeout,
         undo=undo_draft(spec),
+        limits=list(spec.limits),
     )
 
 

@@ -68,6 +68,11 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "Seconds without progress (output, a note, a step) after which an attempt is ended, "
             "as by timeout. Default: none."
         ),
+        "limits": (
+            "Names of shared limits, declared in planfold.toml, that its attempts are under over "
+            "all workers: a rate, or how many run at once. Those of its tool are added. Default: "
+            "none."
+        ),
         "route": "Which workers may run the task. Default: the tool's name, else the kind.",
         "on_failure": (
             "When the task fails: stop (skip what depends on it; the plan fails) or continue "

@@ -48,6 +48,7 @@ _WANTED: Final = {
     "key": "a text, such as $order.id",
     "stall_timeout": "a number of seconds, without quotes",
     "undo": "an object of a tool and its arguments, and perhaps effect, retry, timeout",
+    "limits": "a list of names of shared limits",
     "deadline": "a number of seconds, without quotes",
     "done": "true or false",
 }

@@ -11,7 +11,7 @@ from planfold.errors import CommandRejected
 from planfold.planner.answers import chosen_answer, kept_off_tasks
 from planfold.planner.cancellation import find_task, skip
 from planfold.planner.commands import ForkPlan
-from planfold.planner.events import Event, PlanApproved, PlanForked
+from planfold.planner.events import Event, PlanApproved, PlanForked, PlanPaused
 from planfold.planner.graph import blocks
 from planfold.planner.items import STRIDE, id_text, map_of
 from planfold.planner.maps import items_of
@@ -79,6 +79,7 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     waiting = (i for i, task in state.tasks.items() if task.status is TaskStatus.Planned)
     planned |= {i for i in waiting if state.tasks[i].spec.undoes is None}
     yield from (skip(i, kept_off[i]) for i in sorted(planned & kept_off.keys()))
+    yield from _break_points(state, planned - kept_off.keys())
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
@@ -89,6 +90,17 @@ def _revision(state: PlannerState, change: _Change) -> str:
         return state.revision_hash
     counted = (t for t in state.written().values() if not t.superseded and t.spec.undoes is None)
     return hash_revision(change.specs.get(t.id, t.spec) for t in counted)
+
+
+def _break_points(state: PlannerState, planned: Collection[int]) -> Iterator[Event]:
+    """Those of tasks that the fork is to run: a person wanted to look before them. The pause of a
+    plan as a whole is about its own running, and ends with it."""
+    by_pause: dict[tuple[str, str], list[int]] = {}
+    for task_id, pause in sorted(state.breakpoints.items()):
+        if task_id in planned:
+            by_pause.setdefault((pause.reason, pause.by), []).append(task_id)
+    for (reason, by), task_ids in by_pause.items():
+        yield PlanPaused(tuple(task_ids), reason, by)
 
 
 def _running(state: PlannerState, again: Iterable[int], interrupted: Iterable[int]) -> set[int]:

@@ -64,9 +64,12 @@ def lane_of(spec: TaskSpec) -> str:
     others."""
     if spec.kind is QUESTION or spec.for_each is not None or spec.wait is not None:
         return ""
-    if spec.id < STRIDE:
-        return spec.queue_route
-    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id)}"
+    return spec.queue_route if spec.id < STRIDE else lane_of_items(spec)
+
+
+def lane_of_items(spec: TaskSpec) -> str:
+    """What the items of a map wait in, of the map's own spec or of one of its items."""
+    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id) or spec.id}"
 
 
 def is_open(task: Task) -> bool:
@@ -163,7 +166,7 @@ class Schedule:
                 self._parent_changed(self._tasks[key], not shut)
         self._look_at_map(task)
         if task.status in ENDED:
-            name = f"{task.spec.queue_route}{OF_MAP}{task.spec.id}"
+            name = lane_of_items(task.spec)
             for lanes in (self.ready, self.waits, self.running):
                 lanes.pop(name, None)  # a plan of many maps looks at those that run
 

@@ -169,7 +169,8 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
                 route = spec.queue_route
                 tool = spec.tool.name if spec.tool else route
                 safe = spec.effect is Effect.Safe
-                changes.append((place, Enqueue(task_id, attempt, route, tool, priority, safe)))
+                about = (route, tool, priority, safe, spec.limits)
+                changes.append((place, Enqueue(task_id, attempt, *about)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):
                     changes.append((place, Settle(task_id)))
@@ -199,8 +200,8 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority and a project that are not the default, tags, and the
-    origins of a fork."""
+    """Title, status and counts, a priority and a project that are not the default, tags, how many
+    break-points there are, and the origins of a fork."""
     counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
@@ -217,6 +218,8 @@ def _head(state: PlannerState) -> dict[str, Any]:
         head["project"] = config.project
     if state.tags:
         head["tags"] = list(state.tags)
+    if state.breakpoints:
+        head["breakpoints"] = len(state.breakpoints)
     return head
 
 

@@ -163,6 +163,7 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     stall_timeout: float | None = None  # seconds without progress after which an attempt ends
     undo: Undo | None = None  # what reverts it
     undoes: int | None = None  # the task or item that it reverts; 0: it asks whether to undo
+    limits: tuple[str, ...] = ()  # names of shared limits that its attempts are under
 
     @property
     def queue_route(self) -> str:

@@ -148,7 +148,9 @@ def guard_of(spec: TaskSpec) -> str:
 def manner_of(spec: TaskSpec) -> str:
     """How a task runs, where that is not as usual: "runs when ..., waits 2 h"."""
     guard = guard_of(spec)
-    return ", ".join(filter(None, (guard and f"runs {guard}", wait_words(spec))))
+    limits = f"under the limit{'s' * (len(spec.limits) > 1)} {', '.join(map(clean, spec.limits))}"
+    words = (guard and f"runs {guard}", wait_words(spec), limits if spec.limits else "")
+    return ", ".join(filter(None, words))
 
 
 def kind_of(spec: TaskSpec) -> str:

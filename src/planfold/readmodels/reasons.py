@@ -41,6 +41,7 @@ class ReasonKind(StrEnum):
     Items = "items"  # of a map run
     Wait = "wait"  # for a time or a signal
     Retry = "retry"
+    SharedLimit = "shared_limit"  # over all workers has no place
     NoWorker = "no_worker"  # that lives can run it
     BusyWorker = "busy_worker"  # those that can run it have not taken it
     DeadWorker = "dead_worker"  # holds its lease
@@ -68,10 +69,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     failed. Under a limit, ``limit`` is its value and ``ahead`` the number of tasks that start
     earlier. ``worker`` holds the task; ``workers`` are those that live.
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
-    needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for.
-    ``route`` is the one that no worker serves, ``tool`` the one that a worker needs. Where the task
-    has ended, ``helps`` is "retry" (or a revision), "revise" (a retry would end in the same way) or
-    None: nothing has to be done.
+    needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for;
+    of one that failed, ``signal`` is the one that did not come. ``route`` is the one that no worker
+    serves, ``tool`` the one that a worker needs. Where the task has ended, ``helps`` is "retry" (or
+    a revision), "revise" (a retry would end in the same way) or None: nothing has to be done.
     """
 
     kind: ReasonKind
@@ -308,7 +309,8 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
             return [_reason(ReasonKind.Undone, task, said, remedy, by=[task.undo_task])]
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
-            return [_remedied(ReasonKind.Failed, task, f"failed{attempts}: {error}")]
+            found = _remedied(ReasonKind.Failed, task, f"failed{attempts}: {error}")
+            return [msgspec.structs.replace(found, signal=_signal_of(task))]
         case TaskStatus.Skipped if task.skip_reason == "by_hand":
             remedy = "nothing: a person decided so; a retry takes the decision back"
             return [_reason(ReasonKind.Skipped, task, f"was {error}", remedy)]
@@ -325,12 +327,17 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
                 f": {_first_line(root.error)}" * bool(root.error)
             )
             remedy = f"retry {name}, or revise the plan"
-            return [_remedied(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
+            found = _remedied(ReasonKind.Skipped, task, text, remedy, by=[root.id])
+            return [msgspec.structs.replace(found, signal=_signal_of(root))]
         case TaskStatus.Cancelled:
             unknown = ", and whether it was done is not known" if task.outcome_unknown else ""
             text = f"was cancelled{unknown}" + (f": {error}" if error else "")
             return [_remedied(ReasonKind.Cancelled, task, text)]
     return []
+
+
+def _signal_of(task: Task) -> str | None:
+    return task.spec.wait.signal if task.spec.wait is not None else None
 
 
 def _remedied(

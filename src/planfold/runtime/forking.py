@@ -61,6 +61,7 @@ class Fork(msgspec.Struct, frozen=True):
     ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
     a change, and run again; those that were ``interrupted`` had begun and not ended. Those
     ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
+    It ``pauses_before`` tasks whose break-points it has from the origin.
     ``waits_for_approval``: its tasks are others than those that were approved. ``origin_waits``:
     the origin itself waits for approval at that version.
 
@@ -84,6 +85,7 @@ class Fork(msgspec.Struct, frozen=True):
     revision_hash: str
     waits_for_approval: bool
     origin_waits: bool = False
+    pauses_before: tuple[int, ...] = ()
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -369,6 +371,7 @@ def _tried(
         revision_hash=forked.revision_hash,
         waits_for_approval=not planner.state.approved,
         origin_waits=not approved,
+        pauses_before=tuple(sorted(planner.state.breakpoints)),
     )
     return fork, events
 

@@ -61,11 +61,12 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "wait_for": _TEXT,
     "key": _TEXT,
     "undo": {"type": "object"},
+    "limits": _SOME_TEXTS,
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
     *("for_each", "max_items", "on_item_failure"),
-    *("wait", "at", "wait_for", "key", "undo"),
+    *("wait", "at", "wait_for", "key", "undo", "limits"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
@@ -112,15 +113,22 @@ def answer_form(tools: Toolbox) -> AnswerForm:
     A tool whose arguments have no fixed form takes them as a text of JSON.
     """
     notes: list[str] = []
-    calls = [_call(tool, notes) for tool in tools]
-    schema = _plan({"anyOf": [*calls, _work(), _question(), *map(_wait, _WAITS)]})
+    limits = _limits(tools)
+    calls = [_call(tool, notes, limits) for tool in tools]
+    schema = _plan({"anyOf": [*calls, _work(limits), _question(), *map(_wait, _WAITS)]})
     plain = plain_schema(tools)
     if limit := over_limit(schema):
         return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
     return AnswerForm(schema, plain, tuple(notes))
 
 
-def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
+def _limits(tools: Toolbox) -> dict[str, Any]:
+    """The field ``limits``, where any are declared."""
+    names = sorted(tools.limits)
+    return {"limits": {"type": "array", "items": {**_TEXT, "enum": names}}} if names else {}
+
+
+def _call(tool: Tool, notes: list[str], limits: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any]
     try:
         arguments = strict_parameters(tool.parameters, tool.literal)
@@ -145,14 +153,15 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
         **effect,
         "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
         **({} if tool.effect is Effect.Safe else _UNDO),
+        **limits,
     }
     return closed(fields)
 
 
-def _work() -> dict[str, Any]:
+def _work(limits: dict[str, Any]) -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Processing.value)}
     described = _named("description", "on_failure", "attachments", "resources")
-    return closed({**kind, **_LABEL, **described, **_ORDER, **_MAP})
+    return closed({**kind, **_LABEL, **described, **_ORDER, **_MAP, **limits})
 
 
 def _question() -> dict[str, Any]:
@@ -194,6 +203,8 @@ def may_be_empty(schema: Mapping[str, Any]) -> dict[str, Any]:
 def plain_schema(tools: Toolbox) -> dict[str, Any]:
     """A schema that leaves it to the compiler which fields go together."""
     fields = {name: dict(schema) for name, schema in _FIELDS.items()}
+    del fields["limits"]
+    fields |= _limits(tools)
     names = [tool.name for tool in tools]
     if 0 < len(names) <= MOST_LISTED:
         fields["tool"] = {"enum": names}

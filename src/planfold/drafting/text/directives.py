@@ -1,6 +1,6 @@
 """Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
 ``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``, ``{wait=2h}``,
-``{undo="rm -r build"}``."""
+``{undo="rm -r build"}``, ``{limit=openai}``."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ _ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
 MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
 WAIT_DIRECTIVES: Final = ("wait", "at", "wait_for", "key")
 _UNDO: Final = re.compile(r"@[A-Za-z_][\w.-]*(?:\s+[A-Za-z_]\w*=(?:'[^']*'|[^\s']+))*|[^@\s].*")
+_FIELDS: Final = {"on_failure": "carry_on", "limit": "limits", "lock": "limits"}
 _MOST: Final = 50  # directives of one item; more is an attack
 
 
@@ -62,6 +63,7 @@ class Directives:
     wait_for: str | None = None
     key: str | None = None
     stall_timeout: float | None = None
+    limits: tuple[str, ...] | None = None
     default: str | None = None
     deadline: float | None = None
     undo: str | None = None  # a command, or @tool with its arguments as name=value
@@ -74,7 +76,7 @@ class Directives:
 
     def over(self, outer: Directives) -> Directives:
         """These, and for a task inside ``outer`` what it says of how its tasks are run."""
-        of_work = ("retry", "timeout", "stall_timeout", "effect", "route")
+        of_work = ("retry", "timeout", "stall_timeout", "effect", "route", "limits")
         waits = any(getattr(self, name) is not None for name in WAIT_DIRECTIVES)
         inherited = (*(() if waits else of_work), "carry_on", "when", *MAP_DIRECTIVES)
         missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
@@ -185,7 +187,9 @@ def _options(text: str) -> Directives | None:
             if read is None:
                 return None
             key = match["key"].lower()
-            said["carry_on" if key == "on_failure" else key] = read
+            if isinstance(read, list):  # names, perhaps said in two directives
+                read = tuple(dict.fromkeys((*said.get("limits", ()), *read)))
+            said[_FIELDS.get(key, key)] = read
     return Directives(**said) if said else None
 
 
@@ -197,6 +201,8 @@ def _value(key: str, value: str) -> object | None:
         case "timeout" | "deadline" | "wait" | "stall_timeout":
             match_ = _DURATION.fullmatch(value)
             return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
+        case "limit" | "lock":
+            return [name.strip() for name in value.split(",") if name.strip()] or None
         case "effect":
             return Effect(value.lower()) if value.lower() in set(Effect) else None
         case "max_items" | "concurrency":

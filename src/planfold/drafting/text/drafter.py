@@ -131,6 +131,7 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         done=reading.done is True,
         stall_timeout=said.stall_timeout,
         undo=None if reading.done else undo_of(entry, order, answers),
+        limits=list(said.limits or ()),
     )
     if not reading.done and (wait := _wait_fields(entry, order)):
         return msgspec.structs.replace(draft, **wait)

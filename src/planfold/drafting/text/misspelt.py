@@ -27,6 +27,8 @@ FORMS: Final = {
     "wait_for": '{wait_for=payment.settled key="$order.id"}, a name, and a key in quotes',
     "key": '{wait_for=payment.settled key="$order.id"}, a name, and a key in quotes',
     "stall_timeout": "{stall_timeout=5m}, a time: 30s, 5m or 1h",
+    "limit": "{limit=openai}, or several with commas: {limit=openai,search}",
+    "lock": "{lock=production}",
     "default": '{default=yes}, or {default="not yet"} with quotes',
     "undo": '{undo="rm -r build"} or {undo="@tool id=$self.id"}, with quotes',
     "continue": "{continue}",
@@ -38,7 +40,9 @@ FORMS: Final = {
     "keyed": "{effect=keyed}",
     "once": "{effect=once}",
 }
-_ONLY_OURS: Final = FORMS.keys() - {"default", "continue", "label", "choices", "route"}
+_ONLY_OURS: Final = FORMS.keys() - {
+    *("default", "continue", "label", "choices", "route", "limit", "lock")
+}
 _LABEL_FORM: Final = "{#name}: letters, digits, _ and -, first a letter"
 _LETTERS: Final = frozenset("continue")
 _BLANKS: Final = "separate directives with blanks, and put values with blanks into quotes"
