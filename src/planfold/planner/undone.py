@@ -22,6 +22,12 @@ def is_undone(state: PlannerState, task: Task) -> bool:
     return by is not None and by.status is TaskStatus.Completed
 
 
+def undone_since(before: PlannerState, state: PlannerState) -> tuple[int, ...]:
+    """Tasks that a plan has in an earlier state, and of which the same run was undone by now."""
+    undone = ((before.tasks.get(i), t) for i, t in state.tasks.items() if is_undone(state, t))
+    return tuple(old.id for old, task in undone if old is not None and old.run == task.run)
+
+
 def refuse_while_undoing(state: PlannerState) -> None:
     """Raises CommandRejected where a plan is being undone: it has to end before it continues."""
     if state.undoing:
