@@ -7,6 +7,7 @@ and the next one submits it again, which changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -83,7 +84,7 @@ class Occurrences:
         added, plan_id = state.added, occurrence.plan_id
         assert added is not None
         try:
-            begin = recordable_command(compiled(added.plan, self._executors))
+            begin = await asyncio.to_thread(compiled, added.plan, self._executors)
         except InvalidPlan as invalid:
             raise ConfigurationError(
                 f"the plan of the schedule {added.name!r} cannot be made with the tools of this "
@@ -213,7 +214,8 @@ def compiled(plan: ScheduledPlan, executors: Executors) -> Initialize:
         raise CorruptLog(f"this version cannot read the plan of the schedule: {fault}") from None
     tasks = compile_plan(draft, executors.toolbox)
     same = hash_revision(tasks) == plan.revision_hash
-    return begin_plan(draft, tasks, plan.config, plan.approved_by if same else None, (), plan.tags)
+    approved_by = plan.approved_by if same else None
+    return recordable_command(begin_plan(draft, tasks, plan.config, approved_by, (), plan.tags))
 
 
 def _plan_id(name: str, at: float) -> str:

@@ -26,11 +26,12 @@ from planfold.runtime.forking import Fork
 from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service import query_messages as q
-from planfold.service.caller import BY_NAME, Caller, path_of
+from planfold.service.caller import BY_NAME, path_of
 from planfold.service.operations import EventFeed, Operation
+from planfold.service.schedule_client import ScheduleCaller
 
 
-class Client(Caller):
+class Client(ScheduleCaller):
     """A client of a service. Its methods make operations: ``await`` one in asynchronous code, or
     call its ``run`` in synchronous code.
 
