@@ -471,7 +471,7 @@ def test_a_fork_of_a_plan_that_is_undone_later_runs_again_what_was_undone() -> N
 
 
 def test_a_fork_takes_no_undo_over_that_is_under_way() -> None:
-    fork = forked(failed_plan(**ALWAYS))
+    fork = forked(play(failed_plan(**ALWAYS), PausePlan((5,))))
     assert (statuses(fork), plan_status(fork)) == (
         {1: "completed", 2: "completed", 3: "failed"},
         "failed",
