@@ -17,7 +17,7 @@ from failpoints import Failpoints
 import planfold
 from planfold.app import open_app
 from planfold.backends.sqlite.store import SqliteStore
-from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.draft import PlanDraft, TaskDraft, UndoDraft
 from planfold.eventstore.codec import Codec
 from planfold.planner.items import item_id
 from planfold.planner.tasks import PlanStatus, RetryPolicy
@@ -55,6 +55,10 @@ def _each(tool: str, number: int, of: int, **rest: Any) -> TaskDraft:
         for_each=f"${of}",
         **rest,
     )
+
+
+def _undo(tool: str, number: int) -> UndoDraft:
+    return UndoDraft(tool=tool, arguments={"number": number, "inputs": ["$self"]})
 
 
 def _wait(number: int, *after: int, **wait: Any) -> TaskDraft:
@@ -109,6 +113,12 @@ SHAPES = {
         _task("once", 6, 2, 3, 4, 5),
         _wait(7, 6, wait_for="early", key="1"),
         _task("once", 8, 7),
+    ],
+    "undo": [  # 4 fails, 5 asks a person, then 6 undoes 2 and 7 undoes 1
+        _task("once", 1, undo=_undo("once", 7)),
+        _task("keyed", 2, 1, undo=_undo("keyed", 6)),
+        _task("once", 3, 2),
+        _task("broken", 4, 3),
     ],
     "draws": [  # safe tasks return another value each time, and effects rest on them
         _task("draw", 1),
@@ -212,7 +222,7 @@ async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, An
                 for question in view.questions:
                     task_id = question.task_id
                     if question.then != "outcome":
-                        await app.answer(PLAN_ID, task_id, "left", by="driver")
+                        await app.answer(PLAN_ID, task_id, question.choices[0], by="driver")
                     elif ledger.holds(task_id):
                         await app.answer(PLAN_ID, task_id, "done", by="driver", result=None)
                     else:

@@ -10,7 +10,7 @@ from planfold.cli.access import command_line, server_given, settings_for
 from planfold.planner.items import id_text
 from planfold.planner.questions import STOP
 from planfold.planner.tasks import PlanStatus, TaskStatus
-from planfold.planner.undo import to_undo
+from planfold.planner.undo import to_undo, undo_counts
 from planfold.readmodels.labels import name_in_commands
 from planfold.readmodels.reasons import ReasonKind, has_no_list
 
@@ -144,6 +144,9 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             calls, waits = spec is None or spec.tool is not None, bool(spec and spec.wait)
             field = changed_field(calls_tool=calls, waits=waits)
             steps = failure_steps(db, plan_id, name, field=field, no_list=no_list)
+            if undo_counts(state)[0] and not no_list:
+                again = "retries the task, and runs again what was undone"
+                steps[0] = steps[0]._replace(comment=again)
             steps += _undo_step(db, plan_id, state)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")

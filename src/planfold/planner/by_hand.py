@@ -71,7 +71,7 @@ def _refuse(state: PlannerState, task: Task) -> None:
     if task.spec.undoes is None:
         refuse_while_undoing(state)
     refuse_old_undo(state, task)
-    if state.starts_nothing and state.cancelled and state.outcome is None:
+    if state.cancelled and not state.undoing and state.outcome is None:
         raise CommandRejected("the plan is being cancelled; wait until it has ended")
     if task.status is _COMPLETED:
         raise CommandRejected(

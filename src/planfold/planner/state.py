@@ -84,11 +84,6 @@ class PlannerState(msgspec.Struct, dict=True):
         return task.until if task is not None and task.waits else None
 
     @property
-    def starts_nothing(self) -> bool:
-        """Whether no task starts: the plan is paused, or cancelled and not being undone."""
-        return self.paused is not None or (self.cancelled and not self.undoing)
-
-    @property
     def initialized(self) -> bool:
         """Whether the plan has begun."""
         return bool(self.revision_hash)

@@ -183,6 +183,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         wait=spec.wait,
         undo=spec.undo,
         undoes=spec.undoes,
-        undone=is_undone(state, task),
+        undone=task.undo_task != 0 and is_undone(state, task),
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

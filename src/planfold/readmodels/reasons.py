@@ -21,6 +21,7 @@ from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undo import undo_counts
 from planfold.planner.undone import is_undone
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
@@ -189,6 +190,18 @@ def paused(state: PlannerState, task: Task) -> Reason:
     reason = _reason(ReasonKind.Pause, task, f"{text} ({said})", remedy)
     by = (task.id,) if at_task else ()
     return msgspec.structs.replace(reason, since=pause.since or None, by=by)
+
+
+def undone(state: PlannerState) -> list[Reason]:
+    """What was undone of a plan, as one reason; none where nothing was."""
+    if not state.completions:  # nearly all plans: their tasks need not be looked at
+        return []
+    ids = tuple(i for i, task in state.tasks.items() if is_undone(state, task))
+    if not ids:
+        return []
+    text = f"{'was' if len(ids) == 1 else 'were'} undone: {len(ids)} of {undo_counts(state)[1]}"
+    remedy = "nothing: what was undone runs again when the plan continues"
+    return [Reason(kind=ReasonKind.Undone, tasks=ids, text=text, remedy=remedy)]
 
 
 def _items(state: PlannerState, task: Task) -> Reason:

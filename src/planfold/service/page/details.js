@@ -76,6 +76,7 @@ export function Details({ plan, id, task, at, version, events, timeline, status,
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
           ${spec.wait && html`<dt>Wait</dt><dd>${plain(waitWords(spec))}</dd>`}
+          ${spec.undo && html`<dt>Undo</dt><dd>${found.task.undone && "was done: "}<pre class="command" tabindex="0" aria-label="Undo">${plain(commandOf(spec.undo))}</pre></dd>`}
           ${task.breakpoint && html`<dt>Pauses</dt><dd>before it, ${plain(pauseWords(task.breakpoint))}</dd>`}
           ${task.by_hand && html`<dt>By hand</dt><dd>${task.status === "running" ? "to be " : ""}${handWords(task.by_hand)}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
