@@ -8,6 +8,7 @@ every reference points to an earlier task.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.sub_plans import check_sub_plan, sub_plan_call
 from planfold.drafting.waits import check_wait, is_wait, wait_of
 from planfold.planner.conditions import rename_in_condition
 from planfold.planner.references import rename_references
@@ -64,18 +66,26 @@ def compile_plan(
     numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults)
     links = Links(numbered, limits, faults)
     checks = ArgumentChecks(limits, faults)
+    effects: dict[int, Effect] = {}  # of sub-plans, by place
     size = _bytes_of([draft.title, draft.goal])
     for place in range(len(tasks)):
         links.add_explicit(place)
-        if place not in malformed:
-            size += _check_task(place, numbered, links, checks, tools, limits, faults)
+        if place in malformed:
+            continue
+        if tasks[place].plan is not None:
+            inner = partial(compile_plan, tools=tools, limits=limits)
+            named = numbered.names[place]
+            effects[place] = check_sub_plan(tasks[place], named, tools, faults, inner)
+        size += _check_task(place, numbered, links, checks, tools, limits, faults)
     check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
     if size > limits.plan_bytes:
         message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"
         faults.add(message, fix="split it, or put the data in files")
     faults.raise_any()
-    return tuple(_spec(place, numbered, links, tools) for place in range(len(tasks)))
+    return tuple(
+        _spec(place, numbered, links, tools, effects.get(place)) for place in range(len(tasks))
+    )
 
 
 def _check_task(
@@ -94,7 +104,8 @@ def _check_task(
     check_wait(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
-    arguments = {} if task.arguments is None and tool is not None else task.arguments
+    calls = tool is not None or task.plan is not None
+    arguments = {} if task.arguments is None and calls else task.arguments
     if arguments is not None:
         argument_bytes = checks.check(arguments, tool, name)
         if argument_bytes is not None:
@@ -134,7 +145,10 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
     return tool
 
 
-def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskSpec:
+def _spec(
+    place: int, numbered: Numbered, links: Links, tools: Toolbox, of_plan: Effect | None
+) -> TaskSpec:
+    """``of_plan``: the effect of the task's sub-plan."""
     task = numbered.tasks[place]
     kind = kind_of(task)
     tool = None if task.tool is None else tools.get(task.tool)
@@ -146,6 +160,9 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         arguments = rename_references(task.arguments or {}, numbered.labels, literal=tool.literal)
         call = ToolCall(tool.name, arguments, tuple(sorted(tool.literal)))
         effect, retry = tool.effect, tool.retry
+    if of_plan is not None:
+        call = sub_plan_call(rename_references(task.arguments or {}, numbered.labels))
+        effect = of_plan
     prompt = None
     if kind is NodeKind.Clarification and (task.choices or task.default is not None):
         default = task.default if isinstance(task.default, str) else None

@@ -44,6 +44,10 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     ``wait_for`` (the name of a signal, with a ``key``) waits and does nothing else. Where no signal
     comes within ``timeout``, its result is ``default``; without one it fails. An attempt of any
     other task ends after ``stall_timeout`` seconds without progress.
+
+    A task with a ``plan`` (the name of a template or plan file, or the plan itself) runs that plan
+    and waits for its end; ``arguments`` are the values of its parameters. Its result has that of
+    each task with a label.
     """
 
     description: str
@@ -75,6 +79,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     wait_for: str | None = None
     key: str | None = None
     stall_timeout: float | None = None
+    plan: str | PlanDraft | None = None
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

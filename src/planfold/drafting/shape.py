@@ -48,6 +48,7 @@ _WANTED: Final = {
     "key": "a text, such as $order.id",
     "stall_timeout": "a number of seconds, without quotes",
     "deadline": "a number of seconds, without quotes",
+    "plan": "the name of a template or plan file, or the plan itself",
     "done": "true or false",
 }
 _CLOSED: Final = ("kind", "effect", "on_failure", "run_if", "on_item_failure")  # one of a few texts
@@ -69,6 +70,9 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
     name = task_name(raw.get("id"), raw.get("label"), place)
     good: dict[str, Any] = {"description": "(missing)"}
     for field, value in raw.items():
+        if field == "plan" and isinstance(value, Mapping):
+            good[field] = _inner_plan(value, name, faults)
+            continue
         if field not in _TYPES:
             near = faults.nearest(str(field), _TYPES)
             fix = near or "the fields of a task: " + ", ".join(_TYPES)
@@ -93,6 +97,16 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
         fix = "say what the task does"
         faults.add("is missing", task=name, field="description", fix=fix)
     return TaskDraft(**good)
+
+
+def _inner_plan(raw: Mapping[str, Any], task: str, faults: Faults) -> PlanDraft:
+    inner = Faults()
+    found = plan_from(raw, inner)
+    for fault in inner.found:
+        place = f"task {fault.task}: " if fault.task else ""
+        field = f"plan.{fault.field}" if fault.field else "plan"
+        faults.add(place + fault.message, task=task, field=field, fix=fault.fix)
+    return found
 
 
 def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:

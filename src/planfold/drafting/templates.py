@@ -14,6 +14,7 @@ from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults
 from planfold.drafting.parameters import declared_parameters, parameter_values
 from planfold.drafting.shape import task_name
+from planfold.drafting.sub_plans import ReadPlan, with_sub_plans
 from planfold.errors import ConfigurationError, InvalidPlan
 from planfold.planner.references import LABEL
 from planfold.tools.tool import Toolbox
@@ -131,10 +132,12 @@ def drafted(
     templates: Mapping[str, Template],
     *,
     source: str = "-",
+    read: ReadPlan | None = None,
 ) -> BoundPlan:
-    """The plan with the values of its parameters: a draft, a text, or the name of a template.
+    """The plan with the values of its parameters: a draft, a text, or the name of a template. The
+    sub-plans that its tasks name are written out in it.
 
-    ``source`` is as in :func:`load_plan`. Raises InvalidPlan.
+    ``source`` is as in :func:`load_plan`, ``read`` finds plan files. Raises InvalidPlan.
     """
     if isinstance(plan, str):
         found = templates.get(plan.strip()) if source == "-" else None
@@ -144,7 +147,8 @@ def drafted(
             from planfold.drafting.files import load_plan
 
             plan = load_plan(plan, source=source, tools=[tool.name for tool in toolbox])
-    return bound(plan, given, toolbox)
+    draft, values = bound(plan, given, toolbox)
+    return BoundPlan(with_sub_plans(draft, toolbox, templates, read, source), values)
 
 
 def _parameters(

@@ -206,7 +206,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:
     if task.status is TaskStatus.Running:
-        return not task.waits
+        return task.runs_plan or not task.waits
     question = state.questions.get(task.id)
     unknown = question is not None and question.then == "outcome" and not question.ended
     return unknown and task.spec.effect is not Effect.Safe

@@ -26,6 +26,7 @@ from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
+    EndReported,
     Event,
     MapExpanded,
     PlanApproved,
@@ -40,6 +41,7 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
+    SubPlanContinued,
     TaskDecided,
     TaskDispatched,
     TasksPlanned,
@@ -68,6 +70,7 @@ from planfold.planner.step_costs import (
     fold_step_started,
     settle_all,
 )
+from planfold.planner.sub_plans import fold_continuation, fold_report
 from planfold.planner.tasks import ByHand, Task, TaskSpec, TaskStatus
 from planfold.planner.waits import fold_registration, fold_start
 
@@ -127,6 +130,7 @@ def _planned(state: PlannerState, event: TasksPlanned) -> None:
         raise CorruptLog("the plan was initialized twice")
     state.title, state.goal, state.config = event.title, event.goal, event.config
     state.budget, state.tags = event.config.budget, event.tags
+    state.parent = event.parent
     state.initial_hash = state.revision_hash = event.revision_hash
     state.created_at = state.updated_at
     _add(state, event.tasks)
@@ -313,6 +317,9 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
         plan_again(state, event.again, afresh=True)
     if event.interrupted:
         plan_again(state, event.interrupted, afresh=False)
+    for task_id in event.interrupted:
+        state.tasks[task_id].plan_id = None  # a fork begins sub-plans of its own
+    state.parent, state.end_reported = None, False  # what follows is no task of another plan
     for spec in event.tasks:
         task = state.tasks[spec.id]
         remember_plan(state, task.spec, -1)
@@ -340,6 +347,8 @@ def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
         task.outdated = task.outdated or event.restart
         if event.restart:
             task.by_hand = None
+        if task.runs_plan:
+            state.unregistered.append(task_id)
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
             schedule.gate(task)
     if event.restart:
@@ -371,6 +380,8 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     MapExpanded: _expanded,
     WaitStarted: fold_start,
     WaitRegistered: fold_registration,
+    SubPlanContinued: fold_continuation,
+    EndReported: fold_report,
     TaskStatusUpdated: _status_updated,
     RetryScheduled: _retry_scheduled,
     ClarificationRequested: _asked,

@@ -60,9 +60,10 @@ OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a
 
 def lane_of(spec: TaskSpec) -> str:
     """What a task waits in: questions, maps and waits need no slot, so they do not queue behind
-    tasks that do. The items of a map have a lane of their own, which takes turns with the
+    tasks that do; a sub-plan takes one. The items of a map have a lane of their own, which takes turns with the
     others."""
-    if spec.kind is QUESTION or spec.for_each is not None or spec.wait is not None:
+    waits = spec.wait is not None and spec.wait.plan is None
+    if waits or spec.kind is QUESTION or spec.for_each is not None:
         return ""
     if spec.id < STRIDE:
         return spec.queue_route

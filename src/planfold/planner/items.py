@@ -19,7 +19,7 @@ from planfold.planner.references import (
     value_of,
     written_out,
 )
-from planfold.planner.tasks import TaskSpec
+from planfold.planner.tasks import TaskSpec, Wait
 
 STRIDE: Final = 10**10  # above every id that a draft may give
 MAX_MAP: Final = 900_000  # the largest id of a map: those of its items stay exact as JSON numbers
@@ -88,7 +88,7 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         retry=spec.retry,
         timeout=spec.timeout,
         stall_timeout=spec.stall_timeout,
-        wait=spec.wait,
+        wait=_item_wait(spec.wait),
         route=spec.route,
         on_failure="continue",
         when=spec.when if when else None,
@@ -96,6 +96,11 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         proposed=spec.proposed,
         tainted=spec.tainted,
     )
+
+
+def _item_wait(wait: Wait | None) -> Wait | None:
+    """Without the draft of a sub-plan, which would be in the state once for each item."""
+    return Wait(plan={}) if wait is not None and wait.plan is not None else wait
 
 
 def _written(text: str, key: int, element: Any, limit: int) -> str:

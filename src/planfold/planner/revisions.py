@@ -303,7 +303,15 @@ def reset_with_followers(
     state: PlannerState, task: Task, reason: Literal["retry", "by_hand"]
 ) -> Iterator[TasksReset]:
     """Plan a task again that has ended, and what a retry plans again with it."""
-    reset, again = _with_followers(state, retried_with(state, task))
+    yield from reset_all(state, [task], reason)
+
+
+def reset_all(
+    state: PlannerState, tasks: Iterable[Task], reason: Literal["retry", "by_hand"]
+) -> Iterator[TasksReset]:
+    """The same of several tasks that have ended."""
+    roots = dict.fromkeys(i for task in tasks for i in retried_with(state, task))
+    reset, again = _with_followers(state, list(roots))
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")

@@ -26,6 +26,7 @@ from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
 from planfold.runtime.signal_delivery import KEEP_SIGNALS_S, SignalDelivery
 from planfold.runtime.slots import Slots
+from planfold.runtime.sub_plans import SubPlans, handovers
 from planfold.runtime.timers import Timers
 from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
 
@@ -33,8 +34,8 @@ from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
 class Worker:
     """Use it as ``async with worker:``; leaving the block stops it.
 
-    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only,
-    ``routes`` only these queue routes (None: all that its executors know); ``aggregates`` are the
+    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only, with its
+    sub-plans, ``routes`` only these queue routes (None: all that its executors know); ``aggregates`` are the
     kinds of streams that it continues when they are due; ``drain_s`` is how many seconds running
     tasks have to end when the block is left.
     """
@@ -69,10 +70,11 @@ class Worker:
         files_dir = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
-        handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers
-        timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, handovers)]
+        signals = SignalDelivery(store, dispatcher, keep_signals_s)
+        due = handovers(signals, SubPlans(store, dispatcher, executors.toolbox))
+        timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, due)]
         if plan_id is not None:  # signals for it come from other streams
-            timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, handovers))
+            timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, due))
         self._loops = [
             WorkerLoop(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
             *(WorkerLoop(timer.round, store.wakeup, self.trouble) for timer in timers),

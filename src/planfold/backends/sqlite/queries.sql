@@ -71,13 +71,13 @@ SELECT route, tool FROM lanes
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free
 WHERE owner IS NULL AND route = ?2 AND tool = ?3
   AND (?4 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?4)))
-  AND (?5 IS NULL OR aggregate_id = ?5) AND crashes <= ?6
+  AND (?5 IS NULL OR aggregate_id = ?5 OR (aggregate_id > ?5 || '.' AND aggregate_id < ?5 || '/')) AND crashes <= ?6
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: rows_upto
-SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ? LIMIT ?)
+SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ?1 OR (aggregate_id > ?1 || '.' AND aggregate_id < ?1 || '/') LIMIT ?2)
 -- name: free_of_stream
 SELECT -priority, turn, id FROM task_queue
-WHERE aggregate_id = ?3 AND owner IS NULL AND crashes <= ?6
+WHERE (aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/')) AND owner IS NULL AND crashes <= ?6
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
@@ -86,7 +86,7 @@ ORDER BY priority DESC, turn, id LIMIT ?1
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_suspects
 WHERE owner IS NULL AND crashes > 1
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
-  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
 ORDER BY priority DESC, turn, id LIMIT ?1
@@ -94,7 +94,7 @@ ORDER BY priority DESC, turn, id LIMIT ?1
 SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_owned
 WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7 AND crashes BETWEEN ?8 AND ?9
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
-  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
 ORDER BY priority DESC, turn, id LIMIT ?1
@@ -157,7 +157,7 @@ UPDATE task_queue SET expires = 0 WHERE owner = ?
 -- name: upcoming
 SELECT stream_id, aggregate_id, due_at, updated_at FROM streams
 WHERE due_at IS NOT NULL AND (?1 IS NULL OR stream_id IN (SELECT value FROM json_each(?1)))
-  AND (?2 IS NULL OR aggregate_id = ?2)
+  AND (?2 IS NULL OR aggregate_id = ?2 OR (aggregate_id > ?2 || '.' AND aggregate_id < ?2 || '/'))
 ORDER BY due_at LIMIT ?3
 -- name: version
 SELECT version FROM streams WHERE aggregate_id = ?
