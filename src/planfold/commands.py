@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from planfold.planner.commands import CompactContext as CompactContext
     from planfold.planner.commands import CompleteTask as CompleteTask
     from planfold.planner.commands import ContextSummarised as ContextSummarised
+    from planfold.planner.commands import ConfirmEnd as ConfirmEnd
     from planfold.planner.commands import Continue as Continue
+    from planfold.planner.commands import ContinueSubPlan as ContinueSubPlan
     from planfold.planner.commands import ExecutorEvent as ExecutorEvent
     from planfold.planner.commands import ForkPlan as ForkPlan
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import ForEach as ForEach
     from planfold.planner.tasks import ImageRef as ImageRef
     from planfold.planner.tasks import Link as Link
+    from planfold.planner.tasks import ParentTask as ParentTask
     from planfold.planner.tasks import Pause as Pause
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import TaskSpec as TaskSpec
@@ -70,7 +73,9 @@ _HOMES = {
         "CompactContext",
         "CompleteTask",
         "ContextSummarised",
+        "ConfirmEnd",
         "Continue",
+        "ContinueSubPlan",
         "ExecutorEvent",
         "ForkPlan",
         "HandleExecutorEvent",
@@ -96,6 +101,7 @@ _HOMES = {
         "ForEach",
         "ImageRef",
         "Link",
+        "ParentTask",
         "Pause",
         "Prompt",
         "TaskSpec",

@@ -18,6 +18,7 @@ from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
+    EndReported,
     MapExpanded,
     PlanApproved,
     PlanCancelled,
@@ -32,6 +33,7 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
+    SubPlanContinued,
     TaskDecided,
     TaskDispatched,
     TasksPlanned,
@@ -98,8 +100,10 @@ def _about_a_task(event: Any) -> Words | None:
             key = "" if event.key is None else f"for the key {clean(event.key)}"
             until = "" if event.until is None else f"until {date_and_time(event.until)}"
             return Words("waits", task_id, ", ".join(filter(None, (key, until))))
-        case WaitRegistered(task_id):
+        case WaitRegistered(task_id, _, None):
             return Words("listens", task_id, "")
+        case WaitRegistered(task_id, _, plan_id, stop):
+            return Words("cancels" if stop else "began", task_id, f"the plan {clean(plan_id)}")
         case RetryScheduled(task_id):
             return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
         case ClarificationRequested(task_id):
@@ -139,6 +143,9 @@ def _about_the_plan(event: Any) -> Words:
     match event:
         case TasksPlanned():
             detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
+            if event.parent is not None:
+                parent, task = clean(event.parent.plan_id), id_text(event.parent.task_id)
+                detail += f", for task {task} of {parent}"
             return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
         case PlanApproved():
             return Words("approved", None, f"revision {event.revision_hash}{_by(event.by)}")
@@ -156,6 +163,10 @@ def _about_the_plan(event: Any) -> Words:
             return _paused(event)
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
+        case SubPlanContinued(attempt):
+            return Words("continued", None, f"for attempt {attempt} of the task of its parent")
+        case EndReported():
+            return Words("reported", None, "its end to its parent")
         case PlanCancelled():
             return Words("cancelled", None, _because("the plan", event.reason))
         case ContextCompacted():

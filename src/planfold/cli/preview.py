@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
 from planfold.drafting.parameters import ParameterValue
+from planfold.drafting.sub_plans import sketch_of
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
@@ -137,7 +138,8 @@ def preview_lines(
     return lines
 
 
-def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
+def _task_lines(spec: TaskSpec, pad: int, width: int, *, brief: bool = False) -> list[Line]:
+    """``brief``: without what is only known when the task is checked."""
     head = f"{spec.id:>{pad}}"
     label = f"{clean(spec.label)}: " if spec.label else ""
     room = width - pad - 2
@@ -155,8 +157,22 @@ def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
             for command in commands
             for part in wrapped(command, room, "", _INDENT)
         ]
-    lines += [[(indent, ""), (part, "dim")] for part in wrapped(meta_of(spec), room)]
+    meta = manner_of(spec) if brief else meta_of(spec)
+    lines += [[(indent, ""), (part, "dim")] for part in wrapped(meta, room)]
+    for line in _sub_plan_lines(spec, max(room - len(_INDENT), 20)):
+        lines.append([(indent + _INDENT, ""), *line])
     return lines
+
+
+def _sub_plan_lines(spec: TaskSpec, width: int) -> list[Line]:
+    """The tasks of a task's plan, which are approved with it."""
+    if spec.wait is None or not spec.wait.plan:
+        return []
+    return [
+        line
+        for each in reading_order(sketch_of(spec.wait.plan))
+        for line in _task_lines(each, 1, width, brief=True)
+    ]
 
 
 def _says(description: str, command: str) -> bool:
@@ -223,7 +239,18 @@ def note_lines(notes: Sequence[str], width: int) -> list[Line]:
 
 
 def tools_needed(specs: Iterable[TaskSpec]) -> list[str]:
-    return sorted({clean(spec.tool.name) for spec in specs if spec.tool is not None})
+    return sorted(map(clean, _tool_names(specs)))
+
+
+def _tool_names(specs: Iterable[TaskSpec]) -> set[str]:
+    """Also those of sub-plans."""
+    found: set[str] = set()
+    for spec in specs:
+        if spec.wait is not None and spec.wait.plan:
+            found |= _tool_names(sketch_of(spec.wait.plan))
+        elif spec.tool is not None:
+            found.add(spec.tool.name)
+    return found
 
 
 def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
@@ -232,5 +259,5 @@ def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
     return {
         "waves": waves(graph),
         "critical_path": list(critical_path(graph, lambda _: 1.0)[1]),
-        "tools": sorted({spec.tool.name for spec in specs if spec.tool is not None}),
+        "tools": sorted(_tool_names(specs)),
     }

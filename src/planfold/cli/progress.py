@@ -91,8 +91,7 @@ class PlainLines:
 
     def goes_on(self, fold: PlanFold, task: Task) -> None:
         spans: Line = [(clock(time.time()) + " ", "dim")]
-        if self._name_plans:
-            spans.append((clean(fold.plan_id) + " ", "dim"))
+        spans += self._plan_name(fold)
         again = f": attempt {task.attempt}" if task.attempt > 1 else ""
         self.say([*spans, ("continues", "busy"), (f" {name_of(task.spec)}{again}", "")])
 
@@ -101,8 +100,7 @@ class PlainLines:
         if not news or words.verb in QUIET_VERBS:
             return
         spans: Line = [(clock(envelope.recorded_at) + " ", "dim")]
-        if self._name_plans:
-            spans.append((clean(fold.plan_id) + " ", "dim"))
+        spans += self._plan_name(fold)
         spans.append((words.verb, words.style))
         task = None if words.task_id is None else fold.state.tasks.get(words.task_id)
         if task is not None:
@@ -118,6 +116,10 @@ class PlainLines:
         elif words.detail:
             spans.append((f" {words.detail}", ""))
         self._paper.lines([spans], width=self._paper.width if self._paper.is_terminal else None)
+
+    def _plan_name(self, fold: PlanFold) -> Line:
+        named = self._name_plans or fold.state.parent is not None
+        return [(clean(fold.plan_id) + " ", "dim")] if named else []
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
         return

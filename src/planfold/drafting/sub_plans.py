@@ -15,11 +15,13 @@ import msgspec
 from planfold.drafting.binding import bound
 from planfold.drafting.draft import Fault, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
+from planfold.drafting.fields import kind_of
 from planfold.drafting.files import load_plan
 from planfold.drafting.parameters import parameter_values
 from planfold.drafting.shape import task_name
 from planfold.errors import InvalidPlan
 from planfold.planner.references import find_references, resolve
+from planfold.planner.sub_plans import ROUTE
 from planfold.planner.tasks import Effect, TaskSpec, ToolCall, Wait
 from planfold.tools.tool import Toolbox
 
@@ -31,7 +33,6 @@ ReadPlan = Callable[[str, str], tuple[str | bytes, str] | None]
 text without a file); None where there is no such file."""
 
 MAX_DEPTH: Final = 8  # plans in plans
-CALL: Final = "plan"  # what a sub-plan is called where the others have a tool
 _UNUSED: Final = (
     *("tool", "choices", "default", "deadline", "effect", "route", "timeout", "stall_timeout"),
     *("wait", "at", "wait_for", "key"),
@@ -215,12 +216,39 @@ def _values(plan: PlanDraft, given: Mapping[str, Any], faults: Faults) -> dict[s
 
 def sub_plan_call(arguments: dict[str, Any]) -> ToolCall:
     """How the specification of a task says the values of the parameters."""
-    return ToolCall(CALL, arguments)
+    return ToolCall(ROUTE, arguments)
 
 
 def sub_plan_wait(plan: PlanDraft) -> Wait:
     """What the task waits for."""
     return Wait(plan=msgspec.to_builtins(plan))
+
+
+def sketch_of(plan: Mapping[str, Any]) -> list[TaskSpec]:
+    """The tasks of a sub-plan to show, as they are written: references by label, parameters without
+    values. What only their tools say, such as effects, is not known."""
+    tasks = draft_from(plan).tasks
+    ids = [task.id or place for place, task in enumerate(tasks, 1)]
+    labels = {task.label: i for i, task in zip(ids, tasks, strict=True) if task.label}
+    return [_sketch(task, i, labels) for i, task in zip(ids, tasks, strict=True)]
+
+
+def _sketch(task: TaskDraft, task_id: int, ids: Mapping[str, int]) -> TaskSpec:
+    above = (ids.get(str(parent), parent) for parent in task.depends_on)
+    call, arguments = task.tool, task.arguments or {}
+    plan = sub_plan_wait(task.plan) if isinstance(task.plan, PlanDraft) else None
+    if plan is not None:
+        call = ROUTE
+    return TaskSpec(
+        id=task_id,
+        description=task.description,
+        kind=kind_of(task),
+        label=task.label,
+        tool=None if call is None else ToolCall(call, arguments),
+        depends_on=tuple(parent for parent in above if isinstance(parent, int)),
+        when=task.when,
+        wait=plan,
+    )
 
 
 def draft_from(plan: Mapping[str, Any]) -> PlanDraft:

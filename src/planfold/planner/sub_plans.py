@@ -26,6 +26,7 @@ from planfold.planner.revisions import reset_all
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ParentTask, Task, TaskStatus
 
+ROUTE: Final = "plan"  # what sub-plans are called where other tasks have a tool
 _NAMED: Final = 3  # tasks that the error of a parent's task names
 _OPEN: Final = (TaskStatus.Failed, TaskStatus.Cancelled)
 

@@ -132,6 +132,8 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
     )
     if not reading.done and (wait := _wait_fields(entry, order)):
         return msgspec.structs.replace(draft, **wait)
+    if not reading.done and (of_plan := _plan_fields(entry, order)):
+        return msgspec.structs.replace(draft, **of_plan)
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
         draft.choices = reading.choices
         draft.default = _default(said, reading.choices)
@@ -171,12 +173,27 @@ def _wait_fields(entry: Entry, order: Order) -> dict[str, Any]:
     if all(value is None for value in fields.values()):
         return {}
     if said.key is not None:
-        targets = {found.target for found in find_references(said.key)}
-        found = {target: order.rename(entry, target) for target in targets}
-        ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
-        fields["key"] = rename_references({"": said.key}, ids)[""]
+        fields["key"] = _numbered(said.key, entry, order)
     kind = {"kind": None} if entry.reading.kind is not NodeKind.ToolCall else {}
     return {**fields, **kind, "default": said.default, "deadline": said.deadline}
+
+
+def _plan_fields(entry: Entry, order: Order) -> dict[str, Any]:
+    """What the directives say of a sub-plan; empty without one."""
+    said = entry.reading.directives
+    if said.plan is None and said.values is None:
+        return {}
+    kind = {"kind": None} if entry.reading.kind is not NodeKind.ToolCall else {}
+    values = {name: _numbered(text, entry, order) for name, text in (said.values or {}).items()}
+    return {**kind, "plan": said.plan, "arguments": values or None}
+
+
+def _numbered(text: str, entry: Entry, order: Order) -> str:
+    """``text`` with ids instead of numbers of the text."""
+    targets = {found.target for found in find_references(text)}
+    found = {target: order.rename(entry, target) for target in targets}
+    ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
+    return rename_references({"": text}, ids)[""]
 
 
 def _default(said: Directives, choices: list[str]) -> str | None:
