@@ -347,7 +347,7 @@ def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
         task.outdated = task.outdated or event.restart
         if event.restart:
             task.by_hand = None
-        if task.runs_plan:
+        if task.runs_plan and task_id not in state.unregistered:
             state.unregistered.append(task_id)
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
             schedule.gate(task)

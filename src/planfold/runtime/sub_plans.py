@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from planfold.errors import CommandRejected, InvalidPlan, NotFound, Permanent
 from planfold.eventstore.port import EventStore
@@ -40,6 +43,7 @@ from planfold.runtime.signal_delivery import SignalDelivery, take_all
 from planfold.runtime.timers import HandOver
 from planfold.tools.tool import Toolbox
 
+APPROVER = "the approval of its parent"
 STOPPED = "its task was stopped"
 
 
@@ -60,60 +64,52 @@ class SubPlans:
             await self._report(parent, _recordable(end_of(state)), plan_id)
         except NotFound:
             pass  # the parent was archived, or an answer above its map was changed
-        await self._send(plan_id, ConfirmEnd(parent.attempt), parent.plan_id)
+        await self._send(plan_id, ConfirmEnd(parent.attempt), f"{plan_id}/{parent.attempt}")
 
     async def hand_over(self, plan_id: str, state: PlannerState, task: Task) -> None:
         """Let the sub-plan of a task be as the task needs it: begun for its attempt, or
         cancelled. The task fails where its plan cannot begin: a value does not fit, its id is that
         of another plan, or it was archived."""
-        child, stop = sub_plan_id(plan_id, task), task.stopping
-        parent = ParentTask(plan_id, task.id, task.attempt)
+        child, parent = sub_plan_id(plan_id, task), ParentTask(plan_id, task.id, task.attempt)
+        stop = task.stopping
+        about = f"{child}/{parent.attempt}" + "/stop" * stop
         try:
-            known = await self._begin(child, parent, state, task)
-            if known and not stop:
-                await self._send(child, ContinueSubPlan(task.attempt), plan_id)
-            elif stop:
-                await self._cancel(child, state, plan_id)
+            begun = await self._state(child)
+            if begun is None:
+                begin = self._first_command(state, task, parent, stop=stop)
+                await self._send(child, begin, about)
+            elif not _is_of(begun, parent):
+                raise Permanent(f"there is another plan {child!r}")
+            elif stop and begun.outcome is not None:
+                await self._report(parent, _recordable(end_of(begun)), child)
+            else:
+                await self._send(child, ContinueSubPlan(parent.attempt), about)
+            if stop:
+                with suppress(CommandRejected):  # it has ended, which it reports
+                    reason = state.cancel_reason if state.cancelled else STOPPED
+                    await self._send(child, CancelPlan(reason), about)
         except (InvalidPlan, CommandRejected, Permanent, NotFound) as fault:
             failed = TaskFailed(f"its plan cannot begin: {fault}", retryable=False)
             await self._report(parent, failed, child)
             return
-        known_here = RegisterWait(task.id, task.attempt, child, stop)
-        await self._send(plan_id, known_here, child)
+        known_here = RegisterWait(parent.task_id, parent.attempt, child, stop)
+        await self._send(plan_id, known_here, about)
 
-    async def _begin(
-        self, child: str, parent: ParentTask, state: PlannerState, task: Task
-    ) -> bool:
-        """Whether it had begun before. One that is to stop begins, too, but is not approved: so it
-        is there, and another worker that has not heard of the stop does not begin it later."""
-        begun = await self._state(child)
-        if begun is not None:
-            if begun.parent is None or begun.parent.plan_id != parent.plan_id:
-                raise Permanent(f"there is another plan {child!r}")
-            return True
-        begin = self._first_command(state, task)
-        by = None if task.stopping else f"plan {parent.plan_id}"
-        tags = tuple(dict.fromkeys((*begin.tags, *state.tags)))
-        begin = Initialize(
-            begin.title, begin.tasks, begin.goal, begin.config, by, tags=tags, parent=parent
-        )
-        await self._send(child, begin, parent.plan_id)
-        return False
-
-    def _first_command(self, state: PlannerState, task: Task) -> Initialize:
+    def _first_command(
+        self, state: PlannerState, task: Task, parent: ParentTask, *, stop: bool
+    ) -> Initialize:
+        """One that is to stop begins, too, but is not approved: so it is there, and a worker that
+        has not heard of the stop does not begin it later."""
         from planfold.drafting.beginning import begin_sub_plan  # it loads the compiler
 
         call = task.spec.tool
         planned = call.arguments if call is not None else {}
         arguments = planned if task.arguments is None else task.arguments
         draft = draft_of_sub_plan(state, task)
-        return begin_sub_plan(draft, arguments, task.spec, state.config, self._tools)
-
-    async def _cancel(self, child: str, state: PlannerState, plan_id: str) -> None:
-        begun = await self._state(child)
-        if begun is not None and begun.outcome is None:
-            reason = state.cancel_reason if state.cancelled else STOPPED
-            await self._send(child, CancelPlan(reason), plan_id)
+        begin = begin_sub_plan(draft, arguments, task.spec, state.config, self._tools)
+        tags = tuple(dict.fromkeys((*begin.tags, *state.tags)))
+        approved_by = None if stop else APPROVER
+        return replace(begin, tags=tags, approved_by=approved_by, parent=parent)
 
     async def _state(self, plan_id: str) -> PlannerState | None:
         try:
@@ -126,10 +122,11 @@ class SubPlans:
     async def _report(self, parent: ParentTask, end: ExecutorEvent, child: str) -> None:
         now, jitter = self._store.clock(), int(random.random() * JITTERS) / JITTERS
         report = HandleExecutorEvent(parent.task_id, end, parent.attempt, now, jitter)
-        await self._send(parent.plan_id, report, child)
+        await self._send(parent.plan_id, report, f"{child}/{parent.attempt}")
 
-    async def _send(self, plan_id: str, command: Command, by: str) -> None:
-        name = f"{by}/{type(command).__name__}"
+    async def _send(self, plan_id: str, command: Command, about: str) -> None:
+        """``about``: the sub-plan, and the attempt that it runs for."""
+        name = f"{about}/{type(command).__name__}"
         await self._dispatcher.send(PLAN, plan_id, command, command_id=name)
 
 
@@ -146,6 +143,11 @@ def handovers(signals: SignalDelivery, sub_plans: SubPlans) -> Mapping[str, Hand
         await take_all(steps)
 
     return {PLAN.stream_id: of_plan, SIGNALS.stream_id: signals.deliver}
+
+
+def _is_of(state: PlannerState, parent: ParentTask) -> bool:
+    known = state.parent
+    return known is not None and (known.plan_id, known.task_id) == (parent.plan_id, parent.task_id)
 
 
 def _recordable(end: ExecutorEvent) -> ExecutorEvent:
