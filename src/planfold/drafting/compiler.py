@@ -8,7 +8,6 @@ every reference points to an earlier task.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -73,9 +72,8 @@ def compile_plan(
         if place in malformed:
             continue
         if tasks[place].plan is not None:
-            inner = partial(compile_plan, tools=tools, limits=limits)
             named = numbered.names[place]
-            effects[place] = check_sub_plan(tasks[place], named, tools, faults, inner)
+            effects[place] = check_sub_plan(tasks[place], named, tools, limits, faults, compile_plan)
         size += _check_task(place, numbered, links, checks, tools, limits, faults)
     check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
@@ -123,7 +121,7 @@ def _check_task(
 def _bytes_of(value: object) -> int:
     try:
         return len(msgspec.json.encode(value))
-    except (ValueError, TypeError):  # it has a fault already: not Unicode, or not a text
+    except (ValueError, TypeError, RecursionError):  # it has a fault already: not Unicode, or not a text
         return 0
 
 

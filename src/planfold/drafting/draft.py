@@ -142,7 +142,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     those of compact JSON in UTF-8.
 
     ``name_chars`` bounds titles, labels, routes and tool names; ``depth`` how deep arguments may
-    nest (the arguments object itself is 1).
+    nest (the arguments object itself is 1), and ``sub_plans`` how deep plans may be in plans.
     """
 
     tasks: int = 20_000
@@ -152,3 +152,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     arguments_bytes: int = 262_144
     depth: int = 64
     plan_bytes: int = 16 * 1024 * 1024
+    sub_plans: int = 8

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.drafting.binding import bound
-from planfold.drafting.draft import Fault, PlanDraft, TaskDraft
+from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import kind_of
 from planfold.drafting.files import load_plan
@@ -32,7 +32,9 @@ ReadPlan = Callable[[str, str], tuple[str | bytes, str] | None]
 """The text of the plan file with this name and where it is, for the plan that is there (``-``: a
 text without a file); None where there is no such file."""
 
-MAX_DEPTH: Final = 8  # plans in plans
+MAX_DEPTH: Final = Limits().sub_plans
+TOO_DEEP: Final = f"plans are in plans more than {MAX_DEPTH} deep"
+FLATTEN: Final = "let one plan do the work of several"
 _UNUSED: Final = (
     *("tool", "choices", "default", "deadline", "effect", "route", "timeout", "stall_timeout"),
     *("wait", "at", "wait_for", "key"),
@@ -98,8 +100,7 @@ class _Writer:
             path = " -> ".join(excerpt(each) for each in (*trail[trail.index(called) :], called))
             self._add(name, f"the plan contains itself: {path}", "leave one of them out")
         elif len(trail) >= MAX_DEPTH:
-            message = f"plans are in plans more than {MAX_DEPTH} deep"
-            self._add(name, message, "let one plan do the work of several")
+            self._add(name, TOO_DEEP, FLATTEN)
         elif isinstance(task.plan, PlanDraft):
             inner = self.plan(task.plan, source, (*trail, ""))
             return msgspec.structs.replace(task, plan=inner)
@@ -164,11 +165,12 @@ def check_sub_plan(
     task: TaskDraft,
     name: str,
     tools: Toolbox,
+    limits: Limits,
     faults: Faults,
-    compiled: Callable[[PlanDraft], tuple[TaskSpec, ...]],
+    compiler: Callable[..., tuple[TaskSpec, ...]],
 ) -> Effect:
     """Every check of a task with a plan that needs no other task; returns the strongest effect of
-    the plan, whose tasks ``compiled`` gives. A value that is a reference is known when the task runs: what depends on it is checked
+    the plan, which ``compiler`` checks (:func:`compile_plan`). A value that is a reference is known when the task runs: what depends on it is checked
     then."""
     plan = task.plan
     for field in _UNUSED:
@@ -181,12 +183,16 @@ def check_sub_plan(
         fix = "write the plan itself here, as an object"
         faults.add(f"{quoted(plan)} was not found", task=name, field="plan", fix=fix)
         return Effect.Once
+    if limits.sub_plans < 1:
+        faults.add(TOO_DEEP, task=name, field="plan", fix=FLATTEN)
+        return Effect.Once
     given = task.arguments if isinstance(task.arguments, dict) else {}
     inner = Faults()
     try:
         values = _values(plan, given, inner)
         inner.raise_any()
-        specs = compiled(bound(plan, values, tools).draft)
+        below = msgspec.structs.replace(limits, sub_plans=limits.sub_plans - 1)
+        specs = compiler(bound(plan, values, tools).draft, tools, limits=below)
     except InvalidPlan as fault:
         sampled = bool(find_references(given))
         kept = [each for each in fault.faults if not (sampled and _is_about_value(each))]
