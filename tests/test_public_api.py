@@ -34,11 +34,13 @@ PUBLIC = {
         TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
     """,
     planfold.commands: """
-        AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer ClarificationProvided
-        Command CompactContext CompleteTask ContextSummarised Continue ExecutorEvent FileRef ForEach
-        ForkPlan HandleExecutorEvent ImageRef Initialize Link NameCheckpoint Pause PausePlan Profile
-        Prompt RegisterWait Replan RetryTask RevisePlan SkipTask StepAbandoned StepBegun
-        StepCompleted TagPlan TaskProgressed TaskSpec TasksProposed ToolCall UnpausePlan Wait
+        AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer
+        ClarificationProvided Command CompactContext CompleteTask ConfirmEnd
+        ContextSummarised Continue ContinueSubPlan ExecutorEvent FileRef ForEach ForkPlan
+        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint ParentTask Pause
+        PausePlan Profile Prompt RegisterWait Replan RetryTask RevisePlan SkipTask
+        StepAbandoned StepBegun StepCompleted TagPlan TaskProgressed TaskSpec TasksProposed
+        ToolCall UnpausePlan Wait
     """,
     planfold.executor: """
         BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected

@@ -27,16 +27,13 @@ if TYPE_CHECKING:
     from planfold.planner.commands import CompactContext as CompactContext
     from planfold.planner.commands import CompleteTask as CompleteTask
     from planfold.planner.commands import ContextSummarised as ContextSummarised
-    from planfold.planner.commands import ConfirmEnd as ConfirmEnd
     from planfold.planner.commands import Continue as Continue
-    from planfold.planner.commands import ContinueSubPlan as ContinueSubPlan
     from planfold.planner.commands import ExecutorEvent as ExecutorEvent
     from planfold.planner.commands import ForkPlan as ForkPlan
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
     from planfold.planner.commands import Initialize as Initialize
     from planfold.planner.commands import NameCheckpoint as NameCheckpoint
     from planfold.planner.commands import PausePlan as PausePlan
-    from planfold.planner.commands import RegisterWait as RegisterWait
     from planfold.planner.commands import Replan as Replan
     from planfold.planner.commands import RetryTask as RetryTask
     from planfold.planner.commands import RevisePlan as RevisePlan
@@ -59,6 +56,9 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import TaskSpec as TaskSpec
     from planfold.planner.tasks import ToolCall as ToolCall
     from planfold.planner.tasks import Wait as Wait
+    from planfold.planner.worker_commands import ConfirmEnd as ConfirmEnd
+    from planfold.planner.worker_commands import ContinueSubPlan as ContinueSubPlan
+    from planfold.planner.worker_commands import RegisterWait as RegisterWait
 
 _HOMES = {
     "planfold.compaction.profiles": ("Profile",),
@@ -73,16 +73,13 @@ _HOMES = {
         "CompactContext",
         "CompleteTask",
         "ContextSummarised",
-        "ConfirmEnd",
         "Continue",
-        "ContinueSubPlan",
         "ExecutorEvent",
         "ForkPlan",
         "HandleExecutorEvent",
         "Initialize",
         "NameCheckpoint",
         "PausePlan",
-        "RegisterWait",
         "Replan",
         "RetryTask",
         "RevisePlan",
@@ -108,6 +105,7 @@ _HOMES = {
         "ToolCall",
         "Wait",
     ),
+    "planfold.planner.worker_commands": ("ConfirmEnd", "ContinueSubPlan", "RegisterWait"),
 }
 
 __all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

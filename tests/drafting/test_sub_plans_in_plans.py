@@ -102,7 +102,9 @@ def test_in_text() -> None:
 
 
 def test_numbers_of_a_text_are_ids() -> None:
-    tasks = compiled("1. @echo {}\n   - [x] done before\n2. D {plan=deploy.md set='target=$1.text'}")
+    tasks = compiled(
+        "1. @echo {}\n   - [x] done before\n2. D {plan=deploy.md set='target=$1.text'}"
+    )
     found = [spec for spec in tasks.values() if spec.wait is not None]
     first = next(spec.id for spec in tasks.values() if spec.tool and spec.tool.name == "echo")
     assert found[0].tool == ToolCall("plan", {"target": f"${first}.text"})
@@ -242,7 +244,7 @@ def test_plans_in_plans_have_a_limit() -> None:
     ("text", "fault"),
     [
         ('1. D {set="a"}', "it cannot be read"),
-        ("1. D {set=\"a='b\"}", "it cannot be read"),
+        ('1. D {set="a=\'b"}', "it cannot be read"),
         ("1. D {paln=deploy.md}", "there is no directive 'paln'"),
     ],
 )

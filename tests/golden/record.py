@@ -33,7 +33,6 @@ from planfold.planner.commands import (
     OutcomeUnknown,
     PausePlan,
     PlannerConfig,
-    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
@@ -57,12 +56,14 @@ from planfold.planner.tasks import (
     ImageRef,
     Link,
     NodeKind,
+    ParentTask,
     Prompt,
     RetryPolicy,
     TaskSpec,
     ToolCall,
     Wait,
 )
+from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.runtime.aggregate import PLAN
 
 VERSION = 2
@@ -145,6 +146,14 @@ MAP = TaskSpec(
 )
 
 
+SUB_PLAN = TaskSpec(
+    id=16,
+    description="deploy",
+    kind=NodeKind.ToolCall,
+    tool=ToolCall("plan", {"version": "$14"}),
+    depends_on=(14,),
+    wait=Wait(plan={"title": "Deploy", "tasks": [{"description": "$params.version"}]}),
+)
 WAITS = (
     TaskSpec(
         id=12,
@@ -162,6 +171,7 @@ WAITS = (
         effect=Effect.Safe,
         wait=Wait(at=START + 9e6, written="2024-02-27T03:13Z"),
     ),
+    SUB_PLAN,
 )
 
 
@@ -174,7 +184,8 @@ def tell_story() -> Story:
         model="scripted:golden",
         budget=Budget(tokens=100, calls=9),
     )
-    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=("nightly", "draft")))
+    parent, tags = ParentTask("plan-0", 3, 1), ("nightly", "draft")
+    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=tags, parent=parent))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
     story.tell(RevisePlan(replaced))
@@ -203,6 +214,8 @@ def tell_story() -> Story:
     by_hand(story)
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
+    story.tell(ConfirmEnd(1))
+    story.tell(ContinueSubPlan(1))
     story.tell(NameCheckpoint("the end"))
     go_another_way(story)
     return story
@@ -260,10 +273,12 @@ def work_with_a_model(story: Story) -> None:
     story.tell(Replan("it has to wait"))
     story.report(11, TasksProposed(WAITS))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
-    story.report(11, TaskCompleted({"tasks": 4}))
+    story.report(11, TaskCompleted({"tasks": 5}))
     story.tell(RegisterWait(12, 1))
     story.report(12, TaskCompleted({"amount": 5}))
     story.report(14, TaskCompleted("sent"))
+    story.tell(RegisterWait(16, 1, "plan-1.16"))
+    story.report(16, TaskCompleted({"deployed": True}))
     story.wait(7_200.0)
     story.wait(9e6)
 

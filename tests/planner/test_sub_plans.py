@@ -10,11 +10,8 @@ from planfold.planner.commands import (
     CancelPlan,
     CancelTask,
     CompleteTask,
-    ConfirmEnd,
-    ContinueSubPlan,
     ForkPlan,
     OutcomeUnknown,
-    RegisterWait,
     RetryTask,
     SkipTask,
     TaskCompleted,
@@ -47,6 +44,7 @@ from planfold.planner.tasks import (
     Wait,
 )
 from planfold.planner.waits import to_register
+from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.testing import given
 from tests.planner.plan_builders import (
     Plan,
@@ -182,7 +180,9 @@ def test_a_task_that_stops_before_its_plan_has_begun_is_carried_over_once() -> N
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_failure_is_handed_up_and_retried(attempts: int) -> None:
     retry = RetryPolicy(attempts=attempts, base=0.0)
-    plan = play(running(sub_plan(1, retry=retry)), failed(1, "its plan failed: task 1: x", attempt=1))
+    plan = play(
+        running(sub_plan(1, retry=retry)), failed(1, "its plan failed: task 1: x", attempt=1)
+    )
     if attempts == 1:
         assert plan.handler.state.tasks[1].error == "its plan failed: task 1: x"
         plan.when(RetryTask(1)).follow_up()
@@ -248,7 +248,9 @@ def test_a_plan_without_a_parent_owes_nothing() -> None:
 
 
 def test_its_failure_names_the_tasks_that_failed() -> None:
-    plan = child(work(1, label="a"), *(work(i) for i in range(2, 6)), work(6, on_failure="continue"))
+    plan = child(
+        work(1, label="a"), *(work(i) for i in range(2, 6)), work(6, on_failure="continue")
+    )
     play(plan, *(failed(i, f"no {i}") for i in range(1, 7)))
     end = end_of(plan.handler.state)
     assert end == TaskFailed(

@@ -43,7 +43,7 @@ class Gate:
 
         @planfold.tool(effect="safe")
         async def waits(text: str, context: planfold.TaskContext) -> str:
-            while not self.open and not context.cancelled.is_set():
+            while not self.open and not context.cancelled.is_set():  # noqa: ASYNC110 - two ends
                 await asyncio.sleep(0.002)
             if not self.open:
                 raise asyncio.CancelledError
@@ -101,7 +101,9 @@ async def test_another_attempt_continues_the_plan(each_database: str) -> None:
         )
         plan = await asyncio.wait_for(app.run(plan_id), 20)
         assert plan.status == "failed"
-        assert (plan.task("sub").error or "").startswith("its plan failed: task b: ValueError: no x")
+        assert (plan.task("sub").error or "").startswith(
+            "its plan failed: task b: ValueError: no x"
+        )
         gate.open = True
         assert await app.retry(plan_id, "sub")
         plan = await asyncio.wait_for(app.run(plan_id), 20)
@@ -178,7 +180,9 @@ async def test_a_value_that_does_not_fit_fails_the_task(database: str) -> None:
         draft.tasks.insert(0, step("echo", "first", text="no number"))
         plan_id = await app.submit(draft, approved_by="me")
         view = await asyncio.wait_for(app.run(plan_id), 20)
-        assert "its plan cannot begin: plan, params.v: is a string" in (view.task("sub").error or "")
+        assert "its plan cannot begin: plan, params.v: is a string" in (
+            view.task("sub").error or ""
+        )
         assert len(await app.plans()) == 1
 
 
@@ -195,9 +199,7 @@ async def test_a_result_that_is_too_large_fails_the_task(
 ) -> None:
     monkeypatch.setattr("planfold.executors.recordable.recordable.__defaults__", (10,))
     async with planfold.open_app(database, tools=[echo]) as app:
-        plan_id = await app.submit(
-            outer(inner(step("echo", "a")), "0123456789"), approved_by="me"
-        )
+        plan_id = await app.submit(outer(inner(step("echo", "a")), "0123456789"), approved_by="me")
         view = await asyncio.wait_for(app.run(plan_id), 20)
         assert "too large" in (view.task("sub").error or "")
 

@@ -83,7 +83,8 @@ class Words(NamedTuple):
 
 def words_for(event: Any) -> Words:
     """``event`` in plain words."""
-    words = _about_a_task(event) or _about_a_step(event) or _about_the_plan(event)
+    words = _about_a_task(event) or _about_a_step(event) or _about_a_sub_plan(event)
+    words = words or _about_the_plan(event)
     return words._replace(detail=fit(words.detail, MOST))
 
 
@@ -139,13 +140,23 @@ def _about_a_step(event: Any) -> Words | None:
     return None
 
 
+def _about_a_sub_plan(event: Any) -> Words | None:
+    match event:
+        case TasksPlanned(parent=parent) if parent is not None:
+            words = _about_the_plan(event)
+            of = f", for task {id_text(parent.task_id)} of {clean(parent.plan_id)}"
+            return words._replace(detail=words.detail + of)
+        case SubPlanContinued(attempt):
+            return Words("continued", None, f"for attempt {attempt} of the task of its parent")
+        case EndReported():
+            return Words("reported", None, "its end to its parent")
+    return None
+
+
 def _about_the_plan(event: Any) -> Words:
     match event:
         case TasksPlanned():
             detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
-            if event.parent is not None:
-                parent, task = clean(event.parent.plan_id), id_text(event.parent.task_id)
-                detail += f", for task {task} of {parent}"
             return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
         case PlanApproved():
             return Words("approved", None, f"revision {event.revision_hash}{_by(event.by)}")
@@ -163,10 +174,6 @@ def _about_the_plan(event: Any) -> Words:
             return _paused(event)
         case CancelRequested():
             return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
-        case SubPlanContinued(attempt):
-            return Words("continued", None, f"for attempt {attempt} of the task of its parent")
-        case EndReported():
-            return Words("reported", None, "its end to its parent")
         case PlanCancelled():
             return Words("cancelled", None, _because("the plan", event.reason))
         case ContextCompacted():

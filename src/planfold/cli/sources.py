@@ -36,7 +36,7 @@ def read_source(source: str) -> tuple[str | bytes, str]:
 
 
 def read_plan_file(name: str, source: str) -> tuple[bytes, str] | None:
-    """The plan file that a plan names, beside the file that it is in (``-``: in the present
+    """The plan file that a plan names, beside the file that it is in (``-``: in the current
     folder); None where there is none. Raises ConfigurationError: it is unreadable."""
     path = Path(name) if source == "-" else Path(source).parent / name
     return (_read(path), str(path)) if _is_there(path) else None

@@ -73,7 +73,9 @@ def compile_plan(
             continue
         if tasks[place].plan is not None:
             named = numbered.names[place]
-            effects[place] = check_sub_plan(tasks[place], named, tools, limits, faults, compile_plan)
+            effects[place] = check_sub_plan(
+                tasks[place], named, tools, limits, faults, compile_plan
+            )
         size += _check_task(place, numbered, links, checks, tools, limits, faults)
     check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
@@ -121,7 +123,11 @@ def _check_task(
 def _bytes_of(value: object) -> int:
     try:
         return len(msgspec.json.encode(value))
-    except (ValueError, TypeError, RecursionError):  # it has a fault already: not Unicode, or not a text
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):  # it has a fault already: not Unicode, or not a text
         return 0
 
 
@@ -161,10 +167,6 @@ def _spec(
     if of_plan is not None:
         call = sub_plan_call(rename_references(task.arguments or {}, numbered.labels))
         effect = of_plan
-    prompt = None
-    if kind is NodeKind.Clarification and (task.choices or task.default is not None):
-        default = task.default if isinstance(task.default, str) else None
-        prompt = Prompt(tuple(task.choices), default, task.deadline)
     return TaskSpec(
         id=numbered.ids[place],
         description=task.description,
@@ -181,8 +183,15 @@ def _spec(
         when=None if task.when is None else rename_in_condition(task.when, numbered.labels),
         run_if=task.run_if,
         for_each=for_each_of(task, numbered.labels),
-        prompt=prompt,
+        prompt=_prompt(task) if kind is NodeKind.Clarification else None,
         done=task.done,
         wait=wait_of(task, numbered.labels),
         stall_timeout=task.stall_timeout,
     )
+
+
+def _prompt(task: TaskDraft) -> Prompt | None:
+    if not task.choices and task.default is None:
+        return None
+    default = task.default if isinstance(task.default, str) else None
+    return Prompt(tuple(task.choices), default, task.deadline)

@@ -170,8 +170,8 @@ def check_sub_plan(
     compiler: Callable[..., tuple[TaskSpec, ...]],
 ) -> Effect:
     """Every check of a task with a plan that needs no other task; returns the strongest effect of
-    the plan, which ``compiler`` checks (:func:`compile_plan`). A value that is a reference is known when the task runs: what depends on it is checked
-    then."""
+    the plan, which ``compiler`` checks (:func:`compile_plan`). A value that is a reference is known
+    when the task runs: what depends on it is checked then."""
     plan = task.plan
     for field in _UNUSED:
         if getattr(task, field) not in (None, []):

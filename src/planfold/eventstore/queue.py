@@ -51,7 +51,8 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that lives, for people to look at; nothing is recovered from it.
 
     ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
-    ``plan_id``: the only plan that it serves, with the streams below it; None: all. ``leased`` tasks are its own at present.
+    ``plan_id``: the only plan that it serves, with the streams below it; None: all. ``leased``
+    tasks are its own at present.
     ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
     renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
     something.
@@ -134,7 +135,8 @@ class TaskQueue(Protocol):
 
         Higher priorities come first. Within one, streams take turns, each with its oldest task:
         a stream that has just come waits for one task at most of every other. ``aggregate_id`` is
-        the only stream, with those below it (:func:`is_within`); ``routes`` None means all; ``without_tools`` and ``barred`` (aggregates) are excluded.
+        the only stream, with those below it (:func:`is_within`); ``routes`` None means all;
+        ``without_tools`` and ``barred`` (aggregates) are excluded.
 
         ``suspects`` keeps tasks apart that may have killed a worker: those that two owners have
         lost. One does not count, because when a machine ends, all that ran on it is lost once.

@@ -26,7 +26,6 @@ from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
-    EndReported,
     Event,
     MapExpanded,
     PlanApproved,
@@ -41,7 +40,6 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
-    SubPlanContinued,
     TaskDecided,
     TaskDispatched,
     TasksPlanned,
@@ -70,7 +68,7 @@ from planfold.planner.step_costs import (
     fold_step_started,
     settle_all,
 )
-from planfold.planner.sub_plans import fold_continuation, fold_report
+from planfold.planner.sub_plans import FOLD_SUB_PLANS, leave_family, stop_sub_plan
 from planfold.planner.tasks import ByHand, Task, TaskSpec, TaskStatus
 from planfold.planner.waits import fold_registration, fold_start
 
@@ -317,9 +315,7 @@ def _forked(state: PlannerState, event: PlanForked) -> None:
         plan_again(state, event.again, afresh=True)
     if event.interrupted:
         plan_again(state, event.interrupted, afresh=False)
-    for task_id in event.interrupted:
-        state.tasks[task_id].plan_id = None  # a fork begins sub-plans of its own
-    state.parent, state.end_reported = None, False  # what follows is no task of another plan
+    leave_family(state, event.interrupted)
     for spec in event.tasks:
         task = state.tasks[spec.id]
         remember_plan(state, task.spec, -1)
@@ -347,8 +343,7 @@ def _cancel_requested(state: PlannerState, event: CancelRequested) -> None:
         task.outdated = task.outdated or event.restart
         if event.restart:
             task.by_hand = None
-        if task.runs_plan and task_id not in state.unregistered:
-            state.unregistered.append(task_id)
+        stop_sub_plan(state, task)
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
             schedule.gate(task)
     if event.restart:
@@ -380,8 +375,7 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     MapExpanded: _expanded,
     WaitStarted: fold_start,
     WaitRegistered: fold_registration,
-    SubPlanContinued: fold_continuation,
-    EndReported: fold_report,
+    **FOLD_SUB_PLANS,
     TaskStatusUpdated: _status_updated,
     RetryScheduled: _retry_scheduled,
     ClarificationRequested: _asked,

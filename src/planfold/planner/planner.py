@@ -20,15 +20,12 @@ from planfold.planner.commands import (
     Command,
     CompactContext,
     CompleteTask,
-    ConfirmEnd,
     Continue,
-    ContinueSubPlan,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
     NameCheckpoint,
     PausePlan,
-    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
@@ -62,6 +59,7 @@ from planfold.planner.steps import add_budget
 from planfold.planner.sub_plans import confirm_end, continue_sub_plan, owes_end
 from planfold.planner.tasks import Effect, ParentTask, PlanStatus, TaskStatus, in_words
 from planfold.planner.waits import register_wait, to_register
+from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.tags import check_tags
 
 TASK_BYTES = 1_500  # of a task without its texts, measured

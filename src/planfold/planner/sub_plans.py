@@ -1,4 +1,4 @@
-"""Sub-plans: a task that waits for the end of a plan, and a plan that tells a task its end.
+"""Sub-plans: a task that waits for the end of a plan, and a plan that reports its end to a task.
 
 The two are streams of their own. Each one that has something for the other is due, and a worker
 carries it over: the parent that a sub-plan has to begin or to stop, the sub-plan that it has ended.
@@ -6,25 +6,20 @@ carries it over: the parent that a sub-plan has to begin or to stop, the sub-pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import CommandRejected
 from planfold.handler import BELOW
 from planfold.planner.cancellation import blocking_parent
-from planfold.planner.commands import (
-    ConfirmEnd,
-    ContinueSubPlan,
-    OutcomeUnknown,
-    TaskCompleted,
-    TaskFailed,
-)
+from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed
 from planfold.planner.events import EndReported, Event, SubPlanContinued
 from planfold.planner.items import id_text, index_of, map_of
 from planfold.planner.revisions import reset_all
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ParentTask, Task, TaskStatus
+from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan
 
 ROUTE: Final = "plan"  # what sub-plans are called where other tasks have a tool
 _NAMED: Final = 3  # tasks that the error of a parent's task names
@@ -52,7 +47,7 @@ def owes_end(state: PlannerState) -> bool:
 
 
 def end_of(state: PlannerState) -> TaskCompleted | TaskFailed | OutcomeUnknown:
-    """What the task of the parent is told of this plan, which has ended. Its result has that of
+    """The report to the task of the parent, once this plan has ended. Its result has that of
     each task with a label."""
     tasks = [task for task in state.written().values() if not task.superseded]
     if state.outcome == "completed":
@@ -90,9 +85,9 @@ def _roots(state: PlannerState) -> Iterator[Task]:
     """The tasks that did not complete, and that nothing else keeps from running."""
     for task in state.written().values():
         stops = task.status is TaskStatus.Cancelled or task.spec.on_failure == "stop"
-        if task.status in _OPEN and stops and not task.superseded:
-            if blocking_parent(state, task) is None:
-                yield task
+        open_ = task.status in _OPEN and stops and not task.superseded
+        if open_ and blocking_parent(state, task) is None:
+            yield task
 
 
 def confirm_end(state: PlannerState, command: ConfirmEnd) -> Iterator[Event]:
@@ -117,3 +112,22 @@ def fold_continuation(state: PlannerState, event: SubPlanContinued) -> None:
 def fold_report(state: PlannerState, _: EndReported) -> None:
     """Fold ``EndReported``."""
     state.end_reported = True
+
+
+FOLD_SUB_PLANS: Final[dict[type, Callable[[PlannerState, Any], None]]] = {
+    SubPlanContinued: fold_continuation,
+    EndReported: fold_report,
+}
+
+
+def stop_sub_plan(state: PlannerState, task: Task) -> None:
+    """Fold a request to stop: where the task runs a plan, that has to stop."""
+    if task.runs_plan and task.id not in state.unregistered:
+        state.unregistered.append(task.id)
+
+
+def leave_family(state: PlannerState, interrupted: Iterable[int]) -> None:
+    """A fork is not a sub-plan, and begins sub-plans of its own."""
+    state.parent, state.end_reported = None, False
+    for task_id in interrupted:
+        state.tasks[task_id].plan_id = None

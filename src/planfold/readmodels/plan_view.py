@@ -75,8 +75,8 @@ class PlanView(msgspec.Struct):
     and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
     ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
     :class:`Spend`. A fork continues ``origin`` at ``origin_version``; ``checkpoints`` are versions
-    by name. ``paused`` says who paused it. A sub-plan runs for the task ``parent``. ``stopped_because`` says why :meth:`App.run` returned a
-    plan that has not ended.
+    by name. ``paused`` says who paused it. A sub-plan runs for the task ``parent``.
+    ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
 
     Example:
         import planfold

@@ -23,7 +23,6 @@ from planfold.planner.commands import (
     Initialize,
     NeedsClarification,
     PlannerConfig,
-    RegisterWait,
     TaskCompleted,
     TaskFailed,
 )
@@ -36,6 +35,7 @@ from planfold.planner.events import (
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.waits import to_register
+from planfold.planner.worker_commands import RegisterWait
 from planfold.readmodels.timeline import Phase, Timeline
 
 START = 1.0  # of the time that is played: 0.0 means that a time is not known

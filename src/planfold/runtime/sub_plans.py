@@ -22,12 +22,9 @@ from planfold.handler import Handler
 from planfold.planner.commands import (
     CancelPlan,
     Command,
-    ConfirmEnd,
-    ContinueSubPlan,
     ExecutorEvent,
     HandleExecutorEvent,
     Initialize,
-    RegisterWait,
     TaskCompleted,
     TaskFailed,
 )
@@ -36,6 +33,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.sub_plans import draft_of_sub_plan, end_of, owes_end, sub_plan_id
 from planfold.planner.tasks import ParentTask, Task
 from planfold.planner.waits import to_register
+from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporter import JITTERS
@@ -60,10 +58,8 @@ class SubPlans:
         parent = state.parent
         if parent is None or not owes_end(state):
             return
-        try:
+        with suppress(NotFound):  # the parent was archived, or an answer above its map changed
             await self._report(parent, _recordable(end_of(state)), plan_id)
-        except NotFound:
-            pass  # the parent was archived, or an answer above its map was changed
         await self._send(plan_id, ConfirmEnd(parent.attempt), f"{plan_id}/{parent.attempt}")
 
     async def hand_over(self, plan_id: str, state: PlannerState, task: Task) -> None:

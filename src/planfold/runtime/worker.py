@@ -34,10 +34,10 @@ from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
 class Worker:
     """Use it as ``async with worker:``; leaving the block stops it.
 
-    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only, with its
-    sub-plans, ``routes`` only these queue routes (None: all that its executors know); ``aggregates`` are the
-    kinds of streams that it continues when they are due; ``drain_s`` is how many seconds running
-    tasks have to end when the block is left.
+    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only, with
+    its sub-plans, ``routes`` only these queue routes (None: all that its executors know);
+    ``aggregates`` are the kinds of streams that it continues when they are due; ``drain_s`` is how
+    many seconds running tasks have to end when the block is left.
     """
 
     def __init__(

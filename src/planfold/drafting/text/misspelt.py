@@ -39,7 +39,15 @@ FORMS: Final = {
     "keyed": "{effect=keyed}",
     "once": "{effect=once}",
 }
-_ONLY_OURS: Final = FORMS.keys() - {"default", "continue", "label", "choices", "route", "plan", "set"}
+_ONLY_OURS: Final = FORMS.keys() - {
+    "default",
+    "continue",
+    "label",
+    "choices",
+    "route",
+    "plan",
+    "set",
+}
 _PLACEHOLDERS: Final = frozenset({"plan", "set"})  # what a text has in braces for other reasons
 _LABEL_FORM: Final = "{#name}: letters, digits, _ and -, first a letter"
 _LETTERS: Final = frozenset("continue")
