@@ -72,7 +72,7 @@ def _failure(state: PlannerState, tasks: list[Task]) -> str:
 
 def continue_sub_plan(state: PlannerState, command: ContinueSubPlan) -> Iterator[Event]:
     """Decide ``ContinueSubPlan``: another attempt runs again what did not complete. For the same
-    attempt the end is only reported once more, because the parent may not have it."""
+    attempt the end is only reported again, because the parent may not have it."""
     known = _parent(state).attempt
     if command.attempt < known or (command.attempt == known and not state.end_reported):
         return

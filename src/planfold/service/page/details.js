@@ -2,6 +2,7 @@
 
 import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { tasksOf } from "./event_words.js";
+import { planPath } from "./address.js";
 import { Answers } from "./answers.js";
 import { Deed } from "./decisions.js";
 import { FanOut } from "./fan_out.js";
@@ -71,7 +72,8 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
             <dd>${task.depends_on.length > 0 && html`after <${Names} ids=${task.depends_on} ...${{ tasks, onSelect }} />`}
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
-          ${spec.wait && html`<dt>Wait</dt><dd>${plain(waitWords(spec))}</dd>`}
+          ${spec.wait && html`<dt>${spec.wait.plan ? "Plan" : "Wait"}</dt><dd>${plain(waitWords(spec))}${
+            task.plan_id && html` <a href=${planPath(task.plan_id)}>${plain(task.plan_id)}</a>`}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
           ${found.task.error && html`<dt>Error</dt><dd><pre class="error" tabindex="0" aria-label="Error">${plain(found.task.error)}</pre></dd>`}
