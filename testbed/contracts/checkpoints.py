@@ -178,11 +178,17 @@ class CheckpointsContract(Contract):
 
     async def test_a_snapshot_is_kept_until_a_newer_one_or_none(self, store: EventStore) -> None:
         kept = store.checkpoints
+        await store.append(decision(*map(Counted, range(6))))
         assert await kept.snapshot("a") is None
         for version, data in ((3, b"\0\xff three"), (5, b"five")):
             await kept.save_snapshot("a", version, data)
             assert await kept.snapshot("a") == (version, data)
+        await kept.save_snapshot("a", 7, b"of a log before it was restored from a backup")
+        assert await kept.snapshot("a") is None
+        await kept.save_snapshot("b", 1, b"without a stream")
         assert await kept.snapshot("b") is None
+        await kept.save_snapshot("a", 6, b"six")
+        assert await kept.snapshot("a") == (6, b"six")
         await kept.save_snapshot("a", 6, None)
         assert await kept.snapshot("a") is None
 
@@ -210,6 +216,7 @@ class CheckpointsContract(Contract):
 
     async def test_a_damaged_snapshot_is_as_good_as_none(self, backend: Backend) -> None:
         store = await backend.open()
+        await store.append(decision(*map(Counted, range(4))))
         await store.checkpoints.save_snapshot("a", 3, b"three")
         await backend.damage_snapshot("a")
         assert await store.checkpoints.snapshot("a") is None

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 import planfold
-from planfold.backends.postgres import writer as writer_module
+from planfold.backends.postgres import appender as appender_module
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import (
     CommandRejected,
@@ -63,8 +63,8 @@ async def through_proxy(proxy: CuttingProxy) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(writer_module, "AT_LEAST_S", 0.4)
+    monkeypatch.setattr(appender_module, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(appender_module, "AT_LEAST_S", 0.4)
 
 
 def is_append(message: Message) -> bool:

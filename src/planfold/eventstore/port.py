@@ -103,7 +103,8 @@ class Checkpoints(Protocol):
         ...
 
     async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
-        """The version and the bytes of the saved snapshot, or None."""
+        """The version and the bytes of the saved snapshot; None where there is none, or its
+        version is one that the stream does not have."""
         ...
 
     async def save_snapshot(self, aggregate_id: str, version: int, data: bytes | None) -> None:

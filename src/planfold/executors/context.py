@@ -47,7 +47,6 @@ class TaskContext:
       ``safe`` they are always durable.
     - ``idempotency_key`` is the same for all attempts of one run of a task.
     - ``cancelled`` is set when the attempt should stop: end within 10 s, or be interrupted.
-    - ``progressed_at`` is when there was progress last, by ``time.monotonic()``.
     - ``workspace`` is where files belong; ``files_dir`` is for output that is too long for the log.
 
     What :meth:`once`, :meth:`paid` and :meth:`ask` return is durable: later attempts get it again.
@@ -95,10 +94,7 @@ class TaskContext:
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
-        self.progressed_at = time.monotonic()
-        self.journal = Journal(
-            self._counted(report), steps, set(self.plan.begun_by_task.get(task.spec.id, ()))
-        )
+        self.journal = Journal(report, steps, set(self.plan.begun_by_task.get(task.spec.id, ())))
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
         self._last_note = float("-inf")  # loop time
@@ -106,12 +102,10 @@ class TaskContext:
         self._note_timer: asyncio.TimerHandle | None = None
         self._note_task: asyncio.Task[None] | None = None
 
-    def _counted(self, report: Report) -> Report:
-        async def counted(event: ExecutorEvent) -> Sequence[Event] | None:
-            self.touch()
-            return await report(event)
-
-        return counted
+    @property
+    def progressed_at(self) -> float:
+        """When there was progress last, by ``time.monotonic()``."""
+        return self.journal.course.progressed_at
 
     def cancel(self) -> None:
         """Ask the attempt to stop: sets ``cancelled`` and calls those who watch it."""
@@ -121,10 +115,7 @@ class TaskContext:
         """Say that there is progress, without a note: it keeps ``stall_timeout`` from ending the
         attempt. Notes, durable steps, and the output of commands and requests do so as well. May be
         called from any thread."""
-        context = self
-        while context._outer is not None:
-            context = context._outer
-        context.progressed_at = time.monotonic()
+        self.journal.course.progressed_at = time.monotonic()
 
     async def progress(self, note: str) -> None:
         """Record a note about the attempt's progress in the log.
@@ -279,7 +270,7 @@ class TaskContext:
 
     def close(self) -> None:
         """End the attempt: no step may begin, and a note that still waits is dropped."""
-        self.journal.end.reached = True
+        self.journal.course.ended = True
         if self._note_timer is not None:
             self._note_timer.cancel()
             self._note_timer = None

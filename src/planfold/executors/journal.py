@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -47,13 +48,15 @@ class BudgetUsedUp(Asking):
     """The plan may not spend what a step would cost; the plan has already asked a person."""
 
 
-class _AttemptEnd:
-    """Whether the attempt of a journal and its copies has ended."""
+class _Course:
+    """Of the attempt of a journal and its copies: whether it has ended, and when there was progress
+    last, by ``time.monotonic()``."""
 
-    __slots__ = ("reached",)
+    __slots__ = ("ended", "progressed_at")
 
     def __init__(self) -> None:
-        self.reached = False
+        self.ended = False
+        self.progressed_at = time.monotonic()
 
 
 class Journal:
@@ -61,22 +64,27 @@ class Journal:
 
     ``report`` takes executor events to the log, ``steps`` are the recorded values by key, and
     ``begun`` are the paid steps whose end is not recorded. The copies that :meth:`inner` and
-    :meth:`guarded` make share the records, the locks and the end: once ``end`` is reached, steps
+    :meth:`guarded` make share the records, the locks and the ``course``: once it has ended, steps
     raise LeaseLost before they call anything.
     """
 
     def __init__(self, report: Report, steps: dict[str, Any], begun: set[str]) -> None:
-        self.report = report
+        self._report = report
         self._steps = steps
         self._begun = begun
         self._locks: dict[str, asyncio.Lock] = {}
         self._prefix = ""
         self._redactor: Redactor | None = None
-        self.end = _AttemptEnd()
+        self.course = _Course()
 
     def _require_open(self) -> None:
-        if self.end.reached:  # a thread or task of the tool may outlive the attempt
+        if self.course.ended:  # a thread or task of the tool may outlive the attempt
             raise LeaseLost("the attempt has ended: it may begin no further step")
+
+    async def report(self, event: ExecutorEvent) -> Sequence[Event] | None:
+        """Take an event to the log, which is progress."""
+        self.course.progressed_at = time.monotonic()
+        return await self._report(event)
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -172,7 +180,7 @@ class Journal:
         journal = copy.copy(self)
         journal._redactor = redactor
         if redactor is not None:
-            journal.report = functools.partial(_report_redacted, self.report, redactor)
+            journal._report = functools.partial(_report_redacted, self._report, redactor)
         return journal
 
     def _recordable(self, key: str, value: Any) -> Any:

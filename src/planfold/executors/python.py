@@ -8,7 +8,7 @@ import functools
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping
-from types import ModuleType
+from types import CoroutineType, ModuleType, coroutine
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from planfold.errors import ConfigurationError, Permanent
@@ -186,18 +186,17 @@ class PythonExecutor:
             raise RuntimeError("a tool runs in an asyncio task")
         watch = _Watch(task, self._grace_s)
         context.cancelled.watch(watch.begin)
-        steps = _OwnSteps(call, task)
         try:
-            value = await steps
+            value = await watch.run(call if type(call) is CoroutineType else _awaited(call))
         except asyncio.CancelledError as error:
-            if watch.cancelled_from_outside(steps.cancellations):
+            if watch.cancelled_from_outside():
                 raise
             if watch.fired:
                 return TaskFailed(
                     f"cancelled: stopped {self._grace_s:g} s after it was asked to",
                     retryable=False,
                 )
-            return self._failure(context, error, cancelled_itself=steps.cancellations > 0)
+            return self._failure(context, error, cancelled_itself=watch.own > 0)
         except (GeneratorExit, Asking):
             raise
         except BaseException as error:
@@ -205,8 +204,8 @@ class PythonExecutor:
         finally:
             context.cancelled.unwatch(watch.begin)
             watch.end()
-            if steps.cancellations:
-                await _take_back(steps.cancellations, task)
+            if watch.own:
+                await _take_back(watch.own, task)
         return self._completed(context, value)
 
     async def _in_thread(self, context: TaskContext, call: Callable[[], Any]) -> Outcome:
@@ -268,66 +267,6 @@ class PythonExecutor:
         return TaskFailed(text, retryable=not is_permanent(error))
 
 
-class _OwnSteps:
-    """Awaits a call in ``task``, the current one, and counts how often the call's own code
-    cancelled that task. Code of the call runs only while it is resumed here; all others cancel it
-    in between.
-
-    A child process that the call forked ends here: it would be a copy of the worker with the same
-    lease.
-
-    A second task would show the same, but costs more than all the rest of a short call.
-    """
-
-    __slots__ = ("_coroutine", "_pid", "_task", "cancellations")
-
-    def __init__(self, call: Awaitable[Any], task: asyncio.Task[Any]) -> None:
-        self._coroutine = call if isinstance(call, Coroutine) else _awaited(call)
-        self._task = task
-        self._pid = os.getpid()
-        self.cancellations = 0
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        task = self._task
-        thrown: BaseException | None = None
-        while True:
-            before = task.cancelling()
-            try:
-                if thrown is None:
-                    waits_for = self._coroutine.send(None)
-                else:
-                    waits_for = self._coroutine.throw(thrown)
-            except StopIteration as stop:
-                self._end_child(0)
-                return stop.value
-            except GeneratorExit as fault:  # its own; one from outside arrives at the yield below
-                self._end_child(1)
-                raise RuntimeError("coroutine raised GeneratorExit") from fault
-            except SystemExit as fault:
-                self._end_child(fault.code)
-                raise
-            except BaseException:
-                self._end_child(1)
-                raise
-            finally:
-                if task.cancelling() != before:
-                    # Below zero: it took back a cancellation of another origin (asyncio.timeout).
-                    self.cancellations = max(self.cancellations + task.cancelling() - before, 0)
-            self._end_child(1)
-            try:
-                yield waits_for
-                thrown = None
-            except GeneratorExit:
-                self._coroutine.close()
-                raise
-            except BaseException as fault:
-                thrown = fault
-
-    def _end_child(self, code: Any) -> None:
-        if os.getpid() != self._pid:
-            os._exit(code if isinstance(code, int) else int(code is not None))
-
-
 async def _take_back(cancellations: int, task: asyncio.Task[Any]) -> None:
     """Undo what the code of ``task``, the current one, did to it, also where it has not taken
     effect yet."""
@@ -338,15 +277,39 @@ async def _take_back(cancellations: int, task: asyncio.Task[Any]) -> None:
             await asyncio.sleep(0)
 
 
+class _ForkCount:
+    """Counts the forks between the process that began and this one."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._count)
+
+    def _count(self) -> None:
+        self.depth += 1
+
+    def end_child(self, depth: int, code: Any) -> None:
+        """End the process if it is a child of the one that had this depth."""
+        if self.depth != depth:
+            os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+_forks = _ForkCount()
+
+
 async def _awaited(call: Awaitable[Any]) -> Any:
     return await call
 
 
 class _Watch:
-    """Cancels the current task after the grace, and distinguishes that from other
-    cancellations."""
+    """Runs a call in the current task, cancels that task after the grace, and distinguishes its
+    cancellations: ``fired`` is the one after the grace, ``own`` counts those by the call's code.
 
-    __slots__ = ("_before", "_grace_s", "_task", "_timer", "fired")
+    Code of the call runs only while it is resumed here; all others cancel it in between. A second
+    task would show the same, but costs more than all the rest of a short call.
+    """
+
+    __slots__ = ("_before", "_grace_s", "_task", "_timer", "fired", "own")
 
     def __init__(self, task: asyncio.Task[Any], grace_s: float) -> None:
         self._task = task
@@ -354,6 +317,43 @@ class _Watch:
         self._grace_s = grace_s
         self._timer: asyncio.TimerHandle | None = None
         self.fired = False
+        self.own = 0
+
+    @coroutine
+    def run(self, call: Coroutine[Any, Any, Any]) -> Generator[Any, None, Any]:
+        """Await ``call``. A child process that it forked ends here: it would be a copy of the
+        worker with the same lease."""
+        task, depth = self._task, _forks.depth
+        thrown: BaseException | None = None
+        while True:
+            before = task.cancelling()
+            try:
+                waits_for = call.send(None) if thrown is None else call.throw(thrown)
+            except StopIteration as stop:
+                _forks.end_child(depth, 0)
+                return stop.value
+            except GeneratorExit as fault:  # its own; one from outside arrives at the yield below
+                _forks.end_child(depth, 1)
+                raise RuntimeError("coroutine raised GeneratorExit") from fault
+            except SystemExit as fault:
+                _forks.end_child(depth, fault.code)
+                raise
+            except BaseException:
+                _forks.end_child(depth, 1)
+                raise
+            finally:
+                if task.cancelling() != before:
+                    # Below zero: it took back a cancellation of another origin (asyncio.timeout).
+                    self.own = max(self.own + task.cancelling() - before, 0)
+            _forks.end_child(depth, 1)
+            try:
+                yield waits_for
+                thrown = None
+            except GeneratorExit:
+                call.close()
+                raise
+            except BaseException as fault:
+                thrown = fault
 
     def begin(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._fire)
@@ -362,8 +362,8 @@ class _Watch:
         self.fired = True
         self._task.cancel()
 
-    def cancelled_from_outside(self, own: int) -> bool:
-        return self._task.cancelling() > self._before + self.fired + own
+    def cancelled_from_outside(self) -> bool:
+        return self._task.cancelling() > self._before + self.fired + self.own
 
     def end(self) -> None:
         if self._timer is not None:

@@ -7,7 +7,8 @@ For readers: what decides needs the whole schedule.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import ItemsView, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Mapping, Sequence, ValuesView
+from itertools import islice
 from typing import Any, Final, Self, cast
 
 from planfold.handler import Outlook
@@ -124,10 +125,13 @@ class StoredSchedule(Schedule):
         """See :meth:`Schedule.having`."""
         if self.is_whole:
             return super().having(statuses, most, items=items)
-        ids = {i for status in statuses for i in self._ids[status]}
         if COMPLETED in statuses:
-            ids |= self._tasks.keys() - set[int]().union(*self._ids.values())
-        return [self._tasks[task_id] for task_id in sorted(ids)[:most]]
+            others = [ids for status, ids in self._ids.items() if status not in statuses]
+            left = set[int]().union(*others)
+            found: Iterable[int] = islice((i for i in sorted(self._tasks) if i not in left), most)
+        else:
+            found = sorted(i for status in statuses for i in self._ids[status])[:most]
+        return [self._tasks[task_id] for task_id in found]
 
     @property
     def idle(self) -> bool:

@@ -15,7 +15,7 @@ from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
 
 class QueueLook(NamedTuple):
     """A plan's rows of the task queue by task id, the owners that have certainly ended, the
-    workers that live, and how many tasks each of them holds."""
+    workers that live, and how many tasks each of them holds; without rows, no workers."""
 
     rows: Mapping[int, Lease]
     dead: frozenset[str]
@@ -56,6 +56,8 @@ class Unclaimed(msgspec.Struct, frozen=True):
 async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
     """Who holds the tasks of a plan now."""
     rows = {row.task_id: row for row in await queue.queued(plan_id)}
+    if not rows:
+        return QueueLook(rows, frozenset(), (), {})
     seen = await queue.workers()
     owners = {row.owner for row in rows.values() if row.owner}
     dead = await queue.dead(owners | {worker.owner for worker in seen})

@@ -62,7 +62,7 @@ class Attempt:
         unless the work is done."""
         self.lost = True
         if self._context is not None:
-            self._context.journal.end.reached = True
+            self._context.journal.course.ended = True
         self.cancel()
 
     async def perform(self, executor: Executor, context: TaskContext) -> Outcome:

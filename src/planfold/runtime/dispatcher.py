@@ -120,7 +120,9 @@ class Dispatcher:
 
     async def fold(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
         """A handler of the caller's own: what is in the log, from a snapshot where there is one."""
-        return await Mailbox(aggregate, aggregate_id, lambda _: None).load(self._store)
+        mailbox = Mailbox(aggregate, aggregate_id, lambda _: None)
+        mailbox.correlation_id = aggregate_id  # of what it decides: nothing
+        return await mailbox.load(self._store)
 
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where

@@ -190,17 +190,18 @@ class Mailbox:
             self._kept = None if data is None else (self.version, data)
 
     async def _restore(self, store: EventStore) -> tuple[Handler[Any, Any], int]:
-        kept = self._kept or await store.checkpoints.snapshot(self.aggregate_id)
-        if kept is not None:
-            version, data = kept
-            handler = None
+        kept = self._kept
+        if kept is not None and kept[0] > await store.version(self.aggregate_id):
+            kept = None
+        saved = kept or await store.checkpoints.snapshot(self.aggregate_id)
+        if saved is not None:
+            version, data = saved
             with suppress(Exception):  # a snapshot is a cache: what cannot be read is rebuilt
-                handler = self.aggregate.handler.restore(data)
-            if handler is not None and version <= await store.version(self.aggregate_id):
-                if kept is not self._kept:
-                    self.snapshot_version = version
-                return handler, version
-            self._kept = None
+                if (handler := self.aggregate.handler.restore(data)) is not None:
+                    if kept is None:
+                        self._kept, self.snapshot_version = None, version
+                    return handler, version
+        self._kept = None
         return self.aggregate.handler(), 0
 
     async def _catch_up(self, store: EventStore, handler: Handler[Any, Any]) -> None:

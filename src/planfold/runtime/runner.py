@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from planfold.errors import LeaseLost
 from planfold.eventstore.codec import own
@@ -16,7 +15,7 @@ from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import ExecutorEvent, TaskCompleted, TaskFailed
+from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
@@ -87,10 +86,6 @@ class Runner:
         self, attempt: Attempt, executor: Executor, task: Task, planner: Planner
     ) -> Outcome:
         lease = attempt.lease
-
-        async def report(event: ExecutorEvent) -> Sequence[Any]:
-            return await self._reporter.report(attempt, event)
-
         arguments = task.arguments
         if arguments is None:
             arguments = task.spec.tool.arguments if task.spec.tool else {}
@@ -99,17 +94,17 @@ class Runner:
             plan_id=lease.aggregate_id,
             task=task,
             arguments=own(arguments) if arguments else {},  # tools may change them
-            report=report,
+            report=partial(self._reporter.report, attempt),
             steps=own(steps) if steps else {},
             workspace=self._workspace,
             files_dir=self._files_dir,
             plan=planner.state,
         )
         attempt.began_at = self._store.clock()
-        traced = OPENTELEMETRY in sys.modules
-        span = attempt_span(lease.aggregate_id, lease.cause) if traced else nullcontext()
         try:
-            with span:
+            if OPENTELEMETRY not in sys.modules:
+                return await attempt.perform(executor, context)
+            with attempt_span(lease.aggregate_id, lease.cause):
                 return await attempt.perform(executor, context)
         finally:
             attempt.to_release = attempt.may_have_acted

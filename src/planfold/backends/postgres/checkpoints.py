@@ -23,7 +23,7 @@ class PostgresCheckpoints:
         return epoch
 
     async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
-        """The version and data of a snapshot; None when there is none or it is damaged."""
+        """See :meth:`Checkpoints.snapshot`; None also where it is damaged."""
         row = await self._readers.row("snapshot", aggregate_id)
         if row is None:
             return None

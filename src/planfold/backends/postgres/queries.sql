@@ -398,7 +398,9 @@ UPDATE planfold.parked SET attempts = 0,
 WHERE consumer = $1 AND retry_at IS NULL AND ($2::text IS NULL OR aggregate_id = $2)
 RETURNING 1
 -- name: snapshot
-SELECT version, checksum, data FROM planfold.snapshots WHERE aggregate_id = $1
+-- One that is ahead of its stream is of before a restore from a backup.
+SELECT p.version, p.checksum, p.data FROM planfold.snapshots p JOIN planfold.streams s USING (aggregate_id)
+WHERE aggregate_id = $1 AND p.version <= s.version
 -- name: save_snapshot
 INSERT INTO planfold.snapshots (aggregate_id, version, checksum, data) VALUES ($1, $2, $3, $4)
 ON CONFLICT (aggregate_id) DO UPDATE

@@ -1,6 +1,6 @@
 """``PostgresStore``: the log and the task queue in one PostgreSQL database.
 
-A process has up to six connections, each opened when it is needed first: one that appends, up to
+A process has up to seven connections, each opened when it is needed first: two that append, up to
 four for everything else, and one that listens for what other processes write.
 """
 

@@ -1,34 +1,25 @@
-"""``PostgresWriter``: the connection that appends, and its group commit.
+"""``PostgresWriter``: group commit over the connections that append.
 
-Decisions that arrive during a commit wait and are committed together, in one round trip. When
-the connection breaks after a batch was sent, it is unknown whether it was written; the
-same batch is sent again with the same receipts until there is an answer, so that it has exactly
-one effect.
+Decisions that arrive during a commit wait and are committed together. A full batch does not wait:
+it goes over the second connection, so that the server works on one batch while this process
+decides the next.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
-
-import asyncpg
 
 from planfold.backends.postgres.address import Address
-from planfold.backends.postgres.appends import PendingAppend, answers, arguments
-from planfold.backends.postgres.connection import DatabaseClock, ServerConnection, elapsed
-from planfold.backends.postgres.faults import is_lost, is_of_replica, is_passing, translate
-from planfold.backends.postgres.reader import Backoff
+from planfold.backends.postgres.appender import Appender
+from planfold.backends.postgres.appends import PendingAppend
+from planfold.backends.postgres.connection import DatabaseClock
 from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.port import leaves_work
 
-PATIENCE_S = 30.0  # how long a batch is sent again and again
-AT_LEAST_S = 2.0  # of it are left for what had to wait for others
+CONNECTIONS = 2
 CLOSING_PATIENCE_S = 5.0
-ANSWER_S = 20.0  # without an answer by then the connection counts as lost
-MOST_DECISIONS = 64  # of more, this process and the server would take turns
+FULL = 32  # decisions in a batch
 MOST_BYTES = 4_000_000
 
 
@@ -45,50 +36,58 @@ class PostgresWriter:
         clock: Callable[[], float] | None,
         committed: Callable[[dict[str, int], bool, set[str]], None],
     ) -> None:
-        self._address = address
-        self._heard = heard
-        self._lease_s = lease_s
-        self._clock = clock
         self._committed = committed
-        self._session: ServerConnection | None = None
         self._waiting: list[PendingAppend] = []
-        self._committing: asyncio.Task[None] | None = None
-        self._patience = PATIENCE_S
-        self._last: asyncio.Future[int] | None = None
+        self._appenders = [Appender(address, heard, lease_s, clock) for _ in range(CONNECTIONS)]
+        self._idle = list(self._appenders)
+        self._committing: set[asyncio.Task[None]] = set()
+        self._sent: dict[PendingAppend, None] = {}  # and not answered
 
     def submit(self, decision: PendingAppend) -> None:
         """Write it in the next transaction."""
         self._waiting.append(decision)
-        self._last = decision.future
-        if self._committing is None:
+        begins = len(self._idle) == CONNECTIONS
+        if begins or (self._idle and len(self._waiting) >= FULL):
             # It begins in the next round of the event loop, with all that was submitted by then.
-            self._committing = asyncio.get_running_loop().create_task(self._commit_all())
+            task = asyncio.get_running_loop().create_task(self._commit_all(self._idle.pop()))
+            self._committing.add(task)
+            task.add_done_callback(self._committing.discard)
 
     async def settle(self, within: float) -> None:
         """Wait until what was submitted so far is answered, at most ``within`` seconds."""
-        if self._last is not None and not self._last.done():
-            await asyncio.wait([self._last], timeout=within)
+        submitted = [decision.future for decision in (*self._sent, *self._waiting)]
+        if submitted:
+            await asyncio.wait(submitted, timeout=within)
 
     async def close(self) -> None:
-        """Commit what waits, then close the connection."""
-        self._patience = CLOSING_PATIENCE_S
-        if self._committing is not None:
-            await asyncio.wait([self._committing])
-        if self._session is not None:
-            await self._session.close()
+        """Commit what waits, then close the connections."""
+        for appender in self._appenders:
+            appender.patience = CLOSING_PATIENCE_S
+        while self._committing:
+            await asyncio.wait(self._committing)
+        for appender in self._appenders:
+            await appender.close()
 
-    async def _commit_all(self) -> None:
+    async def _commit_all(self, appender: Appender) -> None:
         try:
             while self._waiting:
+                if self._sent and len(self._waiting) < FULL:
+                    break  # the other connection takes it
                 batch = self._next_batch()
+                if not batch:
+                    break
+                self._sent.update(dict.fromkeys(batch))
                 try:
-                    results = await self._commit(batch)
+                    results = await appender.commit(batch)
                 except BaseException as fault:
                     self._fail(batch, fault)
                     raise
+                finally:
+                    for decision in batch:
+                        del self._sent[decision]
                 self._deliver(batch, results)
         finally:
-            self._committing = None
+            self._idle.append(appender)
 
     def _deliver(
         self, batch: Sequence[PendingAppend], results: Sequence[int | PlanfoldError]
@@ -113,16 +112,16 @@ class PostgresWriter:
             decision.answer(Transient(f"it is not known whether it was written: {fault!r}"))
 
     def _next_batch(self) -> list[PendingAppend]:
-        """What waits, up to the first that depends on one before it: so positions rise in the
-        order of submission."""
+        """What waits, up to the first that depends on one before it: so positions of a stream, and
+        of commands with one id, rise in the order of submission."""
         waiting = self._waiting
-        if len(waiting) == 1:
+        if len(waiting) == 1 and not self._sent:
             self._waiting = []
             return waiting
-        aggregates: set[str] = set()
-        commands: set[str] = set()
+        aggregates = {decision.append.aggregate_id for decision in self._sent}
+        commands = {record.command_id for sent in self._sent for record in sent.append.commands}
         size = count = 0
-        for decision in waiting[:MOST_DECISIONS]:
+        for decision in waiting[:FULL]:
             append = decision.append
             size += decision.size
             ids = {record.command_id for record in append.commands}
@@ -133,93 +132,3 @@ class PostgresWriter:
             count += 1
         self._waiting = waiting[count:]
         return waiting[:count]
-
-    async def _commit(self, batch: Sequence[PendingAppend]) -> Sequence[int | PlanfoldError]:
-        """One transaction for all; if it fails as a whole, one for each, so that a bad one cannot
-        take the others with it."""
-        try:
-            return await self._send(batch)
-        except GaveUp as fault:
-            return [Transient(str(fault))] * len(batch)
-        except Exception as fault:
-            if len(batch) == 1:
-                return [translate(fault, self._address)]
-        return [result for decision in batch for result in await self._commit([decision])]
-
-    async def _send(self, batch: Sequence[PendingAppend]) -> Sequence[int | PlanfoldError]:
-        """Send it until there is an answer.
-
-        Raises:
-            GaveUp: there was none.
-            Exception: the answer is an error, and nothing was written.
-        """
-        backoff = Backoff(self._patience)
-        backoff.ends = max(
-            batch[0].submitted + self._patience, time.monotonic() + min(AT_LEAST_S, self._patience)
-        )
-        unknown = False  # whether an earlier attempt was written
-        while True:
-            session = None
-            try:
-                session = await self._connected()
-                return await self._ask(session, batch)
-            except Exception as fault:
-                lost = is_lost(fault)
-                unknown |= lost and session is not None
-                if is_of_replica(fault):
-                    self._disconnect()
-                if not (lost or unknown or is_passing(fault)):
-                    raise
-                if lost:
-                    self._disconnect()
-                if not await backoff.pause():
-                    outcome = "it is not known whether it was" if unknown else "nothing was"
-                    said = translate(fault, self._address)
-                    raise GaveUp(f"{said}; {outcome} written") from fault
-
-    async def _ask(
-        self, session: ServerConnection, batch: Sequence[PendingAppend]
-    ) -> Sequence[int | PlanfoldError]:
-        clock = None if self._clock is None else self._clock()
-        given: Sequence[Any]
-        if len(batch) == 1 and batch[0].is_plain:
-            given = (*batch[0].plain_arguments(), self._lease_s, clock)
-            with suppress(LostLease):
-                (last,) = await self._call(session, "append_one", given)
-                if last is not None:
-                    return [last]
-        given = arguments(batch, self._lease_s, clock)
-        return answers(batch, *await self._call(session, "append", given))
-
-    async def _call(
-        self, session: ServerConnection, name: str, given: Sequence[Any]
-    ) -> Sequence[Any]:
-        """What a function of the database answers, without the time at its end."""
-        asked = elapsed()
-        (row,) = await session.rows(name, *given, timeout=ANSWER_S)
-        answer: Sequence[Any]
-        *answer, at = row[0]
-        if self._clock is None:
-            self._heard.heard(at, asked)
-        return answer
-
-    async def _connected(self) -> ServerConnection:
-        if self._session is None or self._session.closed:
-            self._session = await ServerConnection.open(self._address)
-        return self._session
-
-    def _disconnect(self) -> None:
-        if self._session is not None:
-            with suppress(Exception):
-                self._session.terminate()
-            self._session = None
-
-
-class LostLease(asyncpg.PostgresError):
-    """What ``append_one`` fails with."""
-
-    sqlstate = "PF001"
-
-
-class GaveUp(Exception):
-    """There was no answer for too long."""

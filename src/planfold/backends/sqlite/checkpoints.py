@@ -29,7 +29,7 @@ class SqliteCheckpoints:
         return await self._writer.submit(work)
 
     async def snapshot(self, aggregate_id: str) -> tuple[int, bytes] | None:
-        """The version and data of a snapshot; None when there is none or it is damaged."""
+        """See :meth:`Checkpoints.snapshot`; None also where it is damaged."""
         rows = self._reader.rows("snapshot", (aggregate_id,))
         if not rows:
             return None

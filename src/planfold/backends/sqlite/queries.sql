@@ -304,7 +304,9 @@ DELETE FROM members WHERE consumer = ?
 UPDATE parked SET retry_at = ?1, attempts = 0
 WHERE consumer = ?2 AND retry_at IS NULL AND (?3 IS NULL OR aggregate_id = ?3)
 -- name: snapshot
-SELECT version, checksum, data FROM snapshots WHERE aggregate_id = ?
+-- One that is ahead of its stream is of before a restore from a backup.
+SELECT p.version, p.checksum, p.data FROM snapshots p JOIN streams s USING (aggregate_id)
+WHERE aggregate_id = ? AND p.version <= s.version
 -- name: save_snapshot
 INSERT INTO snapshots (aggregate_id, version, checksum, data) VALUES (?, ?, ?, ?)
 ON CONFLICT (aggregate_id) DO UPDATE
