@@ -101,10 +101,10 @@ def _about_a_task(event: Any) -> Words | None:
             key = "" if event.key is None else f"for the key {clean(event.key)}"
             until = "" if event.until is None else f"until {date_and_time(event.until)}"
             return Words("waits", task_id, ", ".join(filter(None, (key, until))))
-        case WaitRegistered(task_id, _, None):
-            return Words("listens", task_id, "")
-        case WaitRegistered(task_id, _, plan_id, stop):
+        case WaitRegistered(task_id, _, str() as plan_id, stop):
             return Words("cancels" if stop else "began", task_id, f"the plan {clean(plan_id)}")
+        case WaitRegistered(task_id):
+            return Words("listens", task_id, "")
         case RetryScheduled(task_id):
             return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
         case ClarificationRequested(task_id):

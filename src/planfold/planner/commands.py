@@ -10,7 +10,9 @@ from planfold import projects
 from planfold.compaction.profiles import Profile
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.tasks import ParentTask, TaskSpec
-from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
+from planfold.planner.worker_commands import ConfirmEnd as ConfirmEnd
+from planfold.planner.worker_commands import ContinueSubPlan as ContinueSubPlan
+from planfold.planner.worker_commands import RegisterWait as RegisterWait
 
 MAX_PRIORITY = 1_000  # and as much below 0
 
