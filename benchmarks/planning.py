@@ -29,7 +29,7 @@ from planfold.executors.shell import SHELL, ShellExecutor
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, Model, Models, Request
 from planfold.planner.budget import Spend
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import NodeKind
 from planfold.providers.models import open_models
 from testbed.model_server import ModelServer, Reply

@@ -19,9 +19,9 @@ import httpx2
 import planfold
 from benchmarks.large_store import ASKED, fill
 from benchmarks.report import Figure, reduced
-from planfold import Scope
 from planfold.service.credentials import Credentials
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
+from planfold.types import Scope
 
 FEW, MANY, CLIENTS, LIMIT_S = 1_000, 100_000, 4, 0.050
 REQUESTS = 380  # of one token, which may send 400 at once

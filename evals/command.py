@@ -35,7 +35,8 @@ from planfold.errors import NotFound
 from planfold.executors.registry import Executors
 from planfold.llm.model import Model
 from planfold.planner.budget import Budget
-from planfold.planner.commands import PlannerConfig, RetryTask
+from planfold.planner.commands import RetryTask
+from planfold.planner.config import PlannerConfig
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import TaskStatus
 from planfold.providers.models import open_models

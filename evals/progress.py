@@ -41,7 +41,7 @@ class CountingDisplay:
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
         return
 
-    def goes_on(self, fold: PlanFold, task: Task) -> None:
+    def began_earlier(self, fold: PlanFold, task: Task, waits: str) -> None:
         return
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:

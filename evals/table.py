@@ -10,7 +10,7 @@ import msgspec
 from evals.dataset import Dataset
 from evals.evaluation import Evaluated
 from evals.scores import ExampleScore, Summary, summarise
-from planfold.cli.event_text import spent_words
+from planfold.cli.amount_text import spent_words
 from planfold.cli.terminal import Line, clean, clean_lines, counted, fit
 
 _WIDTH: Final = 11

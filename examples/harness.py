@@ -7,8 +7,8 @@ from typing import Self
 
 import planfold
 from planfold import App, PlanDraft, PlanView, Settings
-from planfold.executor import ToolExecutor
 from planfold.testing import ManualClock, Reply, ScriptedModel
+from planfold.types import ToolExecutor
 
 
 class Harness:

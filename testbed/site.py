@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 TOOLS = '''
 import planfold
 

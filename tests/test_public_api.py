@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import get_args
 
 import pytest
 
@@ -18,45 +19,47 @@ import planfold.commands
 import planfold.executor
 import planfold.log
 import planfold.testing
-from planfold import Planner
-from planfold.commands import Continue, Initialize, TaskSpec
+import planfold.types
+from planfold.commands import Continue, Initialize, Planner, TaskSpec
 from planfold.log import events
 
 PUBLIC = {
     planfold: """
-        App Archived Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect
-        EventFeed Explanation Fault Figures Forecast Fork Histogram InvalidPlan Ledger McpServer
-        ModelEndpoint NodeKind NotFound NotifyTarget Observer Operation Parameter ParameterValue
-        Permanent Phase PhaseSpan PlanDraft PlanStatus PlanSummary PlanView PlanfoldError Planner
-        PlannerConfig PlannerState PolicySettings Question Reason ReasonKind RepeatedEffect
-        RetryPolicy Rule Scope
-        SecretSource Settings Simulation Spend Statistics Task TaskContext TaskDraft TaskStatus
-        TaskView Template Transient Unclaimed Worker WorkerFit messages open_app template tool
+        App Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect InvalidPlan
+        NotFound Parameter Permanent PlanDraft PlanStatus PlanView PlanfoldError PlannerConfig
+        Question RetryPolicy Settings Spend TaskContext TaskDraft TaskStatus TaskView Transient
+        Worker open_app template tool
     """,
     planfold.commands: """
-        AddBudget ApprovePlan ByHand CancelPlan CancelTask ChangeAnswer
-        ClarificationProvided Command CompactContext CompleteTask ConfirmEnd
-        ContextSummarised Continue ContinueSubPlan ExecutorEvent FileRef ForEach ForkPlan
-        HandleExecutorEvent ImageRef Initialize Link NameCheckpoint ParentTask Pause
-        PausePlan Profile Prompt RegisterWait Replan RetryTask RevisePlan SkipTask
-        StepAbandoned StepBegun StepCompleted TagPlan TaskProgressed TaskSpec TasksProposed
-        ToolCall UnpausePlan Wait
+        AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer Command CompactContext
+        CompleteTask ConfirmEnd Continue ContinueSubPlan ForkPlan HandleExecutorEvent Initialize
+        NameCheckpoint PausePlan Planner RegisterWait Replan RetryTask RevisePlan SkipTask
+        TagPlan TaskSpec UnpausePlan
     """,
     planfold.executor: """
-        BudgetUsedUp Cancellation ContextCannotFit Executor Executors Model ModelRejected
-        ModelUnavailable NeedsClarification Outcome OutcomeUnknown PythonTool
-        TaskCompleted TaskFailed Tool ToolExecutor Toolbox compact_error_message compact_thread
+        Executor Executors Model ModelRejected ModelUnavailable NeedsClarification Outcome
+        OutcomeUnknown TaskCompleted TaskFailed Tool compact_error_message compact_thread
     """,
     planfold.log: """
-        Aggregate Checkpoint Consumer Divergence Envelope Handler Log Metadata
-        Notification Outlook PlanDifference Projection Query Replay ReplayDifference StreamHead
-        TaskDifference Undecoded events
+        Aggregate Checkpoint Consumer Envelope Handler Log Metadata Outlook Projection Query
+        Undecoded events
     """,
     planfold.testing: """
-        Answer ManualClock Message Reply Request Scenario ScriptedModel ToolRequest ToolRun
-        ToolSchema Usage check_golden given run_tool
+        Answer ManualClock Message Reply ScriptedModel ToolRequest Usage check_golden given run_tool
+    """,
+    planfold.types: """
+        Archived BudgetUsedUp ByHand Cancellation ClarificationProvided ContextCannotFit
+        ContextSummarised Divergence EventFeed ExecutorEvent Explanation Fault Figures FileRef
+        ForEach Forecast Fork Histogram ImageRef Ledger Link McpServer ModelEndpoint NodeKind
+        Notification NotifyTarget Observer Operation ParameterValue ParentTask Pause Phase
+        PhaseSpan PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt
+        PythonTool Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule
+        Scenario ScheduleView Scope SecretSource Simulation Statistics StepAbandoned StepBegun
+        StepCompleted StreamHead Task TaskDifference TaskProgressed TasksProposed Template
+        ToolCall ToolExecutor ToolRun ToolSchema Toolbox Unclaimed Wait WorkerFit messages
     """,
 }
+MOST = {planfold: 32, planfold.executor: 13, planfold.log: 12, planfold.testing: 12}
 ROOT = Path(__file__).resolve().parent.parent
 FACES = list(PUBLIC)
 IMPORTED = {name: home for face in FACES for home, names in face._HOMES.items() for name in names}
@@ -69,6 +72,16 @@ def test_the_public_names_are_these(face: ModuleType) -> None:
     names = PUBLIC[face].split()
     assert face.__all__ == names == sorted(names)
     assert dir(face) == names
+
+
+@pytest.mark.parametrize("face", MOST, ids=lambda face: face.__name__)
+def test_a_face_can_be_read_from_beginning_to_end(face: ModuleType) -> None:
+    assert len(face.__all__) <= MOST[face], "export what is seldom named from planfold.types"
+
+
+def test_the_commands_are_those_of_the_planner_and_few_more() -> None:
+    commands = {each.__name__ for each in get_args(planfold.commands.Command)}
+    assert set(planfold.commands.__all__) == commands | {"Command", "Planner", "TaskSpec"}
 
 
 @pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
@@ -148,7 +161,7 @@ def test_importing_the_public_modules_imports_next_to_nothing() -> None:
 
 
 def test_the_planner_needs_no_infrastructure() -> None:
-    loaded = modules_after("from planfold import Planner")
+    loaded = modules_after("from planfold.commands import Planner")
     assert loaded & {"asyncio", "apsw", "sqlite3", "planfold.app", "planfold.runtime"} == set()
 
 

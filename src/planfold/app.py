@@ -18,10 +18,10 @@ from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.llm.model import Model
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
-from planfold.runtime.aggregate import CREDENTIAL, PLAN, SIGNALS, Aggregate
+from planfold.runtime.aggregate import CREDENTIAL, PLAN, SCHEDULES, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
 from planfold.runtime.forking import new_plan_id as new_plan_id
@@ -213,6 +213,9 @@ class App(OwnAggregates):
         config = replace(planner_config(self.settings), project=project)
         return config if max_parallel is None else replace(config, max_parallel=max_parallel)
 
+    def _executors(self) -> Executors | None:
+        return self.executors if self._knows_tools else None
+
     def _toolbox(self) -> Toolbox:
         if not self._knows_tools:
             raise ConfigurationError(
@@ -351,7 +354,7 @@ async def open_app(
         chosen = executors or Executors()
         if load:
             chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
-        kinds = (PLAN, CREDENTIAL, SIGNALS, *aggregates)
+        kinds = (PLAN, CREDENTIAL, SIGNALS, SCHEDULES, *aggregates)
         codec = Codec(t for aggregate in kinds for t in aggregate.event_types)
         store = await open_store(settings.database, codec, clock, create)
         stack.push_async_callback(store.close)

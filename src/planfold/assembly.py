@@ -20,7 +20,7 @@ from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.executors.registry import Executors
 from planfold.llm.model import Models
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.runtime.settings import Settings
 from planfold.tools.secrets import Secrets
 

@@ -3,8 +3,10 @@
 Most work is a function with ``@planfold.tool``. An ``Executor`` is for what a function cannot do:
 a kind of task, a queue route, a tool that is described at run time.
 
-An executor needs ``Tool`` and an outcome (``TaskCompleted``, ``TaskFailed``, ``OutcomeUnknown``),
-an app with executors of its own ``Executors``, a model of your own ``Model`` with its two errors.
+An executor needs ``Tool`` and an ``Outcome`` (``TaskCompleted``, ``TaskFailed``,
+``NeedsClarification``, ``OutcomeUnknown``), an app with executors of its own ``Executors``, a model
+of your own ``Model`` with its two errors. ``compact_error_message`` and ``compact_thread`` shorten
+what a model reads.
 """
 
 from __future__ import annotations
@@ -16,13 +18,8 @@ from planfold.exports import lazy_exports
 if TYPE_CHECKING:
     from planfold.compaction.errors import compact_error_message as compact_error_message
     from planfold.compaction.threads import compact_thread as compact_thread
-    from planfold.errors import ContextCannotFit as ContextCannotFit
-    from planfold.executors.cancellation import Cancellation as Cancellation
     from planfold.executors.executor import Executor as Executor
     from planfold.executors.executor import Outcome as Outcome
-    from planfold.executors.executor import ToolExecutor as ToolExecutor
-    from planfold.executors.journal import BudgetUsedUp as BudgetUsedUp
-    from planfold.executors.python import PythonTool as PythonTool
     from planfold.executors.registry import Executors as Executors
     from planfold.llm.model import Model as Model
     from planfold.llm.model import ModelRejected as ModelRejected
@@ -32,16 +29,11 @@ if TYPE_CHECKING:
     from planfold.planner.commands import TaskCompleted as TaskCompleted
     from planfold.planner.commands import TaskFailed as TaskFailed
     from planfold.tools.tool import Tool as Tool
-    from planfold.tools.tool import Toolbox as Toolbox
 
 _HOMES = {
     "planfold.compaction.errors": ("compact_error_message",),
     "planfold.compaction.threads": ("compact_thread",),
-    "planfold.errors": ("ContextCannotFit",),
-    "planfold.executors.cancellation": ("Cancellation",),
-    "planfold.executors.executor": ("Executor", "Outcome", "ToolExecutor"),
-    "planfold.executors.journal": ("BudgetUsedUp",),
-    "planfold.executors.python": ("PythonTool",),
+    "planfold.executors.executor": ("Executor", "Outcome"),
     "planfold.executors.registry": ("Executors",),
     "planfold.llm.model": ("Model", "ModelRejected", "ModelUnavailable"),
     "planfold.planner.commands": (
@@ -50,7 +42,7 @@ _HOMES = {
         "TaskCompleted",
         "TaskFailed",
     ),
-    "planfold.tools.tool": ("Tool", "Toolbox"),
+    "planfold.tools.tool": ("Tool",),
 }
 
 __all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -38,18 +38,18 @@ def instant_of(text: str) -> float:
         raise ValueError("the year must be from 1970 to 2099")
     if name is None:
         return datetime.fromisoformat(f"{local}{offset}").timestamp()
-    at = naive.replace(tzinfo=_zone(name)).timestamp()  # fold=0: as the docstring says
+    at = naive.replace(tzinfo=zone_of(name)).timestamp()  # fold=0: as the docstring says
     if offset is None:
         return at
     said = datetime.fromisoformat(f"{local}{offset}").timestamp()
-    if naive.replace(tzinfo=_zone(name), fold=1).timestamp() == said != at:
+    if naive.replace(tzinfo=zone_of(name), fold=1).timestamp() == said != at:
         return said  # the second of two
     if said != at:
         raise ValueError(f"the offset {offset} is not that of {name} at that time; leave one out")
     return at
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -2,8 +2,8 @@
 
 ``App.log`` is the log of an open database. A ``Consumer`` handles each event at least once, a
 ``Projection`` builds a result from each event exactly once, and an ``Aggregate`` is a kind of
-stream with your own ``Handler``. ``Replay`` and ``PlanDifference`` are what ``App.replay`` and
-``App.diff`` find. The module ``events`` holds the event classes of plans.
+stream with your own ``Handler``. The module ``events`` holds the event
+classes of plans.
 """
 
 from __future__ import annotations
@@ -17,35 +17,24 @@ if TYPE_CHECKING:
     from planfold.eventstore.envelope import Envelope as Envelope
     from planfold.eventstore.envelope import Query as Query
     from planfold.eventstore.envelope import Undecoded as Undecoded
-    from planfold.eventstore.heads import StreamHead as StreamHead
     from planfold.handler import Handler as Handler
     from planfold.handler import Metadata as Metadata
     from planfold.handler import Outlook as Outlook
     from planfold.planner import events as events
-    from planfold.readmodels.plan_difference import Divergence as Divergence
-    from planfold.readmodels.plan_difference import PlanDifference as PlanDifference
-    from planfold.readmodels.plan_difference import TaskDifference as TaskDifference
-    from planfold.readmodels.replay import Replay as Replay
-    from planfold.readmodels.replay import ReplayDifference as ReplayDifference
     from planfold.runtime.aggregate import Aggregate as Aggregate
     from planfold.runtime.log import Log as Log
     from planfold.subscriptions.consumer import Consumer as Consumer
     from planfold.subscriptions.projection import Projection as Projection
-    from planfold.tools.notifications import Notification as Notification
 
 _HOMES = {
     "planfold.eventstore.checkpoint": ("Checkpoint",),
     "planfold.eventstore.envelope": ("Envelope", "Query", "Undecoded"),
-    "planfold.eventstore.heads": ("StreamHead",),
     "planfold.handler": ("Handler", "Metadata", "Outlook"),
     "planfold.planner.events": (),
-    "planfold.readmodels.plan_difference": ("Divergence", "PlanDifference", "TaskDifference"),
-    "planfold.readmodels.replay": ("Replay", "ReplayDifference"),
     "planfold.runtime.aggregate": ("Aggregate",),
     "planfold.runtime.log": ("Log",),
     "planfold.subscriptions.consumer": ("Consumer",),
     "planfold.subscriptions.projection": ("Projection",),
-    "planfold.tools.notifications": ("Notification",),
 }
 
 __all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -16,8 +16,8 @@ from planfold.retries import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import Backend, Contract, Counted, decision
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 20.0
 MEMBER_S = 30.0
 
 

@@ -22,8 +22,8 @@ from testbed.contracts.backend import (
     OpenTransaction,
     decision,
 )
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 # Envelopes: the latest, a page of the feeder's and one of a reader's, and what the test holds.
 HELD_AT_MOST = RECENT + 2 * PAGE + 64
 

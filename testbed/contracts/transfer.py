@@ -35,8 +35,8 @@ from testbed.contracts.backend import (
     handled_by,
     rows_of,
 )
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 20
 META = '{"correlation_id":"correlation","causation_id":"cause"}'
 ENDED = frozenset({"completed", "failed"})
 

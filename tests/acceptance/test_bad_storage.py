@@ -25,9 +25,9 @@ from planfold.errors import ConfigurationError, CorruptLog, Transient
 from planfold.eventstore.envelope import Query, Undecoded
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
+from testbed.patience import PATIENCE_S
 
 NOBODY = 65_534
-PATIENCE_S = 30
 
 
 @planfold.tool(effect="once")

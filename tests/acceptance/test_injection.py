@@ -23,7 +23,8 @@ from planfold.executors.guard.approval import ALLOW_ONCE, DENY
 from planfold.executors.python import tool
 from planfold.llm.model import Answer, Request, ToolRequest
 from planfold.planner.budget import Spend
-from planfold.planner.commands import PlannerConfig, TaskCompleted
+from planfold.planner.commands import TaskCompleted
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import FileRef, PlanStatus, TaskStatus
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.settings import Settings

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import planfold
+from testbed.patience import PATIENCE_S
 
 
 def plan(reference: str, argument: str) -> planfold.PlanDraft:
@@ -26,7 +27,7 @@ def plan(reference: str, argument: str) -> planfold.PlanDraft:
 async def counted(folder: Path, reference: str, argument: str = "stdin") -> Any:
     async with planfold.open_app(f"sqlite:///{folder}/plans.db") as app:
         plan_id = await app.submit(plan(reference, argument), approved_by="me")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             return (await app.run(plan_id)).tasks[1]
 
 

@@ -17,6 +17,8 @@ from unittest import mock
 
 import pytest
 
+from testbed.patience import PATIENCE_S
+
 pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
 from planfold.app import App, open_app
@@ -26,7 +28,7 @@ from planfold.executors.planning import PlanningExecutor
 from planfold.executors.registry import Executors
 from planfold.executors.shell import SHELL, ShellExecutor
 from planfold.llm.endpoint import ModelEndpoint
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import StepFailed, StepRecorded, TaskStatusUpdated
 from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.providers.models import open_models
@@ -40,7 +42,7 @@ Until = Callable[[Callable[[], Any]], Awaitable[None]]
 VENDORS = ("openai", "anthropic")
 # Reading the certificates takes 40 ms for each client, and no server here asks for them.
 CERTIFICATES = ssl.create_default_context()
-PAUSE = 0.1  # seconds between two tasks of a streamed plan
+PAUSE = 0.3  # seconds between two tasks of a streamed plan
 WISH = "Run `echo from-the-text`"
 
 
@@ -118,7 +120,7 @@ def until() -> Until:
     """Wait for a condition; a generous bound, so that a busy machine does not fail the test."""
 
     async def wait(condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - a plan's state sets no asyncio.Event
                 await asyncio.sleep(0.002)
 
@@ -262,7 +264,7 @@ async def test_a_model_that_never_gets_it_right(tmp_path: Path) -> None:
 async def test_the_first_task_is_done_before_the_last_is_written(
     tmp_path: Path, vendor: str, until: Until
 ) -> None:
-    async with ModelServer([Reply(pieces=pieces_of(8), pause=PAUSE)]) as server:
+    async with ModelServer([Reply(pieces=pieces_of(5), pause=PAUSE)]) as server:
         async with planning_app(tmp_path, [endpoint(vendor, server)]) as (app, name), app.worker():
             config = PlannerConfig(model=name)
             await app.send("p", begin_with_wish(WISH, config, approved_by="me"))
@@ -270,7 +272,7 @@ async def test_the_first_task_is_done_before_the_last_is_written(
             await until(lambda: 2 in state.tasks and state.tasks[2].status is TaskStatus.Completed)
             written = len(server.received[0].sent)
             view = await app.result("p")
-        assert len(server.received[0].sent) == 8
-    assert 1 <= written < 8
+        assert len(server.received[0].sent) == 5
+    assert 1 <= written < 5
     assert view.status is PlanStatus.Completed
-    assert [task.result["stdout"] for task in view.tasks[1:]] == [f"t{n}" for n in range(8)]
+    assert [task.result["stdout"] for task in view.tasks[1:]] == [f"t{n}" for n in range(5)]

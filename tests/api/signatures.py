@@ -20,6 +20,7 @@ import planfold.commands
 import planfold.executor
 import planfold.log
 import planfold.testing
+import planfold.types
 
 FACES: tuple[ModuleType, ...] = (
     planfold,
@@ -27,6 +28,7 @@ FACES: tuple[ModuleType, ...] = (
     planfold.executor,
     planfold.log,
     planfold.testing,
+    planfold.types,
 )
 
 MADE = {

@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from signatures import FACES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,15 +51,13 @@ def deep_imports(path: Path) -> list[str]:
     return sorted(m for m in modules - PUBLIC if m.partition(".")[0] == "planfold")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_a_page_imports_public_modules_only(path: Path) -> None:
-    assert deep_imports(path) == []
+def test_the_pages_import_public_modules_only() -> None:
+    assert {path.name: deep for path in PAGES if (deep := deep_imports(path))} == {}
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
-def test_a_program_imports_public_modules_only(path: Path) -> None:
-    deep = deep_imports(path)
-    assert bool(deep) == (path.relative_to(ROOT).as_posix() in MEASURE_INTERNALS), deep
+def test_the_programs_import_public_modules_only() -> None:
+    deep = {path.relative_to(ROOT).as_posix() for path in PROGRAMS if deep_imports(path)}
+    assert deep == set(MEASURE_INTERNALS)
 
 
 def test_deep_imports_are_found(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from typing import Any, assert_type
 import planfold
 from planfold import (
     App,
-    Archived,
     Budget,
-    Observer,
     PlanDraft,
     PlanfoldError,
     PlanStatus,
@@ -26,27 +24,18 @@ from planfold import (
     Worker,
 )
 from planfold.commands import CancelPlan, Command, RetryTask
-from planfold.executor import (
+from planfold.executor import Executors, Model, Outcome, TaskCompleted, Tool
+from planfold.log import Checkpoint, Consumer, Envelope, Log, Projection, Query, events
+from planfold.testing import ScriptedModel, run_tool
+from planfold.types import (
+    Archived,
     BudgetUsedUp,
-    Executors,
-    Model,
-    Outcome,
+    Observer,
     PythonTool,
-    TaskCompleted,
-    Tool,
-    ToolExecutor,
-)
-from planfold.log import (
-    Checkpoint,
-    Consumer,
-    Envelope,
-    Log,
-    Projection,
-    Query,
     StreamHead,
-    events,
+    ToolExecutor,
+    ToolRun,
 )
-from planfold.testing import ScriptedModel, ToolRun, run_tool
 
 
 @planfold.tool(effect="safe", retry=RetryPolicy(attempts=2))

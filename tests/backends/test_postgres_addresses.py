@@ -143,28 +143,28 @@ def is_folder(path: str) -> bool:
     return bool(path) and Path(path).is_dir()
 
 
-async def test_a_unix_socket_will_do(postgres: Postgres, postgres_database: str) -> None:
-    connection = await asyncpg.connect(postgres_database)
+async def test_a_unix_socket_will_do(postgres: Postgres, empty_postgres_database: str) -> None:
+    connection = await asyncpg.connect(empty_postgres_database)
     folder = await connection.fetchval("SHOW unix_socket_directories")
     port = await connection.fetchval("SHOW port")
     await connection.close()
     if not is_folder(folder):
         pytest.skip("this server has no Unix socket")
-    name = postgres_database.rpartition("/")[2]
+    name = empty_postgres_database.rpartition("/")[2]
     address = f"postgresql://postgres@/{name}?host={folder}&port={port}"
     store = await PostgresStore.open(address, CODEC)
     await store.append(decision(Counted(1)))
     await store.close()
 
 
-async def test_an_app_is_opened_by_the_address(postgres_database: str) -> None:
+async def test_an_app_is_opened_by_the_address(empty_postgres_database: str) -> None:
     with pytest.raises(ConfigurationError, match="no database at"):
-        async with open_app(postgres_database, create=False, load=False):
+        async with open_app(empty_postgres_database, create=False, load=False):
             pass
-    async with open_app(postgres_database) as app:
+    async with open_app(empty_postgres_database) as app:
         plan = await app.submit("# Two things\n\n1. run `true`\n2. run `true`\n", approved_by="me")
         assert (await app.run(plan)).status == "completed"
-    async with open_app(postgres_database, create=False, load=False) as app:
+    async with open_app(empty_postgres_database, create=False, load=False) as app:
         assert [head.aggregate_id for head in await app.plans()] == [plan]
 
 

@@ -27,6 +27,7 @@ from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import CommandRecord, Fence
 from planfold.handler import Enqueue, Settle, Signal
 from testbed.contracts.backend import CODEC, Counted, Noted, decision, dispatch
+from testbed.patience import PATIENCE_S
 from testbed.postgres_messages import Message
 from testbed.proxies import CuttingProxy
 
@@ -301,7 +302,7 @@ async def test_it_waits_for_a_short_transaction_of_another_session(
     async with direct.transaction():
         await direct.execute("SELECT FROM planfold.streams FOR UPDATE")
         waiting = store.append(decision(Counted(2), at=1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while not await direct.fetchval(waits):  # noqa: ASYNC110 - a lock sets no event
                 await asyncio.sleep(0.01)

@@ -22,6 +22,7 @@ from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Metadata
 from planfold.subscriptions import feed as feed_module
 from planfold.subscriptions.feed import Feed, matches
+from testbed.patience import PATIENCE_S
 
 KINDS, NAMES, STREAMS = ("Noted", "Counted"), ("a", "b", "c"), ("note", "other")
 LAST = -1
@@ -153,7 +154,7 @@ async def scenario(seed: int) -> None:
         server.visible[position] = last  # every query wants it
         wakeup.notify()
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         tasks.create_task(finish())
         for _ in range(chance.randrange(1, 6)):
             tasks.create_task(reader())

@@ -29,8 +29,8 @@ SOMEBODY = "planfold_somebody"
 
 
 @pytest.fixture
-async def direct(postgres_database: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(postgres_database)
+async def direct(empty_postgres_database: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(empty_postgres_database)
     yield connection
     connection.terminate()
 
@@ -55,9 +55,9 @@ async def tables(connection: Connection) -> set[str]:
 
 
 async def test_a_fresh_database_gets_the_whole_schema_and_an_identity(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
-    store = await PostgresStore.open(postgres_database, CODEC)
+    store = await PostgresStore.open(empty_postgres_database, CODEC)
     assert re.fullmatch(r"[0-9a-f]{16}", store.store_id)
     assert store.epoch == 1
     await store.close()
@@ -69,30 +69,30 @@ async def test_a_fresh_database_gets_the_whole_schema_and_an_identity(
     ]
 
 
-async def test_opening_again_changes_nothing(postgres_database: str) -> None:
-    store = await PostgresStore.open(postgres_database, CODEC)
+async def test_opening_again_changes_nothing(empty_postgres_database: str) -> None:
+    store = await PostgresStore.open(empty_postgres_database, CODEC)
     await store.append(decision(Counted(1)))
     await store.close()
-    again = await PostgresStore.open(postgres_database, CODEC, create=False)
+    again = await PostgresStore.open(empty_postgres_database, CODEC, create=False)
     assert (again.store_id, (await again.load("a")).events) == (store.store_id, [Counted(1)])
     await again.close()
-    session = await connect(parse_address(postgres_database))
-    assert await migrate(session, parse_address(postgres_database)) == 0
+    session = await connect(parse_address(empty_postgres_database))
+    assert await migrate(session, parse_address(empty_postgres_database)) == 0
     await session.close()
 
 
-async def test_processes_that_make_one_schema_at_once_agree(postgres_database: str) -> None:
-    opened = await asyncio.gather(*(open_and_close(postgres_database) for _ in range(8)))
+async def test_processes_that_make_one_schema_at_once_agree(empty_postgres_database: str) -> None:
+    opened = await asyncio.gather(*(open_and_close(empty_postgres_database) for _ in range(8)))
     assert len(set(opened)) == 1
 
 
 async def test_a_later_migration_keeps_what_is_there(
-    postgres_database: str, direct: Connection, request: pytest.FixtureRequest
+    empty_postgres_database: str, direct: Connection, request: pytest.FixtureRequest
 ) -> None:
-    store = await PostgresStore.open(postgres_database, CODEC)
+    store = await PostgresStore.open(empty_postgres_database, CODEC)
     await store.append(decision(Counted(1)))
     request.getfixturevalue("one_step_more")
-    opened = await asyncio.gather(*(open_and_close(postgres_database) for _ in range(3)))
+    opened = await asyncio.gather(*(open_and_close(empty_postgres_database) for _ in range(3)))
     assert set(opened) == {store.store_id}
     assert "later" in await tables(direct)
     await store.append(decision(Counted(2), at=1))  # an older planfold that is still running
@@ -101,12 +101,12 @@ async def test_a_later_migration_keeps_what_is_there(
 
 
 async def test_a_database_of_schema_4_is_upgraded(
-    postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
         older.setattr(migration_module, "migrations", lambda: migrations()[:4])
-        session = await connect(parse_address(postgres_database))
-        assert await migrate(session, parse_address(postgres_database)) == 4
+        session = await connect(parse_address(empty_postgres_database))
+        assert await migrate(session, parse_address(empty_postgres_database)) == 4
         await session.close()
     await direct.execute("""
         INSERT INTO planfold.streams VALUES ('a', 's', 2, '{}', NULL, 5, 6);
@@ -118,7 +118,7 @@ async def test_a_database_of_schema_4_is_upgraded(
             (aggregate_id, task_id, attempt, route, cause, epoch, starts)
         VALUES ('a', 1, 1, 'r', 1, 0, 0), ('a', 2, 1, 'r', 2, 0, 0);
     """)
-    store = await PostgresStore.open(postgres_database, CODEC)
+    store = await PostgresStore.open(empty_postgres_database, CODEC)
     kind = "s"
     assert await store.load("a", stream_id=kind) == History([Counted(1), Counted(2)], [5, 6], 2)
     queue: list[tuple[QueueChange, int]] = [(Enqueue(3, 1, "r", "r"), 3)]
@@ -136,18 +136,18 @@ async def test_a_database_of_schema_4_is_upgraded(
 
 
 async def test_a_migration_that_fails_leaves_what_was_there(
-    postgres_database: str, direct: Connection, one_step_more: list[tuple[str, str]]
+    empty_postgres_database: str, direct: Connection, one_step_more: list[tuple[str, str]]
 ) -> None:
     one_step_more[-1] = ("9999_next.sql", "CREATE TABLE planfold.events (x integer)")
     with pytest.raises(PlanfoldError, match="already exists"):
-        await open_and_close(postgres_database)
+        await open_and_close(empty_postgres_database)
     assert await tables(direct) == set()
     one_step_more.pop()
-    await open_and_close(postgres_database)
+    await open_and_close(empty_postgres_database)
 
 
 async def test_a_crash_at_any_statement_leaves_nothing_behind(
-    postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sql = "\n".join(sql for _, sql in migrations() if "FUNCTION" not in sql)
     statements = [s for s in re.split(r";\s*\n", sql) if s.strip()]
@@ -157,45 +157,45 @@ async def test_a_crash_at_any_statement_leaves_nothing_behind(
         steps.insert(crash_at, ("crash", "SELECT pg_terminate_backend(pg_backend_pid())"))
         monkeypatch.setattr(migration_module, "migrations", lambda steps=steps: steps)
         with pytest.raises(PlanfoldError):
-            await open_and_close(postgres_database)
+            await open_and_close(empty_postgres_database)
         assert await tables(direct) == set()
     monkeypatch.undo()
-    await open_and_close(postgres_database)
+    await open_and_close(empty_postgres_database)
 
 
 async def test_a_missing_database_is_not_made_when_it_must_exist(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"no database at postgresql://"):
-        await open_and_close(postgres_database, create=False)
+        await open_and_close(empty_postgres_database, create=False)
     assert await direct.fetchval("SELECT to_regnamespace('planfold') IS NULL")
 
 
 async def test_a_database_of_a_newer_planfold_is_refused(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
-    await open_and_close(postgres_database)
+    await open_and_close(empty_postgres_database)
     await direct.execute("INSERT INTO planfold.migrations VALUES (99, 'of the future', 0)")
     with pytest.raises(ConfigurationError, match=r"has schema 99.*knows up to.*upgrade planfold"):
-        await open_and_close(postgres_database)
+        await open_and_close(empty_postgres_database)
 
 
 async def test_a_schema_of_another_program_is_refused(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
     await direct.execute("CREATE SCHEMA planfold; CREATE TABLE planfold.theirs (x integer)")
     with pytest.raises(ConfigurationError, match="another program"):
-        await open_and_close(postgres_database)
+        await open_and_close(empty_postgres_database)
     assert await tables(direct) == {"theirs"}
 
 
 async def test_the_rights_that_are_needed_are_named(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
     with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
         await direct.execute(f"CREATE ROLE {SOMEBODY} LOGIN")
-    name = postgres_database.rpartition("/")[2]
-    theirs = re.sub(r"//[^@]*@", f"//{SOMEBODY}@", postgres_database)
+    name = empty_postgres_database.rpartition("/")[2]
+    theirs = re.sub(r"//[^@]*@", f"//{SOMEBODY}@", empty_postgres_database)
     with pytest.raises(ConfigurationError, match=rf"GRANT CREATE ON DATABASE {name} TO {SOMEBODY}"):
         await open_and_close(theirs)
     await direct.execute(f"GRANT CREATE ON DATABASE {name} TO {SOMEBODY}")
@@ -205,33 +205,33 @@ async def test_the_rights_that_are_needed_are_named(
 
 
 async def test_a_schema_that_was_made_beforehand_needs_no_right_on_the_database(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
     with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
         await direct.execute(f"CREATE ROLE {SOMEBODY} LOGIN")
     await direct.execute(f"CREATE SCHEMA planfold AUTHORIZATION {SOMEBODY}")
-    await open_and_close(re.sub(r"//[^@]*@", f"//{SOMEBODY}@", postgres_database))
+    await open_and_close(re.sub(r"//[^@]*@", f"//{SOMEBODY}@", empty_postgres_database))
 
 
 async def test_a_database_that_cannot_hold_every_text_is_refused(
-    postgres_database: str, direct: Connection
+    empty_postgres_database: str, direct: Connection
 ) -> None:
-    name = postgres_database.rpartition("/")[2] + "_latin"
+    name = empty_postgres_database.rpartition("/")[2] + "_latin"
     await direct.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     try:
         with pytest.raises(ConfigurationError, match="encoding LATIN1"):
-            await open_and_close(postgres_database + "_latin")
+            await open_and_close(empty_postgres_database + "_latin")
     finally:
         await direct.execute(f"DROP DATABASE {name}")
 
 
-async def test_inspecting_changes_nothing(postgres_database: str, direct: Connection) -> None:
+async def test_inspecting_changes_nothing(empty_postgres_database: str, direct: Connection) -> None:
     with pytest.raises(ConfigurationError, match="no database at"):
-        await inspect(postgres_database)
-    await open_and_close(postgres_database)
-    report = await inspect(postgres_database)
+        await inspect(empty_postgres_database)
+    await open_and_close(empty_postgres_database)
+    report = await inspect(empty_postgres_database)
     assert report.schema == report.newest_schema == len(migrations())
     assert report.integrity == "ok"
     assert report.bytes > 0
     await direct.execute("INSERT INTO planfold.migrations VALUES (99, 'of the future', 0)")
-    assert (await inspect(postgres_database)).schema == 99
+    assert (await inspect(empty_postgres_database)).schema == 99

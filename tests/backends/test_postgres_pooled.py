@@ -12,6 +12,7 @@ from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import ConfigurationError, Conflict
 from testbed import contracts
 from testbed.contracts.backend import CODEC, Counted, decision, dispatch
+from testbed.patience import PATIENCE_S
 from testbed.pooling import PoolingProxy
 
 
@@ -55,7 +56,7 @@ async def test_several_processes_work_through_few_connections(pooled: str) -> No
     versions = [await stores[0].version(f"s{n}") for n in range(6)]
     assert sum(versions) + sum(conflicts) == 4 * 6 * 10
     feed = stores[1].subscribe()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         seen = [await anext(feed) for _ in range(sum(versions))]
     assert len({e.position for e in seen}) == sum(versions)
     for store in stores:

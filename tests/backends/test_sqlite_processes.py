@@ -16,6 +16,7 @@ import pytest
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import CODEC, dispatch
+from testbed.patience import PATIENCE_S
 
 HERE = Path(__file__).parent
 
@@ -58,7 +59,7 @@ async def test_each_task_is_granted_once_among_two_processes(
         granted: list[Any] = [grant for process in processes for grant in json.loads(hear(process))]
     finally:
         for process in processes:
-            process.communicate("\n", timeout=30)
+            process.communicate("\n", timeout=PATIENCE_S)
     times = Counter((task, attempt) for task, attempt, _, _ in granted)
     assert len(times) == tasks
     assert set(times.values()) == {1}
@@ -84,7 +85,7 @@ async def test_a_stopped_process_keeps_its_tasks_and_a_dead_one_does_not(tmp_pat
         assert not await store.queue.waiting_suspects("me")
         clock.advance(-200_000)
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_S)
         leases = await store.queue.claim("me", 9)
         assert [(le.task_id, le.epoch, le.crashes) for le in leases] == [
             (1, 2, 1),
@@ -93,7 +94,7 @@ async def test_a_stopped_process_keeps_its_tasks_and_a_dead_one_does_not(tmp_pat
         ]
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
         await store.close()
 
 
@@ -104,6 +105,6 @@ def test_processes_that_make_one_database_at_once_agree(tmp_path: Path) -> None:
     assert {hear(process) for process in processes} == {"ready"}
     for process in processes:
         tell(process)
-    identities = [process.communicate(timeout=60)[0].strip() for process in processes]
+    identities = [process.communicate(timeout=PATIENCE_S)[0].strip() for process in processes]
     assert len(set(identities)) == 1, identities
     assert len(identities[0]) == 16

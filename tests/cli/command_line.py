@@ -14,8 +14,8 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from planfold.cli.main import cli
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 20.0
 Plan = dict[str, Any]
 
 

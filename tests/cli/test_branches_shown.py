@@ -37,6 +37,11 @@ def test_the_preview_says_when_a_task_runs() -> None:
     assert [task.get("run_if") for task in tasks[3:5]] == ["failed", "ended"]
 
 
+def test_the_preview_does_not_repeat_a_command_that_only_escapes_its_dollar() -> None:
+    Path("plan.md").write_text("1. Run `echo \\$way`\n2. Run `echo \\$way now`\n")
+    assert "$ echo" not in called("plan", "plan.md")
+
+
 def test_views_say_what_ran_and_what_was_not_needed(plan: str) -> None:
     view = shown()
     assert statuses(view) == ["completed", "skipped", "failed", "completed", "completed", "skipped"]

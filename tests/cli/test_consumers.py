@@ -13,6 +13,7 @@ import planfold
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.tasks import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
+from testbed.patience import PATIENCE_S
 
 DATABASE = "sqlite:///.planfold/planfold.db"
 PLAN = planfold.PlanDraft(title="one", tasks=[planfold.TaskDraft(description="ask")])
@@ -33,7 +34,7 @@ async def consume(*, broken: bool, name: str = "mail") -> list[str]:
         last = await app.store.last_position()
         consumers = app.store.checkpoints.consumers
         consumer = Consumer(app.store, name, handle, retries=RetryPolicy(attempts=1), partitions=2)
-        async with consumer, asyncio.timeout(20):
+        async with consumer, asyncio.timeout(PATIENCE_S):
             while True:
                 (status,) = await consumers.statuses(name)
                 rows = await consumers.parked(name)

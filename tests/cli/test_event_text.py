@@ -1,25 +1,33 @@
-"""``planfold log`` has words for every event."""
+"""``planfold log`` and the page have words for every event."""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from planfold.cli.event_text import run_words, words_for
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
-from planfold.planner.events import ClarificationRequested, TaskStatusUpdated
+from planfold.planner.events import ClarificationRequested, Event, TaskStatusUpdated
 from planfold.planner.tasks import TaskStatus
 
-RECORD = Path(__file__).resolve().parents[1] / "golden" / "record.py"
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = ROOT / "tests/golden/record.py"
 EVENTS = {type(event): event for event in runpy.run_path(str(RECORD))["tell_story"]().history}
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: type(event).__name__)
 def test_an_event_has_words(event: object) -> None:
     assert words_for(event).verb != type(event).__name__, "add them to cli/event_text.py"
+
+
+def test_the_page_has_words_for_every_event() -> None:
+    words = (ROOT / "src/planfold/service/page/event_words.js").read_text(encoding="utf-8")
+    names = [each.__name__ for each in get_args(Event)]
+    assert [name for name in names if f"  {name}: (" not in words] == []
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
     called("answer", "b", "failed", "--result", "3", code=2)
     called("answer", "b", "done", "--result", '{"id": 3}')
     assert shown()["tasks"][1]["result"] == {"id": 3}
+    assert "by an answer" in called("show")
     called("resume")
     assert lines_of(LEDGER) == ["a", "b-began", "c"]
 
@@ -114,7 +115,7 @@ def test_kill_then_resume_does_nothing_twice() -> None:
     wait_for_record_of_a()
     process.kill()
     ended(process)
-    assert "waits for a worker" in called("show")
+    assert "waits for another worker: " in called("show")
     assert json.loads(called("doctor", "--json"))["dead_workers"]
     Path("go.txt").touch()  # also ends what the killed process left behind
     wait_until(lambda: "b" in lines_of(LEDGER), "the orphan has ended")

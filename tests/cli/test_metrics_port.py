@@ -7,6 +7,8 @@ from urllib.request import urlopen
 
 from command_line import called, ended, sh, start, wait_until, write_plan
 
+from testbed.patience import PATIENCE_S
+
 
 def test_a_worker_serves_metrics_until_it_ends() -> None:
     called("run", "--yes", "--detach", write_plan(sh("a", "true")))
@@ -17,7 +19,7 @@ def test_a_worker_serves_metrics_until_it_ends() -> None:
         address = next(x.split()[-1] for x in lines if x.startswith("metrics at"))
 
         def counted() -> bool:
-            with urlopen(address, timeout=10) as answer:
+            with urlopen(address, timeout=PATIENCE_S) as answer:
                 text = answer.read().decode()
             return 'planfold_plans_ended_total{status="completed"} 1.0' in text
 

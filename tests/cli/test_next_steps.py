@@ -81,6 +81,23 @@ def test_resume_is_named_with_the_modules_that_it_needs() -> None:
     assert "planfold resume p" in commands(called("why", "p"))
 
 
+def test_resume_without_the_tool_does_not_say_that_its_task_continues() -> None:
+    Path("own.py").write_text(OWN)
+    train = {"label": "train", "description": "x", "tool": "train", "arguments": {"n": 1}}
+    plan = write_plan(train, sh("test", "true"))
+    called("run", "--yes", "--detach", "--id", "p", "--tools", "own", plan)
+    out = called("resume", "p", code=1)
+    assert "waits 1 train: for a worker with the tool 'train'\n" in out
+    assert "continues 2 test\n" in out
+    assert "continues 1" not in out
+
+
+def test_the_wait_for_an_answer_is_not_shown_as_the_time_that_a_task_ran() -> None:
+    called("run", "--yes", "--id", "p", write_plan(question("go")), code=3)
+    called("answer", "p", "go", "yes")
+    assert "answered after" in called("show", "p")
+
+
 def test_the_tools_that_every_worker_has() -> None:
     async def names() -> set[str]:
         async with planfold.open_app("sqlite:///:memory:") as app:

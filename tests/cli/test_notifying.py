@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from command_line import called, ended, sh, start, wait_until, write_plan
 
-from planfold import NotifyTarget, Settings
+from planfold import Settings
 from planfold.cli.access import let_tools_be_found
+from planfold.types import NotifyTarget
 
 SETTINGS = """
 [notify.desk]

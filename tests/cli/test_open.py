@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
+from testbed.patience import PATIENCE_S
 
 BROWSER = """
 import json, pathlib, re, sys, urllib.parse, urllib.request
@@ -84,7 +85,7 @@ def test_it_starts_the_service_once_and_prints_an_address(service: str, tmp_path
 
     # After a kill the file still names the service, which does not answer.
     os.kill(runtime.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while Path(f"/proc/{runtime.pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     third = opened(service, tmp_path)

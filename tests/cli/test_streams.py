@@ -47,6 +47,7 @@ STREAMS = {
 # `make test` tries those that differ most; all of them with one command that works and one that
 # looks.
 SOME = ["none", "full stdout"]
+OTHERS = ("plan", "resume", "log", "answer", "export")
 ALL = list(STREAMS)
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
@@ -122,7 +123,13 @@ def test_every_command_with_every_kind_of_stream(name: str, kinds: list[str]) ->
         assert {code for kind, code in codes.items() if kind != "full stdout"} == {0}
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "worker"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("run", "show", "schema", "doctor", "worker"),
+        *(pytest.param(name, marks=pytest.mark.soak) for name in OTHERS),
+    ],
+)
 def test_every_command_in_a_folder_that_was_removed(name: str) -> None:
     words = COMMANDS.get(name, name)
     done = shell(f"mkdir gone; cd gone; rmdir ../gone; {PLANFOLD} {words}")
@@ -132,8 +139,17 @@ def test_every_command_in_a_folder_that_was_removed(name: str) -> None:
         assert "the current folder: No such file or directory" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("redirection", [*STREAMS.values(), "removed folder"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "redirection"),
+    [
+        *((signal.SIGTERM, redirection) for redirection in (*STREAMS.values(), "removed folder")),
+        *((signal.SIGINT, redirection) for redirection in (STREAMS["none"], ">/dev/full")),
+        *(
+            pytest.param(signal.SIGINT, redirection, marks=pytest.mark.soak)
+            for redirection in ("<&-", ">&-", "2>&-", "2>/dev/full", "removed folder")
+        ),
+    ],
+)
 def test_a_worker_works_and_stops(redirection: str, number: signal.Signals) -> None:
     gone = redirection == "removed folder"
     database = f"sqlite:///{Path.cwd()}/.planfold/planfold.db"
@@ -164,10 +180,14 @@ def test_a_worker_works_and_stops(redirection: str, number: signal.Signals) -> N
     assert ("No space left" in err) == full
 
 
+LEAVES = "{ head -1; exec <&-; touch left; }"  # a reader of one line
+WHEN_IT_HAS_LEFT = "until [ -e left ]; do sleep 0.01; done"
+
+
 def test_a_worker_whose_reader_leaves_ends() -> None:
-    tasks = [sh(f"t{n}", "sleep 0.1", *([f"t{n - 1}"] if n else [])) for n in range(20)]
+    tasks = [sh("a", "true"), sh("b", WHEN_IT_HAS_LEFT, "a")]
     called("run", "--yes", "--detach", "--id", "work", write_plan(*tasks))
-    done = shell(f"{PLANFOLD} worker --json | head -1")
+    done = shell(f"{PLANFOLD} worker --json | {LEAVES}")
     check(done)
     assert (json.loads(done.stdout)["aggregate_id"], done.stderr) == ("work", "")
     assert "completed" in statuses(shown("work"))
@@ -194,12 +214,12 @@ def noisy() -> int:
 @pytest.mark.parametrize("words", ["run --yes", "plan", "worker"])
 def test_json_is_all_that_standard_output_holds(words: str) -> None:
     Path("noisy.py").write_text(NOISE)
-    write_plan({"description": "make noise", "tool": "noisy"}, name="noise.json")
-    plan = "noise.json"
+    noise = {"label": "noise", "description": "make noise", "tool": "noisy"}
+    plan = write_plan(noise, name="noise.json")
     if words == "worker":
-        for _ in range(2):  # the second event finds that the reader has left
-            called("run", "--yes", "--detach", "--tools", "noisy", plan)
-        plan = "--concurrency 1 | head -1"
+        plan = write_plan(noise, sh("b", WHEN_IT_HAS_LEFT, "noise"))
+        called("run", "--yes", "--detach", "--tools", "noisy", plan)
+        plan = f"| {LEAVES}"
     done = shell(f"{PLANFOLD} {words} --json --tools noisy {plan}")
     json.loads(done.stdout)
     expected = ["at import"]

@@ -22,7 +22,7 @@ def test_the_built_in_tools_are_listed(folder: Path) -> None:
 def test_one_tool_with_its_schema() -> None:
     out = called("tools", "edit_file")
     assert "Replace a text in a file of the workspace." in out
-    assert "keyed: run again" in out
+    assert "keyed: runs again" in out
     assert '"additionalProperties": false' in out
     (tool,) = json.loads(called("tools", "edit_file", "--json"))["tools"]
     assert tool["parameters"]["required"] == ["path", "old", "new"]

@@ -21,6 +21,8 @@ from command_line import (
     write_plan,
 )
 
+from testbed.patience import PATIENCE_S
+
 DATABASE = Path(".planfold/planfold.db")
 OTHER = "sqlite:///other.db"
 
@@ -94,7 +96,7 @@ def test_an_export_that_is_interrupted_leaves_no_file(plans: list[str]) -> None:
     Path("full").mkdir()
     process = start("export", "--to", "full/x.jsonl")
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
     left = sorted(os.listdir("full"))
     assert left in ([], ["x.jsonl"])  # it may have been quicker
 
@@ -204,33 +206,35 @@ def test_show_says_where_an_archived_plan_is(plans: list[str]) -> None:
 # --- PostgreSQL ---------------------------------------------------------------------------------
 
 
-def test_plans_move_to_postgresql_and_back(plans: list[str], postgres_database: str) -> None:
+def test_plans_move_to_postgresql_and_back(plans: list[str], empty_postgres_database: str) -> None:
     called("export", "--to", "x.jsonl")
     Path("y.jsonl").write_bytes(Path("x.jsonl").read_bytes()[:-9])
-    called("import", "y.jsonl", "--db", postgres_database, code=1)
-    called("import", "x.jsonl", "--db", postgres_database, "--dry-run")
-    assert "no database at" in called("list", "--db", postgres_database, code=2)
-    assert "4 streams new" in called("import", "x.jsonl", "--db", postgres_database)
-    assert ids("--db", postgres_database) == plans
-    assert shown("one", "--db", postgres_database) == shown("one")
-    called("export", "--to", "z.jsonl", "--db", postgres_database)
+    called("import", "y.jsonl", "--db", empty_postgres_database, code=1)
+    called("import", "x.jsonl", "--db", empty_postgres_database, "--dry-run")
+    assert "no database at" in called("list", "--db", empty_postgres_database, code=2)
+    assert "4 streams new" in called("import", "x.jsonl", "--db", empty_postgres_database)
+    assert ids("--db", empty_postgres_database) == plans
+    assert shown("one", "--db", empty_postgres_database) == shown("one")
+    called("export", "--to", "z.jsonl", "--db", empty_postgres_database)
     assert body("x.jsonl") == body("z.jsonl")
-    out = called("archive", "--older-than", "0h", "--to", "old", "--db", postgres_database)
+    out = called("archive", "--older-than", "0h", "--to", "old", "--db", empty_postgres_database)
     assert out.startswith("Archived 3 plans")
-    out = called("run", "good.json", "--id", "one", "--db", postgres_database, code=2)
+    out = called("run", "good.json", "--id", "one", "--db", empty_postgres_database, code=2)
     assert "plan one was archived; import " in out
-    assert "was archived" in called("show", "two", "--db", postgres_database, code=2)
+    assert "was archived" in called("show", "two", "--db", empty_postgres_database, code=2)
     [file] = Path("old").iterdir()
-    assert "3 of them from the archive" in called("import", str(file), "--db", postgres_database)
+    assert "3 of them from the archive" in called(
+        "import", str(file), "--db", empty_postgres_database
+    )
 
 
-def test_migrating_on_postgresql(plans: list[str], postgres_database: str) -> None:
+def test_migrating_on_postgresql(plans: list[str], empty_postgres_database: str) -> None:
     called("export", "one", "--to", "x.jsonl")
-    assert "no database at" in called("migrate", "--check", "--db", postgres_database, code=2)
-    called("import", "x.jsonl", "--db", postgres_database)
-    assert "up to date" in called("migrate", "--check", "--db", postgres_database)
+    assert "no database at" in called("migrate", "--check", "--db", empty_postgres_database, code=2)
+    called("import", "x.jsonl", "--db", empty_postgres_database)
+    assert "up to date" in called("migrate", "--check", "--db", empty_postgres_database)
     called("export", "two", "--to", "y.jsonl")
-    assert "1 stream new" in called("import", "y.jsonl", "--db", postgres_database)
+    assert "1 stream new" in called("import", "y.jsonl", "--db", empty_postgres_database)
 
 
 # --- migrate ------------------------------------------------------------------------------------

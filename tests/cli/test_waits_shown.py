@@ -12,6 +12,7 @@ from command_line import called, shown
 import planfold
 from planfold.runtime.signal_delivery import SignalDelivery
 from planfold.testing import check_golden
+from testbed.patience import PATIENCE_S
 
 PLAN = """# Order
 
@@ -29,7 +30,7 @@ def plan() -> str:
         async with planfold.open_app() as app:
             plan_id = await app.submit(PLAN, approved_by="me")
             async with app.worker():
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     while (await app.planner(plan_id)).state.unregistered:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
             return plan_id

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from testbed.patience import PATIENCE_S
+
 DISHES = 8
 KILLED_AT = (2, 5, 7)  # calls that the server has seen
-PATIENCE_S = 60.0
 
 pytestmark = [pytest.mark.crash, pytest.mark.soak]
 

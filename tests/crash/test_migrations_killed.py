@@ -94,13 +94,13 @@ async def tables(database: str) -> list[str]:
 
 
 async def test_on_postgresql(
-    migrators: Zygote, postgres: Any, postgres_database: str, tmp_path: Path
+    migrators: Zygote, postgres: Any, empty_postgres_database: str, tmp_path: Path
 ) -> None:
-    count = await asyncio.to_thread(statements, migrators, postgres_database, tmp_path)
+    count = await asyncio.to_thread(statements, migrators, empty_postgres_database, tmp_path)
     assert count > 8
-    whole = await tables(postgres_database)
+    whole = await tables(empty_postgres_database)
     for kill_at in range(1, count + 1):
-        name = f"killed_{postgres_database[-12:]}_{kill_at}"
+        name = f"killed_{empty_postgres_database[-12:]}_{kill_at}"
         database = await postgres.create_database(name)
         assert await asyncio.to_thread(killed_at, migrators, database, tmp_path, kill_at)
         assert await tables(database) in ([], whole)

@@ -8,15 +8,33 @@ in ``error``.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
+import planfold
+
 PROGRAMS = importlib.import_module(sys.argv[1]).PROGRAMS
+
+
+@planfold.tool(effect="safe")
+async def nothing() -> None:
+    """Take no time."""
+
+
+async def load() -> None:
+    """Run a plan in memory: what that loads, no child has to load."""
+    async with planfold.open_app("sqlite:///:memory:", tools=[nothing]) as app:
+        task = planfold.TaskDraft(description="nothing", tool="nothing")
+        plan_id = await app.submit(planfold.PlanDraft(tasks=[task]), approved_by="zygote")
+        assert (await app.run(plan_id)).status == "completed"
+    assert threading.active_count() == 1  # a child has this thread only
 
 
 def run(job: dict[str, Any]) -> None:
@@ -38,6 +56,7 @@ def say(message: dict[str, int]) -> None:
 
 
 def main() -> None:
+    asyncio.run(load())
     while line := sys.stdin.readline():
         child = os.fork()
         if child == 0:

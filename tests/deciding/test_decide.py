@@ -12,6 +12,7 @@ from planfold.deciding import Decision, Delivery, Stream, decide
 from planfold.errors import CommandRejected, Conflict, PlanfoldError
 from planfold.handler import Enqueue, Handler, Metadata, Settle, Signal
 from planfold.planner import commands as c
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import TaskDispatched, TasksPlanned, TaskStatusUpdated
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, Prompt, RetryPolicy, TaskSpec, TaskStatus
@@ -164,7 +165,7 @@ class Plans:
                 rest |= {"retry": RetryPolicy(attempts=pick.randint(1, 3), base=5.0)}
             tasks.append(work(task_id, *parents, **rest))
         limit = pick.choice([None, None, 1, 2])
-        config = c.PlannerConfig(max_parallel=limit)
+        config = PlannerConfig(max_parallel=limit)
         approved = pick.choice(["me", None])
         return c.Initialize("random", tuple(tasks), config=config, approved_by=approved)
 

@@ -12,6 +12,7 @@ from planfold.deciding import Decision, Delivery, Stream, decide
 from planfold.handler import Enqueue, Settle
 from planfold.planner import commands as c
 from planfold.planner.branches import did_not_complete
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall
@@ -94,9 +95,7 @@ def test_every_plan_with_branches_ends(
     specs: tuple[TaskSpec, ...], limit: int | None, outcomes: list[tuple[int, int]]
 ) -> None:
     play = Play()
-    play.send(
-        c.Initialize("x", specs, config=c.PlannerConfig(max_parallel=limit), approved_by="me")
-    )
+    play.send(c.Initialize("x", specs, config=PlannerConfig(max_parallel=limit), approved_by="me"))
     state = play.planner.state
     for choice, outcome in outcomes:
         if not play.queue:

@@ -22,10 +22,10 @@ from planfold import PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError, Transient
 from planfold.eventstore.envelope import Query
 from planfold.planner.tasks import PlanStatus
+from testbed.patience import PATIENCE_S
 from testbed.postgres import FAST, PostgresServer
 
 HERE = Path(__file__).parent
-PATIENCE_S = 60.0
 
 
 @contextmanager

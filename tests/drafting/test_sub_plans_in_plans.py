@@ -17,7 +17,8 @@ from planfold.drafting.schema import plan_schema
 from planfold.drafting.sub_plans import sketch_of
 from planfold.drafting.templates import Template, drafted, template
 from planfold.errors import InvalidPlan
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec, ToolCall, Wait
 from planfold.tools.tool import Tool, Toolbox
 

@@ -15,8 +15,7 @@ from planfold.executors.registry import Executors
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.structure import waves
 from planfold.tools.tool import Tool
-
-PATIENCE_S = 20.0
+from testbed.patience import PATIENCE_S
 
 
 class Barrier:

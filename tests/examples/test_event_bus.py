@@ -18,10 +18,10 @@ import pytest
 
 import planfold
 from planfold.log import Query
+from testbed.patience import PATIENCE_S
 
 SCRIPT = str(Path(__file__).resolve().parents[2] / "examples" / "event_bus.py")
 PLAN = "\n".join(f"{number}. Run `true`" for number in range(1, 4))
-PATIENCE_S = 60.0
 
 
 @contextmanager

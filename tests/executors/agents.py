@@ -14,7 +14,8 @@ from planfold.executors.python import PythonExecutor, PythonTool, tool
 from planfold.executors.registry import Executors
 from planfold.llm.model import Answer, ToolRequest, Usage
 from planfold.llm.scripted import Reply, ScriptedModel
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec

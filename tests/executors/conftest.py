@@ -11,6 +11,7 @@ import pytest
 from planfold.executors.context import TaskContext
 from planfold.planner.commands import ExecutorEvent
 from planfold.testing.executors import task_for
+from testbed.patience import PATIENCE_S
 
 
 class Attempt:
@@ -55,7 +56,7 @@ def until() -> Until:
     """Wait for a condition; a generous bound, so that a busy machine does not fail the test."""
 
     async def wait(condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - files and threads set no asyncio.Event
                 await asyncio.sleep(0.005)
 

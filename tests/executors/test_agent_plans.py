@@ -33,6 +33,7 @@ from planfold.planner.events import (
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.settings import Settings
+from testbed.patience import PATIENCE_S
 
 PLAN = "p"
 
@@ -183,19 +184,22 @@ async def test_another_attempt_goes_on_where_the_model_went_away(tmp_path: Path)
         assert [step.key for step in await events(app, StepFailed)] == ["model/2"]
 
 
-async def test_a_timeout_is_for_one_attempt_and_what_was_done_stays(tmp_path: Path) -> None:
+async def test_a_timeout_is_for_one_attempt_and_what_was_done_stays(
+    tmp_path: Path, let_pass: Callable[[float], None]
+) -> None:
     waits = [True]
 
     @tool(effect="safe")
     async def slow() -> str:
         if waits.pop():
+            let_pass(5.0)
             await asyncio.Event().wait()
         return "at last"
 
     waits.insert(0, False)
     model = scripted(calls(("slow", {})), "done")
     async with opened(tmp_path, model, slow) as app:
-        await submit(app, task(timeout=0.2, retry=RetryPolicy(attempts=2, base=0.01)))
+        await submit(app, task(timeout=5.0, retry=RetryPolicy(attempts=2, base=0.01)))
         assert result(await app.run(PLAN)) == "done"
         assert len(model.requests) == 2
         started = await events(app, StepStarted)
@@ -209,7 +213,7 @@ async def test_a_timeout_is_for_one_attempt_and_what_was_done_stays(tmp_path: Pa
 
 @pytest.mark.parametrize("retry", [RetryPolicy(attempts=2, base=0.01), RetryPolicy()])
 async def test_what_a_timeout_cut_off_is_not_run_twice_unasked(
-    tmp_path: Path, retry: RetryPolicy
+    tmp_path: Path, retry: RetryPolicy, let_pass: Callable[[float], None]
 ) -> None:
     begun: list[str] = []
 
@@ -217,14 +221,15 @@ async def test_what_a_timeout_cut_off_is_not_run_twice_unasked(
     async def pay() -> str:
         begun.append("pay")
         if len(begun) == 1:
+            let_pass(5.0)
             await asyncio.Event().wait()
         return "paid"
 
     async with opened(tmp_path, scripted(calls(("pay", {})), "done"), pay) as app:
-        await submit(app, task(timeout=0.2, retry=retry))
+        await submit(app, task(timeout=5.0, retry=retry))
         view = await app.run(PLAN)
         if retry.attempts == 1:
-            assert view.tasks[0].error == "timed out after 0.2 s"
+            assert view.tasks[0].error == "timed out after 5 s"
             await app.send(PLAN, RetryTask(1))
             view = await app.run(PLAN)
         assert view.status == "awaiting_answer"
@@ -253,7 +258,7 @@ async def test_a_task_can_be_cancelled_while_the_model_thinks(tmp_path: Path) ->
     asked = asyncio.Event()
     async with opened(tmp_path, Slow(asked.set)) as app:
         await submit(app, task())
-        async with app.worker(drain_s=0), asyncio.timeout(10):
+        async with app.worker(drain_s=0), asyncio.timeout(PATIENCE_S):
             await asked.wait()
             await app.send(PLAN, CancelTask(1))
             view = await app.result(PLAN)
@@ -265,7 +270,7 @@ async def test_a_worker_that_stops_leaves_it_to_the_next(tmp_path: Path) -> None
     asked = asyncio.Event()
     async with opened(tmp_path, Slow(asked.set)) as app:
         await submit(app, task())
-        async with app.worker(drain_s=0), asyncio.timeout(10):
+        async with app.worker(drain_s=0), asyncio.timeout(PATIENCE_S):
             await asked.wait()
     async with opened(tmp_path, scripted("done")) as app:
         assert result(await app.run(PLAN)) == "done"

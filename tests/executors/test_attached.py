@@ -23,6 +23,7 @@ from planfold.runtime.settings import Settings
 from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Policy, PolicySettings, Rule
 from planfold.tools.secrets import Secrets
+from testbed.patience import PATIENCE_S
 
 CANARY = "canary-0123456789"
 
@@ -180,7 +181,7 @@ async def test_a_request_that_names_the_database_loses_no_plan(
         assert len(extract_attachments(goal)) == 4
         (tmp_path / ".env").write_text(f"KEY={CANARY}")
         await app.wish(goal, plan_id="first", approved_by="me")
-        async with app.worker(), asyncio.timeout(30):
+        async with app.worker(), asyncio.timeout(PATIENCE_S):
             while not model.requests:  # noqa: ASYNC110 - the model has no event for it
                 await asyncio.sleep(0.005)
         assert await look(database) == 1

@@ -27,7 +27,6 @@ from planfold.planner.commands import (
     AddBudget,
     CancelPlan,
     HandleExecutorEvent,
-    PlannerConfig,
     Replan,
     StepBegun,
     StepCompleted,
@@ -35,6 +34,7 @@ from planfold.planner.commands import (
     TaskProgressed,
     TasksProposed,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import PlanRevised, StepRecorded, StepStarted
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus
@@ -42,6 +42,7 @@ from planfold.readmodels.plan_view import PlanView
 from planfold.testing.executors import ToolRun, run_tool
 from planfold.testing.scenario import given
 from planfold.tools.tool import Tool, Toolbox
+from testbed.patience import PATIENCE_S
 
 DONE = TaskStatus.Completed
 Until = Callable[[Callable[[], Any]], Any]
@@ -242,7 +243,7 @@ async def test_a_cancelled_planning_stops_the_call() -> None:
     stop = asyncio.Event()
     model = HeldModel('{"tasks": [')
     run = asyncio.ensure_future(attempt(model, cancel_when=stop))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not model.requests:  # noqa: ASYNC110 - the model has no event for it
             await asyncio.sleep(0.001)
         stop.set()

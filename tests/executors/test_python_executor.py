@@ -21,6 +21,7 @@ from planfold.executors.python import PythonExecutor, PythonTool, load_tools, to
 from planfold.planner.commands import OutcomeUnknown, StepCompleted, TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect, RetryPolicy
 from planfold.testing.executors import run_tool
+from testbed.patience import PATIENCE_S
 
 
 class Address(msgspec.Struct):
@@ -615,8 +616,8 @@ def test_tools_are_typed_like_their_functions() -> None:
 
 
 def _end_of(child: int) -> int:
-    """The exit code of a child, which gets five seconds for it."""
-    ends = time.monotonic() + 5
+    """The exit code of a child, which has time for it."""
+    ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:

@@ -14,6 +14,7 @@ from planfold.executors.shell import ShellExecutor
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect
 from planfold.testing.executors import ToolRun, run_tool
+from testbed.patience import PATIENCE_S
 
 
 async def run(tmp_path: Path, executor: ShellExecutor | None = None, **arguments: Any) -> ToolRun:
@@ -262,7 +263,7 @@ class TestStopping:
         await asyncio.sleep(0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(running), 30)
+            await asyncio.wait_for(asyncio.shield(running), PATIENCE_S)
         assert not any(is_alive(pid) for pid in pids)
 
     async def test_a_script_may_tidy_up(self, attempt: Any, until: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from planfold.executors.cancellation import Cancellation
 from planfold.executors.context import TaskContext
 from planfold.planner.budget import Spend
 from planfold.planner.commands import ExecutorEvent, StepCompleted, TaskProgressed
+from testbed.patience import PATIENCE_S
 
 
 async def test_idempotency_key_is_the_same_for_all_attempts(attempt: Any) -> None:
@@ -172,7 +173,7 @@ class TestOnce:
         async def other() -> None:
             other_ran.set()
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(
                 context.once("a", lambda: other_ran.wait()), context.once("b", other)
             )

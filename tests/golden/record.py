@@ -23,7 +23,9 @@ from planfold.planner.commands import (
     ClarificationProvided,
     CompactContext,
     CompleteTask,
+    ConfirmEnd,
     ContextSummarised,
+    ContinueSubPlan,
     ExecutorEvent,
     ForkPlan,
     HandleExecutorEvent,
@@ -32,7 +34,7 @@ from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
     PausePlan,
-    PlannerConfig,
+    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
@@ -47,6 +49,7 @@ from planfold.planner.commands import (
     TasksProposed,
     UnpausePlan,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import (
@@ -63,7 +66,6 @@ from planfold.planner.tasks import (
     ToolCall,
     Wait,
 )
-from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.runtime.aggregate import PLAN
 
 VERSION = 2

@@ -11,10 +11,10 @@ from planfold.planner.commands import (
     ExecutorEvent,
     HandleExecutorEvent,
     Initialize,
-    PlannerConfig,
     TaskCompleted,
     TaskFailed,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, Prompt, TaskSpec, ToolCall
 from planfold.testing.scenario import Scenario, given

@@ -16,6 +16,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.eventstore.event_rows import decode_metadata, encode_metadata
 from planfold.handler import Metadata
 from planfold.planner import commands as c
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskSpec
@@ -92,7 +93,7 @@ def _report_of(command: c.HandleExecutorEvent, cause: str) -> Delivery:
 
 
 def _wander(
-    tasks: tuple[TaskSpec, ...], config: c.PlannerConfig, seed: int, small: bool
+    tasks: tuple[TaskSpec, ...], config: PlannerConfig, seed: int, small: bool
 ) -> RecordedLog:
     machine, rng, log = PlannerMachine(), random.Random(seed), RecordedLog(small)
     machine.planner = log.planner

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_builders import failed, play, running, work
 
-from planfold.planner.commands import Continue, PlannerConfig
+from planfold.planner.commands import Continue
+from planfold.planner.config import PlannerConfig
 from planfold.planner.dispatch import ahead_of
 from planfold.planner.events import TaskDispatched
 from planfold.planner.tasks import RetryPolicy

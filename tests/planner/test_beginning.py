@@ -75,7 +75,14 @@ def test_tasks_that_are_no_graph_are_rejected(tasks: tuple, why: str) -> None:  
 
 
 @pytest.mark.parametrize(
-    "config", [{"max_parallel": 0}, {"route_limits": {"x": 0}}, {"token_budget": 0}]
+    "config",
+    [
+        {"max_parallel": 0},
+        {"route_limits": {"x": 0}},
+        {"token_budget": 0},
+        {"error_char_limit": 0},
+        {"error_char_limit": -5},
+    ],
 )
 def test_limits_under_which_nothing_could_run_are_rejected(config: dict) -> None:  # type: ignore[type-arg]
     given(Planner).when(initialize(work(1), **config)).then_rejected("must be at least 1")

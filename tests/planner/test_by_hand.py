@@ -29,7 +29,6 @@ from planfold.commands import (
     CancelTask,
     CompleteTask,
     Continue,
-    ForEach,
     Initialize,
     PausePlan,
     RetryTask,
@@ -44,6 +43,7 @@ from planfold.planner.items import STRIDE, item_id, map_of
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Pause, RetryPolicy, TaskStatus, Wait, planning_task
 from planfold.testing.scenario import given
+from planfold.types import ForEach
 
 SAFE: dict[str, Any] = {"effect": Effect.Safe}
 SKIPPED, COMPLETED = TaskStatus.Skipped, TaskStatus.Completed

@@ -17,8 +17,8 @@ from planfold.planner.commands import (
     ContextSummarised,
     Initialize,
     NeedsClarification,
-    PlannerConfig,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.context import (
     compact_context,
     current_summary,

@@ -18,9 +18,9 @@ from planfold.planner.commands import (
     ContextSummarised,
     Initialize,
     NeedsClarification,
-    PlannerConfig,
     RetryTask,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.context import over_budget, render_context, summary_basis, summary_tokens
 from planfold.planner.events import ContextCompacted
 from planfold.planner.planner import Planner

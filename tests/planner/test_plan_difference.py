@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from recorded_logs import RecordedLog, logs
 
-from planfold.log import Divergence, PlanDifference, TaskDifference
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, TaskSpec, TaskStatus, ToolCall
 from planfold.readmodels.plan_difference import Side, plan_difference
+from planfold.types import Divergence, PlanDifference, TaskDifference
 
 
 def side(log: RecordedLog, version: int | None = None) -> Side:

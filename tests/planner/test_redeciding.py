@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from test_planner_machine import PlannerMachine, configs, plans
 
 from planfold.errors import CommandRejected
-from planfold.planner.commands import Command, Initialize, PlannerConfig
+from planfold.planner.commands import Command, Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import TaskSpec

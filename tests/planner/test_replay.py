@@ -13,16 +13,17 @@ from recorded_logs import PLAN_ID, RecordedLog, logs, written_by_an_older_versio
 
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
-from planfold.log import Replay, ReplayDifference
 from planfold.planner import answers, dispatch, outcomes
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.budget import Budget
+from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import Effect, NodeKind, ParentTask, Prompt, RetryPolicy, TaskSpec, Wait
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer
+from planfold.types import Replay, ReplayDifference
 
 
 def replayed(envelopes: Sequence[Envelope]) -> Replay:
@@ -44,7 +45,7 @@ def report(task_id: int, event: c.ExecutorEvent, attempt: int = 1, **rest: Any) 
 
 def begun(*tasks: TaskSpec, small: bool = True, **config: Any) -> RecordedLog:
     log = RecordedLog(small)
-    log.send(c.Initialize("plan", tasks, config=c.PlannerConfig(**config), approved_by="me"))
+    log.send(c.Initialize("plan", tasks, config=PlannerConfig(**config), approved_by="me"))
     return log
 
 
@@ -162,7 +163,7 @@ def test_what_would_follow_now_and_did_not_is_found() -> None:
     log = begun(work(1), work(2), small=False, max_parallel=1)
     log.send(report(1, c.TaskProgressed("half")), later=1)
     first, *rest = log.envelopes
-    more = msgspec.structs.replace(first.event, config=c.PlannerConfig(max_parallel=2))
+    more = msgspec.structs.replace(first.event, config=PlannerConfig(max_parallel=2))
     difference = replayed([msgspec.structs.replace(first, event=more), *rest]).difference
     assert difference is not None
     assert (difference.expected, difference.actual) == (None, e.TaskDispatched(2, 1))
@@ -210,7 +211,7 @@ def test_an_event_that_cannot_be_read_ends_the_replay() -> None:
 
 ASK = TaskSpec(id=3, description="Which?", kind=NodeKind.Clarification, prompt=Prompt(("a", "b")))
 PLAN_OF_THREE = c.Initialize(
-    "plan", (work(1), work(2, 3), ASK), config=c.PlannerConfig(model="m"), approved_by="me"
+    "plan", (work(1), work(2, 3), ASK), config=PlannerConfig(model="m"), approved_by="me"
 )
 NO_TRACE = {c.RetryTask, c.CancelTask}  # small, so that they are recorded, but for a long reason
 SENT_BY_THE_DISPATCHER = {c.Continue}

@@ -10,8 +10,11 @@ from planfold.planner.commands import (
     CancelPlan,
     CancelTask,
     CompleteTask,
+    ConfirmEnd,
+    ContinueSubPlan,
     ForkPlan,
     OutcomeUnknown,
+    RegisterWait,
     RetryTask,
     SkipTask,
     TaskCompleted,
@@ -44,7 +47,6 @@ from planfold.planner.tasks import (
     Wait,
 )
 from planfold.planner.waits import to_register
-from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.testing import given
 from tests.planner.plan_builders import (
     Plan,

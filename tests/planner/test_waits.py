@@ -14,6 +14,7 @@ from planfold.planner.commands import (
     Continue,
     ForkPlan,
     PausePlan,
+    RegisterWait,
     RetryTask,
     SkipTask,
     UnpausePlan,
@@ -28,7 +29,6 @@ from planfold.planner.events import (
 from planfold.planner.items import item_id
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, ForEach, TaskSpec, TaskStatus, Wait
-from planfold.planner.worker_commands import RegisterWait
 from tests.planner.plan_builders import (
     Plan,
     answer,

@@ -22,6 +22,7 @@ from planfold.runtime.settings import Settings
 from planfold.testing.executors import ToolRun, run_tool
 from planfold.tools.mcp_servers import McpServer
 from planfold.tools.tool import Toolbox
+from testbed.patience import PATIENCE_S
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -41,7 +42,7 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
 
 async def called(servers: Servers, name: str) -> ToolRun:
     tools = {executor.tool.name: executor for executor in servers.tools()}
-    return await asyncio.wait_for(run_tool(tools[f"odd__{name}"], {}), 20)
+    return await asyncio.wait_for(run_tool(tools[f"odd__{name}"], {}), PATIENCE_S)
 
 
 async def test_a_tool_with_an_odd_schema_is_left_out_with_a_note(servers: Servers) -> None:

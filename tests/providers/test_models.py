@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from testbed.patience import PATIENCE_S
+
 pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
 from vendor_cases import KEY, VENDORS, asked, endpoint, opened, served
@@ -234,7 +236,7 @@ async def test_a_refusal(vendor: str, streamed: bool) -> None:
 
 async def test_pieces_come_while_the_model_still_writes() -> None:
     seen = asyncio.Event()
-    reply = Reply(pieces=["one ", "two ", "three"], pause=0.05)
+    reply = Reply(pieces=["one ", "two ", "three"], pause=0.3)
     async with served("openai", [reply]) as (model, server):
 
         def first(piece: str) -> None:
@@ -251,7 +253,7 @@ async def test_a_call_can_be_cancelled() -> None:
     began = asyncio.Event()
     async with served("anthropic", [Reply(pieces=["a"] * 100, pause=0.05)]) as (model, _):
         call = asyncio.create_task(model.ask(asked("go"), on_text=lambda _: began.set()))
-        await asyncio.wait_for(began.wait(), 20)
+        await asyncio.wait_for(began.wait(), PATIENCE_S)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -14,6 +14,7 @@ from planfold.deciding import Delivery, Stream, decide
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
 from planfold.planner import commands as c
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import ClarificationRequested, TaskDispatched
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec, ToolCall
@@ -45,7 +46,7 @@ class Played:
         self._seconds, self._fails = seconds, fails
         self._busy = [START] * slots  # until when
         self._agenda: list[tuple[float, int, c.Command, Metadata]] = []
-        config = c.PlannerConfig(max_parallel=slots * 2)
+        config = PlannerConfig(max_parallel=slots * 2)
         self._send(c.Initialize(title, tuple(specs), "", config))
         self._now += 20
         self._send(c.ApprovePlan(self._planner.state.revision_hash, "ada"))

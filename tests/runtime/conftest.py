@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.patience import PATIENCE_S
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
@@ -29,7 +31,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     a coroutine function."""
 
     async def wait(check: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not await holds(check):  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.002)
 

@@ -13,6 +13,7 @@ from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner.tasks import NodeKind
+from testbed.patience import PATIENCE_S
 
 PLAN_ID = "p"
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -27,7 +28,9 @@ async def submit(app: App, *tasks: planfold.TaskDraft, plan_id: str = PLAN_ID) -
     return await app.submit(draft, plan_id=plan_id, approved_by="test")
 
 
-async def finish(app: App, plan_id: str = PLAN_ID, *, patience: float = 20) -> planfold.PlanView:
+async def finish(
+    app: App, plan_id: str = PLAN_ID, *, patience: float = PATIENCE_S
+) -> planfold.PlanView:
     """Work until the plan has ended or waits for a person."""
     async with asyncio.timeout(patience):
         return await app.run(plan_id)

@@ -16,12 +16,14 @@ from planfold.app import App
 from planfold.errors import CommandRejected, ConfigurationError, Transient
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Effect, NodeKind, PlanStatus, TaskSpec, ToolCall
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.logging_observer import FIRST_PAUSE_S, LoggingObserver
 from planfold.runtime.settings import Settings, load_settings
 from plans import processing
+from testbed.patience import PATIENCE_S
 
 
 @planfold.tool(effect="safe")
@@ -50,7 +52,7 @@ async def submitted(database: str, draft: PlanDraft = DEPLOYMENT) -> str:
 async def test_run_says_which_tool_is_missing(database: str) -> None:
     plan_id = await submitted(database)
     async with planfold.open_app(database, tools=[build]) as app:
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.status is PlanStatus.Running
     assert plan.task("build").result == "built"
     assert plan.stopped_because == (
@@ -65,7 +67,7 @@ async def test_run_says_which_route_is_missing(database: str) -> None:
     only_here = Executors(serve=["build"])
     only_here.add_tool(build)
     async with planfold.open_app(database, executors=only_here, load=False) as app:
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert "a worker that serves the route 'gpu'" in (plan.stopped_because or "")
 
 
@@ -76,7 +78,7 @@ async def test_run_waits_while_another_worker_may_run_it(database: str) -> None:
         planfold.open_app(database, tools=[deploy]) as other,
         other.worker(concurrency=1),
     ):
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.status is PlanStatus.Completed
     assert plan.stopped_because is None
 
@@ -103,7 +105,7 @@ async def test_run_waits_for_the_deadline_of_a_question(database: str) -> None:
         assert await app.status(plan_id) is PlanStatus.AwaitingAnswer
         assert not running.done()
         now[0] += 4_000.0
-        plan = await asyncio.wait_for(running, 20)
+        plan = await asyncio.wait_for(running, PATIENCE_S)
     assert (plan.status, plan.tasks[0].result) == (PlanStatus.Completed, "yes")
 
 
@@ -128,7 +130,7 @@ async def test_run_says_what_a_person_must_do(
 ) -> None:
     async with planfold.open_app(database, tools=[build, deploy]) as app:
         plan_id = await app.submit(draft, approved_by=approved_by)
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.stopped_because == reason
 
 
@@ -215,7 +217,7 @@ async def test_a_worker_without_an_observer_logs(
         monkeypatch.setattr(app.store.queue, "claim", away)
         with caplog.at_level(logging.WARNING, "planfold"):
             async with app.worker():
-                await asyncio.wait_for(logged.wait(), 10)
+                await asyncio.wait_for(logged.wait(), PATIENCE_S)
                 await asyncio.sleep(0)
     assert "Transient: the database is away" in caplog.messages
 
@@ -343,7 +345,7 @@ async def test_two_runs_that_serve_one_plan_each_do_not_wait_for_each_other(data
     ):
         for plan_id, tool in (("a", "alpha"), ("b", "beta")):
             await one.dispatcher.send(PLAN, plan_id, needs(tool))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             views = await asyncio.gather(one.run("a"), other.run("b"))
     reasons = [view.stopped_because or "" for view in views]
     assert ["alpha" in reasons[0], "beta" in reasons[1]] == [True, True]

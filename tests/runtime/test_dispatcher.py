@@ -20,6 +20,7 @@ from planfold.handler import Enqueue, Handler, Metadata, Outlook
 from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
+from testbed.patience import PATIENCE_S
 
 LIMIT = 1_000
 
@@ -386,7 +387,7 @@ async def test_a_damaged_stream_is_refused_instead_of_tried_for_ever(bench: Benc
     await bench.add(1)
     bench.stores[1]._writer.connection.execute("UPDATE streams SET version = 5")
     with pytest.raises(CorruptLog):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await bench.add(1)
 
 

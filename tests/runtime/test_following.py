@@ -17,6 +17,7 @@ from planfold.handler import Outlook
 from planfold.log import Aggregate, Handler, Query
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, finish, submit, task
+from testbed.patience import PATIENCE_S
 
 
 @planfold.tool(effect="safe")
@@ -25,7 +26,7 @@ async def nothing() -> None:
 
 
 async def types(feed: Any) -> list[str]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         return [envelope.event_type async for envelope in feed]
 
 

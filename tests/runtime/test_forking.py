@@ -18,13 +18,11 @@ from planfold import (
     CommandRejected,
     CorruptLog,
     Effect,
-    Fork,
     InvalidPlan,
     NotFound,
     Permanent,
     PlanDraft,
     PlanStatus,
-    RepeatedEffect,
     Settings,
     TaskDraft,
     TaskStatus,
@@ -34,6 +32,7 @@ from planfold.executor import Executors
 from planfold.log import Query, events
 from planfold.runtime.origins import checksum_at
 from planfold.testing import ScriptedModel
+from planfold.types import Fork, RepeatedEffect, ToolCall
 
 CALLS: list[str] = []
 
@@ -490,7 +489,7 @@ async def test_a_command_of_ones_own_is_checked_too(app: App) -> None:
     with pytest.raises(CommandRejected, match="a plan with this id already"):
         await app.send(plan_id, commands.ForkPlan(origin=plan_id, version=2))
     state = (await app.planner(plan_id)).state
-    wrong = msgspec.structs.replace(state.tasks[1].spec, tool=commands.ToolCall("note", {"n": 1}))
+    wrong = msgspec.structs.replace(state.tasks[1].spec, tool=ToolCall("note", {"n": 1}))
     command = commands.ForkPlan(origin=plan_id, version=state.version, tasks=(wrong,))
     with pytest.raises(InvalidPlan, match="n"):
         await app.send("mine", command)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planfold
-from planfold import App, NodeKind, PlanDraft, TaskDraft
+from planfold import App, PlanDraft, TaskDraft
 from planfold.errors import (
     CommandRejected,
     ConfigurationError,
@@ -21,12 +21,14 @@ from planfold.errors import (
 )
 from planfold.planner import commands as c
 from planfold.planner.budget import Budget, Spend
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Prompt, TaskSpec
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.inputs import recordable_command
+from planfold.types import NodeKind
 
 NUL, HALF = "a\0b", "a\ud800b"
-MODEL = c.PlannerConfig(model="m")
+MODEL = PlannerConfig(model="m")
 WAITS, RUNS, ASKS = "waits", "runs", "asks"
 
 Call = Callable[[App, str], Awaitable[Any]]
@@ -63,11 +65,11 @@ NAMES: dict[str, tuple[str, Call]] = {
     ),
     "a model": (
         "config.model",
-        lambda app, text: app.submit(draft(), config=c.PlannerConfig(model=text)),
+        lambda app, text: app.submit(draft(), config=PlannerConfig(model=text)),
     ),
     "a route's limit": (
         "config.route_limits",
-        lambda app, text: app.submit(draft(), config=c.PlannerConfig(route_limits={text: 1})),
+        lambda app, text: app.submit(draft(), config=PlannerConfig(route_limits={text: 1})),
     ),
     "a title": ("title", lambda app, text: app.send("n", c.Initialize(text, (spec(),)))),
     "a step": ("key", lambda app, text: app.send(RUNS, reported(c.StepBegun(text)))),
@@ -87,7 +89,7 @@ TEXTS: dict[str, tuple[str, Call]] = {
     ),
     "a prompt": (
         "config.system_prompt",
-        lambda app, text: app.submit(draft(), config=c.PlannerConfig(system_prompt=text)),
+        lambda app, text: app.submit(draft(), config=PlannerConfig(system_prompt=text)),
     ),
 }
 PLANS: dict[str, tuple[str, Call]] = {
@@ -220,7 +222,7 @@ async def test_plans_and_ids_of_plans(each_database: str) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (c.ApprovePlan("x", 3), r"ApprovePlan cannot be recorded: Expected `str`, got `int`.*\.by"),
+        (c.ApprovePlan("x", 3), r"the command cannot be recorded: Expected `str`, got `int`.*\.by"),
         (completed(float("nan")), "cannot be recorded: .*NaN or infinity"),
         (completed(object()), "cannot be recorded: .*object"),
     ],

@@ -22,6 +22,7 @@ from planfold.planner.tasks import PlanStatus, RetryPolicy
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, completed, events, finish, processing, submit, task
+from testbed.patience import PATIENCE_S
 from testbed.proxies import CuttingProxy
 
 HOUR_S = 3_600.0
@@ -197,11 +198,11 @@ async def test_an_answer_that_a_proxy_cuts_off_loses_no_task(postgres_database: 
         async with app.worker():
             for _ in range(4):
                 cut = proxy.cut_after_request(lambda m: m.kind == "E" or m.kind == "Q")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     await cut.wait()
                 async with proxy.refusing():
                     await asyncio.sleep(0)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 view = await app.result(PLAN_ID)
     assert view.status is PlanStatus.Completed
     assert work.runs == 12
@@ -384,7 +385,7 @@ async def test_a_worker_ends_although_a_tool_catches_its_cancellation(
 
     async with planfold.open_app(address, tools=[stubborn]) as app:
         await submit(app, task("stubborn"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             async with app.worker(drain_s=0.0, observer=observer):
                 await begun.wait()
         assert "stubborn caught CancelledError" in str(observer.faults)

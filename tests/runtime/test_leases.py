@@ -24,6 +24,7 @@ from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, events, finish, ghost, submit, task
+from testbed.patience import PATIENCE_S
 
 LEASE_S = 30.0
 WORKERS, PLANS, TASKS = 3, 4, 12
@@ -248,7 +249,7 @@ async def test_a_lease_is_renewed_while_its_task_runs(
         await submit(app, task("call"))
         async with app.worker() as worker:
             await calls.begun.wait()
-            for _ in range(4):
+            for _ in range(2):
                 clock.advance(LEASE_S * 0.9)
 
                 async def renewed() -> bool:
@@ -293,13 +294,13 @@ async def test_workers_in_several_processes_share_the_work(database: str, tmp_pa
             for number in range(PLANS):
                 revision = (await app.planner(f"p{number}")).state.revision_hash
                 await app.send(f"p{number}", ApprovePlan(revision))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 views = [await app.result(f"p{number}") for number in range(PLANS)]
         finally:
             for process in processes:
                 process.terminate()
             for process in processes:
-                process.wait(30)
+                process.wait(PATIENCE_S)
     assert {view.status for view in views} == {PlanStatus.Completed}
     effects = Counter(line for n in range(WORKERS) for line in lines(tmp_path / f"ledger{n}"))
     assert len(effects) == PLANS * TASKS

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 import planfold
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.ledger import Ledger
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, finish, task
+from testbed.patience import PATIENCE_S
 
 
 def entries(ledger: Ledger) -> list[tuple[int, str, float]]:
@@ -77,7 +78,7 @@ async def test_a_slot_and_the_delay_of_a_retry_have_their_part(
         )
         config = PlannerConfig(max_parallel=1)
         await app.submit(draft, plan_id=PLAN_ID, approved_by="me", config=config)
-        async with asyncio.timeout(20), app.worker():
+        async with asyncio.timeout(PATIENCE_S), app.worker():
             await until(lambda: _has_ended(app, 3))
             clock.advance(40)
             await app.result(PLAN_ID)

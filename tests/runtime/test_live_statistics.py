@@ -24,6 +24,7 @@ from planfold.subscriptions.projection import project
 from planfold.transfer.export_file import ExportFile
 from planfold.transfer.importer import import_file
 from plans import Until, task
+from testbed.patience import PATIENCE_S
 
 PLANS = 24
 PLAN = planfold.PlanDraft(title="one", tasks=[planfold.TaskDraft(description="x")])
@@ -231,7 +232,7 @@ async def _one_plan(app: planfold.App, number: int, chance: random.Random) -> No
         await app.send(plan_id, CancelPlan("not wanted"))
     else:
         await app.answer(plan_id, 1, "yes")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await app.result(plan_id)
 
 

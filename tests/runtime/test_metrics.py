@@ -21,6 +21,7 @@ from planfold.planner.tasks import NodeKind
 from planfold.runtime.kept_statistics import statistics_of
 from planfold.runtime.metrics import exposition, metrics_of, serving_metrics
 from plans import PLAN_ID, Until, running, submit, task
+from testbed.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = {"kind", "tool", "route", "status", "le"}
@@ -28,7 +29,7 @@ ALLOWED = {"kind", "tool", "route", "status", "le"}
 
 async def scraped(address: str) -> str:
     def read() -> str:
-        with urlopen(address, timeout=10) as answer:
+        with urlopen(address, timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     return await asyncio.to_thread(read)
@@ -82,7 +83,7 @@ async def test_what_prometheus_reads(each_database: str, until: Until) -> None:
     assert value(text, "planfold_plans_begun_total") == 1
     assert value(text, "planfold_worker_report_seconds_count") == 3
     assert value(text, "planfold_append_seconds_count") >= 2  # commits share
-    assert 0 < value(text, "planfold_append_seconds_sum") < 20
+    assert value(text, "planfold_append_seconds_sum") > 0
     assert value(text, "planfold_workers") == 1
     answered = {"kind": "clarification", "tool": "", "route": "clarification"}
     assert value(text, "planfold_task_answers_total", **answered) == 1

@@ -8,9 +8,10 @@ import pytest
 
 import planfold
 from planfold import TaskDraft
-from planfold.log import Notification
 from planfold.testing.clock import ManualClock
+from planfold.types import Notification
 from plans import PLAN_ID, submit, task
+from testbed.patience import PATIENCE_S
 
 
 @planfold.tool(effect="safe")
@@ -48,7 +49,7 @@ class Inbox:
 
     async def kinds(self, count: int) -> list[str]:
         """The kinds of the first ``count``, as soon as there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.found) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -174,7 +175,7 @@ async def test_a_delivery_that_failed_is_tried_again_and_logged(
         app.worker(),
     ):
         await submit(app, task("works"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await inbox.refused.wait()
         clock.advance(60)
         assert await inbox.kinds(1) == ["completed"]

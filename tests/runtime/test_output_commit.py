@@ -13,6 +13,8 @@ import planfold
 from planfold.app import App
 from planfold.errors import CommandRejected, Conflict, PlanfoldError, Transient
 from planfold.eventstore.port import Append
+from planfold.executors.python import PythonExecutor
+from planfold.executors.registry import Executors
 from planfold.planner.events import TaskStatusUpdated
 from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import outbox
@@ -231,7 +233,12 @@ async def test_an_attempt_that_began_before_a_commit_that_failed_is_stopped(
             raise
         return "first"
 
-    async with planfold.open_app(address, tools=[slow]) as app, app.worker() as worker:
+    executors = Executors()
+    executors.add_tool(PythonExecutor(slow, grace_s=0.05))
+    async with (
+        planfold.open_app(address, executors=executors, load=False) as app,
+        app.worker() as worker,
+    ):
         gate = Gate(app)
         gate.open.clear()
         submitting = asyncio.create_task(submit(app, task("slow")))

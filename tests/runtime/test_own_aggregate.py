@@ -20,6 +20,7 @@ from planfold.eventstore.port import Append
 from planfold.handler import Metadata
 from planfold.runtime.aggregate import PLAN, Aggregate
 from planfold.testing import scenario as harness
+from testbed.patience import PATIENCE_S
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "aggregates.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -126,7 +127,7 @@ async def test_subscribers_hear_of_it_live_and_from_any_position(database: str) 
                     return
 
         await send(app, page.Deposit(1))
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
             group.create_task(listen())
             await send(app, page.Deposit(2), "bob")
             await send(app, page.Withdraw(1))

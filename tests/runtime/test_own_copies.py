@@ -12,6 +12,7 @@ from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
 from planfold.planner import commands as c
 from planfold.planner.budget import Budget
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Effect, NodeKind, Prompt, TaskSpec, ToolCall
 from plans import PLAN_ID, finish, submit, task
 
@@ -88,7 +89,7 @@ async def test_commands_are_taken_as_the_log_has_them(database: str) -> None:
         kind=NodeKind.Clarification,
         prompt=Prompt(["a"], "a", 60),  # type: ignore[arg-type]
     )
-    config = c.PlannerConfig(budget=Budget(cost=5))
+    config = PlannerConfig(budget=Budget(cost=5))
     async with planfold.open_app(database) as app:
         await app.send(PLAN_ID, c.Initialize("t", (spec, asks), config=config, approved_by="me"))
         await app.send(PLAN_ID, c.HandleExecutorEvent(1, c.TaskCompleted(result), now=5))

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 import planfold
-from planfold import InvalidPlan, Parameter, ParameterValue, PlanDraft, TaskDraft, Template
+from planfold import InvalidPlan, Parameter, PlanDraft, TaskDraft
 from planfold.errors import ConfigurationError
 from planfold.log import Query
+from planfold.types import ParameterValue, Template
+from testbed.patience import PATIENCE_S
 
 SECRET = "hunter2-hunter2"
 SEEN: list[str] = []
@@ -45,7 +47,7 @@ async def test_a_map_over_a_parameter_runs_and_survives_a_restart(each_database:
         await app.submit("greet", params=people, plan_id="p", approved_by="me")
         await app.submit("greet", params=people, plan_id="p", approved_by="me")
     async with planfold.open_app(each_database, tools=[say, greet]) as app:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             plan = await app.run("p")
         assert plan.task("each").result == ["Hello Ada", "Hello $1 `id`"]
         assert (await app.replay("p")).difference is None
@@ -69,7 +71,7 @@ async def test_a_secret_is_not_in_the_log(database: str, monkeypatch: pytest.Mon
         assert await app.log.read(Query()) == []
         given = {"token": "secret://TOKEN"}
         plan_id = await app.submit(draft, params=given, approved_by="me")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             plan = await app.run(plan_id)
         assert SEEN == [SECRET]
         assert plan.title == "Call with secret://TOKEN"
@@ -81,7 +83,7 @@ async def test_a_revision_takes_values(database: str) -> None:
         text = '---\nparams:\n  v: {default: a}\n---\n1. @say {"text": "$params.v"} {#it}\n'
         plan_id = await app.submit(text)
         await app.revise(plan_id, text, params={"v": "b"}, approved_by="me")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await app.run(plan_id)).task("it").result == "b"
 
 

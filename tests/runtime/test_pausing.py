@@ -8,9 +8,10 @@ from typing import Any
 
 import planfold
 from planfold import App, PlanDraft, TaskDraft, TaskStatus
-from planfold.commands import ByHand
 from planfold.executor import Executors
 from planfold.log import events
+from planfold.types import ByHand
+from testbed.patience import PATIENCE_S
 
 GATES: dict[str, asyncio.Event] = {}
 RAN: list[str] = []
@@ -55,7 +56,7 @@ async def test_a_run_ends_at_a_pause_and_why_names_it_beside_what_the_plan_waits
             assert last.text == "waits for a person to unpause the plan (paused by ada: incident)"
             assert last.tasks == (2,)
         assert len((await app.why(plan_id, "paid")).reasons) == 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await app.run(plan_id)).stopped_because == "the plan is paused"
 
 

@@ -8,6 +8,7 @@ import threading
 import planfold
 from planfold.planner.commands import ChangeAnswer
 from plans import PLAN_ID, Until, completed, running, task
+from testbed.patience import PATIENCE_S
 
 ROUNDS = 20
 
@@ -85,7 +86,7 @@ async def test_a_thread_that_is_still_running_keeps_the_next_attempt_waiting(unt
     def deploy(place: str) -> str:
         ledger.begin(place)
         if place == "old":
-            let_go.wait(30)
+            let_go.wait(PATIENCE_S)
         ledger.end()
         return place
 

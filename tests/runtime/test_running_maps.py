@@ -9,6 +9,7 @@ import pytest
 import planfold
 from planfold import Permanent, PlanDraft, TaskContext, TaskDraft
 from planfold.errors import NotFound
+from testbed.patience import PATIENCE_S
 
 CLOSED = {"b"}
 
@@ -57,7 +58,7 @@ async def test_a_map_from_its_list_to_its_result(
     async with planfold.open_app(each_database, tools=TOOLS) as app:
         draft = plan_of("post", on_item_failure="continue", concurrency=1)
         plan_id = await app.submit(draft, plan_id="p", approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         each = plan.task("each")
         assert (plan.status, each.status) == ("completed", "completed")
         assert each.result == ["p/2[0]/1", None, "p/2[2]/1"]
@@ -69,7 +70,7 @@ async def test_a_map_from_its_list_to_its_result(
         monkeypatch.setattr(f"{__name__}.CLOSED", set())
         assert await app.retry(plan_id, "each[1]")
     async with planfold.open_app(each_database, tools=TOOLS) as app:
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         assert plan.task("each").result == ["p/2[0]/1", "p/2[1]/1", "p/2[2]/1"]
         assert [item.attempt for item in plan.task("each").items] == [1, 2, 1]
         report = await app.replay(plan_id)
@@ -79,11 +80,11 @@ async def test_a_map_from_its_list_to_its_result(
 async def test_items_that_ask_hold_up_nothing_else(each_database: str) -> None:
     async with planfold.open_app(each_database, tools=TOOLS) as app:
         plan_id = await app.submit(plan_of("approve", concurrency=1), approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         assert [q.question for q in plan.questions] == ["Pay a?", "Pay b?", "Pay c?"]
         for key, text in (("2[2]", "yes"), ("each[0]", "no"), ("2[1]", "yes")):
             await app.answer(plan_id, key, text, by="ada")
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         assert plan.task("each").result == ["no", "yes", "yes"]
         with pytest.raises(NotFound, match=r"no task '2\[3\]'; its tasks: 1 \(names\), 2 \(each\)"):
             await app.answer(plan_id, "2[3]", "yes")
@@ -93,9 +94,9 @@ async def test_a_fork_below_the_list_runs_the_items_again(each_database: str) ->
     async with planfold.open_app(each_database, tools=TOOLS) as app:
         draft = plan_of("post", on_item_failure="continue")
         plan_id = await app.submit(draft, plan_id="p", approved_by="me")
-        await asyncio.wait_for(app.run(plan_id), 20)
+        await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         fork = await app.fork(plan_id, at="each", fork_id="f", approved_by="me")
-        plan = await asyncio.wait_for(app.run(fork.plan_id), 20)
+        plan = await asyncio.wait_for(app.run(fork.plan_id), PATIENCE_S)
         assert plan.task("each").result == ["f/2[0]/1", None, "f/2[2]/1"]
 
 
@@ -129,9 +130,9 @@ async def test_other_plans_do_not_wait_for_a_large_map(each_database: str) -> No
                 await asyncio.sleep(0.001)
             begun = len(order)
             other = await app.submit(small, approved_by="me")
-            await asyncio.wait_for(app.result(other), 30)
+            await asyncio.wait_for(app.result(other), PATIENCE_S)
             assert order.index("the other") < begun + 100
-            await asyncio.wait_for(app.result(first), 60)
+            await asyncio.wait_for(app.result(first), PATIENCE_S)
     assert len(order) == 301
 
 
@@ -146,13 +147,13 @@ async def test_a_fork_with_another_list_asks_about_its_items(each_database: str)
     )
     async with planfold.open_app(each_database, tools=TOOLS) as app:
         plan_id = await app.submit(draft, approved_by="me")
-        await asyncio.wait_for(app.run(plan_id), 20)
+        await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         await app.answer(plan_id, "which", "one")
-        await asyncio.wait_for(app.run(plan_id), 20)
+        await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         for place in range(3):
             await app.answer(plan_id, f"3[{place}]", "yes")
-        assert (await asyncio.wait_for(app.run(plan_id), 20)).task(3).result == ["yes"] * 3
+        assert (await asyncio.wait_for(app.run(plan_id), PATIENCE_S)).task(3).result == ["yes"] * 3
         fork = await app.fork(plan_id, answers={"which": "other"}, keep_answers=True)
-        plan = await asyncio.wait_for(app.run(fork.plan_id), 20)
+        plan = await asyncio.wait_for(app.run(fork.plan_id), PATIENCE_S)
         assert [q.question for q in plan.questions] == ["Pay a?", "Pay b?", "Pay c?"]
         assert (await app.replay(fork.plan_id)).difference is None

@@ -14,7 +14,8 @@ import pytest
 from sub_plan_process import echo
 
 import planfold
-from planfold import Parameter, PlanDraft, Planner, RetryPolicy, TaskDraft
+from planfold import Parameter, PlanDraft, RetryPolicy, TaskDraft
+from planfold.commands import Planner
 from planfold.log import Query, events
 from planfold.runtime.signal_delivery import SignalDelivery
 from planfold.runtime.sub_plans import SubPlans, handovers

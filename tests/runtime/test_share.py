@@ -13,6 +13,7 @@ from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.queue import WorkerRecord
 from planfold.runtime.share import KEEP_S, LOOK_S, OFFER_S, WorkShare
 from planfold.runtime.slots import Slots
+from testbed.patience import PATIENCE_S
 
 KIND = ("step", "step")
 
@@ -170,7 +171,7 @@ async def test_what_the_others_cannot_run_is_claimed_beside_long_tasks(address: 
             for _ in range(5):  # seen by the first worker only in the queue
                 draft = PlanDraft(title="rare", tasks=[TaskDraft(description="r", tool="rare")])
                 plan_id = await other_process.submit(draft, approved_by="me")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     assert (await other_process.result(plan_id)).status == "completed"
         finally:
             over.set()

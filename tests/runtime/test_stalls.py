@@ -6,6 +6,7 @@ import asyncio
 
 import planfold
 from planfold import Effect, PlanDraft, TaskContext, TaskDraft
+from testbed.patience import PATIENCE_S
 
 STALL_S = 2.0  # long beside every pause below, also on a busy machine
 
@@ -27,7 +28,7 @@ async def test_a_process_that_hangs_is_ended(database: str) -> None:
     async with planfold.open_app(database) as app:
         draft = shell("echo begins; exec sleep 600")
         plan_id = await app.submit(draft, approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 30)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.status == "failed"
     assert plan.task("do").error == "stalled: no progress for 2 s"
 
@@ -39,7 +40,7 @@ async def test_a_process_that_prints_slowly_goes_on(database: str) -> None:
             "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $$i; sleep 0.2; done", timeout=60
         )
         plan_id = await app.submit(draft, approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 30)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.status == "completed"
     assert plan.task("do").result["stdout"].count("\n") == 11
 
@@ -48,7 +49,7 @@ async def test_the_limit_on_the_whole_holds_beside_it(database: str) -> None:
     async with planfold.open_app(database) as app:
         draft = shell("while :; do echo x; sleep 0.05; done", timeout=1)
         plan_id = await app.submit(draft, approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 30)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.task("do").error == "timed out after 1 s"
 
 
@@ -87,7 +88,7 @@ async def test_what_counts_as_progress(database: str) -> None:
     ]
     async with planfold.open_app(database, tools=[talks]) as app:
         plan_id = await app.submit(PlanDraft(title="t", tasks=tasks), approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 30)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     ended = [plan.task(how).status for how in kinds]
     assert ended == ["completed"] * 4 + ["failed"]
 
@@ -101,6 +102,6 @@ async def test_the_outcome_of_an_effect_that_stalled_is_unknown(database: str) -
     task = TaskDraft(label="do", description="do", tool="hangs", stall_timeout=0.1)
     async with planfold.open_app(database, tools=[hangs]) as app:
         plan_id = await app.submit(PlanDraft(title="t", tasks=[task]), approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 30)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
     assert plan.questions[0].then == "outcome"
     assert "stalled: no progress for 0.1 s" in plan.questions[0].question

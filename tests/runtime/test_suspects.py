@@ -16,6 +16,7 @@ from planfold.planner.tasks import PlanStatus
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, completed, submit, task
+from testbed.patience import PATIENCE_S
 
 SCRIPT = Path(__file__).with_name("suspect_process.py")
 MOST_PROCESSES = 20
@@ -33,7 +34,7 @@ async def test_only_the_task_that_kills_its_workers_fails(database: str, tmp_pat
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(SCRIPT), database, PLAN_ID, str(ledger)
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             codes.append(await process.wait())
     assert codes == [*[7] * 5, 0]
     async with planfold.open_app(database, tools=tools(ledger)) as app:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,24 +20,28 @@ from planfold.log import Query
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.tasks import RetryPolicy
 from planfold.retries import retry_delay
-from plans import PLAN_ID, finish, processing, submit, task
+from plans import PLAN_ID, Until, finish, processing, submit, task
+from testbed.patience import PATIENCE_S
 
 
-async def test_a_safe_tool_over_its_timeout_is_tried_again() -> None:
+async def test_a_safe_tool_over_its_timeout_is_tried_again(
+    let_pass: Callable[[float], None],
+) -> None:
     calls, let_go = [], threading.Event()
 
     @planfold.tool(effect="safe")
     def look() -> int:
         calls.append(1)
         if len(calls) == 1:
-            let_go.wait(30)  # a thread that cannot be stopped
+            let_pass(5.0)
+            let_go.wait(PATIENCE_S)  # a thread that cannot be stopped
         return len(calls)
 
     executors = Executors()
     executors.add_tool(PythonExecutor(look, grace_s=0.05))
     async with planfold.open_app("sqlite:///:memory:", executors=executors, load=False) as app:
         retry = RetryPolicy(attempts=3, base=0.01, cap=0.01)
-        await submit(app, task("look", timeout=0.2, retry=retry))
+        await submit(app, task("look", timeout=5.0, retry=retry))
         view = await finish(app)
         let_go.set()
     assert (view.status, view.questions) == ("completed", [])
@@ -44,7 +49,9 @@ async def test_a_safe_tool_over_its_timeout_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("tool", ["pay", "shell"])
-async def test_a_once_task_over_its_timeout_is_asked_about(tmp_path: Path, tool: str) -> None:
+async def test_a_once_task_over_its_timeout_is_asked_about(
+    tmp_path: Path, tool: str, until: Until, let_pass: Callable[[float], None]
+) -> None:
     """It has begun, so its effect may have happened: ``retry`` does not repeat it."""
     ledger = tmp_path / "ledger"
 
@@ -57,10 +64,13 @@ async def test_a_once_task_over_its_timeout_is_asked_about(tmp_path: Path, tool:
     arguments = {"script": f"echo paid >> {ledger}; sleep 60"} if tool == "shell" else {}
     async with planfold.open_app("sqlite:///:memory:", tools=[pay]) as app:
         retry = RetryPolicy(attempts=3, base=0.01, cap=0.01)
-        await submit(app, task(tool, arguments=arguments, timeout=0.5, retry=retry))
-        view = await app.run(PLAN_ID)
+        await submit(app, task(tool, arguments=arguments, timeout=5.0, retry=retry))
+        running = asyncio.ensure_future(app.run(PLAN_ID))
+        await until(lambda: ledger.exists() and ledger.read_text())
+        let_pass(5.0)
+        view = await running
     assert (view.status, ledger.read_text()) == ("awaiting_answer", "paid\n")
-    assert "timed out after 0.5 s" in view.questions[0].question
+    assert "timed out after 5 s" in view.questions[0].question
 
 
 async def test_a_once_task_that_is_cancelled_after_it_began_is_named(tmp_path: Path) -> None:
@@ -71,7 +81,9 @@ async def test_a_once_task_that_is_cancelled_after_it_began_is_named(tmp_path: P
         began.set()
         await asyncio.Event().wait()
 
-    async with planfold.open_app("sqlite:///:memory:", tools=[pay]) as app:
+    executors = Executors()
+    executors.add_tool(PythonExecutor(pay, grace_s=0.05))
+    async with planfold.open_app("sqlite:///:memory:", executors=executors, load=False) as app:
         await submit(app, task("pay"))
         async with app.worker():
             await began.wait()

@@ -21,6 +21,7 @@ from planfold.runtime import signal_delivery, timers
 from planfold.runtime.aggregate import SIGNALS
 from planfold.signals.inbox import inbox_id
 from planfold.testing import ManualClock
+from testbed.patience import PATIENCE_S
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -120,7 +121,7 @@ async def test_a_plan_that_is_run_alone_gets_its_signals(database: str) -> None:
     async with planfold.open_app(database) as app:
         await app.signal("payment.settled", "17", "early")
         plan_id = await app.submit(paid("17"), approved_by="me")
-        plan = await asyncio.wait_for(app.run(plan_id), 20)
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
         assert plan.task("paid").result == "early"
 
 
@@ -157,7 +158,7 @@ async def test_signals_of_another_process(each_database: str) -> None:
             giver = await asyncio.create_subprocess_exec(*command)
             assert await giver.wait() == 0
             for number, plan_id in enumerate(plans):
-                plan = await asyncio.wait_for(app.result(plan_id), 20)
+                plan = await asyncio.wait_for(app.result(plan_id), PATIENCE_S)
                 assert plan.task("paid").result == {"key": str(number)}
 
 
@@ -238,7 +239,7 @@ def test_workers_that_are_killed_lose_no_signal(each_database: str, tmp_path: Pa
     async def finish() -> None:
         async with planfold.open_app(each_database) as app, app.worker():
             for number in range(20):
-                plan = await asyncio.wait_for(app.result(f"p{number}"), 60)
+                plan = await asyncio.wait_for(app.result(f"p{number}"), PATIENCE_S)
                 assert plan.task("paid").result == number
                 assert await app.store.version(f"p{number}") == 6
 

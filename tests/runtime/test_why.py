@@ -14,7 +14,8 @@ import pytest
 
 import planfold
 from planfold.planner.budget import Budget, Spend
-from planfold.planner.commands import AddBudget, CancelTask, PlannerConfig
+from planfold.planner.commands import AddBudget, CancelTask
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import item_id
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.explanation import Explanation
@@ -218,15 +219,19 @@ async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) 
         async with app.worker():
             await plan_of(app, task("shaky"))
             await until(lambda: _has_failed(app))
-        (reason,) = (await app.why(PLAN_ID)).reasons
-        assert (reason.kind, reason.text) == (
-            "retry",
-            "waits for a retry after: Transient: no luck",
-        )
+            (reason,) = (await app.why(PLAN_ID)).reasons
+            assert (reason.kind, reason.text) == (
+                "retry",
+                "waits for a retry after: Transient: no luck",
+            )
+        reason, missing = (await app.why(PLAN_ID)).reasons
+        assert (reason.kind, missing.kind, missing.tool) == ("retry", "no_worker", "shaky")
+        assert "none runs now" in missing.text
         assert reason.until is not None
         clock.now = max(reason.until, clock.now) + 1
         (reason,) = (await app.why(PLAN_ID)).reasons
         assert (reason.kind, reason.text) == ("no_worker", "waits for a worker to start it")
+        assert reason.tool == "shaky"
         assert "start a worker" in reason.remedy
 
 
@@ -317,6 +322,9 @@ async def test_the_lease_of_a_dead_worker(each_database: str, until: Until) -> N
         )
         assert dead.since is not None
         assert "start a worker" in dead.remedy
+        assert dead.tool == "hold"
+        shown = (await app.unclaimed(PLAN_ID)).tasks
+        assert shown == {1: dead.text.removeprefix("waits for ")}
 
 
 async def _is(app: planfold.App, *wanted: str) -> bool:

@@ -26,6 +26,7 @@ from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import attempt as attempt_module
 from planfold.runtime import mailbox as mailbox_module
 from plans import PLAN_ID, Until, completed, events, finish, processing, running, submit, task
+from testbed.patience import PATIENCE_S
 
 QUICK = RetryPolicy(attempts=3, base=0.01)
 
@@ -151,7 +152,7 @@ async def test_a_question_is_answered_by_its_default_at_the_deadline(database: s
     )
     async with planfold.open_app(database, tools=[echo]) as app:
         await submit(app, question, task("echo", arguments={"value": "$1"}))
-        async with app.worker(), asyncio.timeout(20):
+        async with app.worker(), asyncio.timeout(PATIENCE_S):
             view = await app.result(PLAN_ID)
     assert (view.status, view.task(2).result) == (PlanStatus.Completed, "yes")
 
@@ -169,7 +170,7 @@ async def test_no_more_tasks_run_at_once_than_the_worker_has_slots(database: str
 
     async with planfold.open_app(database, tools=[crowd]) as app:
         await submit(app, *(task("crowd") for _ in range(40)))
-        async with app.worker(concurrency=7), asyncio.timeout(20):
+        async with app.worker(concurrency=7), asyncio.timeout(PATIENCE_S):
             assert (await app.result(PLAN_ID)).status is PlanStatus.Completed
     assert most == 7
 
@@ -192,7 +193,7 @@ async def test_a_running_task_is_told_to_stop(
             await until(lambda: completed(app, 3))
             sender = app if process == "same" else other
             await sender.send(PLAN_ID, CancelTask(1) if what == "task" else CancelPlan())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 view = await app.result(PLAN_ID)
         assert await app.store.queue.queued(PLAN_ID) == []
     assert view.status is PlanStatus.Cancelled
@@ -214,7 +215,7 @@ async def test_each_of_two_workers_in_a_process_is_told_to_stop(
         await until(all_run)
         for plan_id in plans:
             await app.send(plan_id, CancelPlan())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             views = await runs
     assert {view.status for view in views} == {PlanStatus.Cancelled}
 
@@ -237,7 +238,7 @@ async def test_what_does_not_stop_is_cut_off_after_the_grace(
         async with app.worker():
             await begun.wait()
             await app.send(PLAN_ID, CancelTask(1))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 view = await app.result(PLAN_ID)
     assert view.task(1).status is TaskStatus.Cancelled
     assert view.task(1).outcome_unknown is (effect == "once")
@@ -435,7 +436,7 @@ async def test_a_worker_that_stops_saves_the_state_of_plans_that_have_not_ended(
         await submit(app, task("echo"), plan_id="ended")
         await finish(app, "ended")
         await submit(app, task("echo"), task("gated", depends_on=[1]))
-        async with app.worker():
+        async with app.worker(drain_s=0):
             await gate.begun.wait()
         assert await app.store.checkpoints.snapshot("ended") is None
         version, data = await app.store.checkpoints.snapshot(PLAN_ID) or (0, b"")

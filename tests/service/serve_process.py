@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
-
-PATIENCE_S = 30.0
+from testbed.patience import PATIENCE_S
 
 
 def start(database: str, *words: str, folder: Path) -> subprocess.Popen[str]:

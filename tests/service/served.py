@@ -17,10 +17,10 @@ from planfold.access.credential import Scope
 from planfold.service.credentials import Credentials
 from planfold.service.server import Binding, serving
 from planfold.service.service import Service, ServiceLimits
+from testbed.patience import PATIENCE_S
 
 ANYWHERE = Binding()
 HASTY = ServiceLimits(heartbeat_s=0.05, write_s=20.0, rate=1e6, burst=1e6)
-PATIENCE_S = 30.0
 
 
 @dataclass

@@ -16,20 +16,17 @@ from planfold import (
     CommandRejected,
     ConfigurationError,
     Conflict,
-    EventFeed,
     InvalidPlan,
     NotFound,
-    Operation,
     PlanDraft,
     PlanStatus,
-    Scope,
     TaskDraft,
     Transient,
-    Unclaimed,
-    messages,
 )
 from planfold.service.routes import ROUTES
 from planfold.service.runtime_file import RuntimeFile, runtime_path, write_runtime_file
+from planfold.types import EventFeed, Operation, Scope, Unclaimed, messages
+from testbed.patience import PATIENCE_S
 
 TWO = "1. Run `true` {#first}\n2. Run `true` {#second}"
 WITHOUT_METHOD = {
@@ -163,7 +160,7 @@ async def test_a_service_that_is_restarted(database: str) -> None:
     from planfold.service.server import Binding
 
     async with serve(database, binding=Binding(port=port)) as served:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await following
         log = await client.log(first.plan_id)
         assert found == [event.position for event in log.events]

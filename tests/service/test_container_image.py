@@ -22,10 +22,11 @@ import httpx2
 import pytest
 from packaging.requirements import Requirement
 
+from testbed.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 PORT = "7433"
 USER = 10_001
-PATIENCE_S = 60.0
 FIRST = ["FROM", "WORKDIR", "COPY", "RUN", "COPY", "COPY", "RUN"]
 SECOND = ["FROM", "COPY", "RUN", "COPY", "RUN", "RUN", "USER", "WORKDIR", "VOLUME", "ENV"]
 SECOND += ["ENV", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]

@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 from served import serve
 
-from planfold import Client, Scope
+from planfold import Client
 from planfold.databases import database_path
 from planfold.service.remote_plans import RemotePlans
+from planfold.types import Scope
 
 DAMAGED = ["x", "{}", '{"status": "odd"}', "[1]", '{"status": "completed", "origins": 5}']
 WORKING = [Scope.Read, Scope.Write, Scope.Approve]

@@ -8,8 +8,9 @@ import time
 import pytest
 from served import events_of, make_token, serve, until
 
-from planfold import Scope, Transient
+from planfold import Transient
 from planfold.service.problems import refusal_of
+from planfold.types import Scope
 from testbed.postgres import PostgresServer
 
 TWO = {"text": "1. Run `true` {#a}\n2. Run `true` {#b}", "approve": True}

@@ -18,6 +18,7 @@ from served import HASTY, Served, Sse, events_of, make_token, serve, until
 from planfold import PlanDraft, PlanStatus, TaskDraft
 from planfold.access.credential import Scope
 from planfold.log import Query
+from testbed.patience import PATIENCE_S
 
 PLAN = "\n".join(f"{n}. Run `true` {{#t{n}}}" for n in range(1, 5))
 
@@ -58,7 +59,7 @@ async def test_a_connection_that_is_cut_at_every_event(each_served: Served, when
     if when == "afterwards":
         await served.app.result(plan_id)
     path, found, over = f"/v1/plans/{plan_id}/events", [], False
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not over:
             more, over = await read_some(served, path, found[-1].id if found else 0, 1)
             found += more
@@ -83,7 +84,7 @@ async def test_the_stream_of_all_plans(each_served: Served) -> None:
     """It has the events of plans that begin later, and none of tokens."""
     served = each_served
     found: list[int] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(3):
             plan_id = await served.submit(PLAN)
             while not await all_read(served, plan_id, found):
@@ -157,7 +158,10 @@ async def test_a_busy_stream_ends_with_its_token_too(served: Served) -> None:
 
     busy = asyncio.create_task(keep_busy())
     try:
-        async with asyncio.timeout(60), stream(served, "/v1/events", token=token) as response:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            stream(served, "/v1/events", token=token) as response,
+        ):
             number = 0
             async for _ in events_of(response):  # it ends
                 number += 1

@@ -6,7 +6,8 @@ from typing import Any
 
 from served import Served, until
 
-from planfold import Client, messages
+from planfold import Client
+from planfold.types import messages
 
 DEPLOY: dict[str, Any] = {
     "draft": {

@@ -29,6 +29,7 @@ from planfold.service.openapi import document, statuses_of
 from planfold.service.problems import TITLES
 from planfold.service.route import Route
 from planfold.service.routes import ROUTES
+from testbed.patience import PATIENCE_S
 
 FUZZED = [route for route in ROUTES if route.media != "events"]
 SCHEMA = schemathesis.openapi.from_dict(deepcopy(document()))  # it adds links to it
@@ -123,7 +124,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, s
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
     try:
-        yield ready.get(timeout=30)
+        yield ready.get(timeout=PATIENCE_S)
     finally:
         over.set()
         thread.join(30)

@@ -13,10 +13,12 @@ import pytest_asyncio
 from served import Served, events_of, serve, until
 
 import planfold
-from planfold import Client, CommandRejected, Scope
+from planfold import Client, CommandRejected
 from planfold.commands import NameCheckpoint
 from planfold.service.route import Route
 from planfold.service.routes import ROUTES
+from planfold.types import Scope
+from testbed.patience import PATIENCE_S
 
 SECRET = "of-the-red-ones"
 RED = {
@@ -136,7 +138,7 @@ async def test_a_stream_has_the_events_of_the_projects(site: Served) -> None:
         body = {"text": f"1. Run `{name}`", "plan_id": name}
         made = await site.post("/v1/plans", body, colour)
         assert made.status_code == 201, made.text
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         seen = await following
     assert {"blue-2", "blue-last"} <= set(seen)
     assert not [plan_id for plan_id in seen if plan_id.startswith("red")]

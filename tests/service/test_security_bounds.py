@@ -13,10 +13,10 @@ import pytest
 from msgspec.structs import replace
 from served import HASTY, Served, serve, until
 
-from planfold import Scope
 from planfold.log import Query
 from planfold.service.assets import ASSETS, page_files
 from planfold.service.server import Binding
+from planfold.types import Scope
 
 ADDRESSES = ("https://plans.example.org", "http://10.0.0.5:7433")  # the latter for a balancer
 PROXIED = Binding(behind_proxy=True, addresses=ADDRESSES)

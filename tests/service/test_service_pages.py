@@ -14,6 +14,8 @@ import pytest
 from serve_process import serving
 from served import Served
 
+from testbed.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/howto/http-api.md").read_text(encoding="utf-8")
 SCRIPT = "\n".join(re.findall(r"<!-- test -->\n```sh\n(.*?)```", PAGE, re.DOTALL))
@@ -51,7 +53,7 @@ async def test_the_client_in_javascript(served: Served) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         out, errors = await process.communicate()
     assert (out.decode(), errors.decode()) == ("completed blue\n", "")
 

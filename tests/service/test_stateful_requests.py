@@ -26,6 +26,7 @@ from threads import served_in_thread
 from planfold.service.messages import PlanPage, Problem, Receipt
 from planfold.service.openapi import statuses_of
 from planfold.service.routes import DECISIONS, ROUTES
+from testbed.patience import PATIENCE_S
 
 ROUTE = {route.name: route for route in ROUTES}
 NUMBERS = count()
@@ -183,7 +184,7 @@ class Requests(RuleBasedStateMachine):
 def machine(database: str) -> Iterator[type[Requests]]:
     with (
         served_in_thread(database, work=False) as site,
-        httpx2.Client(base_url=site.address, timeout=30) as http,
+        httpx2.Client(base_url=site.address, timeout=PATIENCE_S) as http,
     ):
         yield type("AtSite", (Requests,), {"site": site, "http": http})
 

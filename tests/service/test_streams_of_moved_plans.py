@@ -13,6 +13,7 @@ from test_event_streams import PLAN, positions, read_some, stream
 from planfold import Client, NotFound, PlanDraft, TaskDraft
 from planfold.transfer.export_file import ExportFile
 from planfold.transfer.importer import import_file
+from testbed.patience import PATIENCE_S
 
 LARGE = PlanDraft(title="large", tasks=[TaskDraft(description="x" * 10_000) for _ in range(100)])
 
@@ -29,7 +30,7 @@ async def test_a_plan_that_is_archived_while_it_is_read(each_database: str, tmp_
     async with serve(each_database, work=False) as served:
         plan_id = await served.app.submit("1. Run `true`")
         path = f"/v1/plans/{plan_id}/events"
-        async with asyncio.timeout(60), stream(served, path) as response:
+        async with asyncio.timeout(PATIENCE_S), stream(served, path) as response:
             events = events_of(response)
             first = await anext(events)
             # It ends elsewhere, and is archived before this stream has read how.
@@ -61,7 +62,10 @@ async def test_what_a_slow_client_has_not_read_when_the_plan_is_archived(
         for number in range(20):
             await served.app.checkpoint(plan_id, f"checkpoint {number} " + "x" * 50)
         await served.app.cancel(plan_id)
-        async with asyncio.timeout(60), stream(served, f"/v1/plans/{plan_id}/events") as response:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            stream(served, f"/v1/plans/{plan_id}/events") as response,
+        ):
             events = events_of(response)
             await anext(events)
             await archive(served, tmp_path / "archive")
@@ -75,7 +79,7 @@ async def test_the_stream_of_all_plans_continues_over_an_archive(
     async with serve(each_database, work=False) as served:
         ended = await served.app.submit("1. Run `true`")
         await served.app.cancel(ended)
-        async with asyncio.timeout(60), stream(served, "/v1/events") as response:
+        async with asyncio.timeout(PATIENCE_S), stream(served, "/v1/events") as response:
             events = events_of(response)
             seen = [await anext(events)]
             await archive(served, tmp_path / "archive")
@@ -102,7 +106,7 @@ async def test_the_stream_of_a_fork_has_its_own_events(
     fork = await served.app.fork(plan_id, at=version, repeat=repeat, approved_by="ada")
     path = f"/v1/plans/{fork.plan_id}/events"
     found, over = [], False
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not over:
             more, over = await read_some(served, path, found[-1].id if found else 0, 1)
             found += more
@@ -116,7 +120,7 @@ async def test_the_stream_of_a_fork_has_its_own_events(
     log = (await served.get(f"/v1/plans/{fork.plan_id}/log?limit=500")).json()["events"]
     assert [event.data for event in found] == log
     async with Client(served.address, served.tokens["read"]) as client:
-        async with asyncio.timeout(60):  # it ends, too
+        async with asyncio.timeout(PATIENCE_S):  # it ends, too
             feed = [event.event_id async for event in client.events(fork.plan_id)]
     assert feed == [event.data["event_id"] for event in found]
 

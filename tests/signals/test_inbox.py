@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from planfold.planner.commands import (
     HandleExecutorEvent,
+    RegisterWait,
     TaskCompleted,
 )
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, TaskSpec, Wait
 from planfold.planner.waits import to_register
-from planfold.planner.worker_commands import RegisterWait
 from planfold.signals.inbox import (
     MOST_KEPT,
     AwaitSignal,

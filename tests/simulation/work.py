@@ -9,13 +9,8 @@ from planfold.errors import Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
-from planfold.planner.commands import (
-    Initialize,
-    PlannerConfig,
-    RevisePlan,
-    TaskCompleted,
-    TaskFailed,
-)
+from planfold.planner.commands import Initialize, RevisePlan, TaskCompleted, TaskFailed
+from planfold.planner.config import PlannerConfig
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Prompt, TaskSpec, TaskStatus, ToolCall
 from planfold.retries import RetryPolicy

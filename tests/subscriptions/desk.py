@@ -12,8 +12,8 @@ from planfold.eventstore.port import EventStore
 from planfold.planner.tasks import RetryPolicy
 from planfold.subscriptions.consumer import Consumer
 from testbed.contracts.backend import Counted, decision
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 20.0
 SOON = RetryPolicy(attempts=3, base=10.0, factor=2.0, cap=60.0)
 
 

@@ -23,6 +23,7 @@ from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.positions import position_after, subscribe_after
 from planfold.subscriptions.projection import project
 from testbed.contracts.backend import CODEC, Counted, Noted, decision
+from testbed.patience import PATIENCE_S
 
 HERE = Path(__file__).parent
 
@@ -135,7 +136,7 @@ async def test_a_checkpoint_holds_for_its_store_and_epoch_only(store: SqliteStor
 
 
 async def _first(feed: object) -> object:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         yield await anext(feed)  # type: ignore[call-overload]
 
 

@@ -13,18 +13,16 @@ import pytest
 from testbed.postgres_messages import Message, query, read_message, startup_message
 from testbed.proxies import CuttingProxy
 
-pytestmark = pytest.mark.timeout(30)
-
 LOST = (asyncpg.ConnectionDoesNotExistError, ConnectionError)
 INSERT = "INSERT INTO written VALUES ($1)"
 
 
 @pytest.fixture
-async def proxy(postgres_database: str) -> AsyncIterator[CuttingProxy]:
-    connection = await asyncpg.connect(postgres_database)
+async def proxy(empty_postgres_database: str) -> AsyncIterator[CuttingProxy]:
+    connection = await asyncpg.connect(empty_postgres_database)
     await connection.execute("CREATE TABLE written (number int)")
     await connection.close()
-    async with CuttingProxy(postgres_database) as proxy:
+    async with CuttingProxy(empty_postgres_database) as proxy:
         yield proxy
 
 
@@ -59,13 +57,13 @@ def commits(request: Message) -> bool:
 
 
 async def test_everything_passes(
-    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, empty_postgres_database: str
 ) -> None:
     await client.executemany(INSERT, [(number,) for number in range(3000)])
     text = await client.fetchval("SELECT repeat('x', 1000000)")
     assert len(text) == 1_000_000
     await client.copy_records_to_table("written", records=[(3000,)])
-    assert await written(postgres_database) == list(range(3001))
+    assert await written(empty_postgres_database) == list(range(3001))
     assert proxy.connections == 1
     with pytest.raises(asyncpg.UndefinedTableError):
         await client.execute("SELECT * FROM nowhere")
@@ -75,14 +73,14 @@ async def test_everything_passes(
 
 
 async def test_a_commit_is_executed_and_not_answered(
-    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, empty_postgres_database: str
 ) -> None:
     cut = proxy.cut_after_request(commits)
     with pytest.raises(LOST):
         async with client.transaction():
             await client.execute(INSERT, 1)
     assert cut.fallen
-    assert await written(postgres_database) == [1]
+    assert await written(empty_postgres_database) == [1]
 
 
 async def test_a_statement_is_parsed_and_not_answered(
@@ -99,7 +97,7 @@ async def test_a_statement_is_executed_and_not_answered(
     kind: str,
     client: asyncpg.Connection[asyncpg.Record],
     proxy: CuttingProxy,
-    postgres_database: str,
+    empty_postgres_database: str,
 ) -> None:
     statement = await client.prepare(INSERT)
     await statement.fetch(1)
@@ -108,37 +106,37 @@ async def test_a_statement_is_executed_and_not_answered(
         await statement.fetch(2)
     assert cut.request is not None
     assert cut.request.kind == kind
-    assert await written(postgres_database) == [1, 2]
+    assert await written(empty_postgres_database) == [1, 2]
 
 
 async def test_a_commit_is_cut_off_before_the_server(
-    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, empty_postgres_database: str
 ) -> None:
     cut = proxy.cut_before_request(commits)
     with pytest.raises(LOST):
         async with client.transaction():
             await client.execute(INSERT, 1)
     assert cut.fallen
-    assert await written(postgres_database) == []
+    assert await written(empty_postgres_database) == []
 
 
 async def test_a_cut_falls_once_and_on_one_connection(
-    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], proxy: CuttingProxy, empty_postgres_database: str
 ) -> None:
     other = await asyncpg.connect(proxy.address)
     proxy.cut_after_request(lambda request: b"VALUES (7)" in request.body)
     with pytest.raises(LOST):
         await client.execute("INSERT INTO written VALUES (7)")
     await other.execute("INSERT INTO written VALUES (7)")
-    assert await written(postgres_database) == [7, 7]
+    assert await written(empty_postgres_database) == [7, 7]
     await other.close()
 
 
 async def test_answers_to_earlier_requests_still_pass(
-    proxy: CuttingProxy, postgres_database: str
+    proxy: CuttingProxy, empty_postgres_database: str
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    place = urlsplit(postgres_database)
+    place = urlsplit(empty_postgres_database)
     cut = proxy.cut_after_request(lambda request: b"VALUES (2)" in request.body)
     requests = [query("INSERT INTO written VALUES (1)"), query("INSERT INTO written VALUES (2)")]
     writer.write(
@@ -148,7 +146,7 @@ async def test_answers_to_earlier_requests_still_pass(
     assert kinds.endswith("ZCZ")
     assert kinds.count("Z") == 2
     assert cut.fallen
-    assert await written(postgres_database) == [1, 2]
+    assert await written(empty_postgres_database) == [1, 2]
 
 
 @pytest.mark.parametrize("reset", [True, False])

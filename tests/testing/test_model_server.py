@@ -15,6 +15,7 @@ import pytest
 
 from planfold.llm.model import Answer, ToolRequest, Usage
 from testbed.model_server import Conversation, Fault, ModelServer, Reply, by_turn
+from testbed.patience import PATIENCE_S
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 
@@ -26,7 +27,7 @@ def asked(*turns: str, **fields: Any) -> dict[str, Any]:
 
 
 def post(url: str, path: str, body: Any, **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
     connection.request("POST", path, json.dumps(body), headers)
     response = connection.getresponse()
     try:

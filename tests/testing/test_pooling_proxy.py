@@ -11,14 +11,12 @@ import pytest
 
 from testbed.pooling import PoolingProxy
 
-pytestmark = pytest.mark.timeout(30)
-
 MY_SERVER_PROCESS = "SELECT pg_backend_pid()"
 
 
 @pytest.fixture
-async def pooler(postgres_database: str) -> AsyncIterator[PoolingProxy]:
-    async with PoolingProxy(postgres_database, size=2) as pooler:
+async def pooler(empty_postgres_database: str) -> AsyncIterator[PoolingProxy]:
+    async with PoolingProxy(empty_postgres_database, size=2) as pooler:
         yield pooler
 
 
@@ -74,23 +72,23 @@ async def test_settings_of_the_session_are_lost(
 
 
 async def test_advisory_locks_of_the_session_are_lost(
-    client: asyncpg.Connection[asyncpg.Record], postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], empty_postgres_database: str
 ) -> None:
     await client.execute("SELECT pg_advisory_lock(1)")
     async with client.transaction():
         await client.execute("SELECT pg_advisory_xact_lock(2)")
-        direct = await asyncpg.connect(postgres_database)
+        direct = await asyncpg.connect(empty_postgres_database)
         assert await direct.fetchval("SELECT pg_try_advisory_lock(1)")
         assert not await direct.fetchval("SELECT pg_try_advisory_lock(2)")
         await direct.close()
 
 
 async def test_notifications_are_lost(
-    client: asyncpg.Connection[asyncpg.Record], postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], empty_postgres_database: str
 ) -> None:
     heard: list[object] = []
     await client.add_listener("news", lambda *what: heard.append(what))
-    direct = await asyncpg.connect(postgres_database)
+    direct = await asyncpg.connect(empty_postgres_database)
     await direct.execute("NOTIFY news")
     await direct.close()
     for _ in range(4):
@@ -153,10 +151,10 @@ async def test_a_query_is_cancelled_through_the_pool(
 
 
 async def test_a_server_connection_that_died_is_replaced(
-    client: asyncpg.Connection[asyncpg.Record], postgres_database: str
+    client: asyncpg.Connection[asyncpg.Record], empty_postgres_database: str
 ) -> None:
     processes = {await client.fetchval(MY_SERVER_PROCESS) for _ in range(4)}
-    direct = await asyncpg.connect(postgres_database)
+    direct = await asyncpg.connect(empty_postgres_database)
     for process in processes:
         await direct.execute("SELECT pg_terminate_backend($1, 5000)", process)
     await direct.close()

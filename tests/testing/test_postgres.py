@@ -17,10 +17,9 @@ import asyncpg
 import pytest
 
 from planfold.errors import ConfigurationError
+from testbed.patience import PATIENCE_S
 from testbed.postgres import FAST, PORTS, Postgres, PostgresServer, StopMode, free_port
 from testbed.postgres_process import ServerFailed, program, without_root
-
-WAIT = 20.0
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ async def write_row(address: str) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
@@ -79,8 +78,8 @@ def listens(port: int) -> bool:
 # --- databases ---------------------------------------------------------------------------------
 
 
-async def test_a_database_is_new_and_empty(postgres_database: str) -> None:
-    connection = await asyncpg.connect(postgres_database)
+async def test_a_database_is_new_and_empty(empty_postgres_database: str) -> None:
+    connection = await asyncpg.connect(empty_postgres_database)
     tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
     assert await connection.fetchval(tables) == 0
     await connection.execute("CREATE TABLE left_behind ()")
@@ -88,10 +87,10 @@ async def test_a_database_is_new_and_empty(postgres_database: str) -> None:
 
 
 async def test_a_database_is_a_copy_of_its_template(
-    postgres: Postgres, postgres_database: str
+    postgres: Postgres, empty_postgres_database: str
 ) -> None:
-    await write_row(postgres_database)
-    template = urlsplit(postgres_database).path[1:]
+    await write_row(empty_postgres_database)
+    template = urlsplit(empty_postgres_database).path[1:]
     copy = await postgres.create_database(f"{template}_copy", template)
     assert await count_rows(copy) == 1
     await postgres.drop_database(f"{template}_copy")
@@ -107,9 +106,9 @@ async def test_databases_are_made_and_dropped_in_parallel(postgres: Postgres) ->
     assert not await postgres.has_database(names[0])
 
 
-def test_a_test_without_an_event_loop_has_a_database_too(postgres_database: str) -> None:
-    asyncio.run(write_row(postgres_database))
-    assert asyncio.run(count_rows(postgres_database)) == 1
+def test_a_test_without_an_event_loop_has_a_database_too(empty_postgres_database: str) -> None:
+    asyncio.run(write_row(empty_postgres_database))
+    assert asyncio.run(count_rows(empty_postgres_database)) == 1
 
 
 # --- the server's life -------------------------------------------------------------------------
@@ -275,7 +274,7 @@ def test_the_launcher_passes_a_signal_on_and_stops_the_server(tmp_path: Path, wh
         assert port is not None
         assert listens(port)
         launcher.terminate()
-        assert launcher.wait(WAIT) == 5
+        assert launcher.wait(PATIENCE_S) == 5
     assert not listens(port)
 
 

@@ -18,8 +18,8 @@ from planfold.runtime.aggregate import PLAN
 from planfold.transfer.archive import Choice, archive
 from planfold.transfer.export_file import ExportFile
 from planfold.transfer.importer import import_file
+from testbed.patience import PATIENCE_S
 
-PATIENCE_S = 20
 ANY_AGE = Choice("plan", frozenset({"cancelled"}), 1e12)
 DRAFT = planfold.PlanDraft(title="t", tasks=[planfold.TaskDraft(description="d")])
 

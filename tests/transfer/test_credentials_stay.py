@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import planfold
-from planfold import Conflict, Scope
+from planfold import Conflict
 from planfold.access import credential
 from planfold.service.credentials import Credentials
 from planfold.transfer import exporter, importer
 from planfold.transfer.export_file import ExportFile
 from planfold.transfer.exporter import export
 from planfold.transfer.importer import import_file
+from planfold.types import Scope
 
 
 async def exported(address: str) -> bytes:

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from planfold.drafting.draft import PlanDraft
     from planfold.drafting.parameters import ParameterValue
     from planfold.executors.registry import Executors
     from planfold.planner.commands import Initialize
 
 
 class CheckedPlan(NamedTuple):
-    """The first command, what the text says beside the tasks, and the values of parameters."""
+    """The first command, what the text says beside the tasks, and the values of parameters;
+    ``draft`` is what was compiled, where that was done here."""
 
     begin: Initialize
     notes: list[str]
     params: tuple[ParameterValue, ...]
+    draft: PlanDraft | None = None
 
 
 def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -> CheckedPlan:
@@ -39,4 +42,4 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
         click.echo(f"planfold: {warning}", err=True)
     begin = Initialize(draft.title, tasks, draft.goal, tags=tuple(draft.tags))
-    return CheckedPlan(begin, draft.notes, values)
+    return CheckedPlan(begin, draft.notes, values, draft)

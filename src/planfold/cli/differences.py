@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.cli.event_text import spent_words, words_for
+from planfold.cli.amount_text import spent_words
+from planfold.cli.event_text import words_for
 from planfold.cli.terminal import Line, clean, counted, duration, in_json
 from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.labels import id_and_label

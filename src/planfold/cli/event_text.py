@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from planfold.cli.terminal import clean, clock, counted, date_and_time, duration, fit, in_json
+from planfold.cli.amount_text import budget_words, spent_words
+from planfold.cli.result_text import MOST, short_result
+from planfold.cli.terminal import clean, clock, counted, date_and_time, duration, fit
 from planfold.eventstore.envelope import Envelope, Undecoded
-from planfold.planner.budget import Budget, Spend
 from planfold.planner.events import (
     BudgetAdded,
     CancelRequested,
@@ -66,7 +68,6 @@ _STYLE: Final = {
     "unreadable": "bad",
 }
 NO_TASKS: Final[Mapping[int, Task]] = MappingProxyType({})
-MOST: Final = 400  # characters of one detail
 
 
 class Words(NamedTuple):
@@ -83,136 +84,199 @@ class Words(NamedTuple):
 
 def words_for(event: Any) -> Words:
     """``event`` in plain words."""
-    words = _about_a_task(event) or _about_a_step(event) or _about_a_sub_plan(event)
-    words = words or _about_the_plan(event)
+    words = _words(event)
     return words._replace(detail=fit(words.detail, MOST))
 
 
-def _about_a_task(event: Any) -> Words | None:
-    match event:
-        case TaskDispatched(task_id, attempt):
-            return Words("queued", task_id, f"attempt {attempt}" if attempt > 1 else "")
-        case TaskStatusUpdated(task_id, TaskStatus.Running):
-            return Words("progress", task_id, clean(event.note or ""))
-        case TaskStatusUpdated(task_id, status):
-            detail = clean(event.error) if event.error else short_result(event.result)
-            return Words(str(status.value), task_id, detail)
-        case WaitStarted(task_id):
-            key = "" if event.key is None else f"for the key {clean(event.key)}"
-            until = "" if event.until is None else f"until {date_and_time(event.until)}"
-            return Words("waits", task_id, ", ".join(filter(None, (key, until))))
-        case WaitRegistered(task_id, _, str() as plan_id, stop):
-            return Words("cancels" if stop else "began", task_id, f"the plan {clean(plan_id)}")
-        case WaitRegistered(task_id):
-            return Words("listens", task_id, "")
-        case RetryScheduled(task_id):
-            return Words("retries", task_id, f"in {duration(event.delay)}: {clean(event.error)}")
-        case ClarificationRequested(task_id):
-            choices = f" [{' / '.join(map(clean, event.choices))}]" if event.choices else ""
-            since = f" (started {date_and_time(event.started_at)})" if event.started_at else ""
-            return Words("asks", task_id, clean(event.question) + since + choices)
-        case TaskDecided(task_id):
-            found = short_result(event.result)
-            what = f"{event.status.value} by hand{_by(event.by)}" + f": {found}" * bool(found)
-            return Words("decided", task_id, _because(what, event.reason))
-        case ClarificationReceived(task_id):
-            by = _by(event.by)
-            verb = "could not" if event.leads_to == "fail" else "answered"
-            result = event.result if event.result is not msgspec.UNSET else None
-            said = "" if result is None else f", with the result {short_result(result)}"
-            return Words(verb, task_id, f"{clean(event.answer)}{said}{by}")
-    return None
-
-
-def _about_a_step(event: Any) -> Words | None:
-    match event:
-        case StepStarted(task_id):
-            what = clean(event.about or event.key)
-            return Words(
-                "calls", task_id, f"{what} again: it was interrupted" if event.again else what
-            )
-        case StepRecorded(task_id):
-            cost = f" ({spent_words(event.spent)})" if event.spent else ""
-            said = short_result(event.value)
-            return Words("step", task_id, f"{clean(event.key)}{cost} = {said}")
-        case StepFailed(task_id):
-            return Words("call failed", task_id, f"{clean(event.key)}: {clean(event.error)}")
-    return None
-
-
-def _about_a_sub_plan(event: Any) -> Words | None:
-    match event:
-        case TasksPlanned(parent=parent) if parent is not None:
-            words = _about_the_plan(event)
-            of = f", for task {id_text(parent.task_id)} of {clean(parent.plan_id)}"
-            return words._replace(detail=words.detail + of)
-        case SubPlanContinued(attempt):
-            return Words("continued", None, f"for attempt {attempt} of the task of its parent")
-        case EndReported():
-            return Words("reported", None, "its end to its parent")
-    return None
-
-
-def _about_the_plan(event: Any) -> Words:
-    match event:
-        case TasksPlanned():
-            detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
-            return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
-        case PlanApproved():
-            return Words("approved", None, f"revision {event.revision_hash}{_by(event.by)}")
-        case PlanRevised():
-            named = "; ".join(f"{name_of(s)}: {clean(s.description)}" for s in event.tasks[:3])
-            few = 0 < len(event.tasks) <= 3
-            detail = named if few else f"{counted(len(event.tasks), 'task')} planned"
-            detail += f", {len(event.removed)} removed" if event.removed else ""
-            return Words("revised", None, f"{detail} (revision {event.revision_hash})")
-        case MapExpanded(task_id, count):
-            return Words("expanded", task_id, f"{counted(count, 'item')} to run")
-        case TasksReset():
-            return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
-        case PlanPaused() | PlanUnpaused():
-            return _paused(event)
-        case CancelRequested():
-            return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
-        case PlanCancelled():
-            return Words("cancelled", None, _because("the plan", event.reason))
-        case ContextCompacted():
-            detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
-            return Words("compacted", None, detail)
-        case PlanForked():
-            return Words("forked", None, _forked(event))
-        case PlanTagged():
-            return Words("tagged", None, _tags(event) + _by(event.by))
-        case CheckpointNamed():
-            return Words("checkpoint", None, clean(event.name))
-        case BudgetAdded():
-            return Words("budget", None, f"{budget_words(event.budget)} more{_by(event.by)}")
-        case PlanningCompleted():
-            return Words(event.outcome, None, f"the plan: {summary_words(event.summary)}")
-        case Undecoded():
-            return Words("unreadable", None, clean(event.reason))
+@singledispatch
+def _words(event: Any) -> Words:
+    """The words of an event that has none of its own, written by a newer version."""
     return Words(clean(type(event).__name__), None, "")
 
 
-def _forked(event: PlanForked) -> str:
+# --- tasks ---
+
+
+@_words.register
+def _(event: TaskDispatched) -> Words:
+    return Words("queued", event.task_id, f"attempt {event.attempt}" if event.attempt > 1 else "")
+
+
+@_words.register
+def _(event: TaskStatusUpdated) -> Words:
+    if event.status is TaskStatus.Running:
+        return Words("progress", event.task_id, clean(event.note or ""))
+    detail = clean(event.error) if event.error else short_result(event.result)
+    return Words(str(event.status.value), event.task_id, detail)
+
+
+@_words.register
+def _(event: MapExpanded) -> Words:
+    return Words("expanded", event.task_id, f"{counted(event.count, 'item')} to run")
+
+
+@_words.register
+def _(event: WaitStarted) -> Words:
+    key = "" if event.key is None else f"for the key {clean(event.key)}"
+    until = "" if event.until is None else f"until {date_and_time(event.until)}"
+    return Words("waits", event.task_id, ", ".join(filter(None, (key, until))))
+
+
+@_words.register
+def _(event: WaitRegistered) -> Words:
+    if event.plan_id is None:
+        return Words("listens", event.task_id, "")
+    verb = "cancels" if event.stop else "began"
+    return Words(verb, event.task_id, f"the plan {clean(event.plan_id)}")
+
+
+@_words.register
+def _(event: RetryScheduled) -> Words:
+    return Words("retries", event.task_id, f"in {duration(event.delay)}: {clean(event.error)}")
+
+
+@_words.register
+def _(event: ClarificationRequested) -> Words:
+    choices = f" [{' / '.join(map(clean, event.choices))}]" if event.choices else ""
+    since = f" (started {date_and_time(event.started_at)})" if event.started_at else ""
+    return Words("asks", event.task_id, clean(event.question) + since + choices)
+
+
+@_words.register
+def _(event: ClarificationReceived) -> Words:
+    verb = "could not" if event.leads_to == "fail" else "answered"
+    result = event.result if event.result is not msgspec.UNSET else None
+    said = "" if result is None else f", with the result {short_result(result)}"
+    return Words(verb, event.task_id, f"{clean(event.answer)}{said}{_by(event.by)}")
+
+
+@_words.register
+def _(event: TaskDecided) -> Words:
+    found = short_result(event.result)
+    what = f"{event.status.value} by hand{_by(event.by)}" + f": {found}" * bool(found)
+    return Words("decided", event.task_id, _because(what, event.reason))
+
+
+@_words.register
+def _(event: StepStarted) -> Words:
+    what = clean(event.about or event.key)
+    return Words("calls", event.task_id, what + " again: it was interrupted" * event.again)
+
+
+@_words.register
+def _(event: StepRecorded) -> Words:
+    cost = f" ({spent_words(event.spent)})" if event.spent else ""
+    return Words("step", event.task_id, f"{clean(event.key)}{cost} = {short_result(event.value)}")
+
+
+@_words.register
+def _(event: StepFailed) -> Words:
+    return Words("call failed", event.task_id, f"{clean(event.key)}: {clean(event.error)}")
+
+
+# --- the plan ---
+
+
+@_words.register
+def _(event: TasksPlanned) -> Words:
+    detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
+    if event.parent is not None:
+        detail += f", for task {id_text(event.parent.task_id)} of {clean(event.parent.plan_id)}"
+    return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
+
+
+@_words.register
+def _(event: PlanApproved) -> Words:
+    return Words("approved", None, f"revision {event.revision_hash}{_by(event.by)}")
+
+
+@_words.register
+def _(event: PlanRevised) -> Words:
+    named = "; ".join(f"{name_of(s)}: {clean(s.description)}" for s in event.tasks[:3])
+    few = 0 < len(event.tasks) <= 3
+    detail = named if few else f"{counted(len(event.tasks), 'task')} planned"
+    detail += f", {len(event.removed)} removed" if event.removed else ""
+    return Words("revised", None, f"{detail} (revision {event.revision_hash})")
+
+
+@_words.register
+def _(event: TasksReset) -> Words:
+    return Words("planned", None, f"{tasks_words(event.task_ids)}: {_WHY[event.reason]}")
+
+
+@_words.register
+def _(event: PlanPaused) -> Words:
+    what = _held(event.task_ids) + _by(event.by)
+    return Words("paused", None, _because(what, event.reason))
+
+
+@_words.register
+def _(event: PlanUnpaused) -> Words:
+    return Words("unpaused", None, _held(event.task_ids) + _by(event.by))
+
+
+@_words.register
+def _(event: CancelRequested) -> Words:
+    return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
+
+
+@_words.register
+def _(event: SubPlanContinued) -> Words:
+    return Words("continued", None, f"for attempt {event.attempt} of the task of its parent")
+
+
+@_words.register
+def _(_event: EndReported) -> Words:
+    return Words("reported", None, "its end to its parent")
+
+
+@_words.register
+def _(event: PlanCancelled) -> Words:
+    return Words("cancelled", None, _because("the plan", event.reason))
+
+
+@_words.register
+def _(event: ContextCompacted) -> Words:
+    detail = f"context from {event.tokens_before:,} to {event.tokens_after:,} tokens"
+    return Words("compacted", None, detail)
+
+
+@_words.register
+def _(event: PlanForked) -> Words:
     what = [f"{clean(event.origin)} at version {event.version}"]
     what += [f"{tasks_words(event.again)} again"] if event.again else []
     what += [f"{tasks_words(event.interrupted)} from the beginning"] if event.interrupted else []
-    return "; ".join(what)
+    return Words("forked", None, "; ".join(what))
 
 
-def _paused(event: PlanPaused | PlanUnpaused) -> Words:
-    what = f"before {tasks_words(event.task_ids)}" if event.task_ids else "the plan"
-    what += _by(event.by)
-    if isinstance(event, PlanPaused):
-        return Words("paused", None, _because(what, event.reason))
-    return Words("unpaused", None, what)
+@_words.register
+def _(event: PlanTagged) -> Words:
+    tags = [*(f"+{clean(t)}" for t in event.added), *(f"-{clean(t)}" for t in event.removed)]
+    return Words("tagged", None, " ".join(tags) + _by(event.by))
 
 
-def _tags(event: PlanTagged) -> str:
-    return " ".join(
-        [*(f"+{clean(t)}" for t in event.added), *(f"-{clean(t)}" for t in event.removed)]
-    )
+@_words.register
+def _(event: CheckpointNamed) -> Words:
+    return Words("checkpoint", None, clean(event.name))
+
+
+@_words.register
+def _(event: BudgetAdded) -> Words:
+    return Words("budget", None, f"{budget_words(event.budget)} more{_by(event.by)}")
+
+
+@_words.register
+def _(event: PlanningCompleted) -> Words:
+    return Words(event.outcome, None, f"the plan: {summary_words(event.summary)}")
+
+
+@_words.register
+def _(event: Undecoded) -> Words:
+    return Words("unreadable", None, clean(event.reason))
+
+
+def _held(task_ids: Sequence[int]) -> str:
+    return f"before {tasks_words(task_ids)}" if task_ids else "the plan"
 
 
 def _by(name: str) -> str:
@@ -240,71 +304,6 @@ def summary_words(summary: PlanSummary) -> str:
             name = "outcome unknown" if name == "unknown" else name
             words.append(f"{name}: {tasks_words(ids).partition(' ')[2]}")
     return "; ".join(words)
-
-
-def spent_words(spent: Spend) -> str:
-    """ "1,203 tokens, $0.0120, 3 calls": what is not zero."""
-    return ", ".join(
-        _amount(name, value) for name in Spend.__struct_fields__ if (value := getattr(spent, name))
-    )
-
-
-def budget_words(budget: Budget) -> str:
-    """ "20,000 tokens, $1.00": what has a bound."""
-    return ", ".join(
-        _amount(name, value)
-        for name in Budget.__struct_fields__
-        if (value := getattr(budget, name)) is not None
-    )
-
-
-def _amount(name: str, value: float) -> str:
-    if name == "cost":
-        return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
-    if name == "seconds":
-        return f"{value:,.1f} s of calls"
-    amount = counted(int(value), name.removesuffix("s"))
-    return f"{amount} proposed" if name == "tasks" else amount
-
-
-def short_result(result: Any) -> str:
-    """A task's result in a few words; of a command's output the last line."""
-    if result is None:
-        return ""
-    if isinstance(result, str):
-        return clean(result)
-    if isinstance(result, dict) and "exit_code" in result:
-        output = str(result.get("stdout") or result.get("stderr") or "")
-        last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
-        return clean(last[:2000].strip())
-    if isinstance(result, dict):
-        answer = result.get("answer", result)
-        if isinstance(answer, dict) and "usage" in answer:
-            return _said(answer)
-    if isinstance(result, dict) and "drafter" in result:
-        return _drafted(result)
-    if isinstance(result, dict) and isinstance(result.get("status"), int) and "url" in result:
-        return clean(f"{result['status']} {result['url']}")
-    return in_json(result)[: 4 * MOST]
-
-
-def _said(answer: dict[str, Any]) -> str:
-    """What a model answered: its text, or the tools it calls."""
-    if text := str(answer.get("text") or ""):
-        return clean(text[: 4 * MOST])
-    calls = answer.get("calls")
-    names = [str(call.get("name")) for call in calls or () if isinstance(call, dict)]
-    return clean(f"calls {', '.join(names)}") if names else ""
-
-
-def _drafted(result: dict[str, Any]) -> str:
-    """The outcome of a drafting task."""
-    rounds, warnings = result.get("rounds"), result.get("warnings") or []
-    tasks = result.get("tasks")
-    said = f"{counted(tasks, 'task') if isinstance(tasks, int) else tasks} planned"
-    said += " from the text" if result["drafter"] == "text" else " by the model"
-    said += f", in {rounds} rounds" if isinstance(rounds, int) and rounds > 1 else ""
-    return clean("; ".join([said, *(f"warning: {warning}" for warning in warnings)]))
 
 
 def run_words(envelope: Envelope) -> str:

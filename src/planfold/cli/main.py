@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("decisions", "Retry a task that did not complete."),
     "signal": ("signals", "Report an event outside to the plans that wait for it."),
+    "schedule": ("schedules", "Begin a plan at times, and change such schedules."),
     "pause": ("by_hand", "Start nothing more of a plan, or pause it before a task."),
     "unpause": ("by_hand", "Continue a paused plan."),
     "skip": ("by_hand", "Do without a task."),

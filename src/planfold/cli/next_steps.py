@@ -11,7 +11,7 @@ from planfold.planner.answers import STOP
 from planfold.planner.items import id_text
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.readmodels.labels import name_in_commands
-from planfold.readmodels.reasons import NEEDS_LIST, ReasonKind, has_no_list
+from planfold.readmodels.reasons import ReasonKind, has_no_list
 
 if TYPE_CHECKING:
     from planfold.cli.situation import Situation
@@ -159,8 +159,6 @@ def reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Ste
 
 def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[Step]:
     plan, (task, *_) = found.plan_id, reason.tasks
-    if reason.remedy.startswith("nothing"):
-        return []
     name = found.labels.get(task) or id_text(task)
     by = [found.labels.get(i) or id_text(i) for i in reason.by[:1]]
     match reason.kind:
@@ -188,8 +186,7 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
             return [resume_step(db, plan, tools=tools, more=())]
         case ReasonKind.BusyWorker:
             return [Step(command_line(db, "worker"))]
-        case ReasonKind.Failed | ReasonKind.Cancelled:
-            return failure_steps(db, plan, name, no_list=reason.remedy == NEEDS_LIST)
-        case ReasonKind.Skipped if by:
-            return failure_steps(db, plan, by[0])
+        case ReasonKind.Failed | ReasonKind.Cancelled | ReasonKind.Skipped if reason.helps:
+            failed = by[0] if by else name
+            return failure_steps(db, plan, failed, no_list=reason.helps == "revise")
     return []

@@ -18,6 +18,7 @@ from planfold.readmodels.layout import graph_of, reading_order
 
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
+_ESCAPED: Final = re.compile(r"(?<!\S)\\(\$[\w.]+)(?!\S)")
 _IN_QUOTES: Final = re.compile(r'["\\`$]')
 
 
@@ -176,8 +177,10 @@ def _sub_plan_lines(spec: TaskSpec, width: int) -> list[Line]:
 
 
 def _says(description: str, command: str) -> bool:
-    """Whether a description is the command and nothing else."""
+    """Whether a description is the command and nothing else; the word ``\\$HOME`` in it is the
+    ``'$HOME'`` of the command."""
     bare = description.replace("`", "").strip().removesuffix(".")
+    bare = _ESCAPED.sub(r"'\1'", bare)
     return bare == command or bare.casefold() in (f"run {command}".casefold(), f"$ {command}")
 
 

@@ -44,8 +44,8 @@ class Display(Protocol):
         """An event was folded; ``news`` is false for events before this process started."""
         ...
 
-    def goes_on(self, fold: PlanFold, task: Task) -> None:
-        """A task had been started before this process."""
+    def began_earlier(self, fold: PlanFold, task: Task, waits: str) -> None:
+        """A task had been started before this process; ``waits``: the worker that it waits for."""
         ...
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
@@ -64,7 +64,7 @@ class Silence:
 
     redraws = False
 
-    def goes_on(self, fold: PlanFold, task: Task) -> None:
+    def began_earlier(self, fold: PlanFold, task: Task, waits: str) -> None:
         return
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
@@ -89,11 +89,13 @@ class PlainLines:
         self._paper = paper
         self._name_plans = name_plans
 
-    def goes_on(self, fold: PlanFold, task: Task) -> None:
+    def began_earlier(self, fold: PlanFold, task: Task, waits: str) -> None:
         spans: Line = [(clock(time.time()) + " ", "dim")]
         spans += self._plan_name(fold)
         again = f": attempt {task.attempt}" if task.attempt > 1 else ""
-        self.say([*spans, ("continues", "busy"), (f" {name_of(task.spec)}{again}", "")])
+        verb, style = ("waits", "ask") if waits else ("continues", "busy")
+        said = f": for {clean(waits)}" if waits else again
+        self.say([*spans, (verb, style), (f" {name_of(task.spec)}{said}", "")])
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
         words = words_for(envelope.event)
@@ -154,7 +156,7 @@ class LiveTable:
         self._order: dict[str, tuple[str, list[int]]] = {}
         self._said: Sequence[Line] = ()
 
-    def goes_on(self, fold: PlanFold, task: Task) -> None:
+    def began_earlier(self, fold: PlanFold, task: Task, waits: str) -> None:
         return
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:

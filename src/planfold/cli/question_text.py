@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from planfold.cli.event_text import short_result
 from planfold.cli.next_steps import answer_step, budget_step, step_lines
+from planfold.cli.result_text import short_result
 from planfold.cli.terminal import (
     MARKS,
     Line,

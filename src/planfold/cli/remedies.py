@@ -8,6 +8,7 @@ from planfold.errors import PlanfoldError
 
 _REMEDIES: Final = {
     "plan": "`planfold list` shows them",
+    "schedule": "`planfold schedule list` shows them",
     "no database": "`planfold run` makes one",
     "archived": "`planfold import` does that",
     "other database": "--db names it",

@@ -12,8 +12,9 @@ from planfold.cli.checked_plan import CheckedPlan
 from planfold.cli.commands.decisions import tell
 from planfold.cli.exits import COMPLETED, WAITS, exit_code_of
 from planfold.cli.log_printer import LogPrinter
+from planfold.cli.plan_json import show_json
 from planfold.cli.preview import note_lines, parameter_lines, preview_lines
-from planfold.cli.report import header_line, show_json
+from planfold.cli.report import header_line
 from planfold.cli.situation import situation_of
 from planfold.cli.sources import is_data, read_source
 from planfold.cli.terminal import Paper, clean, counted, print_json

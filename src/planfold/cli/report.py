@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planfold.cli.access import command_line
+from planfold.cli.amount_text import budget_words, spent_words
 from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
-from planfold.cli.event_text import budget_words, short_result, spent_words, summary_words
+from planfold.cli.event_text import summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
 from planfold.cli.preview import preview_lines
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.reason_text import manner_words, waiting_words
+from planfold.cli.result_text import short_result
+from planfold.cli.schedule_text import submitted_lines
 from planfold.cli.situation import NO_TASKS, Situation
 from planfold.cli.terminal import (
     MARKS,
@@ -41,7 +44,6 @@ from planfold.readmodels.labels import (
 )
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.plan_view import plan_view
 from planfold.readmodels.reasons import waits_for
 
 if TYPE_CHECKING:
@@ -145,8 +147,7 @@ def _info(
             wait = duration(max(task.not_before - now, 0.0))
             return f"attempt {task.attempt + 1} in {wait}: {clean(task.error or '')}"
         case TaskStatus.Completed:
-            started = fold.began_at.get(task.id, task.started_at)
-            return duration((task.finished_at or now) - started) if started else ""
+            return _took(fold, task, now)
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
             return f"{task.status.value}, superseded"
         case TaskStatus.Failed:
@@ -158,6 +159,19 @@ def _info(
             return "by hand" if by_hand else "not needed" if task.not_needed else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
+
+
+def _took(fold: PlanFold, task: Task, now: float) -> str:
+    """How long a completed task ran, or waited for its answer."""
+    if task.by_hand is not None:
+        return "by hand"
+    started = fold.began_at.get(task.id, task.started_at)
+    if not started:
+        return ""
+    took = duration((task.finished_at or now) - started)
+    if task.kind is NodeKind.Clarification and task.spec.for_each is None:
+        return f"answered after {took}"
+    return "by an answer" if task.id in fold.by_answer else took
 
 
 def plan_lines(
@@ -178,7 +192,7 @@ def plan_lines(
     lines.append(
         [(clean(fold.plan_id), "dim"), ("  ", ""), *header_line(fold, situation.unclaimed)]
     )
-    lines += [*lineage_lines(fold), *plan_facts(fold.state)]
+    lines += [*lineage_lines(fold), *submitted_lines(situation.schedule), *plan_facts(fold.state)]
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
@@ -358,34 +372,4 @@ def whole_report(
     lines += revision_lines(situation.fold, width)
     lines += approval_lines(situation.fold, width)
     steps = next_lines(situation, db)
-    return [*lines, [], [("Next", "bold")], *steps] if steps else lines
-
-
-# --- JSON -------------------------------------------------------------------------------------
-
-
-def show_json(situation: Situation) -> dict[str, Any]:
-    """What ``show --json`` prints: every key is always there."""
-    view = plan_view(situation.fold.plan_id, situation.fold.state)
-    for task in view.tasks:
-        if task.id in situation.unclaimed and task.status is TaskStatus.Running:
-            task.waits_for = situation.unclaimed[task.id]
-    found: dict[str, Any] = msgspec.to_builtins(view)
-    labels = {i: task.spec.label for i, task in situation.fold.state.tasks.items()}
-    found["questions"] = [
-        {**_all_fields(question), "label": labels[question.task_id]} for question in view.questions
-    ]
-    found["summary"] = None if view.summary is None else _all_fields(view.summary)
-    return found
-
-
-def task_json(situation: Situation, task_id: int) -> dict[str, Any]:
-    """What ``show --task --json`` prints."""
-    tasks: list[dict[str, Any]] = show_json(situation)["tasks"]
-    tasks += [item for task in tasks for item in task["items"]]
-    return next(task for task in tasks if task["id"] == task_id)
-
-
-def _all_fields(value: msgspec.Struct) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
-    return fields
+    return [*lines, [], [("Next:", "bold")], *steps] if steps else lines

@@ -13,16 +13,11 @@ from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
 from planfold.cli.next_steps import next_lines
 from planfold.cli.notifying import delivered, notifying
+from planfold.cli.plan_json import show_json
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
-from planfold.cli.report import (
-    counted_specs,
-    plan_lines,
-    revision_lines,
-    runs_lines,
-    show_json,
-)
+from planfold.cli.report import counted_specs, plan_lines, revision_lines, runs_lines
 from planfold.cli.session import (
     Session,
     Stop,

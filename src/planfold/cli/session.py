@@ -26,7 +26,13 @@ from planfold.planner.sub_plans import ROUTE
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.labels import name_of
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.runtime.blockers import LOOK_EVERY_S, continued_by, has_deadline, unserved
+from planfold.runtime.blockers import (
+    LOOK_EVERY_S,
+    continued_by,
+    has_deadline,
+    serves,
+    unserved,
+)
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -102,7 +108,7 @@ class Session:
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
         """Until nothing more can happen, or a signal came."""
         await self.look()
-        self._tell_what_goes_on()
+        await self._show_earlier_attempts(worker)
         keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
         if keyboard is not None:
             self._asker = Asker(
@@ -124,13 +130,19 @@ class Session:
                 keyboard.stop()
             self.display.close()
 
-    def _tell_what_goes_on(self) -> None:
+    async def _show_earlier_attempts(self, worker: Worker | None) -> None:
+        """Those that run, and those that wait for a worker other than this one."""
         for fold in self.folds.values():
-            for task in fold.state.tasks.values():
-                began = max(fold.attempt_at.get(task.id, 0.0), task.waiting_since)
-                earlier = began < self._since
-                if task.status is TaskStatus.Running and earlier:
-                    self.display.goes_on(fold, task)
+            earlier = [
+                task
+                for task in fold.state.schedule.having((TaskStatus.Running,))
+                if max(fold.attempt_at.get(task.id, 0.0), task.waiting_since) < self._since
+            ]
+            unclaimed = await self.app.unclaimed(fold.plan_id, fold.state) if earlier else None
+            for task in earlier:
+                waits = "" if unclaimed is None else unclaimed.tasks.get(task.id, "")
+                here = worker is not None and serves(self.app.executors, task.spec)
+                self.display.began_earlier(fold, task, "" if here else waits)
 
     async def _loop(self, worker: Worker | None) -> None:
         while True:

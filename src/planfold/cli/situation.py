@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.terminal import clean
+from planfold.runtime.occurrences import ScheduledBy, scheduled_by
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,12 +21,13 @@ NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
 class Situation(NamedTuple):
     """A plan and the workers of its tasks: ``unclaimed`` are waiting tasks, each with the reason
     in words; ``attended`` says whether a live worker holds any task. ``then``: the time of the
-    state, in seconds since the epoch (None: the present)."""
+    state, in seconds since the epoch (None: the present). ``schedule`` submitted it, if any."""
 
     fold: PlanFold
     unclaimed: Mapping[int, str]
     attended: bool
     then: float | None = None
+    schedule: ScheduledBy | None = None
 
 
 async def situation_of(
@@ -34,9 +36,11 @@ async def situation_of(
     """The plan as it is now, or as it was ``at`` a version or a time. Raises NotFound,
     CorruptLog."""
     fold = await app.fold(plan_id, at)
+    tagged = any(tag.startswith("schedule=") for tag in fold.state.tags)
+    schedule = await scheduled_by(app.store, plan_id) if tagged else None
     if at is not None:
         then = fold.state.updated_at if isinstance(at, int) else at.timestamp()
-        return Situation(fold, NO_TASKS, False, then)
+        return Situation(fold, NO_TASKS, False, then, schedule)
     found = await app.unclaimed(plan_id, fold.state)
     words = {task_id: clean(text) for task_id, text in found.tasks.items()}
-    return Situation(fold, words, found.attended)
+    return Situation(fold, words, found.attended, schedule=schedule)

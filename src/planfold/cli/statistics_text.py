@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from planfold.cli.event_text import spent_words
+from planfold.cli.amount_text import spent_words
 from planfold.cli.terminal import Line, clean, counted, duration
 from planfold.planner.budget import Spend
 

@@ -14,7 +14,8 @@ from planfold.drafting.draft import PlanDraft
 from planfold.drafting.faults import Faults, listed
 from planfold.drafting.sub_plans import draft_from
 from planfold.errors import CommandRejected, NotFound
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Toolbox
 

@@ -50,9 +50,10 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "depends_on": "Ids or labels of the tasks that must be completed before this one starts.",
         "attachments": "Links, images and files that belong to the task.",
         "effect": (
-            "What a crash in the middle means: safe (read-only, run again freely), keyed (run "
-            "again with the same idempotency key) or once (never run again without asking). "
-            "Default: what the tool declares; safe for a clarification, else once."
+            "What a crash in the middle means: safe (it only reads, or writes the same again "
+            "without harm: it runs again), keyed (it runs again with the same idempotency key) or "
+            "once (it does not run again before a person has said how it ended). Default: what "
+            "the tool declares; safe for a clarification, else once."
         ),
         "retry": "How often and after which waits a failed attempt is repeated. Default: the "
         "tool's, else one attempt.",

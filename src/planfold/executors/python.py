@@ -99,9 +99,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     attempt's context and is not an argument. The decorated function can still be called.
 
     - ``name`` is what plans call it (default: the function's name).
-    - ``effect`` says what a crash in the middle means: "once" (the default) is not run again
-      before a person says how it ended, "keyed" is run again with the same
-      ``context.idempotency_key``, "safe" is run again.
+    - ``effect``: "safe" only reads, or writes the same again without harm: it runs again after a
+      crash in the middle. "keyed" calls a service that recognises ``context.idempotency_key``: it
+      runs again with the same key. "once" (the default) does not run again before a person has
+      said how it ended.
     - ``retry`` is the number of attempts, a ``RetryPolicy``, or its fields as in a plan file (times
       in seconds); it applies to tasks without a policy of their own. Default: one attempt.
     - ``description`` says what the tool does, for the author of a plan (default: the first

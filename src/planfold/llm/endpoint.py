@@ -17,7 +17,8 @@ class ModelEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     without them the price list is used.
 
     Example:
-        from planfold import ModelEndpoint, Settings
+        from planfold import Settings
+        from planfold.types import ModelEndpoint
 
         local = ModelEndpoint("openai:qwen3-32b", base_url="http://127.0.0.1:8000/v1", timeout=60)
         settings = Settings(model="local", models={"local": local})

@@ -108,7 +108,8 @@ class Model(Protocol):
 
     Example:
         from planfold import Spend
-        from planfold.testing import Answer, Message, Request
+        from planfold.testing import Answer, Message
+        from planfold.types import Request
 
         class Parrot:
             name = "parrot"

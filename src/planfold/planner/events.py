@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from planfold.planner.budget import Budget, Spend
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import ParentTask, SkipReason, TaskSpec, TaskStatus
 
 Then = Literal["complete", "resume", "outcome", "budget"]

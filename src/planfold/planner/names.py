@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planfold.errors import CommandRejected, CorruptLog
+from planfold.errors import CommandRejected
 from planfold.planner.commands import NameCheckpoint, TagPlan
 from planfold.planner.events import CheckpointNamed, Event, PlanTagged
-from planfold.planner.state import PlannerState
+from planfold.planner.state import PlannerState, must_have_begun
 from planfold.tags import check_tags
 
 
@@ -39,16 +39,11 @@ def name_checkpoint(state: PlannerState, command: NameCheckpoint) -> Iterator[Ev
 
 def fold_tags(state: PlannerState, event: PlanTagged) -> None:
     """Fold a change of tags."""
-    _must_have_begun(state)
+    must_have_begun(state)
     state.tags = tuple(sorted({*state.tags, *event.added} - {*event.removed}))
 
 
 def fold_checkpoint(state: PlannerState, event: CheckpointNamed) -> None:
     """Fold the name of a version."""
-    _must_have_begun(state)
+    must_have_begun(state)
     state.checkpoints[event.name] = state.version + 1
-
-
-def _must_have_begun(state: PlannerState) -> None:
-    if not state.revision_hash:
-        raise CorruptLog("a history must begin with TasksPlanned")

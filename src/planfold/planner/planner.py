@@ -20,12 +20,15 @@ from planfold.planner.commands import (
     Command,
     CompactContext,
     CompleteTask,
+    ConfirmEnd,
     Continue,
+    ContinueSubPlan,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
     NameCheckpoint,
     PausePlan,
+    RegisterWait,
     Replan,
     RetryTask,
     RevisePlan,
@@ -59,7 +62,6 @@ from planfold.planner.steps import add_budget
 from planfold.planner.sub_plans import confirm_end, continue_sub_plan, owes_end
 from planfold.planner.tasks import Effect, ParentTask, PlanStatus, TaskStatus, in_words
 from planfold.planner.waits import register_wait, to_register
-from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.tags import check_tags
 
 TASK_BYTES = 1_500  # of a task without its texts, measured
@@ -72,7 +74,7 @@ class Planner(PlanMemory):
     """One plan.
 
     Example:
-        from planfold import Planner
+        from planfold.commands import Planner
         from planfold.commands import Continue, Initialize, TaskSpec
 
         planner = Planner()

@@ -13,15 +13,9 @@ from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
 from planfold.planner.budget import Spend
 from planfold.planner.cancellation import blocking_parent, find_task, stopped
-from planfold.planner.commands import (
-    MAX_PRIORITY,
-    PlannerConfig,
-    Replan,
-    RetryTask,
-    RevisePlan,
-    TasksProposed,
-)
+from planfold.planner.commands import Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.conditions import ConditionFault, references_of
+from planfold.planner.config import MAX_PRIORITY, PlannerConfig
 from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
 from planfold.planner.graph import blocks
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of, written_list
@@ -114,7 +108,9 @@ def check_config(config: PlannerConfig) -> None:
         bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
         raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
     check_project(config.project)
-    limits = {"max_parallel": config.max_parallel, "token_budget": config.token_budget}
+    limits: dict[str, int | None] = {
+        name: getattr(config, name) for name in ("max_parallel", "token_budget", "error_char_limit")
+    }
     limits |= {f"the limit of route {route!r}": n for route, n in config.route_limits.items()}
     for name, limit in limits.items():
         if limit is not None and limit < 1:

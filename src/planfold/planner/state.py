@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from planfold.errors import CorruptLog
 from planfold.planner.budget import Budget, Spend, total
-from planfold.planner.commands import PlannerConfig
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import PlanOutcome
 from planfold.planner.graph import Schedule
 from planfold.planner.items import STRIDE
@@ -149,3 +150,9 @@ def forget_parents(state: PlannerState) -> None:
         if task.superseded and any(i not in state.tasks for i in task.depends_on):
             left = tuple(i for i in task.depends_on if i in state.tasks)
             task.spec = msgspec.structs.replace(task.spec, depends_on=left)
+
+
+def must_have_begun(state: PlannerState) -> None:
+    """Raise CorruptLog where no event has begun the plan."""
+    if not state.revision_hash:
+        raise CorruptLog("a history must begin with TasksPlanned")

@@ -6,20 +6,25 @@ carries it over: the parent that a sub-plan has to begin or to stop, the sub-pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import CommandRejected
 from planfold.handler import BELOW
 from planfold.planner.cancellation import blocking_parent
-from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed
+from planfold.planner.commands import (
+    ConfirmEnd,
+    ContinueSubPlan,
+    OutcomeUnknown,
+    TaskCompleted,
+    TaskFailed,
+)
 from planfold.planner.events import EndReported, Event, SubPlanContinued
 from planfold.planner.items import id_text, index_of, map_of
 from planfold.planner.revisions import reset_all
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ParentTask, Task, TaskStatus
-from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan
 
 ROUTE: Final = "plan"  # what sub-plans are called where other tasks have a tool
 _NAMED: Final = 3  # tasks that the error of a parent's task names
@@ -112,12 +117,6 @@ def fold_continuation(state: PlannerState, event: SubPlanContinued) -> None:
 def fold_report(state: PlannerState, _: EndReported) -> None:
     """Fold ``EndReported``."""
     state.end_reported = True
-
-
-FOLD_SUB_PLANS: Final[dict[type, Callable[[PlannerState, Any], None]]] = {
-    SubPlanContinued: fold_continuation,
-    EndReported: fold_report,
-}
 
 
 def stop_sub_plan(state: PlannerState, task: Task) -> None:

@@ -39,9 +39,9 @@ SkipReason = Literal["failure", "condition", "by_hand"]
 class Effect(StrEnum):
     """What a task does to the world, and so what a crash in the middle of it means."""
 
-    Safe = "safe"  # read-only: run it again freely
-    Keyed = "keyed"  # the tool gets the same idempotency key on every attempt
-    Once = "once"  # never repeated automatically: after a crash a person is asked
+    Safe = "safe"  # it only reads, or writes the same again without harm: it runs again
+    Keyed = "keyed"  # a service recognises its idempotency key: it runs again with the same key
+    Once = "once"  # all else: it does not run again before a person has said how it ended
 
 
 class Link(msgspec.Struct, frozen=True, tag="link", omit_defaults=True):

@@ -18,12 +18,12 @@ from planfold.compaction.errors import compact_error_message
 from planfold.planner import transitions as t
 from planfold.planner.branches import facts_of, results_of
 from planfold.planner.cancellation import skip_dependents
+from planfold.planner.commands import RegisterWait
 from planfold.planner.events import Event, TaskStatusUpdated, WaitRegistered, WaitStarted
 from planfold.planner.graph import change
 from planfold.planner.references import ReferenceFault, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus, Wait
-from planfold.planner.worker_commands import RegisterWait
 
 KEY_CHARACTERS: Final = 1_000
 SIGNAL_NAME: Final = re.compile(r"[A-Za-z0-9._:/-]{1,200}")

@@ -15,9 +15,10 @@ from planfold.readmodels.labels import SHOWN, labels_of
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import Reason, ReasonKind, paused, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
-from planfold.readmodels.workers import QueueLook, queue_reasons
+from planfold.readmodels.workers import QueueLook, no_worker_then, queue_reasons
 
 _NOT_COMPLETED: Final = tuple(s for s in TaskStatus if s is not TaskStatus.Completed)
+_BY_TIME: Final = (ReasonKind.Retry, ReasonKind.Wait)
 LOOKED_AT: Final = 200  # tasks, where the log is not read
 _TELLING: Final = (
     (TaskStatus.Failed, TaskStatus.NeedsClarification, TaskStatus.Running),
@@ -178,6 +179,8 @@ def _all_reasons(
     runs = task.status is TaskStatus.Running and not task.stopping
     if runs and task.spec.for_each is None and not task.waits:
         found = queue_reasons(look, task)
+    elif not look.workers and any(r.until is not None and r.kind in _BY_TIME for r in found):
+        found.append(no_worker_then(task))
     since = timeline.ended_at(task.id)
     if since is None:
         if isinstance(timeline, Present):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from planfold.errors import CorruptLog
 from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.dispatch import summary_of
-from planfold.planner.events import PlanApproved, PlanSummary, TaskDispatched, TaskStatusUpdated
+from planfold.planner.events import (
+    ClarificationReceived,
+    PlanApproved,
+    PlanSummary,
+    TaskDispatched,
+    TaskStatusUpdated,
+)
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredTasks
@@ -17,7 +23,8 @@ class PlanFold:
 
     ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
     by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
-    says it. ``approved`` holds the tasks as they were approved last. ``base`` is a state to
+    says it. ``by_answer`` are the tasks that a person's answer completed: how long they ran is not
+    known. ``approved`` holds the tasks as they were approved last. ``base`` is a state to
     begin with, which belongs to the fold from then on: that of a fork's origin, or one with the
     first part of a long log, of which what is not in the state stays unknown.
     """
@@ -27,6 +34,7 @@ class PlanFold:
         self.position = 0
         self.attempt_at: dict[int, float] = {}
         self.began_at: dict[int, float] = {}
+        self.by_answer: set[int] = set()
         self.approved: tuple[TaskSpec, ...] = ()
         self._planner = Planner(base)
         if base is not None and base.approved and not isinstance(base.tasks, StoredTasks):
@@ -52,9 +60,13 @@ class PlanFold:
         if isinstance(event, TaskDispatched):
             self.attempt_at[event.task_id] = at
             self.began_at.pop(event.task_id, None)
+            self.by_answer.discard(event.task_id)
         elif isinstance(event, TaskStatusUpdated):
             if envelope.metadata.began_at:
                 self.began_at[event.task_id] = envelope.metadata.began_at
+        elif isinstance(event, ClarificationReceived):
+            if event.leads_to == "complete":
+                self.by_answer.add(event.task_id)
         elif isinstance(event, PlanApproved):
             self.approved = self._counted()
         self.position = envelope.position

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Literal
 
 import msgspec
 
@@ -23,8 +23,6 @@ from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
-
-NEEDS_LIST: Final = "revise the plan with a for_each that is a list"
 
 
 class ReasonKind(StrEnum):
@@ -69,7 +67,9 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
     needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for;
     ``plan_id`` is the sub-plan whose end a task waits for.
-    ``route`` is the one that no worker serves, ``tool`` the one that none has.
+    ``route`` is the one that no worker serves, ``tool`` the one that a worker needs. Where the task
+    has ended, ``helps`` is "retry" (or a revision), "revise" (a retry would end in the same way) or
+    None: nothing has to be done.
     """
 
     kind: ReasonKind
@@ -90,6 +90,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     signal: str | None = None
     key: str | None = None
     plan_id: str | None = None
+    helps: Literal["retry", "revise"] | None = None
 
 
 def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
@@ -267,7 +268,9 @@ def _limits(state: PlannerState, task: Task) -> list[Reason]:
             found.append(_reason(kind, task, text, remedy, limit=limit))
     if not found:
         text, remedy = "waits for a worker to start it", "start a worker: it continues the plan"
-        found.append(_reason(ReasonKind.NoWorker, task, text, remedy))
+        reason = _reason(ReasonKind.NoWorker, task, text, remedy)
+        tool = None if task.spec.tool is None else task.spec.tool.name
+        found.append(msgspec.structs.replace(reason, tool=tool))
     return found
 
 
@@ -297,13 +300,10 @@ def has_no_list(task: Task) -> bool:
 
 def _ended(state: PlannerState, task: Task) -> list[Reason]:
     error = _first_line(error_with_labels(task, state.tasks))
-    again = NEEDS_LIST if has_no_list(task) else "retry the task, or revise the plan"
-    if task.superseded:
-        again = "nothing: a revision superseded it"
     match task.status:
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
-            return [_reason(ReasonKind.Failed, task, f"failed{attempts}: {error}", again)]
+            return [_remedied(ReasonKind.Failed, task, f"failed{attempts}: {error}")]
         case TaskStatus.Skipped if task.skip_reason == "by_hand":
             remedy = "nothing: a person decided so; a retry takes the decision back"
             return [_reason(ReasonKind.Skipped, task, f"was {error}", remedy)]
@@ -313,19 +313,35 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
         case TaskStatus.Skipped:
             root = _root_of_skip(state, task)
             if root is None:
-                return [_reason(ReasonKind.Skipped, task, f"was skipped: {error}", again)]
+                return [_remedied(ReasonKind.Skipped, task, f"was skipped: {error}")]
             became = "failed" if root.status is TaskStatus.Failed else "was cancelled"
             name = _named(state, [root.id])
             text = f"was skipped: {name} {became}" + (
                 f": {_first_line(root.error)}" * bool(root.error)
             )
-            remedy = again if task.superseded else f"retry {name}, or revise the plan"
-            return [_reason(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
+            remedy = f"retry {name}, or revise the plan"
+            return [_remedied(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
         case TaskStatus.Cancelled:
             unknown = ", and whether it was done is not known" if task.outcome_unknown else ""
             text = f"was cancelled{unknown}" + (f": {error}" if error else "")
-            return [_reason(ReasonKind.Cancelled, task, text, again)]
+            return [_remedied(ReasonKind.Cancelled, task, text)]
     return []
+
+
+def _remedied(
+    kind: ReasonKind,
+    task: Task,
+    text: str,
+    retry: str = "retry the task, or revise the plan",
+    by: Sequence[int] = (),
+) -> Reason:
+    """The end of a task that was to complete; ``retry`` is the remedy in the usual case."""
+    if task.superseded:
+        return _reason(kind, task, text, "nothing: a revision superseded it", by=by)
+    if has_no_list(task):
+        remedy = "revise the plan with a for_each that is a list"
+        return msgspec.structs.replace(_reason(kind, task, text, remedy), helps="revise")
+    return msgspec.structs.replace(_reason(kind, task, text, retry, by=by), helps="retry")
 
 
 def _first_line(error: str | None) -> str:

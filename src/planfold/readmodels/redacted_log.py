@@ -23,6 +23,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.planner import commands as c
 from planfold.planner import events as e
 from planfold.planner.answers import BUDGET_CHOICES, OUTCOME_CHOICES
+from planfold.planner.config import PlannerConfig
 from planfold.planner.items import written_json, written_list
 from planfold.planner.planner import Planner
 from planfold.planner.references import references_in
@@ -36,7 +37,7 @@ _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     ToolCall: {"name", "literal"},
     TaskSpec: {"route", "on_failure", "run_if"},
     ForEach: {"on_item_failure"},
-    c.PlannerConfig: {"route_limits", "model", "profile"},
+    PlannerConfig: {"route_limits", "model", "profile"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
     e.TaskStatusUpdated: {"skip_reason"},

@@ -22,10 +22,11 @@ from planfold.planner.commands import (
     HandleExecutorEvent,
     Initialize,
     NeedsClarification,
-    PlannerConfig,
+    RegisterWait,
     TaskCompleted,
     TaskFailed,
 )
+from planfold.planner.config import PlannerConfig
 from planfold.planner.events import (
     ClarificationRequested,
     Event,
@@ -35,7 +36,6 @@ from planfold.planner.events import (
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.waits import to_register
-from planfold.planner.worker_commands import RegisterWait
 from planfold.readmodels.timeline import Phase, Timeline
 
 START = 1.0  # of the time that is played: 0.0 means that a time is not known

@@ -70,11 +70,11 @@ async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
 
 def unclaimed(look: QueueLook, tasks: Mapping[int, Task]) -> Unclaimed:
     """Of a plan with these tasks."""
-    waiting = {
-        row.task_id: missing_worker(look, row, tasks[row.task_id].spec)
-        for row in look.free
-        if row.task_id in tasks
-    }
+    waiting = {}
+    for row in look.free:
+        if (task := tasks.get(row.task_id)) is not None:
+            texts = (reason.text for reason in queue_reasons(look, task))
+            waiting[row.task_id] = "; ".join(text.removeprefix("waits for ") for text in texts)
     return Unclaimed(waiting, look.attended)
 
 
@@ -91,20 +91,32 @@ def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
     if row.owner is not None:
         text = f"waits for another worker: {row.owner}, which held it, has ended"
         remedy = "start a worker, unless one takes it over"
-        since = row.claimed_at or None
+        alone = task.spec.tool.name if task.spec.tool is not None and not look.workers else None
         found.append(
             Reason(
                 kind=ReasonKind.DeadWorker,
                 tasks=(task_id,),
                 text=text,
                 remedy=remedy,
-                since=since,
+                since=row.claimed_at or None,
                 worker=row.owner,
+                tool=alone,
             )
         )
         if not look.workers:
             return found  # its remedy says it all
     return [*found, _unclaimed(look, row, task.spec)]
+
+
+def no_worker_then(task: Task) -> Reason:
+    """Time alone would continue the task, but no worker lives that would notice it."""
+    return Reason(
+        kind=ReasonKind.NoWorker,
+        tasks=(task.id,),
+        text="waits for a worker: none runs now, and one continues the plan when the time comes",
+        remedy="start a worker",
+        tool=task.spec.tool.name if task.spec.tool is not None else None,
+    )
 
 
 def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:

@@ -12,6 +12,8 @@ from planfold.eventstore.codec import EventType, event_types
 from planfold.handler import Handler
 from planfold.planner.planner import Planner
 from planfold.planner.upcasters import EVENTS, UPCASTERS
+from planfold.schedules.schedule import SCHEDULE_EVENTS, PlanSchedule
+from planfold.schedules.schedule import STREAM as SCHEDULE_STREAM
 from planfold.signals.inbox import INBOX_EVENTS, SignalInbox
 from planfold.signals.inbox import STREAM as SIGNAL_STREAM
 
@@ -61,3 +63,4 @@ class Aggregate(msgspec.Struct, frozen=True):
 PLAN = Aggregate("plan", Planner, EVENTS, UPCASTERS)
 CREDENTIAL = Aggregate(STREAM, Credential, CREDENTIAL_EVENTS)
 SIGNALS = Aggregate(SIGNAL_STREAM, SignalInbox, INBOX_EVENTS)
+SCHEDULES = Aggregate(SCHEDULE_STREAM, PlanSchedule, SCHEDULE_EVENTS)

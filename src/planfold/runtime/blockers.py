@@ -79,15 +79,16 @@ async def unserved(
         return []
     look = await look_at_queue(store.queue, plan_id)
     tasks = [state.tasks[task_id] for task_id in look.rows if task_id in state.tasks]
-    routes = executors.routes()
-    if any(_serves(executors, routes, task.spec) for task in tasks) or look.attended:
+    if any(serves(executors, task.spec) for task in tasks) or look.attended:
         return []
     if any(look.may_be_served(row, without=owner) for row in look.rows.values()):
         return []
     return tasks
 
 
-def _serves(executors: Executors, routes: frozenset[str] | None, spec: TaskSpec) -> bool:
+def serves(executors: Executors, spec: TaskSpec) -> bool:
+    """Whether a worker with these executors takes the task."""
+    routes = executors.routes()
     claimed = routes is None or spec.queue_route in routes
     return claimed and executors.for_task(spec) is not None
 

@@ -87,8 +87,7 @@ def recordable_command(command: C) -> C:
             _check_texts(command)
         return as_recorded(command)
     except (ValueError, TypeError, OverflowError, RecursionError) as fault:
-        name = type(command).__name__
-        raise CommandRejected(f"{name} cannot be recorded: {fault}") from None
+        raise CommandRejected(f"the command cannot be recorded: {fault}") from None
 
 
 def as_recorded(value: C) -> C:

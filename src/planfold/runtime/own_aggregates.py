@@ -6,11 +6,11 @@ from typing import Any
 
 from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
-from planfold.runtime.forking import PlanForking
 from planfold.runtime.inputs import check_length, check_new_id
+from planfold.runtime.schedules import PlanSchedules
 
 
-class OwnAggregates(PlanForking):
+class OwnAggregates(PlanSchedules):
     """Plans, and what a program records of its own beside them."""
 
     async def send_to(

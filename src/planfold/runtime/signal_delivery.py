@@ -16,11 +16,14 @@ from typing import Any, Final
 from planfold.errors import NotFound
 from planfold.eventstore.port import EventStore
 from planfold.handler import Handler
-from planfold.planner.commands import HandleExecutorEvent, TaskCompleted
+from planfold.planner.commands import (
+    HandleExecutorEvent,
+    RegisterWait,
+    TaskCompleted,
+)
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task
-from planfold.planner.worker_commands import RegisterWait
 from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.signals.inbox import (

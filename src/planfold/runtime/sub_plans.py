@@ -8,7 +8,6 @@ again, which changes nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,9 +21,12 @@ from planfold.handler import Handler
 from planfold.planner.commands import (
     CancelPlan,
     Command,
+    ConfirmEnd,
+    ContinueSubPlan,
     ExecutorEvent,
     HandleExecutorEvent,
     Initialize,
+    RegisterWait,
     TaskCompleted,
     TaskFailed,
 )
@@ -33,7 +35,6 @@ from planfold.planner.state import PlannerState
 from planfold.planner.sub_plans import draft_of_sub_plan, end_of, owes_end, sub_plan_id
 from planfold.planner.tasks import ParentTask, Task
 from planfold.planner.waits import to_register
-from planfold.planner.worker_commands import ConfirmEnd, ContinueSubPlan, RegisterWait
 from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporter import JITTERS
@@ -126,7 +127,7 @@ class SubPlans:
         await self._dispatcher.send(PLAN, plan_id, command, command_id=name)
 
 
-def handovers(signals: SignalDelivery, sub_plans: SubPlans) -> Mapping[str, HandOver]:
+def handovers(signals: SignalDelivery, sub_plans: SubPlans) -> dict[str, HandOver]:
     """By kind of stream: what is to be done when it is due."""
 
     async def of_plan(plan_id: str, handler: Handler[Any, Any]) -> None:

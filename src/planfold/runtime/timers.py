@@ -20,8 +20,9 @@ from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.worker_loop import EVERY_S
 
-HandOver = Callable[[str, Handler[Any, Any]], Awaitable[None]]
-"""Gives other streams what this one, which is due, has for them."""
+HandOver = Callable[[str, Handler[Any, Any]], Awaitable[float | None]]
+"""Gives other streams what this one, which is due, has for them. Where it stays due, because it
+waits for another stream, it returns after how many seconds to look again."""
 
 AT_ONCE = 100  # streams that are looked at in one round
 SHORTEST_PAUSE_S = 0.1  # between two rounds
@@ -63,11 +64,11 @@ class Timers:
         waiting = [due for due in found if due not in self._stuck]
         known, self._ends = self._ends, {}
         for due in waiting:
-            end = known.get(_wait(due))
-            self._ends[_wait(due)] = passed + await self._longest(due, now) if end is None else end
+            end = known.get(_key(due))
+            self._ends[_key(due)] = passed + await self._longest(due, now) if end is None else end
         pause, ended = EVERY_S, list[Due]()
         for due in waiting:
-            end = self._ends[_wait(due)]
+            end = self._ends[_key(due)]
             if due.at <= now or end <= passed:
                 ended.append(due)
                 pause = SHORTEST_PAUSE_S if len(found) == limit else pause
@@ -97,7 +98,7 @@ class Timers:
             command = handler.outlook((), now).command
             try:
                 if (hand_over := self._handovers.get(due.stream_id)) is not None:
-                    await hand_over(due.aggregate_id, handler)
+                    self._wait(due, await hand_over(due.aggregate_id, handler))
             finally:  # what else is due does not wait for another stream, which may be damaged
                 if command is not None:
                     name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
@@ -106,9 +107,13 @@ class Timers:
                     )
         except PlanfoldError as fault:  # the others are still due
             if not isinstance(fault, Transient):
-                self._stuck[due] = asyncio.get_running_loop().time() + STUCK_PAUSE_S
+                self._wait(due, STUCK_PAUSE_S)
             self._trouble(fault)
 
+    def _wait(self, due: Due, pause: float | None) -> None:
+        if pause is not None:
+            self._stuck[due] = asyncio.get_running_loop().time() + pause
 
-def _wait(due: Due) -> tuple[str, float]:
+
+def _key(due: Due) -> tuple[str, float]:
     return due.aggregate_id, due.at

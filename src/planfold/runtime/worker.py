@@ -18,10 +18,11 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import WorkerRecord
 from planfold.executors.registry import Executors
 from planfold.readmodels.histogram import Histogram
-from planfold.runtime.aggregate import PLAN, SIGNALS, Aggregate
+from planfold.runtime.aggregate import PLAN, SCHEDULES, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.leases import Leases
 from planfold.runtime.machine import this_machine
+from planfold.runtime.occurrences import Occurrences
 from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
 from planfold.runtime.signal_delivery import KEEP_SIGNALS_S, SignalDelivery
@@ -67,11 +68,12 @@ class Worker:
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
         reported = self._observer.reported
         self._reporter = Reporter(store, dispatcher, self.owner, reported, self.trouble)
-        files_dir = files_dir or workspace / ".planfold" / "files"
-        runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
+        files = files_dir or workspace / ".planfold" / "files"
+        runner = Runner(store, dispatcher, executors, self._reporter, workspace, files)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
-        signals = SignalDelivery(store, dispatcher, keep_signals_s)
-        due = handovers(signals, SubPlans(store, dispatcher, executors.toolbox))
+        plans = SubPlans(store, dispatcher, executors.toolbox)
+        due = handovers(SignalDelivery(store, dispatcher, keep_signals_s), plans)
+        due[SCHEDULES.stream_id] = Occurrences(store, dispatcher, executors).hand_over
         timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, due)]
         if plan_id is not None:  # signals for it come from other streams
             timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, due))

@@ -312,4 +312,6 @@ class RemotePlans(PlanForking):
                 return client.tag(plan_id, add=add, remove=remove)
             case c.NameCheckpoint(name):
                 return client.checkpoint(plan_id, name)
-        raise ConfigurationError(f"a service takes no {type(command).__name__} in this way")
+        raise ConfigurationError(
+            "the service has no request for this decision; make it where the database is"
+        )

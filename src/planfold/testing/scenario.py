@@ -102,7 +102,8 @@ def given(handler: type[H] | H, *happened: Any) -> Scenario[H]:
     refused. What is a command is read from the handler's ``Handler[Command, Event]``.
 
     Example:
-        from planfold import NotFound, Planner
+        from planfold import NotFound
+        from planfold.commands import Planner
         from planfold.commands import CancelPlan, Initialize, TaskSpec
         from planfold.log import events
         from planfold.testing import given

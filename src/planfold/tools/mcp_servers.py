@@ -28,12 +28,13 @@ class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     and output, or the ``url`` of a server. Its tools are called ``NAME__TOOL``.
 
     ``env`` (for a command) and ``headers`` (for a url) may hold ``secret://NAME``. ``timeout`` is
-    in seconds for one call, ``start_timeout`` for the start. ``safe`` names tools that only read;
+    in seconds for one call, ``start_timeout`` for the start. ``safe`` names tools of that effect;
     ``tools``, where it is given, the only ones that are offered. ``vouched``: you know what the
     server says of its tools, so reading that does not taint what a model proposes.
 
     Example:
-        from planfold import Settings, McpServer
+        from planfold import Settings
+        from planfold.types import McpServer
 
         clock = McpServer(command=("mcp-server-time",), safe=("convert_time",))
         settings = Settings(mcp={"time": clock})

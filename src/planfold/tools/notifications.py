@@ -62,7 +62,8 @@ class NotifyTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds.
 
     Example:
-        from planfold import NotifyTarget, Settings
+        from planfold import Settings
+        from planfold.types import NotifyTarget
 
         desk = NotifyTarget(command=("logger", "-t", "planfold"), on=("question", "failed"))
         settings = Settings(notify={"desk": desk})

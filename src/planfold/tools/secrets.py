@@ -26,7 +26,8 @@ class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the value; without an entry the variable ``PLANFOLD_SECRET_NAME`` does.
 
     Example:
-        from planfold import SecretSource, Settings
+        from planfold import Settings
+        from planfold.types import SecretSource
 
         settings = Settings(secrets={"TOKEN": SecretSource(env="GITHUB_TOKEN")})
     """

@@ -135,7 +135,8 @@ async def _refuse_second_answer(app: PlanForking, plan_id: str, key: str, text: 
 async def tell(app: PlanForking, plan_id: str, said: str, *, as_json: bool, db: str | None) -> int:
     """Print the plan after a decision, and what can be done next."""
     from planfold.cli.next_steps import next_lines
-    from planfold.cli.report import header_line, show_json
+    from planfold.cli.plan_json import show_json
+    from planfold.cli.report import header_line
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Line, Paper, clean, print_json
 

@@ -37,7 +37,9 @@ def why_command(
     """
     from planfold.cli.access import latest_plan, plan_or_task, plans_at, run_async
     from planfold.cli.reason_text import explanation_lines
+    from planfold.cli.schedule_text import submitted_lines
     from planfold.cli.terminal import Paper, print_json
+    from planfold.runtime.occurrences import scheduled_by
 
     async def why() -> None:
         import msgspec
@@ -48,11 +50,13 @@ def why_command(
             else:
                 about = await plan_or_task(app, plan_id)
             found = await app.why(*about, history=history)
+            schedule = await scheduled_by(app.store, about[0])
         if as_json:
             print_json(msgspec.to_builtins(found))
         else:
             paper = Paper()
             paper.lines(explanation_lines(found, db, paper.width))
+            paper.lines(submitted_lines(schedule))
 
     run_async(why())
     return COMPLETED

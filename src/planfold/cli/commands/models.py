@@ -118,7 +118,7 @@ def _budget_json(state: PlannerState) -> dict[str, Any]:
 
 
 def _budget_lines(state: PlannerState) -> list[str]:
-    from planfold.cli.event_text import budget_words, spent_words
+    from planfold.cli.amount_text import budget_words, spent_words
 
     return [
         f"spent:     {spent_words(state.spent) or 'nothing'}",

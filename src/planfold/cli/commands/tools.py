@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from planfold.executors.registry import Executors
 
 _EFFECTS = {
-    "safe": "safe: changes nothing; run again after a crash",
-    "keyed": "keyed: run again after a crash, with the same idempotency key",
-    "once": "once: never repeated automatically; after a crash a person is asked",
+    "safe": "safe: only reads, or writes the same again without harm; runs again after a crash",
+    "keyed": "keyed: runs again after a crash, with the same idempotency key",
+    "once": "once: does not run again after a crash before a person has said how it ended",
 }
 
 

@@ -177,7 +177,8 @@ def show_command(
     planfold show plan-3f9a --at 7
     """
     from planfold.cli.access import latest_plan, plans_at, run_async
-    from planfold.cli.report import show_json, task_json, task_lines, whole_report
+    from planfold.cli.plan_json import show_json, task_json
+    from planfold.cli.report import task_lines, whole_report
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
     from planfold.planner.context import render_context
@@ -216,8 +217,9 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     planfold watch plan-3f9a
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.plan_json import show_json
     from planfold.cli.progress import PlainLines, display_for
-    from planfold.cli.report import header_line, plan_lines, show_json
+    from planfold.cli.report import header_line, plan_lines
     from planfold.cli.session import Session, Stop
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, print_json

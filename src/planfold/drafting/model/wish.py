@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from planfold.drafting.text.drafter import parse_text
-from planfold.planner.commands import Initialize, PlannerConfig
+from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import planning_task
 
 

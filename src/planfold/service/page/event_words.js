@@ -33,7 +33,7 @@ const WORDS = {
     `${counted(d.tasks.length, "task")} planned` +
       (d.removed?.length ? `, ${d.removed.length} removed` : ""),
   ],
-  MapExpanded: (d) => ["expands", counted(d.count, "item")],
+  MapExpanded: (d) => ["expanded", counted(d.count, "item")],
   WaitStarted: (d) => ["waits", d.key ? `for the key ${d.key}` : ""],
   WaitRegistered: (d) =>
     d.plan_id ? [d.stop ? "cancels" : "began", `the plan ${d.plan_id}`] : ["listens", ""],

@@ -31,7 +31,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     - ``reason`` is shown to the person who is asked, and to the model that is refused.
 
     Example:
-        from planfold import Rule
+        from planfold.types import Rule
 
         status = Rule("allow", tool="shell", program="git", arguments=("status",))
         reading = Rule("allow", tool="read_file", path="docs/**")
@@ -60,7 +60,8 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[policy]`` in ``planfold.toml``. ``hosts`` may be fetched from without asking.
 
     Example:
-        from planfold import PolicySettings, Rule, Settings
+        from planfold import Settings
+        from planfold.types import PolicySettings, Rule
 
         policy = PolicySettings(
             rules=(

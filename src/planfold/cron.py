@@ -1,0 +1,124 @@
+"""``Cron``: the occurrences of a cron expression in a time zone, as seconds since the epoch.
+
+The five fields are read, and days counted, by ``cronsim``, which follows the cron of Debian. A job
+at fixed times (``30 2 * * *``) runs once a day: where clocks are set forward over its time, right
+after that; where they are set back, the first time. A job whose minute or hour field begins with
+``*`` runs in each minute whose local time matches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Final
+
+from cronsim import CronSim, CronSimError
+
+from planfold.instants import zone_of
+
+LONGEST: Final = 200  # characters; a list of all minutes has 169
+DAY: Final = 86_400
+_FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Cron:
+    """Raises ValueError where ``expression`` is not one of five fields, never occurs, or there is
+    no such time zone.
+
+    What it finds after a time depends on that time alone, so processes agree on it.
+    """
+
+    def __init__(self, expression: str, tz: str = "UTC") -> None:
+        self.zone = zone_of(tz)
+        if len(expression) > LONGEST:
+            raise ValueError(f"it is longer than {LONGEST} characters; split it in two schedules")
+        fields = expression.split()
+        if len(fields) != 5:
+            raise ValueError(
+                f"it has {len(fields)} fields, not 5: minute, hour, day of the month, month, day "
+                "of the week, as in 0 2 * * MON-FRI"
+            )
+        self.expression = " ".join(fields)
+        try:
+            next(CronSim(self.expression, _FIRST))
+        except CronSimError as fault:
+            field = str(fault).removeprefix("Bad ")
+            raise ValueError(f"its {field} cannot be read, or never occurs") from None
+        except StopIteration:
+            raise ValueError("there is no such day within 50 years") from None
+        self._at_fixed_times = not any(field.startswith("*") for field in fields[:2])
+
+    def after(self, at: float) -> float | None:
+        """The first occurrence after ``at``; None where there is none within 50 years."""
+        try:
+            return self._fixed_after(at) if self._at_fixed_times else self._matching_after(at)
+        except (StopIteration, OverflowError, ValueError):  # beyond the year 9999
+            return None
+
+    def between(self, after: float, until: float) -> Iterator[float]:
+        """The occurrences after one time and until another, the earliest first."""
+        return takewhile(lambda at: at <= until, self._all_after(after))
+
+    def latest(self, after: float, until: float) -> float | None:
+        """The last occurrence after one time and until another, or None."""
+        found = self._within(after, until)
+        if found is None:
+            return None
+        early, late = int(found), int(until) + 1  # something is in (early - 1, until], not in late
+        while late - early > 1:
+            middle = (early + late) // 2
+            if (later := self._within(middle, until)) is None:
+                late = middle
+            else:
+                early, found = int(later), later
+        return found
+
+    def _within(self, after: float, until: float) -> float | None:
+        found = self.after(after)
+        return None if found is None or found > until else found
+
+    def _all_after(self, at: float) -> Iterator[float]:
+        found = self.after(at)
+        while found is not None:
+            yield found
+            found = self.after(found)
+
+    def _fixed_after(self, at: float) -> float:
+        found = at
+        times = CronSim(self.expression, datetime.fromtimestamp(at, self.zone))
+        while found <= at:  # within the hour that comes twice, the first ones are over
+            found = next(times).timestamp()
+        return found
+
+    def _matching_after(self, at: float) -> float:
+        """Between two changes of the clocks local times are a plain count, which is all that
+        cronsim has to know: it takes whole steps of an hour over a change of half an hour."""
+        begin, offset = at, self._offset(at)
+        while True:
+            local = datetime.fromtimestamp(at, UTC).replace(tzinfo=None) + offset
+            match = next(CronSim(self.expression, local)) - offset
+            found = match.replace(tzinfo=UTC).timestamp()
+            change = self._change(begin, found)
+            if change is None:
+                return found
+            begin, at, offset = change, change - 1, self._offset(change)
+
+    def _change(self, after: float, until: float) -> int | None:
+        """When the clocks are first set, after one time and until another."""
+        offset, early, last = self._offset(after), int(after), int(until)
+        while early < last:
+            late = min(early + DAY, last)
+            if self._offset(late) != offset:
+                while late - early > 1:
+                    middle = (early + late) // 2
+                    if self._offset(middle) == offset:
+                        early = middle
+                    else:
+                        late = middle
+                return late
+            early = late
+        return None
+
+    def _offset(self, at: float) -> timedelta:
+        return datetime.fromtimestamp(at, self.zone).utcoffset() or timedelta()

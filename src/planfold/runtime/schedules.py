@@ -1,0 +1,328 @@
+"""``PlanSchedules``: schedules of plans, for programs and the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import msgspec
+
+from planfold.choices import wrong_choice
+from planfold.errors import CommandRejected, NotFound
+from planfold.executors.registry import Executors
+from planfold.planner.config import PlannerConfig
+from planfold.planner.planner import Planner
+from planfold.planner.revisions import hash_revision
+from planfold.runtime.aggregate import SCHEDULES
+from planfold.runtime.forking import PlanForking
+from planfold.runtime.inputs import check_text, recordable_command
+from planfold.runtime.occurrences import (
+    Occurrences,
+    compiled,
+    cron_of,
+    ended_before,
+    schedule_state,
+)
+from planfold.schedules.schedule import (
+    AddSchedule,
+    CatchUp,
+    OccurrencesDecided,
+    Overlap,
+    PauseSchedule,
+    RemoveSchedule,
+    RunSchedule,
+    ScheduleAdded,
+    ScheduleCommand,
+    ScheduledPlan,
+    ScheduleState,
+    UnpauseSchedule,
+    schedule_id,
+)
+
+if TYPE_CHECKING:
+    from planfold.drafting.draft import PlanDraft
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
+
+
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule as it is now. Times are seconds since the epoch, 0.0 where there is none.
+
+    ``next_at`` is its next occurrence (None: there is none, or it is ``paused``). ``previous`` is
+    the id of the last plan that began, for the time ``previous_at``. ``waiting`` occurrences wait
+    for its end; the plans ``starting`` are to be submitted by a worker. It has ``submitted`` so
+    many plans, and left out ``overlapped`` occurrences because the plan before had not ended. The
+    occurrences from ``missed_since`` on were missed and not made up for. ``fault`` is why the last
+    plan that could not be submitted was not. ``approved_by`` approved the tasks of
+    ``revision_hash``, in which its plans begin; where it is None, each waits for approval.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            await app.add_schedule("nightly", "0 2 * * *", "1. Run `make`", approved_by="ada")
+            print((await app.schedule("nightly")).next_at)
+    """
+
+    name: str
+    cron: str
+    tz: str
+    catch_up: CatchUp
+    overlap: Overlap
+    title: str
+    revision_hash: str
+    approved_by: str | None
+    project: str
+    tags: tuple[str, ...]
+    paused: bool
+    next_at: float | None
+    previous: str
+    previous_at: float
+    waiting: int
+    starting: tuple[str, ...]
+    submitted: int
+    overlapped: int
+    missed_since: float
+    fault: str
+
+
+class PlanSchedules(PlanForking):
+    """Adds schedules, and decides about them. A worker begins their plans: any worker of the
+    database that runs all plans.
+
+    Every method returns when its events are durable, and raises NotFound where there is no
+    schedule of that name.
+    """
+
+    async def add_schedule(
+        self,
+        name: str,
+        cron: str,
+        plan: PlanDraft | str,
+        *,
+        tz: str = "UTC",
+        catch_up: CatchUp = "once",
+        overlap: Overlap = "skip",
+        params: Mapping[str, Any] | None = None,
+        approved_by: str | None = None,
+        config: PlannerConfig | None = None,
+        tags: Iterable[str] = (),
+    ) -> ScheduleView:
+        """Begin ``plan`` (as for :meth:`submit`) at each occurrence of ``cron``: minute, hour, day
+        of the month, month and day of the week in the time zone ``tz``. Adding the same again does
+        nothing.
+
+        An occurrence that is over for a minute was missed: ``catch_up`` says whether the missed
+        ones are left out, made up for by one run, or each run. ``overlap`` says whether an
+        occurrence is left out, waits or runs while the plan of the one before has not ended.
+
+        Where ``approved_by`` approves the plan, its occurrences run without approval as long as
+        the tools give the same tasks. Each plan has the tag ``schedule=NAME`` beside ``tags``.
+
+        Raises:
+            InvalidPlan: with all faults.
+            CommandRejected: the name, ``cron``, ``tz`` or a choice is wrong, or another schedule
+                has the name.
+            ConfigurationError: the tools are not known, because of ``load=False``.
+        """
+        check_schedule(name, cron, tz, catch_up, overlap)
+        next_at = _first(cron, tz, self.store.clock())
+        all_tags = (f"schedule={name}", *tags)
+        scheduled = self._scheduled(plan, params or {}, approved_by, config, all_tags)
+        added = AddSchedule(name, " ".join(cron.split()), tz, scheduled, next_at, catch_up, overlap)
+        await self._change(name, added)
+        return await self.schedule(name)
+
+    def _scheduled(
+        self,
+        plan: PlanDraft | str,
+        params: Mapping[str, Any],
+        approved_by: str | None,
+        config: PlannerConfig | None,
+        tags: tuple[str, ...],
+    ) -> ScheduledPlan:
+        """Raises InvalidPlan, CommandRejected, ConfigurationError."""
+        from planfold.drafting.compiler import compile_plan
+
+        toolbox = self._toolbox()
+        draft = self._bound(plan, params)
+        compile_plan(draft, toolbox)  # so that its faults are found before it is written as JSON
+        executors = self._executors()
+        assert executors is not None  # there is a toolbox
+        given = msgspec.json.decode(msgspec.json.encode(draft))
+        found = ScheduledPlan(given, "", approved_by, config or self.planner_config(), tags)
+        begin = compiled(found, executors)
+        Planner().process(recordable_command(begin))  # refuses what it would refuse later
+        return msgspec.structs.replace(found, revision_hash=hash_revision(begin.tasks))
+
+    async def schedules(self) -> list[ScheduleView]:
+        """All schedules, by name."""
+        heads = await self.store.heads(SCHEDULES.stream_id)
+        found = [
+            _view(await schedule_state(self.dispatcher, head.aggregate_id))
+            for head in heads
+            if not head.head.get("removed")
+        ]
+        return sorted((view for view in found if view is not None), key=lambda view: view.name)
+
+    async def schedule(self, name: str) -> ScheduleView:
+        """The schedule of this name."""
+        view = _view(await self._state(name))
+        assert view is not None
+        return view
+
+    async def pause_schedule(self, name: str, *, reason: str = "", by: str = "") -> bool:
+        """Begin no plan of a schedule until it is unpaused; those that began continue. False: it
+        is paused already, and nothing changes."""
+        return bool(await self._change(name, PauseSchedule(reason, by)))
+
+    async def unpause_schedule(self, name: str, *, by: str = "") -> bool:
+        """Continue a schedule that is paused, with its next occurrence: those in between are left
+        out. False: it is not paused, and nothing changes."""
+        next_at = cron_of(await self._added(name)).after(self.store.clock())
+        return bool(await self._change(name, UnpauseSchedule(next_at, by)))
+
+    async def run_schedule(self, name: str, *, by: str = "") -> str:
+        """Begin the plan of a schedule now, beside its occurrences; returns the plan's id. It is
+        submitted at once where the tools are known (``load=True``), else by a worker. Where
+        ``overlap`` is ``queue``, it may have to wait for the plan before.
+
+        Raises:
+            CommandRejected: the schedule is paused, or the plan before has not ended and
+                ``overlap`` is ``skip``.
+            InvalidPlan: the tools have changed, so that there is no such plan any longer.
+        """
+        state, executors = await self._state(name), self._executors()
+        if executors is not None:
+            compiled((await self._added(name)).plan, executors)  # before anything is recorded
+        ended = await ended_before(self.store, state)
+        events = await self._change(name, RunSchedule(self.store.clock(), ended, by))
+        decided = events[0]
+        assert isinstance(decided, OccurrencesDecided)
+        if executors is not None:
+            occurrences = Occurrences(self.store, self.dispatcher, executors)
+            await occurrences.hand_over(schedule_id(name))
+        return (decided.queued or decided.started[-1:])[0].plan_id
+
+    async def remove_schedule(self, name: str, *, by: str = "") -> None:
+        """End a schedule. The plans that it submitted continue."""
+        await self._change(name, RemoveSchedule(by))
+
+    async def _change(self, name: str, command: ScheduleCommand) -> list[Any]:
+        _check_name(name)
+        stream = schedule_id(name)
+        named = f"{stream}/{type(command).__name__}"
+        try:
+            return await self.dispatcher.send(
+                SCHEDULES, stream, recordable_command(command), command_id=named
+            )
+        except NotFound:
+            raise _missing(name) from None
+
+    async def _state(self, name: str) -> ScheduleState:
+        check_text("name", name)
+        try:
+            state = await schedule_state(self.dispatcher, schedule_id(name))
+        except NotFound:
+            state = ScheduleState()
+        if state.added is None:
+            raise _missing(name)
+        return state
+
+    async def _added(self, name: str) -> ScheduleAdded:
+        added = (await self._state(name)).added
+        assert added is not None
+        return added
+
+    # --- what the app has -----------------------------------------------------------------------
+
+    def _executors(self) -> Executors | None:
+        """Those with the tools of plans; None where the tools are not known."""
+        raise NotImplementedError
+
+    def _bound(self, plan: PlanDraft | str, params: Mapping[str, Any]) -> PlanDraft:
+        raise NotImplementedError
+
+    def planner_config(self) -> PlannerConfig:
+        """The settings of new plans."""
+        raise NotImplementedError
+
+
+def check_schedule(
+    name: object,
+    cron: object,
+    tz: object,
+    catch_up: object = "once",
+    overlap: object = "skip",
+) -> None:
+    """Raises CommandRejected where these cannot be those of a schedule."""
+    from planfold.instants import zone_of
+
+    _check_name(name)
+    for field, value, allowed in (
+        ("catch_up", catch_up, CatchUp),
+        ("overlap", overlap, Overlap),
+    ):
+        if fault := wrong_choice(value, get_args(allowed)):
+            raise CommandRejected(f"{field}: {fault}")
+    check_text("cron", cron)
+    check_text("tz", tz)
+    try:
+        zone_of(str(tz))
+    except ValueError as fault:
+        raise CommandRejected(f"tz: {fault}") from None
+    _first(str(cron), str(tz), 0.0)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise CommandRejected(
+            f"{str(name)[:50]!r} is not the name of a schedule; use up to 40 letters, digits and "
+            ". _ - (first a letter or a digit)"
+        )
+
+
+def _first(cron: str, tz: str, after: float) -> float:
+    from planfold.cron import Cron  # most programs have no schedules
+
+    try:
+        first = Cron(cron, tz).after(after)
+    except ValueError as fault:
+        raise CommandRejected(f"cron {cron[:50]!r}: {fault}") from None
+    if first is None:
+        raise CommandRejected(f"cron {cron[:50]!r}: it does not occur within 50 years")
+    return first
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"there is no schedule {name!r}").about("schedule")
+
+
+def _view(state: ScheduleState) -> ScheduleView | None:
+    added = state.added
+    if added is None:
+        return None
+    plan = added.plan
+    return ScheduleView(
+        name=added.name,
+        cron=added.cron,
+        tz=added.tz,
+        catch_up=added.catch_up,
+        overlap=added.overlap,
+        title=str(plan.draft.get("title", "")),
+        revision_hash=plan.revision_hash,
+        approved_by=plan.approved_by,
+        project=plan.config.project,
+        tags=plan.tags,
+        paused=state.paused,
+        next_at=None if state.paused else state.next_at,
+        previous=state.previous,
+        previous_at=state.previous_at,
+        waiting=len(state.waiting),
+        starting=tuple(each.plan_id for each in state.owed),
+        submitted=state.submitted,
+        overlapped=state.overlapped,
+        missed_since=state.missed_since,
+        fault=state.fault,
+    )

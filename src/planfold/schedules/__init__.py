@@ -1,0 +1,1 @@
+"""Schedules: plans that begin at times, decided in streams of their own."""

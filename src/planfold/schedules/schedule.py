@@ -1,0 +1,375 @@
+"""``PlanSchedule``: a plan, and the times at which it is to begin.
+
+It decides which occurrences begin, wait or are left out; a worker submits their plans. Pure: the
+commands say which occurrences are due, and whether the plan of the one before has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from planfold.errors import CommandRejected, NotFound
+from planfold.handler import Handler, Outlook
+from planfold.planner.config import PlannerConfig
+
+STREAM: Final = "schedule"  # the kind of these streams
+MOST_WAITING: Final = 1_000  # occurrences of a schedule that wait for the one before
+
+CatchUp = Literal["skip", "once", "all"]
+"""Which of the occurrences that were missed, as during an outage, are made up for: none, one run
+for all of them, or each."""
+
+Overlap = Literal["skip", "queue", "allow"]
+"""What an occurrence does while the plan of the one before has not ended: it is left out, it waits
+for that end, or it begins."""
+
+
+class Occurrence(msgspec.Struct, frozen=True, gc=False):
+    """One run of a schedule: the time it is for (seconds since the epoch), and its plan."""
+
+    at: float
+    plan_id: str
+
+
+class ScheduledPlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What each occurrence submits: the ``draft`` as a plan file in JSON, without parameters, under
+    ``config`` and with ``tags``. ``approved_by`` approved the revision ``revision_hash``."""
+
+    draft: dict[str, Any]
+    revision_hash: str
+    approved_by: str | None = None
+    config: PlannerConfig = PlannerConfig()
+    tags: tuple[str, ...] = ()
+
+
+class AddSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Begin a schedule, whose first occurrence is at ``next_at`` (seconds since the epoch)."""
+
+    name: str
+    cron: str
+    tz: str
+    plan: ScheduledPlan
+    next_at: float
+    catch_up: CatchUp = "once"
+    overlap: Overlap = "skip"
+
+
+class PauseSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Begin no plan until it is unpaused."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class UnpauseSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Continue with the occurrence at ``next_at``; those before it are left out."""
+
+    next_at: float | None
+    by: str = ""
+
+
+class RemoveSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """End a schedule. Plans that it submitted continue; what waits is dropped."""
+
+    by: str = ""
+
+
+class RunSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Begin its plan at the time ``now``, beside its occurrences. ``ended`` is the plan of the
+    occurrence before, where that has ended."""
+
+    now: float
+    ended: str = ""
+    by: str = ""
+
+
+class DecideOccurrences(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Decide on occurrences that are ``due``, from that at ``next_at`` on: it does nothing where
+    another worker has. ``then`` is the next one that is not due. ``missed_since`` is the first one
+    that is not made up for (0.0: none). ``ended`` as in :class:`RunSchedule`."""
+
+    next_at: float | None
+    then: float | None
+    due: tuple[Occurrence, ...] = ()
+    missed_since: float = 0.0
+    ended: str = ""
+
+
+class ConfirmSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The plan exists; or why it cannot, as where its id is in use."""
+
+    plan_id: str
+    fault: str = ""
+
+
+class ScheduleAdded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """See :class:`AddSchedule`."""
+
+    name: str
+    cron: str
+    tz: str
+    plan: ScheduledPlan
+    next_at: float
+    catch_up: CatchUp = "once"
+    overlap: Overlap = "skip"
+
+
+class SchedulePaused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """See :class:`PauseSchedule`."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class ScheduleUnpaused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """See :class:`UnpauseSchedule`."""
+
+    next_at: float | None
+    by: str = ""
+
+
+class ScheduleRemoved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """See :class:`RemoveSchedule`."""
+
+    by: str = ""
+
+
+class OccurrencesDecided(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The plans of ``started`` are to be submitted. Those ``queued`` wait, and those ``overlapped``
+    were left out, because the plan of the one before had not ended. The occurrences from
+    ``missed_since`` on (0.0: none) are not made up for. ``by``: the person who ran it by hand."""
+
+    next_at: float | None
+    started: tuple[Occurrence, ...] = ()
+    queued: tuple[Occurrence, ...] = ()
+    overlapped: tuple[Occurrence, ...] = ()
+    missed_since: float = 0.0
+    by: str | None = None
+
+
+class OccurrenceSubmitted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The plan of an occurrence exists; with a ``fault`` it cannot."""
+
+    plan_id: str
+    fault: str = ""
+
+
+ScheduleCommand = (
+    AddSchedule
+    | PauseSchedule
+    | UnpauseSchedule
+    | RemoveSchedule
+    | RunSchedule
+    | DecideOccurrences
+    | ConfirmSubmission
+)
+ScheduleEvent = (
+    ScheduleAdded
+    | SchedulePaused
+    | ScheduleUnpaused
+    | ScheduleRemoved
+    | OccurrencesDecided
+    | OccurrenceSubmitted
+)
+SCHEDULE_EVENTS: Final = (
+    ScheduleAdded,
+    SchedulePaused,
+    ScheduleUnpaused,
+    ScheduleRemoved,
+    OccurrencesDecided,
+    OccurrenceSubmitted,
+)
+
+
+class ScheduleState(msgspec.Struct, frozen=True):
+    """``added`` is None once it was removed. ``next_at`` is the next occurrence that nothing was
+    decided on. ``waiting`` occurrences wait for the end of the plan ``previous``, the last that
+    began; ``owed`` ones have begun and their plan is to be submitted. ``overlapped``: how many were
+    left out; ``missed_since`` and ``fault`` are the last ones. ``by_hand`` counts runs by hand."""
+
+    added: ScheduleAdded | None = None
+    paused: bool = False
+    next_at: float | None = None
+    waiting: tuple[Occurrence, ...] = ()
+    owed: tuple[Occurrence, ...] = ()
+    previous: str = ""
+    previous_at: float = 0.0
+    submitted: int = 0
+    overlapped: int = 0
+    missed_since: float = 0.0
+    fault: str = ""
+    by_hand: int = 0
+
+
+_state = msgspec.json.Decoder(ScheduleState)
+
+
+def schedule_id(name: str) -> str:
+    """The id of the stream of a schedule. No plan that the command line began has such an id."""
+    return f"{STREAM}/{name}"
+
+
+class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
+    """Its state is replaced, never changed, so a reader may keep it."""
+
+    def __init__(self) -> None:
+        self.state = ScheduleState()
+
+    def process(self, command: ScheduleCommand) -> list[ScheduleEvent]:
+        """See :meth:`Handler.process`. A schedule that was removed may be added again."""
+        state = self.state
+        if isinstance(command, AddSchedule):
+            return _add(state, command)
+        if isinstance(command, ConfirmSubmission):
+            owed = any(each.plan_id == command.plan_id for each in state.owed)
+            return [OccurrenceSubmitted(command.plan_id, command.fault)] if owed else []
+        if state.added is None:
+            if isinstance(command, DecideOccurrences):
+                return []
+            raise NotFound("there is no such schedule").about("schedule")
+        match command:
+            case PauseSchedule(reason, by):
+                return [] if state.paused else [SchedulePaused(reason, by)]
+            case UnpauseSchedule(next_at, by):
+                return [ScheduleUnpaused(next_at, by)] if state.paused else []
+            case RemoveSchedule(by):
+                return [ScheduleRemoved(by)]
+            case RunSchedule():
+                return [_run(state, state.added, command)]
+            case DecideOccurrences():
+                return _decide(state, state.added, command)
+
+    def apply(self, event: ScheduleEvent) -> None:
+        """See :meth:`Handler.apply`."""
+        changes: dict[str, Any]
+        match event:
+            case ScheduleAdded():
+                begun = ScheduleState(event, next_at=event.next_at, by_hand=self.state.by_hand)
+                self.state = begun
+                return
+            case SchedulePaused():
+                changes = {"paused": True}
+            case ScheduleUnpaused(next_at):
+                changes = {"paused": False, "next_at": next_at}
+            case ScheduleRemoved():
+                self.state = ScheduleState(by_hand=self.state.by_hand)
+                return
+            case OccurrencesDecided():
+                changes = _decided(self.state, event)
+            case OccurrenceSubmitted(plan_id, fault):
+                owed = tuple(each for each in self.state.owed if each.plan_id != plan_id)
+                count = self.state.submitted + (not fault)
+                changes = {"owed": owed, "fault": fault or self.state.fault, "submitted": count}
+        self.state = msgspec.structs.replace(self.state, **changes)
+
+    def outlook(
+        self, events: Sequence[ScheduleEvent] = (), now: float = 0.0
+    ) -> Outlook[ScheduleCommand]:
+        """See :meth:`Handler.outlook`. It is due at once while something is owed or waits."""
+        state, due = self.state, None
+        if state.owed:
+            due = state.owed[0].at
+        elif state.added is not None and not state.paused:
+            due = state.waiting[0].at if state.waiting else state.next_at
+        return Outlook(due_at=due, head=_head(state))
+
+    def snapshot(self) -> bytes:
+        """See :meth:`Handler.snapshot`."""
+        return msgspec.json.encode(self.state)
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> PlanSchedule | None:
+        """See :meth:`Handler.restore`."""
+        handler = cls()
+        try:
+            handler.state = _state.decode(snapshot)
+        except msgspec.MsgspecError:
+            return None
+        return handler
+
+
+def _add(state: ScheduleState, command: AddSchedule) -> list[ScheduleEvent]:
+    asked = ScheduleAdded(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state.added is None:
+        return [asked]
+    if msgspec.structs.replace(state.added, next_at=asked.next_at) == asked:
+        return []
+    raise CommandRejected(
+        f"there is a schedule {command.name!r} already, and it is another one; remove it first, "
+        "or use another name"
+    )
+
+
+def _run(state: ScheduleState, added: ScheduleAdded, command: RunSchedule) -> ScheduleEvent:
+    if state.paused:
+        raise CommandRejected(f"the schedule {added.name!r} is paused; unpause it first")
+    occurrence = Occurrence(command.now, f"{added.name}-run-{state.by_hand + 1}")
+    started, queued, overlapped = _allotted(state, added, (occurrence,), command.ended)
+    if overlapped:
+        raise CommandRejected(
+            f"plan {state.previous} of the schedule {added.name!r} has not ended, and its plans do "
+            "not overlap; cancel it or wait for its end"
+        )
+    return OccurrencesDecided(state.next_at, started, queued, by=command.by)
+
+
+def _decide(
+    state: ScheduleState, added: ScheduleAdded, command: DecideOccurrences
+) -> list[ScheduleEvent]:
+    if state.paused or command.next_at != state.next_at:
+        return []
+    started, queued, overlapped = _allotted(state, added, command.due, command.ended)
+    if not (started or queued or overlapped or command.then != state.next_at):
+        return []
+    since = command.missed_since
+    return [OccurrencesDecided(command.then, started, queued, overlapped, since)]
+
+
+def _allotted(
+    state: ScheduleState, added: ScheduleAdded, due: tuple[Occurrence, ...], ended: str
+) -> tuple[tuple[Occurrence, ...], ...]:
+    """Of the occurrences that wait and are due: those that begin, of the due ones those that wait,
+    and those that are left out."""
+    candidates = (*state.waiting, *due)
+    if added.overlap == "allow":
+        return candidates, (), ()
+    free = not state.previous or state.previous == ended
+    started = candidates[:1] if free else ()
+    others = tuple(each for each in due if each not in started)
+    return (started, others, ()) if added.overlap == "queue" else (started, (), others)
+
+
+def _decided(state: ScheduleState, event: OccurrencesDecided) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "next_at": event.next_at,
+        "waiting": tuple(
+            each for each in (*state.waiting, *event.queued) if each not in event.started
+        ),
+        "owed": (*state.owed, *event.started),
+        "overlapped": state.overlapped + len(event.overlapped),
+        "missed_since": event.missed_since or state.missed_since,
+        "by_hand": state.by_hand + (event.by is not None),
+    }
+    if event.started:
+        last = event.started[-1]
+        changes |= {"previous": last.plan_id, "previous_at": last.at}
+    return changes
+
+
+def _head(state: ScheduleState) -> dict[str, Any]:
+    if state.added is None:
+        return {"removed": True}
+    added = state.added
+    return {
+        "name": added.name,
+        "cron": added.cron,
+        "tz": added.tz,
+        "project": added.plan.config.project,
+        "paused": state.paused,
+        "next_at": state.next_at,
+        "previous": state.previous,
+        "waiting": len(state.waiting),
+    }

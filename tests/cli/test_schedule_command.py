@@ -1,0 +1,95 @@
+"""``planfold schedule``: adding, listing, changing and running schedules by the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from planfold.cli.commands import schedules
+from tests.cli.command_line import call, called, sh, shown, write_plan
+
+
+def add(*more: str, name: str = "nightly", cron: str = "0 2 * * *", code: int = 0) -> str:
+    plan = write_plan(sh("greet", "echo $params.who"), title="Greet")
+    text = json.loads(Path(plan).read_text()) | {"params": {"who": {"default": "all"}}}
+    text["tasks"][0]["arguments"] = {"argv": ["echo", "$params.who"]}
+    Path(plan).write_text(json.dumps(text))
+    return called("schedule", "add", name, cron, plan, *more, code=code)
+
+
+def test_a_schedule_is_added_shown_run_and_removed() -> None:
+    said = add("--tz", "Europe/Zurich", "--set", "who=you", "--tag", "ops", "--yes")
+    assert "nightly  Greet" in said
+    assert "0 2 * * * in Europe/Zurich" in said
+    assert "one run makes up for missed occurrences" in said
+    assert "Workers run it: planfold worker" in said
+    assert "nightly  next " in called("schedule", "list")
+    [entry] = json.loads(called("schedule", "list", "--json"))
+    assert entry == json.loads(called("schedule", "show", "nightly", "--json"))
+    assert (entry["overlap"], entry["catch_up"], entry["submitted"]) == ("skip", "once", 0)
+    assert entry["tags"] == ["schedule=nightly", "ops"]
+
+    plan = json.loads(called("schedule", "run", "nightly", "--json"))
+    assert (plan["id"], plan["status"]) == ("nightly-run-1", "completed")
+    assert plan["tasks"][0]["result"]["stdout"].strip() == "you"
+    assert json.loads(called("list", "--tag", "schedule=nightly", "--json"))[0]["id"] == plan["id"]
+    assert shown(plan["id"])["schedule"]["name"] == "nightly"
+    assert "by the schedule nightly, for " in called("show", plan["id"])
+    assert "by the schedule nightly, for " in called("why", plan["id"])
+    assert "1 plan: planfold list --tag schedule=nightly" in called("schedule", "show", "nightly")
+
+    assert called("schedule", "pause", "nightly", "--reason", "x") == "Paused: nightly\n"
+    assert "paused already" in called("schedule", "pause", "nightly")
+    assert "nightly  paused" in called("schedule", "list")
+    assert "unpause it first" in called("schedule", "run", "nightly", code=2)
+    assert called("schedule", "unpause", "nightly") == "Unpaused: nightly\n"
+    assert called("schedule", "remove", "nightly") == "Removed: nightly\n"
+    assert called("schedule", "list") == "No schedules yet.\n"
+    said = called("schedule", "show", "nightly", code=2)
+    assert "there is no schedule 'nightly'; `planfold schedule list` shows them" in said
+
+
+def test_a_run_that_waits_for_the_plan_before() -> None:
+    plan = write_plan({"description": "Well?", "choices": ["yes", "no"]})
+    called("schedule", "add", "q", "0 2 * * *", plan, "--overlap", "queue", "--yes")
+    assert json.loads(called("schedule", "run", "q", "--json", code=3))["id"] == "q-run-1"
+    said = called("schedule", "run", "q")
+    assert said == "q-run-2 begins when q-run-1 has ended.\n"
+    assert "1 occurrence waiting for its end" in called("schedule", "show", "q")
+
+
+def test_approval_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "approve them now, with --yes" in add(code=2)
+    monkeypatch.setattr(schedules, "_can_answer", lambda: True)
+    plan = write_plan(sh("greet", "echo hello"))
+    words = ("schedule", "add", "nightly", "0 2 * * *", plan)
+    said = called(*words, input="n\n")
+    assert "echo hello" in said
+    assert not Path(".planfold").exists()
+    called(*words, input="y\n")
+    assert json.loads(called("schedule", "list", "--json"))[0]["approved_by"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("n", "0 2 * *"), "cron '0 2 * *': it has 4 fields, not 5"),
+        (("n", "0 2 * * *", "--tz", "Mars"), "tz: there is no time zone 'Mars'"),
+        (("a b", "0 2 * * *"), "'a b' is not the name of a schedule"),
+        (("n", "0 2 * * *", "--overlap", "x"), "'x' is not one of"),
+        (("n", "0 2 * * *", "--set", "x=1"), "x"),
+    ],
+)
+def test_what_is_refused(words: tuple[str, ...], fault: str) -> None:
+    name, cron, *more = words
+    said = add(*more, "--yes", name=name, cron=cron, code=2)
+    assert fault in said
+    assert not Path(".planfold").exists()
+
+
+def test_a_service_has_no_schedules() -> None:
+    found = call("--server", "http://127.0.0.1:1", "schedule", "list")
+    assert found.exit_code == 2
+    assert "works on a database, not through a service" in found.output
