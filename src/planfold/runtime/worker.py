@@ -28,7 +28,7 @@ from planfold.runtime.runner import Runner
 from planfold.runtime.signal_delivery import KEEP_SIGNALS_S, SignalDelivery
 from planfold.runtime.slots import Slots
 from planfold.runtime.sub_plans import SubPlans, handovers
-from planfold.runtime.timers import Timers
+from planfold.runtime.timers import HandOver, Timers
 from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
 
 
@@ -71,9 +71,7 @@ class Worker:
         files = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files)
         self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
-        plans = SubPlans(store, dispatcher, executors.toolbox)
-        due = handovers(SignalDelivery(store, dispatcher, keep_signals_s), plans)
-        due[SCHEDULES.stream_id] = Occurrences(store, dispatcher, executors).hand_over
+        due = self._handovers(executors, keep_signals_s)
         timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, due)]
         if plan_id is not None:  # signals for it come from other streams
             timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, due))
@@ -82,6 +80,12 @@ class Worker:
             *(WorkerLoop(timer.round, store.wakeup, self.trouble) for timer in timers),
         ]
         self._leases.shut_down = lambda: self._loops[0].being_cancelled
+
+    def _handovers(self, executors: Executors, keep_signals_s: float) -> dict[str, HandOver]:
+        store, dispatcher = self._store, self._dispatcher
+        signals = SignalDelivery(store, dispatcher, keep_signals_s)
+        found = handovers(signals, SubPlans(store, dispatcher, executors.toolbox))
+        return found | {SCHEDULES.stream_id: Occurrences(store, dispatcher, executors).hand_over}
 
     async def __aenter__(self) -> Self:
         self._slots.open = True
